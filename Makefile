@@ -26,7 +26,7 @@ check: $(READY)
 long: $(READY)
 	$(PYTEST) -m long --timeout 1800
 
-# Completions, man pages, generated pages of docs/ and blocks of the READMEs, after a command has changed.
+# Completions, generated pages of docs/ and tables of the READMEs, after a command has changed.
 manual: $(READY)
 	$(BIN)/python scripts/manual.py
 

@@ -3,7 +3,6 @@
 project = "llmtool"
 html_title = "llmtool"
 extensions = ["myst_parser"]
-exclude_patterns = ["man"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["wide.css"]

@@ -93,7 +93,7 @@ def for_asyncio(
 
     call.__name__ = f"a{method.__name__}"
     call.__doc__ = (
-        f"`{method.__name__}` for asyncio: runs in a thread; cancelling the asyncio task stops it."
+        f"Run `{method.__name__}` for asyncio, in a thread; cancelling the asyncio task stops it."
         f"\n\n{inspect.getdoc(method)}"
     )
     return call
@@ -112,7 +112,7 @@ def stream_for_asyncio(
         return self.context.bridge.stream(lambda: method(self, *args, **kwargs))
 
     stream.__name__ = f"a{method.__name__}"
-    stream.__doc__ = f"`{method.__name__}` for asyncio.\n\n{inspect.getdoc(method)}"
+    stream.__doc__ = f"Run `{method.__name__}` for asyncio.\n\n{inspect.getdoc(method)}"
     signature = inspect.signature(method)
     returned = _unquoted(f"Async{signature.return_annotation}")
     stream.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]

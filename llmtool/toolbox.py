@@ -1,7 +1,7 @@
-"""The Python API: the tasks as methods of a toolbox, which holds a model.
+"""The Python API: `Toolbox`, whose methods run tasks on one model.
 
-The package's functions (`llmtool.generate` and the others) are the methods of a toolbox with the
-user's configuration.
+The package's functions, such as `llmtool.generate`, are the methods of a toolbox with the user's
+configuration.
 """
 
 from __future__ import annotations
@@ -93,28 +93,30 @@ L = TypeVar("L", bound="enum.Enum | bool")
 
 
 class Toolbox:
-    """The tasks on one model, which is loaded on first use.
+    """Run tasks on one model, which is loaded on first use.
 
-    Methods are safe to call from several threads; calls run one after another.
+    All methods are thread-safe; calls run one after another. Use the toolbox as a context manager,
+    or call `close`, to free the model.
 
     Args:
-        model: a reference (`starter`, a path, `org/name:QUANT`), downloaded from the Hub if it is
-            not here. None takes the configured model, then the starter model.
+        model: a name (`starter`), a path to a GGUF file, or a Hub reference (`org/name:QUANT`),
+            which is downloaded if it is not installed. None uses the model of the settings, or
+            else the starter model.
         n_ctx: the context size in tokens; None chooses it for each request.
-        n_threads: None takes the processor cores available to this process.
-        n_gpu_layers: "auto", "all" or a number of layers.
-        n_parallel: the number of replies decoded together; None chooses it.
-        kv_type: the type of the context's cache in memory; "q8_0" takes half the space of "f16".
-        prefix_cache: whether to cache on disk what the model computed for the beginnings of
-            templates, up to `prefix_cache_mb` of the settings.
+        n_threads: the number of threads; None uses one per CPU core available to this process.
+        n_gpu_layers: the number of layers to offload to the GPU, "auto" or "all".
+        n_parallel: the number of replies to decode in parallel, 1 to 64; None chooses it.
+        kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
+        prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
+            `prefix_cache_mb` of the settings.
         settings, folders: the user's configuration; None reads it from `environ` on first use.
-        environ: the environment to read; None is the process's own.
-        engine: a ready engine, such as `ScriptedEngine`; `model` is then only its name.
-        cancellation: stops the work in progress, from a signal handler or another thread.
-        on_fault: called from another thread when the model's file was truncated while in use; it
-            must end the process, which SIGBUS does otherwise.
+        environ: the environment variables to use; None uses those of the process.
+        engine: an engine to use, such as `ScriptedEngine`; `model` is then only its name.
+        cancellation: cancels the work in progress, from a signal handler or another thread.
+        on_fault: called from another thread if the model's file was truncated while in use. It must
+            end the process; without it, the signal SIGBUS does.
         on_load_progress: called with `(done, total)` while the model loads.
-        on_download_progress: called with `(done, total)` bytes while the model is downloaded.
+        on_download_progress: called with `(done, total)` bytes during a download.
         on_note: called with messages about a download.
 
     Example:
@@ -183,10 +185,10 @@ class Toolbox:
 
     @property
     def context(self) -> TaskContext:
-        """What the tasks share: model, templates, settings, caches; opened on first use.
+        """The context that the tasks share: model, templates, settings and caches.
 
         Raises:
-            UsageError: the settings are broken.
+            UsageError: the settings are invalid.
         """
         with self._lock:
             if self._context is None:
@@ -198,26 +200,27 @@ class Toolbox:
         """The model's engine, loaded on first use.
 
         Raises:
-            ModelNotFound, DownloadError: the model is not here and cannot be downloaded.
-            ModelUnreadable: its file is broken, or the engine cannot run it.
+            ModelNotFound, DownloadError: the model is not installed and cannot be downloaded.
+            ModelUnreadable: its file is damaged, or the engine does not support it.
         """
         return self.context.engine
 
     @property
     def library(self) -> Library:
-        """The user's templates and the built-in ones."""
+        """The library of the user's templates and the built-in ones."""
         return self.context.library
 
     @property
     def model_name(self) -> str:
+        """The name of the model, such as `org/name:Q4_K_M`; a missing model is downloaded."""
         return self.context.model.name
 
     def warm_up(self) -> None:
-        """Start to load the model in the background; the first task waits for it."""
+        """Start loading the model in the background; the first task waits for it."""
         self.context.model.warm_up()
 
     def close(self) -> None:
-        """Free the model. The toolbox loads it again when it is used again."""
+        """Free the model; the next task loads it again."""
         if self._context is not None:
             self._context.model.close()
 
@@ -227,7 +230,7 @@ class Toolbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # Overloads, in this order: a schema that is a type, neither schema nor template, and others.
+    # Order of the overloads: a schema that is a type, neither schema nor template, any other.
 
     @overload
     def generate(
@@ -265,46 +268,47 @@ class Toolbox:
     def generate(
         self, prompt: str | Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> Generation[Any] | list[Generation[Any]] | Iterator[Generation[Any]]:
-        """Let the model reply to a prompt, or to each of several.
+        """Generate a reply to a prompt, or to each of several prompts.
 
-        Several prompts are decoded together. A sequence gives a list; an iterator, which is read
-        as needed and may be endless, gives an iterator; both in the order of the prompts. The
-        first prompt in that order which fails raises its error and stops the others.
+        Several prompts are decoded in parallel, and results are in the order of the prompts: a list
+        for a list or tuple, an iterator for an iterator, which is read as needed and may be
+        infinite. An error of a prompt is raised in that order and stops the rest.
 
         Args:
             prompt: an instruction, or several.
-            input: text that the instruction is about. It is data: the model gets no instruction
-                from it.
-            system: the system prompt; None takes the template's, or the model's own.
-            n: how many replies to make; they share one prefill, and reply i uses seed + i.
-            prefill: the beginning of the reply, which the model continues.
-            thinking: whether a reasoning model reasons first; `choices[0].reasoning` has the text.
-            template: a prompt template by name or path.
-            variables: values for the template's other inputs.
-            schema: the JSON that the reply must be: a dataclass, pydantic model or msgspec struct,
-                whose instance is the `value`; or a JSON Schema, or the short form
-                ("name, age int"). It is part of the prompt, too.
-            grammar: a GBNF grammar that the reply must follow.
+            input: text that the instruction is about; the prompt marks it as data.
+            system: the system prompt; None uses that of the template, if any.
+            n: the number of replies; they share one prefill, and reply i uses `seed + i`.
+            prefill: the start of the reply, which the model continues.
+            thinking: whether a reasoning model reasons first; `choices[0].reasoning` is the text.
+            template: the name or path of a prompt template.
+            variables: values for the other inputs of the template.
+            schema: the schema of a JSON reply: a dataclass, pydantic model or msgspec struct, whose
+                instance becomes `value`; a JSON Schema; or its short form, "name, age int". The
+                prompt includes it.
+            grammar: a GBNF grammar that the reply must match.
             regex: a regular expression that the whole reply must match.
-            logprobs: how many alternatives to report with each token of the reply; 0 reports none.
-            max_tokens, temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n,
-                dry_multiplier, dry_base, dry_allowed_length: how to sample; None takes the user's
-                setting, then the template's.
-            seed: 0 to 2^32-2; makes the reply repeatable.
-            stop: a string that ends the reply, or several.
+            logprobs: the number of alternatives to report for each token of the reply, with their
+                log-probabilities; 0 reports none.
+            max_tokens: the maximum length of the reply in tokens.
+            temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, dry_multiplier,
+                dry_base, dry_allowed_length: sampling parameters; None uses the user's setting, or
+                else that of the template.
+            seed: 0 to 2^32-2; the same seed gives the same reply.
+            stop: one or several strings that end the reply.
 
         Returns:
-            A `Generation`: `text`, `value`, `choices`, `usage` in tokens, `seconds`,
-            `finish_reason` ("stop" or "length"), `seed`, `warnings`. `str()` of it is the text.
+            A `Generation` with `text`, `value`, `choices`, `usage` (tokens), `seconds`,
+            `finish_reason` ("stop" or "length"), `seed` and `warnings`. `str()` returns the text.
 
         Raises:
-            ModelNotFound, ModelUnreadable: there is no model to load.
-            ContextOverflow: prompt and reply do not fit; nothing is shortened.
-            OutputValidationError: a reply was cut or violates the schema, grammar or expression.
-                Its `result` is the `Generation`, whose choices have an `error` each.
+            ModelNotFound, ModelUnreadable: the model is not available.
+            ContextOverflow: prompt and reply do not fit in the context.
+            OutputValidationError: a reply was truncated, or does not match the schema, grammar or
+                regular expression. `result` is the `Generation`; each choice has its `error`.
             InputError: the prompt is empty.
-            TemplateError: the template or the model's chat template is broken.
-            UsageError: an option is unknown or out of its range, or a schema is broken.
+            TemplateError: the prompt template or the model's chat template is invalid.
+            UsageError: an option is unknown or out of range, or a schema is invalid.
 
         Example:
             >>> reply = box.generate("Name a colour.", max_tokens=8)    # doctest: +SKIP
@@ -316,7 +320,7 @@ class Toolbox:
         return generate(self.context, prompt, make_options(GenerateOptions, options))
 
     agenerate = for_asyncio(generate)
-    """`generate` for asyncio."""
+    """Run `generate` for asyncio."""
 
     @overload
     def stream_generate(
@@ -334,21 +338,23 @@ class Toolbox:
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
     ) -> Iterator[Token | Generation[Any]]:
-        """Like `generate` for one prompt, but yield each `Token`, then the `Generation`.
+        """Generate a reply to a prompt; yield each `Token`, then the `Generation`.
 
-        Tokens of several choices are mixed, in the order of decoding.
+        Tokens of several replies (`n`) are interleaved; `choice` is the index of the reply.
+        Arguments and errors are those of `generate`.
 
         Example:
-            for event in box.stream_generate("Tell me a story"):
-                if isinstance(event, Token) and not event.reasoning:
-                    print(event.text, end="", flush=True)
+            >>> for event in box.stream_generate("Tell me a story"):       # doctest: +SKIP
+            ...     if isinstance(event, Token) and not event.reasoning:
+            ...         print(event.text, end="", flush=True)
+            Once upon a time, …
         """
         from llmtool.tasks.generate.task import stream_generate
 
         return stream_generate(self.context, prompt, make_options(GenerateOptions, options))
 
     astream_generate = stream_for_asyncio(stream_generate)
-    """`stream_generate` for asyncio."""
+    """Run `stream_generate` for asyncio."""
 
     @overload
     def agenerate_each(
@@ -366,7 +372,12 @@ class Toolbox:
     def agenerate_each(
         self, prompts: Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> AsyncIterator[Generation[Any]]:
-        """`generate` of many prompts for asyncio: yield results in order, as they are ready."""
+        """Generate replies to many prompts; yield each result in order, as soon as it is ready.
+
+        Example:
+            >>> async for reply in box.agenerate_each(prompts):            # doctest: +SKIP
+            ...     print(reply.text)
+        """
         from llmtool.tasks.generate.task import generate_each
 
         made = make_options(GenerateOptions, options)
@@ -374,14 +385,24 @@ class Toolbox:
 
     @list_options
     def request(self, prompt: str | None, **options: Unpack[GenerateKeywords]) -> Request:
-        """Render a template into the request that `generate` would send to the engine."""
+        """Return the request that `generate` would send to the engine, without running it.
+
+        Example:
+            >>> box.request("Say hello", max_tokens=8).sampling.max_tokens  # doctest: +SKIP
+            8
+        """
         from llmtool.tasks.pipeline.prepare import Case, prepare
 
         made = make_options(GenerateOptions, options)
         return prepare(self.context, made).request(Case(prompt=prompt))
 
     def tokenize(self, request: Request) -> Tokenized:
-        """Return the prompt of a request as the model sees it."""
+        """Return the prompt of a request as text and token ids, after the chat template.
+
+        Example:
+            >>> len(box.tokenize(box.request("Say hello")).token_ids)       # doctest: +SKIP
+            31
+        """
         return self.engine.tokenize(request.prompt)
 
     @overload
@@ -417,26 +438,26 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> RunResult | Iterator[RunResult] | list[RunResult]:
-        """Run a template on values for its inputs, or on each of several cases.
+        """Run a template with values for its inputs, or with each of several cases.
 
-        Several cases are decoded together. A sequence gives a list; an iterator, which is read as
-        needed, gives an iterator; both in the order of the cases. The first case in that order
-        which fails raises its error.
+        Several cases are decoded in parallel, and results are in the order of the cases: a list for
+        a sequence, an iterator for an iterator, which is read as needed. An error of a case is
+        raised in that order and stops the rest.
 
         Args:
-            template: by name or path, or a loaded `Template`.
-            cases: mappings of input values, or texts for the template's main input.
-            options: those of `generate` (`system`, `temperature`, `seed`, `max_tokens`, …).
-            inputs: values for the template's inputs, the same for all cases.
+            template: the name or path of a template, or a loaded `Template`.
+            cases: mappings of input values, or texts for the main input of the template.
+            options: options of `generate`: `system`, `temperature`, `seed`, `max_tokens`, ….
+            inputs: values for the inputs of the template, the same for all cases.
 
         Returns:
-            A `Classification` where the template's output is labels, else a `Generation`, whose
-            `value` is the reply's JSON where the output is JSON.
+            A `Classification` if the output of the template is a label, else a `Generation`, whose
+            `value` is the parsed JSON if the output is JSON.
 
         Raises:
-            TemplateError: the template is missing or broken.
+            TemplateError: the template is unknown or invalid.
             UsageError: an input is unknown, missing or of the wrong type.
-            As `generate` and `classify`.
+            LlmtoolError: see `generate` and `classify`.
 
         Example:
             >>> box.run("title", text="Rain is expected all week.").text    # doctest: +SKIP
@@ -449,7 +470,7 @@ class Toolbox:
         return run(self.context, cases, run_options(template, options, inputs))
 
     arun = for_asyncio(run)
-    """`run` for asyncio."""
+    """Run `run` for asyncio."""
 
     def run_each(
         self,
@@ -460,7 +481,9 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> Generator[RunResult | LlmtoolError, None, None]:
-        """Like `run` on many cases, but yield the error of a case that fails, and continue.
+        """Run a template on many cases; yield the result of each case, or its error.
+
+        Unlike in `run`, an error does not stop the other cases.
 
         Example:
             >>> for outcome in box.run_each("title", [{"text": "Rain."}, {}]):   # doctest: +SKIP
@@ -481,7 +504,12 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> AsyncIterator[RunResult]:
-        """`run` of many cases for asyncio: yield results in order, as they are ready."""
+        """Run a template on many cases; yield each result in order, as soon as it is ready.
+
+        Example:
+            >>> async for reply in box.arun_each("title", [{"text": "Rain."}]):  # doctest: +SKIP
+            ...     print(reply.text)
+        """
         from llmtool.tasks.generate.template import run_cases, run_options
 
         made = run_options(template, options, inputs)
@@ -498,18 +526,26 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> BatchRunner[Result]:
-        """Prepare a batch: a template run on records, with rows in a file that can be resumed.
+        """Prepare a batch, which runs a template on records and writes rows to a resumable file.
 
-        Nothing is written before the runner's `run`. A record that fails gets a row with its error.
+        Nothing is written before you call `run` of the result. A record that fails gets a row with
+        the error.
 
         Args:
-            field: the field of a record that is the text; None takes the only one, or `text`.
-            options: those of `generate`; each record's seed is made from `seed` and its content.
-            inputs: values for the template's other inputs.
+            template: the name or path of a template, or a loaded `Template`.
+            reader: reads the records.
+            output: the output file, its format, and whether to resume it.
+            field: the field of a record with the text; None uses `text`, or the only field.
+            options: options of `generate`; the seed of each record is derived from `seed` and its
+                content.
+            inputs: values for the other inputs of the template.
+
+        Returns:
+            A `BatchRunner`, whose `run` yields each row after writing it.
 
         Raises:
-            TemplateError, UsageError: as `run`, or the records lack the field.
-            InputError: a CSV has no header.
+            TemplateError, UsageError: see `run`; or the records lack the field.
+            InputError: a CSV file has no header.
 
         Example:
             >>> reader = Reader("jsonl", ["reviews.jsonl"])                     # doctest: +SKIP
@@ -554,40 +590,41 @@ class Toolbox:
         labels: Iterable[str] | Mapping[str, str] | type[L] | None = None,
         **options: Unpack[ClassifyKeywords],
     ) -> Classification[Any] | list[Classification[Any]] | Iterator[Classification[Any]]:
-        """Find the label of a text by the probability that the model gives to each label.
+        """Classify a text by the probability that the model assigns to each label.
 
-        Several texts are scored together. A sequence gives a list; an iterator, which is read as
-        needed, gives an iterator; both in the order of the texts. The first text in that order
-        which fails raises its error.
+        Several texts are scored in parallel, and results are in the order of the texts: a list for
+        a list or tuple, an iterator for an iterator, which is read as needed. An error of a text is
+        raised in that order and stops the rest.
 
         Args:
             text: the text to classify, or several.
-            labels: names, a mapping of names to descriptions, an Enum class or `bool`; None takes
-                those of the template.
+            labels: names, a mapping of names to descriptions, an Enum class or `bool`; None uses
+                the labels of the template.
             examples: pairs of a text and its label, or mappings with "text" and "label".
-            template: a prompt template with labels, by name or path.
-            system: the instruction; None takes the template's.
-            variables: values for the template's other inputs.
-            min_confidence: the score below which the label is None; `min_margin` is the least
-                difference to the second score, `min_coverage` the least probability of all labels
-                together.
-            prior: how frequent each label is, by name; None takes them as equally frequent.
-            multi: whether any number of labels may fit; the model is asked about each of them, and
-                the result's `labels` has those that fit.
-            form: "chat" or "completion", the form of the prompt; None takes the template's.
-            overflow: "chunk" scores a text longer than the context in chunks; "error" fails.
-            calibrate: how to correct the model's bias towards some labels: "auto" uses what
-                `calibrate` saved, else "anchors", texts without content; "none" corrects nothing.
-                "balanced" takes the labels as equally frequent in these texts, a sequence.
+            template: the name or path of a prompt template with labels.
+            system: the instruction; None uses that of the template.
+            variables: values for the other inputs of the template.
+            min_confidence: the minimum score, 0 to 1; below it, the label is None.
+            min_margin: the minimum difference to the second score, 0 to 1.
+            min_coverage: the minimum total probability of all labels, 0 to 1.
+            prior: the relative frequency of each label, by name; None assumes equal frequencies.
+            multi: whether several labels, or none, may apply; the model decides on each label, and
+                `labels` of the result has those that apply.
+            form: the form of the prompt, "chat" or "completion"; None uses that of the template.
+            overflow: "chunk" scores a text longer than the context in chunks; "error" raises.
+            calibrate: how to correct the model's bias towards some labels. "auto" uses the fit that
+                `calibrate` saved, or else "anchors", which scores texts without content; "balanced"
+                assumes that all labels are equally frequent in a sequence of texts; "none" does not
+                correct the bias.
 
         Returns:
-            A `Classification`: `label` (a name, a member of the Enum, True or False; None where
-            the model is not sure enough), `score`, `scores` by name, which add up to 1, `coverage`,
-            `usage`. `str()` of it is the label's name. A score is a probability only after
+            A `Classification` with `label` (a name, an Enum member, or a bool; None if the score is
+            below a minimum), `score`, `scores` (by name, their sum is 1), `coverage` and `usage`.
+            `str()` returns the name of the label. Scores are calibrated probabilities only after
             `calibrate`.
 
         Raises:
-            UsageError: labels are missing, too few or ambiguous; an option is wrong.
+            UsageError: labels are missing, too few or ambiguous, or an option is invalid.
             ContextOverflow: a text is longer than the context.
             InputError: a text is empty.
 
@@ -600,7 +637,7 @@ class Toolbox:
         return classify(self.context, text, labels, make_options(ClassifyOptions, options))
 
     aclassify = for_asyncio(classify)
-    """`classify` for asyncio."""
+    """Run `classify` for asyncio."""
 
     @overload
     def aclassify_each(  # type: ignore[overload-overlap]
@@ -617,7 +654,12 @@ class Toolbox:
         labels: Iterable[str] | Mapping[str, str] | type[L] | None = None,
         **options: Unpack[ClassifyKeywords],
     ) -> AsyncIterator[Classification[Any]]:
-        """`classify` of many texts for asyncio: yield results in order, as they are ready."""
+        """Classify many texts; yield each result in order, as soon as it is ready.
+
+        Example:
+            >>> async for result in box.aclassify_each(mails, ["billing", "bug"]):  # doctest: +SKIP
+            ...     print(result.label)
+        """
         from llmtool.tasks.classify.task import classify_each
 
         made = make_options(ClassifyOptions, options)
@@ -630,21 +672,21 @@ class Toolbox:
         labels: Labels | None = None,
         **options: Unpack[ClassifyKeywords],
     ) -> Calibration:
-        """Fit the scores of labels to labelled texts, and save the fit.
+        """Calibrate the scores of labels on labelled texts, and save the fit.
 
-        `classify` then uses it wherever labels, template and options are the same.
+        `classify` uses the fit for the same labels, template and options.
 
         Args:
-            texts: pairs of a text and its label, at least 20, and one of each label.
-            labels: as in `classify`, like the options.
+            texts: pairs of a text and its label: at least 20, and at least one for each label.
+            labels: see `classify`, also for the options.
 
         Returns:
-            A `Calibration`: `accuracy` and `ece` (the expected calibration error) on these texts,
-            before and after.
+            A `Calibration` with `accuracy` and `ece` (expected calibration error, 0 to 1) on these
+            texts, each before and after the fit.
 
         Raises:
-            UsageError: there are too few texts, or one has an unknown label.
-            LlmtoolError: a text fails, as in `classify`.
+            UsageError: there are too few texts, or a label is unknown.
+            LlmtoolError: see `classify`.
 
         Example:
             >>> from llmtool.tasks.classify.labelled_texts import read_labelled_texts
@@ -672,31 +714,32 @@ class Toolbox:
     ) -> Summary | list[Summary] | Iterator[Summary]:
         """Summarize a text of any length, or several.
 
-        A text too long to be read well as a whole is split at its structure; the model writes
-        notes on all chunks together, and summarizes these, in as many rounds as needed. A summary
-        that loses what its notes say, or has numbers that they lack, is written once more, and
-        then replaced by sentences of the notes (`Summary.fallback`). A sequence gives a list; an
-        iterator, which is read as needed, gives an iterator; both in the order of the texts.
+        A long text is split into chunks at its structure. The model writes notes on all chunks in
+        parallel, and summarizes the notes, in as many rounds as needed. A summary that omits too
+        much of the notes, or contains numbers that they do not, is generated again, and if that
+        fails replaced by sentences of the notes (`Summary.fallback`). Results are in the order of
+        the texts: a list for a list or tuple, an iterator for an iterator, which is read as needed.
 
         Args:
             text: the text to summarize, or several.
-            length: "short", "medium", "long", "100 words", "3 sentences" or "5 bullets". A number
-                of words is met to within 30 %.
+            length: "short", "medium", "long", "100 words", "3 sentences" or "5 bullets". The number
+                of words may differ by 30%.
             style: "paragraph", "bullets", "headline" or "tldr".
-            focus: the subject to concentrate on.
-            sections: whether to summarize each section below a top-level heading on its own.
-            strategy: "auto", "stuff" (as a whole), "map-reduce" or "refine" (chunk by chunk).
-            chunk_tokens: the most tokens of a chunk.
-            template: a prompt template for the summary, by name or path.
-            variables: values for that template's other inputs.
-            system, thinking, max_tokens, …: as in `generate`.
+            focus: the topic to concentrate on.
+            sections: whether to summarize each section under a top-level heading separately.
+            strategy: "auto", "stuff" (the whole text at once), "map-reduce" or "refine" (chunk by
+                chunk).
+            chunk_tokens: the maximum length of a chunk in tokens.
+            template: the name or path of a prompt template for the summary.
+            variables: values for the other inputs of the template.
+            system, thinking, max_tokens, …: see `generate`.
 
         Returns:
-            A `Summary`: `text`, `chunks`, `coverage`, `usage`, `warnings`. `str()` of it is the
-            text.
+            A `Summary` with `text`, `chunks`, `coverage`, `usage` and `warnings`. `str()` returns
+            the text.
 
         Raises:
-            UsageError: an option is wrong.
+            UsageError: an option is invalid.
             ContextOverflow: the strategy is "stuff", and a text is longer than the context.
             InputError: a text is empty.
 
@@ -709,16 +752,23 @@ class Toolbox:
         return summarize(self.context, text, make_options(SummarizeOptions, options))
 
     asummarize = for_asyncio(summarize)
-    """`summarize` for asyncio."""
+    """Run `summarize` for asyncio."""
 
     @list_options
     def stream_summarize(
         self, text: str, **options: Unpack[SummarizeKeywords]
     ) -> Iterator[SummaryEvent | Summary]:
-        """Like `summarize` for one text, but yield progress and text, then the `Summary`.
+        """Summarize a text; yield progress and parts of the summary, then the `Summary`.
 
-        The texts of the `SummaryText` events make up the summary. They come token by token where
-        the text is read as a whole, else when a part of the summary has been checked.
+        The texts of the `SummaryText` events form the summary. They are tokens if the text fits in
+        one prompt, else parts of the summary that have been checked. Arguments and errors are those
+        of `summarize`.
+
+        Example:
+            >>> for event in box.stream_summarize(report):                 # doctest: +SKIP
+            ...     if isinstance(event, SummaryText):
+            ...         print(event.text, end="", flush=True)
+            The library of Marbury closes …
         """
         from llmtool.tasks.summarize.task import stream_summarize
 
@@ -728,7 +778,12 @@ class Toolbox:
     def asummarize_each(
         self, texts: Iterable[str], **options: Unpack[SummarizeKeywords]
     ) -> AsyncIterator[Summary]:
-        """`summarize` of many texts for asyncio: yield results in order, as they are ready."""
+        """Summarize many texts; yield each result in order, as soon as it is ready.
+
+        Example:
+            >>> async for summary in box.asummarize_each(reports):         # doctest: +SKIP
+            ...     print(summary.text)
+        """
         from llmtool.tasks.summarize.task import summarize_each
 
         made = make_options(SummarizeOptions, options)
@@ -750,34 +805,35 @@ class Toolbox:
     def translate(
         self, text: str | Iterable[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Translation | list[Translation] | Iterator[Translation]:
-        """Translate a text or document, or several; structure stays unchanged.
+        """Translate a text or document, or several, and preserve its structure.
 
-        Segments are translated together. Code, links, tags, placeholders, timings and keys stay as
-        they are. A segment that comes back without them, in another language or with another
-        structure is translated once more, then sentence by sentence, and otherwise stays in its
-        language (`Translation.untranslated`). A sequence gives a list; an iterator, which is read
-        as needed, gives an iterator; both in the order of the texts.
+        Segments are translated in parallel. Code, links, tags, placeholders, timings and keys are
+        unchanged. If a translated segment lacks one of them, is in the wrong language or has
+        another structure, it is translated again, then sentence by sentence, and if that fails
+        remains untranslated (`Translation.untranslated`). Results are in the order of the texts: a
+        list for a list or tuple, an iterator for an iterator, which is read as needed.
 
         Args:
             text: the text to translate, or several.
-            to: a language by its English name or code ("German", "pt-BR").
+            to: the target language, by English name or code ("German", "pt-BR").
             source: the language of the text; "auto" detects it.
             format: "auto", "txt", "md", "html", "srt", "vtt", "po" or "json".
-            glossary: terms and their translations; the model gets those that a segment contains.
-            bilingual: whether to keep each segment above its translation (text and subtitles).
-            strict: whether a segment that stays in its language is an error.
-            template: a prompt template, by name or path.
-            variables: values for the template's other inputs.
-            system, thinking, max_tokens, …: as in `generate`.
+            glossary: terms and their translations; the prompt for a segment has those in it.
+            bilingual: whether to put each segment above its translation (text and subtitles).
+            strict: whether an untranslated segment is an error.
+            template: the name or path of a prompt template.
+            variables: values for the other inputs of the template.
+            system, thinking, max_tokens, …: see `generate`.
 
         Returns:
-            A `Translation`: `text`, `source`, `untranslated`, `usage`, `warnings`. `str()` of it is
-            the text.
+            A `Translation` with `text`, `source`, `untranslated`, `usage` and `warnings`. `str()`
+            returns the text.
 
         Raises:
-            UsageError: a language or format is unknown; an option is wrong.
-            InputError: a text is empty, or not valid in its format.
-            OutputValidationError: the structure was lost, or `strict` is set and a segment stayed.
+            UsageError: a language or format is unknown, or an option is invalid.
+            InputError: a text is empty, or invalid in its format.
+            OutputValidationError: the structure was lost, or `strict` is set and a segment remains
+                untranslated.
 
         Example:
             >>> box.translate("# Hello\\n\\nRun `ls`.", "French").text      # doctest: +SKIP
@@ -788,15 +844,22 @@ class Toolbox:
         return translate(self.context, text, to, make_options(TranslateOptions, options))
 
     atranslate = for_asyncio(translate)
-    """`translate` for asyncio."""
+    """Run `translate` for asyncio."""
 
     @list_options
     def stream_translate(
         self, text: str, to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[TranslationText | Translation]:
-        """Like `translate` for one text, but yield each `TranslationText`, then the `Translation`.
+        """Translate a text; yield each `TranslationText`, then the `Translation`.
 
-        The texts of the segments come in order and make up the translation.
+        The events are in order, and their texts form the translation. Arguments and errors are
+        those of `translate`.
+
+        Example:
+            >>> for event in box.stream_translate(letter, "French"):       # doctest: +SKIP
+            ...     if isinstance(event, TranslationText):
+            ...         print(event.text, end="", flush=True)
+            Chère Anna, …
         """
         from llmtool.tasks.translate.task import stream_translate
 
@@ -806,7 +869,12 @@ class Toolbox:
     def atranslate_each(
         self, texts: Iterable[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> AsyncIterator[Translation]:
-        """`translate` of many texts for asyncio: yield results in order, as they are ready."""
+        """Translate many texts; yield each result in order, as soon as it is ready.
+
+        Example:
+            >>> async for result in box.atranslate_each(letters, "French"):  # doctest: +SKIP
+            ...     print(result.text)
+        """
         from llmtool.tasks.translate.task import translate_each
 
         made = make_options(TranslateOptions, options)
@@ -824,34 +892,35 @@ class Toolbox:
     def write_code(
         self, request: str | Iterable[str], **options: Unpack[CodeKeywords]
     ) -> Code | list[Code] | Iterator[Code]:
-        """Write code for a request, or for each of several, and check that it parses.
+        """Write code for a request, or for each of several, and check its syntax.
 
-        The code is taken out of the fence in the reply and parsed. Code with an error goes back to
-        the model with the error, and the best version is the result; a reply that was cut is
-        continued first. Several requests are decoded together. A sequence gives a list; an
-        iterator, which is read as needed, gives an iterator; both in the order of the requests.
-        The first request in that order which fails raises its error. The code is not run.
+        The code in the reply's code block is parsed. If it has an error, the model repairs it, and
+        the best version is the result; a truncated reply is continued first. The code is not run.
+        Several requests are decoded in parallel, and results are in the order of the requests: a
+        list for a list or tuple, an iterator for an iterator, which is read as needed. An error of
+        a request is raised in that order and stops the rest.
 
         Args:
-            request: what the code has to do, or several such texts.
-            language: by name, alias or suffix ("python", "js", "rs"); None takes the template's.
-            check: whether to parse the code.
-            repair: the most rounds of repair, 0 to 10.
-            format: whether to run the language's formatter, where one is on PATH.
-            run_tests: called with code that parses; its result decides whether the code is good.
-            input: code or data that the request is about. It is data: the model gets no
-                instruction from it.
-            system, template, variables, thinking, max_tokens, …: as in `generate`.
+            request: a description of what the code should do, or several.
+            language: the name, alias or file extension of the language ("python", "js", "rs"); None
+                uses that of the template.
+            check: whether to check the syntax.
+            repair: the maximum number of repairs, 0 to 10.
+            format: whether to run the formatter of the language, if it is on PATH.
+            run_tests: a function that is called with code whose syntax is correct; its result
+                decides whether the code needs a repair.
+            input: code or data that the request is about; the prompt marks it as data.
+            system, template, variables, thinking, max_tokens, …: see `generate`.
 
         Returns:
-            A `Code`: `text` (also `code`), `language`, `status` ("ok", "error", "unchecked"),
-            `rounds`, `diagnostics`, `usage`, `warnings`. `str()` of it is the code. A status of
-            "error" is not an exception: the best version is there.
+            A `Code` with `text` (also `code`), `language`, `status` ("ok", "error" or "unchecked"),
+            `rounds`, `diagnostics`, `usage` and `warnings`. `str()` returns the code. Code with an
+            error raises no exception; its `status` is "error".
 
         Raises:
-            OutputValidationError: the reply has no code.
-            UsageError: the language is unknown, or an option is.
-            As `generate`.
+            OutputValidationError: the reply contains no code.
+            UsageError: the language or an option is unknown or invalid.
+            LlmtoolError: see `generate`.
 
         Example:
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
@@ -862,13 +931,18 @@ class Toolbox:
         return write_code(self.context, request, make_options(CodeOptions, options))
 
     awrite_code = for_asyncio(write_code)
-    """`write_code` for asyncio."""
+    """Run `write_code` for asyncio."""
 
     @list_options
     def awrite_code_each(
         self, requests: Iterable[str], **options: Unpack[CodeKeywords]
     ) -> AsyncIterator[Code]:
-        """`write_code` of many requests for asyncio: yield results in order, as they are ready."""
+        """Write code for many requests; yield each result in order, as soon as it is ready.
+
+        Example:
+            >>> async for code in box.awrite_code_each(requests):          # doctest: +SKIP
+            ...     print(code.text)
+        """
         from llmtool.tasks.code.task import write_code_each
 
         made = make_options(CodeOptions, options)
@@ -876,15 +950,22 @@ class Toolbox:
 
     @list_options
     def explain_code(self, code: str, **options: Unpack[ExplainKeywords]) -> Generation[Any]:
-        """Describe what code does; the options are those of `generate`.
+        """Explain what code does.
+
+        Args:
+            code: the code to explain.
+            system, thinking, max_tokens, …: see `generate`.
+
+        Returns:
+            A `Generation`; `text` is the explanation.
 
         Raises:
             ContextOverflow: the code is longer than the context.
-            As `generate`.
+            LlmtoolError: see `generate`.
 
         Example:
             >>> print(box.explain_code("x = y or 0"))    # doctest: +SKIP
-            Sets x to y, or to 0 where y is empty.
+            Sets x to y, or to 0 if y is empty.
         """
         from llmtool.tasks.code.subtasks import explain_code
 
@@ -893,17 +974,22 @@ class Toolbox:
 
     @list_options
     def review_code(self, diff: str, **options: Unpack[ReviewKeywords]) -> Review:
-        """Review a unified diff; files, and the hunks of long ones, are read in parallel.
+        """Review a unified diff of any size.
 
-        Lock files, generated files and binaries are left out, which the result reports.
+        Files are reviewed in parallel, long ones by their hunks. Lock files, generated files and
+        binary files are skipped, which the result reports.
+
+        Args:
+            diff: the diff, as `git diff` prints it.
+            system, thinking, max_tokens, …: see `generate`.
 
         Returns:
-            A `Review`: `findings` with `path`, `line`, `severity` and `message`. Each line is one
-            of the new file that the diff shows.
+            A `Review` with `findings`, each with `path`, `line`, `severity` and `message`. `line`
+            is a line number of the new file, within a hunk of the diff.
 
         Raises:
-            InputError: the diff changes nothing.
-            As `generate`.
+            InputError: the diff contains no changes.
+            LlmtoolError: see `generate`.
 
         Example:
             >>> box.review_code(diff).findings[0].line    # doctest: +SKIP
@@ -923,19 +1009,20 @@ class Toolbox:
         file: str = "code",
         **options: Unpack[FixKeywords],
     ) -> Fix:
-        """Fix code that fails; the options are those of `write_code`.
+        """Fix an error in code; no file is written.
 
         Args:
-            code: the whole file.
-            error: the error message; None takes the first syntax error.
-            file: the file's name in the patch.
+            code: the text of the whole file.
+            error: the error message; None uses the first syntax error.
+            file: the name of the file in the patch.
+            language, repair, max_tokens, …: see `write_code`.
 
         Returns:
-            A `Fix`: `code`, and `diff`, which `patch -p1` applies. Nothing is written.
+            A `Fix` with `code`, the fixed file, and `diff`, a patch for `patch -p1`.
 
         Raises:
-            OutputValidationError: the reply has no code, changes nothing, or was cut.
-            ContextOverflow: the file and its fixed version do not fit into the context.
+            OutputValidationError: the reply contains no code, changes nothing, or was truncated.
+            ContextOverflow: the file and its fixed version do not fit in the context.
             UsageError: `error` is None and the syntax is correct.
 
         Example:
@@ -954,14 +1041,23 @@ class Toolbox:
     def write_tests(
         self, code: str, *, framework: str | None = None, **options: Unpack[WriteTestsKeywords]
     ) -> Code:
-        """Write tests for code; the options are those of `write_code`. Nothing is run.
+        """Write tests for code; nothing is run.
 
         Args:
             code: the code to test.
-            framework: the test framework; None takes the usual one of the language.
+            framework: the test framework; None uses the most common one of the language.
+            language, repair, max_tokens, …: see `write_code`.
+
+        Returns:
+            A `Code`; `text` is the test file.
+
+        Raises:
+            LlmtoolError: see `write_code`.
 
         Example:
-            >>> box.write_tests("def half(n): return n / 2", language="py")   # doctest: +SKIP
+            >>> print(box.write_tests("def half(n): return n / 2", language="py"))  # doctest: +SKIP
+            def test_half():
+                assert half(4) == 2
         """
         from llmtool.tasks.code.subtasks import write_tests
 
@@ -977,15 +1073,21 @@ class Toolbox:
         language: str | None = None,
         **sampling: Unpack[CompleteKeywords],
     ) -> Code:
-        """Fill the gap between two texts, with the model's fill-in-the-middle tokens.
+        """Complete code at the cursor, with the model's fill-in-the-middle tokens.
 
-        Where both do not fit into the context, the model gets the lines nearest to the gap.
+        If the code does not fit in the context, the prompt contains the lines nearest to the
+        cursor.
+
+        Args:
+            before, after: the code before and after the cursor.
+            language: the name, alias or file extension of the language, for the syntax check.
+            max_tokens, temperature, …: see `generate`.
 
         Returns:
-            A `Code` whose text goes between the two; its `status` is that of all three together.
+            A `Code`; `text` is the code to insert, `status` that of the completed file.
 
         Raises:
-            UsageError: the model has no such tokens.
+            UsageError: the model has no fill-in-the-middle tokens.
 
         Example:
             >>> box.complete_code("def add(a, b):\\n    return ", "\\n").text   # doctest: +SKIP
@@ -1003,16 +1105,17 @@ class Toolbox:
         """Write a commit message for a unified diff of any size.
 
         Args:
-            diff: the change, as `git diff` prints it.
-            body: whether to write a body of bullet points, too.
+            diff: the diff, as `git diff` prints it.
+            body: whether to add a body of bullet points.
+            system, max_tokens, …: see `generate`.
 
         Returns:
-            A `CommitMessage`: `subject` is `type(scope): what`, of at most 72 characters; `body`
-            has the points.
+            A `CommitMessage` with `subject`, `type(scope): description` of at most 72 characters,
+            and `body`.
 
         Raises:
-            InputError: the diff changes nothing.
-            As `generate`.
+            InputError: the diff contains no changes.
+            LlmtoolError: see `generate`.
 
         Example:
             >>> box.commit_message(diff).subject    # doctest: +SKIP
@@ -1038,18 +1141,21 @@ class Toolbox:
         overflow: OverflowPolicy = "summarize",
         **options: Unpack[ChatKeywords],
     ) -> Chat:
-        """Start a conversation, or continue the saved session of a name.
+        """Start a conversation, or continue a saved session.
 
         Args:
-            session: the name of a session, which is saved on disk after every turn.
-            save: whether to save the conversation on disk; None saves one that has a name.
-            overflow: "summarize" or "drop": what becomes of the oldest turns when the context is
-                full.
-            system, template, thinking, variables, max_tokens, …: as in `generate`; None takes
-                those of the session.
+            session: the name of the session.
+            save: whether to save the conversation after each turn; None saves it if it has a name.
+            overflow: what to do with the oldest turns when the context is full, "summarize" or
+                "drop".
+            system, template, thinking, variables, max_tokens, …: see `generate`; None uses those of
+                the session.
+
+        Returns:
+            A `Chat`, which is a context manager; closing it unlocks the session.
 
         Raises:
-            UsageError: an option is unknown or out of its range.
+            UsageError: an option is unknown or out of range.
             LockedError: another process has the session open.
 
         Example:

@@ -15,7 +15,7 @@ from pathlib import Path
 PATTERNS = ("*.py", "*.md", "*.yaml", "*.toml")
 # Generated files, another language, texts for models to read, and this list itself.
 SKIPPED = (
-    *("docs/man/", "completions/", "README.zh-CN.md", "scripts/wording.py"),
+    *("completions/", "README.zh-CN.md", "scripts/wording.py"),
     *("benchmarks/prompts.yaml", "benchmarks/summaries.yaml", "tests/data/"),
 )
 

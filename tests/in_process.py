@@ -35,7 +35,7 @@ def run_in_process(
     *,
     env: Mapping[str, str],
     cwd: Path | str,
-    input: bytes = b"",
+    input: bytes | None = b"",
     stdin: Any = subprocess.PIPE,
     stdout: Any = subprocess.PIPE,
     stderr: Any = subprocess.PIPE,
@@ -106,9 +106,9 @@ class _Output:
 
 
 @contextlib.contextmanager
-def _input(stdin: Any, data: bytes) -> Iterator[int]:
+def _input(stdin: Any, data: bytes | None) -> Iterator[int]:
     """Yield the descriptor of standard input: a pipe with `data`, or the caller's file."""
-    if stdin == subprocess.DEVNULL:
+    if stdin == subprocess.DEVNULL or data is None:
         stdin = os.open(os.devnull, os.O_RDONLY)
         try:
             yield stdin

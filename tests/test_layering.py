@@ -1,4 +1,4 @@
-"""The architecture: imports go one way, each library has one importer, start-up is light.
+"""Architecture rules: import order, one importer per library, light start-up.
 
 One test per rule; a failure lists the offenders.
 """
@@ -56,7 +56,7 @@ LAYERS = [
     "errors",
     "_version",
 ]
-# The same inside packages that have layers of their own.
+# The layers inside `cli`.
 CLI_LAYERS = ["app", "commands", "pipeline", "batch", "bootstrap", "first_run"]
 CLI_LAYERS += ["render", "framework", "options", "terminal"]
 ONE_IMPORTER = {
@@ -83,7 +83,7 @@ ONE_IMPORTER = {
     "pypdf": "documents/readable.py",
     "sqlite3": "sessions/search.py",
 }
-# What reads data by running what the data says.
+# Names that execute code from data.
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dbm", "dill", "cloudpickle"}
 UNPICKLERS |= {"joblib", "diskcache", "copyreg", "torch"}
 RUNNERS = {"eval", "exec", "compile", "__import__"}
@@ -110,7 +110,7 @@ def parse(path: Path) -> ast.Module:
 
 @cache
 def imports(path: Path) -> frozenset[str]:
-    """Return the modules that a file imports anywhere, for types only as well."""
+    """Return the modules that a file imports anywhere, including those for type checking only."""
     found: set[str] = set()
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
@@ -128,11 +128,11 @@ def own_imports(path: Path) -> list[str]:
 
 
 def layer(module: str) -> str:
-    """Return a module's layer: the name below the package, or the package's own file."""
+    """Return the layer of a module: the first name below the package, or `__init__`."""
     return [*module.split("."), "__init__"][1]
 
 
-def test_no_module_imports_from_a_layer_above() -> None:
+def test_modules_import_only_from_their_layer_and_below() -> None:
     offenders = [
         f"{name(path)} imports {module}"
         for path in FILES
@@ -146,7 +146,7 @@ def test_every_module_has_a_layer() -> None:
     assert {layer(module) for module in MODULES} == set(LAYERS)
 
 
-def test_no_module_of_the_command_line_imports_from_a_layer_above() -> None:
+def test_cli_modules_import_only_from_their_layer_and_below() -> None:
     ranks = {module: CLI_LAYERS.index(module.split(".")[2]) for module in MODULES if in_cli(module)}
     offenders = [
         f"{name(path)} imports {module}"
@@ -161,7 +161,7 @@ def in_cli(module: str) -> bool:
     return module.startswith("llmtool.cli.")
 
 
-def test_a_command_imports_no_other_command() -> None:
+def test_commands_do_not_import_each_other() -> None:
     offenders = [
         f"{name(path)} imports {module}"
         for path in FILES
@@ -177,7 +177,7 @@ def command_of(module: str) -> str:
     return parts[3] if module.startswith("llmtool.cli.commands.") else ""
 
 
-def test_there_is_no_import_cycle() -> None:
+def test_import_cycles_do_not_exist() -> None:
     graph = {module: own_imports(path) for module, path in MODULES.items()}
     done: set[str] = set()
     cycles: list[str] = []
@@ -195,7 +195,7 @@ def test_there_is_no_import_cycle() -> None:
     assert not cycles, "\n".join(cycles)
 
 
-def test_a_foreign_library_has_one_importer() -> None:
+def test_each_library_has_one_importer() -> None:
     offenders = []
     for path in FILES:
         source = path.read_text(encoding="utf-8")
@@ -207,7 +207,7 @@ def test_a_foreign_library_has_one_importer() -> None:
     assert not offenders, "\n".join(offenders)
 
 
-def test_tasks_import_nothing_of_the_engine_but_its_types() -> None:
+def test_tasks_import_only_the_types_of_the_engine() -> None:
     offenders = [
         f"{name(path)} imports {module}"
         for path in FILES
@@ -219,8 +219,8 @@ def test_tasks_import_nothing_of_the_engine_but_its_types() -> None:
     assert not offenders, "\n".join(offenders)
 
 
-def test_only_the_terminal_layer_touches_standard_streams() -> None:
-    # The preflight check runs in a child process of its own.
+def test_only_the_terminal_layer_uses_standard_streams() -> None:
+    # The preflight check runs in a child process.
     exempt = ("cli/terminal/", "engine/llama/preflight.py")
     offenders = [
         f"{name(path)}:{node.lineno}"
@@ -233,7 +233,7 @@ def test_only_the_terminal_layer_touches_standard_streams() -> None:
     assert not offenders, "\n".join(offenders)
 
 
-def test_no_function_rebinds_a_module_global() -> None:
+def test_functions_do_not_rebind_globals() -> None:
     offenders = [
         f"{name(path)}:{node.lineno}"
         for path in FILES
@@ -243,9 +243,9 @@ def test_no_function_rebinds_a_module_global() -> None:
     assert not offenders, "\n".join(offenders)
 
 
-def test_the_library_does_not_print_exit_or_read_the_environment() -> None:
-    # The default toolbox reads the user's environment, a check runs in a child process, and native
-    # libraries read variables when they are loaded.
+def test_library_does_not_print_exit_or_read_the_environment() -> None:
+    # The default toolbox reads the environment, the preflight check runs in a child process, and
+    # native libraries read variables when they are loaded.
     exempt = ("toolbox.py", "engine/llama/preflight.py", "models/hub/", "engine/llama/bindings.py")
     offenders = []
     for path in FILES:
@@ -260,8 +260,8 @@ def test_the_library_does_not_print_exit_or_read_the_environment() -> None:
     assert not offenders, "\n".join(offenders)
 
 
-def dangers(source: str) -> list[str]:
-    """Return what in a source runs data: an unpickler, a loader of objects, text as code."""
+def unsafe_names(source: str) -> list[str]:
+    """Return the names in the source that execute code from data, such as `pickle` and `eval`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -310,8 +310,8 @@ def is_unsafe_in_yaml(attribute: str) -> bool:
         "llama_cpp.LlamaDiskCache()",
     ],
 )
-def test_what_runs_data_is_recognized(source: str) -> None:
-    assert dangers(source)
+def test_unsafe_code_is_detected(source: str) -> None:
+    assert unsafe_names(source)
 
 
 @pytest.mark.parametrize(
@@ -323,12 +323,12 @@ def test_what_runs_data_is_recognized(source: str) -> None:
         "numpy.load(path, allow_pickle=False)",
     ],
 )
-def test_what_only_reads_is_not(source: str) -> None:
-    assert dangers(source) == []
+def test_safe_code_is_not_reported(source: str) -> None:
+    assert unsafe_names(source) == []
 
 
-def test_no_data_is_run() -> None:
-    found = {name(path): dangers(path.read_text(encoding="utf-8")) for path in FILES}
+def test_package_does_not_execute_data() -> None:
+    found = {name(path): unsafe_names(path.read_text(encoding="utf-8")) for path in FILES}
     assert {path: uses for path, uses in found.items() if uses} == {}
 
 
@@ -357,44 +357,53 @@ COMMANDS = [" ".join(command.words) for command in walk(root_command())]
 @pytest.mark.parametrize(
     "args", [["--version"], *([*command.split(), "--help"] for command in COMMANDS)], ids=" ".join
 )
-def test_help_and_version_load_nothing_heavy(args: list[str]) -> None:
+def test_help_and_version_load_no_heavy_modules(args: list[str]) -> None:
     loaded = modules_after(*args)
     assert "typer" in loaded
     assert libraries(loaded) & HEAVY == set()
     assert len(loaded) <= 210
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
+def test_importing_the_package_loads_no_heavy_modules() -> None:
     program = "import sys, llmtool; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = {module.split(".")[0] for module in done.stdout.split()}
     assert loaded & (HEAVY | {"typer", "msgspec"}) == set()
 
 
-# What a plain reply needs of the package, and the standard library that none of it needs.
-OF_A_REPLY = {"__main__", "_version", "cli", "config", "encoding", "engine", "errors", "files"}
-OF_A_REPLY |= {"local_model", "machine", "models", "prompts", "safe_yaml", "sizes", "structured"}
-OF_A_REPLY |= {"suggest", "tasks", "templating", "text"}
-UNNEEDED = {"asyncio", "csv", "dataclasses", "http", "logging", "secrets", "sqlite3", "tomllib"}
+# The layers that `gen` needs, and modules of the standard library that it must not import.
+NEEDED_LAYERS = {"__main__", "_version", "cli", "config", "encoding", "engine", "errors", "files"}
+NEEDED_LAYERS |= {"local_model", "machine", "models", "prompts", "safe_yaml", "sizes", "structured"}
+NEEDED_LAYERS |= {"suggest", "tasks", "templating", "text"}
+UNNEEDED_MODULES = {
+    "asyncio",
+    "csv",
+    "dataclasses",
+    "http",
+    "logging",
+    "secrets",
+    "sqlite3",
+    "tomllib",
+}
 
 
-def test_a_plain_reply_imports_nothing_of_other_tasks(tiny: Path, tmp_path: Path) -> None:
+def test_generate_does_not_import_other_tasks(tiny: Path, tmp_path: Path) -> None:
     model = ["-m", str(tiny), "--max-tokens", "1", "--seed", "1", "--no-stdin", "-q"]
     environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     loaded = modules_after("gen", "hello", "-o", str(tmp_path / "reply"), *model, environ=environ)
     own = {module for module in loaded if module.startswith("llmtool.")}
     assert "llmtool.engine.llama.scheduler" in own
-    assert {layer(module) for module in own} - OF_A_REPLY == set()
+    assert {layer(module) for module in own} - NEEDED_LAYERS == set()
     packages = {module.split(".")[2] for module in own if module.startswith("llmtool.tasks.")}
     assert packages <= {"generate", "pipeline", "options", "results"}
     assert "llmtool.tasks.pipeline.records" not in own
     assert {command_of(module) for module in own} - {""} == {"gen"}
-    assert libraries(loaded) & (UNNEEDED | {"rich", "numpy", "huggingface_hub"}) == set()
+    assert libraries(loaded) & (UNNEEDED_MODULES | {"rich", "numpy", "huggingface_hub"}) == set()
     assert len(own) <= 110
-    assert len(loaded) <= 360  # 236 of them are Python, Typer, msgspec, PyYAML, Jinja and ctypes
+    assert len(loaded) <= 360  # 236 are of Python, Typer, msgspec, PyYAML, Jinja and ctypes
 
 
-def test_the_model_loads_before_templates_are_imported(tiny: Path) -> None:
+def test_model_load_starts_before_templates_are_imported(tiny: Path) -> None:
     program = (
         "import sys\n"
         "from llmtool.local_model import LocalModel\n"
@@ -429,7 +438,7 @@ def test_the_model_loads_before_templates_are_imported(tiny: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_usage_error_loads_no_model(args: list[str], tiny: Path) -> None:
+def test_usage_error_does_not_load_a_model(args: list[str], tiny: Path) -> None:
     program = (
         "import os, sys\n"
         f"sys.argv = {['llmtool', 'gen', '-m', str(tiny), *args]!r}\n"

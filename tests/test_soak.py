@@ -1,4 +1,4 @@
-"""Long runs: what they hold of memory, files, threads and disk does not grow with their length."""
+"""Long batches and chats do not leak memory, descriptors, threads or disk space."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from llmtool.toolbox import Toolbox
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]
 
 RECORDS, TURNS = 10_200, 210
-PORTION = 200  # lines that a pipe holds in either direction
+PORTION = 200  # lines that fit in the buffer of a pipe
 CACHE_MB = 1
-RULE = "You repeat what you are told, word for word. "  # often, so that its state is kept
-MORE_MB_OF_BATCH = 0.3  # 46 bytes a record; 0.00 to 0.03 was measured
-# Of 140 turns: 0 to 0.45 was measured, the session itself among it, and once a single step of 1.0,
-# as large as what Python's allocator asks of the system at once.
-MORE_MB_OF_CHAT = 2.0
+RULE = "You repeat the message word for word. "  # repeated, so that the prefix cache stores it
+MAX_BATCH_GROWTH_MB = 0.3  # 46 bytes per record; measured: 0.00 to 0.03
+# Over 140 turns; measured: 0 to 0.45, including the session, and once a step of 1.0, the size of an
+# arena of Python's allocator.
+MAX_CHAT_GROWTH_MB = 2.0
 
 
-class Held(NamedTuple):
-    """What a process holds."""
+class Resources(NamedTuple):
+    """The resources of a process."""
 
-    anonymous_mb: float  # pages of files come and go as the system likes
+    anonymous_mb: float  # excludes file pages, which the system evicts at will
     n_descriptors: int
     n_threads: int
 
 
-def held_by(pid: int | str = "self") -> Held:
-    """Return what a process holds, as the system counts it."""
+def resources_of(pid: int | str = "self") -> Resources:
+    """Return the resources of a process, as reported by the kernel."""
     process = Path("/proc", str(pid))
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     anonymous_kb = int(status["RssAnon"].split()[0])
     listed = os.listdir(process / "fd")
-    return Held(anonymous_kb / 1024, len(listed) - (pid == "self"), int(status["Threads"]))
+    return Resources(anonymous_kb / 1024, len(listed) - (pid == "self"), int(status["Threads"]))
 
 
 def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[str, object]]:
-    """Ask records and wait for all their rows, so that nothing is on its way afterwards.
+    """Send records and wait for all their rows, so that none is in flight afterwards.
 
-    All are as long, because a context grows with the longest.
+    All records have the same length, since the context grows with the longest.
     """
     assert process.stdin is not None and process.stdout is not None
     rows = []
@@ -71,7 +71,7 @@ def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[
     ],
     ids=lambda args: args[0],
 )
-def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
+def test_long_batch_does_not_leak(
     start_llmtool: Callable[..., subprocess.Popen[bytes]],
     tiny: Path,
     env: dict[str, str],
@@ -87,23 +87,23 @@ def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
             *args, "-q", "--each", "line", "--jsonl", "-m", tiny, "--threads", "1", stderr=stderr
         )
         rows = batch(process, 0, RECORDS // 3)
-        warm, warm_bytes = held_by(process.pid), size_of(cache)
+        warm, warm_bytes = resources_of(process.pid), size_of(cache)
         rows += batch(process, RECORDS // 3, RECORDS)
-        end, end_bytes = held_by(process.pid), size_of(cache)
+        end, end_bytes = resources_of(process.pid), size_of(cache)
         process.communicate(timeout=60)
-    record_property("held", f"{warm} -> {end}, cache {warm_bytes} -> {end_bytes}")
+    record_property("resources", f"{warm} -> {end}, cache {warm_bytes} -> {end_bytes}")
     assert (process.returncode, errors.read_bytes()) == (0, b"")
     assert len(rows) == RECORDS
     assert not [row for row in rows if row.get("error")]
     assert end.n_descriptors == warm.n_descriptors
     assert end.n_threads == warm.n_threads
-    assert end.anonymous_mb - warm.anonymous_mb < MORE_MB_OF_BATCH
+    assert end.anonymous_mb - warm.anonymous_mb < MAX_BATCH_GROWTH_MB
     assert 0 < warm_bytes == end_bytes <= CACHE_MB * 10**6
 
 
 @pytest.mark.parametrize("overflow", ["drop", "summarize"])
 @pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
-def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
+def test_long_chat_does_not_leak(
     tiny_model: Callable[..., Path],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -117,19 +117,19 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
     settings = Settings(prefix_cache_mb=CACHE_MB)
     notes: list[str] = []
     cached = 0
-    before = held_by()
-    n_threads = 2 if kind == "plain" else 1  # two are slow on a busy machine, with a model so small
+    before = resources_of()
+    n_threads = 2 if kind == "plain" else 1  # on a busy machine, two slow down a tiny model
     with Toolbox(
         model, n_ctx=1024, n_threads=n_threads, folders=folders, settings=settings, environ={}
     ) as box:
-        # Replies decide when turns to be summarized are longer than the context for the first time.
+        # The first summary that exceeds the context allocates memory; do that before measuring.
         box.summarize("A parcel came with letters and a small box. " * 60, length="long")
         store = Sessions(tmp_path / "sessions")
         options = ChatOptions(sampling=SamplingOptions(max_tokens=24))
         with Chat(box.context, options, store=store, session="soak", overflow=overflow) as chat:  # type: ignore[arg-type]
             for n in range(TURNS):
                 if n == TURNS // 3:
-                    warm = held()
+                    warm = resources()
                 for event in chat.stream(
                     f"Parcel {n:03} came with {n % 7} letters and a small box."
                 ):
@@ -140,24 +140,24 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
                 if n % 5 == 0:
                     chat.save_state()
                     assert size_of(folders.cache / "prefix") <= CACHE_MB * 10**6
-            end = held()
+            end = resources()
             assert len(store.load("soak").turns) == TURNS
-    record_property("held", f"{warm} -> {end}, {len(notes)} overflows")
+    record_property("resources", f"{warm} -> {end}, {len(notes)} overflows")
     assert len(notes) >= 10
     assert any("summary" in note for note in notes) == (overflow == "summarize")
     assert not [note for note in notes if "not saved" in note or "no summary" in note]
     assert cached > TURNS
     assert end.n_descriptors == warm.n_descriptors
     assert end.n_threads == warm.n_threads
-    assert end.anonymous_mb - warm.anonymous_mb < MORE_MB_OF_CHAT
-    after = held()
+    assert end.anonymous_mb - warm.anonymous_mb < MAX_CHAT_GROWTH_MB
+    after = resources()
     assert after.n_descriptors <= before.n_descriptors
-    assert after.n_threads <= before.n_threads + 1  # OpenMP keeps its own for the next model
+    assert after.n_threads <= before.n_threads + 1  # OpenMP retains its threads for the next model
 
 
-def held() -> Held:
+def resources() -> Resources:
     gc.collect()
-    return held_by()
+    return resources_of()
 
 
 def size_of(folder: Path) -> int:

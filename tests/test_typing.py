@@ -1,4 +1,4 @@
-"""The public functions as editors, type checkers and `help` see them."""
+"""Signatures and types of the public functions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FUNCTIONS = [name for name in llmtool.__all__ if name.islower() and name[0] != "
 def expected() -> dict[int, str]:
     found = {}
     for number, line in enumerate(FILE.read_text().splitlines(), 1):
-        code, mark, comment = line.partition("  # ")
-        if mark:
+        code, separator, comment = line.partition("  # ")
+        if separator:
             found[number] = comment
     return found
 
 
-def test_a_type_checker_infers_the_documented_types() -> None:
+def test_type_checker_infers_the_documented_types() -> None:
     pytest.importorskip("mypy")
     args = ["-m", "mypy", "--strict", "--no-pretty", "--no-error-summary", str(FILE)]
     done = subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=ROOT)
@@ -51,7 +51,7 @@ def test_help_lists_every_option_with_its_type_and_default() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_is_the_method_of_a_toolbox(name: str) -> None:
+def test_functions_are_methods_of_a_toolbox(name: str) -> None:
     function, method = getattr(llmtool, name), getattr(llmtool.Toolbox, name)
     assert function.__func__ is method
     _, *parameters = inspect.signature(method).parameters.values()
@@ -60,7 +60,7 @@ def test_a_function_is_the_method_of_a_toolbox(name: str) -> None:
     assert inspect.getdoc(function)
 
 
-def test_an_asyncio_form_is_a_coroutine_with_the_same_arguments() -> None:
+def test_asyncio_variant_is_a_coroutine_function_with_the_same_signature() -> None:
     assert inspect.iscoroutinefunction(llmtool.asummarize)
     assert inspect.signature(llmtool.asummarize) == inspect.signature(llmtool.summarize)
     assert "for asyncio" in (llmtool.asummarize.__doc__ or "")

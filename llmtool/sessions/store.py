@@ -250,9 +250,7 @@ def _truncate(name: str, *, reserve: int = 0) -> str:
 def new_name(now: float | None = None) -> str:
     """Return a name for a session started at `now`, by default the current time.
 
-    Example:
-        >>> new_name(1795689600)  # doctest: +SKIP
-        '2026-11-26-1040'
+    The form is `2026-11-26-1040`, in local time.
     """
     return time.strftime("%Y-%m-%d-%H%M", time.localtime(now))
 

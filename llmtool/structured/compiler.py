@@ -37,6 +37,7 @@ from llmtool.structured.guidance import Tokens, Vocabulary
 from llmtool.structured.json_numbers import NumberLength
 
 MAX_REGEX_CHARACTERS = 1 << 16
+MAX_EXPANDED_CHARACTERS = 100_000  # compile in 0.3 s; 1,000,000 take 5 s
 _MAX_CACHED = 64  # compiled constraints
 
 # llguidance's errors for keywords that lenient grammars ignore and validation checks.
@@ -194,7 +195,10 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     source = constraint.source
     name, unenforced = _NAMES[constraint.kind], ""
     if constraint.kind == "json_schema":
-        matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source))
+        grammar = json_grammar.to_lark(source)
+        for pattern in explain.find_patterns(msgspec.json.decode(source)):
+            _check_expansion(f"{name}: pattern {explain.quote(pattern)}", pattern)
+        matcher = guidance.lark_matcher(tokens, grammar)
         ignored = _UNENFORCED.search(_error(matcher))
         if ignored:
             matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source, lenient=True))
@@ -208,6 +212,7 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
             raise UsageError(f"{name}: longer than {MAX_REGEX_CHARACTERS:,} characters")
         if (len(source) - len(source.rstrip("\\"))) % 2:  # llguidance would ignore it
             raise UsageError(f"{name}: nothing follows the last backslash")
+        _check_expansion(name, source)
         matcher = guidance.regex_matcher(tokens, source)
         beginning = matcher.deep_copy()
     else:
@@ -219,6 +224,37 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
         if each.is_error():
             raise UsageError(f"{name}: {_explain(tokens, constraint, each.get_error())}")
     return CompiledConstraint(tokens, matcher, constraint, unenforced)
+
+
+_REGEX_TOKEN = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<minimum>\d+)(?:,\d*)?\}|.", re.DOTALL
+)
+
+
+def _check_expansion(name: str, pattern: str) -> None:
+    """Reject a regex whose counted repetitions expand to a very long text, as in (a{1000}){1000}.
+
+    Raises:
+        UsageError: the expansion is too long; llguidance would take minutes or more.
+    """
+    groups = [[0, 0]]  # for each open group: its length, and that of its last item
+    for token in _REGEX_TOKEN.finditer(pattern):
+        group = groups[-1]
+        if token["minimum"]:
+            repeated = group[1] * max(1, int(token["minimum"][:9]))
+            group[0] += repeated - group[1]
+            group[1] = repeated
+        elif token[0] == "(":
+            groups.append([0, 0])
+        elif token[0] == ")" and len(groups) > 1:
+            length, _ = groups.pop()
+            groups[-1][0] += length
+            groups[-1][1] = length
+        else:
+            group[0] += 1
+            group[1] = 1
+        if groups[-1][0] > MAX_EXPANDED_CHARACTERS:
+            raise UsageError(f"{name}: expands to more than {MAX_EXPANDED_CHARACTERS:,} characters")
 
 
 def _explain(tokens: Tokens, constraint: Constraint, error: str) -> str:

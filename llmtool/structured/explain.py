@@ -80,15 +80,15 @@ def explain_schema(error: str) -> str:
 
 def find_patterns(schema: object) -> Iterator[str]:
     """Yield the regular expressions of a JSON Schema."""
+    children = schema if isinstance(schema, list) else []
     if isinstance(schema, dict):
         if isinstance(schema.get("pattern"), str):
             yield schema["pattern"]
         if isinstance(schema.get("patternProperties"), dict):
             yield from schema["patternProperties"]
-    children = schema.values() if isinstance(schema, dict) else schema
-    if isinstance(children, (list, type({}.values()))):
-        for child in children:
-            yield from find_patterns(child)
+        children = list(schema.values())
+    for child in children:
+        yield from find_patterns(child)
 
 
 def quote(pattern: str) -> str:

@@ -1,1 +1,1 @@
-"""The tasks, over the `Engine` protocol; nothing here prints or reads the environment."""
+"""The tasks, built on the `Engine` protocol; no module here prints or reads the environment."""

@@ -1,4 +1,4 @@
-"""What the tasks return: frozen records; `to_dict()` is what `--json` prints."""
+"""The results of the tasks: frozen records, which `--json` prints as `to_dict()`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of all results. `str(result)` is its text; `usage` counts tokens, all summed."""
+    """The base of all results. `str(result)` is its text; `usage` sums tokens over all requests."""
 
     text: str
-    if TYPE_CHECKING:  # every result declares these itself, in the order that `--json` prints
+    if TYPE_CHECKING:  # each subclass declares these itself, in the order that `--json` prints
         model: str
         usage: Usage
         seconds: float
@@ -51,22 +51,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
     def row(self) -> dict[str, Any]:
-        """Return what a batch writes of this result, by column."""
+        """Return the values that a batch writes for this result, by column."""
         raise NotImplementedError
 
 
 def _plain(value: object) -> object:
-    """Return a pydantic model as a dictionary; msgspec knows structs and dataclasses itself."""
+    """Return a pydantic model as a dictionary; msgspec encodes structs and dataclasses itself."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True)
-    raise NotImplementedError(f"a value of type {type(value).__name__} is no JSON")
+    raise NotImplementedError(f"a value of type {type(value).__name__} cannot be converted to JSON")
 
 
 class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One of the replies to a prompt; `reasoning` is None where there was none.
+    """One of the replies to a prompt; `reasoning` is None if the model did not reason.
 
-    `value` is what the text says, where a schema was given, and `error` what does not hold of it.
-    `logprobs` are the tokens of the text, where they were asked for.
+    With a schema, `value` is the parsed text, and `error` the reason why the text is invalid.
+    `logprobs` are the tokens of the text, None unless requested.
     """
 
     text: str
@@ -79,10 +79,10 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time went, in seconds of wall clock; `first_token` counts from the call.
+    """Wall-clock times of a call, in seconds; `first_token` counts from the start of the call.
 
-    `setup` is what came before the model was loaded, or between it and the prefill: input, files,
-    templates. Choices that are decoded together share the seconds of `decode`.
+    `setup` is the time for input, files and templates, before the model is loaded or between
+    loading and prefill. Choices are decoded together, so their times overlap in `decode`.
     """
 
     setup: float
@@ -94,10 +94,10 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generation(Result, Generic[T], frozen=True, kw_only=True):
-    """What `generate` returns.
+    """The result of `generate`.
 
-    `text` and `value` are the first choice's, `choices` holds all of them. `usage` sums the tokens
-    over the choices; `seconds` is the whole call. `warnings` are sentences for a person.
+    `text` and `value` are those of the first of the `choices`. `usage` sums the tokens of all
+    choices; `seconds` is the duration of the call. `warnings` are messages for the user.
     """
 
     value: T
@@ -111,7 +111,7 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `reply`, `replies` and `value` where there are any, `finish_reason`, `seed`."""
+        """Return `reply`, `replies` (if several), `value` (if any), `finish_reason`, `seed`."""
         row: dict[str, Any] = {"reply": self.text}
         if len(self.choices) > 1:
             row["replies"] = [choice.text for choice in self.choices]
@@ -121,13 +121,15 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
 
 
 class Classification(Result, Generic[L], frozen=True, kw_only=True):
-    """What `classify` returns.
+    """The result of `classify`.
 
-    `text` is the label's name, "" where `label` is None because nothing is sure enough (`reason`).
-    Where any number of labels may fit, `labels` holds them, and `text` their names, one a line.
-    `scores` are by name and add up to 1; `logprobs` are what the model gave, of which `bias` was
-    taken out; `coverage` is how much of the model's probability the labels have together: where it
-    is low, the model wanted to say something else.
+    `text` is the name of the label. If the text gets no label, `label` is None, `text` is "", and
+    `reason` explains why. With `multi`, `label` is None, `labels` has all labels that fit, and
+    `text` their names, one per line.
+
+    `scores` are by name and add up to 1, except with `multi`. `logprobs` are the log-probabilities
+    from the model, to which `bias` was added. `coverage` is the total probability of the labels; a
+    low value means that the model expected another reply.
     """
 
     label: L | None
@@ -162,7 +164,7 @@ class ChunkSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(Result, frozen=True, kw_only=True):
-    """What `summarize` returns.
+    """The result of `summarize`.
 
     `chunks` are the parts of the text that were read, and `coverage` their share of its characters.
     `n_rounds` counts rounds of notes; `n_cached_notes` of the notes came from the cache, and
@@ -198,7 +200,7 @@ class UntranslatedSegment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Translation(Result, frozen=True, kw_only=True):
-    """What `translate` returns.
+    """The result of `translate`.
 
     `text` has the format and structure of the source. `source` is the code of the source language,
     None if it is unknown. `untranslated` are the segments that stayed unchanged because no reply

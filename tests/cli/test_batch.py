@@ -316,8 +316,8 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
         (["--each", "line", "--no-stdin"], "no input"),
         (["--each", "lines"], "line"),
         (["--each", "line", "-o", "x", "--resume"], "cannot resume plain text output; add --jsonl"),
-        (["--each", "csv", "--field", "nope"], "there is no column 'nope' (there are: a, b)"),
-        (["--each", "csv"], "which column is the text? --field NAME (there are: a, b)"),
+        (["--each", "csv", "--field", "nope"], "unknown column 'nope'; columns: a, b"),
+        (["--each", "csv"], "several columns could be the text; choose one with --field: a, b"),
     ],
 )
 def test_invalid_option_combinations_are_usage_errors(
@@ -340,14 +340,14 @@ def test_missing_column_fails_before_the_model_is_found(
     run_llmtool: Callable[..., Any],
 ) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "nope", "-m", "none.gguf")
-    assert "there is no column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
+    assert "unknown column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
 
 
 def test_header_with_another_separator_is_reported(run_llmtool: Callable[..., Any]) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "a", "-m", "none.gguf")
     line = error_line(run_llmtool(*args, input=b"a;b\n1;2\n"), 2)
     assert line == (
-        "llmtool: there is no column 'a' (there are: a;b; columns are separated by commas, not ;)"
+        "llmtool: unknown column 'a'; columns: a;b (separate columns with commas, not semicolons)"
     )
 
 
@@ -569,7 +569,7 @@ def test_argument_fills_the_next_input_of_each_record(
     )
     assert b"Because.|Why?" in done.stdout
     refused = run_llmtool("run", "title", "Why?", "--each", "line", "-m", tiny, input=b"x\n")
-    assert "takes one text alone" in error_line(refused, 2)
+    assert "has one input for a text" in error_line(refused, 2)
 
 
 def test_fatal_error_is_not_written_as_a_row(batch: Callable[..., Any]) -> None:

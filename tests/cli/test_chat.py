@@ -134,7 +134,7 @@ def test_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None
         (["-f", "none.txt"], b"a", 14, "none.txt not found; check the path"),
         (["--temperature", "7x"], b"a", 2, "7x"),
         (["--overflow", "cut"], b"a", 2, "overflow"),
-        (["--max-tokens", "100000000"], b"a", 13, "100000000"),
+        (["--max-tokens", "100000000"], b"a", 13, "100,000,000"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -20,10 +20,18 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 TUNED = [json.loads(line) for line in (DATA / "topic.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache for all tests of this file, so that examples are read and biases measured once."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
-def classify(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Any]:
+def classify(run_llmtool: Callable[..., Any], starter: Path, cache: str) -> Callable[..., Any]:
+    variables = {"LLMTOOL_CACHE_DIR": cache}
+
     def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        return run_llmtool("classify", *args, "-m", starter, **options)  # type: ignore[no-any-return]
+        return run_llmtool("classify", *args, "-m", starter, env=variables, **options)  # type: ignore[no-any-return]
 
     return run
 
@@ -43,14 +51,14 @@ def test_text_can_come_from_a_pipe_or_a_file(classify: Callable[..., Any], tmp_p
 
 
 def test_json_has_all_fields(classify: Callable[..., Any]) -> None:
-    told = json.loads(classify(SPORT, "-l", "sports,music", "--json").stdout)
-    assert list(told) == [
+    result = json.loads(classify(SPORT, "-l", "sports,music", "--json").stdout)
+    assert list(result) == [
         "text", "label", "labels", "score", "scores", "reason", "coverage", "logprobs", "bias",
         "form", "calibrated", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
-    assert told["label"] == "sports" and told["calibrated"] is False
-    assert sum(told["scores"].values()) == pytest.approx(1)
-    assert all(value < 0 for value in told["logprobs"].values())
+    assert result["label"] == "sports" and result["calibrated"] is False
+    assert sum(result["scores"].values()) == pytest.approx(1)
+    assert all(value < 0 for value in result["logprobs"].values())
 
 
 def test_scores_and_top_labels(classify: Callable[..., Any]) -> None:
@@ -69,8 +77,8 @@ def test_labels_can_be_given_in_several_forms(classify: Callable[..., Any], tmp_
         ["-l", "sports=matches and players", "-l", "music"],
         ["-l", f"@{tmp_path / 'labels'}"],
     ):
-        told = json.loads(classify(SPORT, *spelled, "--json").stdout)
-        assert list(told["scores"]) == ["sports", "music"]
+        result = json.loads(classify(SPORT, *spelled, "--json").stdout)
+        assert list(result["scores"]) == ["sports", "music"]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +102,8 @@ def test_expect_sets_the_exit_code_with_json_on_stdout(
 ) -> None:
     done = classify(SPORT, "-t", "topic", "--json", *args)
     assert done.returncode == code
-    told = json.loads(done.stdout)
-    assert told["label"] == (None if args[0].startswith("--min") and code else "sports")
+    result = json.loads(done.stdout)
+    assert result["label"] == (None if args[0].startswith("--min") and code else "sports")
     assert done.stderr.count(b"\n") == (1 if code else 0)
 
 
@@ -112,8 +120,8 @@ def test_unused_examples_are_reported(
     classify: Callable[..., Any], labels: str, note: str | None
 ) -> None:
     error = classify("It rains", "-t", "sentiment", "-l", labels, "--dry-run").stderr.decode()
-    told = [line for line in error.splitlines() if "examples" in line]
-    assert [line.startswith(f"llmtool: {note}") for line in told] == [True] * (note is not None)
+    result = [line for line in error.splitlines() if "examples" in line]
+    assert [line.startswith(f"llmtool: {note}") for line in result] == [True] * (note is not None)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +186,7 @@ def test_record_without_text_fails(classify: Callable[..., Any]) -> None:
     done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 3 and rows[0]["label"] == "sports"
-    assert "no field 'text'" in rows[1]["error"] and rows[1]["exit_code"] == 14
+    assert "field 'text' is missing" in rows[1]["error"] and rows[1]["exit_code"] == 14
 
 
 def test_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
@@ -208,19 +216,19 @@ def test_balanced_reports_its_assumption(classify: Callable[..., Any]) -> None:
 
 def test_multi_returns_any_number_of_labels(classify: Callable[..., Any]) -> None:
     args = [SPORT, "-l", "football", "-l", "weather=rain, snow and wind", "--multi"]
-    told = json.loads(classify(*args, "--json").stdout)
-    assert told["label"] is None
-    assert set(told["labels"]) == {name for name, p in told["scores"].items() if p >= 0.5}
+    result = json.loads(classify(*args, "--json").stdout)
+    assert result["label"] is None
+    assert set(result["labels"]) == {name for name, p in result["scores"].items() if p >= 0.5}
     none = classify(*args, "--min-confidence", "1")
     assert none.returncode == 15 and none.stdout == b"\n"
     rows = classify(*args[1:], "--each", "line", "--jsonl", input=SPORT.encode())
-    assert json.loads(rows.stdout)["labels"] == told["labels"]
+    assert json.loads(rows.stdout)["labels"] == result["labels"]
 
 
 def test_explain_lists_the_supporting_sentences(classify: Callable[..., Any]) -> None:
     text = f"{SPORT} It was a mild evening. The crowd sang until midnight."
-    told = json.loads(classify(text, "-t", "topic", "--explain", "--json").stdout)
-    parts = told["explanation"]
+    result = json.loads(classify(text, "-t", "topic", "--explain", "--json").stdout)
+    parts = result["explanation"]
     assert "".join(text[part["start"] : part["end"]] for part in parts) == text
     assert max(parts, key=lambda part: part["weight"])["text"] == SPORT
     lines = classify(text, "-t", "topic", "--explain").stdout.decode().splitlines()
@@ -273,16 +281,16 @@ def test_text_longer_than_the_context_is_split(classify: Callable[..., Any]) -> 
     args = ["-t", "topic", "--ctx-size", "256"]
     assert "needs" in error_line(classify(text, *args), 13)
     done = classify(text, *args, "--overflow", "chunk", "--json")
-    told = json.loads(done.stdout)
-    assert told["label"] == "sports"
-    assert "9 chunks" in told["warnings"][0] and told["warnings"][0].encode() in done.stderr
+    result = json.loads(done.stdout)
+    assert result["label"] == "sports"
+    assert "9 chunks" in result["warnings"][0] and result["warnings"][0].encode() in done.stderr
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     file = tmp_path / "data.jsonl"
     rows = [{"body": row["text"], "kind": row["label"], "split": row["split"]} for row in TUNED]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:30]))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:17]))
     return file
 
 
@@ -293,20 +301,20 @@ def test_eval_prints_metrics(classify: Callable[..., Any], data: Path, tmp_path:
         "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines", "--compare",
         "--plot", plot, "--json",
     )  # fmt: skip
-    told = json.loads(done.stdout)
-    n = sum(map(sum, told["confusion"]))
-    assert n == told["n_texts"] > 5
-    right = sum(told["confusion"][i][i] for i in range(len(told["labels"])))
-    assert told["accuracy"] == pytest.approx(right / n)
-    assert len(told["mistakes"]) == n - right
-    assert sum(each["n"] for each in told["bins"]) == n
-    assert [each["name"] for each in told["baselines"]][-2:] == [
+    result = json.loads(done.stdout)
+    n = sum(map(sum, result["confusion"]))
+    assert n == result["n_texts"] > 5
+    right = sum(result["confusion"][i][i] for i in range(len(result["labels"])))
+    assert result["accuracy"] == pytest.approx(right / n)
+    assert len(result["mistakes"]) == n - right
+    assert sum(each["n"] for each in result["bins"]) == n
+    assert [each["name"] for each in result["baselines"]][-2:] == [
         "constrained generation",
         "free generation",
     ]
     assert plot.read_text().lstrip().startswith("<?xml")
     piped = classify("eval", data, "-t", "topic", *fields, "--split", "test")
-    assert f"accuracy\t{told['accuracy']:.3f}\n".encode() in piped.stdout
+    assert f"accuracy\t{result['accuracy']:.3f}\n".encode() in piped.stdout
 
 
 @pytest.mark.parametrize(
@@ -360,7 +368,7 @@ def test_plot_columns_are_named_if_they_fit(
 
 
 def test_help_lists_the_subcommands(run_llmtool: Callable[..., Any]) -> None:
-    told = run_llmtool("classify", "--help").stdout.decode()
-    assert told.startswith("Usage: llmtool classify [OPTIONS] [TEXT]\n")
-    assert "Subcommands:\n  eval" in told and "Examples:" in told
+    result = run_llmtool("classify", "--help").stdout.decode()
+    assert result.startswith("Usage: llmtool classify [OPTIONS] [TEXT]\n")
+    assert "Subcommands:\n  eval" in result and "Examples:" in result
     assert "DATA" in run_llmtool("classify", "eval", "--help").stdout.decode()

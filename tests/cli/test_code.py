@@ -76,12 +76,12 @@ def test_request_can_come_from_a_pipe(code: Callable[..., Done]) -> None:
 
 
 def test_json_has_all_fields(code: Callable[..., Done]) -> None:
-    told = json.loads(code("a function is_even(n)", "-l", "python3", "--json").stdout)
-    assert list(told) == [
+    result = json.loads(code("a function is_even(n)", "-l", "python3", "--json").stdout)
+    assert list(result) == [
         "code", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
         "usage", "seconds", "finish_reason", "seed", "warnings",
     ]  # fmt: skip
-    assert (told["language"], told["status"], told["rounds"]) == ("python", "ok", 0)
+    assert (result["language"], result["status"], result["rounds"]) == ("python", "ok", 0)
 
 
 def test_output_file_name_selects_the_language(code: Callable[..., Done], tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_code_with_an_error_is_printed_with_exit_code_17(code: Callable[..., Don
     assert done.returncode == 17 and done.stdout
     last = done.stderr.decode().splitlines()[-1]
     assert re.match(r"llmtool: the generated code has an error: line \d+, column \d+: ", last)
-    told = code(*BROKEN_JSON, "--json")
-    assert told.returncode == 17 and json.loads(told.stdout)["status"] == "error"
+    result = code(*BROKEN_JSON, "--json")
+    assert result.returncode == 17 and json.loads(result.stdout)["status"] == "error"
 
 
 def test_strict_rejects_code_with_an_error(code: Callable[..., Done], tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
         (["x", "--limit", "3"], "--limit needs a batch"),
         (["--each", "line", "--run-tests", "cat {}"], "--run-tests and --each cannot"),
-        (["x", "--repair", "11"], "not between 0 and 10"),
+        (["x", "--repair", "11"], "must be between 0 and 10"),
         (["review", "--sarif", "--json"], "cannot be combined"),
         (["review", "--staged", "-f", "x"], "cannot be combined"),
         (["complete", "x.py"], "FILE:LINE"),
@@ -174,9 +174,9 @@ def test_user_tests_run_on_the_code(code: Callable[..., Done]) -> None:
 def test_failing_user_tests_give_exit_code_17(code: Callable[..., Done]) -> None:
     args = ("a function is_even(n)", "-l", "py", "--repair", "0", "--json")
     done = code(*args, "--run-tests", "echo no; exit 4 # {}")
-    told = json.loads(done.stdout)
-    assert done.returncode == 17 and told["status"] == "error"
-    assert (told["tests"]["exit_code"], told["tests"]["output"]) == (4, "no\n")
+    result = json.loads(done.stdout)
+    assert done.returncode == 17 and result["status"] == "error"
+    assert (result["tests"]["exit_code"], result["tests"]["output"]) == (4, "no\n")
 
 
 @linux
@@ -266,9 +266,9 @@ def test_hook_uses_the_options_it_was_installed_with(
 def test_json_output_name_does_not_select_the_language(
     code: Callable[..., Done], tmp_path: Path
 ) -> None:
-    args = ("a function is_even(n)", "--json", "-o", "told.json", "--max-tokens", "60")
+    args = ("a function is_even(n)", "--json", "-o", "result.json", "--max-tokens", "60")
     code(*args, cwd=tmp_path)
-    assert json.loads((tmp_path / "told.json").read_text())["language"] != "json"
+    assert json.loads((tmp_path / "result.json").read_text())["language"] != "json"
 
 
 def test_no_code_runs_and_no_file_is_written_by_default(
@@ -398,10 +398,10 @@ def test_patch_needs_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> 
 
 def test_review_findings_are_on_changed_lines(code: Callable[..., Done], repository: Path) -> None:
     done = code("review", "--staged", "--json", cwd=repository)
-    told = json.loads(done.stdout)
-    assert done.returncode == 0 and told["n_parts"] == 1
-    assert told["skipped"] == [{"path": "uv.lock", "reason": "a lock file"}]
-    assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in told["findings"])
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result["n_parts"] == 1
+    assert result["skipped"] == [{"path": "uv.lock", "reason": "a lock file"}]
+    assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in result["findings"])
     assert b"skipped uv.lock (a lock file)" in done.stderr
 
 
@@ -424,9 +424,9 @@ def test_commit_message_has_a_subject_and_body(code: Callable[..., Done], reposi
     assert done.returncode == 0
     subject = done.stdout.decode().removesuffix("\n")
     assert re.fullmatch(r"[a-z]+(\([a-z0-9._/-]+\))?: [a-z].+", subject) and len(subject) <= 72
-    told = json.loads(code("commit", "--body", "--json", cwd=repository).stdout)
-    assert told["text"] == f"{told['subject']}\n\n{told['body']}"
-    assert all(len(line) <= 72 for line in told["text"].splitlines())
+    result = json.loads(code("commit", "--body", "--json", cwd=repository).stdout)
+    assert result["text"] == f"{result['subject']}\n\n{result['body']}"
+    assert all(len(line) <= 72 for line in result["text"].splitlines())
 
 
 def test_commit_without_staged_changes_is_an_error(
@@ -499,11 +499,11 @@ def test_completion_fills_the_gap_exactly(
     assert shown.startswith(
         "<|fim_prefix|>The <|fim_suffix|>river rose\nduring the night\n<|fim_middle|>"
     )
-    told = json.loads(run_llmtool(*args, "--json").stdout)
+    result = json.loads(run_llmtool(*args, "--json").stdout)
     done = run_llmtool(*args)
-    assert done.returncode == 0 and done.stdout.decode() == told["code"] != ""
-    assert b"\n" not in done.stdout[-1:] or told["code"].endswith("\n")
-    assert told["usage"]["completion_tokens"] == 5
+    assert done.returncode == 0 and done.stdout.decode() == result["code"] != ""
+    assert b"\n" not in done.stdout[-1:] or result["code"].endswith("\n")
+    assert result["usage"]["completion_tokens"] == 5
 
 
 def test_long_file_is_truncated_around_the_cursor(

@@ -55,7 +55,7 @@ def test_dry_run_shows_the_prompt_and_runs_nothing(gen: Run, tiny: Path) -> None
     text = reply(result)
     assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSummarize")
     assert "notes" in text and text.endswith("<|im_start|>assistant\nSure:\n")
-    n = int(re.search(rb"(\d+) tokens", result.stderr)[1])
+    n = int(re.search(rb"(\d+) prompt tokens", result.stderr)[1])
     value = json.loads(
         reply(
             gen(

@@ -182,8 +182,8 @@ def test_doctor_reports_a_broken_config(
     path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    told = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
-    report = json.loads(out(told))
+    done = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
+    report = json.loads(out(done))
     assert report["versions"]["llama-cpp-python"] and report["default_model"] == "nothere"
     assert report["advice"][0].startswith(f"{path}: {reason}")
     path.unlink()
@@ -197,7 +197,7 @@ def test_doctor_reports_the_machine(run_llmtool: Run) -> None:
     assert 1 <= report["threads"] <= report["cpus"]
     assert report["memory_bytes"] > 10**8
     assert [model["name"] for model in report["models"]] == ["starter"]
-    assert any("starter model serves" in line for line in report["advice"])
+    assert any("using the starter model" in line for line in report["advice"])
     text = out(run_llmtool("doctor"))
     assert "default model\tstarter" in text and "advice\t" in text
 

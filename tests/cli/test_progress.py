@@ -20,6 +20,6 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("told", "expected"), CASES.values(), ids=CASES)
-def test_rate_is_shown_after_one_second(told: str, expected: str) -> None:
-    assert told == expected
+@pytest.mark.parametrize(("shown", "expected"), CASES.values(), ids=CASES)
+def test_rate_is_shown_after_one_second(shown: str, expected: str) -> None:
+    assert shown == expected

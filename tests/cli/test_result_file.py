@@ -119,7 +119,7 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "many: translate": ("translate", "--to", "fr", *MANY),
     "many: classify": ("classify", "-l", "a,b", *MANY),
     "many: code": ("code", *MANY),
-    "many: gen": ("gen", "go on", *MANY),
+    "many: gen": ("gen", "continue", *MANY),
 }
 # `run` takes its template as an argument; `code complete` has none.
 TEMPLATED = {name: args for name, args in WRITERS.items() if name not in ("run", "code complete")}

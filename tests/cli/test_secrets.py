@@ -77,8 +77,8 @@ def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str], tiny: Path) -> Ru
         if "commit" in words:
             stage(folder, env)
         named = {**MARKED, "MODEL": str(tiny)}
-        told = [named.get(word, word) if isinstance(word, str) else word for word in words]
-        return run_llmtool(*told, "--debug", input=input)
+        arguments = [named.get(word, word) if isinstance(word, str) else word for word in words]
+        return run_llmtool(*arguments, "--debug", input=input)
 
     return start
 

@@ -1,4 +1,4 @@
-"""A stop signal ends every command in whatever it does: loading, reading, writing, scoring."""
+"""Signals end every command in every phase: loading, prefill, decoding, scoring."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_started_input_is_read_to_the_end(start_llmtool: Callable[..., Any], tin
         ("bash", "file", []),
         pytest.param("sh", "pipe", [], marks=linux),
     ],
-    ids=["told", "seen", "file", "sh"],
+    ids=["reported", "seen", "file", "sh"],
 )
 def test_while_read_loop_keeps_its_lines(
     env: dict[str, str], tiny: Path, tmp_path: Path, shell: str, source: str, args: list[str]

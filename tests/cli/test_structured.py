@@ -128,7 +128,7 @@ def test_stats_report_concurrent_replies(gen: Run) -> None:
 
 
 def test_cache_is_reported_and_can_be_disabled(gen: Run, env: dict[str, str]) -> None:
-    system = ("-s", "You answer in one short sentence, whatever comes. " * 12)
+    system = ("-s", "You answer in one short sentence. " * 12)
     folder = Path(env["LLMTOOL_CACHE_DIR"]) / "prefix"
     options = (*system, "--stats", QUESTION)
     assert "cached" not in gen(*options, "--no-cache").stderr.decode()

@@ -31,6 +31,17 @@ def summarize(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., A
     return run
 
 
+@pytest.fixture
+def quick(run_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]) -> Callable[..., Any]:
+    """Return `summarize` with a tiny model, whose summaries make no sense."""
+    options = ("-m", tiny_model("plain", printable=True), "--max-tokens", "40", "--threads", "1")
+
+    def run(*args: str | Path, **given: Any) -> subprocess.CompletedProcess[bytes]:
+        return run_llmtool("sum", *args, *options, **given)  # type: ignore[no-any-return]
+
+    return run
+
+
 def test_pipe_and_file_give_the_same_summary(summarize: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
     piped = summarize(input=LIBRARY.encode())
@@ -54,86 +65,82 @@ def test_requested_word_count_is_respected(summarize: Callable[..., Any]) -> Non
     assert 28 <= len(text.split()) <= 52 and text.rstrip()[-1] in ".!?"
 
 
-def test_json_describes_the_strategy(summarize: Callable[..., Any]) -> None:
+def test_json_describes_the_strategy(quick: Callable[..., Any]) -> None:
     text = (LIBRARY + "\n") * 6
-    told = json.loads(summarize("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
+    result = json.loads(quick("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
                                 input=text.encode()).stdout)  # fmt: skip
-    assert list(told) == [
+    assert list(result) == [
         "text", "strategy", "chunks", "coverage", "n_rounds", "n_cached_notes", "n_quoted_notes",
         "fallback", "finish_reason", "seed", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
-    assert told["strategy"] == "map-reduce" and told["coverage"] == 1
-    assert told["chunks"][0]["start"] == 0 and told["chunks"][-1]["end"] == len(text)
+    assert result["strategy"] == "map-reduce" and result["coverage"] == 1
+    assert result["chunks"][0]["start"] == 0 and result["chunks"][-1]["end"] == len(text)
 
 
-def test_notes_are_reused_by_the_next_command(summarize: Callable[..., Any]) -> None:
+def test_notes_are_reused_by_the_next_command(quick: Callable[..., Any]) -> None:
     call = ("--json", "--chunk-tokens", "200", "--strategy", "map-reduce")
     text = ((LIBRARY + "\n") * 6).encode()
-    first = json.loads(summarize(*call, input=text).stdout)
-    second = json.loads(summarize(*call, "--length", "short", input=text).stdout)
+    first = json.loads(quick(*call, input=text).stdout)
+    second = json.loads(quick(*call, "--length", "short", input=text).stdout)
     assert first["n_cached_notes"] == 0
     assert second["n_cached_notes"] == len(second["chunks"])
-    without = json.loads(summarize(*call, "--no-cache", input=text).stdout)
+    without = json.loads(quick(*call, "--no-cache", input=text).stdout)
     assert without["n_cached_notes"] == 0
 
 
 def test_several_files_give_separate_or_combined_summaries(
-    summarize: Callable[..., Any], tmp_path: Path
+    quick: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
     (tmp_path / "b.txt").write_text("The night train to Trieste runs again from 2 May.\n")
-    both = summarize("a.txt", "b.txt", cwd=tmp_path).stdout.decode()
+    both = quick("a.txt", "b.txt", cwd=tmp_path).stdout.decode()
     assert both.startswith("==> a.txt <==\n") and "\n\n==> b.txt <==\n" in both
-    rows = summarize("a.txt", "b.txt", "--json", cwd=tmp_path).stdout.splitlines()
+    rows = quick("a.txt", "b.txt", "--json", cwd=tmp_path).stdout.splitlines()
     assert [json.loads(row)["file"] for row in rows] == ["a.txt", "b.txt"]
-    shown = summarize("a.txt", "b.txt", "--together", "--dry-run", cwd=tmp_path).stdout
+    shown = quick("a.txt", "b.txt", "--together", "--dry-run", cwd=tmp_path).stdout
     assert b"==> b.txt <==" in shown and b"leaked" in shown
 
 
-def test_html_and_email_are_converted_to_text(
-    summarize: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_html_and_email_are_converted_to_text(quick: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text(
         f"<title>x</title><script>var secret</script><h1>News</h1><p>{LIBRARY}</p>"
     )
-    shown = summarize(tmp_path / "a.html", "--dry-run").stdout
+    shown = quick(tmp_path / "a.html", "--dry-run").stdout
     assert b"# News" in shown and b"leaked" in shown and b"secret" not in shown
     mail = EmailMessage()
     mail["Subject"] = "Closing"
     mail.set_content(LIBRARY)
     mail.add_attachment(b"\0", maintype="application", subtype="x", filename="plan.bin")
     (tmp_path / "a.eml").write_bytes(bytes(mail))
-    done = summarize(tmp_path / "a.eml", "--dry-run")
+    done = quick(tmp_path / "a.eml", "--dry-run")
     assert b"Subject: Closing" in done.stdout and b"skipped attachments: plan.bin" in done.stderr
 
 
-def test_pdf_is_read_and_invalid_pdf_is_an_error(
-    summarize: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_pdf_is_read_and_invalid_pdf_is_an_error(quick: Callable[..., Any], tmp_path: Path) -> None:
     import pypdf
 
     text = "The town library of Marbury will close for repairs in March."
     (tmp_path / "a.pdf").write_bytes(pdf_of(text))
-    assert text.encode() in summarize(tmp_path / "a.pdf", "--dry-run").stdout
+    assert text.encode() in quick(tmp_path / "a.pdf", "--dry-run").stdout
     writer = pypdf.PdfWriter(clone_from=str(tmp_path / "a.pdf"))
     writer.encrypt("secret", algorithm="RC4-128")
     writer.write(str(tmp_path / "locked.pdf"))
-    assert "encrypted" in error_line(summarize(tmp_path / "locked.pdf"), 14)
+    assert "encrypted" in error_line(quick(tmp_path / "locked.pdf"), 14)
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
-    assert "cannot read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
+    assert "cannot read" in error_line(quick(tmp_path / "broken.pdf"), 14)
 
 
-def test_batch_has_rows(summarize: Callable[..., Any]) -> None:
+def test_batch_has_rows(quick: Callable[..., Any]) -> None:
     data = "id,review\n1,The soup was cold and the waiter was rude to us.\n2,\n"
-    done = summarize("--each", "csv", "--field", "review", "--style", "tldr", input=data.encode())
+    done = quick("--each", "csv", "--field", "review", "--style", "tldr", input=data.encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
     assert rows[0]["summary"] and rows[0]["chunks"] == "1" and "empty" in rows[1]["error"]
 
 
-def test_batch_of_files_has_their_names(summarize: Callable[..., Any], tmp_path: Path) -> None:
+def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
-    done = summarize("--each", "file", "a.txt", "--style", "tldr", cwd=tmp_path)
+    done = quick("--each", "file", "a.txt", "--style", "tldr", cwd=tmp_path)
     assert json.loads(done.stdout)["file"] == "a.txt"
 
 
@@ -160,13 +167,13 @@ def test_batch_of_files_has_their_names(summarize: Callable[..., Any], tmp_path:
     ],
 )  # fmt: skip
 def test_errors_are_one_line(
-    summarize: Callable[..., Any],
+    quick: Callable[..., Any],
     args: tuple[str, ...],
     input: bytes | None,
     code: int,
     message: str,
 ) -> None:
-    assert message in error_line(summarize(*args, input=input), code)
+    assert message in error_line(quick(*args, input=input), code)
 
 
 def pdf_of(text: str) -> bytes:
@@ -191,9 +198,9 @@ def pdf_of(text: str) -> bytes:
 
 
 def test_cached_notes_are_private_and_cleared_with_the_cache(
-    summarize: Callable[..., Any], run_llmtool: Callable[..., Any], env: dict[str, str]
+    quick: Callable[..., Any], run_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
-    summarize("--chunk-tokens", "200", "--strategy", "map-reduce", input=LIBRARY.encode() * 6)
+    quick("--chunk-tokens", "200", "--strategy", "map-reduce", input=LIBRARY.encode() * 6)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
     files = list(notes.iterdir())
     assert files and {path.stat().st_mode & 0o777 for path in files} == {0o600}

@@ -58,16 +58,19 @@ def test_structure_of_a_file_is_preserved(translate: Callable[..., Any], tmp_pat
 
 
 def test_format_is_detected_by_name_or_content(
-    translate: Callable[..., Any], tmp_path: Path
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
+    def translate(*args: str | Path, **options: Any) -> Any:
+        return run_llmtool("translate", *args, "--to", "French", "-m", tiny, **options)
+
     (tmp_path / "film.srt").write_text(SUBTITLES)
     by_name = translate("-f", tmp_path / "film.srt", "--json")
     by_text = translate("--json", input=SUBTITLES.encode())
     for done in (by_name, by_text):
-        told = json.loads(done.stdout)
-        assert told["format"] == "srt"
-        assert re.findall(r"\d\d:.*", told["text"]) == re.findall(r"\d\d:.*", SUBTITLES)
-        assert told["text"].count("<i>") == 1
+        result = json.loads(done.stdout)
+        assert result["format"] == "srt"
+        assert re.findall(r"\d\d:.*", result["text"]) == re.findall(r"\d\d:.*", SUBTITLES)
+        assert result["text"].count("<i>") == 1
     assert (
         json.loads(translate("--json", "--format", "txt", input=SUBTITLES.encode()).stdout)[
             "format"
@@ -83,12 +86,12 @@ def test_bilingual_subtitles(translate: Callable[..., Any]) -> None:
 
 
 def test_json_has_all_fields(translate: Callable[..., Any]) -> None:
-    told = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
-    assert list(told) == [
+    result = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
+    assert list(result) == [
         "text", "source", "to", "format", "untranslated", "n_segments", "n_retried", "model",
         "usage", "seconds", "warnings",
     ]  # fmt: skip
-    assert (told["source"], told["to"], told["format"]) == ("en", "fr", "txt")
+    assert (result["source"], result["to"], result["format"]) == ("en", "fr", "txt")
 
 
 def test_untranslatable_segment_stays_with_a_note(

@@ -75,7 +75,7 @@ LINES = {
 @pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])
 def test_invalid_numbers_have_a_plain_error(run_llmtool: Callable[..., Any], option: str) -> None:
     line = error_line(run_llmtool("gen", "hi", f"--{option}", "nan", "-m", "starter"), 2)
-    assert line == f"llmtool: {option.replace('-', '_')} is nan, which is no number"
+    assert line == f"llmtool: {option.replace('-', '_')} nan: must be a number"
 
 
 @pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)
@@ -108,5 +108,5 @@ def test_request_similar_to_a_subcommand_is_reported(
 ) -> None:
     result = run_llmtool("code", *args, "-m", tiny, "--dry-run")
     assert result.returncode == 0
-    told = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
-    assert told == ([] if note is None else [f"llmtool: {note}"])
+    notes = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
+    assert notes == ([] if note is None else [f"llmtool: {note}"])

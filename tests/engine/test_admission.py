@@ -25,7 +25,7 @@ N_CELLS = 512
 
 @pytest.fixture
 def engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
-    """An engine with a context of 512 cells, which the RoPE limit of the model prevents growing."""
+    """An engine whose context has 512 cells and cannot grow, due to the model's RoPE limit."""
     metadata = {"llama.rope.scaling.original_context_length": N_CELLS}
     made = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=4
@@ -42,7 +42,7 @@ def make_request(id: int, text: str, max_tokens: int, n: int = 1) -> Request:
 def serve(engine: LocalEngine, requests: Iterable[Any]) -> list[int]:
     """Return the ids of requests in the order in which their choices end."""
     ended = []
-    for event in engine._begin(requests):
+    for event in engine._run(requests):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, (Finished, Scores)):

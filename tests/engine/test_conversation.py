@@ -166,9 +166,8 @@ def test_conversation_continues_in_a_larger_context(
         n_computed = conversation.send(text)[1]
         sizes.add(conversation.engine.info.n_cells)
         n_common = common_prefix_length([cached, ids])
-        if kind not in FULL_SNAPSHOTS or n_common == len(
-            cached
-        ):  # no control token was in the reply
+        # A control token in a reply shortens the common prefix.
+        if kind not in FULL_SNAPSHOTS or n_common == len(cached):
             assert n_computed <= len(ids) - n_common + N_REPLY
             n_continued += 1
     assert n_continued >= 8

@@ -58,9 +58,8 @@ def test_max_tokens_is_exact(engine: LocalEngine) -> None:
         assert (end.finish_reason == "length") == (end.usage.completion_tokens == limit)
 
 
-LEADS = [
-    bytes([byte]) for byte in range(0xC2, 0xF5)
-]  # each begins a character that is never completed
+# Each byte begins a character that is never completed.
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]
 
 
 def test_max_tokens_limits_endless_utf8_lead_bytes(

@@ -109,9 +109,8 @@ def test_template_stays_in_the_context_between_streams(
 def test_states_with_other_parameters_are_separate(
     change: dict[str, Any], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = tiny_model(
-        "plain", n_head=2, n_head_kv=2
-    )  # heads of 32 values, the size of a q8_0 block
+    # Heads of 32 values, the size of a q8_0 block.
+    path = tiny_model("plain", n_head=2, n_head_kv=2)
 
     def start(**options: Any) -> LocalEngine:
         return LocalEngine(
@@ -243,7 +242,9 @@ def test_state_of_another_prompt_is_rejected(
     assert run(start(), make_request()) == (good, 0)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write everywhere"
+)
 def test_read_only_folder_does_not_affect_replies(
     start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:

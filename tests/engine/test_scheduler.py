@@ -450,7 +450,7 @@ def test_cancellation_stops_a_prefill(tiny: Path) -> None:
 def test_invalid_text_does_not_affect_others(bad: Any, tiny_base: Path, tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny_base if bad.prompt.text == "" else tiny), n_threads=1)
     good = make_request("hello", 1, max_tokens=3)
-    events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
+    events = list(engine._run([good, bad, msgspec.structs.replace(good, id=3)]))
     failed = [event.id for event in events if isinstance(event, Failed)]
     ended = {event.id for event in events if isinstance(event, Finished)}
     assert (failed, ended) in (([2], {1, 3}), ([], {1, 2, 3}))

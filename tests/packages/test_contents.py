@@ -7,7 +7,9 @@ import tarfile
 import zipfile
 from collections.abc import Iterable
 from email.message import Message
+from pathlib import Path
 
+import man_pages
 import pytest
 from packages.conftest import ROOT, Packages
 
@@ -16,8 +18,8 @@ import llmtool
 INFO = f"llmtool-{llmtool.__version__}.dist-info"
 SHARE = f"llmtool-{llmtool.__version__}.data/data/share"
 FOLDERS = ["llmtool", "prompts", "completions", "docs", "scripts", "tests", "benchmarks"]
-FILES = ["README.md", "README.zh-CN.md", "CHANGELOG.md", "ARCHITECTURE.md", "LICENSE", "Makefile",
-         "pyproject.toml"]  # fmt: skip
+FILES = ["README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md",
+         "LICENSE", "Makefile", "pyproject.toml"]  # fmt: skip
 SHELLS = {
     "bash-completion/completions/llmtool": "completions/llmtool.bash",
     "zsh/site-functions/_llmtool": "completions/llmtool.zsh",
@@ -68,10 +70,9 @@ def test_wheel_contains_package_and_templates(wheel: dict[str, bytes]) -> None:
     assert inside == {**package, **templates}
 
 
-def test_wheel_contains_man_pages_and_completions(wheel: dict[str, bytes]) -> None:
-    pages = {
-        path.replace("docs/man", "man/man1"): data for path, data in tree(["docs/man"]).items()
-    }
+def test_wheel_contains_man_pages_and_completions(wheel: dict[str, bytes], tmp_path: Path) -> None:
+    paths = man_pages.write_pages(tmp_path)
+    pages = {f"man/man1/{path.name}": path.read_bytes() for path in paths}
     scripts = {name: (ROOT / path).read_bytes() for name, path in SHELLS.items()}
     prefix = f"{SHARE}/"
     shared = {n.removeprefix(prefix): d for n, d in wheel.items() if n.startswith(prefix)}

@@ -152,7 +152,7 @@ class TestRevising:
 
     def test_undo_and_retry_need_a_turn(self, open_chat: Open) -> None:
         for act in (open_chat().undo, lambda: list(open_chat().retry())):
-            with pytest.raises(UsageError, match="no turn yet"):
+            with pytest.raises(UsageError, match="no turns yet"):
                 act()
 
     def test_retry_replaces_the_reply(self, open_chat: Open) -> None:
@@ -190,7 +190,7 @@ class TestRevising:
     def test_an_unknown_turn_is_a_usage_error(self, open_chat: Open, number: int) -> None:
         chat = open_chat()
         chat.say("a")
-        with pytest.raises(UsageError, match=f"no turn {number}"):
+        with pytest.raises(UsageError, match=f"turn {number} not found"):
             list(chat.edit(number, "x"))
 
 
@@ -461,7 +461,7 @@ class TestOverflow:
         for i in range(9):
             events = list(chat.stream(f"turn{i} " + long(60)))
             notes += [event.text for event in events if isinstance(event, ChatNote)]
-        assert any("no summary could be written: no memory" in note for note in notes)
+        assert any("the summary failed: no memory" in note for note in notes)
 
     def test_editing_a_truncated_turn_restores_the_turns_before_it(self, open_chat: Open) -> None:
         chat = open_chat(n_ctx=600, max_tokens=50, overflow="drop")

@@ -76,9 +76,9 @@ def test_without_a_contract_there_is_no_value() -> None:
         ("Ada, 1815", {"schema": SHORT}, "not valid JSON"),
         ('{"name": "Ada", "year": "1815"}', {"schema": SHORT}, r"\$\.year"),
         ('{"name": "Ada", "year": "1815"}', {"schema": Model}, "year"),
-        ("maybe", {"regex": "yes|no"}, "does not match its expression"),
-        ("yes!", {"regex": "yes|no"}, "does not match its expression"),
-        ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match its grammar"),
+        ("maybe", {"regex": "yes|no"}, "does not match the regular expression"),
+        ("yes!", {"regex": "yes|no"}, "does not match the regular expression"),
+        ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match the grammar"),
         (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*--max-tokens"),
     ],
     ids=["no JSON", "type", "pydantic", "regex", "regex is whole", "grammar", "cut"],
@@ -96,7 +96,7 @@ def test_a_broken_contract_says_what_does_not_hold_and_keeps_the_reply(
 
 def test_each_of_several_replies_is_checked() -> None:
     error = broken([GOOD, "no", GOOD], schema=SHORT, n=3)
-    assert str(error).startswith("1 of 3 replies fail; reply 2: the reply is not valid JSON")
+    assert str(error).startswith("1 of 3 replies are invalid; reply 2: the reply is not valid JSON")
     assert isinstance(error.result, Generation)
     assert [c.value is not None for c in error.result.choices] == [True, False, True]
     assert [c.error is not None for c in error.result.choices] == [False, True, False]
@@ -114,8 +114,8 @@ def test_a_stream_gives_the_tokens_before_it_raises() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"schema": SHORT, "regex": "a"}, "schema and regex exclude each other"),
-        ({"grammar": "a", "regex": "a"}, "grammar and regex exclude each other"),
+        ({"schema": SHORT, "regex": "a"}, "schema and regex cannot be combined"),
+        ({"grammar": "a", "regex": "a"}, "grammar and regex cannot be combined"),
         ({"schema": "name foo"}, "unknown type 'foo'"),
         ({"schema": {"type": "objec"}}, "objec"),
         ({"schema": 3}, "expected a JSON Schema"),

@@ -171,7 +171,7 @@ def test_texts_find_their_inputs(
 
 def test_a_text_too_many_is_told(box: Toolbox) -> None:
     template = box.library.load("mood")
-    with pytest.raises(UsageError, match="one text alone, for 'text'"):
+    with pytest.raises(UsageError, match="one input for a text, 'text'"):
         bind_inputs(template, prompt="a", input="b")
 
 

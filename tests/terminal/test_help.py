@@ -88,7 +88,7 @@ def test_a_wrapped_example_is_the_same_command(
     assert examples(show(words, columns)) == examples(show(words, 100))
 
 
-def test_a_description_stands_under_its_option_where_there_is_no_room_beside_it(
+def test_help_moves_below_the_option_on_narrow_terminals(
     env: dict[str, str],
 ) -> None:
     with Terminal([*LLMTOOL, "gen", "--help"], env, columns=40, lines=400) as terminal:

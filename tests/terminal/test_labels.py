@@ -50,8 +50,8 @@ def test_evaluation_shows_progress_only_on_a_terminal(
     command = [*LLMTOOL, "classify", "eval", DATA, "-t", "topic", "-m", starter, *options]
     with Terminal(command, env, lines=50, stderr=other) as terminal:
         assert terminal.wait(120) == 0
-        told = terminal.raw if other is None else other.read_bytes()
+        result = terminal.raw if other is None else other.read_bytes()
         assert not any("/s," in row for row in terminal.screen())
         assert any(row.startswith("accuracy") for row in rows(terminal))
-    seen = re.findall(rb"\d+ records?, [\d.]+/s, \d+:\d\d left", told)
+    seen = re.findall(rb"\d+ records?, [\d.]+/s, \d+:\d\d left", result)
     assert bool(seen) is stderr_is_terminal

@@ -31,8 +31,8 @@ TEMPLATE += 'prompt: "{{{{ text }}}}"\n'
 @pytest.fixture(scope="module")
 def hostile(tiny_model: Callable[..., Path]) -> Path:
     """A model whose metadata contains control sequences and Rich markup."""
-    told = {"general.name": EVIL + MARKUP, "general.license": MARKUP + EVIL}
-    return tiny_model("plain", metadata=told)
+    metadata = {"general.name": EVIL + MARKUP, "general.license": MARKUP + EVIL}
+    return tiny_model("plain", metadata=metadata)
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def known(env: dict[str, str]) -> dict[str, str]:
     config = Path(env["LLMTOOL_CONFIG_DIR"])
     (config / "prompts").mkdir(parents=True)
     for name, text in (("evil", EVIL), ("markup", MARKUP)):
-        told = TEMPLATE.format(name, json.dumps(text))
-        (config / "prompts" / f"{name}.yaml").write_text(told)
+        template = TEMPLATE.format(name, json.dumps(text))
+        (config / "prompts" / f"{name}.yaml").write_text(template)
     aliases = {"evil": EVIL, "markup": MARKUP}
     lines = (f"{name} = {msgspec.json.encode(text).decode()}\n" for name, text in aliases.items())
     (config / "config.toml").write_text("[aliases]\n" + "".join(lines))
@@ -209,7 +209,7 @@ def test_control_characters_in_batch_rows_are_escaped(
     assert row["file" if each == "file" else "id"].removesuffix(".txt") == EVIL
 
 
-@pytest.mark.skipif(os.name != "posix", reason="names of bytes that are no text")
+@pytest.mark.skipif(os.name != "posix", reason="file names that are not UTF-8")
 def test_non_utf8_file_name_works(env: dict[str, str], folder: Path, tiny: Path) -> None:
     name = os.fsdecode(b"caf\xe9.gguf")
     try:

@@ -1,4 +1,4 @@
-"""What a type checker infers from the public functions; `test_typing.py` reads the comments."""
+"""Calls of the public functions; comments are the inferred types that `test_typing.py` expects."""
 
 import enum
 from dataclasses import dataclass

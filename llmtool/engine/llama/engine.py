@@ -155,7 +155,7 @@ class LocalEngine:
             Cancelled: the cancellation was set.
             EngineError: this thread has an unfinished stream.
         """
-        return cast("Iterator[Event]", self._begin(requests))
+        return cast("Iterator[Event]", self._run(requests))
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Yield the scores of requests. See `Engine.score`.
@@ -169,9 +169,9 @@ class LocalEngine:
             for scores in engine.score([request]):
                 yes, no = scores.totals
         """
-        return cast("Iterator[Scores | Failed]", self._begin(requests))
+        return cast("Iterator[Scores | Failed]", self._run(requests))
 
-    def _begin(
+    def _run(
         self, requests: Iterable[Request | ScoreRequest | Failed | None]
     ) -> Generator[Event | Scores, None, None]:
         # A weak reference, so that an abandoned stream is collected and releases the lock.

@@ -85,7 +85,7 @@ class GenerationJob:
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
         shared = match.n_tokens
         self.sequences, self._shared, self._cached = sequences, shared, match.n_cached
-        self._began = match.began
+        self._prefill_started_at = match.started_at
         seq = sequences.acquire()
         if self.request.n > 1:
             self._parked = sequences.acquire()
@@ -104,7 +104,7 @@ class GenerationJob:
             seq = self.sequences.acquire()
             self.sequences.context.copy(self._parked, seq)
             self.sequences.reserve_cells(self.max_tokens)
-            yield from self._begin(self._waiting.pop(0), seq)
+            yield from self._start_choice(self._waiting.pop(0), seq)
         if not self._waiting and self._parked is not None:
             self.sequences.free(self._parked)
             self._parked = None
@@ -113,7 +113,7 @@ class GenerationJob:
     def receive(self, run: TokenRun, rows: range) -> Iterator[Event]:
         choice = self._choices.get(run)
         if choice is None:
-            yield from self._begin_all(run, rows[0])
+            yield from self._start_choices(run, rows[0])
             return
         top = self._read_top(rows[0]) if choice.reports_logprobs else []
         choice.sample(self.sequences.context, rows[0], top)
@@ -131,7 +131,7 @@ class GenerationJob:
             self.sequences.release_cells(len(self.ids) - self._shared)
         self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
 
-    def _begin_all(self, prompt: TokenRun, row: int) -> Iterator[Event]:
+    def _start_choices(self, prompt: TokenRun, row: int) -> Iterator[Event]:
         n = self.request.n
         seed = self.request.sampling.seed
         if seed is None:
@@ -140,11 +140,13 @@ class GenerationJob:
         top = self._read_top(row)  # the same row for all choices
         for choice in self._waiting:
             choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
-            choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
+            choice.prefill_seconds = (
+                0.0 if choice.index else time.perf_counter() - self._prefill_started_at
+            )
         if self._parked is not None:
             self.sequences.context.copy(prompt.seq, self._parked)
         self.runs.remove(prompt)
-        yield from self._begin(self._waiting.pop(0), prompt.seq)
+        yield from self._start_choice(self._waiting.pop(0), prompt.seq)
         yield from self.resume()
 
     def _new_choice(self, index: int, seed: int) -> _Choice:
@@ -165,8 +167,8 @@ class GenerationJob:
         self._model.softmax.read(self.sequences.context, row)
         return self._model.softmax.top(k)
 
-    def _begin(self, choice: _Choice, seq: int) -> Iterator[Event]:
-        choice.began = time.perf_counter()
+    def _start_choice(self, choice: _Choice, seq: int) -> Iterator[Event]:
+        choice.started_at = time.perf_counter()
         run = TokenRun((), seq=seq, pos=len(self.ids))
         self._choices[run] = choice
         self.runs.append(run)
@@ -213,7 +215,7 @@ class _Choice:
         self.finish_reason: FinishReason | None = None
         self.token = -1
         self.tokens: list[int] = []
-        self.prefill_seconds = self.began = 0.0
+        self.prefill_seconds = self.started_at = 0.0
         self._model, self._id, self._seed, self._max_tokens = model, request.id, seed, max_tokens
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
@@ -282,8 +284,8 @@ class _Choice:
             ),
             timings=Timings(
                 prefill_seconds=self.prefill_seconds,
-                decode_seconds=time.perf_counter() - self.began,
-                first_token_at=self.began,
+                decode_seconds=time.perf_counter() - self.started_at,
+                first_token_at=self.started_at,
             ),
             seed=self._seed,
         )

@@ -27,13 +27,13 @@ class TokenRun:
 class PrefixMatch(msgspec.Struct, frozen=True):
     """The part of a prompt that is in the shared prefix.
 
-    It has `n_tokens` tokens, of which `n_cached` were computed before this request. `began` is the
-    `time.perf_counter()` at which the prefill began.
+    It has `n_tokens` tokens, of which `n_cached` were computed before this request. `started_at` is
+    the `time.perf_counter()` at the start of the prefill.
     """
 
     n_tokens: int
     n_cached: int
-    began: float
+    started_at: float
 
 
 class Job(Protocol):

@@ -154,7 +154,7 @@ class Scheduler:
             if self._jobs:
                 return False
             sequences.drop_prefix()  # this job needs its cells
-            match = PrefixMatch(0, 0, match.began)
+            match = PrefixMatch(0, 0, match.started_at)
         job.start(sequences, match)
         return True
 
@@ -168,19 +168,19 @@ class Scheduler:
 
         Return None if running jobs that use the prefix must end first.
         """
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         old, wanted = sequences.prefix, self._find_prefix(sequences, job)
         if wanted == old and job.keep:
             sequences.n_pinned = len(old)
         if not wanted or wanted == old:
-            return PrefixMatch(len(wanted), len(wanted), began)
+            return PrefixMatch(len(wanted), len(wanted), started_at)
         n_common = common_prefix_length([old, wanted])
         if n_common < len(old) and self._jobs:
             return None
         if sequences.n_free_cells + len(old) < cells_needed(job):
-            return None if self._jobs else PrefixMatch(0, 0, began)
+            return None if self._jobs else PrefixMatch(0, 0, started_at)
         cached = self._contexts.compute_prefix(wanted, n_fixed=job.n_fixed, keep=job.keep)
-        return PrefixMatch(len(wanted), cached, began)
+        return PrefixMatch(len(wanted), cached, started_at)
 
     def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
         """Return the best shared prefix for this job and the ones that wait after it."""

@@ -93,7 +93,7 @@ class ScoringJob:
         n_branches = max(root.n_branches for root in self._roots)
         self.n_seq = n_branches + (len(self._roots) > 1)
         self.runs: list[TokenRun] = []
-        self._found: dict[tuple[int, ...], tuple[float, ...]] = {}
+        self._logprobs: dict[tuple[int, ...], tuple[float, ...]] = {}
         self._chains: dict[TokenRun, list[Node]] = {}
         self._spare: list[int] = []
         self._parked: list[int] = []
@@ -124,7 +124,7 @@ class ScoringJob:
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
         shared = match.n_tokens
         self.sequences, self._cached = sequences, match.n_cached
-        self._began = self._prefilled = match.began
+        self._prefill_started_at = self._prefilled_at = match.started_at
         self._spare = [sequences.acquire() for _ in range(self.n_seq)]
         self._reserved = len(self.ids) - shared + self.n_cells
         sequences.reserve_cells(self._reserved)
@@ -137,7 +137,7 @@ class ScoringJob:
         return iter(())
 
     def receive(self, run: TokenRun, rows: range) -> Iterator[Scores]:
-        self._chains_done(run, rows)
+        self._process_rows(run, rows)
         while not self.runs and self._roots:
             self._collect(self._roots.pop(0), self._groups.pop(0))
             if self._roots:
@@ -153,10 +153,10 @@ class ScoringJob:
         self.runs, self._chains, self._spare, self._parked = [], {}, [], []
         self._reserved = 0
 
-    def _chains_done(self, run: TokenRun, rows: range) -> None:
+    def _process_rows(self, run: TokenRun, rows: range) -> None:
         chain = self._chains.pop(run, None)
         if chain is None:
-            self._prefilled = time.perf_counter()
+            self._prefilled_at = time.perf_counter()
             self.runs.remove(run)
             self._read(self._roots, rows[0])
             keep = len(self._roots) > 1
@@ -210,21 +210,21 @@ class ScoringJob:
             for token in tokens:
                 node = node.children[token]
                 path.append(node.logprob)
-            self._found[tokens] = (*path, node.logprob_of_end) if node.ends else tuple(path)
+            self._logprobs[tokens] = (*path, node.logprob_of_end) if node.ends else tuple(path)
 
     def _scores(self) -> Scores:
         computed = sum(len(each) for each in self._candidates)
         return Scores(
             id=self.id,
-            logprobs=tuple(self._found[each] for each in self._candidates),
+            logprobs=tuple(self._logprobs[each] for each in self._candidates),
             usage=Usage(
                 prompt_tokens=len(self.ids),
                 cached_tokens=self._cached,
                 completion_tokens=computed,
             ),
             timings=Timings(
-                prefill_seconds=self._prefilled - self._began,
-                decode_seconds=time.perf_counter() - self._prefilled,
-                first_token_at=self._prefilled,
+                prefill_seconds=self._prefilled_at - self._prefill_started_at,
+                decode_seconds=time.perf_counter() - self._prefilled_at,
+                first_token_at=self._prefilled_at,
             ),
         )

@@ -1,1 +1,1 @@
-"""What a model sees of a conversation, and what is done when it does not fit any more."""
+"""`chat`: conversations with a model, saved as sessions and truncated to fit the context."""

@@ -1,4 +1,4 @@
-"""Chat: a conversation with a model, saved on request."""
+"""Chat: a conversation with a model, optionally saved as a session."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
 
 ChatEvent = Token | ChatNote | Turn
-_FIELDS = ("template", "system")  # options that are fields of `Session`
+_SESSION_FIELDS = ("template", "system")  # options that are fields of `Session`
 
 
 class Chat:
     """A conversation with a model, which sees all turns that fit the context.
 
-    Earlier turns are not evaluated again. When the context is full, the oldest turns are summarized
-    or dropped, and a `ChatNote` says so.
+    Earlier turns are not computed again. When the context is full, the oldest turns are summarized
+    or dropped, and a `ChatNote` reports it.
 
     Args:
-        context: the model, such as `Toolbox.context`.
-        options: what differs from the options of the session.
+        context: the model, templates and settings, such as `Toolbox.context`.
+        options: changes to the options of the session.
         session: a session to continue, or the name of one in `store`; a new name starts a session.
-        store: where to save the session after every turn; None does not save it.
-        overflow: "summarize" or "drop": what happens to the oldest turns when the context is full.
+        store: where to save the session before and after each reply; None does not save it.
+        overflow: how to make room when the context is full: "summarize" or "drop" the oldest turns.
 
     Raises:
         UsageError: an option is out of range.
@@ -63,7 +63,7 @@ class Chat:
         overflow: OverflowPolicy = "summarize",
     ) -> None:
         if overflow not in ("summarize", "drop"):
-            raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
+            raise UsageError(f"overflow {overflow!r}: must be summarize or drop")
         self.context, self.overflow = context, overflow
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
@@ -77,7 +77,7 @@ class Chat:
 
     @property
     def session(self) -> Session:
-        """The conversation so far, with its options."""
+        """The turns so far, and the options."""
         return self._handle.session
 
     @property
@@ -86,12 +86,12 @@ class Chat:
 
     @property
     def is_saved(self) -> bool:
-        """Whether the session has a store, which saves it from its first turn on."""
+        """Whether the session is saved to a store, from its first turn on."""
         return self._handle.store is not None
 
     @property
     def save_error(self) -> str | None:
-        """Why the last change could not be saved, if it could not."""
+        """Why the last change was not saved, None if it was."""
         return self._handle.save_error
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Chat:
         """Send a message, and return the turn with its reply.
 
         Raises:
-            As `stream`.
+            LlmtoolError: see `stream`.
         """
         *_, turn = self.stream(text, files=files)
         assert isinstance(turn, Turn)
@@ -119,12 +119,12 @@ class Chat:
     ) -> Generator[ChatEvent, None, None]:
         """Send a message; yield notes, each `Token` of the reply, then the `Turn`.
 
-        The turn is saved before and after its reply. If the reply is stopped, the text so far is
-        saved.
+        The turn is saved before and after its reply; if the reply is stopped, with the text so far.
 
         Raises:
             InputError: the message is empty.
-            ContextOverflow: the message alone is too long; the session is unchanged.
+            ContextOverflow: the message does not fit the context even without earlier turns; the
+                session is unchanged.
             Cancelled: a stop was requested.
         """
         files = (*self.files, *files)
@@ -147,9 +147,9 @@ class Chat:
         yield from self._reply(self._replace_turns(len(self.turns) - 1, turn), seed=seed)
 
     def edit(self, number: int, text: str) -> Generator[ChatEvent, None, None]:
-        """Replace the message of turn `number` (from 1) and remove the turns after it.
+        """Replace the message of turn `number` (from 1), remove the turns after it, and reply.
 
-        Yields what `stream` yields. `fork` first to keep the conversation as it was.
+        Yields what `stream` yields. To preserve the conversation, call `fork` first.
 
         Raises:
             UsageError: the turn does not exist.
@@ -181,7 +181,7 @@ class Chat:
         self.files = (*self.files, Attachment(name=name, text=text))
 
     def set(self, **options: Unpack[ChatKeywords]) -> None:
-        """Change options for the turns to come; None resets an option.
+        """Change options for later turns; None resets an option to its default.
 
         Raises:
             UsageError: an option is unknown or out of range; nothing is changed.
@@ -195,13 +195,13 @@ class Chat:
         """Continue with another model.
 
         Raises:
-            UsageError: the session's template or options are not valid for it.
+            UsageError: the session's template or options are not valid for this model.
         """
         self._responder = Responder(context, self.session)
         self.context = context
 
     def token_usage(self) -> token_usage.TokenUsage:
-        """Return how the tokens of the context are used, turn by turn."""
+        """Return how many tokens of the context each turn uses."""
         return token_usage.measure(
             self.context.engine,
             self.session,
@@ -210,20 +210,20 @@ class Chat:
         )
 
     def fork(self, name: str | None = None) -> str:
-        """Continue under another name, which is returned; the session so far is unchanged.
+        """Continue as a copy under another name; return the name. The original is unchanged.
 
         Raises:
-            UsageError: a session has this name.
+            UsageError: a session of this name exists.
         """
         name = name or self._handle.free_name(f"{self.session.name}-fork")
         self._handle.start(msgspec.structs.replace(self.session, name=name))
         return name
 
     def save_as(self, name: str, store: Sessions) -> None:
-        """Continue under another name, saved to `store` if the session has none.
+        """Continue under another name; save to `store` if the session has no store.
 
         Raises:
-            UsageError: a session has this name.
+            UsageError: a session of this name exists.
         """
         self._handle.start(msgspec.structs.replace(self.session, name=name), store=store)
 
@@ -231,7 +231,7 @@ class Chat:
         """Start a new session with the same options, and return its name.
 
         Raises:
-            UsageError: a session has this name.
+            UsageError: a session of this name exists.
         """
         name = name or self._handle.free_name()
         session = msgspec.structs.replace(
@@ -245,20 +245,20 @@ class Chat:
         """Continue with another saved session and its options.
 
         Raises:
-            UsageError: there is no session of this name.
-            LockedError: another process has it open.
+            UsageError: the session is not found, or this chat has no store.
+            LockedError: another process has the session open.
         """
         if name == self.session.name:
             return
         if self._handle.store is None:
-            raise UsageError("sessions are not kept here")
+            raise UsageError("this chat does not save sessions; pass a store to load from")
         session = self._handle.store.load(name)
         responder = Responder(self.context, session)
         self._handle.open(session)
         self._responder, self.files = responder, ()
 
     def save_state(self) -> None:
-        """Save the model's state to disk, so that the session resumes quickly.
+        """Save the model's state to disk, so that resuming the session is fast.
 
         Raises:
             Cancelled: a stop was requested.
@@ -272,22 +272,22 @@ class Chat:
             UsageError: the turn does not exist.
         """
         if not self.turns:
-            raise UsageError("there is no turn yet")
+            raise UsageError("no turns yet; send a message first")
         if not 1 <= number <= len(self.turns):
-            raise UsageError(f"there is no turn {number} (there are 1 to {len(self.turns)})")
+            raise UsageError(f"turn {number} not found; choose from 1 to {len(self.turns)}")
         return self.turns[number - 1]
 
     def _replace_turns(self, start: int, *turns: Turn) -> Session:
-        """Return the session with `turns` after its first `start` turns."""
+        """Return the session with the turns after the first `start` replaced by `turns`."""
         session = msgspec.structs.replace(self.session, turns=(*self.turns[:start], *turns))
-        if session.n_omitted > start:  # the summary is about a turn that changes
+        if session.n_omitted > start:  # the summary covers a turn that changes
             return msgspec.structs.replace(session, n_omitted=0, summary="")
         return session
 
     def _reply(
         self, session: Session, *, seed: int | None = None
     ) -> Generator[ChatEvent, None, None]:
-        """Reply to the last turn of a session, which becomes the current one."""
+        """Reply to the last turn of a session, and make the session the current one."""
         before = self.session
         session = yield from truncate(
             self.context,
@@ -319,7 +319,7 @@ class Chat:
             if stopped.reply or len(session.turns) > len(before.turns):
                 self.files = ()
                 save(stopped)
-            else:  # keep the earlier reply instead of an empty one
+            else:  # restore the earlier reply instead of saving an empty one
                 self._handle.update(before)
             raise
         except LlmtoolError:
@@ -337,7 +337,7 @@ def _with_options(session: Session, options: Mapping[str, Any]) -> Session:
     changed = dict(session.options)
     fields = {}
     for name, value in options.items():
-        if name in _FIELDS:
+        if name in _SESSION_FIELDS:
             fields[name] = value
         elif value is None:
             changed.pop(name, None)

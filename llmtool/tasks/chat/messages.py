@@ -1,4 +1,4 @@
-"""From a session to the messages that the model sees."""
+"""Convert a session to the messages that the model sees."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _QUOTES = '"""'
 
 
 def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...]:
-    """Return the messages of a session after the `head`, which its template gives.
+    """Return `head`, the messages from the template, followed by those of a session.
 
     Truncated turns are omitted; their summary starts the first user message. A message without a
     reply is joined with the next one, because chat templates require alternating roles. Reasoning
-    is not sent again.
+    is omitted.
 
     Example:
         >>> turns = (Turn(text="Hi", reply="Hello!"), Turn(text="Wait"), Turn(text="How are you?"))
@@ -23,29 +23,29 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
         ['Hi', 'Hello!', 'Wait\\n\\nHow are you?']
     """
     messages = list(head)
-    asked = []
+    pending = []  # user texts of the next message
     if session.summary:
-        asked.append(f"Earlier in this conversation:\n{_quote(session.summary)}")
+        pending.append(f"Earlier in this conversation:\n{_quote(session.summary)}")
     for turn in session.turns[session.n_omitted :]:
-        asked.append(user_text(turn))
+        pending.append(user_text(turn))
         if turn.reply:
-            messages.append(Message("user", "\n\n".join(asked)))
+            messages.append(Message("user", "\n\n".join(pending)))
             messages.append(Message("assistant", turn.reply))
-            asked = []
-    if asked:
-        messages.append(Message("user", "\n\n".join(asked)))
+            pending = []
+    if pending:
+        messages.append(Message("user", "\n\n".join(pending)))
     return tuple(messages)
 
 
 def user_text(turn: Turn) -> str:
-    """Return the user's text of a turn, with its files quoted."""
+    """Return the user's message of a turn, with its files quoted."""
     text = turn.sent or turn.text
     files = (f"File {file.name}:\n{_quote(file.text.strip(chr(10)))}" for file in turn.files)
     return "\n\n".join([*([text] if text else []), *files])
 
 
 def transcript(turns: Sequence[Turn], *, summary: str = "") -> str:
-    """Return turns as one text, to be summarized."""
+    """Return turns as one text, for summarizing."""
     parts = [summary] if summary else []
     for turn in turns:
         parts.append(f"User: {user_text(turn)}")
@@ -55,7 +55,7 @@ def transcript(turns: Sequence[Turn], *, summary: str = "") -> str:
 
 
 def _quote(text: str) -> str:
-    """Return text between quotation marks that it cannot close."""
+    """Return a text in quotation marks that do not occur in it."""
     quotes = _QUOTES
     while quotes in text:
         quotes += '"'

@@ -13,11 +13,12 @@ from llmtool.sessions.types import Session
 class SessionHandle:
     """The current session, saved to `store` and locked against other processes.
 
-    Without a store it is only in memory. `save_error` says why the last change is not on disk.
+    Without a store, the session is only in memory. `save_error` is the reason why the last change
+    was not saved.
 
     Raises:
         LockedError: another process has the session open.
-        InputError: its file is damaged.
+        InputError: the session file is damaged.
     """
 
     def __init__(self, store: Sessions | None, session: Session | str | None) -> None:
@@ -43,12 +44,12 @@ class SessionHandle:
             raise
 
     def free_name(self, wanted: str | None = None) -> str:
-        """Return a name that no saved session has, by default made of the current time."""
+        """Return an unused session name like `wanted`, by default the current time."""
         wanted = wanted or new_name()
         return wanted if self.store is None else self.store.free_name(wanted)
 
     def update(self, session: Session) -> None:
-        """Replace the session, and save it once it has a turn."""
+        """Replace the session, and save it unless it is new and has no turns."""
         self.session, self.save_error = session, None
         if self.store is None or not (session.turns or self.store.exists(session.name)):
             return
@@ -58,16 +59,16 @@ class SessionHandle:
             self.save_error = str(exc)
 
     def start(self, session: Session, *, store: Sessions | None = None) -> None:
-        """Continue with a new session; an unsaved one is saved to `store` from now on.
+        """Continue with a new session, saved to `store` if there was no store before.
 
         Raises:
-            UsageError: another session has its name.
+            UsageError: a session of this name exists.
             LockedError: another process has a session of this name open.
         """
         store = self.store or store
         if store is not None and session.name != self._locked_name:
             if store.exists(session.name):
-                raise UsageError(f"there is a session {session.name!r} already")
+                raise UsageError(f"session {session.name!r} already exists; choose another name")
             self._acquire(store, session.name)
         self.store = store
         self.update(session)
@@ -76,7 +77,7 @@ class SessionHandle:
         """Continue with a session of the store.
 
         Raises:
-            LockedError: another process has it open.
+            LockedError: another process has the session open.
         """
         if self.store is not None:
             self._acquire(self.store, session.name)

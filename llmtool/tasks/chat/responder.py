@@ -1,4 +1,4 @@
-"""Replies to the turns of a session."""
+"""Reply to the turns of a session."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ TEMPLATE = "chat"
 
 
 class Responder:
-    """A model with the options of a session, ready to reply to its turns.
+    """Replies to the turns of a session with the session's template and options.
 
-    `head` is the messages before the first turn: the system prompt and the template's examples.
+    `head` has the messages before the first turn: the system prompt and the template's examples.
 
     Raises:
         UsageError: an option is unknown or out of range, or the template is for completion.
-        TemplateError: the template is missing or invalid.
+        TemplateError: the template is not found, or invalid.
     """
 
     def __init__(self, context: TaskContext, session: Session) -> None:
@@ -43,7 +43,7 @@ class Responder:
         self._prepared = prepare(context, options)
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
-            raise UsageError(f"template {name!r} completes text and does not converse")
+            raise UsageError(f"template {name!r} has form completion; a chat needs form chat")
         self.head = self._render("x")[:-1]
 
     def _render(self, text: str) -> tuple[Message, ...]:
@@ -53,7 +53,7 @@ class Responder:
         return prepared.request(case).prompt.messages
 
     def new_turn(self, text: str, files: tuple[Attachment, ...]) -> Turn:
-        """Return a turn without a reply, its text rendered by the template."""
+        """Return a turn without a reply, with its text rendered by the template."""
         sent = self._render(text)[-1].content if text.strip() else ""
         return Turn(text=text, sent="" if sent == text else sent, files=files)
 
@@ -66,7 +66,9 @@ class Responder:
     def stream(
         self, session: Session, *, seed: int | None = None
     ) -> Generator[Token | Turn, None, None]:
-        """Reply to the last turn of a session that fits; yield each token, then the turn.
+        """Reply to the last turn of a session; yield each token, then the turn.
+
+        The session must fit the context.
 
         Raises:
             LlmtoolError: the engine failed; `Cancelled` if a stop was requested.
@@ -91,14 +93,14 @@ class Responder:
                 output_spec=self._prepared.output_spec,
             ):
                 yield _with_reply(turn, event) if isinstance(event, Generation) else event
-        except OutputValidationError as exc:  # a chat accepts the reply as it is
+        except OutputValidationError as exc:  # a chat accepts invalid replies
             if not isinstance(exc.result, Generation):
                 raise
             yield _with_reply(turn, exc.result)
         self._has_replied = True
 
     def save_state(self, session: Session) -> None:
-        """Save the model's state of a session to disk, if it has replied in it.
+        """Save the model's state after a session's last turn to disk, unless it has not replied.
 
         Raises:
             Cancelled: a stop was requested.
@@ -113,7 +115,7 @@ class Responder:
         self.context.engine.save_state(prompt)
 
     def _count_fixed(self, before: Sequence[Message]) -> int:
-        """Return how many tokens are the same whatever the user says after these messages."""
+        """Return how many prompt tokens do not depend on the user message after `before`."""
         engine = self.context.engine
         prompts = [Prompt(messages=(*before, Message("user", text))) for text in ("x", ":")]
         return common_prefix_length([engine.tokenize(prompt).token_ids for prompt in prompts])

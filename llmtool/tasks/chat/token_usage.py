@@ -1,4 +1,4 @@
-"""How the tokens of a context are used by a chat."""
+"""Measure how a chat uses the tokens of the context."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from llmtool.engine.types import Engine, Message, Prompt
 from llmtool.sessions.types import Session
 from llmtool.tasks.chat.messages import to_messages
 
-DEFAULT_REPLY = 1024  # maximum tokens of a reply without `max_tokens`
-PLACEHOLDER = Message("user", "x")  # for a message that does not exist yet
+DEFAULT_REPLY = 1024  # maximum tokens of a reply if `max_tokens` is unset
+PLACEHOLDER = Message("user", "x")  # for a message that was not written yet
 
 
 class UsagePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class UsagePart(msgspec.Struct, frozen=True, kw_only=True):
 class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
     """How a context of `n_ctx` tokens is used.
 
-    `reserved` tokens are set aside for a reply. The first `n_omitted` turns are not in the prompt.
+    `reserved` tokens are reserved for a reply. The first `n_omitted` turns are not in the prompt.
     """
 
     n_ctx: int
@@ -58,7 +58,7 @@ def measure(
     """Return the token usage of a session, turn by turn.
 
     The parts add up to the whole prompt, except for the end token of the last reply. Only prompts
-    that end with a user message are counted: chat templates need not support others.
+    that end with a user message are tokenized, because chat templates need not support others.
     """
 
     def n_tokens(message: Message) -> int:
@@ -89,7 +89,7 @@ def _count(engine: Engine, messages: Sequence[Message]) -> int:
 
 
 def _labels(session: Session) -> list[str]:
-    """Return a label for each user message; turns without a reply are part of the next message."""
+    """Return a label for each user message, which may contain earlier turns without a reply."""
     labels, first = [], session.n_omitted + 1
     for number, turn in enumerate(session.turns, 1):
         if number < first or (not turn.reply and number < len(session.turns)):

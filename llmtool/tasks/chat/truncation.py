@@ -1,4 +1,4 @@
-"""Truncation of a session that no longer fits the context: its oldest turns make room."""
+"""Truncate a session that no longer fits the context: summarize or drop its oldest turns."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 OverflowPolicy = Literal["summarize", "drop"]
 SUMMARY_TEMPLATE = "chat-summary"
 _MAX_SUMMARY_TOKENS = 300
-_FILL = 0.6  # the part of the context to use again, so that not every turn truncates
+_FILL = 0.6  # target share of the context after truncation, so that not every turn truncates
 
 
 class ChatNote(msgspec.Struct, frozen=True):
-    """A message to the user about the chat itself, such as a truncation."""
+    """A note to the user about the chat, such as a truncation."""
 
     text: str
 
@@ -40,13 +40,13 @@ def truncate(
     reserved: int,
     policy: OverflowPolicy,
 ) -> Generator[ChatNote, None, Session]:
-    """Return the session so that its prompt and `reserved` tokens fit the context; yield notes.
+    """Return the session, truncated so that its prompt and `reserved` tokens fit; yield notes.
 
-    The last turn, which waits for its reply, always stays. The others are summarized or dropped,
-    oldest first. If no summary can be written, they are dropped.
+    The last turn, whose reply is pending, is never truncated. The others are summarized or dropped,
+    oldest first; if the summary fails, they are dropped.
 
     Raises:
-        ContextOverflow: the last turn alone is too long.
+        ContextOverflow: the last turn does not fit by itself.
         Cancelled: a stop was requested.
     """
     engine = context.engine
@@ -57,32 +57,32 @@ def truncate(
     last = msgspec.structs.replace(session, turns=session.turns[-1:], n_omitted=0, summary="")
     n_last = count_tokens(engine, last, head)
     if n_last > limit:
-        engine.check_length(n_last, reserved)  # raises an error with advice
+        engine.check_length(n_last, reserved)  # raises a more detailed error
         raise ContextOverflow(
-            f"the message needs {n_last} tokens, {limit} are available",
+            f"message needs {n_last:,} tokens, but {limit:,} are available; shorten the message",
             needed=n_last,
             available=limit,
         )
     yield ChatNote(
-        f"the conversation has come to {n_tokens} tokens, and {limit} fit beside a reply"
+        f"conversation has {n_tokens:,} tokens, but the context has room for {limit:,} and a reply"
     )
     start = session.n_omitted
     n_omitted = _choose_n_left_out(engine, session, head, limit=limit, policy=policy)
     which = f"turn {n_omitted}" if n_omitted == start + 1 else f"turns {start + 1} to {n_omitted}"
-    summary, note = "", f"{which}: dropped, to make room (they stay in the session)"
+    summary, note = "", f"{which}: dropped from the prompt, still in the session"
     if policy == "summarize":
         text = transcript(session.turns[start:n_omitted], summary=session.summary)
         try:
             summary = _summarize(context, text)
-            note = f"{which}: replaced by a summary, to make room (they stay in the session)"
+            note = f"{which}: replaced by a summary in the prompt, still in the session"
         except Cancelled:
             raise
         except LlmtoolError as exc:
-            note = f"{which}: dropped, because no summary could be written: {exc}"
+            note = f"{which}: dropped from the prompt, because the summary failed: {exc}"
     session = msgspec.structs.replace(session, n_omitted=n_omitted, summary=summary)
     if summary and count_tokens(engine, session, head) > limit:
         session = msgspec.structs.replace(session, summary="")
-        note += "; the summary did not fit either"
+        note += "; the summary does not fit and is omitted"
     yield ChatNote(note)
     return session
 
@@ -95,9 +95,9 @@ def _choose_n_left_out(
     limit: int,
     policy: OverflowPolicy,
 ) -> int:
-    """Return how many of the first turns to leave out so that the prompt fits `limit` tokens.
+    """Return how many of the first turns to omit so that the prompt fits `limit` tokens.
 
-    Leaves out more than necessary, down to `_FILL`, if that does not take the last turn.
+    Omits more than necessary, down to `_FILL` of the limit, but never the last turn.
     """
     last = len(session.turns) - 1
     summary = min(_MAX_SUMMARY_TOKENS, limit // 5) if policy == "summarize" else 0
@@ -113,7 +113,7 @@ def _choose_n_left_out(
 
 
 def _summarize(context: TaskContext, text: str) -> str:
-    """Summarize a transcript; one longer than the context is summarized in parts."""
+    """Summarize a transcript; split it into chunks if it is longer than the context."""
     engine = context.engine
     max_tokens = min(_MAX_SUMMARY_TOKENS, max(64, engine.info.n_ctx // 8))
     sampling = SamplingOptions(max_tokens=max_tokens)
@@ -126,4 +126,4 @@ def _summarize(context: TaskContext, text: str) -> str:
     for event in stream_generations(engine, [request], model=prepared.model):
         if isinstance(event, Generation) and event.text.strip():
             return event.text.strip()
-    raise EngineError("the model said nothing")
+    raise EngineError("the model returned an empty summary")

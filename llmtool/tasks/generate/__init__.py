@@ -1,1 +1,1 @@
-"""`generate`: replies to prompts, and `run`: any template."""
+"""`generate`, which replies to prompts, and `run`, which runs any template."""

@@ -1,4 +1,4 @@
-"""Turn the events of a reply into session turns, for the log of single replies."""
+"""Convert the events of a reply to session turns, for the log of single replies."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.results import Classification, Generation
 
 
-def make_turn(text: str | None, material: str | None, *, sources: list[str], sent: str) -> Turn:
+def make_turn(text: str | None, input: str | None, *, sources: list[str], sent: str) -> Turn:
     """Return a turn without a reply.
 
     Args:
-        text: the prompt; without one, the material is it.
-        material: the text of the input files.
+        text: the prompt; if None, `input` is the prompt.
+        input: the text of the input files.
         sources: the names of these files, `-` for standard input.
-        sent: what a template made of both, "" if nothing.
+        sent: the message that the template rendered, "" if it equals the prompt.
     """
     if text is None:
-        return Turn(text=material or "", sent=sent)
+        return Turn(text=input or "", sent=sent)
     name = ", ".join("standard input" if path == "-" else path for path in sources)
-    files = [Attachment(name=name or "standard input", text=material)] if material else []
+    files = [Attachment(name=name or "standard input", text=input)] if input else []
     return Turn(text=text, sent=sent, files=tuple(files))
 
 
 def last_message(request: Request | ScoreRequest) -> str:
-    """Return the last message of a prompt, or its text if it has no messages."""
+    """Return the last message of a request, or its text if it has no messages."""
     messages = request.prompt.messages
     return messages[-1].content if messages else request.prompt.text or ""
 
 
 class ReplyLog:
-    """Collects the replies to a prompt, finished or interrupted.
+    """Collects the replies to a prompt, also if they are interrupted.
 
     Args:
-        turn: the prompt, as `make_turn` returns it.
+        turn: a turn with the prompt, see `make_turn`.
 
     Example:
         >>> from llmtool import Toolbox
@@ -62,7 +62,7 @@ class ReplyLog:
         self._reasoning: list[str] = []
 
     def watch(self, events: Iterator[Token | Generation]) -> Iterator[Token | Generation]:
-        """Yield the events of a generation and collect its replies."""
+        """Yield the events of a generation unchanged, and collect its replies."""
         try:
             for event in events:
                 if isinstance(event, Generation):
@@ -70,7 +70,7 @@ class ReplyLog:
                 elif not event.choice:
                     (self._reasoning if event.reasoning else self._text).append(event.text)
                 yield event
-        except OutputValidationError as exc:  # an invalid reply is a reply, too
+        except OutputValidationError as exc:  # an invalid reply is logged as well
             self._result = exc.result if isinstance(exc.result, Generation) else None
             raise
         finally:
@@ -79,18 +79,18 @@ class ReplyLog:
                 close()
 
     def add(self, result: Classification) -> None:
-        """Add a label."""
+        """Add the result of a classification."""
         self._result = result
 
     def turns(self) -> list[Turn]:
-        """Return a turn for each reply, an interrupted one included."""
-        result, asked = self._result, self._turn
+        """Return a turn for each reply, including an interrupted one."""
+        result, prompt = self._result, self._turn
         if result is None:
             if not (self._text or self._reasoning):
                 return []
             return [
                 msgspec.structs.replace(
-                    asked,
+                    prompt,
                     reply="".join(self._text),
                     reasoning="".join(self._reasoning),
                     finish_reason="interrupted",
@@ -99,7 +99,7 @@ class ReplyLog:
                 )
             ]
         first = msgspec.structs.replace(
-            asked,
+            prompt,
             reply=result.text,
             model=result.model,
             prompt_tokens=result.usage.prompt_tokens,
@@ -109,8 +109,8 @@ class ReplyLog:
         )
         if isinstance(result, Classification):
             return [first]
-        # The counts sum over all replies; the first turn has them.
-        other = msgspec.structs.replace(asked, model=result.model)
+        # The first turn has the counts, which are sums over all replies.
+        other = msgspec.structs.replace(prompt, model=result.model)
         return [
             msgspec.structs.replace(
                 other if number else first,

@@ -1,4 +1,4 @@
-"""Generate text: prompts in, tokens and a `Generation` of each out."""
+"""Generate text: reply to prompts with a stream of tokens and a `Generation` each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmtool.tasks.results import Generation
 def generate(
     context: TaskContext, prompt: str | Iterable[str], options: GenerateOptions
 ) -> Generation[Any] | Iterator[Generation[Any]] | list[Generation[Any]]:
-    """Reply to a prompt, or to each of several; see `Toolbox.generate`."""
+    """Reply to one prompt or several; see `Toolbox.generate`."""
     if isinstance(prompt, str):
         *_, result = stream_generate(context, prompt, options)
         assert isinstance(result, Generation)
@@ -30,8 +30,7 @@ def generate_each(
 ) -> Iterator[Generation[Any]]:
     """Check the options, and return an iterator over the replies.
 
-    Raises:
-        LlmtoolError: while it is read, the error of the first prompt that fails.
+    The iterator raises the error of the first prompt that fails.
     """
     prepared = prepare(context, options)
     cases = (Case(id=i, prompt=prompt) for i, prompt in enumerate(prompts))

@@ -1,4 +1,4 @@
-"""Run a template by its output: a reply, a value or a label, for one case or for many."""
+"""Run a template on one case or several; its output is a reply, a value or a label."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from llmtool.tasks.classify.classifier import Classifier
     from llmtool.tasks.keywords import GenerateKeywords
 
-# The options of `generate` that a template with labels takes; the seed has no effect there.
-_OF_LABELS = ("template", "variables", "system", "input", "seed")
+# The options that `run` accepts for a template with labels; the seed has no effect.
+_LABEL_OPTIONS = ("template", "variables", "system", "input", "seed")
 
 CaseValues = Mapping[str, Any] | str
 RunResult = Generation[Any] | Classification[Any]
@@ -32,7 +32,7 @@ RunResult = Generation[Any] | Classification[Any]
 def run_options(
     template: str | Template, options: GenerateKeywords | None, inputs: Mapping[str, Any]
 ) -> GenerateOptions:
-    """Return the options of a call of `Toolbox.run`, its inputs among the variables."""
+    """Return the options of a call of `Toolbox.run`, with its inputs merged into the variables."""
     given: Mapping[str, Any] = options or {}
     variables = {**(given.get("variables") or {}), **inputs}
     return make_options(GenerateOptions, {**given, "template": template, "variables": variables})
@@ -41,11 +41,13 @@ def run_options(
 def run(
     context: TaskContext, cases: Iterable[CaseValues] | None, options: GenerateOptions
 ) -> RunResult | Iterator[RunResult] | list[RunResult]:
-    """Run a template once, or on each of several cases; see `Toolbox.run`."""
+    """Run a template once, or once per case; see `Toolbox.run`."""
     if cases is None:
         return next(run_cases(context, [{}], options))
     if isinstance(cases, (str, Mapping)):
-        raise UsageError("cases are a sequence or an iterator; one case goes into the inputs")
+        raise UsageError(
+            "cases must be a list or an iterator; pass a single case as keyword arguments"
+        )
     return map_texts(cases, lambda each: run_cases(context, each, options))
 
 
@@ -54,8 +56,7 @@ def run_cases(
 ) -> Iterator[RunResult]:
     """Check the options, and return an iterator over the results.
 
-    Raises:
-        LlmtoolError: while it is read, the error of the first case that fails.
+    The iterator raises the error of the first case that fails.
     """
     return raise_failures(_outcomes(context, cases, options))
 
@@ -81,10 +82,10 @@ def _outcomes(
 
 
 def prepare_run(context: TaskContext, options: GenerateOptions) -> PreparedTask | Classifier:
-    """Load a template, check options, and choose the task that its output asks for.
+    """Load a template, check the options, and choose the task by the template's output.
 
     Raises:
-        TemplateError, UsageError: as `Toolbox.run`.
+        TemplateError, UsageError: see `Toolbox.run`.
     """
     loaded = context.load_template(options.template)
     if loaded.output.kind != "labels" and loaded.task != "classify":
@@ -92,8 +93,10 @@ def prepare_run(context: TaskContext, options: GenerateOptions) -> PreparedTask 
     from llmtool.tasks.classify.task import prepare_classifier
 
     for name in keywords_of(options):
-        if name not in _OF_LABELS:
-            raise UsageError(f"{name} does not go with a template whose output is labels")
+        if name not in _LABEL_OPTIONS:
+            raise UsageError(
+                f"{name} cannot be used with template {loaded.name!r}, whose output is a label"
+            )
     chosen = ClassifyOptions(template=loaded, variables=options.variables, system=options.system)
     return prepare_classifier(context, None, chosen)
 
@@ -119,5 +122,6 @@ def _case(prepared: PreparedTask | Classifier, id: int, values: CaseValues) -> C
         return Case(id=id, variables=values)
     name = prepared.template.primary_input(frozenset(prepared.options.variables))
     if name is None:
-        return Failed(id, UsageError(f"template {prepared.template.name!r} takes no text"))
+        message = f"template {prepared.template.name!r} has no input for a text"
+        return Failed(id, UsageError(message))
     return Case(id=id, variables={name: values})

@@ -1,1 +1,1 @@
-"""What the tasks share: preparing requests, collecting replies, workflows, records."""
+"""Shared by all tasks: preparing requests, collecting replies, workflows, batches."""

@@ -1,4 +1,4 @@
-"""asyncio over the blocking tasks: work runs in a thread, one call of an event loop at a time."""
+"""Run blocking tasks from asyncio: in a thread, one call per event loop at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class AsyncBridge:
-    """Runs blocking calls for event loops; cancelling the asyncio task stops the decoding."""
+    """Runs blocking calls for event loops; cancelling the asyncio task stops decoding."""
 
     def __init__(self, cancellation: Cancellation) -> None:
         self._cancellation = cancellation
@@ -22,10 +22,10 @@ class AsyncBridge:
         self._readers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # last reader, by loop
 
     async def call(self, function: Callable[[], R]) -> R:
-        """Return what a function returns; the items of an iterator are all made first.
+        """Return the result of a function; an iterator is read to its end first.
 
         Raises:
-            EngineError: this asyncio task has an unfinished stream, which would wait for ever.
+            EngineError: this asyncio task has an unfinished stream, so the call would deadlock.
         """
 
         def events() -> Generator[R, None, None]:
@@ -39,7 +39,7 @@ class AsyncBridge:
         """Yield the events of the iterator that `begin` returns.
 
         Raises:
-            EngineError: this asyncio task has an unfinished stream, which would wait for ever.
+            EngineError: this asyncio task has an unfinished stream, so the call would deadlock.
         """
         import asyncio
 
@@ -47,8 +47,8 @@ class AsyncBridge:
         gate = self._gates.setdefault(loop, asyncio.Lock())
         done: Any = object()
         if gate.locked() and self._readers.get(loop) is asyncio.current_task():
-            raise EngineError("a reply is still being streamed: finish or close it first")
-        async with gate:  # a second reply would wait in a worker thread that the first one needs
+            raise EngineError("a reply is still being streamed; finish or close it first")
+        async with gate:  # a second reply would block a worker thread that the first one needs
             events = begin()
             try:
                 while True:
@@ -58,7 +58,7 @@ class AsyncBridge:
                         event = await asyncio.shield(step)
                     except asyncio.CancelledError:
                         self._cancellation.cancel()
-                        await asyncio.wait([step])  # the engine is free when it has stopped
+                        await asyncio.wait([step])  # until the engine has stopped
                         step.exception()
                         self._cancellation.reset()
                         raise

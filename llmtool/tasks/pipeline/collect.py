@@ -1,4 +1,4 @@
-"""Turn engine events into results: tokens as they arrive, and a `Generation` per request."""
+"""Convert engine events to results: tokens as they arrive, and a `Generation` per request."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ R = TypeVar("R")
 def map_texts(
     texts: str | Iterable[Any], run: Callable[[Iterable[Any]], Iterator[R]]
 ) -> R | Iterator[R] | list[R]:
-    """Return the result of one text, a list for a sequence, or an iterator for an iterator.
+    """Return one result for a text, a list for a sequence, or an iterator for an iterator.
 
     Raises:
-        UsageError: the texts are a mapping.
+        UsageError: `texts` is a mapping.
 
     Example:
         >>> def run(texts): return (text.upper() for text in texts)
@@ -47,16 +47,16 @@ def map_texts(
     if isinstance(texts, str):
         return next(run([texts]))
     if isinstance(texts, Mapping):
-        raise UsageError("texts are a sequence or an iterator")
+        raise UsageError("texts must be a list or an iterator, not a mapping")
     results = run(texts)
     return results if isinstance(texts, Iterator) else list(results)
 
 
 def raise_failures(events: Iterable[E | Failed]) -> Generator[E, None, None]:
-    """Yield events until one is a failure.
+    """Yield events until one is a `Failed`.
 
     Raises:
-        LlmtoolError: the error of that failure; the work in progress is stopped.
+        LlmtoolError: the error of the first `Failed`; requests in progress are stopped.
     """
     with closing(events) if isinstance(events, Generator) else nullcontext():
         for event in events:
@@ -73,10 +73,10 @@ def stream_generations(
     output_spec: OutputSpec | None = None,
     started: float | None = None,
 ) -> Generator[Token | Generation, None, None]:
-    """`stream_outcomes` of requests that must all succeed.
+    """Yield the events of `stream_outcomes`; raise the first error.
 
     Raises:
-        LlmtoolError: of the first request, in their order, that fails.
+        LlmtoolError: the error of the first request that fails, in request order.
     """
     return raise_failures(
         stream_outcomes(engine, requests, model=model, output_spec=output_spec, started=started)
@@ -91,11 +91,12 @@ def stream_outcomes(
     output_spec: OutputSpec | None = None,
     started: float | None = None,
 ) -> Generator[Token | Generation | Failed, None, None]:
-    """Answer requests together; yield tokens as they arrive, and outcomes in the requests' order.
+    """Run requests in one engine stream; yield tokens as they arrive, and outcomes in order.
 
     Requests are read as the engine needs them, so there can be any number; their ids must differ.
     A request that fails, or whose reply is invalid, yields a `Failed`. `started` is the
-    `time.perf_counter()` that `seconds` counts from; None counts from when each request is read.
+    `time.perf_counter()` from which `seconds` counts, by default the time when each request is
+    read.
     """
     results = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
     with closing_stream(engine.stream(results.requests())) as events:
@@ -110,7 +111,7 @@ def stream_outcomes(
             for done in results.pop_complete():
                 yield done if isinstance(done, Failed) else done.outcome(engine, model, output_spec)
         if results:
-            raise EngineError("the model was closed before the reply was complete")
+            raise EngineError("the model was closed before all replies were complete")
 
 
 class _Answer:
@@ -171,7 +172,7 @@ class _Answer:
 
 
 class _Parts:
-    """The pieces of one choice."""
+    """The tokens of one choice so far."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -198,13 +199,13 @@ class _Parts:
 
 
 def _validation_error(generation: Generation) -> OutputValidationError | None:
-    broken = [(i, each.error) for i, each in enumerate(generation.choices, 1) if each.error]
-    if not broken:
+    invalid = [(i, each.error) for i, each in enumerate(generation.choices, 1) if each.error]
+    if not invalid:
         return None
-    number, error = broken[0]
+    number, error = invalid[0]
     n = len(generation.choices)
     if n > 1:
-        error = f"{len(broken)} of {n} replies fail; reply {number}: {error}"
+        error = f"{len(invalid)} of {n} replies are invalid; reply {number}: {error}"
     return OutputValidationError(error, result=generation)
 
 
@@ -244,14 +245,14 @@ def _warnings(
     if any(each.reasoning and not each.text for each in choices):
         yield NO_ANSWER
     if output_spec is not None and output_spec.unenforced:
-        yield f"checked in the finished reply alone: {output_spec.unenforced}"
+        yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
     yield from context_warnings(engine.info)
 
 
 def context_warnings(info: EngineInfo) -> Iterator[str]:
-    """Yield a warning if the context is longer than the model was trained for."""
+    """Yield a warning if the context is longer than the one that the model was trained with."""
     if info.n_ctx > info.n_ctx_train:
         yield (
-            f"a context of {info.n_ctx} tokens is longer than the {info.n_ctx_train} that the "
-            "model was made for"
+            f"the context of {info.n_ctx:,} tokens is longer than the {info.n_ctx_train:,} that "
+            "the model was trained with; quality may suffer"
         )

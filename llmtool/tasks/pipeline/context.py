@@ -1,4 +1,4 @@
-"""What the tasks share: a model, prompt templates, settings and caches."""
+"""The context that all tasks share: a model, prompt templates, settings and caches."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class TaskModel(Protocol):
 
     @property
     def reference(self) -> str:
-        """What finds the model again, from any directory."""
+        """A reference that finds the same model from any directory."""
         ...
 
     @property
     def identity(self) -> str:
-        """The name and a hash of the file: another file gives other results."""
+        """The name and a hash of the file, which identify cached results."""
         ...
 
     @property
     def engine(self) -> Engine: ...
 
     def warm_up(self) -> None:
-        """Start to load the model in the background; `engine` waits for it."""
+        """Start loading the model in the background; `engine` waits for it."""
         ...
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class TaskModel(Protocol):
 
 
 class TaskContext:
-    """A model with the templates, settings and caches of a user; every task takes one.
+    """A model with the templates, settings and caches of a user; the first argument of all tasks.
 
     Args:
         cached: whether to cache label scores and summary notes in the user's cache folder.
@@ -82,6 +82,6 @@ class TaskContext:
         """Return a template's variant for the model; a name or path is loaded from the library.
 
         Raises:
-            TemplateError: the template is not found, or broken.
+            TemplateError: the template is not found, or invalid.
         """
         return self.library.load(template).for_model(self.model.name)

@@ -1,4 +1,4 @@
-"""Store small JSON values on disk between runs, each in a private file that is validated."""
+"""Cache small JSON values on disk, one private file each, validated when read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEY = re.compile(r"[0-9a-f]{16,64}")
 
 
 class DiskCache:
-    """The newest `limit` values of a folder, by key.
+    """A folder with at most `limit` values, by key; the oldest are removed first.
 
     A file that cannot be read, or does not have the expected type, counts as missing.
     """
@@ -43,12 +43,12 @@ class DiskCache:
             self._drop_oldest()
 
     def try_to_save(self, key: str, value: object) -> None:
-        """Write a value; ignore a failure, which costs only time."""
+        """Write a value; ignore write errors, because the value can be computed again."""
         with contextlib.suppress(LlmtoolError):
             self.save(key, value)
 
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
-        """Remove all values; return the number of files and bytes."""
+        """Remove all values; return the number of files and their bytes."""
         n_files = size = 0
         for path in self.folder.glob("*.json"):
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Return answers in the order of their requests, whatever order the engine completes them in."""
+"""Return results in request order, although the engine completes requests in any order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Generic, Protocol, TypeVar
 
 from llmtool.engine.types import Failed
 
-# How many requests may be unfinished, so that results do not pile up behind one long reply; more
-# than any engine runs at once.
+# Maximum number of unfinished requests, which bounds how many results wait for one long reply.
+# Higher than the number of requests that any engine runs at once.
 MAX_AHEAD = 256
 
 
@@ -32,13 +32,12 @@ A = TypeVar("A", bound=_Answer)
 class OrderedResults(Generic[R, A]):
     """The unfinished requests of one engine stream, in order, and their answers so far.
 
-    Pass `requests()` to the engine, record what it returns in `answer(id)` or with `fail`, and
-    take complete answers from `pop_complete()`. Requests are read only as the engine needs them;
-    `None` (not available yet) and `Failed` among them are passed on. Ids of unfinished requests
-    must differ.
+    Pass `requests()` to the engine, add its events to `answer(id)` or `fail`, and read complete
+    answers from `pop_complete()`. Requests are read only as the engine needs them; `None` (not
+    available yet) and `Failed` among them are passed on. Ids of unfinished requests must differ.
 
     Args:
-        make_answer: returns the empty answer of a request.
+        make_answer: returns an empty answer for a request.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class OrderedResults(Generic[R, A]):
         self._failed[event.id] = event
 
     def pop_complete(self) -> Iterator[A | Failed]:
-        """Yield the complete answers that no unfinished request precedes."""
+        """Yield and remove the complete answers at the head of the queue."""
         while self._order:
             id = self._order[0]
             failed, answer = self._failed.pop(id, None), self._answers.get(id)
@@ -85,7 +84,7 @@ class OrderedResults(Generic[R, A]):
 
 @contextmanager
 def closing_stream(events: Iterator[E]) -> Generator[Iterator[E], None, None]:
-    """Close an engine's stream on exit: the engine serves nobody else before that."""
+    """Close an engine's stream on exit; the engine is busy until then."""
     try:
         yield events
     finally:

@@ -1,4 +1,4 @@
-"""What a reply must match: described in the prompt, enforced while decoding, checked at the end."""
+"""Output specifications: described in the prompt, enforced while decoding, checked at the end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 class OutputSpec:
     """A constraint on a reply and, for JSON, its schema.
 
-    `unenforced` names the parts of the schema that are only checked in the finished reply.
+    `unenforced` names the parts of the schema that are not enforced while decoding, only checked in
+    the finished reply.
 
     Raises:
-        UsageError: the schema, expression or grammar is broken, before any model is loaded.
+        UsageError: the schema, expression or grammar is invalid. No model is needed to detect this.
 
     Example:
         >>> spec = OutputSpec(Constraint("regex", "yes|no"))
@@ -46,7 +47,8 @@ class OutputSpec:
         """Return the value of a finished reply: its parsed JSON, None for other constraints.
 
         Raises:
-            OutputValidationError: the reply was truncated or is invalid; the message says where.
+            OutputValidationError: the reply was truncated or is invalid; the message has the
+                position.
         """
         if end.finish_reason == "length":
             raise OutputValidationError(
@@ -56,8 +58,8 @@ class OutputSpec:
         if self._schema is not None:
             return self._schema.parse(text)
         if not self.matches(text):
-            what = "expression" if self.constraint.kind == "regex" else "grammar"
-            raise OutputValidationError(f"the reply does not match its {what}")
+            what = "regular expression" if self.constraint.kind == "regex" else "grammar"
+            raise OutputValidationError(f"the reply does not match the {what}")
         return None
 
     def matches(self, text: str) -> bool:
@@ -73,10 +75,10 @@ class OutputSpec:
 def make_output_spec(
     *, schema: object = None, grammar: str | None = None, regex: str | None = None
 ) -> OutputSpec | None:
-    """Return the spec of a schema, grammar or regular expression, None without any.
+    """Return the spec of a schema, grammar or regular expression, None if none is passed.
 
     Raises:
-        UsageError: more than one is given, or it is invalid.
+        UsageError: more than one is passed, or it is invalid.
     """
     given = [
         name
@@ -84,7 +86,7 @@ def make_output_spec(
         if value is not None
     ]
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other: give one of them")
+        raise UsageError(f"{' and '.join(given)} cannot be combined; use one of them")
     if schema is not None:
         resolved = resolve(schema)
         return OutputSpec(resolved.constraint, resolved)
@@ -97,7 +99,7 @@ def output_spec_of(output: Output) -> OutputSpec | None:
     """Return the spec of a template's `output`.
 
     Raises:
-        UsageError: it is invalid.
+        UsageError: the schema, grammar or regular expression is invalid.
     """
     return make_output_spec(schema=output.json, grammar=output.grammar, regex=output.regex)
 
@@ -110,7 +112,7 @@ def _compiler() -> ConstraintCompiler:
 
 
 class _Bytes:
-    """A vocabulary with a token for each byte, to check texts without a model."""
+    """A vocabulary with one token per byte, for checking texts without a model."""
 
     n_vocab = 257
 

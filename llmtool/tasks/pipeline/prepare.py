@@ -1,4 +1,4 @@
-"""Turn a template, options and cases into requests for the engine."""
+"""Prepare requests for the engine from a template, options and cases."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ if TYPE_CHECKING:
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
-_ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
-SCHEMA_INPUT = "schema"  # the input of a template that takes a description of the JSON
+SCHEMA_INPUT = "schema"  # the template input for a description of the JSON
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """The values for one request: what differs between the requests of a call.
+    """The values of one request, as opposed to the options, which all requests of a call share.
 
-    `prompt` and `input` are texts for the inputs of these names, `variables` values for any input.
-    `seed` replaces that of the options. `name` is the file that the text comes from.
+    `prompt` and `input` are texts for the inputs of these names, `variables` has values for any
+    input. `seed` overrides the seed of the options. `name` is the file that the text comes from.
     """
 
     id: int = 0
@@ -40,7 +39,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A template with checked options: what all requests of a call have in common."""
+    """A template with checked options, shared by all requests of a call."""
 
     template: Template
     options: GenerateOptions
@@ -52,7 +51,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         """Render the template into a request.
 
         Raises:
-            InputError: the template takes a prompt or an input, and there is neither.
+            InputError: the template has an input for a prompt or text, and there is none.
             UsageError: a variable is unknown or missing.
             TemplateError: the template cannot be rendered.
         """
@@ -78,10 +77,10 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None], *, started: float | None = None
     ) -> Generator[Token | Generation | Failed, None, None]:
-        """Answer cases together: yield tokens as they arrive, and outcomes in the cases' order.
+        """Run cases in one engine stream; yield tokens as they arrive, and outcomes in order.
 
-        A case that cannot be rendered fails alone. `None` means that the next case is not
-        available yet.
+        A case that cannot be rendered fails without affecting the others. `None` means that the
+        next case is not available yet.
         """
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
@@ -91,7 +90,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
-        """Return the outcome of each request, in their order; their ids must differ."""
+        """Return the outcome of each request, in request order; their ids must differ."""
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
         events = stream_outcomes(engine, requests, model=self.model, output_spec=self.output_spec)
@@ -114,11 +113,13 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     def _values(self, case: Case) -> dict[str, Any]:
         options, inputs = self.options, self.template.inputs
         values = {**options.variables, **case.variables}
-        material = options.input if case.input is None else case.input
-        given = {"prompt": case.prompt, "input": material}
+        given = {
+            "prompt": case.prompt,
+            "input": options.input if case.input is None else case.input,
+        }
         values |= {name: text for name, text in given.items() if text and text.strip()}
         if not values and given.keys() & inputs.keys():
-            raise InputError("the prompt is empty")
+            raise InputError("the prompt is empty; pass some text")
         if self.output_spec is not None and self.output_spec.description and SCHEMA_INPUT in inputs:
             values.setdefault(SCHEMA_INPUT, self.output_spec.description)
         return values
@@ -128,13 +129,13 @@ T = TypeVar("T", Request, PreparedTask)
 
 
 def with_sampling(item: T, **changes: Any) -> T:
-    """Return a request or task with other sampling options."""
+    """Return a copy of a request or task with changed sampling options."""
     sampling = msgspec.structs.replace(item.sampling, **changes)
     return msgspec.structs.replace(item, sampling=sampling)
 
 
 def identify(template: Template, *parts: object) -> bytes:
-    """Return a hash of a template's content and of plain values."""
+    """Return a hash of a template's content and of `parts`, which must be plain values."""
     t = template
     sources = [None if source is None else source.text for source in (t.system, t.prompt)]
     content = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
@@ -144,7 +145,7 @@ def identify(template: Template, *parts: object) -> bytes:
 def each_or_failed(
     make: Callable[[Case], R], cases: Iterable[Case | Failed | None]
 ) -> Iterator[R | Failed | None]:
-    """Yield the result of `make` for each case, or a `Failed` with its error."""
+    """Yield the result of `make` for each case, or a `Failed` with the error that it raises."""
     for case in cases:
         if not isinstance(case, Case):
             yield case
@@ -156,8 +157,8 @@ def each_or_failed(
 
 
 def fits_context(engine: Engine, request: Request, *, max_prompt_tokens: int | None = None) -> bool:
-    """Return whether a prompt and its reply fit, the prompt within `max_prompt_tokens`."""
-    try:  # a far too long prompt is not even tokenized
+    """Return whether a prompt and its reply fit the context, and the prompt `max_prompt_tokens`."""
+    try:  # `tokenize` rejects far too long prompts early
         n_prompt = len(engine.tokenize(request.prompt).token_ids)
         engine.check_length(n_prompt, request.sampling.max_tokens)
     except ContextOverflow:
@@ -166,7 +167,7 @@ def fits_context(engine: Engine, request: Request, *, max_prompt_tokens: int | N
 
 
 def token_counter(engine: Engine) -> Callable[[str], int]:
-    """Return a function that counts the tokens of a text on its own."""
+    """Return a function that counts the tokens of a text."""
 
     def count(text: str) -> int:
         return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
@@ -177,45 +178,48 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
 def bind_inputs(
     template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
 ) -> Case:
-    """Return the case that assigns an argument and the text of files to a template's inputs.
+    """Return the case that assigns a prompt and the text of files to a template's inputs.
 
-    A template with the inputs `prompt` and `input` gets both. Otherwise the input, or the prompt
-    without one, goes to the primary input, and a prompt besides goes to the next input, required
-    ones first. `given` names inputs that have a value already.
+    A template with the inputs `prompt` and `input` gets both. Otherwise `input`, or `prompt` if
+    there is no `input`, is assigned to the primary input, and a `prompt` in addition to the next
+    input, required ones first. `given` names inputs that have a value already.
 
     Raises:
-        UsageError: there is no input for a text.
+        UsageError: the template has no input for a text.
     """
     inputs = template.inputs
     if "prompt" in inputs and "input" in inputs:
         return Case(prompt=prompt, input=input)
     texts = [text for text in (input, prompt) if text is not None]
-    material = template.primary_input(given)
-    free = [
+    primary = template.primary_input(given)
+    others = [
         name
         for name, spec in inputs.items()
-        if spec.type not in ("file", "bool", "list") and name not in given and name != material
+        if spec.type not in ("file", "bool", "list") and name not in given and name != primary
     ]
-    free.sort(key=lambda name: not inputs[name].required)
-    places = [*([material] if material else []), *free]
-    if len(places) < len(texts):
-        what = "takes no text" if not places else _ONE_TEXT.format(places[0])
-        raise UsageError(f"template {template.name!r} {what}; its values: -p NAME=VALUE")
-    return Case(variables=dict(zip(places, texts, strict=False)))
+    others.sort(key=lambda name: not inputs[name].required)
+    targets = [*([primary] if primary else []), *others]
+    if len(targets) < len(texts):
+        if targets:
+            problem = f"one input for a text, {targets[0]!r}; pass an argument or a file, not both"
+        else:
+            problem = "no input for a text; set inputs with -p NAME=VALUE"
+        raise UsageError(f"template {template.name!r} has {problem}")
+    return Case(variables=dict(zip(targets, texts, strict=False)))
 
 
 def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     """Check the options of a call, and load its template.
 
     Sampling options come from `options`, then the user's settings, then the template. A schema,
-    grammar or regular expression replaces that of the template.
+    grammar or regular expression overrides the output of the template.
 
     Raises:
         UsageError: an option is out of range, or a schema is invalid.
-        TemplateError: the template is not found, or broken.
+        TemplateError: the template is not found, or invalid.
     """
     if options.n < 1:
-        raise UsageError(f"n is {options.n}; it must be at least 1")
+        raise UsageError(f"n {options.n}: must be at least 1")
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
     params = {name: value for name, value in template.params.items() if name != "thinking"}
@@ -248,18 +252,18 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
         values["stop"] = (values["stop"],)
     for name, value in values.items():
         if isinstance(value, float) and math.isnan(value):
-            raise UsageError(f"{name} is nan, which is no number")
+            raise UsageError(f"{name} nan: must be a number")
         kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
         try:
             values[name] = msgspec.convert(value, kind)
         except msgspec.ValidationError as exc:
             reason = str(exc).replace("`", "")
-            raise UsageError(f"{name} is {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+            raise UsageError(f"{name} {value!r}: {reason[0].lower()}{reason[1:]}") from exc
     return Sampling(**values)
 
 
 def _output_spec(options: GenerateOptions, template: Template) -> OutputSpec | None:
-    """Return the output spec of the options, else that of the template."""
+    """Return the output specification of the options, else of the template."""
     if options.schema is None and options.grammar is None and options.regex is None:
         if template.output.kind not in ("json", "grammar", "regex"):
             return None  # without importing the compiler

@@ -47,31 +47,28 @@ class BatchTask(Protocol):
 
 
 def check_field(field: str | None, columns: list[str]) -> None:
-    """Check that a field is one of the columns.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """Raise `UsageError` if a field is not one of the columns."""
     if field is not None and field not in columns:
         names = ", ".join(columns)
         if len(columns) == 1 and ";" in names:
-            names += "; columns are separated by commas, not ;"
-        raise UsageError(f"there is no column {field!r} (there are: {names})")
+            names += " (separate columns with commas, not semicolons)"
+        raise UsageError(f"unknown column {field!r}; columns: {names}")
 
 
 class RecordMapping(msgspec.Struct, kw_only=True):
     """Maps the fields of records to the inputs of a template.
 
-    Fields go to the inputs of their names. The text goes to the primary input: it is the field
-    called `field`, else the only other field, `text` or `input`. A line or a file is a text as a
-    whole. `prompt` is the same for all records, and `given` names inputs that have a value already.
+    Fields are assigned to the inputs of their names, and the text to the primary input. The text is
+    the field named by `field`, else the only other field, else `text` or `input`; a record that is
+    a line or a file is itself the text. `prompt` is the same for all records, and `given` names
+    inputs that have a value already.
     """
 
     template: Template
     field: str | None = None
     prompt: str | None = None
     given: frozenset[str] = frozenset()
-    # The text field of the first record, if it was chosen by its name or as the only one. All
+    # The text field of the first record, if it was the primary input or the only field. All later
     # records need it.
     _chosen: str | None = None
 
@@ -79,12 +76,12 @@ class RecordMapping(msgspec.Struct, kw_only=True):
         """Check the columns before the first record is read.
 
         Raises:
-            UsageError: the column of the text is missing, or ambiguous.
+            UsageError: the text column is missing, or ambiguous.
         """
         check_field(self.field, columns)
         if self._text_field(columns) is None and not self._has_required(columns):
             raise UsageError(
-                f"which column is the text? --field NAME (there are: {', '.join(columns)})"
+                f"several columns could be the text; choose one with --field: {', '.join(columns)}"
             )
 
     def case(self, record: Record, *, seed: int | None = None) -> Case | Failed:
@@ -107,10 +104,10 @@ class RecordMapping(msgspec.Struct, kw_only=True):
     def make(
         cls, template: Template, *, prompt: str | None, field: str | None, given: frozenset[str]
     ) -> tuple[RecordMapping, dict[str, str]]:
-        """Return a mapping, and the inputs that an argument for all records is assigned to.
+        """Return a mapping, and the input values that a prompt for all records sets.
 
         Raises:
-            UsageError: there is no input for the argument.
+            UsageError: the template has no input for the prompt.
         """
         if prompt is None or "prompt" in template.inputs:
             return cls(template=template, field=field, prompt=prompt, given=given), {}
@@ -138,15 +135,15 @@ class RecordMapping(msgspec.Struct, kw_only=True):
         if self._has_required(list(variables)):
             return variables
         known = ", ".join(record.fields) or "none"
-        wanted = self.field or "text"
-        raise InputError(f"{record.place}: no field {wanted!r} (there are: {known})")
+        missing = self.field or "text"
+        raise InputError(f"{record.place}: field {missing!r} is missing; fields: {known}")
 
     def _named(self, fields: Iterable[str]) -> set[str]:
         taken = self.given | {SCHEMA_INPUT} | ({"prompt"} if self.prompt is not None else set())
         return {name for name in fields if name in self.template.inputs and name not in taken}
 
     def _text_field(self, fields: list[str]) -> str | None:
-        """Return the field of the text, None if it is missing or goes to the input of its name."""
+        """Return the text field, None if it is missing or belongs to another input."""
         if self.field is not None:
             return self.field if self.field in fields else None
         primary = self._primary_input
@@ -173,10 +170,11 @@ class RecordMapping(msgspec.Struct, kw_only=True):
     ) -> dict[str, Any]:
         primary = self._primary_input
         if primary is None:
-            raise InputError(f"{record.place}: template {self.template.name!r} takes no text")
+            name = self.template.name
+            raise InputError(f"{record.place}: template {name!r} has no input for a text")
         if isinstance(value, (list, bool)):
             kind = "a list" if isinstance(value, list) else "true or false"
-            raise InputError(f"{record.place}: field {field!r} is {kind}, and no text")
+            raise InputError(f"{record.place}: field {field!r} is {kind}; it must be text")
         value = _value(record, field, value)
         text = "" if value is None else str(value)
         if not text.strip():
@@ -193,11 +191,11 @@ def make_batch(
     *,
     seed: int | None = None,
 ) -> BatchRunner[Result]:
-    """Return a runner that answers the records of a reader and writes their rows.
+    """Return a runner that processes the records of a reader and writes a row for each.
 
     Raises:
-        UsageError: the records have no column for the text.
-        InputError: a CSV has no header.
+        UsageError: the text column is missing, or ambiguous.
+        InputError: a CSV file has no header.
     """
     from llmtool.batch.runner import BatchRunner
 
@@ -226,10 +224,10 @@ def answer_each(
     """Yield each record with its result or error.
 
     Records are read as needed; `None` among them means that the next one is not available yet.
-    Each record gets a seed of its own, derived from `seed` and its content.
+    Each record gets its own seed, derived from `seed` and the content of the record.
 
     Raises:
-        LlmtoolError: the engine failed as a whole.
+        LlmtoolError: the engine failed, as opposed to a single record.
     """
     waiting: deque[Record] = deque()
 
@@ -250,12 +248,12 @@ def answer_each(
 
 
 def derive_seed(seed: int, digest: bytes) -> int:
-    """Derive the seed of a record, which does not depend on other records."""
+    """Derive the seed of a record, independent of other records."""
     mixed = hashlib.sha256(b"%d:" % seed + digest).digest()
     return int.from_bytes(mixed[:8], "big") % (MAX_SEED + 1)
 
 
 def _value(record: Record, name: str, value: object) -> object:
     if isinstance(value, dict):
-        raise InputError(f"{record.place}: field {name!r} is an object, and no text or list")
+        raise InputError(f"{record.place}: field {name!r} is an object; it must be text or a list")
     return value

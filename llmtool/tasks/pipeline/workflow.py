@@ -1,4 +1,4 @@
-"""Run workflows: jobs of several requests, where some requests depend on replies to others."""
+"""Run workflows: jobs of several requests, some of which depend on replies to others."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ E = TypeVar("E")  # the events that a workflow reports while it runs
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One request of a workflow; `target` says what the reply is for.
+    """One request of a workflow; `target` is for the workflow's own use.
 
-    Tokens of a step with `is_live` reach `Workflow.on_token`.
+    If `is_live` is set, the workflow gets each token of the reply in `Workflow.on_token`.
     """
 
     request: Request
@@ -29,7 +29,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a step, without its reasoning; `has_reasoning` says whether there was any."""
+    """The reply to a step, without its reasoning; `has_reasoning` is whether there was any."""
 
     text: str
     finish_reason: FinishReason
@@ -59,14 +59,14 @@ class Workflow(ABC, Generic[E]):
 
     @abstractmethod
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
-        """Process a reply and yield the steps that follow from it."""
+        """Process a reply and yield the next steps."""
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
-        """Handle a failed step and yield the steps that follow; by default the workflow fails."""
+        """Handle a failed step and yield the next steps; by default the workflow fails."""
         raise error
 
     def on_token(self, step: Step, token: Token) -> Iterator[E]:
-        """Yield the events that a token of a live step causes."""
+        """Yield events for a token of a live step."""
         return iter(())
 
     def drain_events(self) -> Iterator[E]:
@@ -94,7 +94,7 @@ class WorkflowRunner(Generic[W, E]):
     def run(self) -> Generator[E | W | Failed, None, None]:
         """Yield events of all workflows as they occur, and each workflow when it is complete.
 
-        Complete workflows come in their original order, failed ones as a `Failed`.
+        Complete workflows are yielded in their original order, failed ones as a `Failed`.
         """
         with closing_stream(self._engine.stream(self._requests())) as events:
             for event in events:
@@ -108,10 +108,10 @@ class WorkflowRunner(Generic[W, E]):
                     self._finish(running, event)
                 yield from self._output(running.workflow if running is not None else None)
             if self._unfinished:
-                raise EngineError("the model was closed before all was complete")
+                raise EngineError("the model was closed before all replies were complete")
 
     def _requests(self) -> Iterator[Request | Failed | None]:
-        """Yield requests as the engine asks for them: follow-up steps first, then new ones."""
+        """Yield requests as the engine needs them: follow-up steps first, then new ones."""
         new = self._first_steps()
         is_exhausted = False
         while True:
@@ -144,7 +144,7 @@ class WorkflowRunner(Generic[W, E]):
                             break
                 except LlmtoolError as exc:
                     _fail(workflow, exc)
-            # The engine returns this at once, so that finished workflows are output without delay.
+            # The engine returns this immediately, so that complete workflows are yielded promptly.
             yield Failed(-1, EngineError("wake-up"))
 
     def _register(self, workflow: W, step: Step) -> Request | None:
@@ -172,7 +172,7 @@ class WorkflowRunner(Generic[W, E]):
             _fail(workflow, exc)
 
     def _output(self, changed: W | None) -> Iterator[E | W | Failed]:
-        """Yield new events, then the workflows at the head of the line that are complete."""
+        """Yield new events, then the complete workflows at the head of the queue."""
         candidates = self._unfinished if changed is None else [changed]
         for each in list(candidates):
             if not isinstance(each, Failed) and each.error is None:
