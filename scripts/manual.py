@@ -281,7 +281,9 @@ def commands_table(words: dict[str, str]) -> str:
     heads = [words.get(head, head) for head in ("command", "what it does")]
     rows = [f"| {heads[0]} | {heads[1]} |\n|---|---|\n"]
     for name, summary in COMMANDS.items():
-        rows.append(f"| `llmtool {name}` | {words.get(name, summary.rstrip('.'))} |\n")
+        page = f"docs/{name}.md"
+        page = page if (ROOT / page).exists() else f"docs/reference/{name}.md"
+        rows.append(f"| [`{name}`]({page}) | {words.get(name, summary.rstrip('.'))} |\n")
     return "".join(rows)
 
 
