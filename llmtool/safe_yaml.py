@@ -1,10 +1,10 @@
-"""Read YAML that strangers may have written, without its surprises.
+"""Load a safe subset of YAML from untrusted files.
 
-One document of mappings, sequences and scalars: no anchors, aliases or tags, no duplicate keys, and
-no key that is not a text. Scalars follow the core schema of YAML 1.2: only `true`, `false`, `null`,
-`~`, nothing, and decimal numbers are anything but texts, so that `NO`, `on`, `12:30`, `017`,
-`1_000` and dates stay what they look like. Left out of that schema: octal and hexadecimal numbers,
-`.inf` and `.nan`, and other spellings of `true` and `null`.
+The subset is one document of mappings, sequences and scalars, without anchors, aliases, tags,
+duplicate keys, and keys that are not strings. Scalars follow the core schema of YAML 1.2: only
+`true`, `false`, `null`, `~`, the empty scalar and decimal numbers are not strings. So `NO`, `on`,
+`12:30`, `017`, `1_000` and dates are strings. Unlike the core schema, the subset excludes octal and
+hexadecimal numbers, `.inf`, `.nan`, and other spellings of `true` and `null`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ MAX_NODES = 50_000
 
 Path = tuple[str | int, ...]
 
-_NOTHING = ("", "~", "null")
+_NULLS = ("", "~", "null")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]{0,99})(\.[0-9]{1,99}|(?=[eE]))([eE][-+]?[0-9]{1,3})?")
 
 
 class Plain(str):
-    """A scalar written without quotes, as it was written: what it means depends on its place."""
+    """The source text of an unquoted scalar, whose type depends on its position."""
 
     __slots__ = ()
 
 
 class Document:
-    """A value whose unquoted scalars are `Plain` texts or None, and the lines of its parts.
+    """A value whose unquoted scalars are `Plain` or None, with the lines of the values in it.
 
-    A part is named by the keys and indexes that lead to it.
+    A `Path` of keys and indexes addresses a value in it.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class Document:
         self.starts = starts
 
     def line_of(self, path: Path) -> int:
-        """Return the line of a part's key or item; of what it is in, if it is not there."""
+        """Return the line of a key or item; if it does not exist, that of its closest parent."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def start_of(self, path: Path) -> int:
-        """Return the line on which a part's text itself begins: below `|` or `>`, if it has one."""
+        """Return the line where the text of a value starts, for a block scalar after `|` or `>`."""
         return self.starts.get(path, self.line_of(path))
 
 
 def load(text: str, *, source: str) -> object:
-    """Return the value of a document; `source`, a file's name, stands in its errors.
+    """Return the value of a document; errors start with `source`, a file name.
 
     Raises:
         TemplateError: "source:line: reason".
@@ -72,9 +72,9 @@ def load(text: str, *, source: str) -> object:
 
 
 def core(value: object) -> object:
-    """Give each `Plain` text in a value its meaning in the core schema."""
+    """Return a value with each `Plain` text converted by the core schema."""
     if isinstance(value, Plain):
-        return _meaning(value)
+        return _convert(value)
     if isinstance(value, dict):
         return {key: core(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def core(value: object) -> object:
     return value
 
 
-def _meaning(text: str) -> object:
+def _convert(text: str) -> object:
     if text in ("true", "false"):
         return text == "true"
     if _INTEGER.fullmatch(text):
@@ -93,9 +93,9 @@ def _meaning(text: str) -> object:
 
 
 def load_document(text: str, *, source: str) -> Document:
-    """As `load`, for a reader that gives scalars their types itself and reports lines."""
+    """Return a document with unconverted scalars and their lines; otherwise like `load`."""
     if len(text) > MAX_CHARACTERS:
-        raise TemplateError(f"{source}:1: longer than {MAX_CHARACTERS} characters")
+        raise TemplateError(f"{source}:1: longer than {MAX_CHARACTERS:,} characters")
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -111,16 +111,16 @@ def load_document(text: str, *, source: str) -> Document:
     except (yaml.reader.ReaderError, UnicodeEncodeError) as exc:
         position = exc.start if isinstance(exc, UnicodeEncodeError) else exc.position
         line = text.count("\n", 0, position) + 1
-        raise TemplateError(f"{source}:{line}: a character that YAML does not allow") from exc
+        raise TemplateError(f"{source}:{line}: character that YAML does not allow") from exc
     except RecursionError as exc:
         raise TemplateError(f"{source}:1: nested too deeply") from exc
     return Document(value, source, composer.lines, composer.starts)
 
 
 def find_syntax_error(text: str) -> str | None:
-    """Return what makes a text no mapping or list in YAML, or None; nothing is built from it.
+    """Return why a text is not a mapping or list in YAML, None if it is. Builds no values.
 
-    A lone text is refused, although it is YAML: all prose would be.
+    A single scalar is an error although it is valid YAML, because any prose would be.
 
     Example:
         >>> find_syntax_error("a: b: c"), find_syntax_error("a: [1, 2]")
@@ -133,19 +133,19 @@ def find_syntax_error(text: str) -> str | None:
         names = {type(event).__name__ for event in yaml.parse(text, Loader=loader)}
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return place + " ".join((exc.problem or exc.context or "not YAML").split())
+        position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        return position + " ".join((exc.problem or exc.context or "not YAML").split())
     except (yaml.reader.ReaderError, UnicodeEncodeError):
-        return "a character that YAML does not allow"
+        return "character that YAML does not allow"
     except RecursionError:
         return "nested too deeply"
     if not names & {"MappingStartEvent", "SequenceStartEvent"}:
-        return "a text, and no mapping or list"
+        return "a single text, not a mapping or list"
     return None
 
 
 class _Composer:
-    """Builds values straight from the parser's events, so that no limit is checked too late."""
+    """Builds values directly from the parser's events, so that limits are checked early."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -171,7 +171,7 @@ class _Composer:
         name = type(event).__name__
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            self.fail(event, f"more than {MAX_NODES} values")
+            self.fail(event, f"more than {MAX_NODES:,} values")
         if name == "AliasEvent":
             self.fail(event, f"aliases are not allowed (*{event.anchor})")
         if event.anchor is not None:
@@ -191,16 +191,16 @@ class _Composer:
             self.starts[path] = event.start_mark.line + 2
         if not event.implicit[0]:
             return event.value
-        return None if event.value in _NOTHING else Plain(event.value)
+        return None if event.value in _NULLS else Plain(event.value)
 
     def _sequence(self, events: Iterator[Any], path: Path) -> list[object]:
         items: list[object] = []
         for event in events:
             if type(event).__name__ == "SequenceEndEvent":
                 break
-            place = (*path, len(items))
-            self.lines[place] = event.start_mark.line + 1
-            items.append(self._value(events, event, place))
+            item_path = (*path, len(items))
+            self.lines[item_path] = event.start_mark.line + 1
+            items.append(self._value(events, event, item_path))
         return items
 
     def _mapping(self, events: Iterator[Any], path: Path) -> dict[str, object]:
@@ -209,16 +209,16 @@ class _Composer:
             if type(event).__name__ == "MappingEndEvent":
                 break
             key = self._key(events, event, path)
-            place = (*path, key)
+            item_path = (*path, key)
             if key in table:
-                self.fail(event, f"duplicate key {key!r} (first on line {self.lines[place]})")
-            self.lines[place] = event.start_mark.line + 1
-            table[key] = self._value(events, next(events), place)
+                self.fail(event, f"duplicate key {key!r} (first on line {self.lines[item_path]})")
+            self.lines[item_path] = event.start_mark.line + 1
+            table[key] = self._value(events, next(events), item_path)
         return table
 
     def _key(self, events: Iterator[Any], event: Any, path: Path) -> str:
         if type(event).__name__ in ("SequenceStartEvent", "MappingStartEvent"):
-            self.fail(event, "a key must be a text")
+            self.fail(event, "a key must be a string")
         self._value(events, event, path)
         key = str(event.value)
         if event.implicit[0] and key in ("", "<<"):

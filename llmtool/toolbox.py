@@ -901,7 +901,7 @@ class Toolbox:
         a request is raised in that order and stops the rest.
 
         Args:
-            request: a description of what the code should do, or several.
+            request: a description of the code to write, or several.
             language: the name, alias or file extension of the language ("python", "js", "rs"); None
                 uses that of the template.
             check: whether to check the syntax.

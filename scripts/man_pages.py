@@ -1,8 +1,8 @@
-"""Write the man pages, from the commands themselves, while the wheel is built.
+"""Generate the man pages from the commands when the wheel is built.
 
-    .venv/bin/python scripts/man_pages.py build/man     # to look at them: man build/man/llmtool.1
+    .venv/bin/python scripts/man_pages.py build/man     # then: man build/man/llmtool.1
 
-Needs only the packages of `build-system.requires`.
+Requires only the packages in `build-system.requires`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # in a build environment, llmtool is not installed
+sys.path.insert(0, str(ROOT))  # llmtool is not installed in a build environment
 
 import typer  # noqa: E402
 
@@ -51,7 +51,7 @@ def write_pages(folder: Path) -> list[Path]:
 
 
 class Command(NamedTuple):
-    """A command with its full name; `of` is its typer object."""
+    """A command with its full name; `of` is its Typer object."""
 
     name: str
     of: Any

@@ -161,7 +161,7 @@ def json_page() -> str:
         "`result`. A record that fails has `error` and `exit_code`.\n"
     ]
     for heading, (result, *inner) in RESULTS.items():
-        parts.append(f"\n## {heading}\n\n{_record(result)}")
+        parts.append(f"\n## {heading}\n\n`{result.__name__}` in Python. {_record(result)}")
         if result.row is not getattr(result.__mro__[1], "row", None):
             columns = _prose(result.row).removeprefix("Return ")
             parts.append(f"\nColumns in a batch: {columns}\n")
@@ -175,7 +175,8 @@ def _record(record: type[Any]) -> str:
     types = typing.get_type_hints(record)
     for field, key in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
         rows.append(f"| `{key}` | {_json_type(types[field])} |\n")
-    return f"{_prose(record)}\n\n{''.join(rows)}"
+    text = re.sub(r"^The result of .+?[.:]\s+", "", _prose(record))
+    return f"{text[:1].upper()}{text[1:]}\n\n{''.join(rows)}"
 
 
 def _json_type(of: Any) -> str:
@@ -280,7 +281,9 @@ def commands_table(words: dict[str, str]) -> str:
     heads = [words.get(head, head) for head in ("command", "what it does")]
     rows = [f"| {heads[0]} | {heads[1]} |\n|---|---|\n"]
     for name, summary in COMMANDS.items():
-        rows.append(f"| `llmtool {name}` | {words.get(name, summary.rstrip('.'))} |\n")
+        page = f"docs/{name}.md"
+        page = page if (ROOT / page).exists() else f"docs/reference/{name}.md"
+        rows.append(f"| [`{name}`]({page}) | {words.get(name, summary.rstrip('.'))} |\n")
     return "".join(rows)
 
 

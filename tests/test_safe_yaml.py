@@ -1,4 +1,4 @@
-"""YAML without its surprises."""
+"""The safe subset of YAML: scalars, keys, limits, positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmtool.safe_yaml import MAX_DEPTH, Plain, core, load, load_document
 
 @pytest.fixture(params=["C", "Python"])
 def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyYAML with and without its C parser, which not every platform has."""
+    """Run with and without PyYAML's C parser, which some platforms lack."""
     if request.param == "Python":
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     elif not hasattr(yaml, "CSafeLoader"):
@@ -48,7 +48,7 @@ SCALARS = [
 
 @pytest.mark.parametrize(("text", "value"), SCALARS)
 @pytest.mark.usefixtures("loader")
-def test_a_scalar_is_what_it_looks_like(text: str, value: object) -> None:
+def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
     loaded = load(f"key: {text}\n", source="f")
     assert loaded == {"key": value}
     assert type(loaded["key"]) is type(value)  # type: ignore[index]
@@ -57,11 +57,11 @@ def test_a_scalar_is_what_it_looks_like(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     "key", ["NO", "on", "12:30", "017", "1", "true", "~", "2024-01-31", "'<<'"]
 )
-def test_a_key_is_a_text(key: str) -> None:
+def test_keys_are_strings(key: str) -> None:
     assert load(f"{key}: x", source="f") == {key.strip("'"): "x"}
 
 
-def test_collections_and_blocks() -> None:
+def test_collections_and_block_scalars_are_loaded() -> None:
     text = """\
 a: [1, {b: two}]
 c:
@@ -79,30 +79,30 @@ c:
     }
 
 
-REFUSED = {
-    "an anchor": ("a: 1\nb: &x 2", "f:2: anchors are not allowed (&x)"),
-    "an alias": ("a: *x", "f:1: aliases are not allowed (*x)"),
-    "an alias as key": ("*x : 1", "f:1: aliases are not allowed (*x)"),
-    "a Python tag": (
+REJECTED = {
+    "anchor": ("a: 1\nb: &x 2", "f:2: anchors are not allowed (&x)"),
+    "alias": ("a: *x", "f:1: aliases are not allowed (*x)"),
+    "alias as key": ("*x : 1", "f:1: aliases are not allowed (*x)"),
+    "Python tag": (
         "a: !!python/object/apply:os.system [echo]",
         "f:1: tags are not allowed (tag:yaml.org,2002:python/object/apply:os.system)",
     ),
-    "a harmless tag": ("a: !!str 1", "f:1: tags are not allowed (tag:yaml.org,2002:str)"),
-    "a local tag": ("\na: !thing x", "f:2: tags are not allowed (!thing)"),
-    "a merge key": ("<<: {a: 1}", "f:1: merge keys (<<) are not allowed"),
-    "a duplicate key": ("a: 1\nb:\n  c: 1\n  c: 2", "f:4: duplicate key 'c' (first on line 3)"),
-    "a list as key": ("? [1, 2]\n: 3", "f:1: a key must be a text"),
-    "an empty key": ("? \n: 3", "f:1: a key is missing"),
+    "standard tag": ("a: !!str 1", "f:1: tags are not allowed (tag:yaml.org,2002:str)"),
+    "local tag": ("\na: !thing x", "f:2: tags are not allowed (!thing)"),
+    "merge key": ("<<: {a: 1}", "f:1: merge keys (<<) are not allowed"),
+    "duplicate key": ("a: 1\nb:\n  c: 1\n  c: 2", "f:4: duplicate key 'c' (first on line 3)"),
+    "list as key": ("? [1, 2]\n: 3", "f:1: a key must be a string"),
+    "empty key": ("? \n: 3", "f:1: a key is missing"),
     "two documents": ("a: 1\n---\nb: 2", "f:2: more than one document"),
-    "a tab": ("a:\n\t- b", "f:2: not valid YAML: found character that cannot start any token"),
-    "an open bracket": ("a: [1,\n", "f:2: not valid YAML: did not find expected node content"),
-    "a control character": ("a: 1\nb: \x07", "f:2: a character that YAML does not allow"),
-    "half a surrogate pair": ("a: \ud800", "f:1: a character that YAML does not allow"),
+    "tab": ("a:\n\t- b", "f:2: not valid YAML: found character that cannot start any token"),
+    "unclosed bracket": ("a: [1,\n", "f:2: not valid YAML: did not find expected node content"),
+    "control character": ("a: 1\nb: \x07", "f:2: character that YAML does not allow"),
+    "lone surrogate": ("a: \ud800", "f:1: character that YAML does not allow"),
 }
 
 
-@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(text: str, message: str) -> None:
+@pytest.mark.parametrize(("text", "message"), REJECTED.values(), ids=REJECTED)
+def test_unsupported_yaml_is_rejected(text: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         load(text, source="f")
     assert str(caught.value) == message
@@ -125,18 +125,18 @@ BOMBS = {
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 @pytest.mark.usefixtures("loader")
 @pytest.mark.timeout(20)
-def test_bombs_are_refused(text: str) -> None:
+def test_bombs_are_rejected(text: str) -> None:
     with pytest.raises(TemplateError, match=r"^f:\d+: "):
         load(text, source="f")
 
 
-def test_the_depth_that_is_allowed() -> None:
+def test_depth_is_limited() -> None:
     load("[" * MAX_DEPTH + "]" * MAX_DEPTH, source="f")
     with pytest.raises(TemplateError, match="nested deeper"):
         load("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), source="f")
 
 
-def test_the_lines_of_parts() -> None:
+def test_document_reports_lines_of_values() -> None:
     document = load_document("a: 1\nb:\n  - c: |\n      text\n  - 2\n", source="f")
     assert document.line_of(("a",)) == 1
     assert document.line_of(("b", 0, "c")) == 3
@@ -146,7 +146,7 @@ def test_the_lines_of_parts() -> None:
     assert document.line_of(("missing",)) == 1
 
 
-def test_a_document_keeps_what_was_written() -> None:
+def test_document_preserves_unquoted_scalars() -> None:
     value = load_document("a: 1.50\nb: '1.50'\nc: ~", source="f").value
     assert value == {"a": "1.50", "b": "1.50", "c": None}
     assert isinstance(value, dict)
@@ -155,7 +155,7 @@ def test_a_document_keeps_what_was_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "~"])
-def test_an_empty_document_is_none(text: str) -> None:
+def test_empty_document_is_none(text: str) -> None:
     assert load(text, source="f") is None
 
 
@@ -168,15 +168,15 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_json_is_read_as_json(value: object) -> None:
-    """JSON is YAML, but for a few control characters that YAML does not allow raw."""
+def test_json_loads_as_json(value: object) -> None:
+    """JSON is YAML, except for a few control characters that YAML requires to be escaped."""
     text = json.dumps(value, ensure_ascii=False)
     assert load(text, source="f") == value
 
 
 @given(st.text(alphabet="ab:-?[]{}\n\t \"'|>&*!#%~1.,", max_size=80))
 @pytest.mark.filterwarnings("ignore")
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_loads_or_is_rejected(text: str) -> None:
     try:
         load(text, source="f")
     except TemplateError as exc:
@@ -188,7 +188,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 @settings(max_examples=50_000, deadline=None)
 @given(st.text(alphabet="ab:-?[]{}\n\t \"'|>&*!#%~1.,\\\r\x00\x85\u2028é", max_size=300))
 @pytest.mark.filterwarnings("ignore")
-def test_any_text_is_read_or_refused_for_long(text: str) -> None:
+def test_any_text_loads_or_is_rejected_with_many_examples(text: str) -> None:
     try:
         load(text, source="f")
     except TemplateError as exc:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import llama_cpp.llama_cpp as llama
 import numpy as np
 import pytest
 from tiny_model import BAD_MODELS, KINDS, flip_bytes, write_tiny_model
 from tiny_vocabulary import LONG, learn_merges
+
+from llmtool.engine.llama.bindings import bindings
+
+llama = bindings()  # importing llama_cpp would replace the log callback for all other tests
 
 DECODERS = [kind for kind in KINDS if kind != "encoder"]
 
@@ -21,7 +24,6 @@ class Loaded:
     """A model and a context, through llama.cpp's own functions."""
 
     def __init__(self, path: Path, n_ctx: int) -> None:
-        llama.llama_backend_init()
         self.model = llama.llama_model_load_from_file(
             os.fsencode(path), llama.llama_model_default_params()
         )

@@ -14,8 +14,8 @@ Not enforced, but checked in the finished reply and listed in `CompiledConstrain
 uniqueItems, contains, not, if, dependent*, propertyNames, unevaluated*, minProperties with
 optional properties, other formats, and that exactly one branch of an overlapping oneOf matches.
 
-Rejected: look-around and backreferences in patterns, references to other documents, and schemas
-that no value satisfies.
+Rejected: look-around and backreferences in patterns, patterns whose counted repetitions expand to
+more than 100,000 characters, references to other documents, and schemas that no value satisfies.
 
 Strings and arrays are limited in length only if the schema limits them. Numbers have at most 24
 characters. The JSON may start with one space or up to two line feeds.

@@ -102,7 +102,7 @@ def test_14_for_a_binary_file(run: Run, tiny: Path, words: tuple[str, ...]) -> N
 
 def test_16_for_a_damaged_file(run: Run) -> None:
     done = run("models", "verify", "bad.gguf")
-    assert (done.returncode, done.stdout.split(b"\t")[0]) == (16, b"bad")
+    assert (done.returncode, done.stdout.split(b"\t")[0]) == (16, b"damaged")
     (line,) = done.stderr.decode().splitlines()
     assert "bad.gguf: not a GGUF file" in line
     assert "models rm" not in line, "it is not in the store"

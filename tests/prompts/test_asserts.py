@@ -75,7 +75,7 @@ FAILS: dict[str, tuple[dict[str, Any], str, str]] = {
     "prose is not yaml": (
         {"type": "syntax", "value": "yaml"},
         "Here is the list",
-        "is not yaml: a text, and no mapping or list",
+        "is not yaml: a single text, not a mapping or list",
     ),
     "max-tokens": ({"type": "max-tokens", "value": 6}, "", "has 7 tokens, more than 6"),
     "lines-kept": (

@@ -1,4 +1,4 @@
-"""Labels and scores: hand-worked examples, what can be told apart, what is taken out."""
+"""Classification: hand-worked scores, calibration, thresholds, labels and options."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def make_box(tmp_path: Path, scores: Callable[[str, str], float], **options: obj
     return Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
 
 
-def test_a_score_worked_by_hand(tmp_path: Path) -> None:
-    # The model gives "a" 0.6 and "b" 0.2 on everything neutral, and 0.3 and 0.4 on the text.
+def test_score_matches_a_hand_worked_example(tmp_path: Path) -> None:
+    # The model scores "a" 0.6 and "b" 0.2 on neutral sentences, and 0.3 and 0.4 on the text.
     # Neutral shares: 0.75 and 0.25. So 0.3/0.75 = 0.4 against 0.4/0.25 = 1.6: b with 0.8.
     def scores(prompt: str, label: str) -> float:
         row = {" a": 0.3, " b": 0.4} if "the text" in prompt else {" a": 0.6, " b": 0.2}
@@ -54,28 +54,28 @@ def test_a_score_worked_by_hand(tmp_path: Path) -> None:
     assert raw.scores == pytest.approx({"a": 3 / 7, "b": 4 / 7})
 
 
-def test_a_prior_worked_by_hand(tmp_path: Path) -> None:
+def test_prior_matches_a_hand_worked_example(tmp_path: Path) -> None:
     box = make_box(tmp_path, lambda prompt, label: math.log(0.5))
     result = box.classify("x", ["a", "b"], prior={"a": 3, "b": 1})
     assert result.scores == pytest.approx({"a": 0.75, "b": 0.25})
 
 
-def test_balanced_anchors_take_the_favourite_out() -> None:
-    # "a" is favoured by a factor of 4 everywhere; the texts themselves are as often a as b.
+def test_balanced_anchors_remove_the_bias() -> None:
+    # The bias towards "a" is a factor of 4; the texts are balanced.
     rows = [[math.log(0.9 * 4), math.log(0.1)], [math.log(0.1 * 4), math.log(0.9)]]
     a, b = bias_of_balanced(rows)
     assert b - a == pytest.approx(math.log(4), abs=1e-4)
     assert a + b == pytest.approx(0)
 
 
-def test_neutral_sentences_make_labels_alike() -> None:
+def test_neutral_sentences_make_labels_equally_likely() -> None:
     row = [math.log(0.7), math.log(0.2), math.log(0.1)]
     bias = bias_of_neutral([row, row])
     assert softmax([x + y for x, y in zip(row, bias, strict=True)]) == pytest.approx([1 / 3] * 3)
 
 
-def test_held_back_examples_are_anchors_of_each_of_several_labels(tmp_path: Path) -> None:
-    # "yes" is favoured by a factor of 4 everywhere, and the held-back examples show it.
+def test_held_out_examples_are_anchors_for_every_label_of_multi(tmp_path: Path) -> None:
+    # The bias towards "yes" is a factor of 4, as the held-out examples show.
     template = tmp_path / "topics.yaml"
     examples = "".join(
         f"- {{text: {text}, label: x, output: {answer}}}\n"
@@ -93,7 +93,7 @@ def test_held_back_examples_are_anchors_of_each_of_several_labels(tmp_path: Path
     assert result.scores == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.5}, abs=1e-4)
 
 
-def test_a_case_without_requests_fails_alone() -> None:
+def test_failed_case_does_not_affect_the_others() -> None:
     def make_requests(case: Case) -> list[ScoreRequest]:
         if case.id == 1:
             raise UsageError("no value for 'tone'")
@@ -104,23 +104,23 @@ def test_a_case_without_requests_fails_alone() -> None:
     assert outcomes == [False, True, False]
 
 
-def test_held_back_examples_are_anchors(tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_held_out_examples_are_anchors(tmp_path: Path) -> None:
+    prompts: list[str] = []
 
     def scores(prompt: str, label: str) -> float:
-        asked.append(prompt)
+        prompts.append(prompt)
         return -1.0 if label == " a" else -2.0
 
     examples = [("one a", "a"), ("one b", "b"), ("two a", "a"), ("two b", "b"), ("three a", "a")]
     result = make_box(tmp_path, scores).classify("x", ["a", "b"], examples=examples)
     shown = 'Text: "one a"\nLabel: a\n\nText: "one b"\nLabel: b\n\n'
-    assert list(dict.fromkeys(asked)) == [
+    assert list(dict.fromkeys(prompts)) == [
         f'{shown}Text: "{text}"\nLabel:' for text in ("two a", "two b", "x")
     ]
     assert result.scores == pytest.approx({"a": 0.5, "b": 0.5})
 
 
-def test_too_low_a_score_gives_no_label(tmp_path: Path) -> None:
+def test_low_score_gives_no_label(tmp_path: Path) -> None:
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     result = box.classify("x", ["a", "b"], min_confidence=0.6)
     assert (result.label, str(result), result.score) == (None, "", pytest.approx(0.5))
@@ -131,7 +131,7 @@ def test_too_low_a_score_gives_no_label(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        # Scores of 0.5, 0.3 and 0.2, which are a fourth of what the model gives to everything.
+        # Scores of 0.5, 0.3 and 0.2; the labels have a quarter of the total probability.
         ({}, None),
         ({"min_margin": 0.19, "min_coverage": 0.24}, None),
         ({"min_margin": 0.21}, "the score is less than 0.21 above the second best"),
@@ -139,7 +139,7 @@ def test_too_low_a_score_gives_no_label(tmp_path: Path) -> None:
         ({"min_confidence": 0.6, "min_margin": 0.9}, "the score is below 0.6"),
     ],
 )
-def test_what_keeps_a_text_without_a_label(
+def test_text_below_a_threshold_gets_no_label(
     tmp_path: Path, options: dict[str, float], reason: str | None
 ) -> None:
     shares = {" a": 0.5, " b": 0.3, " c": 0.2}
@@ -149,8 +149,8 @@ def test_what_keeps_a_text_without_a_label(
     assert (result.score, result.coverage) == pytest.approx((0.5, 0.25))
 
 
-def test_a_balanced_batch_worked_by_hand(tmp_path: Path) -> None:
-    # "a" is favoured fourfold: 4 to 1 and 16 to 1 of the two texts become 1 to 2 and 2 to 1.
+def test_balanced_batch_matches_a_hand_worked_example(tmp_path: Path) -> None:
+    # The odds of the two texts, 4 to 1 and 16 to 1, become 1 to 2 and 2 to 1.
     odds = {"one": 4.0, "two": 16.0}
 
     def scores(prompt: str, label: str) -> float:
@@ -165,7 +165,7 @@ def test_a_balanced_batch_worked_by_hand(tmp_path: Path) -> None:
     assert "equally frequent in 2 texts" in first.warnings[0]
 
 
-def test_a_balanced_batch_ends_before_it_answers(tmp_path: Path) -> None:
+def test_balanced_batch_rejects_iterators_and_raises_errors(tmp_path: Path) -> None:
     box = make_box(tmp_path, lambda prompt, label: -1.0, n_ctx=40)
     with pytest.raises(UsageError, match="cannot be an iterator"):
         next(box.classify(iter(["one", "two"]), ["a", "b"], calibrate="balanced"))
@@ -173,9 +173,7 @@ def test_a_balanced_batch_ends_before_it_answers(tmp_path: Path) -> None:
         box.classify(["one", "long " * 100, "two"], ["a", "b"], calibrate="balanced")
 
 
-def test_a_balanced_batch_is_held_in_memory_to_a_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_balanced_batch_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(balanced, "MAX_TEXTS", 3)
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
@@ -193,7 +191,7 @@ class Mood(enum.Enum):
     SAD = 2
 
 
-def test_labels_may_be_an_enum_or_bool(tmp_path: Path) -> None:
+def test_labels_can_be_an_enum_or_bool(tmp_path: Path) -> None:
     box = make_box(tmp_path, lambda prompt, label: -1.0 if label in (" SAD", " no") else -2.0)
     assert box.classify("x", Mood, calibrate="none").label is Mood.SAD
     assert list(box.classify("x", Mood).scores) == ["happy", "SAD"]
@@ -214,7 +212,7 @@ def test_labels_may_be_an_enum_or_bool(tmp_path: Path) -> None:
         ([str(i) for i in range(257)], "too many"),
     ],
 )
-def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> None:
+def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         make_labels(labels)  # type: ignore[arg-type]
 
@@ -244,7 +242,7 @@ def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> No
         ({"examples": ["x"]}, "pair of a text and its label"),
     ],
 )
-def test_options_that_cannot_serve_are_refused(
+def test_invalid_options_are_rejected(
     tmp_path: Path, options: dict[str, object], reason: str
 ) -> None:
     box = make_box(tmp_path, lambda prompt, label: -1.0)
@@ -252,7 +250,7 @@ def test_options_that_cannot_serve_are_refused(
         box.classify("x", ["a", "b"], **options)  # type: ignore[arg-type]
 
 
-def test_a_bad_text_among_several_fails_with_its_error(tmp_path: Path) -> None:
+def test_invalid_text_among_several_raises_its_error(tmp_path: Path) -> None:
     box = make_box(tmp_path, lambda prompt, label: -1.0, n_ctx=40)
     with pytest.raises(ContextOverflow):
         box.classify(["fine", "long " * 100], ["a", "b"])
@@ -261,7 +259,7 @@ def test_a_bad_text_among_several_fails_with_its_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "recurrent"])
-def test_real_scores_add_up_and_do_not_depend_on_the_order(
+def test_real_scores_add_up_to_one_in_any_label_order(
     tiny_model: Callable[..., Path], tmp_path: Path, kind: str
 ) -> None:
     engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)
@@ -280,25 +278,25 @@ def test_real_scores_add_up_and_do_not_depend_on_the_order(
     engine.close()
 
 
-def test_the_sum_over_an_exhaustive_vocabulary_is_one(tmp_path: Path) -> None:
-    # Two letters and an end: every text of up to two letters, as a tree of probabilities.
+def test_coverage_of_exhaustive_labels_is_one(tmp_path: Path) -> None:
+    # A vocabulary of two letters and an end token; the labels are all texts of one or two letters.
     p = {"a": 0.5, "b": 0.3, "": 0.2}
 
-    def chance(text: str) -> float:
+    def probability(text: str) -> float:
         product = math.prod(p[letter] for letter in text)
         return product * (p[""] if len(text) < 2 else 1.0)
 
     texts = ["".join(t) for n in (1, 2) for t in itertools.product("ab", repeat=n)]
 
     def scores(prompt: str, label: str) -> float:
-        return math.log(chance(label.strip()))
+        return math.log(probability(label.strip()))
 
     result = make_box(tmp_path, scores).classify("x", texts, calibrate="none")
-    assert result.coverage == pytest.approx(1 - chance(""))
+    assert result.coverage == pytest.approx(1 - probability(""))
     assert sum(result.scores.values()) == pytest.approx(1)
 
 
-def test_a_label_that_begins_another_is_scored_with_its_end() -> None:
+def test_label_that_is_a_prefix_of_another_is_scored_with_its_end() -> None:
     assert candidates(make_labels(["sport", "sports"]), after_text=True) == (
         (" sport", " sports"),
         True,
@@ -306,15 +304,15 @@ def test_a_label_that_begins_another_is_scored_with_its_end() -> None:
     assert candidates(make_labels(["sport", "news"]), after_text=False)[1] is False
 
 
-def test_there_are_neutral_sentences_of_many_lengths() -> None:
+def test_neutral_sentences_are_distinct() -> None:
     assert len(set(NEUTRAL)) >= 16
 
 
 def test_scores_are_calibrated_on_labelled_texts_from_a_file(tmp_path: Path) -> None:
-    # The model favours "a" by a factor of 20, whatever the text, so that all texts get it.
+    # The bias towards "a" is a factor of 20, so that all texts get this label.
     def scores(prompt: str, label: str) -> float:
-        is_right = f"text of{label}" in prompt
-        return math.log((0.4 if is_right else 0.1) * (1 if label == " a" else 0.05))
+        is_correct = f"text of{label}" in prompt
+        return math.log((0.4 if is_correct else 0.1) * (1 if label == " a" else 0.05))
 
     path = tmp_path / "texts.csv"
     rows = [f"this is a text of {label},{label}" for label in ("a", "b") * 10]
@@ -323,13 +321,13 @@ def test_scores_are_calibrated_on_labelled_texts_from_a_file(tmp_path: Path) -> 
     assert texts[1] == ("this is a text of b", "b") and len(texts) == 20
 
     box = make_box(tmp_path, scores)
-    fit = box.calibrate(texts, ["a", "b"])
-    assert (fit.n_texts, fit.accuracy[1]) == (20, 1.0)
+    calibration = box.calibrate(texts, ["a", "b"])
+    assert (calibration.n_texts, calibration.accuracy[1]) == (20, 1.0)
     result = make_box(tmp_path, scores).classify("a text of b", ["a", "b"])
     assert result.calibrated and result.label == "b"
 
 
-def test_only_the_texts_of_a_split_are_read(tmp_path: Path) -> None:
+def test_split_selects_labelled_texts(tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl"
     path.write_text(
         '{"text": "one", "label": true, "split": "tune"}\n{"text": "two", "label": "b"}\n'

@@ -1,4 +1,4 @@
-"""Events to results: their order, how far requests are read ahead, tokens with probabilities."""
+"""From events to results: order, read-ahead of requests, tokens with log-probabilities."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ USAGE = Usage(prompt_tokens=3, cached_tokens=0, completion_tokens=2)
 TIMINGS = Timings(prefill_seconds=0.1, decode_seconds=0.2)
 
 
-class Late(ScriptedEngine):
-    """Answers the first `hold` requests after the others, or when the reader waits for them."""
+class ReorderingEngine(ScriptedEngine):
+    """Replies to the first `n_delayed` requests after the others, or when `requests` blocks."""
 
-    def __init__(self, answer: Callable[[Request], list[Event]], *, hold: int = 0) -> None:
+    def __init__(self, answer: Callable[[Request], list[Event]], *, n_delayed: int = 0) -> None:
         super().__init__()
-        self._answer, self._hold = answer, hold
+        self._answer, self._n_delayed = answer, n_delayed
         self.n_read = 0
         self.closed = False
 
     def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
-        held: list[Request] = []
+        delayed: list[Request] = []
         try:
             for request in requests:
-                if request is None:  # the reader waits for what is held
-                    yield from self._answer(held.pop(0))
+                if request is None:  # the reader waits for a delayed reply
+                    yield from self._answer(delayed.pop(0))
                     continue
                 self.n_read += 1
-                if len(held) < self._hold:
-                    held.append(request)
+                if len(delayed) < self._n_delayed:
+                    delayed.append(request)
                 else:
                     yield from self._answer(request)
-            for request in reversed(held):
+            for request in reversed(delayed):
                 yield from self._answer(request)
         finally:
             self.closed = True
@@ -77,27 +77,27 @@ def requests(count: int | None = None, **fields: Any) -> Iterator[Request]:
     return (Request(id=i, prompt=Prompt(text="x"), **fields) for i in numbers)
 
 
-def results(engine: Late, asked: Iterable[Request]) -> Iterator[Generation]:
-    for event in stream_generations(engine, asked, model="m"):
+def results(engine: ReorderingEngine, pending: Iterable[Request]) -> Iterator[Generation]:
+    for event in stream_generations(engine, pending, model="m"):
         if isinstance(event, Generation):
             yield event
 
 
-@pytest.mark.parametrize("hold", [0, 1, 5])
-def test_results_come_in_the_order_of_the_requests(hold: int) -> None:
-    found = list(results(Late(reply, hold=hold), requests(5, n=2)))
+@pytest.mark.parametrize("n_delayed", [0, 1, 5])
+def test_results_are_in_request_order(n_delayed: int) -> None:
+    found = list(results(ReorderingEngine(reply, n_delayed=n_delayed), requests(5, n=2)))
     assert [r.text for r in found] == ["0.0", "1.0", "2.0", "3.0", "4.0"]
     assert [[c.text for c in r.choices] for r in found][3] == ["3.0", "3.1"]
 
 
-def test_a_reply_that_takes_long_holds_back_the_reading() -> None:
-    engine = Late(reply, hold=1)
+def test_slow_reply_bounds_the_read_ahead() -> None:
+    engine = ReorderingEngine(reply, n_delayed=1)
     first = next(results(engine, requests()))
     assert first.text == "0.0"
     assert engine.n_read == MAX_AHEAD
 
 
-def test_an_endless_iterator_is_read_as_it_is_answered() -> None:
+def test_endless_iterator_is_read_lazily() -> None:
     box = Toolbox("scripted", engine=ScriptedEngine(lambda text: text.upper()), environ={})
     read: list[int] = []
 
@@ -111,21 +111,22 @@ def test_an_endless_iterator_is_read_as_it_is_answered() -> None:
     assert len(read) <= 4
 
 
-def test_the_first_that_fails_in_their_order_raises_and_the_engine_is_free() -> None:
+def test_first_failed_request_raises_and_closes_the_stream() -> None:
     def answer(request: Request) -> list[Event]:
         if request.id in (1, 3):
             return [Failed(request.id, InputError(f"bad {request.id}"))]
         return reply(request)
 
-    engine = Late(answer, hold=2)
+    engine = ReorderingEngine(answer, n_delayed=2)
     found = results(engine, requests(6))
     assert next(found).text == "0.0"
     with pytest.raises(InputError, match="bad 1") as caught:
         next(found)
-    assert engine.closed, f"closed although {caught.value!r} is kept"
+    # The stream is closed although the exception, and with it its traceback, is still referenced.
+    assert engine.closed, repr(caught.value)
 
 
-def test_one_prompt_that_is_too_long_fails_the_list_and_leaves_the_toolbox_usable(
+def test_too_long_prompt_fails_the_list_and_the_toolbox_stays_usable(
     tiny: Path,
 ) -> None:
     with Toolbox(tiny, n_threads=1, prefix_cache=False) as box:
@@ -135,24 +136,24 @@ def test_one_prompt_that_is_too_long_fails_the_list_and_leaves_the_toolbox_usabl
         assert len(box.generate(["hello", "there"], max_tokens=4)) == 2
 
 
-def test_prompts_that_are_decoded_together_keep_their_order(tiny: Path) -> None:
+def test_prompts_decoded_in_parallel_keep_their_order(tiny: Path) -> None:
     prompts = [f"{'word ' * (i % 5)}number {i}" for i in range(12)]
     options: dict[str, Any] = {"temperature": 0, "max_tokens": 10}
     with Toolbox(tiny, n_threads=1, n_parallel=1, prefix_cache=False) as box:
         sizes = [box.generate(prompt, **options).usage.prompt_tokens for prompt in prompts]
-        assert box.generate("x", n=3, **options).choices[2].text, "one sequence makes three"
+        assert box.generate("x", n=3, **options).choices[2].text, "three choices on one sequence"
     with Toolbox(tiny, n_threads=1, n_parallel=4, prefix_cache=False) as box:
         assert [r.usage.prompt_tokens for r in box.generate(prompts, **options)] == sizes
         assert [r.usage.prompt_tokens for r in box.generate(iter(prompts), **options)] == sizes
-    assert len(set(sizes)) > 3, "the prompts cannot be told apart"
+    assert len(set(sizes)) > 3, "the prompts do not differ in length"
 
 
-def piece(raw: bytes, logprob: float = -1.0) -> TokenLogprob:
+def token(raw: bytes, logprob: float = -1.0) -> TokenLogprob:
     return TokenLogprob(token=raw.decode(errors="replace"), bytes=tuple(raw), logprob=logprob)
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens", "kept"),
+    ("text", "tokens", "selected"),
     [
         ("a b", [b"a", b" b"], [b"a", b" b"]),
         ("a b", [b"a", b" b", b" STOP"], [b"a", b" b"]),
@@ -166,15 +167,15 @@ def piece(raw: bytes, logprob: float = -1.0) -> TokenLogprob:
         ("", [b"STOP"], []),
     ],
     ids=[
-        *("all", "after a stop", "a stop within", "white space", "marks", "split character"),
-        *("cut character", "bad byte", "half a character", "nothing"),
+        *("all", "after stop", "stop within token", "white space", "tags", "split character"),
+        *("incomplete next character", "invalid byte", "incomplete character", "empty"),
     ],
 )
-def test_the_tokens_kept_are_those_of_the_text(
-    text: str, tokens: list[bytes], kept: list[bytes]
+def test_tokens_of_selects_the_tokens_of_the_text(
+    text: str, tokens: list[bytes], selected: list[bytes]
 ) -> None:
-    found = tokens_of(text, [piece(raw) for raw in tokens])
-    assert [bytes(token.bytes) for token in found] == kept
+    found = tokens_of(text, [token(raw) for raw in tokens])
+    assert [bytes(token.bytes) for token in found] == selected
 
 
 @given(
@@ -183,18 +184,18 @@ def test_the_tokens_kept_are_those_of_the_text(
     st.integers(0, 12),
     st.integers(0, 12),
 )
-def test_joined_bytes_give_the_text(whole: str, cuts: list[int], start: int, stop: int) -> None:
+def test_joined_bytes_equal_the_text(whole: str, cuts: list[int], start: int, stop: int) -> None:
     raw = whole.encode("utf-8", "replace")
     whole = raw.decode()
     edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
-    tokens = [piece(raw[a:b]) for a, b in itertools.pairwise(edges)]
+    tokens = [token(raw[a:b]) for a, b in itertools.pairwise(edges)]
     text = whole[start:stop]
     joined = b"".join(bytes(token.bytes) for token in tokens_of(text, tokens))
     assert joined.decode() == text
 
 
 @pytest.mark.parametrize("stop", [(), 1, 3], ids=["no stop", "stop early", "stop later"])
-def test_the_tokens_of_a_reply_have_its_bytes_and_probabilities(tiny: Path, stop: Any) -> None:
+def test_logprobs_match_the_bytes_of_the_reply(tiny: Path, stop: Any) -> None:
     options: dict[str, Any] = {"temperature": 0, "max_tokens": 16}
     with Toolbox(tiny, n_threads=1, prefix_cache=False) as box:
         whole = box.generate("hello there", **options).text
@@ -211,7 +212,7 @@ def test_the_tokens_of_a_reply_have_its_bytes_and_probabilities(tiny: Path, stop
         assert box.generate("hello there", **options).choices[0].logprobs is None
 
 
-def test_a_constraint_and_probabilities_begin_after_the_reasoning(
+def test_constraint_and_logprobs_start_after_the_reasoning(
     tiny_model: Callable[..., Path],
 ) -> None:
     template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"

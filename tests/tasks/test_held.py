@@ -1,4 +1,4 @@
-"""What streams and conversations hold does not grow with their length (the long run: test_soak)."""
+"""Memory of streams and conversations does not grow with their length (longer: test_soak)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.options import ChatOptions, SamplingOptions
 from llmtool.toolbox import Toolbox
 
-ROUND = 160  # records; a multiple of the requests that are read at once, so that rounds are alike
+ROUND = 160  # records; a multiple of the requests that are read at once, so that rounds are equal
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def texts() -> Iterator[str]:
 
 
 def blocks() -> int:
-    """Return how many pieces of memory Python has given out: objects, texts, what tables need."""
+    """Return the number of memory blocks that Python has allocated."""
     gc.collect()
     return sys.getallocatedblocks()
 
@@ -57,30 +57,30 @@ def blocks() -> int:
         pytest.param(lambda box: box.classify(texts(), ["late", "early", "lost"]), id="classify"),
     ],
 )
-def test_a_stream_keeps_nothing_of_a_record_that_is_done(
+def test_stream_frees_completed_records(
     open_box: Callable[..., Toolbox], begin: Callable[[Toolbox], Iterator[object]]
 ) -> None:
     results = begin(open_box())
-    held = []
+    allocated = []
     for _ in range(4):
         assert sum(1 for _ in islice(results, ROUND)) == ROUND
-        held.append(blocks())
-    assert held[3] - held[1] < ROUND  # less than one for two records
+        allocated.append(blocks())
+    assert allocated[3] - allocated[1] < ROUND  # less than one block per two records
 
 
 @pytest.mark.parametrize(("kind", "overflow"), [("plain", "summarize"), ("hybrid", "drop")])
-def test_a_conversation_keeps_its_turns_and_no_object_of_the_engine(
+def test_conversation_holds_one_object_per_turn(
     open_box: Callable[..., Toolbox], kind: str, overflow: str
 ) -> None:
     box = open_box(kind, n_ctx=768)
-    box.summarize("A parcel came with letters. " * 60, length="long")  # what it imports stays
-    held, turns = [], 16
+    box.summarize("A parcel came with letters. " * 60, length="long")  # imports its modules
+    n_objects, turns = [], 16
     options = ChatOptions(sampling=SamplingOptions(max_tokens=4))
     with Chat(box.context, options, overflow=overflow) as chat:  # type: ignore[arg-type]
         for _ in range(3):
             for n in range(turns):
                 chat.say(f"Parcel {n:03} came with a letter and a small box.")
             gc.collect()
-            held.append(len(gc.get_objects()))
+            n_objects.append(len(gc.get_objects()))
         assert chat.session.n_omitted > turns
-    assert held[2] - held[1] < turns
+    assert n_objects[2] - n_objects[1] < turns

@@ -1,4 +1,4 @@
-"""Contracts: broken ones are refused without a model, kept ones give a value, others an error."""
+"""Output specifications: invalid ones, values, and errors of invalid replies."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def toolbox(replies: Any = GOOD) -> tuple[Toolbox, ScriptedEngine]:
     return Toolbox("scripted", engine=engine, environ={}), engine
 
 
-def broken(replies: Any, **options: Any) -> OutputValidationError:
+def validation_error(replies: Any, **options: Any) -> OutputValidationError:
     box, _ = toolbox(replies)
     with pytest.raises(OutputValidationError) as caught:
         box.generate("Who?", **options)
@@ -54,7 +54,7 @@ def broken(replies: Any, **options: Any) -> OutputValidationError:
     ],
     ids=["short form", "JSON Schema", "dataclass", "pydantic"],
 )
-def test_the_value_has_the_type_of_the_schema_and_is_plain_in_to_dict(
+def test_value_has_the_type_of_the_schema_and_to_dict_is_plain(
     schema: object, value: object
 ) -> None:
     box, _ = toolbox()
@@ -65,7 +65,7 @@ def test_the_value_has_the_type_of_the_schema_and_is_plain_in_to_dict(
     assert json.loads(json.dumps(plain)) == plain
 
 
-def test_without_a_contract_there_is_no_value() -> None:
+def test_value_is_none_without_output_spec() -> None:
     box, _ = toolbox()
     assert box.generate("Who?").value is None
 
@@ -81,12 +81,12 @@ def test_without_a_contract_there_is_no_value() -> None:
         ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match the grammar"),
         (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*--max-tokens"),
     ],
-    ids=["no JSON", "type", "pydantic", "regex", "regex is whole", "grammar", "cut"],
+    ids=["not JSON", "type", "pydantic", "regex", "regex, longer text", "grammar", "truncated"],
 )
-def test_a_broken_contract_says_what_does_not_hold_and_keeps_the_reply(
+def test_invalid_reply_raises_the_reason_with_the_reply(
     reply: str, options: dict[str, Any], reason: str
 ) -> None:
-    error = broken(reply, **options)
+    error = validation_error(reply, **options)
     assert isinstance(error.result, Generation)
     assert reply.startswith(error.result.text) and error.result.text
     assert error.result.value is None
@@ -95,14 +95,14 @@ def test_a_broken_contract_says_what_does_not_hold_and_keeps_the_reply(
 
 
 def test_each_of_several_replies_is_checked() -> None:
-    error = broken([GOOD, "no", GOOD], schema=SHORT, n=3)
+    error = validation_error([GOOD, "no", GOOD], schema=SHORT, n=3)
     assert str(error).startswith("1 of 3 replies are invalid; reply 2: the reply is not valid JSON")
     assert isinstance(error.result, Generation)
     assert [c.value is not None for c in error.result.choices] == [True, False, True]
     assert [c.error is not None for c in error.result.choices] == [False, True, False]
 
 
-def test_a_stream_gives_the_tokens_before_it_raises() -> None:
+def test_stream_yields_the_tokens_before_it_raises() -> None:
     box, _ = toolbox("Ada, 1815")
     texts = []
     with pytest.raises(OutputValidationError):
@@ -128,7 +128,7 @@ def test_a_stream_gives_the_tokens_before_it_raises() -> None:
     ],
     ids=str,
 )
-def test_a_broken_request_is_a_usage_error_before_anything_runs(
+def test_invalid_options_are_usage_errors_before_decoding(
     options: dict[str, Any], reason: str
 ) -> None:
     box, engine = toolbox()
@@ -137,13 +137,13 @@ def test_a_broken_request_is_a_usage_error_before_anything_runs(
     assert engine.prompts == []
 
 
-def test_what_the_grammar_cannot_hold_is_a_warning() -> None:
+def test_unenforced_keyword_is_a_warning() -> None:
     box, _ = toolbox("[1, 2]")
     result = box.generate("Go", schema={"type": "array", "uniqueItems": True})
     assert any("uniqueItems" in warning for warning in result.warnings)
 
 
-def test_the_model_is_told_which_json_is_wanted() -> None:
+def test_prompt_describes_the_json() -> None:
     box, engine = toolbox()
     box.generate("Extract", input="Ada was born in 1815.", schema=SHORT)
     assert '{"name": string, "year": integer}' in engine.prompts[0]
@@ -154,14 +154,14 @@ def test_the_model_is_told_which_json_is_wanted() -> None:
 TEMPLATE = "llmtool: 1\nname: own\ntask: gen\ninputs:\n  {}\nprompt: '{}'\n{}"
 
 
-def test_a_template_of_ones_own_is_told_where_it_asks(tmp_path: Any) -> None:
+def test_user_template_gets_the_schema_if_it_has_the_input(tmp_path: Any) -> None:
     box, engine = toolbox()
-    silent, told = tmp_path / "silent.yaml", tmp_path / "told.yaml"
-    silent.write_text(TEMPLATE.format("prompt: {type: text}", "{{ prompt }}", ""))
+    without, with_schema = tmp_path / "without.yaml", tmp_path / "with.yaml"
+    without.write_text(TEMPLATE.format("prompt: {type: text}", "{{ prompt }}", ""))
     inputs = "prompt: {type: text}\n  schema: {type: string}"
-    told.write_text(TEMPLATE.format(inputs, "{{ prompt }} as {{ schema }}", ""))
-    box.generate("Extract", schema=SHORT, template=str(silent))
-    box.generate("Extract", schema=SHORT, template=str(told))
+    with_schema.write_text(TEMPLATE.format(inputs, "{{ prompt }} as {{ schema }}", ""))
+    box.generate("Extract", schema=SHORT, template=str(without))
+    box.generate("Extract", schema=SHORT, template=str(with_schema))
     assert engine.prompts == [
         "user: Extract",
         'user: Extract as {"name": string, "year": integer}',
@@ -177,7 +177,7 @@ def test_a_template_of_ones_own_is_told_where_it_asks(tmp_path: Any) -> None:
     ],
     ids=["json", "regex", "grammar"],
 )
-def test_the_output_of_a_template_is_a_contract(
+def test_output_of_a_template_is_enforced(
     tmp_path: Any, output: str, good: str, bad: str, value: object
 ) -> None:
     path = tmp_path / "own.yaml"
@@ -189,7 +189,7 @@ def test_the_output_of_a_template_is_a_contract(
         box.generate("Go", template=str(path))
 
 
-def test_what_a_caller_asks_for_takes_the_place_of_the_templates_output(tmp_path: Any) -> None:
+def test_regex_option_overrides_the_output_of_the_template(tmp_path: Any) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(
         TEMPLATE.format("prompt: {type: text}", "{{ prompt }}", "output: {regex: 'yes|no'}\n")
@@ -209,7 +209,7 @@ def test_what_a_caller_asks_for_takes_the_place_of_the_templates_output(tmp_path
         ("a", "aa", False),
     ],
 )
-def test_a_text_is_matched_as_a_whole(regex: str, text: str, matches: bool) -> None:
+def test_regex_must_match_the_whole_text(regex: str, text: str, matches: bool) -> None:
     spec = make_output_spec(regex=regex)
     assert spec is not None and spec.matches(text) is matches
 
@@ -253,9 +253,9 @@ BOMB: dict[str, Any] = {
     ],
     ids=["object", "enum", "array", "types", "recursive", "no short form"],
 )
-def test_a_schema_is_told_in_one_line(schema: dict[str, Any], text: str) -> None:
+def test_schema_description_is_one_line(schema: dict[str, Any], text: str) -> None:
     assert describe(schema) == text
 
 
-def test_a_schema_that_grows_beyond_reading_stands_for_itself() -> None:
+def test_too_large_description_falls_back_to_the_schema() -> None:
     assert describe(BOMB) == json.dumps(BOMB)

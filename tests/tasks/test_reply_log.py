@@ -1,4 +1,4 @@
-"""Replies collected for the log, whole or interrupted."""
+"""Replies collected for the log, complete or interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def box(tmp_path: Path) -> Toolbox:
     return Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
 
 
-def test_each_reply_is_a_turn_and_the_first_has_the_counts(box: Toolbox) -> None:
+def test_each_reply_is_a_turn_and_the_first_has_the_token_counts(box: Toolbox) -> None:
     log = ReplyLog(Turn(text="Count"), model="scripted")
     for _ in log.watch(box.stream_generate("Count", n=2)):
         pass
@@ -29,7 +29,7 @@ def test_each_reply_is_a_turn_and_the_first_has_the_counts(box: Toolbox) -> None
     assert first.completion_tokens > 0 and second.completion_tokens == 0
 
 
-def test_an_interrupted_reply_is_a_turn_with_the_text_so_far(box: Toolbox) -> None:
+def test_interrupted_reply_is_a_turn_with_the_text_so_far(box: Toolbox) -> None:
     log = ReplyLog(Turn(text="Count"), model="scripted")
     events = log.watch(box.stream_generate("Count"))
     text = next(events).text
@@ -38,11 +38,11 @@ def test_an_interrupted_reply_is_a_turn_with_the_text_so_far(box: Toolbox) -> No
     assert (turn.reply, turn.finish_reason) == (text, "interrupted")
 
 
-def test_no_reply_is_no_turn() -> None:
+def test_missing_reply_adds_no_turn() -> None:
     assert ReplyLog(Turn(text="Count"), model="scripted").turns() == []
 
 
-def test_material_is_the_prompt_or_an_attachment_to_it() -> None:
+def test_input_is_the_prompt_or_an_attachment() -> None:
     assert make_turn(None, "text", sources=[], sent="") == Turn(text="text")
     assert make_turn("Sum up", "text", sources=["a.txt", "-"], sent="") == Turn(
         text="Sum up", files=(Attachment(name="a.txt, standard input", text="text"),)

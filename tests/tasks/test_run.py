@@ -1,4 +1,4 @@
-"""`run`: a template by its contract, for one case or for many, as they are needed."""
+"""`run`: templates with text, values or labels as output, on one case or several."""
 
 from __future__ import annotations
 
@@ -54,24 +54,24 @@ def box(tmp_path: Path) -> Toolbox:
     return Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
 
 
-def test_values_go_to_the_inputs(box: Toolbox) -> None:
+def test_values_are_assigned_to_inputs(box: Toolbox) -> None:
     result = box.run("qa", document="d", question="q")
     assert isinstance(result, Generation)
     assert result.text == "d|q|short"
 
 
-def test_labels_are_scored(box: Toolbox) -> None:
+def test_template_with_labels_classifies(box: Toolbox) -> None:
     result = box.run("mood", text="all is fine")
     assert isinstance(result, Classification)
     assert (result.label, str(result)) == ("good", "good")
 
 
-def test_a_sequence_gives_a_list_in_its_order(box: Toolbox) -> None:
+def test_sequence_returns_a_list_in_order(box: Toolbox) -> None:
     cases = [{"document": str(i), "question": "?"} for i in range(40)]
     assert [r.text for r in box.run("qa", cases)] == [f"{i}|?|short" for i in range(40)]
 
 
-def test_an_iterator_is_read_as_its_results_are(box: Toolbox) -> None:
+def test_iterator_is_read_lazily(box: Toolbox) -> None:
     read = []
 
     def cases() -> Iterator[str]:
@@ -86,7 +86,7 @@ def test_an_iterator_is_read_as_its_results_are(box: Toolbox) -> None:
     assert [r.text for r in labels] == ["good", "bad"]
 
 
-def test_what_fails_alone_is_told_in_its_place(box: Toolbox) -> None:
+def test_run_each_yields_the_error_of_a_failed_case(box: Toolbox) -> None:
     cases = [{"document": "a"}, {"document": "b", "tone": "loud"}, {"document": "c"}]
     first, second, third = box.run_each("qa", cases, question="?")
     assert isinstance(first, Generation) and isinstance(third, Generation)
@@ -95,7 +95,7 @@ def test_what_fails_alone_is_told_in_its_place(box: Toolbox) -> None:
         box.run("qa", cases, question="?")
 
 
-def test_asyncio_gets_the_same(box: Toolbox) -> None:
+def test_async_methods_return_the_same_results(box: Toolbox) -> None:
     async def both() -> list[str]:
         one = await box.arun("qa", document="a", question="b")
         rest = [r async for r in box.arun_each("mood", ["fine", "poor"])]
@@ -105,7 +105,7 @@ def test_asyncio_gets_the_same(box: Toolbox) -> None:
     assert asyncio.run(both()) == ["a|b|short", "good", "bad", "good"]
 
 
-def test_asyncio_takes_lists(box: Toolbox) -> None:
+def test_async_methods_accept_lists(box: Toolbox) -> None:
     async def all_of_them() -> list[list[str]]:
         return [
             [r.text for r in await box.agenerate(["a", "b"])],
@@ -117,7 +117,7 @@ def test_asyncio_takes_lists(box: Toolbox) -> None:
     assert asyncio.run(all_of_them()) == [["a", "b"], ["good", "bad"], ["bad"], ["c"]]
 
 
-def test_a_stream_that_was_left_open_is_told(box: Toolbox) -> None:
+def test_unfinished_async_stream_is_an_error(box: Toolbox) -> None:
     async def two() -> str:
         events = box.arun_each("mood", ["fine", "poor"])
         await events.__anext__()
@@ -126,10 +126,10 @@ def test_a_stream_that_was_left_open_is_told(box: Toolbox) -> None:
         except EngineError as exc:
             await events.aclose()  # type: ignore[attr-defined]
             return f"{exc}, then {(await box.arun('mood', text='fine')).text}"
-        return "nothing was said"
+        return "no error"
 
-    told = asyncio.run(asyncio.wait_for(two(), 20))
-    assert told.startswith("a reply is still being streamed") and told.endswith("then good")
+    message = asyncio.run(asyncio.wait_for(two(), 20))
+    assert message.startswith("a reply is still being streamed") and message.endswith("then good")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_stream_that_was_left_open_is_told(box: Toolbox) -> None:
         ({"template": "mood", "text": "a", "options": {"bogus": 3}}, UsageError),
     ],
 )
-def test_what_is_wrong_is_told(
+def test_invalid_calls_are_rejected(
     box: Toolbox, call: dict[str, object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
@@ -161,7 +161,7 @@ def test_what_is_wrong_is_told(
         ("long", "d", ["question"], {"document": "d", "tone": "long"}),
     ],
 )
-def test_texts_find_their_inputs(
+def test_bind_inputs_assigns_texts(
     box: Toolbox, prompt: str, input: str, given: list[str], variables: dict[str, str]
 ) -> None:
     template = box.library.load("qa")
@@ -169,13 +169,18 @@ def test_texts_find_their_inputs(
     assert case == Case(variables=variables)
 
 
-def test_a_text_too_many_is_told(box: Toolbox) -> None:
+def test_second_text_without_input_is_rejected(box: Toolbox) -> None:
     template = box.library.load("mood")
     with pytest.raises(UsageError, match="one input for a text, 'text'"):
         bind_inputs(template, prompt="a", input="b")
 
 
-def test_a_single_input_of_any_name_takes_the_argument(box: Toolbox) -> None:
+def test_no_text_needs_no_input() -> None:
+    template = parse_template("llmtool: 1\nname: x\nprompt: Hello", source="x.yaml")
+    assert bind_inputs(template, prompt=None, input=None) == Case()
+
+
+def test_single_input_of_any_name_gets_the_argument(box: Toolbox) -> None:
     for name in ("input", "prompt", "words"):
         template = parse_template(
             f"llmtool: 1\nname: x\ninputs: {{{name}: {{type: text}}}}\nprompt: '{{{{ {name} }}}}'",
@@ -184,7 +189,7 @@ def test_a_single_input_of_any_name_takes_the_argument(box: Toolbox) -> None:
         assert bind_inputs(template, prompt="a", input=None) == Case(variables={name: "a"})
 
 
-def test_an_empty_text_is_no_case(box: Toolbox) -> None:
+def test_empty_text_is_an_input_error(box: Toolbox) -> None:
     with pytest.raises(InputError, match="the prompt is empty"):
         box.run("gen")
     with pytest.raises(InputError, match="input 'document' is empty"):

@@ -89,7 +89,7 @@ class CountingToolbox(Toolbox):
         ),
     ],
 )
-def test_a_call_loads_each_template_once(
+def test_call_loads_each_template_once(
     call: Callable[[Toolbox], object], reply: str, templates: list[str], tmp_path: Path
 ) -> None:
     box = CountingToolbox(reply, tmp_path)
@@ -97,7 +97,7 @@ def test_a_call_loads_each_template_once(
     assert box.counting.loads == dict.fromkeys(templates, 1)
 
 
-def test_a_loaded_template_is_not_loaded_again(tmp_path: Path) -> None:
+def test_loaded_template_is_not_loaded_again(tmp_path: Path) -> None:
     box = CountingToolbox("A title", tmp_path)
     box.run(Library().load("title"), text="Rain")
     assert not box.counting.loads

@@ -41,7 +41,7 @@ def rewrite_usage_error(message: str, command: Any = None) -> str:
     if is_too_many(message):
         return f"too many arguments; {_remedy_for_too_many(command)}"
     message = " ".join(message.split())
-    if not message.startswith("No such option"):  # ends with what the user typed
+    if not message.startswith("No such option"):  # the user's text may end with a full stop
         message = message.removesuffix(".")
     for pattern, replacement in _REWORDINGS:
         message = re.sub(pattern, replacement, message)

@@ -1,10 +1,9 @@
-"""Markdown on a terminal while it is written.
+"""Render streamed Markdown on a terminal.
 
-Text is shown as it comes. When a paragraph, an item or a table is complete, its rows are taken back
-and it is drawn; the lines of a code block are drawn one by one. Only rows that are still on the
-screen are ever taken back, in the same write that draws what replaces them: nothing flickers, and
-what has scrolled away stays as it is. But: a block that is higher than the screen keeps the form
-that it came in.
+Text is shown immediately, as plain text. Once a paragraph, list item or table is complete, its rows
+are replaced by the rendered block; code blocks are replaced line by line. Clearing and drawing are
+one write, so that nothing flickers. Only rows on the screen are replaced, not those that have
+scrolled away, so a block higher than the screen remains plain text.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _TAB = "    "
 
 
 class MarkdownStream:
-    """Draws Markdown that comes in pieces.
+    """Renders Markdown that arrives in chunks.
 
     Args:
-        write: writes to the terminal.
-        size: returns its (columns, lines).
-        console: makes rich's console of a width.
+        write: writes text to the terminal.
+        size: returns the (columns, lines) of the terminal.
+        console: returns a Rich console of a given width.
     """
 
     def __init__(
@@ -46,37 +45,37 @@ class MarkdownStream:
         console: Callable[[int], Console],
     ) -> None:
         self._write, self._size, self._console = write, size, console
-        self._block: list[str] = []  # complete lines that are shown as they came
-        self._line = ""  # the beginning of the next one, shown as well
-        self._fence = ""  # what closes the open code block
+        self._block: list[str] = []  # complete lines of the current block, shown as plain text
+        self._line = ""  # the incomplete last line, shown as plain text
+        self._fence = ""  # the fence that closes the open code block, if any
         self._language = ""
         self._code: list[str] = []
         self._out = ""
-        self._held = ""  # a CR that may be the first half of a line end
+        self._pending_cr = ""  # a CR that may be the first half of a line ending
 
     def push(self, text: str) -> None:
-        """Show the next piece of a reply."""
-        text = (self._held + text).replace("\r\n", "\n")
-        self._held = "\r" if text.endswith("\r") else ""
+        """Show the next chunk of a reply."""
+        text = (self._pending_cr + text).replace("\r\n", "\n")
+        self._pending_cr = "\r" if text.endswith("\r") else ""
         text = escape_control_chars(text.removesuffix("\r")).replace("\t", _TAB)
         *lines, rest = text.split("\n")
         for line in lines:
             self._out += line + "\n"
-            self._take(self._line + line)
+            self._add_line(self._line + line)
             self._line = ""
         self._out += rest
         self._line += rest
         self._flush()
 
     def end(self) -> None:
-        """Draw what is left; the cursor is at the beginning of a line afterwards."""
-        if self._held:
-            self._held = ""
+        """Render the remaining text; the cursor is then at the start of a line."""
+        if self._pending_cr:
+            self._pending_cr = ""
             self._out += escape_control_chars("\r")
             self._line += escape_control_chars("\r")
         if self._line:
             self._out += "\n"
-            self._take(self._line)
+            self._add_line(self._line)
             self._line = ""
         self._draw_block()
         self._flush()
@@ -87,12 +86,12 @@ class MarkdownStream:
             self._write(self._out)
             self._out = ""
 
-    def _take(self, line: str) -> None:
-        """Take a line that is complete, and shown with its newline."""
+    def _add_line(self, line: str) -> None:
+        """Add a complete line, which is shown as plain text with its newline."""
         if self._fence:
-            self._take_code(line)
+            self._add_code_line(line)
             return
-        if self._block and _begins_anew(line, self._block):
+        if self._block and _starts_block(line, self._block):
             self._draw_block(below=line)
         fence = _FENCE.match(line)
         if fence:
@@ -105,7 +104,7 @@ class MarkdownStream:
             if _HEADING.match(line) or _RULE.match(line):
                 self._draw_block()
 
-    def _take_code(self, line: str) -> None:
+    def _add_code_line(self, line: str) -> None:
         if re.fullmatch(rf" {{0,3}}{re.escape(self._fence[0])}{{{len(self._fence)},}}\s*", line):
             self._fence = ""
             self._replace([line], _dim(line))
@@ -114,31 +113,30 @@ class MarkdownStream:
         self._replace([line], _highlight(self._code, self._language))
 
     def _draw_block(self, below: str | None = None) -> None:
-        """Draw the block whose lines are shown, above one more line that stays as it is."""
+        """Render the current block, which may have one line of plain text below it."""
         if self._block:
             lines, self._block = self._block, []
-            kept = [] if below is None else [below]
-            self._replace(lines, _render(lines), kept=kept)
+            self._replace(lines, _render(lines), below=[] if below is None else [below])
 
     def _replace(
-        self, lines: list[str], drawn: RenderableType, *, kept: list[str] | None = None
+        self, lines: list[str], rendered: RenderableType, *, below: list[str] | None = None
     ) -> None:
-        """Put `drawn` in the place of lines that end above the cursor, and `kept` ones after it."""
+        """Replace lines by `rendered`; only the lines `below` are between them and the cursor."""
         columns, height = self._size()
-        kept = kept or []
-        n_rows = sum(rows(line, columns) for line in [*lines, *kept])
+        below = below or []
+        n_rows = sum(rows(line, columns) for line in [*lines, *below])
         if n_rows >= height:
             return
         console = self._console(columns)
-        is_code = bool(self._fence)  # the terminal breaks its lines, wherever they are full
+        is_code = bool(self._fence)  # the terminal wraps code, at any character
         with console.capture() as captured:
-            console.print(drawn, soft_wrap=is_code)
-        text = captured.get().strip("\n") + "\n" + "".join(f"{line}\n" for line in kept)
+            console.print(rendered, soft_wrap=is_code)
+        text = captured.get().strip("\n") + "\n" + "".join(f"{line}\n" for line in below)
         self._out += f"\r\x1b[{n_rows}A\x1b[J{text}"
 
 
 def rows(line: str, columns: int) -> int:
-    """Return how many rows of a terminal a line takes; wide characters are never split.
+    """Return the number of terminal rows that a line occupies; wide characters are not split.
 
     Example:
         >>> rows("", 10), rows("x" * 10, 10), rows("x" * 11, 10), rows("字" * 3, 5)
@@ -155,14 +153,14 @@ def rows(line: str, columns: int) -> int:
     return n_rows
 
 
-def _begins_anew(line: str, block: list[str]) -> bool:
-    """Whether a line is no part of the block before it."""
+def _starts_block(line: str, block: list[str]) -> bool:
+    """Whether a line starts a new block or ends the previous one."""
     if not line.strip() or _FENCE.match(line) or _HEADING.match(line) or _RULE.match(line):
         return True
     if _ITEM.match(line):
         return True
     return any(
-        line.lstrip().startswith(mark) != block[0].lstrip().startswith(mark) for mark in "|>"
+        line.lstrip().startswith(sign) != block[0].lstrip().startswith(sign) for sign in "|>"
     )
 
 
@@ -186,17 +184,17 @@ def _render(lines: list[str]) -> RenderableType:
         grid.add_row(bullet, _inline("\n".join(rest)))
         return Padding(grid, (0, 0, 0, min(len(item[1]), 12)), expand=False)
     if lines[0].lstrip().startswith(("|", ">")):
-        return _whole_cells()(_literal_html("\n".join(lines)), hyperlinks=False)
+        return _markdown_with_wrapped_cells()(_literal_html("\n".join(lines)), hyperlinks=False)
     return _inline("\n".join(lines))
 
 
 @lru_cache(maxsize=1)
-def _whole_cells() -> type[Markdown]:
-    """Return rich's Markdown, but for words wider than their cell, which go on below: uncut."""
+def _markdown_with_wrapped_cells() -> type[Markdown]:
+    """Return Rich's Markdown class, changed to wrap long words in table cells, not cut them."""
     from rich.markdown import Markdown, TableElement
     from rich.table import Table
 
-    class WholeCells(TableElement):
+    class WrappedCells(TableElement):
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
             for part in super().__rich_console__(console, options):
                 if isinstance(part, Table):
@@ -204,28 +202,28 @@ def _whole_cells() -> type[Markdown]:
                         column.overflow = "fold"
                 yield part
 
-    class MarkdownOfWholeCells(Markdown):
-        elements = {**Markdown.elements, "table_open": WholeCells}
+    class MarkdownWithWrappedCells(Markdown):
+        elements = {**Markdown.elements, "table_open": WrappedCells}
 
-    return MarkdownOfWholeCells
+    return MarkdownWithWrappedCells
 
 
 def _inline(text: str, *, style: str = "none") -> RenderableType:
-    """Return a paragraph, its line ends kept: a reply's poem or address is no running text."""
+    """Return a paragraph that preserves line breaks, as in a poem or an address."""
     from rich.markdown import Markdown
 
-    broken = "  \n".join(_no_block(line) for line in text.split("\n"))
-    return Markdown(_literal_html(broken), hyperlinks=False, style=style)
+    hard_breaks = "  \n".join(_escape_block_syntax(line) for line in text.split("\n"))
+    return Markdown(_literal_html(hard_breaks), hyperlinks=False, style=style)
 
 
-def _no_block(line: str) -> str:
-    """Return a line that Markdown takes for text of a paragraph."""
+def _escape_block_syntax(line: str) -> str:
+    """Return a line that Markdown parses as text of a paragraph."""
     line = line.strip()
     return re.sub(r"^(#{1,6}\s|[-*+]\s|=+$|-+$|\|)", r"\\\1", line) if line else line
 
 
 def _literal_html(text: str) -> str:
-    """Return Markdown whose tags are text: rich would leave them out."""
+    """Escape HTML tags outside code spans, which Rich would omit."""
     parts, at = [], 0
     for span in _CODE_SPAN.finditer(text):
         parts += [text[at : span.start()].replace("<", "\\<"), span[0]]
@@ -234,7 +232,7 @@ def _literal_html(text: str) -> str:
 
 
 def _highlight(code: list[str], language: str) -> Text:
-    """Return the last line of a code block in colours, which the lines before it decide."""
+    """Return the last line of a code block, highlighted in the context of the lines before it."""
     from rich.syntax import Syntax
 
     syntax = Syntax("", language or "text", theme="ansi_dark", background_color="default")

@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # most severe f
 
 
 class Code(Result, frozen=True, kw_only=True):
-    """What `write_code` and related tasks return; in JSON, `text` is called `code`.
+    """The result of `write_code` and related functions. In JSON, `text` is called `code`.
 
     `status` is "ok" if the code parses and passes the tests, if any, "error" if it does not, and
     "unchecked" without a parser for the language. `diagnostics` are the errors, `rounds` counts
@@ -51,7 +51,7 @@ class Code(Result, frozen=True, kw_only=True):
 
 
 class Fix(Code, frozen=True, kw_only=True):
-    """What `fix_code` returns: the fixed code and its patch, `diff`; `str(fix)` is the patch."""
+    """The result of `fix_code`: the fixed code, and `diff`, its patch. `str(fix)` is the patch."""
 
     diff: str
 
@@ -79,7 +79,7 @@ class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Review(Result, frozen=True, kw_only=True):
-    """What `review_code` returns: findings sorted by file and line; `text` has one per line.
+    """The result of `review_code`: findings sorted by file and line; `text` has one per line.
 
     `n_parts` counts the parts in which the diff was reviewed, `n_failed` those that failed.
     """
@@ -99,7 +99,7 @@ class Review(Result, frozen=True, kw_only=True):
 
 
 class CommitMessage(Result, frozen=True, kw_only=True):
-    """What `commit_message` returns: `text` is the subject and the body, if requested."""
+    """The result of `commit_message`: `text` is the subject, and the body if requested."""
 
     subject: str
     body: str = ""
