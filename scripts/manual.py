@@ -54,7 +54,7 @@ READMES: dict[str, dict[str, str]] = {
         "classify": "给文本选标签，每个标签都有分数",
         "sum": "为文件或标准输入做摘要，长度不限",
         "translate": "翻译文本或文档，代码、链接和标记保持不变",
-        "code": "编写能通过语法检查的代码，以及解释、审查、修复、补全",
+        "code": "编写能通过语法检查的代码；解释、审查、修复、补全和测试代码",
         "chat": "在终端或管道里与模型对话",
         "sessions": "列出、查看、搜索、导出和删除保存的对话",
         "models": "列出、查看、下载和删除模型",
@@ -281,7 +281,9 @@ def commands_table(words: dict[str, str]) -> str:
     heads = [words.get(head, head) for head in ("command", "what it does")]
     rows = [f"| {heads[0]} | {heads[1]} |\n|---|---|\n"]
     for name, summary in COMMANDS.items():
-        rows.append(f"| `llmtool {name}` | {words.get(name, summary.rstrip('.'))} |\n")
+        page = f"docs/{name}.md"
+        page = page if (ROOT / page).exists() else f"docs/reference/{name}.md"
+        rows.append(f"| [`{name}`]({page}) | {words.get(name, summary.rstrip('.'))} |\n")
     return "".join(rows)
 
 

@@ -196,7 +196,7 @@ def test_unwritable_report_fails_before_the_models_run(
 ) -> None:
     (folder / "say.yaml").write_text(GREETS)
     done = run("say", "--junit", tmp_path / "missing" / "report.xml")
-    assert done.code == 1 and "cannot be written" in done.err and engine.prompts == []
+    assert done.code == 1 and "cannot write" in done.err and engine.prompts == []
 
 
 def test_baseline_marks_known_failures_and_reports_regressions(
@@ -267,8 +267,8 @@ def test_terminal_gets_a_table_with_escaped_replies(
     shown = [line.rstrip() for line in capfd.readouterr().out.splitlines()]
     assert shown == [
         "say on scripted",
-        "✓  hello    accuracy 0.875",
-        "✗  bye      does not contain 'hello'",
+        "✓  hello      accuracy 0.875",
+        "✗  bye        does not contain 'hello'",
         "~  as before  x",
         "  bye  (say.yaml:7)",
         "      got:      ␛[2Jtwo⏎lines",

@@ -115,7 +115,8 @@ def test_signal_ends_loading(
     assert b"Traceback" not in process.stderr.read()
 
 
-@pytest.mark.parametrize("delay", [0.15, 0.25, 0.35, 0.5])
+@linux
+@pytest.mark.parametrize("delay", [0, 0.1, 0.2, 0.35])
 def test_interrupt_at_any_time_prints_no_traceback(
     start_llmtool: Callable[..., Any], endless: Path, delay: float
 ) -> None:
@@ -125,6 +126,7 @@ def test_interrupt_at_any_time_prints_no_traceback(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
+    wait_until_mapped(process, "msgspec")  # `main` has begun
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     error = process.stderr.read()

@@ -45,11 +45,11 @@ def test_model_is_downloaded_once_and_then_used_offline(
     )
     first = run_llmtool(*command, env=online(hub))
     assert first.returncode == 0, first.stderr.decode()
-    assert f"fetching {TINY}" in first.stderr.decode()
+    assert f"downloading {TINY}" in first.stderr.decode()
     n_requests = len(hub.seen)
     again = run_llmtool(*command)  # the test environment is offline
     assert again.stdout == first.stdout
-    assert b"fetching" not in again.stderr
+    assert b"downloading" not in again.stderr
     assert len(hub.seen) == n_requests
     (listed,) = [
         m for m in json.loads(run_llmtool("models", "ls", "--json").stdout) if m["source"] == "hub"
@@ -92,7 +92,7 @@ def test_download_shows_progress_bar_on_terminal(
     with Terminal([*LLMTOOL, "models", "pull", TINY], merged, columns=70) as terminal:
         assert terminal.exit_status == 0
         rows = [row.rstrip() for row in terminal.screen() if row.strip()]
-    assert rows[0].startswith(f"llmtool: fetching {TINY}: ")
+    assert rows[0].startswith(f"llmtool: downloading {TINY}: ")
     assert "tiny-Q4_K_M.gguf" in "".join(rows)
     assert "%" not in "".join(rows), "the bar is removed at the end"
 
