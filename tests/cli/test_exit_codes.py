@@ -1,6 +1,6 @@
 """Exit codes 2, 10 to 14 and 16 of every command that can fail with them, each in one line.
 
-stdout is empty, and no traceback is printed. Exit codes 1, 3, 15, 17, 18 and signals have other files.
+stdout is empty, and no traceback is printed. Other files test 1, 3, 15, 17, 18 and signals.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def truncate(
     if n_last > limit:
         engine.check_length(n_last, reserved)  # raises a more detailed error
         raise ContextOverflow(
-            f"message needs {n_last:,} tokens, but the context holds {limit:,}; shorten the message",
+            f"message needs {n_last:,} tokens, but the context holds {limit:,}; shorten it",
             needed=n_last,
             available=limit,
         )
