@@ -20,6 +20,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/wording.py
 	$(PYTEST)
 
 # Fuzzing and soak tests, less than half an hour (the table at the end of tests/README.md has times).
