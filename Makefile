@@ -19,7 +19,9 @@ test: $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/wording.py
 	$(BIN)/mypy
+	$(BIN)/python scripts/wording.py
 	$(PYTEST)
 
 # Fuzzing and soak tests, less than half an hour (the table at the end of tests/README.md has times).

@@ -34,7 +34,7 @@ PHRASES = {
     r"(?:of|by|with|for|from|to) what (?:is|it|was|they|a|the)": "(a noun)",
     r"com(?:e|es|ing) of (?!age)|becomes? of|(?:has|have|can|may) come to": "results",
     r"holds? (?:that|when|what|to|its)": "requires, is true",
-    r"nobody|somebody|whoever": "the user, any, the caller",
+    r"whoever": "the user, any, the caller",
     r"whatever (?!happens)": "regardless of, any",
     r"in (?:its|their) (?:own )?(?:turn|place)|by turns": "one after the other, instead",
     r"made good|makes? good": "repaired",

@@ -55,7 +55,7 @@ def seconds_to_end(process: subprocess.Popen[bytes], timeout: float = 30) -> flo
 
 
 LLMTOOL = [sys.executable, "-m", "llmtool"]
-# Every command that reads a file, told to read `in.txt`.
+# Every command that reads a file, with `in.txt` as its file.
 READERS: dict[str, tuple[str, ...]] = {
     "gen": ("gen", "-f", "in.txt"),
     "run": ("run", "gen", "-f", "in.txt"),

@@ -59,7 +59,7 @@ class SessionHandle:
             self.save_error = str(exc)
 
     def start(self, session: Session, *, store: Sessions | None = None) -> None:
-        """Continue with a new session, saved to `store` if there was no store before.
+        """Continue with a new session, saved to `store` if the session had none.
 
         Raises:
             UsageError: a session of this name exists.

@@ -59,7 +59,7 @@ def truncate(
     if n_last > limit:
         engine.check_length(n_last, reserved)  # raises a more detailed error
         raise ContextOverflow(
-            f"message needs {n_last:,} tokens, but {limit:,} are available; shorten the message",
+            f"message needs {n_last:,} tokens, but the context holds {limit:,}; shorten it",
             needed=n_last,
             available=limit,
         )
@@ -67,7 +67,7 @@ def truncate(
         f"conversation has {n_tokens:,} tokens, but the context has room for {limit:,} and a reply"
     )
     start = session.n_omitted
-    n_omitted = _choose_n_left_out(engine, session, head, limit=limit, policy=policy)
+    n_omitted = _choose_n_omitted(engine, session, head, limit=limit, policy=policy)
     which = f"turn {n_omitted}" if n_omitted == start + 1 else f"turns {start + 1} to {n_omitted}"
     summary, note = "", f"{which}: dropped from the prompt, still in the session"
     if policy == "summarize":
@@ -87,7 +87,7 @@ def truncate(
     return session
 
 
-def _choose_n_left_out(
+def _choose_n_omitted(
     engine: Engine,
     session: Session,
     head: Sequence[Message],
