@@ -24,10 +24,17 @@ GREEDY = ("--temperature", "0", "--threads", "1")
 BROKEN = "def add(a, b)\n    return a + b\n"
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache for all tests of this file, so that the prompts of templates are read once."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
-def code(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Done]:
-    def run(*args: str | Path, **options: Any) -> Done:
-        return run_llmtool("code", *args, "-m", starter, *GREEDY, **options)  # type: ignore[no-any-return]
+def code(run_llmtool: Callable[..., Any], starter: Path, cache: str) -> Callable[..., Done]:
+    def run(*args: str | Path, env: dict[str, str] | None = None, **options: Any) -> Done:
+        variables = {"LLMTOOL_CACHE_DIR": cache, **(env or {})}
+        return run_llmtool("code", *args, "-m", starter, *GREEDY, env=variables, **options)  # type: ignore[no-any-return]
 
     return run
 
