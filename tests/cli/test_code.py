@@ -98,7 +98,7 @@ def test_output_file_name_selects_the_language(code: Callable[..., Done], tmp_pa
     assert re.search(r"function|=>", file.read_text())
 
 
-BROKEN_JSON = ("the number 1 and a story", "-l", "json", "--max-tokens", "12", "--repair", "1")
+BROKEN_JSON = ("the number 1 and a story", "-l", "json", "--max-tokens", "12", "--repair", "0")
 
 
 def test_code_with_an_error_is_printed_with_exit_code_17(code: Callable[..., Done]) -> None:
