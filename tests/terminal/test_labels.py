@@ -47,7 +47,9 @@ def test_evaluation_shows_progress_only_on_a_terminal(
     stderr_is_terminal: bool,
 ) -> None:
     other = None if stderr_is_terminal else tmp_path / "stderr"
-    command = [*LLMTOOL, "classify", "eval", DATA, "-t", "topic", "-m", starter, *options]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(DATA.read_text().splitlines(keepends=True)[:20]))
+    command = [*LLMTOOL, "classify", "eval", data, "-t", "topic", "-m", starter, *options]
     with Terminal(command, env, lines=50, stderr=other) as terminal:
         assert terminal.wait(120) == 0
         result = terminal.raw if other is None else other.read_bytes()
