@@ -19,7 +19,6 @@ test: $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python scripts/wording.py
 	$(BIN)/mypy
 	$(BIN)/python scripts/wording.py
 	$(PYTEST)
