@@ -329,7 +329,7 @@ def test_failed_formatter_is_ignored(
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setattr(format, "find_program", lambda name: str(program))
-    monkeypatch.setattr(format, "_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(format.format_code, "__kwdefaults__", {"timeout_seconds": 0.2})
     result = make_toolbox(tmp_path, "x   =1")[0].write_code("x", language="py")
     assert (result.text, result.status, result.formatter) == ("x   =1\n", "ok", None)
 
