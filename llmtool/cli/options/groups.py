@@ -39,7 +39,10 @@ ModelReference = Annotated[
         "--model",
         "-m",
         metavar="REF",
-        help="Model: a name from `models recommend`, org/name[:QUANT], FILE.gguf, an alias or starter.",
+        help=(
+            "Model: a name from `models recommend`, org/name[:QUANT], FILE.gguf, an alias or "
+            "starter."
+        ),
     ),
 ]
 CtxSize = Annotated[
