@@ -54,7 +54,7 @@ def test_failed_write_preserves_old_file(tmp_path, monkeypatch):
     path = tmp_path / "models.json"
     save(path, Registry(aliases={"old": "org/name"}))
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
-    with pytest.raises(OutputError, match="No space"):
+    with pytest.raises(OutputError, match="no space"):
         save(path, Registry())
     monkeypatch.undo()
     assert load(path).aliases == {"old": "org/name"}
