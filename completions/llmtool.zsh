@@ -84,9 +84,9 @@ _llmtool_gen() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
@@ -95,13 +95,13 @@ _llmtool_gen() {
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar[Constrain the reply to a GBNF grammar]:FILE:_files' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -146,9 +146,9 @@ _llmtool_run() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
@@ -157,13 +157,13 @@ _llmtool_run() {
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar[Constrain the reply to a GBNF grammar]:FILE:_files' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -228,8 +228,8 @@ _llmtool_prompts_show() {
         '*-s[System prompt]:TEXT:' \
         '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
@@ -308,7 +308,7 @@ _llmtool_prompts_test() {
         '*--baseline[Allow failures recorded in FILE]:FILE:_files' \
         '*--update-baseline[Record the outcomes in the baseline]' \
         '*--tolerance[Allowed drop of a metric below the baseline]:X:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
@@ -337,8 +337,8 @@ _llmtool_classify() {
         '*--raw[Do not correct scores for model bias]' \
         '*--balanced[Assume equally frequent labels in a batch]' \
         '*--min-confidence[Abstain if the best score is below P]:P:' \
-        '*--min-margin[Abstain if the second score is closer than M]:M:' \
-        '*--min-coverage[Abstain if the labels total less than Z]:Z:' \
+        '*--min-margin[Abstain if the best score leads the second by less than M]:M:' \
+        '*--min-coverage[Abstain if the labels'\'' total probability is below P]:P:' \
         '*--overflow[Reject or split a text that is too long]: :(error chunk)' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
@@ -368,13 +368,13 @@ _llmtool_classify() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -412,8 +412,8 @@ _llmtool_classify_eval() {
         '*--text-field[Column of the text]:NAME:' \
         '*--label-field[Column of the label]:NAME:' \
         '*--split[Use only rows whose `split` is NAME]:NAME:' \
-        '*--baselines[Compare with labels generated as text]' \
-        '*--compare[Compare both forms, with and without --raw]' \
+        '*--baselines[Also measure labels generated as text]' \
+        '*--compare[Compare chat and completion prompts, each with and without --raw]' \
         '*--plot[Plot reliability and confusion (.svg, .png, .pdf)]:FILE:_files' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
@@ -428,13 +428,13 @@ _llmtool_classify_eval() {
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -461,11 +461,11 @@ _llmtool_sum() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--length[short, medium, long, '\''100 words'\'' or '\''3 sentences'\'']:LENGTH:' \
+        '*--length[short, medium, long, '\''100 words'\'', '\''3 sentences'\'' or '\''5 bullets'\'']:LENGTH:' \
         '*--style[Style of the summary]: :(paragraph bullets headline tldr)' \
         '*--focus[Topic to focus on]:TEXT:' \
         '*--sections[Summarize each top-level section separately]' \
@@ -488,13 +488,13 @@ _llmtool_sum() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -522,9 +522,9 @@ _llmtool_translate() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--from[Source language]:LANG:' \
         '*--format[Document format]: :(auto txt md html srt vtt po json)' \
@@ -547,13 +547,13 @@ _llmtool_translate() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -581,9 +581,9 @@ _llmtool_code() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
@@ -593,7 +593,7 @@ _llmtool_code() {
         '*--tidy[Format the code if a formatter is on PATH]' \
         '*--no-tidy[Format the code if a formatter is on PATH]' \
         '*--strict[Print nothing if the code has an error]' \
-        '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
+        '*--run-tests[Run CMD to test the code; {} is replaced by the path of the code]:CMD:' \
         '*--test-timeout[Time limit for CMD]:SECONDS:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
@@ -610,13 +610,13 @@ _llmtool_code() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -665,9 +665,9 @@ _llmtool_code_explain() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -675,13 +675,13 @@ _llmtool_code_explain() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -711,9 +711,9 @@ _llmtool_code_review() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
@@ -723,13 +723,13 @@ _llmtool_code_review() {
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -759,9 +759,9 @@ _llmtool_code_fix() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
@@ -771,20 +771,20 @@ _llmtool_code_fix() {
         '*--tidy[Format the code if a formatter is on PATH]' \
         '*--no-tidy[Format the code if a formatter is on PATH]' \
         '*--strict[Print nothing if the code has an error]' \
-        '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
+        '*--run-tests[Run CMD to test the code; {} is replaced by the path of the code]:CMD:' \
         '*--test-timeout[Time limit for CMD]:SECONDS:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -806,22 +806,22 @@ _llmtool_code_complete() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -849,9 +849,9 @@ _llmtool_code_tests() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
@@ -861,20 +861,20 @@ _llmtool_code_tests() {
         '*--tidy[Format the code if a formatter is on PATH]' \
         '*--no-tidy[Format the code if a formatter is on PATH]' \
         '*--strict[Print nothing if the code has an error]' \
-        '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
+        '*--run-tests[Run CMD to test the code; {} is replaced by the path of the code]:CMD:' \
         '*--test-timeout[Time limit for CMD]:SECONDS:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -903,21 +903,21 @@ _llmtool_code_commit() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -949,9 +949,9 @@ _llmtool_chat() {
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-p[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
-        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--min-p[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
@@ -959,13 +959,13 @@ _llmtool_chat() {
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum parallel replies]:N:' \
+        '*--parallel[Maximum requests run in parallel]:N:' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -1329,8 +1329,8 @@ _llmtool_config_unset() {
 
 _llmtool_bench() {
     _arguments -s -S \
-        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
+        '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--quick[Finish in seconds instead of a minute]' \
         '*--n-parallel[Numbers of parallel replies]:N,N:' \
         '*--repetitions[Repetitions of each test]:N:' \

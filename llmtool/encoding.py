@@ -29,7 +29,7 @@ def decode(data: bytes, *, source: str, errors: Errors | None = "strict", offset
     try:
         text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as exc:
-        hint = "; --errors replace accepts it" if errors else ""
+        hint = "; convert it to UTF-8, or pass --errors replace" if errors else ""
         byte = f"byte {offset + exc.start} (0x{data[exc.start]:02x})"
         raise InputError(f"{source}: not UTF-8 at {byte}{hint}") from exc
     return text.removeprefix("\ufeff") if offset == 0 else text

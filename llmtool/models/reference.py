@@ -148,7 +148,7 @@ def _file_hint(name: str) -> str:
 def _name_hint(name: str, names: Collection[str]) -> str:
     """Suggest similar names, or list the valid forms."""
     return suggest(name, names, n=3) or (
-        "; use org/name, a path to a .gguf file, or a name listed by `llmtool models ls`"
+        "; use org/name, a path to a .gguf file, or a name listed by `llmtool models recommend`"
     )
 
 

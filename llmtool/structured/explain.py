@@ -15,7 +15,7 @@ _PARSE_ERRORS = {
     "unopened group": "')' has no opening '('",
     "unclosed capture group name": "the group name is not closed with '>'",
     "look-around, including look-ahead and look-behind, is not supported": (
-        "look-around is not supported"
+        "look-around is not supported; rewrite it without (?=…), (?!…), (?<=…) and (?<!…)"
     ),
     "backreferences are not supported": "backreferences are not supported",
     "exceed the maximum number of nested parentheses/brackets (250)": "nested deeper than 250",

@@ -136,7 +136,7 @@ def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
         (["review", "--staged", "-f", "x"], "cannot be combined"),
         (["complete", "x.py"], "FILE:LINE"),
         (["fix", "-", "--write"], "cannot change standard input"),
-        (["commit"], "not in a git repository"),
+        (["commit"], "not a git repository"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

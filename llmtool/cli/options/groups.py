@@ -39,7 +39,10 @@ ModelReference = Annotated[
         "--model",
         "-m",
         metavar="REF",
-        help="Model: starter, FILE.gguf, org/name[:QUANT] or an alias.",
+        help=(
+            "Model: a name from `models recommend`, org/name[:QUANT], FILE.gguf, an alias or "
+            "starter."
+        ),
     ),
 ]
 CtxSize = Annotated[
@@ -69,7 +72,7 @@ GpuLayers = Annotated[
 ]
 Parallel = Annotated[
     int | None,
-    _model("--parallel", min=1, max=64, metavar="N", help="Maximum parallel replies."),
+    _model("--parallel", min=1, max=64, metavar="N", help="Maximum requests run in parallel."),
 ]
 Offline = Annotated[bool, _model("--offline", help="Do not use the network.")]
 

@@ -100,7 +100,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Sample from tokens with total probability P.",
+                help="Sample from the likeliest tokens that together reach probability P.",
             ),
         ],
         "top_k": Annotated[
@@ -119,7 +119,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Minimum probability, relative to the best.",
+                help="Ignore tokens less likely than P times the likeliest.",
             ),
         ],
         "repeat_penalty": Annotated[
@@ -191,7 +191,10 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.SummarizeOptions: {
         "length": Annotated[
             str,
-            Option(metavar="LENGTH", help="short, medium, long, '100 words' or '3 sentences'."),
+            Option(
+                metavar="LENGTH",
+                help="short, medium, long, '100 words', '3 sentences' or '5 bullets'.",
+            ),
         ],
         "style": Annotated[
             Literal["paragraph", "bullets", "headline", "tldr"],

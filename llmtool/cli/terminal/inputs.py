@@ -87,7 +87,10 @@ def read_document(console: Console, path: str, *, errors: Errors) -> str:
     from llmtool.documents.readable import read_document as read
 
     name = "standard input" if path == "-" else path
-    document = read(read_bytes(console, path), name=name, errors=errors)
+    content = read_bytes(console, path)
+    if path == "-" and not content.strip():
+        raise InputError("standard input is empty; pipe text in, or name files")
+    document = read(content, name=name, errors=errors)
     for note in document.notes:
         console.note(f"{name}: {note}")
     return document.text
@@ -177,10 +180,13 @@ def gather(
     no_stdin: bool,
     errors: Errors,
     required: bool = True,
+    what: str = "prompt",
+    advice: str = "pass one as an argument, pipe it in, or use -f FILE",
 ) -> tuple[str | None, str | None]:
     """Return (prompt, input) for a command that accepts an instruction and input.
 
     Unless `required`, both may be None; standard input is then optional, as with an argument.
+    If they are missing, the error names `what` and ends with `advice`.
 
     Raises:
         UsageError: both are missing, and standard input is a terminal, closed or not allowed.
@@ -200,15 +206,13 @@ def gather(
         if os.path.isfile(prompt):
             console.note(f"using the file name {prompt} as the prompt; -f {prompt} reads the file")
         if not instruction.strip() and not sources:
-            raise InputError("the prompt is empty")
+            raise InputError(f"the prompt is empty; {advice}")
         return instruction, join(sources)
     if prompt is None and not files and not required:
         return None, None if no_stdin else read_optional_stdin(console, errors=errors)
     if prompt is None and not files:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
-            raise UsageError(
-                "no prompt; pass one as an argument, in a file (-f) or on standard input"
-            )
+            raise UsageError(f"no {what}; {advice}")
     if prompt is None and files and "-" not in files and not no_stdin:
         note_unread(console, "-f")
     names = ["-"] if prompt == "-" else []
@@ -216,7 +220,7 @@ def gather(
         names = ["-"]
     text = join([(path, read_file(console, path, errors=errors)) for path in [*names, *files]])
     if not (text or "").strip():
-        raise InputError("the input is empty")
+        raise InputError(f"no {what}: the input is empty; {advice}")
     return None, text
 
 

@@ -213,4 +213,4 @@ def describe_start(start: bytes, size: int) -> str:
         return "a ZIP or PyTorch file; download the GGUF version of the model"
     if start[:4] in (b"lmgg", b"fmgg", b"tjgg", b"algg"):
         return "old GGML format; download the GGUF version of the model"
-    return f"not a GGUF file: it starts with {start[:4].decode('latin-1')!r}"
+    return f"not a GGUF file: it starts with {start[:4].decode('latin-1')!r}; use a .gguf file"

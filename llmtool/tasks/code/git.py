@@ -30,7 +30,7 @@ def staged_diff(folder: str | None = None) -> str:
     """
     program = find_program("git")
     if program is None:
-        raise UsageError("git not found; install it, or pipe a diff in")
+        raise UsageError("git not found; install it")
     try:
         done = subprocess.run(
             (program, *_STAGED),
@@ -45,7 +45,7 @@ def staged_diff(folder: str | None = None) -> str:
     except OSError as exc:
         raise UsageError(f"cannot run git: {exc.strerror}") from exc
     if done.returncode == _USAGE_ERROR:  # outside a repository, git diff does not know --staged
-        raise UsageError("not in a git repository; run the command in one, or pipe a diff in")
+        raise UsageError("not a git repository; change to one")
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["unknown error"]
         reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])

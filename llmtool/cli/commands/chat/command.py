@@ -62,9 +62,9 @@ def chat(
 ) -> None:
     """Chat with a model, in a terminal or through a pipe.
 
-    In a terminal, the session is saved after every turn, and lines that start with a slash are
-    commands (/help lists them). Piped input is one message: only the reply is printed, and the
-    session is saved only with --session.
+    In a terminal, the session is saved before and after each reply, and lines that start with a
+    slash are commands (/help lists them). Piped input is one message: only the reply is printed,
+    and the session is saved only with --session or -c.
     """
     from llmtool.cli.commands.chat import run
 

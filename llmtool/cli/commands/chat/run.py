@@ -125,10 +125,10 @@ def _read_message(
         material = None if input.no_stdin else inputs.read_optional_stdin(console, errors=errors)
         return first, material
     if input.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
-        raise UsageError("no message; pass MESSAGE or pipe text to standard input")
+        raise UsageError("no message; pass MESSAGE or pipe text in")
     message = inputs.read_stdin(console, errors=errors)
     if not message.strip():
-        raise InputError("standard input is empty")
+        raise InputError("no message: standard input is empty; pass MESSAGE or pipe text in")
     return message.strip("\n"), None
 
 

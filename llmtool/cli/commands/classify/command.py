@@ -41,12 +41,17 @@ def classify(
     min_margin: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, metavar="M", help="Abstain if the second score is closer than M."
+            min=0,
+            max=1,
+            metavar="M",
+            help="Abstain if the best score leads the second by less than M.",
         ),
     ] = None,
     min_coverage: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="Z", help="Abstain if the labels total less than Z."),
+        typer.Option(
+            min=0, max=1, metavar="P", help="Abstain if the labels' total probability is below P."
+        ),
     ] = None,
     overflow: Annotated[
         Literal["error", "chunk"],
@@ -65,7 +70,8 @@ def classify(
     Scores are the probabilities that the model assigns to the labels; no text is generated. They
     are reliable as probabilities only after calibration on labelled texts (--calibrate).
 
-    If no label passes --min-confidence, --min-margin or --min-coverage, the exit code is 15.
+    If a threshold (--min-confidence, --min-margin, --min-coverage) is not met, no label is printed
+    and the exit code is 15.
 
     --balanced assumes that the labels of a batch (--each) are equally frequent. It prints results
     only at the end of the input, and the batch cannot be resumed.
@@ -110,10 +116,13 @@ def evaluate(
         typer.Option("--split", metavar="NAME", help="Use only rows whose `split` is NAME."),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Compare with labels generated as text.")
+        bool, typer.Option("--baselines", help="Also measure labels generated as text.")
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Compare both forms, with and without --raw.")
+        bool,
+        typer.Option(
+            "--compare", help="Compare chat and completion prompts, each with and without --raw."
+        ),
     ] = False,
     plot: Annotated[
         str | None,

@@ -167,6 +167,8 @@ def _gather(
         input.files,
         no_stdin=input.no_stdin or ignores_stdin,
         errors=input.errors,
+        what="text",
+        advice="pass it as an argument, pipe it in, or use -f FILE",
     )
 
 

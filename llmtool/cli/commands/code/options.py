@@ -16,7 +16,11 @@ class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
     strict: Strict = False
     test_command: Annotated[
         str | None,
-        Option("--run-tests", metavar="CMD", help="Test the code with CMD; {} is its file."),
+        Option(
+            "--run-tests",
+            metavar="CMD",
+            help="Run CMD to test the code; {} is replaced by the path of the code.",
+        ),
     ] = None
     test_timeout: Annotated[
         float,

@@ -112,7 +112,13 @@ def review(
         diff: str | None = staged_diff()
     else:
         _, diff = inputs.gather(
-            console, None, input.files, no_stdin=input.no_stdin, errors=input.errors
+            console,
+            None,
+            input.files,
+            no_stdin=input.no_stdin,
+            errors=input.errors,
+            what="diff",
+            advice="run `git diff | llmtool code review` or use --staged",
         )
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     prepared = prepare(context, generate_options(options, template=template))

@@ -88,7 +88,7 @@ def fix(
             "-e",
             metavar="TEXT",
             help="Error message; - is stdin.",
-            show_default="syntax error",
+            show_default="the syntax error found in FILE",
         ),
     ] = None,
     write: Annotated[
@@ -139,8 +139,9 @@ def complete(
 ) -> None:
     """Complete code at a position, with a fill-in-the-middle model.
 
-    Prints exactly the text to insert. If the file is longer than the context, its start and end are
-    truncated. Models without fill-in-the-middle tokens are rejected.
+    Prints exactly the text to insert. If the file is longer than the context, only the code around
+    the position is sent, and a note reports this. Models without fill-in-the-middle tokens are
+    rejected.
     """
     from llmtool.cli.commands.code import edit
 

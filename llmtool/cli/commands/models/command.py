@@ -25,7 +25,10 @@ app = App(
     "List, inspect, download and remove models.",
     epilog="Example: llmtool models recommend",
 )
-_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV] or an alias."
+_REF = (
+    "Model: a name from `models recommend`, org/name[:QUANT|:FILE][@REV], FILE.gguf, an alias or "
+    "starter."
+)
 Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
 OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 

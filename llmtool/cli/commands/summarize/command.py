@@ -48,11 +48,14 @@ def summarize(
     """Summarize files or standard input of any length.
 
     A long text is split into chunks at its headings and paragraphs. The notes on each chunk are
-    cached, so that another run is faster, with another --length or after an interruption. If a
-    summary omits the numbers and names of its notes, sentences of the notes replace it.
+    cached, so a rerun (say, with a different --length) is faster. If a summary omits numbers or
+    names of the notes, it is replaced by sentences from them.
 
     --strategy stuff sends the whole text at once, map-reduce summarizes the chunks in parallel and
-    combines the notes, and refine updates one summary chunk by chunk.
+    combines the notes, and refine updates one summary chunk by chunk. auto is stuff for a short
+    text, otherwise map-reduce.
+
+    A --length without a unit counts words, or bullets with --style bullets.
     """
     from llmtool.cli.commands.summarize import run
 
