@@ -92,7 +92,9 @@ def test_pull_of_a_local_model_reports_its_path_offline(
         assert result.stderr.decode() == said
     found = json.loads(out(run_llmtool("models", "pull", "starter", "--json", "-q", *more)))
     assert (found["name"], found["source"]) == ("starter", "starter")
-    assert "gguf not found" in error_line(run_llmtool("models", "pull", "./none.gguf", *more), 10)
+    assert "gguf: no such file" in error_line(
+        run_llmtool("models", "pull", "./none.gguf", *more), 10
+    )
 
 
 @pytest.mark.parametrize("command", ["models", "config"])
@@ -168,7 +170,7 @@ def test_unknown_model_is_set_with_a_note(run_llmtool: Run, env: dict[str, str])
     assert 'model = "nothere"\n' in text
 
 
-@pytest.mark.parametrize("model", ["starter", "qwen3-4b-2507", "org/name", "/none.gguf", "x"])
+@pytest.mark.parametrize("model", ["starter", "qwen3-4b-2507", "org/name", "x"])
 def test_known_model_is_set_without_a_note(run_llmtool: Run, model: str) -> None:
     out(run_llmtool("config", "set", "aliases.x", "starter"))
     assert run_llmtool("config", "set", "model", model).stderr == b""
