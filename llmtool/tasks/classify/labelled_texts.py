@@ -39,8 +39,12 @@ def read_labelled_texts(
     found: list[LabelledText] = []
     for record in filter(None, Reader(format, [path])):
         if record.error is not None:
-            if not found and format == "jsonl" and not path.lower().endswith(_JSONL_SUFFIXES):
-                raise InputError(f"{path}: not JSON lines; use a .jsonl or .csv file")
+            if (
+                isinstance(record.error, InputError)
+                and format == "jsonl"
+                and not path.lower().endswith(_JSONL_SUFFIXES)
+            ):
+                raise InputError(f"{record.error}; use a .jsonl or .csv file") from record.error
             raise record.error
         if split is not None and record.fields.get("split") != split:
             continue
