@@ -21,11 +21,16 @@ from typing import Any
 
 from man_pages import Command, all_commands
 
+from llmtool.bench.report import Report as BenchReport
 from llmtool.cli.app import COMMANDS, root_command
 from llmtool.cli.framework.completion import script
+from llmtool.doctor import Report as DoctorReport
 from llmtool.engine.types import TokenLogprob, Usage
 from llmtool.models import catalogue
+from llmtool.models.installed import Model
+from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks import options
+from llmtool.tasks.classify.evaluate import Evaluation
 from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review, SkippedFile
 from llmtool.tasks.results import (
     Choice,
@@ -150,22 +155,76 @@ RESULTS: dict[str, tuple[type[Any], ...]] = {
     "code commit": (CommitMessage,),
 }
 
+# The commands with --each; the others have no columns in a batch.
+BATCH_COMMANDS = ("gen and run", "classify", "sum", "translate", "code")
+# What --json prints for commands without a result type: the shape, and its keys or a sentence.
+OTHER_COMMANDS: dict[str, tuple[str, tuple[str, ...] | str]] = {
+    "classify eval": ("an object", (*Evaluation.__struct_fields__, "baselines")),
+    "prompts ls": (
+        "an array of objects",
+        ("name", "task", "description", "built_in", "path", "overrides", "error"),
+    ),
+    "prompts show": ("an object", "the parsed template"),
+    "prompts lint": ("an array of objects", ("file", "line", "level", "reason")),
+    "prompts test": ("an object", ("passed", "counts", "seconds", "tests")),
+    "sessions ls": (
+        "an array of objects",
+        ("name", "turns", "model", "folder", "created_at", "last_used", "path"),
+    ),
+    "sessions show": ("an object", Session.__struct_fields__),
+    "sessions search": ("an object", "`total`, and `hits` (an array of objects)"),
+    "sessions rm": ("an array of strings", "the names of the removed sessions"),
+    "models ls": ("an array of objects", Model.__struct_fields__),
+    "models info": (
+        "an object",
+        "the keys of `models ls`, and those of the file's header and memory",
+    ),
+    "models pull": ("an object", "the keys of `models ls`; with `--dry-run`, the plan"),
+    "models import": ("an object", "the keys of `models ls`"),
+    "models rm, models prune": ("an array of objects", ("path", "size_bytes", "reason")),
+    "models verify": ("an array of objects", ("name", "path", "valid", "reason")),
+    "models alias": ("an object", "each alias with its model"),
+    "models recommend": (
+        "an array of objects",
+        ("name", "repo", "size_bytes", "runs_on", "licence", "reason"),
+    ),
+    "cache ls": ("an object", ("path", "size_bytes", "limit_bytes", "entries")),
+    "cache clear": ("an object", ("files", "size_bytes")),
+    "config show": ("an object", "the settings, `aliases`, and the `path` of config.toml"),
+    "bench": ("an object", BenchReport.__struct_fields__),
+    "doctor": ("an object", DoctorReport.__struct_fields__),
+}
+
 
 def json_page() -> str:
     """Return docs/json.md: the keys of every result."""
     parts = [
         f"{GENERATED}# JSON reference\n\n"
-        "`--json` prints one object. In Python, `result.to_dict()` returns the same. Keys are "
-        "stable.\n\n"
+        "A command that runs a model prints one object with `--json`; its keys are below. "
+        "`code explain` prints the object of [gen](#gen-and-run); `code tests` and `code complete` "
+        "print that of [code](#code). In Python, `result.to_dict()` returns the same object. For "
+        "other output, see [chat](#chat) and [other commands](#other-commands). Keys are stable."
+        "\n\n"
         "A batch (`--each`) adds columns to each record instead; `--json` also adds the object as "
         "`result`. A record that fails has `error` and `exit_code`.\n"
     ]
     for heading, (result, *inner) in RESULTS.items():
         parts.append(f"\n## {heading}\n\n`{result.__name__}` in Python. {_record(result)}")
-        if result.row is not getattr(result.__mro__[1], "row", None):
+        if heading in BATCH_COMMANDS and result.row is not getattr(result.__mro__[1], "row", None):
             columns = _prose(result.row).removeprefix("Return ")
             parts.append(f"\nColumns in a batch: {columns}\n")
         parts += [f"\n### {each.__name__}\n\n{_record(each)}" for each in inner]
+    parts.append(
+        "\n## chat\n\n"
+        "`chat --json` prints one object per line. Its `event` is `token`, `reasoning` or `note`, "
+        "with the `text` of the token or note, and `turn` at the end of each reply, with the keys "
+        "of [Turn](#turn).\n"
+    )
+    parts += [f"\n### {each.__name__}\n\n{_record(each)}" for each in (Turn, Attachment)]
+    parts.append("\n## Other commands\n\n| command | `--json` prints | keys |\n|---|---|---|\n")
+    for command, (shape, keys) in OTHER_COMMANDS.items():
+        names = [keys] if isinstance(keys, str) else [f"`{key}`" for key in keys]
+        parts.append(f"| `{command}` | {shape} | {', '.join(names)} |\n")
     return "".join(parts)
 
 

@@ -82,7 +82,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Wall-clock times of a call, in seconds; `first_token` counts from the start of the call.
 
     `setup` is the time for input, files and templates, before the model is loaded or between
-    loading and prefill. Choices are decoded together, so their times overlap in `decode`.
+    loading and prefill. Choices are decoded in parallel, so their times overlap in `decode`.
     """
 
     setup: float
