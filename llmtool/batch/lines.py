@@ -49,7 +49,7 @@ class LineSource:
         try:
             self.info = os.fstat(0) if path == "-" else os.stat(path)
         except FileNotFoundError as exc:
-            raise InputError(f"{self.name} not found; check the path") from exc
+            raise InputError(f"{self.name}: no such file") from exc
         except OSError as exc:
             raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
         if stat.S_ISDIR(self.info.st_mode):
@@ -129,7 +129,7 @@ def read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as exc:
-        raise InputError(f"{path} not found; check the path") from exc
+        raise InputError(f"{path}: no such file") from exc
     except OSError as exc:
         raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     if len(data) > MAX_BYTES:

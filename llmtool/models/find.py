@@ -60,7 +60,7 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
     parts = quants.list_parts(path)
     if not path.exists() and not path.is_symlink():
         hint = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
-        raise ModelNotFound(f"{path} not found{hint or '; check the path'}")
+        raise ModelNotFound(f"{path}: no such file{hint}")
     size = sum(part.stat().st_size for part in parts if part.exists())
     return Model(
         name=path.name, path=parts[0], parts=parts, size_bytes=size, source="path",

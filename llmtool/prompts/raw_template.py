@@ -109,7 +109,7 @@ def read_raw_template(text: str, *, source: str) -> RawTemplate:
         )
     raw = RawTemplate(document.value, _positions(document))
     if "llmtool" not in raw.value:
-        raw.fail((), "the key `llmtool: 1` (format version) is missing")
+        raw.fail((), "add `llmtool: 1` (the format version)")
     if raw.value["llmtool"] != str(FORMAT):
         raw.fail(
             ("llmtool",),

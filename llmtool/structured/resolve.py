@@ -62,7 +62,7 @@ def from_argument(argument: str) -> Schema:
             or argument.endswith(".json")
             or argument.startswith(_PATHS)
         ):
-            raise InputError(f"{argument} not found; check the path")
+            raise InputError(f"{argument}: no such file")
         return _from_text(argument)
     try:
         with path.open("rb") as file:

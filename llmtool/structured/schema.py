@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 _MAX_ERRORS = 3  # reported for one reply
 _MAX_MESSAGE = 200
 _TYPES = "array, boolean, integer, null, number, object or string"
+# What JSON Schema allows as the value of a keyword, for errors that would list its alternatives.
+_KEYWORD_VALUES = {
+    "type": "a type name or a list of type names",
+    "items": "a schema or a list of schemas",
+}
 _OTHER_DOCUMENT = "references to other documents are not supported"
 _FORMAT = re.compile(r'is not a "(\S+)"$')
 
@@ -102,6 +108,10 @@ def _describe_schema_error(error: ValidationError) -> str:
         return why
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
         return f"{_format_path(error.instance_path)}: unknown type '{error.instance}'; use {_TYPES}"
+    expected = _KEYWORD_VALUES.get(str(error.instance_path[-1])) if error.instance_path else None
+    if expected and error.schema_path[-1:] == ["anyOf"]:
+        found = _shorten(json.dumps(error.instance))
+        return f"{_format_path(error.instance_path)}: must be {expected}, not {found}"
     return _join_errors([error])
 
 

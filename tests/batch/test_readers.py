@@ -176,7 +176,7 @@ def test_each_file_is_a_record_and_missing_file_is_an_error(tmp_path: Path) -> N
     good, missing, folder = [record for record in reader if record]
     assert good.text == "one\ntwo\n"
     assert good.fields == {"file": str(tmp_path / "a.txt")}
-    assert str(missing.error) == f"{tmp_path / 'none'} not found; check the path"
+    assert str(missing.error) == f"{tmp_path / 'none'}: no such file"
     assert "is a directory" in str(folder.error)
 
 

@@ -131,7 +131,7 @@ def test_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None
         (["--session", "s", "-c"], b"a", 2, "cannot be combined"),
         (["-c"], b"a", 2, "no session to continue"),
         (["-t", "nonesuch"], b"a", 12, "nonesuch"),
-        (["-f", "none.txt"], b"a", 14, "none.txt not found; check the path"),
+        (["-f", "none.txt"], b"a", 14, "none.txt: no such file"),
         (["--temperature", "7x"], b"a", 2, "7x"),
         (["--overflow", "cut"], b"a", 2, "overflow"),
         (["--max-tokens", "100000000"], b"a", 13, "100,000,000"),

@@ -270,8 +270,12 @@ def test_examples_are_read_from_a_file(classify: Callable[..., Any], tmp_path: P
     )
     file.write_text("text,label\nx,c\n")
     assert "unknown label 'c'" in error_line(classify("hello", "-l", "a,b", "--examples", file), 2)
+    text_file = tmp_path / "examples.txt"
+    text_file.write_text("hello\n")
+    line = error_line(classify("hello", "-l", "a,b", "--examples", text_file), 14)
+    assert "not valid JSON" in line and line.endswith("; use a .jsonl or .csv file")
     file.write_text("words,label\nx,a\n,b\n")
-    assert "no text in field 'words'" in error_line(
+    assert "no text in column 'words'; columns: words, label" in error_line(
         classify("hello", "-l", "a,b", "--examples", file), 14
     )
 
@@ -320,7 +324,7 @@ def test_eval_prints_metrics(classify: Callable[..., Any], data: Path, tmp_path:
 @pytest.mark.parametrize(
     ("args", "code", "reason"),
     [
-        (["--label-field", "nope"], 14, "no text in field 'nope'"),
+        (["--label-field", "nope"], 14, "unknown column 'nope'; columns: "),
         (["--split", "nope"], 14, "in split 'nope'"),
         (["--multi"], 2, "--multi"),
         (["--plot", "x.txt"], 2, ".svg, .png or .pdf"),

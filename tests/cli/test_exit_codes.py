@@ -89,7 +89,7 @@ def test_14_for_a_missing_file(run: Run, tiny: Path, words: tuple[str, ...]) -> 
     missing = "./missing.json" if "--schema" in words else "missing.txt"
     missing += ":1:1" if "complete" in words else ""
     line = error_line(run(*words, missing, "-m", tiny), 14)
-    assert "missing." in line and "not found" in line
+    assert "missing." in line and "no such file" in line
 
 
 @pytest.mark.parametrize("words", READING.values(), ids=READING)

@@ -20,4 +20,4 @@ def test_missing_file_is_reported_with_its_name(
     run_llmtool: Callable[..., Any], args: tuple[str, ...]
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "none.gguf"), 14)
-    assert line.startswith("llmtool: in.txt not found")
+    assert line.startswith("llmtool: in.txt: no such file")

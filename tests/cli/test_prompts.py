@@ -284,6 +284,7 @@ BAD_IMPORTS = {
     "empty": ("x.md", b"", 12),
     "no name": ("\u00e9.md", b"Be kind.", 2),
     "not there": ("", b"", 14),
+    "not a regular file": (os.devnull, b"", 14),
 }
 
 

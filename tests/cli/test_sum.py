@@ -150,7 +150,7 @@ def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Pat
         ((), b" \n", 14, "empty"),
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
-        (("The town library is closed.",), None, 14, "not found; check the path, or pipe in text"),
+        (("The town library is closed.",), None, 14, "no such file; to summarize text, pipe it in"),
         (("--length", "3 pages"), b"x", 2, "invalid length '3 pages'; use short"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),

@@ -10,9 +10,9 @@ import pytest
 from command import error_line
 
 CASES = {
-    "no number": (("gen", "--max-tokens", "abc"), "'abc': not a whole number"),
-    "no fraction": (("gen", "--temperature", "hot"), "'hot': not a number"),
-    "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5': not a whole number"),
+    "no number": (("gen", "--max-tokens", "abc"), "'abc': must be a whole number"),
+    "no fraction": (("gen", "--temperature", "hot"), "'hot': must be a number"),
+    "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5': must be a whole number"),
     "too small": (("gen", "--max-tokens", "0"), "'0': must be at least 1"),
     "too large": (("gen", "--top-p", "3"), "'3': must be between 0 and 1"),
     "with decimals": (("gen", "--top-p", "1.25"), "'1.25': must be between 0 and 1"),
@@ -22,6 +22,14 @@ LINES = {
     "misspelt option": (
         ("gen", "--max-token", "3"),
         "unknown option --max-token; did you mean --max-tokens? (see 'llmtool gen --help')",
+    ),
+    "only one choice": (
+        ("chat", "--each", "csv"),
+        "--each 'csv': must be 'line' (see 'llmtool chat --help')",
+    ),
+    "an option unlike any other": (
+        ("gen", "--bogus"),
+        "unknown option --bogus (see 'llmtool gen --help')",
     ),
     "an option with dots": (
         ("gen", "--none..."),

@@ -18,7 +18,7 @@ def test_valid_models_pass(write, tiny_model, starter):
 
 
 def test_missing_file_is_not_found(tmp_path):
-    with pytest.raises(ModelNotFound, match="none.gguf not found"):
+    with pytest.raises(ModelNotFound, match="none.gguf: no such file"):
         check(tmp_path / "none.gguf")
 
 

@@ -37,7 +37,7 @@ def test_model_is_found_by_path(store, tmp_path):
 
 def test_missing_path_suggests_similar_file(store, tmp_path):
     (tmp_path / "model-Q8_0.gguf").touch()
-    with pytest.raises(ModelNotFound, match=r"not found.*did you mean 'model-Q8_0.gguf'\?"):
+    with pytest.raises(ModelNotFound, match=r"no such file.*did you mean 'model-Q8_0.gguf'\?"):
         store.find(str(tmp_path / "model-Q8.gguf"))
 
 

@@ -101,7 +101,7 @@ A = "inputs: {a: {type: text}}"
 REFUSED = {
     "an empty file": ("", "f:1: not a template: must be a mapping that starts with `llmtool: 1`"),
     "a list": ("- a", "f:1: not a template: must be a mapping that starts with `llmtool: 1`"),
-    "no format": ("name: x", "f:1: the key `llmtool: 1` (format version) is missing"),
+    "no format": ("name: x", "f:1: add `llmtool: 1` (the format version)"),
     "a later format": (
         "llmtool: 2",
         "f:1: llmtool: unsupported format version; this llmtool reads version 1",

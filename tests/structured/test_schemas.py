@@ -212,10 +212,10 @@ def test_argument_is_a_file_name_or_a_schema(
 @pytest.mark.parametrize(
     ("content", "error", "reason"),
     [
-        (None, InputError, "not found; check the path"),
+        (None, InputError, "no such file"),
         (b"\xff\xfe", InputError, "not valid UTF-8 at byte 0"),
         (b" " * ((1 << 20) + 1), InputError, "larger than 1 MiB"),
-        (b'{"type": 3}', UsageError, "$.type"),
+        (b'{"type": 3}', UsageError, "$.type: must be a type name or a list of type names, not 3"),
     ],
 )
 def test_error_names_the_invalid_file(

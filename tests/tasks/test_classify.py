@@ -335,5 +335,5 @@ def test_split_selects_labelled_texts(tmp_path: Path) -> None:
     assert read_labelled_texts(str(path), split="tune") == [("one", "true")]
     with pytest.raises(InputError, match="no labelled texts in split 'test'"):
         read_labelled_texts(str(path), split="test")
-    with pytest.raises(InputError, match="no text in field 'body'"):
+    with pytest.raises(InputError, match="unknown column 'body'; columns: text, label, split"):
         read_labelled_texts(str(path), text_field="body")

@@ -298,7 +298,7 @@ class TestCommands:
         (tmp_path / "notes.txt").write_text("Boats are red.\n")
         with chat("so they are") as terminal:
             wait_for_prompt(terminal)
-            say(terminal, "/read none.txt", "not found", 2)
+            say(terminal, "/read none.txt", "no such file", 2)
             say(terminal, "/read notes.txt", "to your next message", 3)
             say(terminal, "What colour?", "so they are", 4)
         assert sessions.load("work").turns[0].files[0].text == "Boats are red.\n"

@@ -88,6 +88,8 @@ def _warn_if_not_found(console: Console, folders: Folders, model: str) -> None:
     with contextlib.suppress(LlmtoolError):  # other errors are reported on use
         settings = config.load_settings({}, folders.config_file)
         try:
-            Store(folders, settings.aliases, offline=True).resolve(model)
+            path = Store(folders, settings.aliases, offline=True).resolve(model).path
+            if path is not None and not path.exists():
+                console.note(f"saved, but {path}: no such file")
         except ModelNotFound as exc:
-            console.note(f"saved, but {exc}")
+            console.note(f"saved, but the model was not found: {exc}")

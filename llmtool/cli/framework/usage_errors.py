@@ -8,9 +8,10 @@ from typing import Any
 # Patterns in Typer's messages, and their replacements, applied in order.
 _REWORDINGS = (
     (r"^Invalid value for '([^']+)'(?: / '[^']+')*: ", r"\1: "),
-    (r"^(\S+): '(.*)' is not a valid int(?:eger)?(?: range)?$", r"\1 '\2': not a whole number"),
-    (r"^(\S+): '(.*)' is not a valid float(?: range)?$", r"\1 '\2': not a number"),
+    (r"^(\S+): '(.*)' is not a valid int(?:eger)?(?: range)?$", r"\1 '\2': must be a whole number"),
+    (r"^(\S+): '(.*)' is not a valid float(?: range)?$", r"\1 '\2': must be a number"),
     (r"^(\S+): '(.*)' is not one of (.*)", r"\1 '\2': must be one of \3"),
+    (r": must be one of ('[^',]+')$", r": must be \1"),
     (r"^(\S+): '(.*)' is not ", r"\1 '\2': not "),
     (r"^(\S+): '(.*)': ", r"\1 '\2': "),
     (r"(\S+)\.0 is not in the range ", r"\1 is not in the range "),
@@ -27,6 +28,7 @@ _REWORDINGS = (
     (r"^No such (option|command):? ", r"unknown \1 "),
     (r"^(unknown option -\d.*)", r"\1; put -- before a value that begins with -"),
 )
+_OPTION_SUGGESTIONS = re.compile(r"^(unknown option --(\S+)); did you mean (.*)\?$")
 _TOO_MANY = "Got unexpected extra argument"
 _INPUT_OF = {"review": "pipe the diff in, or name its file with -f"}
 
@@ -45,7 +47,17 @@ def rewrite_usage_error(message: str, command: Any = None) -> str:
         message = message.removesuffix(".")
     for pattern, replacement in _REWORDINGS:
         message = re.sub(pattern, replacement, message)
+    message = _OPTION_SUGGESTIONS.sub(_keep_similar, message)
     return message[:1].lower() + message[1:] if message[1:2].islower() else message
+
+
+def _keep_similar(found: re.Match[str]) -> str:
+    """Drop suggested options that resemble the typed one only in their leading dashes."""
+    import difflib
+
+    names = re.findall(r"--([^\s,'?]+)", found[3])
+    near = [f"--{name}" for name in difflib.get_close_matches(found[2], names)]
+    return f"{found[1]}; did you mean {' or '.join(near)}?" if near else found[1]
 
 
 def is_too_many(message: str) -> bool:

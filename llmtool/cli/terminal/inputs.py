@@ -48,7 +48,7 @@ def read_bytes(console: Console, path: str) -> bytes:
         with open(path, "rb") as file:
             return _read_all(console, file.fileno(), path)
     except FileNotFoundError as exc:
-        raise InputError(f"{path} not found; check the path") from exc
+        raise InputError(f"{path}: no such file") from exc
     except OSError as exc:
         raise InputError(f"cannot read {source}: {os_error_reason(exc)}") from exc
 
@@ -74,7 +74,7 @@ def read_documents(
         raise UsageError(STDIN_REFUSED)
     for path in paths:
         if path != "-" and not os.path.lexists(path):
-            raise InputError(f"{path} not found; check the path, or pipe in text")
+            raise InputError(f"{path}: no such file; to summarize text, pipe it in")
     return [(path, read_document(console, path, errors=errors)) for path in paths]
 
 

@@ -108,8 +108,8 @@ class ChatTemplate:
         tokens = vocabulary.fim_tokens
         if tokens is None:
             raise UsageError(
-                "this model cannot fill in the middle; use -m with one that can, such as "
-                "Qwen2.5-Coder or StarCoder2"
+                "this model cannot fill in the middle; use one that can, such as "
+                "-m ggml-org/Qwen2.5-Coder-1.5B-Q8_0-GGUF"
             )
         ids = [vocabulary.bos] if vocabulary.adds_bos else []
         rendered = vocabulary.token_text(vocabulary.bos) if ids else ""

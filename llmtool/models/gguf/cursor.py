@@ -36,7 +36,7 @@ def open_model(path: Path) -> BinaryIO:
             file.close()
     except (FileNotFoundError, NotADirectoryError) as exc:
         link = " (dangling link)" if os.path.islink(path) else ""
-        raise ModelNotFound(f"{path} not found{link}; check the path") from exc
+        raise ModelNotFound(f"{path}: no such file{link}") from exc
     except (OSError, ValueError) as exc:
         reason = os_error_reason(exc) if isinstance(exc, OSError) else "invalid file name"
         raise ModelUnreadable(f"cannot read {path}: {reason}") from exc

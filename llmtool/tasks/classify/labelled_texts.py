@@ -8,6 +8,8 @@ from typing import NamedTuple
 from llmtool.batch.readers import Format, Reader, Record
 from llmtool.errors import InputError
 
+_JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json")
+
 
 class LabelledText(NamedTuple):
     """A text and its true label."""
@@ -34,9 +36,15 @@ def read_labelled_texts(
         InputError: the file or a record is invalid, or has no text or label.
     """
     format: Format = "csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl"
-    found = []
+    found: list[LabelledText] = []
     for record in filter(None, Reader(format, [path])):
         if record.error is not None:
+            if (
+                isinstance(record.error, InputError)
+                and format == "jsonl"
+                and not path.lower().endswith(_JSONL_SUFFIXES)
+            ):
+                raise InputError(f"{record.error}; use a .jsonl or .csv file") from record.error
             raise record.error
         if split is not None and record.fields.get("split") != split:
             continue
@@ -60,5 +68,6 @@ def _field_text(record: Record, name: str) -> str:
         value = json.dumps(value)
     if not isinstance(value, str) or not value.strip():
         known = ", ".join(record.fields) or "none"
-        raise InputError(f"{record.place}: no text in field {name!r}; fields: {known}")
+        fault = "no text in column" if name in record.fields else "unknown column"
+        raise InputError(f"{record.place}: {fault} {name!r}; columns: {known}")
     return value

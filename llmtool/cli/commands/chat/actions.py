@@ -133,7 +133,7 @@ def export_session(session: Session, format: str, path: str) -> str:
     if target.exists():
         raise UsageError(f"{target} already exists; choose another name")
     if not target.parent.is_dir():
-        raise UsageError(f"folder {target.parent} not found; check the path")
+        raise UsageError(f"folder {target.parent} not found")
     text = exporting.export(session, format)
     files.write_atomically(target, text.encode())
     return f"saved to {target}"

@@ -49,6 +49,7 @@ def chat(
         Literal["line"] | None,
         typer.Option(
             "--each",
+            metavar="line",
             help="Send each line of stdin as a message.",
             rich_help_panel="Input",
         ),

@@ -188,6 +188,9 @@ def _show_removals(
         [(format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
         right=["size"],
     )
+    if not removed:
+        console.note("nothing to remove")
+        return
     total = format_bytes(sum(r.size_bytes for r in removed))
     console.note(f"{'would free' if dry_run else 'freed'} {total}")
 
@@ -283,6 +286,9 @@ def alias(
         if remove == (model is not None):
             raise UsageError(f"alias {name!r}: add either REF or --remove")
         store.set_alias(name, model)
+        path = None if model is None else store.resolve(name).path
+        if path is not None and not path.exists():
+            console.note(f"saved, but {path}: no such file")
         return
     if remove:
         raise UsageError("--remove needs the name of an alias; add NAME")

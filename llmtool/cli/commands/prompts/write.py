@@ -126,7 +126,10 @@ def import_(
 def _note_overridden(console: Console, library: Library, path: Path) -> None:
     overridden = library.overridden_by(path)
     if overridden is not None:
-        console.note(f"{path.stem} overrides {overridden}")
+        other = (
+            "the built-in template of that name" if library.is_built_in(overridden) else overridden
+        )
+        console.note(f"{path.stem!r} now overrides {other}")
 
 
 def _read(console: Console, file: str) -> tuple[str, str, str]:
@@ -142,8 +145,10 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
         path = path / "system.md"
         if not path.is_file():
             raise InputError(f"{file} has no system.md; pass a fabric pattern folder")
+    if not path.exists():
+        raise InputError(f"{file}: no such file")
     if not path.is_file():
-        raise InputError(f"{file} not found; check the path")
+        raise InputError(f"{file} is not a regular file; pipe it in, with - as the name")
     if path.name == "system.md" and path.with_name("user.md").is_file():
         user = read_text(path.with_name("user.md"))
     return read_text(path), user, str(path.resolve() if path.name == "system.md" else path)
