@@ -127,6 +127,7 @@ def open_model(
     options: ModelOptions,
     *writes: str | None,
     loading: LocalModel | None = None,
+    warm_up: bool = True,
 ) -> LocalModel:
     """Return the chosen model, downloaded if needed and loading in the background.
 
@@ -135,6 +136,7 @@ def open_model(
     Args:
         writes: output files of the command.
         loading: the result of `start_loading`.
+        warm_up: start loading now; otherwise the first use loads the model.
 
     Raises:
         UsageError: an output file is one of the model's files.
@@ -152,7 +154,8 @@ def open_model(
             "no model chosen; using the starter model, which is small and weak "
             "(choose another with -m or `llmtool config set model`)"
         )
-    model.warm_up()
+    if warm_up:
+        model.warm_up()
     return model
 
 

@@ -49,6 +49,13 @@ def test_json_has_model_machine_and_all_measurements(bench: Run, tiny: Path) -> 
     assert value["seconds"] > 0
 
 
+def test_model_is_not_loaded_before_it_is_measured(
+    bench: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("llmtool.local_model.LocalModel.warm_up")
+    assert bench("-q").returncode == 0
+
+
 @linux
 def test_memory_rows_are_consistent(run_llmtool_process: Run, tiny: Path) -> None:
     result = run_llmtool_process(*SHORT, "-m", tiny, "--json", "--n-parallel", "1")

@@ -149,7 +149,9 @@ def test_log_setting_is_in_the_config(run_llmtool: Run, gen: Run, sessions: Sess
     assert b"log\ttrue" in run_llmtool("config", "show").stdout
     gen("The river", "--no-stdin")
     assert len(turns(sessions)) == 1
-    assert b"log 'maybe': must be true or false" in run_llmtool("config", "set", "log", "maybe").stderr
+    assert (
+        b"log 'maybe': must be true or false" in run_llmtool("config", "set", "log", "maybe").stderr
+    )
 
 
 def test_logged_reply_is_found_by_search(

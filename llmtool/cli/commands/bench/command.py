@@ -94,7 +94,8 @@ def bench(
         repetitions=repetitions or plan.repetitions,
     )
     options = g.ModelOptions(reference=model, threads=threads, n_gpu_layers=n_gpu_layers)
-    opened = bootstrap.open_model(console, folders, settings, options, plot)
+    # The benchmark measures the load, so it must not start earlier.
+    opened = bootstrap.open_model(console, folders, settings, options, plot, warm_up=False)
     started = time.perf_counter()
 
     def show_step(what: str) -> None:
