@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -108,3 +108,21 @@ def test_every_help_has_an_example(name: str) -> None:
 def test_task_options_are_fields_of_their_structs() -> None:
     for kind, declared in OPTIONS.items():
         assert declared.keys() <= set(kind.__struct_fields__), kind
+
+
+GROUPS = ("Options", "Input", "Output", "Batch", "Reply", "Sampling", "Model", "General")
+
+
+def test_help_lists_option_groups_in_one_order(run_llmtool: Callable[..., Any]) -> None:
+    wrong = {}
+    for words, _ in commands():
+        if words == "llmtool" or words.endswith(f" {DEFAULT}"):
+            continue
+        text = run_llmtool(*words.split(), "--help", env={"COLUMNS": "100"}).stdout.decode()
+        shown = [line[:-1] for line in text.splitlines() if line[:-1] in GROUPS and line[-1] == ":"]
+        too_wide = [line for line in text.splitlines() if len(line) > 100]
+        if not shown or shown != [name for name in GROUPS if name in shown] or too_wide:
+            wrong[words] = shown, too_wide
+    assert wrong == {}
+    text = run_llmtool("gen", "--help", env={"COLUMNS": "100"}).stdout.decode()
+    assert [name for name in GROUPS if f"\n{name}:\n" in text] == list(GROUPS[1:])
