@@ -72,11 +72,7 @@ def lint(
 
 
 def check(library: Library, name: str, *, is_single: bool) -> list[Finding]:
-    """Return the findings in a template; among several, an unknown template is one.
-
-    Raises:
-        TemplateError: the template is not found, and `is_single` is set.
-    """
+    """Return the findings in a template; among several, an unknown template is one."""
     from llmtool.errors import TemplateError
     from llmtool.evals.lint import Finding
     from llmtool.evals.lint import lint as lint_template
