@@ -57,28 +57,22 @@ class CodeLanguage(str, Enum):
 
 
 _ALIASES = {
-    "c#": CodeLanguage.csharp,
-    "c++": CodeLanguage.cpp,
-    "docker": CodeLanguage.dockerfile,
-    "ecmascript": CodeLanguage.javascript,
-    "golang": CodeLanguage.go,
-    "jsx": CodeLanguage.javascript,
-    "make": CodeLanguage.makefile,
-    "mysql": CodeLanguage.sql,
-    "node": CodeLanguage.javascript,
-    "nodejs": CodeLanguage.javascript,
-    "postgres": CodeLanguage.sql,
-    "postgresql": CodeLanguage.sql,
-    "pwsh": CodeLanguage.powershell,
-    "python3": CodeLanguage.python,
-    "rlang": CodeLanguage.r,
-    "shell": CodeLanguage.bash,
-    "sqlite": CodeLanguage.sql,
+    CodeLanguage.bash: "shell",
+    CodeLanguage.cpp: "c++",
+    CodeLanguage.csharp: "c#",
+    CodeLanguage.dockerfile: "docker",
+    CodeLanguage.go: "golang",
+    CodeLanguage.javascript: "ecmascript jsx node nodejs",
+    CodeLanguage.makefile: "make",
+    CodeLanguage.powershell: "pwsh",
+    CodeLanguage.python: "python3",
+    CodeLanguage.r: "rlang",
+    CodeLanguage.sql: "mysql postgres postgresql sqlite",
 }
 # A suffix without its dot is also an alias (py, js, ts, sh, rs).
 NAMES: dict[str, CodeLanguage] = {
     **{end.lstrip("."): language for language in CodeLanguage for end in language.suffixes},
-    **_ALIASES,
+    **{alias: language for language, names in _ALIASES.items() for alias in names.split()},
     **{language.value: language for language in CodeLanguage},
 }
 _BY_SUFFIX = {end: language for language in CodeLanguage for end in language.suffixes}
