@@ -5,17 +5,13 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llmtool import files
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
-
-if TYPE_CHECKING:
-    from llmtool.engine.llama.prompt_cache.store import PrefixCache
+from llmtool.engine.llama.prompt_cache.store import PrefixCache, make_key
 
 _SIZE = struct.Struct("<Q")  # size in bytes of the tokens before a state
 
@@ -39,18 +35,10 @@ class PrefixStates:
         parts: Sequence[Path],
         params: dict[str, str | int],
     ) -> None:
-        self._folder, self._limit_bytes = folder, limit_bytes
+        self._cache = PrefixCache(folder, limit_bytes=limit_bytes) if folder else None
         self._model = [files.identify(part) for part in parts]
         self._name = weights.path.stem
         self._params = params
-
-    @cached_property
-    def _cache(self) -> PrefixCache | None:
-        if self._folder is None:
-            return None
-        from llmtool.engine.llama.prompt_cache.store import PrefixCache
-
-        return PrefixCache(self._folder, limit_bytes=self._limit_bytes)
 
     def load(self, ids: Sequence[int], context: Context) -> bytearray | None:
         """Return the state of a prefix, or None if it is not stored."""
@@ -59,8 +47,7 @@ class PrefixStates:
     def store(self, ids: Sequence[int], context: Context) -> None:
         """Store the state of sequence 0, whose tokens are `ids`."""
         if self._cache is not None:
-            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(ids)}
-            self._cache.store(self._key(ids, context), context.save(0), note=note)
+            self._cache.store(self._key(ids, context), context.save(0), note=self._note(ids))
 
     def load_conversation(
         self, ids: Sequence[int], context: Context
@@ -84,14 +71,15 @@ class PrefixStates:
     ) -> None:
         """Store the state of sequence 0, whose tokens are `tokens`, for `load_conversation`."""
         if self._cache is not None:
-            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(tokens)}
             raw = array("i", tokens).tobytes()
             payload = b"".join((_SIZE.pack(len(raw)), raw, context.save(0)))
-            self._cache.store(self._key(ids, context, is_conversation=True), payload, note=note)
+            key = self._key(ids, context, is_conversation=True)
+            self._cache.store(key, payload, note=self._note(tokens))
+
+    def _note(self, tokens: Sequence[int]) -> dict[str, str | int]:
+        return {"model": self._name, "n_tokens": len(tokens)}
 
     def _key(self, ids: Sequence[int], context: Context, *, is_conversation: bool = False) -> str:
-        from llmtool.engine.llama.prompt_cache.store import make_key
-
         # The batch size is not part of the key: it differs only in small contexts, whose prefixes
         # fit in one batch.
         params = {**self._params, "swa_full": context.swa_full, "long": context.uses_long_rope}
