@@ -5,13 +5,17 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmtool import files
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.prompt_cache.store import PrefixCache, make_key
+
+if TYPE_CHECKING:
+    from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
 _SIZE = struct.Struct("<Q")  # size in bytes of the tokens before a state
 
@@ -35,10 +39,18 @@ class PrefixStates:
         parts: Sequence[Path],
         params: dict[str, str | int],
     ) -> None:
-        self._cache = PrefixCache(folder, limit_bytes=limit_bytes) if folder else None
+        self._folder, self._limit_bytes = folder, limit_bytes
         self._model = [files.identify(part) for part in parts]
         self._name = weights.path.stem
         self._params = params
+
+    @cached_property
+    def _cache(self) -> PrefixCache | None:
+        if self._folder is None:
+            return None
+        from llmtool.engine.llama.prompt_cache.store import PrefixCache
+
+        return PrefixCache(self._folder, limit_bytes=self._limit_bytes)
 
     def load(self, ids: Sequence[int], context: Context) -> bytearray | None:
         """Return the state of a prefix, or None if it is not stored."""
@@ -80,6 +92,8 @@ class PrefixStates:
         return {"model": self._name, "n_tokens": len(tokens)}
 
     def _key(self, ids: Sequence[int], context: Context, *, is_conversation: bool = False) -> str:
+        from llmtool.engine.llama.prompt_cache.store import make_key
+
         # The batch size is not part of the key: it differs only in small contexts, whose prefixes
         # fit in one batch.
         params = {**self._params, "swa_full": context.swa_full, "long": context.uses_long_rope}
