@@ -132,7 +132,6 @@ class LocalModel:
 
         Raises:
             ModelUnreadable: the file is damaged, or the engine does not support it.
-            Cancelled: the cancellation was set.
         """
         if self._engine is None:
             with self._lock:
