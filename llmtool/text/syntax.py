@@ -11,26 +11,13 @@ import msgspec
 
 from llmtool.text import grammars
 from llmtool.text.code_languages import CodeLanguage
+from llmtool.text.grammars import Diagnostic
 
 MAX_CHARACTERS = 1 << 20
 _FENCE = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)\n?\1[ \t]*", re.DOTALL)
 _POSITION = re.compile(r"line (\d+)(?:,? column (\d+))?")
 
 Status = Literal["ok", "error", "unchecked"]
-
-
-class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
-    """A syntax error; line and column count from 1, in characters."""
-
-    message: str
-    line: int | None = None
-    column: int | None = None
-
-    def __str__(self) -> str:
-        if self.line is None:
-            return self.message
-        column = f", column {self.column}" if self.column is not None else ""
-        return f"line {self.line}{column}: {self.message}"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +55,7 @@ def check(language: CodeLanguage | None, text: str) -> Check:
     if found is None:
         missing = f"the {language.value} grammar is not installed; run pip install 'llmtool[code]'"
         return Check(status="unchecked", note=missing)
-    return _failed(*(Diagnostic(**msgspec.structs.asdict(each)) for each in found))
+    return _failed(*found)
 
 
 def _failed(*diagnostics: Diagnostic) -> Check:
