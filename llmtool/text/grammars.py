@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.text.code_languages import CodeLanguage
-
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
@@ -23,19 +21,19 @@ MAX_ERRORS = 20  # per text; later errors often result from the first
 _EXCERPT_LENGTH = 20
 
 # The package of each grammar, and the function in it that returns the grammar.
-_PACKAGES: dict[CodeLanguage, tuple[str, str]] = {
-    CodeLanguage.bash: ("tree_sitter_bash", "language"),
-    CodeLanguage.c: ("tree_sitter_c", "language"),
-    CodeLanguage.cpp: ("tree_sitter_cpp", "language"),
-    CodeLanguage.css: ("tree_sitter_css", "language"),
-    CodeLanguage.go: ("tree_sitter_go", "language"),
-    CodeLanguage.html: ("tree_sitter_html", "language"),
-    CodeLanguage.java: ("tree_sitter_java", "language"),
-    CodeLanguage.javascript: ("tree_sitter_javascript", "language"),
-    CodeLanguage.rust: ("tree_sitter_rust", "language"),
-    CodeLanguage.sql: ("tree_sitter_sql", "language"),
-    CodeLanguage.tsx: ("tree_sitter_typescript", "language_tsx"),
-    CodeLanguage.typescript: ("tree_sitter_typescript", "language_typescript"),
+_PACKAGES: dict[str, tuple[str, str]] = {
+    "bash": ("tree_sitter_bash", "language"),
+    "c": ("tree_sitter_c", "language"),
+    "cpp": ("tree_sitter_cpp", "language"),
+    "css": ("tree_sitter_css", "language"),
+    "go": ("tree_sitter_go", "language"),
+    "html": ("tree_sitter_html", "language"),
+    "java": ("tree_sitter_java", "language"),
+    "javascript": ("tree_sitter_javascript", "language"),
+    "rust": ("tree_sitter_rust", "language"),
+    "sql": ("tree_sitter_sql", "language"),
+    "tsx": ("tree_sitter_typescript", "language_tsx"),
+    "typescript": ("tree_sitter_typescript", "language_typescript"),
 }
 
 
@@ -47,12 +45,12 @@ class GrammarError(msgspec.Struct, frozen=True, kw_only=True):
     column: int
 
 
-def has_grammar(language: CodeLanguage) -> bool:
+def has_grammar(language: str) -> bool:
     """Return whether a grammar of the language exists, installed or not."""
     return language in _PACKAGES
 
 
-def find_errors(language: CodeLanguage, text: str) -> tuple[GrammarError, ...] | None:
+def find_errors(language: str, text: str) -> tuple[GrammarError, ...] | None:
     """Return up to `MAX_ERRORS` syntax errors in source order, None without the grammar.
 
     Columns count characters, not bytes.
@@ -101,7 +99,7 @@ def _message(node: Node, data: bytes) -> str:
 
 
 @cache
-def _parser(language: CodeLanguage) -> Parser | None:
+def _parser(language: str) -> Parser | None:
     package, function = _PACKAGES[language]
     try:
         from tree_sitter import Language, Parser

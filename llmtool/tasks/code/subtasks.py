@@ -84,7 +84,7 @@ def write_tests(
 
 def tests_case(writer: CodeWriter, code: str, *, framework: str | None) -> Case:
     """Return the inputs of a template that writes tests."""
-    default = FRAMEWORKS.get(writer.language.name) if writer.language else None
+    default = FRAMEWORKS.get(writer.language or "")
     chosen = framework or default
     return Case(variables={"code": code, **({"framework": chosen} if chosen else {})})
 

@@ -28,7 +28,7 @@ from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, bind_inputs
 from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import TestRun
-from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
+from llmtool.text.code_languages import find_language, language_of_file, usual_suffix
 
 
 def write(
@@ -133,9 +133,7 @@ def complete_options(
             None if is_patch else output_file,
             timeout_seconds=check.test_timeout,
         )
-    return msgspec.structs.replace(
-        options, language=language.value if language else None, run_tests=run_tests
-    )
+    return msgspec.structs.replace(options, language=language, run_tests=run_tests)
 
 
 class ReportedTests:
@@ -145,7 +143,7 @@ class ReportedTests:
         self,
         console: Console,
         command: str,
-        language: CodeLanguage | None,
+        language: str | None,
         file: str | None,
         *,
         timeout_seconds: float,
@@ -154,7 +152,7 @@ class ReportedTests:
         self._file = file
         self._before: bytes | None = None  # original content of the file
         self._has_written = False
-        name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
+        name = os.path.basename(file) if file else f"code{usual_suffix(language or '')}"
         self._command = TestCommand(
             inputs.read_argument(command, name="--run-tests"),
             name=name,
