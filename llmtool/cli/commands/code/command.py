@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llmtool.cli.commands.code import subcommands
+from llmtool.cli.commands.code import commit, edit, review
 from llmtool.cli.commands.code.options import CheckOptions
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.framework.default_group import DefaultGroup
@@ -63,4 +63,40 @@ def write(
     )
 
 
-subcommands.register(app)
+app.add(
+    "explain",
+    epilog="""Examples:
+
+\b
+  llmtool code explain parser.py:120-160
+  llmtool code explain - < query.sql""",
+)(review.explain)
+app.add(
+    "review",
+    epilog="""Examples:
+
+\b
+  git diff main | llmtool code review
+  llmtool code review --staged --fail-on error
+  git diff main | llmtool code review --sarif -o review.sarif""",
+)(review.review)
+app.add(
+    "fix",
+    epilog="""Examples:
+
+\b
+  llmtool code fix app.py | git apply
+  python app.py 2>&1 | llmtool code fix app.py --error - --write""",
+)(edit.fix)
+app.add("complete", epilog="Example: llmtool code complete app.py:12:5 -m org/coder-GGUF")(
+    edit.complete
+)
+app.add("tests", epilog="Example: llmtool code tests slug.py -o test_slug.py")(edit.tests)
+app.add(
+    "commit",
+    epilog="""Examples:
+
+\b
+  git commit -m "$(llmtool code commit)"
+  llmtool code commit --hook -o .git/hooks/prepare-commit-msg""",
+)(commit.commit)

@@ -225,35 +225,46 @@ def generate_one(
 
 
 def code(console: Console, result: Code, *, output: g.OutputOptions, strict: bool = False) -> None:
-    """Print only the code, or the result as JSON; report warnings on stderr.
+    """Print only the code, the patch of a `Fix`, or the result as JSON.
 
     Raises:
         OutputValidationError: the code has an error, or is truncated and `strict` is set.
     """
     is_broken = result.status == "error"
     is_truncated = strict and result.finish_reason == "length"
-    if output.json or not (strict and (is_broken or is_truncated)):
-        with open_sink(console, output.path) as sink:
-            if output.json:
-                sink.write_json(result.to_dict())
-            else:
-                sink.write(result.text)
-                sink.end_line()
-    for warning in result.warnings:
-        console.note(warning)
-    if output.stats:
-        statistics(console, result)
+    report(console, result, output, is_hidden=strict and (is_broken or is_truncated))
     if is_broken:
         raise syntax_error(result)
     if is_truncated:
         raise OutputValidationError("the reply was truncated; raise --max-tokens", result=result)
 
 
-def statistics(console: Console, result: Code) -> None:
-    """Report token counts and time on stderr."""
-    usage = result.usage
-    console.note(
-        f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
-        f"({usage.cached_tokens} cached), {usage.completion_tokens} generated, "
-        f"{format_count(result.rounds, 'repair')}"
-    )
+def report(
+    console: Console,
+    result: Code,
+    output: g.OutputOptions,
+    *,
+    is_hidden: bool,
+    is_exact: bool = False,
+) -> None:
+    """Print a result, unless it is hidden and not JSON; report warnings and statistics on stderr.
+
+    Text that is `is_exact` gets a final newline only on a terminal.
+    """
+    if output.json or not is_hidden:
+        with open_sink(console, output.path) as sink:
+            if output.json:
+                sink.write_json(result.to_dict())
+            else:
+                sink.write(str(result))
+                if sink.is_terminal or not is_exact:
+                    sink.end_line()
+    for warning in result.warnings:
+        console.note(warning)
+    if output.stats:
+        usage = result.usage
+        console.note(
+            f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
+            f"({usage.cached_tokens} cached), {usage.completion_tokens} generated, "
+            f"{format_count(result.rounds, 'repair')}"
+        )
