@@ -41,32 +41,26 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "yaml": (".yaml", ".yml"),
 }
 _ALIASES = {
-    "c#": "csharp",
-    "c++": "cpp",
-    "docker": "dockerfile",
-    "ecmascript": "javascript",
-    "golang": "go",
-    "jsx": "javascript",
-    "make": "makefile",
-    "mysql": "sql",
-    "node": "javascript",
-    "nodejs": "javascript",
-    "postgres": "sql",
-    "postgresql": "sql",
-    "pwsh": "powershell",
-    "python3": "python",
-    "rlang": "r",
-    "shell": "bash",
-    "sqlite": "sql",
-}
-# A suffix without its dot is also an alias (py, js, ts, sh, rs).
-NAMES: dict[str, str] = {
-    **{end.lstrip("."): language for language, ends in _SUFFIXES.items() for end in ends},
-    **_ALIASES,
-    **{language: language for language in _SUFFIXES},
+    "bash": "shell",
+    "cpp": "c++",
+    "csharp": "c#",
+    "dockerfile": "docker",
+    "go": "golang",
+    "javascript": "ecmascript jsx node nodejs",
+    "makefile": "make",
+    "powershell": "pwsh",
+    "python": "python3",
+    "r": "rlang",
+    "sql": "mysql postgres postgresql sqlite",
 }
 _BY_SUFFIX = {end: language for language, ends in _SUFFIXES.items() for end in ends}
 _BY_NAME = {"dockerfile": "dockerfile", "makefile": "makefile"}
+# A suffix without its dot is also an alias (py, js, ts, sh, rs).
+NAMES: dict[str, str] = {
+    **{end.lstrip("."): language for end, language in _BY_SUFFIX.items()},
+    **{alias: language for language, names in _ALIASES.items() for alias in names.split()},
+    **{language: language for language in _SUFFIXES},
+}
 
 
 def usual_suffix(language: str) -> str:
