@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -91,11 +91,7 @@ def for_asyncio(
     async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self.context.bridge.call(lambda: method(self, *args, **kwargs))
 
-    call.__name__ = f"a{method.__name__}"
-    call.__doc__ = (
-        f"Run `{method.__name__}` for asyncio, in a thread; cancelling the asyncio task stops it."
-        f"\n\n{inspect.getdoc(method)}"
-    )
+    _document(call, method, "{}; cancelling the asyncio task stops it")
     return call
 
 
@@ -111,9 +107,42 @@ def stream_for_asyncio(
     def stream(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
         return self.context.bridge.stream(lambda: method(self, *args, **kwargs))
 
-    stream.__name__ = f"a{method.__name__}"
-    stream.__doc__ = f"Run `{method.__name__}` for asyncio.\n\n{inspect.getdoc(method)}"
-    signature = inspect.signature(method)
+    signature = _document(stream, method, "{}")
     returned = _unquoted(f"Async{signature.return_annotation}")
     stream.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
     return stream
+
+
+def each_for_asyncio(
+    method: Callable[Concatenate[S, Iterator[str], P], Iterator[R]],
+) -> Callable[Concatenate[S, Iterable[str], P], AsyncIterator[R]]:
+    """Return the asyncio variant of a method for many texts, which yields results in order.
+
+    Example: `asummarize_each = each_for_asyncio(summarize)`
+    """
+
+    @functools.wraps(method)
+    def stream(
+        self: S, texts: Iterable[str], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncIterator[R]:
+        return self.context.bridge.stream(lambda: method(self, iter(texts), *args, **kwargs))
+
+    stream.__name__ += "_each"
+    signature = _document(stream, method, "{} on many texts; yield each result when it is ready")
+    this, _, *others = signature.parameters.values()
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    texts = inspect.Parameter("texts", kind, annotation=_Unquoted("Iterable[str]"))
+    result, *_ = signature.return_annotation.split(" | ")
+    stream.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[this.replace(kind=kind), texts, *others],
+        return_annotation=_Unquoted(f"AsyncIterator[{result}]"),
+    )
+    return stream
+
+
+def _document(variant: Any, method: Callable[..., object], summary: str) -> inspect.Signature:
+    """Set the name and docstring of an asyncio variant; return the method's signature."""
+    summary = summary.format(f"Run `{method.__name__}` for asyncio")
+    variant.__name__ = f"a{variant.__name__}"
+    variant.__doc__ = f"{summary}.\n\n{inspect.getdoc(method)}"
+    return inspect.signature(method)

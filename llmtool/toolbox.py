@@ -31,7 +31,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import LlmtoolError
 from llmtool.local_model import LocalModel, ReadyModel
-from llmtool.methods import for_asyncio, list_options, stream_for_asyncio
+from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.tasks.options import (
@@ -97,6 +97,10 @@ class Toolbox:
 
     All methods are thread-safe; calls run one after another. Use the toolbox as a context manager,
     or call `close`, to free the model.
+
+    Methods that accept several texts process them in parallel. Results are in the order of the
+    texts: a list for a list or tuple, an iterator for an iterator, which is read as needed and may
+    be infinite. The first text that fails raises its error and stops the rest.
 
     Args:
         model: a name (`starter`), a path to a GGUF file, or a Hub reference (`org/name:QUANT`),
@@ -268,11 +272,7 @@ class Toolbox:
     def generate(
         self, prompt: str | Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> Generation[Any] | list[Generation[Any]] | Iterator[Generation[Any]]:
-        """Generate a reply to a prompt, or to each of several prompts.
-
-        Several prompts are decoded in parallel, and results are in the order of the prompts: a list
-        for a list or tuple, an iterator for an iterator, which is read as needed and may be
-        infinite. An error of a prompt is raised in that order and stops the rest.
+        """Generate a reply to a prompt, or to each of several; see `Toolbox`.
 
         Args:
             prompt: an instruction, or several.
@@ -320,7 +320,6 @@ class Toolbox:
         return generate(self.context, prompt, make_options(GenerateOptions, options))
 
     agenerate = for_asyncio(generate)
-    """Run `generate` for asyncio."""
 
     @overload
     def stream_generate(
@@ -354,34 +353,7 @@ class Toolbox:
         return stream_generate(self.context, prompt, make_options(GenerateOptions, options))
 
     astream_generate = stream_for_asyncio(stream_generate)
-    """Run `stream_generate` for asyncio."""
-
-    @overload
-    def agenerate_each(
-        self, prompts: Iterable[str], *, schema: type[T], **options: Unpack[TemplateKeywords]
-    ) -> AsyncIterator[Generation[T]]: ...
-    @overload
-    def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[TextKeywords]
-    ) -> AsyncIterator[Generation[None]]: ...
-    @overload
-    def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[GenerateKeywords]
-    ) -> AsyncIterator[Generation[Any]]: ...
-    @list_options
-    def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[GenerateKeywords]
-    ) -> AsyncIterator[Generation[Any]]:
-        """Generate replies to many prompts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for reply in box.agenerate_each(prompts):            # doctest: +SKIP
-            ...     print(reply.text)
-        """
-        from llmtool.tasks.generate.task import generate_each
-
-        made = make_options(GenerateOptions, options)
-        return self.context.bridge.stream(lambda: generate_each(self.context, prompts, made))
+    agenerate_each = each_for_asyncio(generate)
 
     @list_options
     def request(self, prompt: str | None, **options: Unpack[GenerateKeywords]) -> Request:
@@ -438,11 +410,7 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> RunResult | Iterator[RunResult] | list[RunResult]:
-        """Run a template with values for its inputs, or with each of several cases.
-
-        Several cases are decoded in parallel, and results are in the order of the cases: a list for
-        a sequence, an iterator for an iterator, which is read as needed. An error of a case is
-        raised in that order and stops the rest.
+        """Run a template with values for its inputs, or with each of several cases; see `Toolbox`.
 
         Args:
             template: the name or path of a template, or a loaded `Template`.
@@ -470,7 +438,6 @@ class Toolbox:
         return run(self.context, cases, run_options(template, options, inputs))
 
     arun = for_asyncio(run)
-    """Run `run` for asyncio."""
 
     def run_each(
         self,
@@ -592,12 +559,8 @@ class Toolbox:
     ) -> Classification[Any] | list[Classification[Any]] | Iterator[Classification[Any]]:
         """Classify a text by the probability that the model assigns to each label.
 
-        Several texts are scored in parallel, and results are in the order of the texts: a list for
-        a list or tuple, an iterator for an iterator, which is read as needed. An error of a text is
-        raised in that order and stops the rest.
-
         Args:
-            text: the text to classify, or several.
+            text: the text to classify, or several; see `Toolbox`.
             labels: names, a mapping of names to descriptions, an Enum class or `bool`; None uses
                 the labels of the template.
             examples: pairs of a text and its label, or mappings with "text" and "label".
@@ -637,33 +600,7 @@ class Toolbox:
         return classify(self.context, text, labels, make_options(ClassifyOptions, options))
 
     aclassify = for_asyncio(classify)
-    """Run `classify` for asyncio."""
-
-    @overload
-    def aclassify_each(  # type: ignore[overload-overlap]
-        self, texts: Iterable[str], labels: type[L], **options: Unpack[ClassifyKeywords]
-    ) -> AsyncIterator[Classification[L]]: ...
-    @overload
-    def aclassify_each(
-        self, texts: Iterable[str], labels: Names | None = None, **options: Unpack[ClassifyKeywords]
-    ) -> AsyncIterator[Classification[str]]: ...
-    @list_options
-    def aclassify_each(
-        self,
-        texts: Iterable[str],
-        labels: Iterable[str] | Mapping[str, str] | type[L] | None = None,
-        **options: Unpack[ClassifyKeywords],
-    ) -> AsyncIterator[Classification[Any]]:
-        """Classify many texts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for result in box.aclassify_each(mails, ["billing", "bug"]):  # doctest: +SKIP
-            ...     print(result.label)
-        """
-        from llmtool.tasks.classify.task import classify_each
-
-        made = make_options(ClassifyOptions, options)
-        return self.context.bridge.stream(lambda: classify_each(self.context, texts, labels, made))
+    aclassify_each = each_for_asyncio(classify)
 
     @list_options
     def calibrate(
@@ -717,11 +654,10 @@ class Toolbox:
         A long text is split into chunks at its structure. The model writes notes on all chunks in
         parallel, and summarizes the notes, in as many rounds as needed. A summary that omits too
         much of the notes, or contains numbers that they do not, is generated again, and if that
-        fails replaced by sentences of the notes (`Summary.fallback`). Results are in the order of
-        the texts: a list for a list or tuple, an iterator for an iterator, which is read as needed.
+        fails replaced by sentences of the notes (`Summary.fallback`).
 
         Args:
-            text: the text to summarize, or several.
+            text: the text to summarize, or several; see `Toolbox`.
             length: "short", "medium", "long", "100 words", "3 sentences" or "5 bullets". The number
                 of words may differ by 30%.
             style: "paragraph", "bullets", "headline" or "tldr".
@@ -752,7 +688,7 @@ class Toolbox:
         return summarize(self.context, text, make_options(SummarizeOptions, options))
 
     asummarize = for_asyncio(summarize)
-    """Run `summarize` for asyncio."""
+    asummarize_each = each_for_asyncio(summarize)
 
     @list_options
     def stream_summarize(
@@ -773,21 +709,6 @@ class Toolbox:
         from llmtool.tasks.summarize.task import stream_summarize
 
         return stream_summarize(self.context, text, make_options(SummarizeOptions, options))
-
-    @list_options
-    def asummarize_each(
-        self, texts: Iterable[str], **options: Unpack[SummarizeKeywords]
-    ) -> AsyncIterator[Summary]:
-        """Summarize many texts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for summary in box.asummarize_each(reports):         # doctest: +SKIP
-            ...     print(summary.text)
-        """
-        from llmtool.tasks.summarize.task import summarize_each
-
-        made = make_options(SummarizeOptions, options)
-        return self.context.bridge.stream(lambda: summarize_each(self.context, texts, made))
 
     @overload
     def translate(
@@ -810,11 +731,10 @@ class Toolbox:
         Segments are translated in parallel. Code, links, tags, placeholders, timings and keys are
         unchanged. If a translated segment lacks one of them, is in the wrong language or has
         another structure, it is translated again, then sentence by sentence, and if that fails
-        remains untranslated (`Translation.untranslated`). Results are in the order of the texts: a
-        list for a list or tuple, an iterator for an iterator, which is read as needed.
+        remains untranslated (`Translation.untranslated`).
 
         Args:
-            text: the text to translate, or several.
+            text: the text to translate, or several; see `Toolbox`.
             to: the target language, by English name or code ("German", "pt-BR").
             source: the language of the text; "auto" detects it.
             format: "auto", "txt", "md", "html", "srt", "vtt", "po" or "json".
@@ -844,7 +764,7 @@ class Toolbox:
         return translate(self.context, text, to, make_options(TranslateOptions, options))
 
     atranslate = for_asyncio(translate)
-    """Run `translate` for asyncio."""
+    atranslate_each = each_for_asyncio(translate)
 
     @list_options
     def stream_translate(
@@ -865,21 +785,6 @@ class Toolbox:
 
         return stream_translate(self.context, text, to, make_options(TranslateOptions, options))
 
-    @list_options
-    def atranslate_each(
-        self, texts: Iterable[str], to: str, **options: Unpack[TranslateKeywords]
-    ) -> AsyncIterator[Translation]:
-        """Translate many texts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for result in box.atranslate_each(letters, "French"):  # doctest: +SKIP
-            ...     print(result.text)
-        """
-        from llmtool.tasks.translate.task import translate_each
-
-        made = make_options(TranslateOptions, options)
-        return self.context.bridge.stream(lambda: translate_each(self.context, texts, to, made))
-
     @overload
     def write_code(self, request: str, **options: Unpack[CodeKeywords]) -> Code: ...
     @overload
@@ -896,12 +801,9 @@ class Toolbox:
 
         The code in the reply's code block is parsed. If it has an error, the model repairs it, and
         the best version is the result; a truncated reply is continued first. The code is not run.
-        Several requests are decoded in parallel, and results are in the order of the requests: a
-        list for a list or tuple, an iterator for an iterator, which is read as needed. An error of
-        a request is raised in that order and stops the rest.
 
         Args:
-            request: a description of the code to write, or several.
+            request: a description of the code to write, or several; see `Toolbox`.
             language: the name, alias or file extension of the language ("python", "js", "rs"); None
                 uses that of the template.
             check: whether to check the syntax.
@@ -931,22 +833,7 @@ class Toolbox:
         return write_code(self.context, request, make_options(CodeOptions, options))
 
     awrite_code = for_asyncio(write_code)
-    """Run `write_code` for asyncio."""
-
-    @list_options
-    def awrite_code_each(
-        self, requests: Iterable[str], **options: Unpack[CodeKeywords]
-    ) -> AsyncIterator[Code]:
-        """Write code for many requests; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for code in box.awrite_code_each(requests):          # doctest: +SKIP
-            ...     print(code.text)
-        """
-        from llmtool.tasks.code.task import write_code_each
-
-        made = make_options(CodeOptions, options)
-        return self.context.bridge.stream(lambda: write_code_each(self.context, requests, made))
+    awrite_code_each = each_for_asyncio(write_code)
 
     @list_options
     def explain_code(self, code: str, **options: Unpack[ExplainKeywords]) -> Generation[Any]:
@@ -969,8 +856,7 @@ class Toolbox:
         """
         from llmtool.tasks.code.subtasks import explain_code
 
-        made = make_options(ExplainOptions, options)
-        return explain_code(self.context, code, made)
+        return explain_code(self.context, code, make_options(ExplainOptions, options))
 
     @list_options
     def review_code(self, diff: str, **options: Unpack[ReviewKeywords]) -> Review:
@@ -997,8 +883,7 @@ class Toolbox:
         """
         from llmtool.tasks.code.subtasks import review_code
 
-        made = make_options(ReviewOptions, options)
-        return review_code(self.context, diff, made)
+        return review_code(self.context, diff, make_options(ReviewOptions, options))
 
     @list_options
     def fix_code(
