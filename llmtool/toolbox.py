@@ -477,10 +477,9 @@ class Toolbox:
             >>> async for reply in box.arun_each("title", [{"text": "Rain."}]):  # doctest: +SKIP
             ...     print(reply.text)
         """
-        from llmtool.tasks.generate.template import run_cases, run_options
-
-        made = run_options(template, options, inputs)
-        return self.context.bridge.stream(lambda: run_cases(self.context, cases, made))
+        return self.context.bridge.stream(
+            lambda: self.run(template, iter(cases), options=options, **inputs)
+        )
 
     def prepare_batch(
         self,

@@ -120,9 +120,9 @@ def _summarize(context: TaskContext, text: str) -> str:
     prepared = prepare(context, GenerateOptions(template=SUMMARY_TEMPLATE, sampling=sampling))
     request = prepared.request(Case(variables={"conversation": text}))
     if len(engine.tokenize(request.prompt).token_ids) + max_tokens > engine.info.n_ctx:
-        from llmtool.tasks.summarize.task import summarize_each
+        from llmtool.tasks.summarize.task import summarize
 
-        return next(summarize_each(context, [text], SummarizeOptions(length="long"))).text
+        return str(summarize(context, text, SummarizeOptions(length="long")))
     for event in stream_generations(engine, [request], model=prepared.model):
         if isinstance(event, Generation) and event.text.strip():
             return event.text.strip()

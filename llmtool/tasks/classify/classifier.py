@@ -19,7 +19,7 @@ from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
 from llmtool.tasks.options import ClassifyOptions
-from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification, total_usage
 
@@ -36,10 +36,6 @@ class Classifier:
 
     Args:
         template: the template's variant for the model.
-        model: the model's name.
-        model_identity: identifies the model file, see `LabelBias`.
-        anchors: caches the scores of anchors; None disables the cache.
-        calibrations: stores calibrations on labelled texts; None ignores them.
         on_scored: called after each text with the number of texts scored so far.
         questions: values for the template's inputs, one mapping for each question about a text. A
             single question asks which label fits; several ask for each label whether it fits (see
@@ -51,21 +47,20 @@ class Classifier:
 
     def __init__(
         self,
+        context: TaskContext,
         template: Template,
         labels: tuple[Label, ...],
         options: ClassifyOptions,
         *,
-        model: str,
-        model_identity: str,
-        anchors: DiskCache | None = None,
-        calibrations: DiskCache | None = None,
         on_scored: OnScored | None = None,
         questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
-        self.labels, self.options, self.model = labels, options, model
+        self.labels, self.options, self.model = labels, options, context.model.name
         self.names = [label.name for label in labels]
         self._n_questions, self._on_scored = len(questions), on_scored
-        self.prompts = LabelPrompts(template, labels, options, model=model, questions=questions)
+        self.prompts = LabelPrompts(
+            template, labels, options, model=self.model, questions=questions
+        )
         self._log_prior = read_prior(options.prior, labels)
         self._thresholds = read_thresholds(options)
         calibrate = options.calibrate
@@ -83,10 +78,10 @@ class Classifier:
             self.prompts,
             n_labels=len(labels),
             n_questions=len(questions),
-            model_identity=model_identity,
+            model_identity=context.model.identity,
             uses_anchors=calibrate in ("auto", "anchors"),
-            anchor_cache=anchors,
-            calibrations=calibrations if calibrate == "auto" else None,
+            anchor_cache=context.anchors,
+            calibrations=context.calibrations if calibrate == "auto" else None,
         )
 
     @property

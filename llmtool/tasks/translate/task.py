@@ -20,21 +20,14 @@ def translate(
     context: TaskContext, text: str | Iterable[str], to: str, options: TranslateOptions
 ) -> Translation | Iterator[Translation] | list[Translation]:
     """Translate a text, or each of several; see `Toolbox.translate`."""
-    return map_texts(text, lambda texts: translate_each(context, texts, to, options))
 
+    def run(texts: Iterable[str]) -> Iterator[Translation]:
+        translator = prepare_translator(context, to, options)
+        name = translator.prompts.text_input
+        cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
+        return raise_failures(translator.outcomes(context.engine, cases))
 
-def translate_each(
-    context: TaskContext, texts: Iterable[str], to: str, options: TranslateOptions
-) -> Iterator[Translation]:
-    """Check the options, and return an iterator over the translations.
-
-    Raises:
-        LlmtoolError: a text failed; raised while the iterator is read.
-    """
-    translator = prepare_translator(context, to, options)
-    name = translator.prompts.text_input
-    cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
-    return raise_failures(translator.outcomes(context.engine, cases))
+    return map_texts(text, run)
 
 
 def stream_translate(
