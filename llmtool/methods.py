@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from llmtool.tasks import options as task_options
 from llmtool.tasks.options import SamplingOptions
 
 if TYPE_CHECKING:
@@ -39,22 +38,16 @@ def _unquoted(annotation: Any) -> Any:
     return _Unquoted(annotation) if isinstance(annotation, str) else annotation
 
 
-def list_options(method: F) -> F:
-    """Replace `**options` in a method's signature with the keyword arguments that it accepts.
-
-    They are the fields of the struct `…Options` for an annotation `Unpack[…Keywords]`, which type
-    checkers read.
+def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
+    """Return a decorator that replaces `**options` in a signature with the fields of a struct.
 
     Example:
-        >>> @list_options
+        >>> @list_options(SamplingOptions)
         ... def reply(prompt: str, **options: Unpack[SamplingKeywords]) -> str: ...
         >>> str(inspect.signature(reply))[:46]
         '(prompt: str, *, max_tokens: int | None = None'
     """
-    signature = inspect.signature(method)
-    *parameters, keywords = signature.parameters.values()
-    task = keywords.annotation.removeprefix("Unpack[").removesuffix("Keywords]")
-    kind: type[msgspec.Struct] = getattr(task_options, f"{task}Options")
+    options = []
     for struct in (kind, SamplingOptions) if hasattr(kind, "sampling") else (kind,):
         defaults = struct()
         types = {
@@ -62,21 +55,30 @@ def list_options(method: F) -> F:
             for base in reversed(struct.__mro__)
             for name, text in inspect.get_annotations(base).items()
         }
-        parameters += [
+        options += [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=getattr(defaults, name),
-                annotation=types[name],
+                annotation=_Unquoted(types[name]),
             )
             for name in struct.__struct_fields__
             if name != "sampling"
         ]
-    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[each.replace(annotation=_unquoted(each.annotation)) for each in parameters],
-        return_annotation=_unquoted(signature.return_annotation),
-    )
-    return method
+
+    def with_options(method: F) -> F:
+        signature = inspect.signature(method)
+        *parameters, _ = signature.parameters.values()
+        method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[
+                *(each.replace(annotation=_unquoted(each.annotation)) for each in parameters),
+                *options,
+            ],
+            return_annotation=_unquoted(signature.return_annotation),
+        )
+        return method
+
+    return with_options
 
 
 def for_asyncio(

@@ -35,6 +35,7 @@ from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.tasks.options import (
+    ChatOptions,
     ClassifyOptions,
     CodeOptions,
     CommitOptions,
@@ -70,17 +71,12 @@ if TYPE_CHECKING:
         ChatKeywords,
         ClassifyKeywords,
         CodeKeywords,
-        CommitKeywords,
-        CompleteKeywords,
-        ExplainKeywords,
-        FixKeywords,
         GenerateKeywords,
-        ReviewKeywords,
+        SamplingKeywords,
         SummarizeKeywords,
         TemplateKeywords,
         TextKeywords,
         TranslateKeywords,
-        WriteTestsKeywords,
     )
     from llmtool.tasks.summarize.map_reduce import SummaryEvent
     from llmtool.tasks.translate.document import TranslationText
@@ -268,7 +264,7 @@ class Toolbox:
     def generate(
         self, prompt: Iterator[str], **options: Unpack[GenerateKeywords]
     ) -> Iterator[Generation[Any]]: ...
-    @list_options
+    @list_options(GenerateOptions)
     def generate(
         self, prompt: str | Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> Generation[Any] | list[Generation[Any]] | Iterator[Generation[Any]]:
@@ -333,7 +329,7 @@ class Toolbox:
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
     ) -> Iterator[Token | Generation[Any]]: ...
-    @list_options
+    @list_options(GenerateOptions)
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
     ) -> Iterator[Token | Generation[Any]]:
@@ -355,7 +351,7 @@ class Toolbox:
     astream_generate = stream_for_asyncio(stream_generate)
     agenerate_each = each_for_asyncio(generate)
 
-    @list_options
+    @list_options(GenerateOptions)
     def request(self, prompt: str | None, **options: Unpack[GenerateKeywords]) -> Request:
         """Return the request that `generate` would send to the engine, without running it.
 
@@ -549,7 +545,7 @@ class Toolbox:
     def classify(
         self, text: Iterator[str], labels: Names | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Iterator[Classification[str]]: ...
-    @list_options
+    @list_options(ClassifyOptions)
     def classify(
         self,
         text: str | Iterable[str],
@@ -601,7 +597,7 @@ class Toolbox:
     aclassify = for_asyncio(classify)
     aclassify_each = each_for_asyncio(classify)
 
-    @list_options
+    @list_options(ClassifyOptions)
     def calibrate(
         self,
         texts: Sequence[tuple[str, str]],
@@ -644,7 +640,7 @@ class Toolbox:
     def summarize(
         self, text: Iterator[str], **options: Unpack[SummarizeKeywords]
     ) -> Iterator[Summary]: ...
-    @list_options
+    @list_options(SummarizeOptions)
     def summarize(
         self, text: str | Iterable[str], **options: Unpack[SummarizeKeywords]
     ) -> Summary | list[Summary] | Iterator[Summary]:
@@ -689,7 +685,7 @@ class Toolbox:
     asummarize = for_asyncio(summarize)
     asummarize_each = each_for_asyncio(summarize)
 
-    @list_options
+    @list_options(SummarizeOptions)
     def stream_summarize(
         self, text: str, **options: Unpack[SummarizeKeywords]
     ) -> Iterator[SummaryEvent | Summary]:
@@ -721,7 +717,7 @@ class Toolbox:
     def translate(
         self, text: Iterator[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[Translation]: ...
-    @list_options
+    @list_options(TranslateOptions)
     def translate(
         self, text: str | Iterable[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Translation | list[Translation] | Iterator[Translation]:
@@ -765,7 +761,7 @@ class Toolbox:
     atranslate = for_asyncio(translate)
     atranslate_each = each_for_asyncio(translate)
 
-    @list_options
+    @list_options(TranslateOptions)
     def stream_translate(
         self, text: str, to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[TranslationText | Translation]:
@@ -792,7 +788,7 @@ class Toolbox:
     def write_code(
         self, request: Iterator[str], **options: Unpack[CodeKeywords]
     ) -> Iterator[Code]: ...
-    @list_options
+    @list_options(CodeOptions)
     def write_code(
         self, request: str | Iterable[str], **options: Unpack[CodeKeywords]
     ) -> Code | list[Code] | Iterator[Code]:
@@ -834,8 +830,8 @@ class Toolbox:
     awrite_code = for_asyncio(write_code)
     awrite_code_each = each_for_asyncio(write_code)
 
-    @list_options
-    def explain_code(self, code: str, **options: Unpack[ExplainKeywords]) -> Generation[Any]:
+    @list_options(ExplainOptions)
+    def explain_code(self, code: str, **options: Unpack[GenerateKeywords]) -> Generation[Any]:
         """Explain what code does.
 
         Args:
@@ -857,8 +853,8 @@ class Toolbox:
 
         return explain_code(self.context, code, make_options(ExplainOptions, options))
 
-    @list_options
-    def review_code(self, diff: str, **options: Unpack[ReviewKeywords]) -> Review:
+    @list_options(ReviewOptions)
+    def review_code(self, diff: str, **options: Unpack[GenerateKeywords]) -> Review:
         """Review a unified diff of any size.
 
         Files are reviewed in parallel, long ones by their hunks. Lock files, generated files and
@@ -884,14 +880,14 @@ class Toolbox:
 
         return review_code(self.context, diff, make_options(ReviewOptions, options))
 
-    @list_options
+    @list_options(FixOptions)
     def fix_code(
         self,
         code: str,
         error: str | None = None,
         *,
         file: str = "code",
-        **options: Unpack[FixKeywords],
+        **options: Unpack[CodeKeywords],
     ) -> Fix:
         """Fix an error in code; no file is written.
 
@@ -921,9 +917,9 @@ class Toolbox:
         made = make_options(FixOptions, options)
         return fix_code(self.context, code, error, made, file=file)
 
-    @list_options
+    @list_options(WriteTestsOptions)
     def write_tests(
-        self, code: str, *, framework: str | None = None, **options: Unpack[WriteTestsKeywords]
+        self, code: str, *, framework: str | None = None, **options: Unpack[CodeKeywords]
     ) -> Code:
         """Write tests for code; nothing is run.
 
@@ -948,14 +944,14 @@ class Toolbox:
         made = make_options(WriteTestsOptions, options)
         return write_tests(self.context, code, made, framework=framework)
 
-    @list_options
+    @list_options(CompleteOptions)
     def complete_code(
         self,
         before: str,
         after: str = "",
         *,
         language: str | None = None,
-        **sampling: Unpack[CompleteKeywords],
+        **sampling: Unpack[SamplingKeywords],
     ) -> Code:
         """Complete code at the cursor, with the model's fill-in-the-middle tokens.
 
@@ -982,9 +978,9 @@ class Toolbox:
         made = make_options(CompleteOptions, sampling)
         return complete_code(self.context, before, after, made, language=language)
 
-    @list_options
+    @list_options(CommitOptions)
     def commit_message(
-        self, diff: str, *, body: bool = False, **options: Unpack[CommitKeywords]
+        self, diff: str, *, body: bool = False, **options: Unpack[GenerateKeywords]
     ) -> CommitMessage:
         """Write a commit message for a unified diff of any size.
 
@@ -1016,7 +1012,7 @@ class Toolbox:
     acomplete_code = for_asyncio(complete_code)
     acommit_message = for_asyncio(commit_message)
 
-    @list_options
+    @list_options(ChatOptions)
     def chat(
         self,
         *,
@@ -1049,7 +1045,6 @@ class Toolbox:
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
-        from llmtool.tasks.options import ChatOptions, make_options
 
         is_saved = session is not None if save is None else save
         store = Sessions(self.context.folders.data / "sessions") if is_saved else None
