@@ -49,7 +49,7 @@ from llmtool.tasks.options import (
     WriteTestsOptions,
     make_options,
 )
-from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.context import TaskContext, TaskModel
 from llmtool.tasks.results import Classification, Generation, Result, Summary, Translation
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ class Toolbox:
 
     Methods that accept several texts process them in parallel. Results are in the order of the
     texts: a list for a list or tuple, an iterator for an iterator, which is read as needed and may
-    be infinite. The first text that fails raises its error and stops the rest.
+    be infinite. The first text that fails raises its error and stops the rest. All methods that run
+    the model raise the errors of `generate`, and more where documented.
 
     Args:
         model: a name (`starter`), a path to a GGUF file, or a Hub reference (`org/name:QUANT`),
@@ -154,29 +155,28 @@ class Toolbox:
             places = folders or config.find_folders(variables)
             chosen = settings or config.load_settings(variables, places.config_file)
             if engine is not None:
-                ready = ReadyModel(engine, reference or "scripted")
-                return TaskContext(
-                    ready, settings=chosen, folders=places, cancellation=stop, cached=False
+                model: TaskModel = ReadyModel(engine, reference or "scripted")
+            else:
+                model = LocalModel(
+                    reference,
+                    settings=chosen,
+                    folders=places,
+                    endpoint=variables.get("HF_ENDPOINT"),
+                    n_ctx=n_ctx,
+                    n_threads=n_threads,
+                    n_gpu_layers=n_gpu_layers,
+                    n_parallel=n_parallel,
+                    kv_type=kv_type,
+                    prefix_cache=prefix_cache,
+                    cancellation=stop,
+                    on_fault=on_fault,
+                    on_load_progress=on_load_progress,
+                    on_download_progress=on_download_progress,
+                    on_note=on_note,
                 )
-            local = LocalModel(
-                reference,
-                settings=chosen,
-                folders=places,
-                endpoint=variables.get("HF_ENDPOINT"),
-                n_ctx=n_ctx,
-                n_threads=n_threads,
-                n_gpu_layers=n_gpu_layers,
-                n_parallel=n_parallel,
-                kv_type=kv_type,
-                prefix_cache=prefix_cache,
-                cancellation=stop,
-                on_fault=on_fault,
-                on_load_progress=on_load_progress,
-                on_download_progress=on_download_progress,
-                on_note=on_note,
-            )
+            cached = prefix_cache and engine is None
             return TaskContext(
-                local, settings=chosen, folders=places, cancellation=stop, cached=prefix_cache
+                model, settings=chosen, folders=places, cancellation=stop, cached=cached
             )
 
         self._open_context = open_context
@@ -421,7 +421,6 @@ class Toolbox:
         Raises:
             TemplateError: the template is unknown or invalid.
             UsageError: an input is unknown, missing or of the wrong type.
-            LlmtoolError: see `generate` and `classify`.
 
         Example:
             >>> box.run("title", text="Rain is expected all week.").text    # doctest: +SKIP
@@ -618,7 +617,6 @@ class Toolbox:
 
         Raises:
             UsageError: there are too few texts, or a label is unknown.
-            LlmtoolError: see `classify`.
 
         Example:
             >>> from llmtool.tasks.classify.labelled_texts import read_labelled_texts
@@ -817,7 +815,6 @@ class Toolbox:
         Raises:
             OutputValidationError: the reply contains no code.
             UsageError: the language or an option is unknown or invalid.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
@@ -843,7 +840,6 @@ class Toolbox:
 
         Raises:
             ContextOverflow: the code is longer than the context.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> print(box.explain_code("x = y or 0"))    # doctest: +SKIP
@@ -870,7 +866,6 @@ class Toolbox:
 
         Raises:
             InputError: the diff contains no changes.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> box.review_code(diff).findings[0].line    # doctest: +SKIP
@@ -930,9 +925,6 @@ class Toolbox:
 
         Returns:
             A `Code`; `text` is the test file.
-
-        Raises:
-            LlmtoolError: see `write_code`.
 
         Example:
             >>> print(box.write_tests("def half(n): return n / 2", language="py"))  # doctest: +SKIP
@@ -995,7 +987,6 @@ class Toolbox:
 
         Raises:
             InputError: the diff contains no changes.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> box.commit_message(diff).subject    # doctest: +SKIP

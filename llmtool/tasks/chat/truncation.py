@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from llmtool.engine.types import Engine, Message
+from llmtool.engine.types import Engine, Failed, Message
 from llmtool.errors import Cancelled, ContextOverflow, EngineError, LlmtoolError
 from llmtool.sessions.types import Session
 from llmtool.tasks.chat.messages import transcript
 from llmtool.tasks.chat.token_usage import count_tokens
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, SummarizeOptions
-from llmtool.tasks.pipeline.collect import stream_generations
 from llmtool.tasks.pipeline.prepare import Case, prepare
-from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
@@ -123,7 +121,9 @@ def _summarize(context: TaskContext, text: str) -> str:
         from llmtool.tasks.summarize.task import summarize
 
         return str(summarize(context, text, SummarizeOptions(length="long")))
-    for event in stream_generations(engine, [request], model=prepared.model):
-        if isinstance(event, Generation) and event.text.strip():
-            return event.text.strip()
+    (outcome,) = prepared.answer(engine, [request])
+    if isinstance(outcome, Failed):
+        raise outcome.error
+    if outcome.text.strip():
+        return outcome.text.strip()
     raise EngineError("the model returned an empty summary")

@@ -19,6 +19,7 @@ from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
 from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification, total_usage
@@ -95,20 +96,14 @@ class Classifier:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `Classification.row`."""
         return ["label", "score", "scores"]
 
     def identity(self) -> bytes:
-        """Return a hash of everything that affects the results, except the texts."""
         options = msgspec.structs.replace(self.options, examples=None, template=None)
         return self.prompts.identity(self.labels, [options, self.bias.calibration])
 
     def request(self, case: Case) -> ScoreRequest:
-        """Return the first request of a case.
-
-        Raises:
-            UsageError, InputError, TemplateError: the template cannot be rendered.
-        """
+        """Return the first request of a case."""
         return self.prompts.request(case)
 
     def outcomes(
@@ -121,15 +116,9 @@ class Classifier:
             )
 
     def classify_one(self, engine: Engine, case: Case) -> Classification:
-        """Classify a single case.
-
-        Raises:
-            LlmtoolError: the case failed.
-        """
-        (outcome,) = self.outcomes(engine, [case])
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        return outcome
+        """Classify a single case."""
+        (result,) = raise_failures(self.outcomes(engine, [case]))
+        return result
 
     def score(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -160,7 +149,6 @@ class Classifier:
 
         Raises:
             UsageError: there are too few texts, a label has none, or a text has an unknown label.
-            LlmtoolError: a text could not be scored.
         """
         if len(texts) < MIN_CALIBRATION_TEXTS:
             raise UsageError(
@@ -175,12 +163,9 @@ class Classifier:
         self.bias.prepare(engine, use_calibration=False)
         name = self.text_input or "text"
         cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
-        rows = []
-        for _, scored in stream_groups(engine, cases, lambda case: [self.prompts.request(case)]):
-            if isinstance(scored, Failed):
-                raise scored.error
-            rows.append(scored[0].scores.totals)
-        return self.bias.calibrate(rows, truth)
+        groups = stream_groups(engine, cases, lambda case: [self.prompts.request(case)])
+        scored = raise_failures(group for _, group in groups)
+        return self.bias.calibrate([group[0].scores.totals for group in scored], truth)
 
     def label_index(self, label: object) -> int:
         """Return the index of a label.

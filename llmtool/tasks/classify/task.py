@@ -52,9 +52,6 @@ def prepare_classifier(
 
     Args:
         on_scored: called after each text with the number of texts scored so far.
-
-    Raises:
-        UsageError, TemplateError: see `Toolbox.classify`.
     """
     multi = options.multi
     template = context.load_template(options.template or (MULTI if multi else DEFAULT))

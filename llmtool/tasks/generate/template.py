@@ -76,11 +76,7 @@ def _outcomes(
 
 
 def prepare_run(context: TaskContext, options: GenerateOptions) -> PreparedTask | Classifier:
-    """Load a template, check the options, and choose the task by the template's output.
-
-    Raises:
-        TemplateError, UsageError: see `Toolbox.run`.
-    """
+    """Load a template, check the options, and choose the task by the template's output."""
     loaded = context.load_template(options.template)
     if loaded.output.kind != "labels" and loaded.task != "classify":
         return prepare(context, msgspec.structs.replace(options, template=loaded))

@@ -70,11 +70,7 @@ def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy 
 
 
 def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summarizer:
-    """Check the options of a call and load its templates, once for all its texts.
-
-    Raises:
-        UsageError, TemplateError: see `Toolbox.summarize`.
-    """
+    """Check the options of a call and load its templates, once for all its texts."""
     from llmtool.tasks.summarize.map_reduce import NoteCache
     from llmtool.tasks.summarize.prompts import SummaryPrompts
     from llmtool.tasks.summarize.summarizer import Summarizer
