@@ -10,103 +10,72 @@ from llmtool.suggest import suggest
 
 
 class CodeLanguage(str, Enum):
-    """A programming language; its value is its common name."""
+    """A programming language: its common name, and its file suffixes with the usual one first."""
 
-    bash = "bash"
-    c = "c"
-    cpp = "cpp"
-    csharp = "csharp"
-    css = "css"
-    dockerfile = "dockerfile"
-    go = "go"
-    html = "html"
-    java = "java"
-    javascript = "javascript"
-    json = "json"
-    kotlin = "kotlin"
-    lua = "lua"
-    makefile = "makefile"
-    markdown = "markdown"
-    perl = "perl"
-    php = "php"
-    powershell = "powershell"
-    python = "python"
-    r = "r"
-    ruby = "ruby"
-    rust = "rust"
-    scala = "scala"
-    sql = "sql"
-    swift = "swift"
-    toml = "toml"
-    tsx = "tsx"
-    typescript = "typescript"
-    xml = "xml"
-    yaml = "yaml"
+    suffixes: tuple[str, ...]
+
+    def __new__(cls, name: str, *suffixes: str) -> CodeLanguage:
+        language = str.__new__(cls, name)
+        language._value_, language.suffixes = name, suffixes
+        return language
+
+    bash = "bash", ".sh", ".bash", ".zsh", ".ksh"
+    c = "c", ".c", ".h"
+    cpp = "cpp", ".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".c++", ".h++"
+    csharp = "csharp", ".cs"
+    css = "css", ".css"
+    dockerfile = "dockerfile", ".dockerfile"
+    go = "go", ".go"
+    html = "html", ".html", ".htm"
+    java = "java", ".java"
+    javascript = "javascript", ".js", ".mjs", ".cjs", ".jsx"
+    json = "json", ".json"
+    kotlin = "kotlin", ".kt", ".kts"
+    lua = "lua", ".lua"
+    makefile = "makefile", ".mk"
+    markdown = "markdown", ".md", ".markdown"
+    perl = "perl", ".pl", ".pm"
+    php = "php", ".php"
+    powershell = "powershell", ".ps1", ".psm1"
+    python = "python", ".py", ".pyi", ".pyw"
+    r = "r", ".r"
+    ruby = "ruby", ".rb"
+    rust = "rust", ".rs"
+    scala = "scala", ".scala", ".sc"
+    sql = "sql", ".sql"
+    swift = "swift", ".swift"
+    toml = "toml", ".toml"
+    tsx = "tsx", ".tsx"
+    typescript = "typescript", ".ts", ".mts", ".cts"
+    xml = "xml", ".xml", ".svg", ".xsd"
+    yaml = "yaml", ".yaml", ".yml"
 
     @property
     def suffix(self) -> str:
         """The usual file suffix, with its dot."""
-        return _SUFFIXES[self][0]
+        return self.suffixes[0]
 
 
-_SUFFIXES: dict[CodeLanguage, tuple[str, ...]] = {
-    CodeLanguage.bash: (".sh", ".bash", ".zsh", ".ksh"),
-    CodeLanguage.c: (".c", ".h"),
-    CodeLanguage.cpp: (".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".c++", ".h++"),
-    CodeLanguage.csharp: (".cs",),
-    CodeLanguage.css: (".css",),
-    CodeLanguage.dockerfile: (".dockerfile",),
-    CodeLanguage.go: (".go",),
-    CodeLanguage.html: (".html", ".htm"),
-    CodeLanguage.java: (".java",),
-    CodeLanguage.javascript: (".js", ".mjs", ".cjs", ".jsx"),
-    CodeLanguage.json: (".json",),
-    CodeLanguage.kotlin: (".kt", ".kts"),
-    CodeLanguage.lua: (".lua",),
-    CodeLanguage.makefile: (".mk",),
-    CodeLanguage.markdown: (".md", ".markdown"),
-    CodeLanguage.perl: (".pl", ".pm"),
-    CodeLanguage.php: (".php",),
-    CodeLanguage.powershell: (".ps1", ".psm1"),
-    CodeLanguage.python: (".py", ".pyi", ".pyw"),
-    CodeLanguage.r: (".r",),
-    CodeLanguage.ruby: (".rb",),
-    CodeLanguage.rust: (".rs",),
-    CodeLanguage.scala: (".scala", ".sc"),
-    CodeLanguage.sql: (".sql",),
-    CodeLanguage.swift: (".swift",),
-    CodeLanguage.toml: (".toml",),
-    CodeLanguage.tsx: (".tsx",),
-    CodeLanguage.typescript: (".ts", ".mts", ".cts"),
-    CodeLanguage.xml: (".xml", ".svg", ".xsd"),
-    CodeLanguage.yaml: (".yaml", ".yml"),
-}
 _ALIASES = {
-    "c#": CodeLanguage.csharp,
-    "c++": CodeLanguage.cpp,
-    "docker": CodeLanguage.dockerfile,
-    "ecmascript": CodeLanguage.javascript,
-    "golang": CodeLanguage.go,
-    "jsx": CodeLanguage.javascript,
-    "make": CodeLanguage.makefile,
-    "mysql": CodeLanguage.sql,
-    "node": CodeLanguage.javascript,
-    "nodejs": CodeLanguage.javascript,
-    "postgres": CodeLanguage.sql,
-    "postgresql": CodeLanguage.sql,
-    "pwsh": CodeLanguage.powershell,
-    "python3": CodeLanguage.python,
-    "rlang": CodeLanguage.r,
-    "shell": CodeLanguage.bash,
-    "sqlite": CodeLanguage.sql,
+    CodeLanguage.bash: "shell",
+    CodeLanguage.cpp: "c++",
+    CodeLanguage.csharp: "c#",
+    CodeLanguage.dockerfile: "docker",
+    CodeLanguage.go: "golang",
+    CodeLanguage.javascript: "ecmascript jsx node nodejs",
+    CodeLanguage.makefile: "make",
+    CodeLanguage.powershell: "pwsh",
+    CodeLanguage.python: "python3",
+    CodeLanguage.r: "rlang",
+    CodeLanguage.sql: "mysql postgres postgresql sqlite",
 }
 # A suffix without its dot is also an alias (py, js, ts, sh, rs).
 NAMES: dict[str, CodeLanguage] = {
-    **{end.lstrip("."): language for language, ends in _SUFFIXES.items() for end in ends},
-    **_ALIASES,
+    **{end.lstrip("."): language for language in CodeLanguage for end in language.suffixes},
+    **{alias: language for language, names in _ALIASES.items() for alias in names.split()},
     **{language.value: language for language in CodeLanguage},
 }
-_BY_SUFFIX = {end: language for language, ends in _SUFFIXES.items() for end in ends}
+_BY_SUFFIX = {end: language for language in CodeLanguage for end in language.suffixes}
 _BY_NAME = {"dockerfile": CodeLanguage.dockerfile, "makefile": CodeLanguage.makefile}
 
 

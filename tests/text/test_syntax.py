@@ -6,7 +6,8 @@ import pytest
 
 from llmtool.text import grammars
 from llmtool.text.code_languages import CodeLanguage
-from llmtool.text.syntax import MAX_CHARACTERS, Diagnostic, check, find_error, unfenced
+from llmtool.text.grammars import Diagnostic
+from llmtool.text.syntax import MAX_CHARACTERS, check, find_error, unfenced
 
 
 @pytest.mark.parametrize(

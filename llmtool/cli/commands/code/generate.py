@@ -82,9 +82,6 @@ def write(
             field=batch.field,
             given=given | {"input"} if is_request else given,
         )
-        if output.dry_run:
-            batches.preview(console, context, writer, mapping, reader, output=output)
-            return
         seed = options.sampling.seed
         batches.run(
             console, context, writer, mapping, reader, batch=batch, output=output, seed=seed
