@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from concurrent.futures import Future, wait
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -75,23 +74,19 @@ def wait_before_retry(
 
 def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
     """Return `call()`, run in a thread that is abandoned if `cancelled` returns true."""
-    result: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            result.put((call(), None))
+            future.set_result(call())
         except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
-            result.put((None, exc))
+            future.set_exception(exc)
 
     threading.Thread(target=run, name="llmtool-request", daemon=True).start()
-    while True:
-        with contextlib.suppress(queue.Empty):
-            value, error = result.get(timeout=POLL_SECONDS)
-            if error is not None:
-                raise error
-            return cast(T, value)
+    while not wait([future], POLL_SECONDS).done:
         if cancelled():
             raise Cancelled("cancelled while waiting for the Hub")
+    return future.result()
 
 
 def with_retries(
