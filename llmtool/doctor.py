@@ -60,11 +60,8 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
     """
     advice = list(advice)
     try:
-        backends, found, version = (
-            devices.build_features(),
-            devices.devices(),
-            library_version(),
-        )
+        backends, found = devices.build_features(), devices.devices()
+        version = library_version()
     except EngineError as exc:
         backends, found, version = {}, [], "missing"
         advice.append(str(exc))
@@ -180,3 +177,15 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "missing"
+<<<<<<< HEAD
+=======
+
+
+def _free_disk(folders: Folders) -> int | None:
+    folder = folders.hub_cache
+    try:
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        return shutil.disk_usage(existing).free
+    except OSError:
+        return None
+>>>>>>> main

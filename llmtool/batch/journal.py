@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,13 +42,11 @@ def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite:
     Raises:
         UsageError, LockedError, OutputError: as `Journal`.
     """
-    try:
+    with _errors_as_output_error(path):
         file = os.open(path, os.O_RDWR)
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
     try:
         _lock(file, path)
-        _check_empty(file, path, format, allow_content=resume or overwrite)
+        _check_content(file, path, format, allowed=resume or overwrite)
     finally:
         os.close(file)
 
@@ -79,42 +78,32 @@ class Journal:
         self.path, self._format, self._header = path, format, header
         self._since_sync = 0
         self.n_done = self._end = 0
-        self._open()
+        with _errors_as_output_error(path):
+            # A FIFO can only be written.
+            flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+            self._file = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._is_regular = path.is_file()
         try:
             if self._is_regular:
                 _lock(self._file, path)
-                self._prepare(resume=resume, overwrite=overwrite)
+                _check_content(self._file, path, format, allowed=resume or overwrite)
+                if os.fstat(self._file).st_size and resume:
+                    self._end = self._find_end()
+                    self._check_beginning()
             elif resume:
                 raise UsageError(f"cannot resume {path}: not a regular file")
         except BaseException:
             os.close(self._file)
             raise
 
-    def _open(self) -> None:
-        try:
-            # A FIFO can only be written.
-            flags = os.O_RDWR if self.path.is_file() or not self.path.exists() else os.O_WRONLY
-            self._file = os.open(self.path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        except OSError as exc:
-            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
-        self._is_regular = self.path.is_file()
-
-    def _prepare(self, *, resume: bool, overwrite: bool) -> None:
-        _check_empty(self._file, self.path, self._format, allow_content=resume or overwrite)
-        if os.fstat(self._file).st_size and resume:
-            self._end = self._find_end()
-            self._check_beginning()
-
     def begin(self) -> None:
         """Truncate the file after its last complete row. Until then, it is unchanged."""
         if not self._is_regular:
             self._write(self._header)
             return
-        try:
+        with _errors_as_output_error(self.path):
             os.ftruncate(self._file, self._end)
             os.lseek(self._file, self._end, os.SEEK_SET)
-        except OSError as exc:
-            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
         if not self._end:
             self._write(self._header)
 
@@ -124,7 +113,7 @@ class Journal:
         in_quotes = False  # CSV only
         with open(self.path, "rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                for line in _split_lines(block):
+                for line in io.BytesIO(block):
                     if self._format == "csv" and line.count(b'"') % 2:
                         in_quotes = not in_quotes
                     at += len(line)
@@ -136,11 +125,7 @@ class Journal:
         return end
 
     def _check_beginning(self) -> None:
-        """Check that the file starts like a batch output, before it is truncated.
-
-        Raises:
-            UsageError: it does not.
-        """
+        """Check that the file starts like a batch output, before it is truncated."""
         with open(self.path, "rb") as file:
             found = file.read(max(len(self._header), 2))
         if self._format == "csv":
@@ -179,19 +164,15 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
-        try:
+        with _errors_as_output_error(self.path):
             while view:
                 view = view[os.write(self._file, view) :]
-        except OSError as exc:
-            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
 
     def sync(self) -> None:
         self._since_sync = 0
         if self._is_regular:
-            try:
+            with _errors_as_output_error(self.path):
                 os.fsync(self._file)
-            except OSError as exc:
-                raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
 
     def close(self) -> None:
         """Sync the file to disk and release the lock."""
@@ -202,14 +183,12 @@ class Journal:
                 os.close(self._file)
 
 
-def _split_lines(block: bytes) -> Iterator[bytes]:
-    """Yield the lines of a block with their newlines; the last line may have none."""
-    start = 0
-    while (at := block.find(b"\n", start)) >= 0:
-        yield block[start : at + 1]
-        start = at + 1
-    if start < len(block):
-        yield block[start:]
+@contextlib.contextmanager
+def _errors_as_output_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
 
 
 def _decode(line: str) -> object:
@@ -219,23 +198,14 @@ def _decode(line: str) -> object:
         return None
 
 
-def _check_empty(file: int, path: Path, format: OutputFormat, *, allow_content: bool) -> None:
-    """Check that a file is empty, unless content is allowed.
-
-    Raises:
-        UsageError: it has content.
-    """
-    if os.fstat(file).st_size and not allow_content:
+def _check_content(file: int, path: Path, format: OutputFormat, *, allowed: bool) -> None:
+    if os.fstat(file).st_size and not allowed:
         resume = "" if format == "text" else "--resume to continue it or "
         raise UsageError(f"{path} already exists; use {resume}--overwrite to replace it")
 
 
 def _lock(file: int, path: Path) -> None:
-    """Lock an open file until it is closed.
-
-    Raises:
-        LockedError: another process has locked it.
-    """
+    """Lock an open file until it is closed."""
     try:
         import fcntl
     except ImportError:  # Windows has no fcntl

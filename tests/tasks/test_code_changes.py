@@ -28,7 +28,7 @@ from llmtool.errors import (
     UsageError,
 )
 from llmtool.prompts.library import Library
-from llmtool.tasks.code.commit_message import drop_partial_words
+from llmtool.tasks.code.commit_message import MAX_PROMPT_TOKENS, drop_partial_words
 from llmtool.tasks.code.cursor import (
     parse_position,
     parse_range,
@@ -494,7 +494,7 @@ def test_back_up_never_overwrites_a_file(tmp_path: Path) -> None:
 
 
 def test_grammar_limits_commit_subjects_to_72_characters() -> None:
-    for name in ("commit", "commit-merge"):
+    for name in ("commit",):
         pattern = Library().load(name).output.regex
         assert pattern is not None
         longest = "refactor(" + "s" * 14 + "): " + "a" * 46
@@ -509,28 +509,34 @@ def test_grammar_limits_commit_subjects_to_72_characters() -> None:
 def test_small_diff_is_sent_whole_without_lock_files(tmp_path: Path) -> None:
     toolbox, engine = make_toolbox(tmp_path, "fix(mail): wait 30 seconds")
     result = toolbox.commit_message(DIFF)
-    assert (result.text, result.n_parts) == ("fix(mail): wait 30 seconds", 1)
+    assert result.text == "fix(mail): wait 30 seconds"
     (prompt,) = engine.prompts
     request = prompt.rpartition("Write a commit message")[2]
     assert "+timeout = 30" in request and "(a lock file: 1 lines added, 1 removed)" in request
     assert "+b\n" not in request
 
 
-def test_large_diff_is_described_in_parts_and_merged(tmp_path: Path) -> None:
-    more = "".join(
-        f"--- a/f{i}.py\n+++ b/f{i}.py\n@@ -1,2 +1,2 @@\n-x {'word ' * 30}\n+y {'word ' * 30}\n c\n"
-        for i in range(6)
+def test_prompt_of_a_large_diff_is_limited(tmp_path: Path) -> None:
+    added = "".join(f"+line {i} of a long file\n" for i in range(20_000))
+    large = f"--- /dev/null\n+++ b/data.py\n@@ -0,0 +1,20000 @@\n{added}"
+    small = "".join(f"--- a/f{i}.py\n+++ b/f{i}.py\n@@ -1 +1 @@\n-x{i}\n+y{i}\n" for i in range(3))
+    toolbox, engine = make_toolbox(tmp_path, "feat: add data", n_ctx=100_000)
+    result = toolbox.commit_message(large + small + DIFF)
+    (prompt,) = engine.prompts
+    assert result.usage.prompt_tokens <= MAX_PROMPT_TOKENS
+    for shown in ("data.py: 20000 lines added", "+line 5 of", "+y0", "+y1", "+y2", "+retries = 0"):
+        assert shown in prompt
+    assert "uv.lock: 1 lines added, 1 removed; a lock file" in prompt and "\n-a\n+b" not in prompt
+    assert any(re.match(r"the diff is long; the model read \d+ of", w) for w in result.warnings)
+
+
+def test_thousands_of_files_are_counted(tmp_path: Path) -> None:
+    many = "".join(
+        f"--- a/dir{i}/lib.lock\n+++ b/dir{i}/lib.lock\n@@ -1 +1 @@\n-x\n+y\n" for i in range(3000)
     )
-
-    def reply(prompt: str) -> str:
-        if "covers these changes" in prompt:
-            return "feat: change all files at once"
-        return f"fix: change {re.findall(r'b/(f.)', prompt)[-1]} in one place"
-
-    toolbox, engine = make_toolbox(tmp_path, reply, n_ctx=420)
-    result = toolbox.commit_message(more)
-    assert result.subject == "feat: change all files at once" and result.n_parts >= 6
-    assert "fix: change f5 in one place" in engine.prompts[-1]
+    toolbox, engine = make_toolbox(tmp_path, "build: update all", n_ctx=100_000)
+    assert toolbox.commit_message(many).usage.prompt_tokens <= MAX_PROMPT_TOKENS
+    assert "and 2,970 more files" in engine.prompts[0]
 
 
 def test_body_follows_a_blank_line(tmp_path: Path) -> None:

@@ -162,11 +162,7 @@ class Context:
         raise EngineError(f"llama.cpp failed to decode: {reason} (code {code})")
 
     def prefill(self, tokens: Sequence[int], *, seq: int = 0, pos: int = 0) -> int:
-        """Append tokens to one sequence, in separate batches; return the last row.
-
-        Raises:
-            As `decode`.
-        """
+        """Append tokens to one sequence, in separate batches; return the last row."""
         row = -1
         for at in range(0, len(tokens), self.n_batch):
             self._cancellation.check()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from typing import Final, TypeVar
 
 import msgspec
 
+from llmtool.background import run_cancellable
 from llmtool.errors import Cancelled, DownloadError
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.errors import TransientError
@@ -72,23 +71,6 @@ def wait_before_retry(
         time.sleep(min(left, POLL_SECONDS))
 
 
-def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-    """Return `call()`, run in a thread that is abandoned if `cancelled` returns true."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
-            future.set_exception(exc)
-
-    threading.Thread(target=run, name="llmtool-request", daemon=True).start()
-    while not wait([future], POLL_SECONDS).done:
-        if cancelled():
-            raise Cancelled("cancelled while waiting for the Hub")
-    return future.result()
-
-
 def with_retries(
     call: Callable[[], T], label: str, *, retry: RetryPolicy, callbacks: Callbacks
 ) -> T:
@@ -98,9 +80,14 @@ def with_retries(
         DownloadError: all attempts failed, or the server asks for too long a wait.
         Cancelled: `callbacks.cancelled` returned true.
     """
+
+    def check() -> None:
+        if callbacks.cancelled():
+            raise Cancelled("cancelled while waiting for the Hub")
+
     for attempt in itertools.count(1):
         try:
-            return run_cancellable(call, callbacks.cancelled)
+            return run_cancellable(call, check)
         except TransientError as exc:
             is_last = attempt >= retry.max_server_errors
             wait_before_retry(

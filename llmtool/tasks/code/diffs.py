@@ -47,6 +47,10 @@ class Hunk(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.header}\n{self.body}"
 
     @property
+    def n_changed(self) -> int:
+        return sum(line.startswith(("+", "-")) for line in self.body.split("\n"))
+
+    @property
     def only_removes(self) -> bool:
         return self.last < self.first
 
@@ -202,22 +206,23 @@ def _skip_reason(file: FileDiff) -> str:
     return ""
 
 
-Fits = Callable[[FileDiff], bool]
-
-
-def split_file_diff(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
+def split_file_diff(file: FileDiff, *, fits: Callable[[FileDiff], bool]) -> Iterator[FileDiff]:
     """Split the diff of a file into parts that fit: hunks, or pieces of long hunks."""
     if fits(file):
         yield file
         return
+
+    def with_hunk(hunk: Hunk) -> FileDiff:
+        return msgspec.structs.replace(file, hunks=(hunk,))
+
     for hunk in file.hunks:
-        for piece in _split_hunk(hunk, file.path, fits):
-            yield msgspec.structs.replace(file, hunks=(piece,))
+        yield from map(with_hunk, split_hunk(hunk, fits=lambda piece: fits(with_hunk(piece))))
 
 
-def _split_hunk(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
+def split_hunk(hunk: Hunk, *, fits: Callable[[Hunk], bool]) -> Iterator[Hunk]:
+    """Halve a hunk until its pieces fit or have a single line."""
     lines = split_lines(hunk.body)
-    if len(lines) < 2 or fits(FileDiff(path=path, hunks=(hunk,))):
+    if len(lines) < 2 or fits(hunk):
         yield hunk
         return
     middle = len(lines) // 2
@@ -229,7 +234,7 @@ def _split_hunk(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
         (cut if hunk.only_removes else min(cut, hunk.last), hunk.last, "".join(lines[middle:])),
     ):
         header = f"@@ +{first},{last - first + 1} @@"
-        yield from _split_hunk(Hunk(header=header, body=body, first=first, last=last), path, fits)
+        yield from split_hunk(Hunk(header=header, body=body, first=first, last=last), fits=fits)
 
 
 def with_line_numbers(file: FileDiff) -> str:
