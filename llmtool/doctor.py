@@ -177,15 +177,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "missing"
-<<<<<<< HEAD
-=======
-
-
-def _free_disk(folders: Folders) -> int | None:
-    folder = folders.hub_cache
-    try:
-        existing = next(each for each in (folder, *folder.parents) if each.exists())
-        return shutil.disk_usage(existing).free
-    except OSError:
-        return None
->>>>>>> main
