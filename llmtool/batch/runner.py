@@ -18,11 +18,10 @@ from llmtool.batch.writers import (
     KEY,
     RESULT,
     CsvRows,
-    JsonLines,
     OutputFormat,
-    RowWriter,
-    TextLines,
+    json_line,
     rename_fields,
+    text_line,
 )
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 
@@ -121,8 +120,11 @@ class BatchRunner(Generic[R]):
     ) -> None:
         self._reader, self._process, self._options = reader, process, options
         self._reserved = frozenset((*columns, *COMMON_COLUMNS))
-        self._writer = self._make_writer(columns)
-        self.header = self._writer.header
+        self._columns = columns
+        given = rename_fields(reader.columns, self._reserved).values()
+        key = [KEY] if options.output is not None else []
+        self._csv = CsvRows([*given, *columns, ERROR, ERROR_CODE, *key])
+        self.header = self._csv.header if options.format == "csv" else b""
         shape = [reader.format, reader.errors, reader.columns]
         self._identity = identity + repr([*shape, options.format, options.full_results]).encode()
         self.n_resumed = self.n_resumed_failures = 0
@@ -197,15 +199,7 @@ class BatchRunner(Generic[R]):
         if key is not None:
             row[KEY] = key
         names = rename_fields(record.fields, self._reserved)
-        return self._writer.encode(
-            {**{names[name]: value for name, value in record.fields.items()}, **row}
-        )
-
-    def _make_writer(self, columns: list[str]) -> RowWriter:
+        row = {**{names[name]: value for name, value in record.fields.items()}, **row}
         if self._options.format == "text":
-            return TextLines(columns[0])
-        if self._options.format == "jsonl":
-            return JsonLines()
-        given = rename_fields(self._reader.columns, self._reserved).values()
-        key = [KEY] if self._options.output is not None else []
-        return CsvRows([*given, *columns, ERROR, ERROR_CODE, *key])
+            return text_line(row, self._columns[0])
+        return self._csv.encode(row) if self._options.format == "csv" else json_line(row)

@@ -30,10 +30,10 @@ _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
 
 
-class Previewable(Protocol):
-    """A prepared task that can return the first request of a case."""
-
-    def request(self, case: Case) -> Request | ScoreRequest: ...
+class PreparedTask(BatchTask, Protocol):
+    def request(self, case: Case) -> Request | ScoreRequest:
+        """Return the first request of a case."""
+        ...
 
 
 def open_reader(
@@ -50,12 +50,6 @@ def open_reader(
     Args:
         reads: other files that the command reads.
         n: replies per row.
-
-    Raises:
-        UsageError: options cannot be combined, no input is given, the CSV column does not exist,
-            or the output file is not empty and neither `resume` nor `overwrite` is set.
-        InputError: a source cannot be opened, or a CSV file has no header.
-        LockedError, OutputError: the output file cannot be written.
     """
     assert batch.each is not None
     format: Format = batch.each
@@ -96,7 +90,7 @@ def open_reader(
 def run(
     console: Console,
     context: TaskContext,
-    task: BatchTask,
+    task: PreparedTask,
     mapping: RecordMapping,
     reader: Reader,
     *,
@@ -107,11 +101,16 @@ def run(
 ) -> None:
     """Process all records and write their rows; call `on_outcome` for each.
 
+    With `--dry-run`, only print the prompt of the first record.
+
     Raises:
         RecordsFailed: some records failed; their rows contain the errors.
-        UsageError: the text column is missing, or the saved batch has other options or records.
         LlmtoolError: the batch stopped; the rows written so far are complete.
     """
+    if output.dry_run:
+        request = _first_request(task, mapping, reader)
+        show.prompt(console, context, request, as_json=output.json)
+        return
     options = BatchOptions(
         output=None if output.path is None else Path(output.path),
         format=_format_of(batch, output),
@@ -144,21 +143,9 @@ def run(
     tally.conclude()
 
 
-def preview(
-    console: Console,
-    context: TaskContext,
-    prepared: Previewable,
-    mapping: RecordMapping,
-    reader: Reader,
-    *,
-    output: g.OutputOptions,
-) -> None:
-    """Print the prompt of the first record.
-
-    Raises:
-        InputError: the input has no records.
-        LlmtoolError: the first record is invalid.
-    """
+def _first_request(
+    task: PreparedTask, mapping: RecordMapping, reader: Reader
+) -> Request | ScoreRequest:
     record = next((each for each in reader if each is not None), None)
     if record is None:
         raise InputError("the input has no records")
@@ -167,7 +154,7 @@ def preview(
     case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(console, context, prepared.request(case), as_json=output.json)
+    return task.request(case)
 
 
 def _format_of(batch: g.BatchOptions, output: g.OutputOptions) -> OutputFormat:

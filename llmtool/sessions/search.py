@@ -93,12 +93,7 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> S
 
 
 def remove_index(index: Path) -> None:
-    """Remove an index, with the texts in it; the next search rebuilds it.
-
-    Raises:
-        LockedError: another process holds the lock of the index for too long.
-        OutputError: the file cannot be removed.
-    """
+    """Remove an index, with the texts in it; the next search rebuilds it."""
     if index.exists():
         with files.lock(index), files.write_errors(str(index)):
             _discard(index)
@@ -116,11 +111,7 @@ def _check_fts5() -> None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open an index with mode 0600.
-
-    Raises:
-        sqlite3.DatabaseError: the file is another database.
-    """
+    """Open an index with mode 0600."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if os.name != "nt":
         path.chmod(0o600)

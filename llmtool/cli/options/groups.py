@@ -179,11 +179,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
 
     def check_unused(self) -> None:
-        """Check that no batch option is set.
-
-        Raises:
-            UsageError: one is set.
-        """
+        """Check that no batch option is set."""
         for name, value in (
             ("--field", self.field),
             ("--resume", self.resume),

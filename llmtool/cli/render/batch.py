@@ -74,11 +74,7 @@ class Tally:
         )
 
     def conclude(self) -> None:
-        """Report blank lines, the most frequent warnings and failures.
-
-        Raises:
-            RecordsFailed: some records failed.
-        """
+        """Report blank lines, the most frequent warnings and failures."""
         if self._reader.n_skipped:
             n = self._reader.n_skipped
             self._console.note(f"{format_count(n, 'blank line')} skipped")

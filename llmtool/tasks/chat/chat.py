@@ -105,11 +105,7 @@ class Chat:
         self.close()
 
     def say(self, text: str, *, files: Sequence[Attachment] = ()) -> Turn:
-        """Send a message, and return the turn with its reply.
-
-        Raises:
-            LlmtoolError: see `stream`.
-        """
+        """Send a message, and return the turn with its reply."""
         *_, turn = self.stream(text, files=files)
         assert isinstance(turn, Turn)
         return turn

@@ -103,11 +103,7 @@ def _turn(console: Console, turn: Turn) -> None:
 
 
 def choose_format(to_file: str | None, requested: str | None) -> str:
-    """Return the format of an export: the requested one, else that of the file name, else md.
-
-    Raises:
-        UsageError: the file name has an unknown extension.
-    """
+    """Return the format of an export: the requested one, else that of the file name, else md."""
     if requested is not None:
         return requested
     found = find_format(to_file) if to_file else "md"
