@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 
@@ -80,23 +80,20 @@ class ControlTokens:
     """Writes control tokens as lone surrogates, which no decoded text contains.
 
     So tags match only control tokens, not text that spells them, and control tokens that are not
-    part of a tag can be removed from a reply. `split` returns a text as pairs of a control token,
-    or None, and its text.
+    part of a tag can be removed from a reply. `find` returns the control tokens that a text spells,
+    by their text.
     """
 
-    def __init__(
-        self,
-        split: Callable[[str], Iterable[tuple[int | None, str]]] = lambda text: [(None, text)],
-    ) -> None:
-        self._split = split
+    def __init__(self, find: Callable[[str], Mapping[str, int]] = lambda _: {}) -> None:
+        self._find = find
         self._chars: dict[int, str] = {}
         self.names: dict[str, str] = {}
 
     def spell(self, text: str) -> str:
         """Return text with its control tokens as surrogates."""
-        return "".join(
-            part if token is None else self.char(token, part) for token, part in self._split(text)
-        )
+        for name, token in self._find(text).items():
+            text = text.replace(name, self.char(token, name))
+        return text
 
     def char(self, token: int, name: str) -> str:
         """Return the surrogate of a control token; `names` maps it to the token's text."""
@@ -387,19 +384,21 @@ class ReasoningSplitter:
         return self._skip(self._pending[at if tag == answer else at + len(tag) :])
 
     def _read_answer(self, out: list[tuple[str, bool]]) -> bool:
-        before, tag, after = self._pending.partition(self._answer_end or "\0")
-        if tag and not after.strip():  # the end, if no more text follows
-            self._emit(out, before.rstrip(), reasoning=False)
-            self._pending = self._pending[len(before.rstrip()) :]
-        elif tag == self._answer_end:
-            self._emit(out, before + tag, reasoning=False)
-            self._pending = after
-            return bool(tag)
-        elif self._answer_end:
-            self._hold(out, [self._answer_end], reasoning=False)
-        else:
+        end = self._answer_end
+        if not end:
             self._emit(out, self._pending, reasoning=False)
             self._pending = ""
+            return False
+        before, tag, after = self._pending.partition(end)
+        if tag and after.strip():  # not the end of the reply
+            self._emit(out, before + tag, reasoning=False)
+            self._pending = after
+            return True
+        if tag:
+            self._emit(out, before.rstrip(), reasoning=False)
+            self._pending = self._pending[len(before.rstrip()) :]
+        else:
+            self._hold(out, [end], reasoning=False)
         return False
 
     def _read_header(self, *, is_end: bool = False) -> bool:
