@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any, TypeVar
 
 MAX_STEPS = 1_000_000
@@ -73,22 +72,25 @@ class Budget:
         if self._bytes < 0:
             self.reserve(0)
 
-    def track(self, value: T) -> T:
+    def track(self, value: Any) -> Any:
         """Charge a new value and return it; the bytes of a large one return when it is freed.
 
         Chat templates collect their whole output in one variable (`ns.out = ns.out ~ piece`):
         they build much, and little of it is in use.
         """
-        if type(value) not in (str, list):
-            if isinstance(value, (str, list, tuple, dict)):
-                self.spend(64 * (len(value) + 1))
-            return value
-        size = value.__sizeof__()
-        if len(value) >= _TRACKED_LENGTH:  # type: ignore[arg-type]
-            self.reserve(2 * size)  # for a moment there are two copies
-            value = _Text(value) if type(value) is str else _List(value)  # type: ignore
-            self._tracked.append((weakref.ref(value), size))
-        self.spend(size)
+        if type(value) in (str, list):
+            size = value.__sizeof__()
+            if len(value) >= _TRACKED_LENGTH:
+                self.reserve(2 * size)  # for a moment there are two copies
+                value = _Text(value) if type(value) is str else _List(value)
+                self._tracked.append((weakref.ref(value), size))
+            self.spend(size)
+        elif isinstance(value, (tuple, dict)):
+            self.spend(64 * (len(value) + 1))
+            if isinstance(value, tuple):  # it may become a key, and hashing visits all of it
+                self.measure(value)
+        elif hasattr(value, "__next__"):
+            return self.count(value)
         return value
 
     def _credit_freed(self) -> None:
@@ -104,34 +106,27 @@ class Budget:
         steps run out here, before such a value reaches code that has no limits.
         """
         if isinstance(value, str):
-            self.step(len(value) >> 6)
+            self.step(1 + (len(value) >> 6))
             return value.__sizeof__()
-        if not isinstance(value, (list, tuple, dict)):
-            return 64
-        size = n = 0
-        stack: list[Iterator[object]] = [iter((value,))]
-        while stack:
-            for item in stack[-1]:
-                n += 1
-                size += 64
-                inner: Iterable[object] | None = None
-                if isinstance(item, str):
-                    size += item.__sizeof__()
-                elif isinstance(item, dict):
-                    inner = chain(item, item.values())
-                elif isinstance(item, (list, tuple)):
-                    inner = item
-                if n & 255 == 0:
-                    self.step(256)
-                if inner is not None:
-                    stack.append(iter(inner))
-                    if len(stack) > MAX_DEPTH:
-                        raise RenderError(f"a value is nested deeper than {MAX_DEPTH} levels")
-                    break
-            else:
-                stack.pop()
-        self.step((n & 255) + (size >> 6))
-        return size
+        size = 0
+        level = [value]
+        for _ in range(MAX_DEPTH):
+            deeper: list[object] = []
+            for each in level:
+                if isinstance(each, str):
+                    size += each.__sizeof__()
+                elif isinstance(each, (list, tuple, dict)):
+                    self.step(2 * len(each))
+                    self.reserve(16 * (len(deeper) + len(each)))
+                    deeper += each
+                    if isinstance(each, dict):
+                        deeper += each.values()
+            size += 64 * len(level)
+            if not deeper:
+                self.step(1 + (size >> 6))
+                return size
+            level = deeper
+        raise RenderError(f"a value is nested deeper than {MAX_DEPTH} levels")
 
     def count(self, items: Iterable[T]) -> Iterator[T]:
         """Yield items, and charge a step for each."""
@@ -146,8 +141,3 @@ class _Text(str):
 
 class _List(list):  # type: ignore[type-arg]
     """A list that can be weakly referenced."""
-
-
-def width(*texts: str) -> int:
-    """Return the most bytes that a character of these texts takes."""
-    return 1 if all(text.isascii() for text in texts) else 4
