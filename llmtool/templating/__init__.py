@@ -1,8 +1,8 @@
 """Render untrusted Jinja templates in bounded time and memory.
 
 Chat templates are untrusted code inside model files, and prompt templates may be. Jinja's sandbox
-compiles both, and the generated code charges every block, call and operation to a budget. jinja2 is
-imported when the first template is compiled.
+runs both, and every block, call and operation is charged to a budget. jinja2 is imported when the
+first template is compiled.
 
 A template sees Jinja as transformers sets it up for chat templates: `trim_blocks`, `lstrip_blocks`,
 `break` and `continue`, the `generation` block, `tojson` without HTML escaping, and (for chat
@@ -16,18 +16,17 @@ Example:
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmtool.errors import TemplateError
 from llmtool.suggest import suggest
 from llmtool.templating.budget import MAX_DEPTH, Budget, RenderError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from llmtool.templating.environment import MeteredEnvironment
 
 __all__ = ["Budget", "Template"]
@@ -63,37 +62,33 @@ class Template:
         from jinja2 import Template as JinjaTemplate
         from jinja2 import TemplateSyntaxError, nodes
 
+        from llmtool.templating.environment import make_environment
+
         self.name = name
         self._source = source
         self._clock = clock
         self._lines_before = first_line - 1
-        environment = self._environment = _environment(chat)
+        environment = self._environment = make_environment(chat)
         try:
             tree, code = environment.generate_code(source)
-            names = list(tree.find_all(nodes.Name))
+            names: list[Any] = list(tree.find_all((nodes.Name, nodes.Macro)))
             self._template = JinjaTemplate.from_code(environment, code, environment.globals)
         except TemplateSyntaxError as exc:
-            raise self._error(exc.lineno, _explain(exc.message or "", environment)) from exc
-        except (RecursionError, MemoryError, SyntaxError) as exc:  # Python's limits on nesting
-            outside = re.match("'(break|continue)'", str(exc))
-            reason = f"{outside[0]} outside loop" if outside else _TOO_DEEP
-            raise self._error(1, reason) from None
+            raise self._error(exc.lineno, _suggest_name(exc.message or "", environment)) from exc
+        except (RecursionError, MemoryError):
+            raise self._error(1, _TOO_DEEP) from None
+        except SyntaxError as exc:  # of Python: a limit on nesting, or `break` in `else`
+            raise self._error(1, exc.msg) from None
         except (ValueError, OverflowError) as exc:
             raise self._error(1, f"the template cannot be read ({exc})") from exc
         known = {*environment.globals, "loop", "caller"}
-        known |= {each.name for each in names if each.ctx != "load"}
-        known |= {macro.name for macro in tree.find_all(nodes.Macro)}
         known |= {"varargs", "kwargs"} if tree.find(nodes.Macro) else set()
-        lines: dict[str, int] = {}
-        for each in names:
-            line = self._lines_before + each.lineno
+        known |= {each.name for each in names if getattr(each, "ctx", "") != "load"}
+        self.names: dict[str, int] = {}
+        """Each variable that the template reads and never sets, with the line of its first use."""
+        for each in sorted(names, key=lambda each: each.lineno):
             if each.name not in known:
-                lines[each.name] = min(line, lines.get(each.name, line))
-        self.names: Mapping[str, int] = lines
-        """Each variable that the template reads and does not set, with the line of its first use.
-
-        `"enable_thinking" in template.names` is true if the model's reasoning can be switched.
-        """
+                self.names.setdefault(each.name, self._lines_before + each.lineno)
 
     def render(self, /, **variables: object) -> str:
         """Render the template with variables.
@@ -112,12 +107,13 @@ class Template:
         from jinja2.runtime import new_context
 
         budget.grow(measure_variables(variables))
-        environment = self._environment.metered(budget, self._clock)
+        environment = copy(self._environment)
+        environment.budget, environment.clock = budget, self._clock
         context = new_context(environment, None, {}, dict(variables), globals=environment.globals)
         try:
             return str(environment.concat(self._template.root_render_func(context)))
         except (RenderError, JinjaError, RecursionError, MemoryError, *_FAILURES) as exc:
-            reason, line = self._explain(exc), self._line(exc.__traceback__)
+            reason, line = self._explain(exc), self._line(exc)
         raise self._error(line, reason)  # outside, where the failed frames and their data are freed
 
     def _explain(self, exc: BaseException) -> str:
@@ -129,13 +125,12 @@ class Template:
             return "not enough memory to render the template"
         return self._without_values(str(exc)) or type(exc).__name__
 
-    def _line(self, trace: TracebackType | None) -> int:
-        """Return the line of the template where a traceback ends."""
+    def _line(self, exc: BaseException) -> int:
+        """Return the line of the template where an exception comes from."""
         line = 1
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == self._template.filename:
-                line = self._template.get_corresponding_lineno(trace.tb_lineno)
-            trace = trace.tb_next
+        for frame, python_line in traceback.walk_tb(exc.__traceback__):
+            if frame.f_code.co_filename == self._template.filename:
+                line = self._template.get_corresponding_lineno(python_line)
         return line
 
     def _without_values(self, reason: str) -> str:
@@ -153,20 +148,13 @@ class Template:
         return TemplateError(f"{self.name}:{self._lines_before + line}: {reason}")
 
 
-def _explain(reason: str, environment: MeteredEnvironment) -> str:
+def _suggest_name(reason: str, environment: MeteredEnvironment) -> str:
     """Add a suggestion to the error about an unknown filter or test."""
     unknown = re.fullmatch(r"No (filter|test) named '(\w+)'\.", reason)
     if unknown is None:
         return reason
     kind, name = unknown.groups()
     return f"unknown {kind} {name!r}{suggest(name, getattr(environment, f'{kind}s'))}"
-
-
-@cache
-def _environment(chat: bool) -> MeteredEnvironment:
-    from llmtool.templating.environment import MeteredEnvironment
-
-    return MeteredEnvironment(chat=chat)
 
 
 def measure_variables(value: object, depth: int = -1) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 MAX_STEPS = 1_000_000
 MAX_BYTES = 64 << 20
@@ -23,8 +23,6 @@ SECONDS_PER_INPUT_BYTE = 5e-6
 
 _STEPS_BETWEEN_CLOCK_READS = 8192
 _TRACKED_LENGTH = 4096  # characters or items; the bytes of smaller values are not credited again
-
-T = TypeVar("T")
 
 
 class RenderError(Exception):
@@ -78,15 +76,15 @@ class Budget:
         Chat templates collect their whole output in one variable (`ns.out = ns.out ~ piece`):
         they build much, and little of it is in use.
         """
-        if type(value) in (str, list):
+        if type(value) in (_Text, _List):
+            return value
+        if isinstance(value, (str, list, tuple, dict)):
             size = value.__sizeof__()
-            if len(value) >= _TRACKED_LENGTH:
+            if len(value) >= _TRACKED_LENGTH and type(value) in (str, list):
                 self.reserve(2 * size)  # for a moment there are two copies
                 value = _Text(value) if type(value) is str else _List(value)
                 self._tracked.append((weakref.ref(value), size))
             self.spend(size)
-        elif isinstance(value, (tuple, dict)):
-            self.spend(64 * (len(value) + 1))
             if isinstance(value, tuple):  # it may become a key, and hashing visits all of it
                 self.measure(value)
         elif hasattr(value, "__next__"):
@@ -105,9 +103,6 @@ class Budget:
         Twenty lines of `{% set x = [x, x] %}` describe a million items in a few hundred bytes. The
         steps run out here, before such a value reaches code that has no limits.
         """
-        if isinstance(value, str):
-            self.step(1 + (len(value) >> 6))
-            return value.__sizeof__()
         size = 0
         level = [value]
         for _ in range(MAX_DEPTH):
@@ -128,7 +123,7 @@ class Budget:
             level = deeper
         raise RenderError(f"a value is nested deeper than {MAX_DEPTH} levels")
 
-    def count(self, items: Iterable[T]) -> Iterator[T]:
+    def count(self, items: Iterable[Any]) -> Iterator[Any]:
         """Yield items, and charge a step for each."""
         for item in items:
             self.step()

@@ -7,17 +7,16 @@ The only importer of jinja2. Not supported: `include`, `import`, `extends`, `blo
 from __future__ import annotations
 
 import json
-import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
 from types import BuiltinMethodType, CodeType
 from typing import Any, NoReturn
 
 from jinja2 import TemplateSyntaxError, Undefined, nodes, pass_context
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.filters import FILTERS
 from jinja2.lexer import TokenStream
 from jinja2.runtime import Context, LoopContext, Macro, StrictUndefined
@@ -33,40 +32,28 @@ MAX_RANGE = 100_000
 FILE_NAME = "<template>"
 
 _COUNT = "count items"  # a filter that no template can name
+_UNAVAILABLE = {"filesizeformat", "forceescape", "pprint", "random", "striptags", "urlencode"}
+_UNAVAILABLE |= {"urlize", "wordwrap", "xmlattr"}
 _CONSTANT_TIME = {"attr", "count", "d", "default", "first", "last", "length"}
 _LAZY = {"items", "map", "reject", "rejectattr", "select", "selectattr"}
-_LOOKUPS = {"get", "keys", "values"}
-_WIDENING = {"batch", "center", "expandtabs", "indent", "ljust", "rjust", "round", "slice"}
-_WIDENING |= {"tojson", "zfill"}
+_LAZY |= {_COUNT, "get", "keys", "values"}
 _ITERATING = {"dictsort", "groupby", "join", "list", "max", "min", "reverse", "sort", "sum"}
 _ITERATING |= {"title", "unique", "wordcount"}
-_FILTERS = _CONSTANT_TIME | _LAZY | _ITERATING
-_FILTERS |= {"abs", "batch", "capitalize", "center", "e", "escape", "float", "format", "indent"}
-_FILTERS |= {"int", "lower", "replace", "round", "safe", "slice", "string", "tojson", "trim"}
-_FILTERS |= {"truncate", "upper"}
+_WIDENING = {"batch", "center", "expandtabs", "indent", "ljust", "rjust", "round", "slice"}
+_WIDENING |= {"tojson", "zfill"}
 
-_METHODS: dict[type, set[str]] = {
-    str: {name for name in dir(str) if not name.startswith("_")}
-    - {"encode", "format", "format_map", "maketrans", "translate"},
+_UNSAFE_METHODS = {"encode", "format", "format_map", "maketrans", "translate"}
+_ATTRIBUTES: dict[type, set[str]] = {
+    str: {name for name in dir(str) if not name.startswith("_")} - _UNSAFE_METHODS,
     list: {"copy", "count", "index"},
     tuple: {"count", "index"},
     dict: {"copy", "get", "items", "keys", "values"},
-}
-_ATTRIBUTES: dict[type, set[str]] = {
     LoopContext: {name for name in dir(LoopContext) if not name.startswith("_")},
     Macro: {"arguments", "caller", "catch_kwargs", "catch_varargs", "name"},
-    **_METHODS,
 }
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-_TIME_FORMAT = re.compile(r"(?:[^%]|%[-_0^#]?[A-Za-z%])*")
-_EXCLUDED: dict[type[nodes.Node], str] = {
-    nodes.Include: "include",
-    nodes.Import: "import",
-    nodes.FromImport: "import",
-    nodes.Extends: "extends",
-    nodes.Block: "block",
-    nodes.ScopedEvalContextModifier: "autoescape",
-}
+_SEPARATORS = {"expandtabs": "\t", "indent": _LINE_ENDS, "splitlines": _LINE_ENDS}
+_EXCLUDED = {"include", "import", "from", "extends", "block", "autoescape"}
 
 
 class MeteredGenerator(CodeGenerator):
@@ -83,8 +70,12 @@ class MeteredGenerator(CodeGenerator):
         super().blockvisit(nodes, frame)
 
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
-        self.write(f"environment.compare({[each.op for each in node.ops]}, (")
-        for operand in (node.expr, *(each.expr for each in node.ops)):
+        names = [f"x{n}" for n in range(len(node.ops) + 1)]
+        chain = "".join(
+            f" {operators[op.op]} {x}" for op, x in zip(node.ops, names[1:], strict=True)
+        )
+        self.write(f"(lambda {', '.join(names)}: x0{chain})(*environment.comparable(")
+        for operand in (node.expr, *(op.expr for op in node.ops)):
             self.visit(operand, frame)
             self.write(", ")
         self.write("))")
@@ -111,9 +102,7 @@ def _count_operations(node: nodes.Node) -> int:
 class MeteredEnvironment(ImmutableSandboxedEnvironment):
     """Jinja as transformers sets it up for chat templates, metered.
 
-    Args:
-        chat: whether the template comes from a model: an unknown variable is then empty, and
-            `raise_exception` and `strftime_now` are there.
+    In a chat template an unknown variable is empty; in a prompt it is an error.
     """
 
     budget: Budget
@@ -123,7 +112,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
     tags = frozenset({"break", "continue", "generation"})
 
-    def __init__(self, *, chat: bool) -> None:
+    def __init__(self, chat: bool) -> None:
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -133,12 +122,13 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         self.filters = {
-            name: _metered(name, _tojson if name == "tojson" else FILTERS[name])
-            for name in _FILTERS
+            name: filter if name in _CONSTANT_TIME else _metered(name, filter)
+            for name, filter in {**FILTERS, "tojson": _tojson, _COUNT: iter}.items()
+            if name not in _UNAVAILABLE
         }
-        self.filters[_COUNT] = _count_items
+        reading = {name for name, test in TESTS.items() if test.__module__ == "_operator"}
         self.tests = {
-            name: _metered(name, test)
+            name: _metered(name, test) if name in reading | {"in", "lower", "upper"} else test
             for name, test in TESTS.items()
             if name not in ("filter", "test", "escaped")
         }
@@ -146,40 +136,28 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         if chat:
             self.globals |= {"raise_exception": _raise, "strftime_now": _strftime_now}
 
-    def metered(self, budget: Budget, clock: Callable[[], datetime]) -> MeteredEnvironment:
-        """Return a copy for one rendering."""
-        environment = copy(self)
-        environment.budget, environment.clock = budget, clock
-        return environment
-
     def iter_extensions(self) -> Any:
         return iter((_Tags,))
 
-    def _tokenize(
-        self, source: str, name: Any, filename: Any = None, state: Any = None
-    ) -> TokenStream:
+    def _tokenize(self, source: str, name: Any, *args: Any, **kwargs: Any) -> TokenStream:
         # All at once: a lexer that a deep nesting interrupts would print a traceback of its own.
-        tokens = self.lexer.wrap(list(self.lexer.tokeniter(source, name, filename, state)))
-        return TokenStream(list(tokens), name, filename)
+        tokens = list(self.lexer.wrap(self.lexer.tokeniter(source, name, *args)))
+        for before, token in pairwise(tokens):
+            is_excluded = before.type == "block_begin" and token.value in _EXCLUDED
+            is_self = (token.type, token.value) == ("name", "self") and before.type != "dot"
+            if is_excluded or is_self:
+                reason = f"{token.value!r} is not available in templates"
+                raise TemplateSyntaxError(reason, token.lineno)
+        return TokenStream(tokens, name, FILE_NAME)
 
     def generate_code(self, source: str) -> tuple[nodes.Template, CodeType]:
-        """Return the syntax tree and the code of a template.
-
-        Raises:
-            TemplateSyntaxError: it cannot be read.
-        """
+        """Return the syntax tree and the code of a template."""
         if len(source) > MAX_SOURCE:
             raise TemplateSyntaxError(f"the template is longer than {MAX_SOURCE} characters", 1)
         tree = self._parse(source, None, FILE_NAME)
-        for node in tree.find_all(nodes.Node):
-            name = _EXCLUDED.get(type(node), "")
-            if name or (isinstance(node, nodes.Name) and node.name == "self"):
-                reason = f"{name or 'self'!r} is not available in templates"
-                raise TemplateSyntaxError(reason, node.lineno)
         for loop in tree.find_all(nodes.For):
             if loop.test is not None:  # the items that `if` skips run no block
-                counted = nodes.Filter(loop.iter, _COUNT, [], [], None, None, lineno=loop.lineno)
-                loop.iter = counted
+                loop.iter = nodes.Filter(loop.iter, _COUNT, [], [], None, None, lineno=loop.lineno)
         return tree, self._compile(self._generate(tree, None, FILE_NAME), FILE_NAME)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -189,11 +167,8 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
 
     def wrap_str_format(self, value: Any) -> Any:
         if isinstance(value, BuiltinMethodType) and value.__name__ == "format":
-            return partial(self._format, str(value.__self__))
+            return partial(_Formatter(self).format, str(value.__self__))
         return None
-
-    def _format(self, text: str, *args: Any, **kwargs: Any) -> str:
-        return str(_Formatter(self).vformat(text, args, kwargs))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902
         if isinstance(__obj, BuiltinMethodType) and type(__obj.__self__) is not type:
@@ -218,7 +193,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
         """
         budget = self.budget
         options = (*args, *kwargs.values())
-        size = 0 if name in _LAZY | _LOOKUPS else budget.measure(value)
+        size = 0 if name in _LAZY else budget.measure(value)
         n_characters = sum(len(each) for each in options if isinstance(each, str))
         n_columns = sum(abs(each) for each in options if isinstance(each, int))
         budget.step(10 + (size * (n_characters + (size if name == "int" else 0)) >> 8))
@@ -234,7 +209,7 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
             budget.spend(40 * n)
         return budget.track(build())
 
-    def concat(self, parts: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, parts: Iterable[str]) -> str:
         """Join the output of a block."""
         parts = list(parts)
         self.budget.reserve(4 * sum(map(len, parts)))
@@ -243,24 +218,22 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
     def join(self, values: Sequence[object]) -> str:
         """Return `a ~ b ~ c`."""
         for value in values:
-            self.budget.reserve(self.budget.measure(value))
+            self.budget.reserve(6 * self.budget.measure(value))
         return self.concat(map(str, values))
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        budget = self.budget
-        if isinstance(left, (str, list, tuple)) and operator == "+":
-            budget.reserve(8 * (len(left) + (len(right) if hasattr(right, "__len__") else 0)))
-        elif operator == "*" and not (isinstance(left, int) and isinstance(right, int)):
-            for times, other in ((left, right), (right, left)):
-                if isinstance(times, int) and isinstance(other, (str, list, tuple)):
-                    budget.reserve(max(times, 0) * budget.measure(other))
-        elif isinstance(left, int) and isinstance(right, int):
-            bits = left.bit_length() * abs(right) if operator == "**" else left.bit_length()
-            if operator != "%" and bits + right.bit_length() > MAX_INTEGER_BITS:
-                raise RenderError(f"a number has more than {MAX_INTEGER_BITS} bits")
-        elif isinstance(left, str) and operator == "%":
+    def call_binop(self, context: Context, op: str, left: Any, right: Any) -> Any:
+        if isinstance(left, str) and op == "%":
             self._check_percent(left, right)
-        return budget.track(super().call_binop(context, operator, left, right))
+        elif isinstance(left, int) and isinstance(right, int) and op != "%":
+            bits = left.bit_length() * abs(right) if op == "**" else left.bit_length()
+            if bits + right.bit_length() > MAX_INTEGER_BITS:
+                raise RenderError(f"a number has more than {MAX_INTEGER_BITS} bits")
+        for value, other in ((left, right), (right, left)):
+            if isinstance(value, (str, list, tuple)) and op == "+":
+                self.budget.reserve(8 * len(value))
+            elif isinstance(value, (str, list, tuple)) and op == "*" and isinstance(other, int):
+                self.budget.reserve(max(other, 0) * self.budget.measure(value))
+        return self.budget.track(super().call_binop(context, op, left, right))
 
     def _check_percent(self, text: str, values: Any) -> None:
         """Check that `text % values` may be built."""
@@ -272,29 +245,17 @@ class MeteredEnvironment(ImmutableSandboxedEnvironment):
             columns += sum(abs(each) for each in values if isinstance(each, int))
         self.budget.reserve(4 * (len(text) + 100 * n_fields + columns) + 6 * size)
 
-    def compare(self, names: list[str], values: tuple[Any, ...]) -> Any:
-        """Return `a < b <= c`; operators have their names in Jinja's syntax tree."""
-        result: Any = True
-        for name, left, right in zip(names, values, values[1:], strict=False):
-            if isinstance(right, (str, list, tuple, dict)):
-                if isinstance(left, (list, tuple, dict)):
-                    self.budget.measure((left, right))
-                elif not isinstance(right, dict):
-                    self.budget.step(len(right) >> 4)
-            result = result and _COMPARE[name](left, right)
-        return result
+    def comparable(self, *values: Any) -> tuple[Any, ...]:
+        """Return values after a check that they may be compared."""
+        for left, right in pairwise(values):
+            if isinstance(left, (list, tuple, dict)) and isinstance(right, (list, tuple, dict)):
+                self.budget.measure((left, right))
+            elif isinstance(right, (str, list, tuple, range)):
+                self.budget.step(len(right) >> 4)
+        return values
 
 
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "in": lambda left, right: left in right,
-    "notin": lambda left, right: left not in right,
-}
+make_environment = cache(MeteredEnvironment)
 
 
 class _Tags:
@@ -321,9 +282,7 @@ class _Formatter(SandboxedFormatter):
     _env: MeteredEnvironment
 
     def convert_field(self, value: Any, conversion: Any) -> Any:
-        size = 6 * self._env.budget.measure(value)
-        self._env.budget.reserve(size)
-        self._env.budget.spend(size)
+        self._env.budget.spend(6 * self._env.budget.measure(value))
         return super().convert_field(value, conversion)
 
     def format_field(self, value: Any, format_spec: str) -> Any:
@@ -338,15 +297,10 @@ def _count_columns(text: str) -> int:
 
 def _count_pieces(name: str, value: Any, size: int, args: tuple[Any, ...]) -> int:
     """Return how often a filter or method may write its arguments, or how many items it makes."""
-    if name in ("replace", "split", "rsplit"):
-        wanted = args[0] if args else None
-        if not isinstance(value, str) or not isinstance(wanted, str):
-            return size
-        return value.count(wanted) + 1
-    if name in ("indent", "splitlines") and isinstance(value, str):
-        return 1 + sum(map(value.count, _LINE_ENDS))
-    if name == "expandtabs":
-        return 1 + int(value.count("\t"))
+    wanted = args[:1] if name in ("replace", "rsplit", "split") else _SEPARATORS.get(name)
+    if wanted is not None:
+        exact = wanted and isinstance(value, str) and all(isinstance(each, str) for each in wanted)
+        return 1 + sum(map(value.count, wanted)) if exact else size
     if name in _ITERATING:
         return len(value) if hasattr(value, "__len__") else MAX_RANGE
     return size >> 1 if name == "tojson" else 1
@@ -354,19 +308,13 @@ def _count_pieces(name: str, value: Any, size: int, args: tuple[Any, ...]) -> in
 
 def _metered(name: str, function: Any) -> Callable[..., Any]:
     """Return a filter or test that is charged to the budget of the rendering."""
-    is_operator = name == "in" or function.__module__ == "_operator"
-    if name in _CONSTANT_TIME or (name not in _FILTERS and not is_operator):
-        return function
-    kind = getattr(getattr(function, "jinja_pass_arg", None), "name", "")
+    kind = getattr(function, "jinja_pass_arg", None)
 
     @pass_context
     def metered(context: Context, value: Any, /, *args: Any, **kwargs: Any) -> Any:
         environment: Any = context.environment
-        first = {
-            "context": (context,),
-            "eval_context": (context.eval_ctx,),
-            "environment": (environment,),
-        }.get(kind, ())
+        passed = {"context": context, "eval_context": context.eval_ctx, "environment": environment}
+        first = [passed[kind.name]] if kind else []
         build = partial(function, *first, value, *args, **kwargs)
         return environment.run(name, build, value, args, kwargs)
 
@@ -374,37 +322,18 @@ def _metered(name: str, function: Any) -> Callable[..., Any]:
 
 
 @pass_context
-def _finalize(context: Context, value: Any) -> str:
-    """Return what `{{ value }}` prints."""
-    budget: Budget = context.environment.budget  # type: ignore[attr-defined]
-    size = budget.measure(value)
-    if type(value) is not str:
-        budget.reserve(6 * size)
-        value = str(value)
-    budget.spend(size)
-    return value  # type: ignore[no-any-return]
+def _finalize(context: Any, value: Any) -> Any:
+    """Charge what `{{ value }}` prints."""
+    budget: Budget = context.environment.budget
+    budget.spend(budget.measure(value) * (1 if isinstance(value, str) else 6))
+    return value
 
 
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | str | None = None,
-    separators: Any = None,
-    sort_keys: bool = False,
-) -> str:
+def _tojson(value: Any, ensure_ascii: bool = False, indent: Any = None, **options: Any) -> str:
     """Write JSON as transformers does: no HTML escaping, characters as they are."""
-    return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators and tuple(separators),
-        sort_keys=sort_keys,
-    )
-
-
-@pass_context
-def _count_items(context: Any, items: Any) -> Any:
-    return context.environment.budget.count(items)
+    if not options.keys() <= {"separators", "sort_keys"}:
+        raise TypeError("tojson takes ensure_ascii, indent, separators and sort_keys")
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
 
 
 @pass_context
@@ -414,7 +343,7 @@ def _namespace(context: Any, *args: Any, **kwargs: Any) -> Namespace:
 
 def _range(*ends: int) -> range:
     numbers = range(*ends)
-    if numbers and abs(numbers[-1] - numbers[0]) // abs(numbers.step) >= MAX_RANGE:
+    if len(numbers) > MAX_RANGE:
         raise RenderError(f"a range has more than {MAX_RANGE} numbers")
     return numbers
 
@@ -425,6 +354,5 @@ def _raise(message: object) -> NoReturn:
 
 @pass_context
 def _strftime_now(context: Any, format: str) -> str:
-    if len(format) > 200 or not _TIME_FORMAT.fullmatch(format):
-        raise RenderError("strftime_now: unknown format")
+    context.environment.budget.reserve(100 * len(format) + _count_columns(format))
     return str(context.environment.clock().strftime(format))
