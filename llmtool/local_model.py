@@ -9,6 +9,7 @@ from functools import cached_property
 
 import msgspec
 
+from llmtool.background import BackgroundCall
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
@@ -16,7 +17,7 @@ from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
-from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
+from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
 from llmtool.models.reference import STARTER
@@ -65,7 +66,7 @@ class LocalModel:
         self._on_load_progress = on_load_progress
         self._on_download_progress, self._on_note = on_download_progress, on_note
         self._engine: Engine | None = None
-        self._loading: _BackgroundLoad | None = None
+        self._loading: BackgroundCall[LlamaModel] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -102,12 +103,12 @@ class LocalModel:
             raise ModelNotFound(NO_MODEL)
         if self.installed_file is not None:
             return self.installed_file
-        return self._store.get(
-            self._reference or STARTER,
+        callbacks = Callbacks(
             on_progress=self._on_download_progress,
             on_note=self._on_note,
             cancelled=lambda: self.cancellation.cancelled,
         )
+        return self._store.get(self._reference or STARTER, callbacks)
 
     @property
     def name(self) -> str:
@@ -131,7 +132,6 @@ class LocalModel:
 
         Raises:
             ModelUnreadable: the file is damaged, or the engine does not support it.
-            Cancelled: the cancellation was set.
         """
         if self._engine is None:
             with self._lock:
@@ -148,12 +148,14 @@ class LocalModel:
             bindings()
         with self._lock:
             if self._engine is None and self._loading is None:
-                self._loading = _BackgroundLoad(self._load)
+                self._loading = BackgroundCall(self._load)
 
     def close(self) -> None:
         """Free the model, even while it is loading; `engine` loads it again."""
         if self._loading is not None:
-            self._loading.discard()
+            self._loading.thread.join()
+            if self._loading.value is not None:
+                self._loading.value.close()
             self._loading = None
         if self._engine is not None:
             self._engine.close()
@@ -198,37 +200,6 @@ class LocalModel:
             on_progress=self._on_load_progress,
             on_fault=self.on_fault,
         )
-
-
-class _BackgroundLoad:
-    """Loads a model in a separate thread."""
-
-    def __init__(self, load: Callable[[], LlamaModel]) -> None:
-        self._load = load
-        self._weights: LlamaModel | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._weights = self._load()
-        except BaseException as exc:
-            self._error = exc
-
-    def result(self) -> LlamaModel:
-        """Wait for the model and return it, or raise the error that occurred."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        assert self._weights is not None
-        return self._weights
-
-    def discard(self) -> None:
-        """Wait for the model and free it."""
-        self._thread.join()
-        if self._weights is not None:
-            self._weights.close()
 
 
 class ReadyModel(msgspec.Struct, frozen=True):

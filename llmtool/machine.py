@@ -98,8 +98,6 @@ def _cgroup_memory(root: Path = _CGROUP) -> tuple[int | None, int]:
 
 
 def _sysctl(name: str) -> int | None:
-    import ctypes
-
     value, size = ctypes.c_uint64(0), ctypes.c_size_t(8)
     try:
         libc = ctypes.CDLL(None)

@@ -53,6 +53,7 @@ LAYERS = [
     "files",
     "suggest",
     "sizes",
+    "background",
     "errors",
     "_version",
 ]
@@ -372,9 +373,9 @@ def test_importing_the_package_loads_no_heavy_modules() -> None:
 
 
 # The layers that `gen` needs, and modules of the standard library that it must not import.
-NEEDED_LAYERS = {"__main__", "_version", "cli", "config", "encoding", "engine", "errors", "files"}
+NEEDED_LAYERS = {"__main__", "_version", "background", "cli", "config", "encoding", "engine"}
 NEEDED_LAYERS |= {"local_model", "machine", "models", "prompts", "safe_yaml", "sizes", "structured"}
-NEEDED_LAYERS |= {"suggest", "tasks", "templating", "text"}
+NEEDED_LAYERS |= {"errors", "files", "suggest", "tasks", "templating", "text"}
 UNNEEDED_MODULES = {
     "asyncio",
     "csv",

@@ -2,7 +2,8 @@
 
 Each row of JSON Lines or CSV contains a key: a hash of the record, the template, the model and the
 options. A process killed at any point leaves complete rows and at most one partial row. Resuming
-truncates the partial row and checks the keys of the others against the records, in order.
+truncates the partial row and checks the keys of the others against the records, in order. Failed
+rows are replaced in a copy, which then replaces the file.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -21,6 +27,7 @@ from llmtool.errors import LockedError, OutputError, UsageError, os_error_reason
 
 _SYNC_ROWS = 200
 _BLOCK_BYTES = 1 << 20
+_REWRITE_SECONDS = 1.0
 
 
 def record_key(identity: bytes, digest: bytes) -> str:
@@ -29,10 +36,18 @@ def record_key(identity: bytes, digest: bytes) -> str:
 
 
 class SavedRow(msgspec.Struct, frozen=True):
-    """A row that an earlier batch wrote."""
+    """A row that an earlier batch wrote: its bytes, and its values by column."""
 
-    key: str
-    has_failed: bool
+    data: bytes
+    values: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.values[KEY])
+
+    @property
+    def has_failed(self) -> bool:
+        return bool(self.values.get(ERROR))
 
 
 def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:
@@ -41,13 +56,11 @@ def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite:
     Raises:
         UsageError, LockedError, OutputError: as `Journal`.
     """
-    try:
+    with _errors_as_output_error(path):
         file = os.open(path, os.O_RDWR)
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
     try:
         _lock(file, path)
-        _check_empty(file, path, format, allow_content=resume or overwrite)
+        _check_content(file, path, format, allowed=resume or overwrite)
     finally:
         os.close(file)
 
@@ -78,43 +91,35 @@ class Journal:
     ) -> None:
         self.path, self._format, self._header = path, format, header
         self._since_sync = 0
+        self._replacements: dict[int, bytes] = {}
+        self._next_rewrite = time.monotonic() + _REWRITE_SECONDS
         self.n_done = self._end = 0
-        self._open()
+        with _errors_as_output_error(path):
+            # A FIFO can only be written.
+            flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+            self._file = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        self._is_regular = path.is_file()
         try:
             if self._is_regular:
                 _lock(self._file, path)
-                self._prepare(resume=resume, overwrite=overwrite)
+                _check_content(self._file, path, format, allowed=resume or overwrite)
+                if os.fstat(self._file).st_size and resume:
+                    self._end = self._find_end()
+                    self._check_beginning()
             elif resume:
                 raise UsageError(f"cannot resume {path}: not a regular file")
         except BaseException:
             os.close(self._file)
             raise
 
-    def _open(self) -> None:
-        try:
-            # A FIFO can only be written.
-            flags = os.O_RDWR if self.path.is_file() or not self.path.exists() else os.O_WRONLY
-            self._file = os.open(self.path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        except OSError as exc:
-            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
-        self._is_regular = self.path.is_file()
-
-    def _prepare(self, *, resume: bool, overwrite: bool) -> None:
-        _check_empty(self._file, self.path, self._format, allow_content=resume or overwrite)
-        if os.fstat(self._file).st_size and resume:
-            self._end = self._find_end()
-            self._check_beginning()
-
     def begin(self) -> None:
         """Truncate the file after its last complete row. Until then, it is unchanged."""
         if not self._is_regular:
             self._write(self._header)
             return
-        try:
+        with _errors_as_output_error(self.path):
             os.ftruncate(self._file, self._end)
             os.lseek(self._file, self._end, os.SEEK_SET)
-        except OSError as exc:
-            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
         if not self._end:
             self._write(self._header)
 
@@ -124,7 +129,7 @@ class Journal:
         in_quotes = False  # CSV only
         with open(self.path, "rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                for line in _split_lines(block):
+                for line in io.BytesIO(block):
                     if self._format == "csv" and line.count(b'"') % 2:
                         in_quotes = not in_quotes
                     at += len(line)
@@ -136,11 +141,7 @@ class Journal:
         return end
 
     def _check_beginning(self) -> None:
-        """Check that the file starts like a batch output, before it is truncated.
-
-        Raises:
-            UsageError: it does not.
-        """
+        """Check that the file starts like a batch output, before it is truncated."""
         with open(self.path, "rb") as file:
             found = file.read(max(len(self._header), 2))
         if self._format == "csv":
@@ -158,20 +159,83 @@ class Journal:
         Raises:
             UsageError: a row has no key.
         """
-        with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
-            rows = csv.DictReader(file) if self._format == "csv" else map(_decode, file)
+        for data in self._raw_rows():
+            values = self.parse(data)
+            if not isinstance(values.get(KEY), str):
+                raise UsageError(
+                    f"cannot resume {self.path}: not the output of a batch (row without key); "
+                    "choose another -o FILE"
+                )
+            yield SavedRow(data, values)
+
+    def parse(self, row: bytes) -> dict[str, Any]:
+        """Return the values of a row by column; an invalid row has none."""
+        text = row.decode("utf-8", "replace")
+        if self._format == "csv":
+            header, cells = (
+                next(csv.reader(io.StringIO(line, newline="")), [])
+                for line in (self._header.decode(), text)
+            )
+            return dict(zip(header, cells, strict=False))
+        try:
+            values = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def _raw_rows(self) -> Iterator[bytes]:
+        """Yield the complete rows, without the header."""
+        with open(self.path, "rb") as file:
+            file.seek(len(self._header))
+            row, is_open = b"", False
             for _ in range(self.n_done):
-                row = next(iter(rows), None)
-                key = row.get(KEY) if isinstance(row, dict) else None
-                if not isinstance(key, str):
-                    raise UsageError(
-                        f"cannot resume {self.path}: not the output of a batch (row without key); "
-                        "choose another -o FILE"
-                    )
-                yield SavedRow(key, bool(row.get(ERROR)) if isinstance(row, dict) else False)
+                while not row or is_open:
+                    line = file.readline()
+                    is_open ^= self._format == "csv" and line.count(b'"') % 2 == 1
+                    row += line
+                yield row
+                row = b""
+
+    def replace(self, number: int, row: bytes) -> None:
+        """Replace a saved row by its number, from 0.
+
+        Replacements are collected, and written before the next row is appended, and on close. A
+        killed process loses at most those of a second or, if writing takes long, of 20 times that.
+        """
+        self._replacements[number] = row
+        if time.monotonic() >= self._next_rewrite:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Write the file with its replacements to a copy, which replaces it atomically."""
+        started = time.monotonic()
+        path = Path(os.path.realpath(self.path))
+        with _errors_as_output_error(path):
+            copy, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            try:
+                with open(copy, "wb", closefd=False) as file:
+                    file.write(self._header)
+                    for number, row in enumerate(self._raw_rows()):
+                        file.write(self._replacements.get(number, row))
+                    self._end = file.tell()
+                shutil.copymode(path, temporary)
+                os.fsync(copy)
+                _lock(copy, path)
+                os.replace(temporary, path)
+            except BaseException:
+                os.close(copy)
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        os.close(self._file)
+        self._file, self._replacements = copy, {}
+        seconds = time.monotonic() - started
+        self._next_rewrite = time.monotonic() + max(_REWRITE_SECONDS, 20 * seconds)
 
     def append(self, row: bytes) -> None:
         """Write a row. Rows are synced to disk in groups, and on close."""
+        if self._replacements:
+            self._rewrite()
         self._write(row)
         self._since_sync += 1
         if self._since_sync >= _SYNC_ROWS:
@@ -179,63 +243,43 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
-        try:
+        with _errors_as_output_error(self.path):
             while view:
                 view = view[os.write(self._file, view) :]
-        except OSError as exc:
-            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
 
     def sync(self) -> None:
         self._since_sync = 0
         if self._is_regular:
-            try:
+            with _errors_as_output_error(self.path):
                 os.fsync(self._file)
-            except OSError as exc:
-                raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
 
     def close(self) -> None:
         """Sync the file to disk and release the lock."""
         try:
+            if self._replacements:
+                self._rewrite()
             self.sync()
         finally:
             with contextlib.suppress(OSError):
                 os.close(self._file)
 
 
-def _split_lines(block: bytes) -> Iterator[bytes]:
-    """Yield the lines of a block with their newlines; the last line may have none."""
-    start = 0
-    while (at := block.find(b"\n", start)) >= 0:
-        yield block[start : at + 1]
-        start = at + 1
-    if start < len(block):
-        yield block[start:]
-
-
-def _decode(line: str) -> object:
+@contextlib.contextmanager
+def _errors_as_output_error(path: Path) -> Iterator[None]:
     try:
-        return msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
-        return None
+        yield
+    except OSError as exc:
+        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
 
 
-def _check_empty(file: int, path: Path, format: OutputFormat, *, allow_content: bool) -> None:
-    """Check that a file is empty, unless content is allowed.
-
-    Raises:
-        UsageError: it has content.
-    """
-    if os.fstat(file).st_size and not allow_content:
+def _check_content(file: int, path: Path, format: OutputFormat, *, allowed: bool) -> None:
+    if os.fstat(file).st_size and not allowed:
         resume = "" if format == "text" else "--resume to continue it or "
         raise UsageError(f"{path} already exists; use {resume}--overwrite to replace it")
 
 
 def _lock(file: int, path: Path) -> None:
-    """Lock an open file until it is closed.
-
-    Raises:
-        LockedError: another process has locked it.
-    """
+    """Lock an open file until it is closed."""
     try:
         import fcntl
     except ImportError:  # Windows has no fcntl

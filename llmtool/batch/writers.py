@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,21 +15,8 @@ COMMON_COLUMNS = (ERROR, ERROR_CODE, KEY, RESULT)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
-class RowWriter(Protocol):
-    """Encodes rows; a row maps the columns of a record and its result to values."""
-
-    header: bytes
-
-    def encode(self, row: Mapping[str, Any]) -> bytes: ...
-
-
-class JsonLines:
-    """One JSON object per line."""
-
-    header = b""
-
-    def encode(self, row: Mapping[str, Any]) -> bytes:
-        return msgspec.json.encode(row) + b"\n"
+def json_line(row: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(row) + b"\n"
 
 
 class CsvRows:
@@ -58,21 +45,14 @@ class CsvRows:
         return text.getvalue().encode("utf-8", "replace")
 
 
-class TextLines:
-    """The text of each result on one line; an empty line for a failed record.
+def text_line(row: Mapping[str, Any], column: str) -> bytes:
+    """Return the text of a result on one line; an empty line for a failed record.
 
     Newlines, carriage returns and backslashes are escaped as `\\n`, `\\r` and `\\\\`.
     """
-
-    header = b""
-
-    def __init__(self, column: str) -> None:
-        self._column = column
-
-    def encode(self, row: Mapping[str, Any]) -> bytes:
-        value = row.get(self._column) or ""
-        text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
-        return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
+    value = row.get(column) or ""
+    text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
+    return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
 
 
 def _cell(value: Any) -> str:

@@ -83,9 +83,8 @@ def _ignore(_text: str) -> None:
 
 def measure(
     open_engine: OpenEngine,
-    plan: BenchPlan | None = None,
+    plan: BenchPlan,
     *,
-    memory: Iterable[Row] | None = None,
     on_step: OnText = _ignore,
     on_note: OnText = _ignore,
 ) -> Iterator[Row]:
@@ -95,8 +94,6 @@ def measure(
         open_engine: `open_engine(n_parallel, cache_folder)` loads the model, with a prefix cache
             unless the folder is None. The file should be in the page cache, since loading is
             measured from there.
-        memory: the rows of `measure_memory`, if it was already called for the first engine of this
-            process; None measures the first engine opened here.
         on_step: called with a description of each measurement before it starts.
         on_note: called with each skipped measurement and the reason.
 
@@ -107,15 +104,12 @@ def measure(
         >>> from llmtool.engine.scripted import ScriptedEngine
         >>> plan = BenchPlan(repetitions=1, n_prompt=20, depths=(10,), n_parallel=(1,))
         >>> rows = measure(lambda n, cache: ScriptedEngine("word " * 100), plan)
-        >>> [row.test for row in rows if row.kind != "memory"]
+        >>> [row.test for row in rows]
         ['load', 'first', 'pp20', 'tg64 @ d10', 'tg24 x 1']
     """
-    plan = plan or BenchPlan()
-    on_step("loading and memory")
-    if memory is None:
-        engine, memory = measure_memory(lambda: open_engine(1, None))
-    else:
-        engine = open_engine(1, None)
+    benchmark = _Benchmark(plan, on_step, on_note)
+    on_step("loading")
+    engine = open_engine(1, None)
     loads = [engine.info.load_seconds]
     for _ in range(plan.repetitions - 1):
         engine.close()
@@ -123,14 +117,13 @@ def measure(
         loads.append(engine.info.load_seconds)
     description = "load, file in the page cache"
     yield Row(kind="load", test="load", description=description, unit="s", values=tuple(loads))
-    yield from _measure_first_token(open_engine, plan, on_step, on_note)
+    yield from benchmark.first_token(open_engine)
     with contextlib.closing(engine):
-        yield from _measure_prompt(engine, plan, on_step, on_note)
+        yield from benchmark.prompt(engine)
         for depth in plan.depths:
-            yield from _measure_reply(engine, plan, depth, on_step, on_note)
+            yield from benchmark.reply(engine, depth)
     with contextlib.closing(open_engine(max(plan.n_parallel), None)) as engine:
-        yield from _measure_parallel(engine, plan, on_step, on_note)
-    yield from memory
+        yield from benchmark.parallel(engine)
 
 
 def measure_memory(open_first: Callable[[], Engine]) -> tuple[Engine, list[Row]]:
@@ -169,116 +162,111 @@ def measure_memory(open_first: Callable[[], Engine]) -> tuple[Engine, list[Row]]
     ]
 
 
-def _measure_first_token(
-    open_engine: OpenEngine, plan: BenchPlan, on_step: OnText, on_note: OnText
-) -> Iterator[Row]:
-    """Measure the time to the first token of a new engine: load, context and prompt.
+class _Benchmark:
+    """The measurements of a plan."""
 
-    Each template is used twice: new, then from the prefix cache that the first use has written.
-    """
-    description = f"load to first token, template of {plan.n_template} tokens"
-    on_step(description)
-    seconds: dict[str, list[float]] = {"first": [], "first cached": []}
-    with tempfile.TemporaryDirectory(prefix="llmtool-bench-") as folder:
-        for repetition in range(plan.repetitions):
-            for test, values in seconds.items():
-                with contextlib.closing(open_engine(1, Path(folder))) as engine:
-                    request = _templated(engine, plan.n_template, seed=3000 + repetition)
-                    started = time.perf_counter()
-                    try:
+    def __init__(self, plan: BenchPlan, on_step: OnText, on_note: OnText) -> None:
+        self._plan, self._on_step, self._on_note = plan, on_step, on_note
+
+    @contextlib.contextmanager
+    def _step(self, description: str) -> Iterator[None]:
+        """Announce a measurement, and skip it with a note if it needs a longer context."""
+        self._on_step(description)
+        try:
+            yield
+        except ContextOverflow as exc:
+            self._on_note(f"{description}: skipped, {exc}")
+
+    def first_token(self, open_engine: OpenEngine) -> Iterator[Row]:
+        """Measure the time to the first token of a new engine: load, context and prompt.
+
+        Each template is used twice: new, then from the prefix cache that the first use has written.
+        """
+        n = self._plan.n_template
+        descriptions = {
+            "first": f"load to first token, template of {n} tokens",
+            "first cached": "the same, template in the prefix cache",
+        }
+        seconds: dict[str, list[float]] = {test: [] for test in descriptions}
+        with (
+            self._step(descriptions["first"]),
+            tempfile.TemporaryDirectory(prefix="llmtool-bench-") as folder,
+        ):
+            for repetition in range(self._plan.repetitions):
+                for test, values in seconds.items():
+                    with contextlib.closing(open_engine(1, Path(folder))) as engine:
+                        request = _templated(engine, n, seed=3000 + repetition)
+                        started = time.perf_counter()
                         [(done, end)] = _run(engine, [request])
-                    except ContextOverflow as exc:
-                        on_note(f"{description}: skipped, {exc}")
-                        return
-                    if test == "first" or done.usage.cached_tokens:
-                        values.append(engine.info.load_seconds + end - started)
-    values = seconds["first"]
-    yield Row(kind="first", test="first", description=description, unit="s", values=tuple(values))
-    if seconds["first cached"]:
-        values = seconds["first cached"]
-        description = "the same, template in the prefix cache"
-        yield Row(
-            kind="first", test="first cached", description=description, unit="s",
-            values=tuple(values),
-        )  # fmt: skip
+                        if test == "first" or done.usage.cached_tokens:
+                            values.append(engine.info.load_seconds + end - started)
+        for test, values in seconds.items():
+            if values:
+                what = descriptions[test]
+                yield Row(kind="first", test=test, description=what, unit="s", values=tuple(values))
+
+    def prompt(self, engine: Engine) -> Iterator[Row]:
+        n = self._plan.n_prompt
+        what = f"prompt of {n:,} tokens"
+        speeds = []
+        with self._step(what):
+            for repetition in range(self._plan.repetitions):  # a new text each time: none is cached
+                request = _request(engine, n, seed=1000 + repetition, max_tokens=1)
+                [(done, _)] = _run(engine, [request])
+                computed = done.usage.prompt_tokens - done.usage.cached_tokens
+                speeds.append(_rate(computed, done.timings.prefill_seconds))
+            yield _speed("prompt", f"pp{n}", what, speeds)
+
+    def reply(self, engine: Engine, depth: int) -> Iterator[Row]:
+        n = self._plan.n_reply
+        what = f"reply after {depth:,} tokens"
+        speeds = []
+        with self._step(what):
+            request = _request(engine, depth, seed=2000, max_tokens=n + 1)
+            for _ in range(self._plan.repetitions):
+                [(done, _)] = _run(engine, [request])
+                self._note_short_replies([done], n + 1, what)
+                speeds.append(_rate(_steps(done), done.timings.decode_seconds))
+            yield _speed("reply", f"tg{n} @ d{depth}", what, speeds)
+
+    def parallel(self, engine: Engine) -> Iterator[Row]:
+        """Measure parallel replies; each round covers all sizes, so drift affects them equally."""
+        plan = self._plan
+        sizes = sorted({1, *plan.n_parallel})
+        speeds: dict[int, list[float]] = {n: [] for n in sizes}
+        limit = plan.n_parallel_reply + 1
+        for round_number in range(plan.repetitions):
+            for n in list(sizes):
+                self._on_step(f"{n} in parallel, {round_number + 1} of {plan.repetitions}")
+                seeds = range(100 * round_number, 100 * round_number + n)
+                requests = [
+                    _request(engine, _SHORT_PROMPT, seed=seed, max_tokens=limit) for seed in seeds
+                ]
+                try:
+                    done = [finished for finished, _ in _run(engine, requests)]
+                except (EngineError, ContextOverflow) as exc:
+                    sizes = [size for size in sizes if size < n]
+                    self._on_note(f"{n} or more in parallel: skipped, {exc}")
+                    break
+                self._note_short_replies(done, limit, f"{n} in parallel")
+                clocks = [finished.timings for finished in done]
+                begin = min(clock.first_token_at for clock in clocks)
+                end = max(clock.first_token_at + clock.decode_seconds for clock in clocks)
+                speeds[n].append(_rate(sum(map(_steps, done)), end - begin))
+        for n in sizes:
+            ratios = [many / one for many, one in zip(speeds[n], speeds[1], strict=True)]
+            what = "1 reply" if n == 1 else f"{n} replies in parallel"
+            row = _speed("parallel", f"tg{plan.n_parallel_reply} x {n}", what, speeds[n])
+            yield msgspec.structs.replace(row, n_parallel=n, ratio=statistics.median(ratios))
+
+    def _note_short_replies(self, done: list[Finished], limit: int, what: str) -> None:
+        n_short = sum(finished.usage.completion_tokens < limit for finished in done)
+        if n_short:
+            self._on_note(f"{what}: {n_short} of {len(done)} replies ended before {limit} tokens")
 
 
-def _measure_prompt(
-    engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText
-) -> Iterator[Row]:
-    n = plan.n_prompt
-    description = f"prompt of {n:,} tokens"
-    on_step(description)
-    speeds = []
-    try:
-        for repetition in range(plan.repetitions):  # a new text each time, so that none is cached
-            request = _request(engine, n, seed=1000 + repetition, max_tokens=1)
-            [(done, _)] = _run(engine, [request])
-            computed = done.usage.prompt_tokens - done.usage.cached_tokens
-            speeds.append(_rate(computed, done.timings.prefill_seconds))
-    except ContextOverflow as exc:
-        on_note(f"{description}: skipped, {exc}")
-        return
-    yield Row(
-        kind="prompt", test=f"pp{n}", description=description, unit="tok/s", values=tuple(speeds)
-    )
-
-
-def _measure_reply(
-    engine: Engine, plan: BenchPlan, depth: int, on_step: OnText, on_note: OnText
-) -> Iterator[Row]:
-    description = f"reply after {depth:,} tokens"
-    on_step(description)
-    request = _request(engine, depth, seed=2000, max_tokens=plan.n_reply + 1)
-    speeds = []
-    try:
-        for _ in range(plan.repetitions):
-            [(done, _end)] = _run(engine, [request])
-            _note_short_replies([done], plan.n_reply + 1, description, on_note)
-            speeds.append(_rate(_steps(done), done.timings.decode_seconds))
-    except ContextOverflow as exc:
-        on_note(f"{description}: skipped, {exc}")
-        return
-    test = f"tg{plan.n_reply} @ d{depth}"
-    yield Row(kind="reply", test=test, description=description, unit="tok/s", values=tuple(speeds))
-
-
-def _measure_parallel(
-    engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText
-) -> Iterator[Row]:
-    """Measure parallel replies; each round covers all sizes, so that drift affects them equally."""
-    sizes = sorted({1, *plan.n_parallel})
-    speeds: dict[int, list[float]] = {n: [] for n in sizes}
-    for round_number in range(plan.repetitions):
-        for n in list(sizes):
-            on_step(f"{n} in parallel, {round_number + 1} of {plan.repetitions}")
-            seeds = range(100 * round_number, 100 * round_number + n)
-            limit = plan.n_parallel_reply + 1
-            requests = [_request(engine, _SHORT_PROMPT, seed=s, max_tokens=limit) for s in seeds]
-            try:
-                done = _run(engine, requests)
-            except (EngineError, ContextOverflow) as exc:
-                sizes = [size for size in sizes if size < n]
-                on_note(f"{n} or more in parallel: skipped, {exc}")
-                break
-            replies = [finished for finished, _ in done]
-            _note_short_replies(replies, limit, f"{n} in parallel", on_note)
-            clocks = [finished.timings for finished, _ in done]
-            begin = min(clock.first_token_at for clock in clocks)
-            end = max(clock.first_token_at + clock.decode_seconds for clock in clocks)
-            steps = sum(_steps(finished) for finished, _ in done)
-            speeds[n].append(_rate(steps, end - begin))
-    for n in sizes:
-        ratios = [many / one for many, one in zip(speeds[n], speeds[1], strict=True)]
-        yield Row(
-            kind="parallel",
-            test=f"tg{plan.n_parallel_reply} x {n}",
-            description="1 reply" if n == 1 else f"{n} replies in parallel",
-            unit="tok/s",
-            values=tuple(speeds[n]),
-            n_parallel=n,
-            ratio=statistics.median(ratios),
-        )
+def _speed(kind: Kind, test: str, description: str, speeds: list[float]) -> Row:
+    return Row(kind=kind, test=test, description=description, unit="tok/s", values=tuple(speeds))
 
 
 def _run(engine: Engine, requests: Iterable[Request]) -> list[tuple[Finished, float]]:
@@ -325,11 +313,3 @@ def _steps(finished: Finished) -> int:
 
 def _rate(count: int, seconds: float) -> float:
     return count / max(seconds, 1e-9)
-
-
-def _note_short_replies(
-    done: list[Finished], limit: int, description: str, on_note: OnText
-) -> None:
-    n_short = sum(finished.usage.completion_tokens < limit for finished in done)
-    if n_short:
-        on_note(f"{description}: {n_short} of {len(done)} replies ended before {limit} tokens")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from llmtool import machine
 from llmtool._version import __version__
-from llmtool.bench.measure import BenchPlan, Row, measure, measure_memory
+from llmtool.bench.measure import BenchPlan, OnText, Row, measure, measure_memory
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.engine import LocalEngine
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _BUSY = 0.2  # CPUs used by other programs above which the figures are unreliable
 _LOAD_SECONDS = 0.25  # how long to measure the load of other programs before the start
-OnText = Callable[[str], None]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,17 +66,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return (self.machine["other_programs_cpus"] or 0) > _BUSY
 
 
-def _ignore(_text: str) -> None:
-    return None
-
-
-def run(
-    model: LocalModel,
-    plan: BenchPlan,
-    *,
-    on_step: OnText = _ignore,
-    on_note: OnText = _ignore,
-) -> Report:
+def run(model: LocalModel, plan: BenchPlan, *, on_step: OnText, on_note: OnText) -> Report:
     """Benchmark a model; its engine is closed and loads again on the next use.
 
     Args:
@@ -92,7 +80,7 @@ def run(
 
     Example:
         >>> from llmtool.bench.measure import QUICK
-        >>> report = run(model, QUICK)                     # doctest: +SKIP
+        >>> report = run(model, QUICK, on_step=print, on_note=print)  # doctest: +SKIP
         >>> {row.test: row.median for row in report.rows}["tg24 x 16"]  # doctest: +SKIP
         412.7
     """
@@ -130,7 +118,7 @@ def run(
             cancellation=model.cancellation,
         )
 
-    rows = list(measure(open_engine, plan, memory=memory, on_step=on_step, on_note=warn))
+    rows = [*measure(open_engine, plan, on_step=on_step, on_note=warn), *memory]
     during = others.processors()
     if during is not None and during > _BUSY:
         warn(

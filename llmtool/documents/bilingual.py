@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from llmtool.documents.types import Document, Part, Segment
 
 
-class BilingualDocument:
+class BilingualDocument(Document):
     """A document whose segments remain, each followed by its translation on the next line."""
 
     def __init__(self, document: Document) -> None:
+        super().__init__(document.source)
         self._document = document
-        self.source, self.segments = document.source, document.segments
-        self._newline = "\r\n" if "\r\n" in document.source else "\n"
+        self.segments = document.segments
 
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         original = self.source[segment.start : segment.end]
         translation = self._document.encode(segment, parts)
         if translation == original:
@@ -27,7 +27,3 @@ class BilingualDocument:
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         return self._document.find_fault(segment, parts)
-
-    def compare(self, output: str) -> str | None:
-        """Return None: the source is unchanged, and the added lines differ from it by design."""
-        return None

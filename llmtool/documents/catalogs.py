@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from llmtool.documents.lines import split_lines
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Part, Segment, join_parts
+from llmtool.documents.types import Document, Part, Segment, join_parts
 from llmtool.errors import InputError
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _FIELD = re.compile(r'[ \t]*(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)?[ \t]*(".*")[ \t]*')
 _ESCAPED = re.compile(r'\\(n|t|r|a|b|f|v|\\|"|[0-7]{1,3}|x[0-9a-fA-F]{2})')
 _CONTROL_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -33,22 +33,28 @@ class _Entry(msgspec.Struct, kw_only=True):
     is_fuzzy: bool = False
 
 
-class Catalog:
-    """A catalog and its segments."""
+class Catalog(Document):
+    """A catalog; its segments are the untranslated and fuzzy messages.
+
+    Raises:
+        InputError: the catalog is not valid; the error names the line.
+
+    Example:
+        >>> document = Catalog('msgid "One file"\\nmsgstr ""\\n\\nmsgid "Yes"\\nmsgstr "Ja"\\n')
+        >>> [segment.text for segment in document.segments]
+        ['One file']
+    """
 
     def __init__(self, source: str) -> None:
-        self.source = source
-        self._newline = "\r\n" if "\r\n" in source else "\n"
+        super().__init__(source)
+        _read(source)
         self._values: dict[int, int] = {}  # the start of each msgstr, by the start of its segment
-        self.segments: tuple[Segment, ...] = tuple(
+        self.segments = tuple(
             segment for entry in _entries(source) for segment in self._segments(entry)
         )
 
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        original = self.source[segment.start : segment.end]
-        if tuple(parts) == segment.parts:
-            return original
-        head = original[: self._values[segment.start] - segment.start]
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        head = self.source[segment.start : self._values[segment.start]]
         return _without_fuzzy(head) + self._quote(join_parts(parts))
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
@@ -100,27 +106,12 @@ class Catalog:
         return quoted[0] if len(quoted) == 1 else self._newline.join(['""', *quoted])
 
 
-def parse(text: str) -> Catalog:
-    """Parse a catalog; its segments are untranslated and fuzzy messages.
-
-    Raises:
-        InputError: the catalog is not valid; the error names the line.
-
-    Example:
-        >>> document = parse('msgid "One file"\\nmsgstr ""\\n\\nmsgid "Yes"\\nmsgstr "Ja"\\n')
-        >>> [segment.text for segment in document.segments]
-        ['One file']
-    """
-    _read(text)
-    return Catalog(text)
-
-
 def _entries(source: str) -> Iterator[_Entry]:
     entry: _Entry | None = None
     field = ""
-    for number, found in enumerate(_LINE.finditer(source), 1):
-        line = found[0].rstrip("\r\n").removeprefix("\ufeff")
-        start = found.start() + found[0].find(line) if line else found.start()
+    for number, (line_start, text) in enumerate(split_lines(source), 1):
+        line = text.removeprefix("\ufeff")
+        start = line_start + len(text) - len(line)
         is_comment = line.lstrip().startswith("#")
         named = None if is_comment else _FIELD.fullmatch(line)
         if line.strip() and not is_comment and named is None:

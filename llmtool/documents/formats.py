@@ -10,14 +10,14 @@ from typing import cast, get_args
 from llmtool.documents.types import Document, Format
 from llmtool.errors import InputError, UsageError
 
-_READERS: dict[Format, str] = {
-    "txt": "plain",
-    "md": "markdown",
-    "html": "html",
-    "srt": "subtitles",
-    "vtt": "subtitles",
-    "po": "catalogs",
-    "json": "json_values",
+_CLASSES: dict[Format, tuple[str, str]] = {
+    "txt": ("plain", "PlainText"),
+    "md": ("markdown", "Markdown"),
+    "html": ("html", "Html"),
+    "srt": ("subtitles", "Subtitles"),
+    "vtt": ("subtitles", "Subtitles"),
+    "po": ("catalogs", "Catalog"),
+    "json": ("json_values", "JsonValues"),
 }
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
@@ -94,9 +94,9 @@ def parse(text: str, format: Format) -> Document:
     Raises:
         InputError: the text is not valid in that format; the error names the line.
     """
-    reader = importlib.import_module(f"llmtool.documents.{_READERS[format]}")
-    document = reader.parse(text, format) if format in ("srt", "vtt") else reader.parse(text)
-    return cast("Document", document)
+    module, name = _CLASSES[format]
+    make = getattr(importlib.import_module(f"llmtool.documents.{module}"), name)
+    return cast("Document", make(text, format) if format in ("srt", "vtt") else make(text))
 
 
 def _detect_by_content(text: str) -> Format:

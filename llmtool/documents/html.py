@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from llmtool.documents.protected_spans import VOID_ELEMENTS, find_nesting_fault, split_parts
-from llmtool.documents.types import Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError
 
 _INLINE = frozenset(
@@ -49,19 +49,29 @@ class _Token(msgspec.Struct, frozen=True):
     is_self_closing: bool = False  # <tag/>
 
 
-class Html:
-    """An HTML text and its segments."""
+class Html(Document):
+    """An HTML text and its segments.
+
+    Raises:
+        InputError: so many tags are unclosed that parsing would take quadratic time.
+
+    Example:
+        >>> [segment.text for segment in Html("<h1>Hello</h1><p>A <b>big</b> day").segments]
+        ['Hello', 'A  big  day']
+    """
 
     def __init__(self, source: str) -> None:
-        self.source = source
+        super().__init__(source)
+        n_unclosed = sum(1 for _ in _UNCLOSED_TAG.finditer(source))
+        n_unclosed += source.count("<!--") - source.count("-->")
+        if n_unclosed > _MAX_UNCLOSED:
+            raise InputError(
+                f"the HTML has {n_unclosed:,} unclosed tags; the limit is {_MAX_UNCLOSED:,}"
+            )
         self._attributes: set[int] = set()  # starts of the segments that are attribute values
-        self.segments: tuple[Segment, ...] = tuple(
-            sorted(self._segments(), key=lambda segment: segment.start)
-        )
+        self.segments = tuple(sorted(self._segments(), key=lambda segment: segment.start))
 
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        if tuple(parts) == segment.parts:
-            return self.source[segment.start : segment.end]
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         text = ""
         for part in parts:
             text += part.source if isinstance(part, ProtectedSpan) else _escape(part)
@@ -147,26 +157,6 @@ class Html:
                 yield Segment(start=start, end=start + len(value), parts=parts, context=(name,))
 
 
-def parse(text: str) -> Html:
-    """Parse an HTML text.
-
-    Raises:
-        InputError: so many tags are unclosed that parsing would take quadratic time.
-
-    Example:
-        >>> [segment.text for segment in parse("<h1>Hello</h1><p>A <b>big</b> day").segments]
-        ['Hello', 'A  big  day']
-    """
-    n_unclosed = (
-        sum(1 for _ in _UNCLOSED_TAG.finditer(text)) + text.count("<!--") - text.count("-->")
-    )
-    if n_unclosed > _MAX_UNCLOSED:
-        raise InputError(
-            f"the HTML has {n_unclosed:,} unclosed tags; the limit is {_MAX_UNCLOSED:,}"
-        )
-    return Html(text)
-
-
 class _Tokenizer(HTMLParser):
     """Records the start of each token."""
 
@@ -196,20 +186,14 @@ class _Tokenizer(HTMLParser):
     def handle_entityref(self, name: str) -> None:
         self._record("entity")
 
-    def handle_charref(self, name: str) -> None:
-        self._record("entity")
-
     def handle_comment(self, data: str) -> None:
         self._record("other")
 
     def handle_decl(self, decl: str) -> None:
         self._record("other")
 
-    def handle_pi(self, data: str) -> None:
-        self._record("other")
-
-    def unknown_decl(self, data: str) -> None:
-        self._record("other")
+    handle_charref = handle_entityref
+    handle_pi = unknown_decl = handle_comment
 
 
 def _tokenize(source: str) -> list[_Token]:

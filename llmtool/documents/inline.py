@@ -66,15 +66,8 @@ def _protected_ranges(text: str, labels: Container[str]) -> Iterator[tuple[int, 
     closing = _code_ends(text)
     while (found := _TOKEN.search(text, at)) is not None:
         start, end = found.span()
-        kind = found.lastgroup
-        if found["code"]:
-            last = closing.get(start)
-            if last is None:
-                at = end
-                continue
-            end = last
-        elif found["target"]:
-            last = _target_end(text, start)
+        if found["code"] or found["target"]:
+            last = closing.get(start) if found["code"] else _target_end(text, start)
             if last is None:
                 at = end
                 continue
@@ -82,22 +75,19 @@ def _protected_ranges(text: str, labels: Container[str]) -> Iterator[tuple[int, 
         elif found["label"] and normalize(found["name"]) not in labels:
             at = start + 1
             continue
-        assert kind is not None
         yield start, end
         at = end
 
 
 def _code_ends(text: str) -> dict[int, int]:
     """Return the end of each code span, by its start."""
-    runs = [(m.start(), m.end()) for m in re.finditer(r"`+", text)]
-    later: dict[int, list[int]] = {}
     ends: dict[int, int] = {}
-    for index in range(len(runs) - 1, -1, -1):
-        start, end = runs[index]
-        same = later.setdefault(end - start, [])
-        if same and end - start <= _MAX_BACKTICKS:
-            ends[start] = same[-1]
-        same.append(end)
+    next_end: dict[int, int] = {}  # of the following run, by its length
+    for start, end in reversed([found.span() for found in re.finditer("`+", text)]):
+        length = end - start
+        if length in next_end and length <= _MAX_BACKTICKS:
+            ends[start] = next_end[length]
+        next_end[length] = end
     return ends
 
 

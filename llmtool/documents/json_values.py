@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Part, Segment, has_letters, join_parts
+from llmtool.documents.types import Document, Part, Segment, has_letters, join_parts
 from llmtool.errors import InputError
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
@@ -17,48 +17,41 @@ _ICU_MESSAGE = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,")
 _MAX_DEPTH = 400
 
 
-class JsonValues:
+class JsonValues(Document):
     """A JSON text and its segments.
 
     `skipped` are ICU messages with plural or select forms, whose syntax is not parsed.
-    """
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self._is_ascii = source.isascii() and "\\u" in source
-        values = tuple(_segments(source))
-        self.segments: tuple[Segment, ...] = tuple(s for s in values if not _is_icu_message(s))
-        self.skipped: tuple[Segment, ...] = tuple(filter(_is_icu_message, values))
-
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        if tuple(parts) == segment.parts:
-            return self.source[segment.start : segment.end]
-        return json.dumps(join_parts(parts), ensure_ascii=self._is_ascii)[1:-1]
-
-    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        return None
-
-    def compare(self, output: str) -> str | None:
-        """Compare keys, numbers and lengths; strings may differ."""
-        before, after = _skeleton(json.loads(self.source)), None
-        try:
-            after = _skeleton(json.loads(output))
-        except ValueError:
-            return "it is not valid JSON"
-        return None if before == after else "keys or values differ"
-
-
-def parse(text: str) -> JsonValues:
-    """Parse a JSON text.
 
     Raises:
         InputError: the text is not valid JSON, with line and column, or is nested too deeply.
 
     Example:
-        >>> document = parse('{"id": "a-1", "title": "Good morning", "n": 3}')
+        >>> document = JsonValues('{"id": "a-1", "title": "Good morning", "n": 3}')
         >>> [(segment.context, segment.text) for segment in document.segments]
         [(('title',), 'Good morning')]
     """
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        _check(source)
+        self._is_ascii = source.isascii() and "\\u" in source
+        values = tuple(_segments(source))
+        self.segments = tuple(s for s in values if not _is_icu_message(s))
+        self.skipped = tuple(filter(_is_icu_message, values))
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        return json.dumps(join_parts(parts), ensure_ascii=self._is_ascii)[1:-1]
+
+    def compare(self, output: str) -> str | None:
+        """Compare keys, numbers and lengths; strings may differ."""
+        try:
+            after = _skeleton(json.loads(output))
+        except ValueError:
+            return "it is not valid JSON"
+        return None if _skeleton(json.loads(self.source)) == after else "keys or values differ"
+
+
+def _check(text: str) -> None:
     depth = deepest = 0
     for found in _TOKEN.finditer(text):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
@@ -73,7 +66,6 @@ def parse(text: str) -> JsonValues:
         ) from exc
     except ValueError as exc:
         raise InputError(f"not valid JSON: {exc}") from exc
-    return JsonValues(text)
 
 
 def _segments(source: str) -> Iterator[Segment]:

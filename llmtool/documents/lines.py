@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+
+
+def split_lines(text: str) -> list[tuple[int, str]]:
+    """Return the start of each line, and its text without the line ending."""
+    return [(found.start(), found[0].rstrip("\r\n")) for found in _LINE.finditer(text)]
 
 
 def display_width(text: str) -> int:

@@ -16,8 +16,8 @@ import msgspec
 
 from llmtool.documents.inline import normalize, split_inline
 from llmtool.documents.lines import display_width, is_wide, wrap
-from llmtool.documents.protected_spans import find_nesting_fault
-from llmtool.documents.types import Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.protected_spans import find_nesting_fault, hide_protected, show_protected
+from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,9 +35,6 @@ _STANDALONE_LINE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # alert type, con
 _LABEL = re.compile(r"^\[\^[^\]\s]+\]:|^:[ \t]|\A\[[ xX]\]\s", re.MULTILINE)
 _MAX_UNCLOSED_TARGETS, _MAX_UNCLOSED_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
-# While a text is wrapped, private-use characters from here on replace its protected spans.
-_FIRST_PRIVATE = 0xF0000
-_PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 
 
 class _Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,33 +46,46 @@ class _Layout(msgspec.Struct, frozen=True, kw_only=True):
     is_followed: bool = False  # by a footnote in the same paragraph
 
 
-class Markdown:
-    """A Markdown text and its segments."""
+class Markdown(Document):
+    """A Markdown text and its segments.
+
+    Raises:
+        InputError: so many brackets are unclosed that parsing would take quadratic time.
+
+    Example:
+        >>> source = "# Hello\\n\\n- one\\n  more\\n\\n```\\ncode\\n```\\n"
+        >>> [segment.text for segment in Markdown(source).segments]
+        ['Hello', 'one more']
+    """
 
     def __init__(self, source: str) -> None:
-        self.source = source
-        self._newline = "\r\n" if "\r\n" in source else "\n"
+        super().__init__(source)
+        n_targets = source.count("](") - source.count(")")
+        n_brackets = source.count("[") - source.count("]")
+        if n_targets > _MAX_UNCLOSED_TARGETS or n_brackets > _MAX_UNCLOSED_BRACKETS:
+            raise InputError(f"the Markdown has {max(n_targets, n_brackets):,} unclosed brackets")
         self._layouts: dict[int, _Layout] = {}
         self._env: dict[str, object] = {}
         self._tokens = _parse(source, self._env)
         references = self._env.get("references")
         known = references if isinstance(references, dict) else {}
         self._labels = {normalize(label) for label in known}
-        self.segments: tuple[Segment, ...] = tuple(self._segments())
+        self.segments = tuple(self._segments())
 
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        if tuple(parts) == segment.parts:
-            return self.source[segment.start : segment.end]
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         return self._write(self._layouts[segment.start], parts)
 
     def _write(self, layout: _Layout, parts: Sequence[Part]) -> str:
-        text, protected = _hide_protected(parts, is_cell="cell" in layout.kind)
+        text, protected = hide_protected(
+            parts, _escape_cell if "cell" in layout.kind else _one_line
+        )
+        text = text.strip(" \t")  # leading space would indent a list item
         if layout.columns:
             lines = _wrap(
                 text, max(_MIN_COLUMNS, layout.columns - display_width(layout.prefix)), protected
             )
             text = f"{self._newline}{layout.prefix}".join(lines)
-        return _show_protected(text, protected)
+        return show_protected(text, protected)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Parse the segment and its replacement, each on its own, and compare their structure."""
@@ -223,23 +233,6 @@ class Markdown:
             yield Segment(start=start, end=end, parts=tuple(parts))
 
 
-def parse(text: str) -> Markdown:
-    """Parse a Markdown text.
-
-    Raises:
-        InputError: so many brackets are unclosed that parsing would take quadratic time.
-
-    Example:
-        >>> [s.text for s in parse("# Hello\\n\\n- one\\n  more\\n\\n```\\ncode\\n```\\n").segments]
-        ['Hello', 'one more']
-    """
-    n_targets = text.count("](") - text.count(")")
-    n_brackets = text.count("[") - text.count("]")
-    if n_targets > _MAX_UNCLOSED_TARGETS or n_brackets > _MAX_UNCLOSED_BRACKETS:
-        raise InputError(f"the Markdown has {max(n_targets, n_brackets):,} unclosed brackets")
-    return Markdown(text)
-
-
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
@@ -304,29 +297,19 @@ def _cells(line: str) -> list[tuple[int, str]]:
     return cells
 
 
-def _hide_protected(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list[str]]:
-    """Return the parts on one line, with protected spans replaced by private-use characters."""
-    text = ""
-    protected: list[str] = []
-    for part in parts:
-        if isinstance(part, ProtectedSpan):
-            text += chr(_FIRST_PRIVATE + len(protected))
-            protected.append(part.source)
-        else:
-            piece = " ".join(_PRIVATE.sub("", part).splitlines()) if part.strip() else part
-            text += re.sub(r"(?<!\\)\|", r"\\|", piece) if is_cell else piece
-    return text.strip(" \t"), protected  # leading space would indent a list item
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines()) if text.strip() else text
 
 
-def _show_protected(text: str, protected: Sequence[str]) -> str:
-    return _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PRIVATE], text)
+def _escape_cell(text: str) -> str:
+    return re.sub(r"(?<!\\)\|", r"\\|", _one_line(text))
 
 
 def _wrap(text: str, columns: int, protected: list[str]) -> list[str]:
     """Wrap a text so that no line would begin another block."""
     lines: list[str] = []
     for line in wrap(text, columns):
-        if lines and _BLOCK_START.match(_show_protected(line, protected)):
+        if lines and _BLOCK_START.match(show_protected(line, protected)):
             lines[-1] += " " + line
         else:
             lines.append(line)

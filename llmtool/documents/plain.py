@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.lines import display_width, join_lines, wrap
+from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Part, Segment, has_letters, join_parts
+from llmtool.documents.types import Document, Part, Segment, has_letters, join_parts
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 # Before the words of a line: indentation, quote marks, one bullet or number.
 _PREFIX = re.compile(r"[ \t>|]*(?:(?:[-*+•–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+)?")
 _MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # width of wrapped text
@@ -17,18 +16,20 @@ _MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # width of wrapped text
 _MIN_FILL = 0.72
 
 
-class PlainText:
-    """A plain text and its segments."""
+class PlainText(Document):
+    """A plain text and its segments.
+
+    Example:
+        >>> [segment.text for segment in PlainText("- One.\\n- Two.\\n").segments]
+        ['One.', 'Two.']
+    """
 
     def __init__(self, source: str) -> None:
-        self.source = source
-        self._newline = "\r\n" if "\r\n" in source else "\n"
+        super().__init__(source)
         self._wrapping: dict[int, tuple[int, str]] = {}  # columns and prefix, by start
-        self.segments: tuple[Segment, ...] = tuple(self._segments())
+        self.segments = tuple(self._segments())
 
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        if tuple(parts) == segment.parts:
-            return self.source[segment.start : segment.end]
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         text = join_parts(parts)
         text = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
         if segment.start not in self._wrapping:
@@ -68,23 +69,12 @@ class PlainText:
         )
 
 
-def parse(text: str) -> PlainText:
-    """Parse a plain text.
-
-    Example:
-        >>> [segment.text for segment in parse("- One.\\n- Two.\\n").segments]
-        ['One.', 'Two.']
-    """
-    return PlainText(text)
-
-
 def _paragraphs(text: str) -> list[list[tuple[int, str]]]:
     """Return the paragraphs, each as the start and text of its lines."""
     found: list[list[tuple[int, str]]] = [[]]
-    for match in _LINE.finditer(text):
-        line = match[0].rstrip("\r\n")
+    for start, line in split_lines(text):
         if line.strip():
-            found[-1].append((match.start(), line))
+            found[-1].append((start, line))
         elif found[-1]:
             found.append([])
     return [lines for lines in found if lines]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llmtool.documents.types import Part, ProtectedSpan
 
@@ -27,6 +27,9 @@ _PROTECTED = re.compile(
     """.replace("URL_CHARACTER", _URL_CHARACTER).replace("URL_END", _URL_END),
     re.VERBOSE,
 )
+# While a text is wrapped, private-use characters from here on replace its protected spans.
+_FIRST_PRIVATE = 0xF0000
+_PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 # Placeholders without a name or number take the next argument, so their order matters.
 _POSITIONAL = re.compile(
     r"\{(?:[:!][^{}]*)?\}|%(?!\d+\$|\()[-#0+ ]*\d*(?:\.\d+)?[hlLzjt]*[a-zA-Z@]"
@@ -54,6 +57,24 @@ def split_parts(text: str) -> tuple[Part, ...]:
     if at < len(text):
         parts.append(text[at:])
     return tuple(parts)
+
+
+def hide_protected(parts: Sequence[Part], escape: Callable[[str], str]) -> tuple[str, list[str]]:
+    """Return the escaped parts with private-use characters for protected spans, and the spans."""
+    text = ""
+    protected: list[str] = []
+    for part in parts:
+        if isinstance(part, ProtectedSpan):
+            text += chr(_FIRST_PRIVATE + len(protected))
+            protected.append(part.source)
+        else:
+            text += escape(_PRIVATE.sub("", part))
+    return text, protected
+
+
+def show_protected(text: str, protected: Sequence[str]) -> str:
+    """Replace the private-use characters of `hide_protected` by the protected spans."""
+    return _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PRIVATE], text)
 
 
 def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:

@@ -9,50 +9,47 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.lines import balance, join_lines
-from llmtool.documents.protected_spans import find_nesting_fault, split_parts
-from llmtool.documents.types import Format, Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.lines import balance, join_lines, split_lines
+from llmtool.documents.protected_spans import (
+    find_nesting_fault,
+    hide_protected,
+    show_protected,
+    split_parts,
+)
+from llmtool.documents.types import Document, Format, Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{1,2}(?:[,.]\d{1,3})?"
 _TIMING = re.compile(rf"[ \t]*({_CLOCK})[ \t]*-->[ \t]*({_CLOCK})(?:[ \t].*)?")
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 # Tags, karaoke timings, positions and entities.
 _MARKUP = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
 _SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
 _SPEAKER_CHANGE = re.compile(_SPEAKER.pattern + r"(?:(?<=[ \t])\S|[^\d\s])")  # but not "-5"
-# While a text is wrapped, private-use characters from here on replace its protected spans.
-_FIRST_PRIVATE = 0xF0000
 
 
-class Subtitles:
-    """A subtitle file and its segments."""
+class Subtitles(Document):
+    """A subtitle file and its segments.
+
+    Raises:
+        InputError: a timing is malformed or missing; the error names the line.
+
+    Example:
+        >>> source = "1\\n00:00:01,000 --> 00:00:02,000\\n<i>Good\\nmorning.</i>\\n"
+        >>> Subtitles(source, "srt").segments[0].text.strip()
+        'Good morning.'
+    """
 
     def __init__(self, source: str, format: Format) -> None:
-        self.source, self.format = source, format
-        self._newline = "\r\n" if "\r\n" in source else "\n"
-        self._cues = list(_cues(source, format))
-        self.segments: tuple[Segment, ...] = tuple(
-            segment for cue in self._cues for segment in _segments(cue)
+        super().__init__(source)
+        self.format = format
+        self.segments = tuple(
+            segment for cue in _cues(source, format) for segment in _segments(cue)
         )
 
-    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        original = self.source[segment.start : segment.end]
-        if tuple(parts) == segment.parts:
-            return original
-        protected = [part.source for part in parts if isinstance(part, ProtectedSpan)]
-        text, number = "", 0
-        for part in parts:
-            if isinstance(part, ProtectedSpan):
-                text += chr(_FIRST_PRIVATE + number)
-                number += 1
-            else:
-                text += self._escape(part)
-        lines = balance(text.strip(), len(original.splitlines()))
-        output = self._newline.join(lines)
-        for i, span in enumerate(protected):
-            output = output.replace(chr(_FIRST_PRIVATE + i), span)
-        return output
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        text, protected = hide_protected(parts, self._escape)
+        n_lines = len(self.source[segment.start : segment.end].splitlines())
+        return show_protected(self._newline.join(balance(text.strip(), n_lines)), protected)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         text = "".join(part for part in parts if isinstance(part, str))
@@ -80,23 +77,9 @@ class Subtitles:
         return text
 
 
-def parse(text: str, format: Format = "srt") -> Subtitles:
-    """Parse a subtitle file.
-
-    Raises:
-        InputError: a timing is malformed or missing; the error names the line.
-
-    Example:
-        >>> document = parse("1\\n00:00:01,000 --> 00:00:02,000\\n<i>Good\\nmorning.</i>\\n")
-        >>> document.segments[0].text.strip()
-        'Good morning.'
-    """
-    return Subtitles(text, format)
-
-
 def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
     """Yield the lines under each timing, each as its start and text."""
-    lines = [(m.start(), m[0].rstrip("\r\n")) for m in _LINE.finditer(source)]
+    lines = split_lines(source)
     timings = [i for i, (_, line) in enumerate(lines) if _TIMING.fullmatch(line)]
     for i, (_, line) in enumerate(lines):
         if "-->" in line and not _TIMING.fullmatch(line) and _looks_like_timing(line):

@@ -7,7 +7,7 @@ between segments is copied, so that a document without translations equals its s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -51,32 +51,37 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         return join_parts(self.parts)
 
 
-class Document(Protocol):
-    """A parsed source; `segments` are in source order and do not overlap."""
+class Document:
+    """A parsed source; a format derives from this class.
 
-    @property
-    def source(self) -> str: ...
+    `segments`, which the format sets, are in source order and do not overlap.
+    """
 
-    @property
-    def segments(self) -> Sequence[Segment]: ...
+    segments: tuple[Segment, ...]
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._newline = "\r\n" if "\r\n" in source else "\n"
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        """Return the replacement for a segment, escaped for the format.
+        """Return the replacement for a segment, escaped for the format."""
+        if tuple(parts) == segment.parts:
+            return self.source[segment.start : segment.end]
+        return self._encode(segment, parts)
 
-        The segment's own parts give the span of the source unchanged.
-        """
-        ...
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        raise NotImplementedError
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Return how the parts would change the structure around a segment, or None.
 
         Text that would become markup is a fault. The caller checks that no protected span is lost.
         """
-        ...
+        return None
 
     def compare(self, output: str) -> str | None:
         """Return the first structural difference between the source and an output, or None."""
-        ...
+        return None
 
 
 def join_parts(parts: Sequence[Part]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from llmtool.engine.text_stream import ReasoningSplitter, ReasoningTags, StopStrings, Utf8Stream
+import codecs
+
+from llmtool.engine.text_stream import ReasoningSplitter, ReasoningTags, StopStrings
 from llmtool.engine.types import Token
 
 
@@ -22,7 +24,7 @@ class Reply:
         in_reasoning: bool = False,
     ) -> None:
         self._id, self._choice = request_id, choice
-        self._utf8 = Utf8Stream()
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._splitter = ReasoningSplitter(tags, in_reasoning=in_reasoning) if tags else None
         self._stop = StopStrings(stop)
 
@@ -41,13 +43,13 @@ class Reply:
 
     def push(self, chunk: bytes) -> list[Token]:
         """Append the bytes of a token; return the events for text that is complete."""
-        return self._events(self._utf8.push(chunk))
+        return self._events(self._utf8.decode(chunk))
 
     def finish(self) -> list[Token]:
         """Return the events for the pending text."""
         if self.stopped:
             return []
-        events = self._events(self._utf8.finish())
+        events = self._events(self._utf8.decode(b"", final=True))
         if self._splitter and not self.stopped:
             events += self._emit(self._splitter.finish())
         rest = self._stop.finish()

@@ -36,6 +36,7 @@ E = TypeVar("E")
 CURSOR = "<cursor>"  # between a prompt's text and suffix in `prompts`
 _IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
+_TIMINGS = Timings(prefill_seconds=0.0, decode_seconds=0.0)
 
 
 class ScriptedEngine:
@@ -126,12 +127,8 @@ class ScriptedEngine:
                 (self._scores(prompt.text, text) if self._scores else uniform,)
                 for text in request.candidates
             ),
-            usage=Usage(
-                prompt_tokens=len(prompt.token_ids),
-                cached_tokens=0,
-                completion_tokens=len(request.candidates),
-            ),
-            timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
+            usage=_usage(prompt, len(request.candidates)),
+            timings=_TIMINGS,
         )
 
     def _generate(self, request: Request) -> Iterator[Event]:
@@ -155,12 +152,8 @@ class ScriptedEngine:
                 id=request.id,
                 choice=choice,
                 finish_reason=finish,
-                usage=Usage(
-                    prompt_tokens=len(prompt.token_ids),
-                    cached_tokens=0,
-                    completion_tokens=n_tokens,
-                ),
-                timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
+                usage=_usage(prompt, n_tokens),
+                timings=_TIMINGS,
                 seed=(request.sampling.seed or 0) + choice,
             )
 
@@ -171,6 +164,11 @@ class ScriptedEngine:
         if callable(self._replies):
             return self._replies(prompt)
         return self._replies[(self._served - 1) % len(self._replies)]
+
+
+def _usage(prompt: Tokenized, n_reply: int) -> Usage:
+    n_prompt = len(prompt.token_ids)
+    return Usage(prompt_tokens=n_prompt, cached_tokens=0, completion_tokens=n_reply)
 
 
 def _serve_all(

@@ -1,4 +1,4 @@
-"""Convert token bytes to reply text: incremental UTF-8, stop strings, reasoning and answer.
+"""Convert token text to reply text: stop strings, reasoning and answer.
 
 Each class has `push`, which takes a chunk and returns the text that is complete, and `finish`,
 which returns the pending text.
@@ -6,7 +6,6 @@ which returns the pending text.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,19 +35,6 @@ _KNOWN_TAGS = {
 def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
     """Return the reasoning tags of a chat template, or None."""
     return next((tags for key, tags in _KNOWN_TAGS.items() if key in chat_template), None)
-
-
-class Utf8Stream:
-    """Decodes UTF-8 across chunks; invalid bytes become U+FFFD."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, chunk: bytes) -> str:
-        return self._decoder.decode(chunk)
-
-    def finish(self) -> str:
-        return self._decoder.decode(b"", final=True)
 
 
 class StopStrings:

@@ -7,6 +7,7 @@ probabilities of given continuations, and returns `Scores`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Literal, Protocol
 
@@ -283,11 +284,7 @@ def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
         >>> common_prefix_length([(1, 2, 3), (1, 2, 4), (1, 2)])
         2
     """
-    shortest, longest = min(sequences), max(sequences)
-    for i, item in enumerate(shortest):
-        if i >= len(longest) or item != longest[i]:
-            return i
-    return len(shortest)
+    return len(os.path.commonprefix(sequences))
 
 
 class Engine(Protocol):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
-
 import msgspec
 
 from llmtool.errors import (
@@ -16,6 +13,7 @@ from llmtool.errors import (
     OutputValidationError,
 )
 from llmtool.prompts.asserts import EvaluatedReply
+from llmtool.tasks.results import Classification, Result
 
 # Errors that end the whole run instead of one case.
 _FATAL = (Cancelled, DownloadError, ModelNotFound, ModelUnreadable)
@@ -33,29 +31,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
 
-class _Usage(Protocol):
-    @property
-    def completion_tokens(self) -> int: ...
-
-
-@runtime_checkable
-class _TextResult(Protocol):
-    @property
-    def text(self) -> str: ...
-    @property
-    def usage(self) -> _Usage: ...
-    @property
-    def seconds(self) -> float: ...
-
-
-@runtime_checkable
-class _LabelResult(_TextResult, Protocol):
-    @property
-    def label(self) -> object: ...
-    @property
-    def scores(self) -> Mapping[str, float]: ...
-
-
 def to_answer(result: object) -> Answer:
     """Convert a task result or error to an answer.
 
@@ -67,14 +42,14 @@ def to_answer(result: object) -> Answer:
         raise result
     if isinstance(result, OutputValidationError):
         partial = result.result
-        answer = to_answer(partial) if isinstance(partial, _TextResult) else Answer()
+        answer = to_answer(partial) if isinstance(partial, Result) else Answer()
         return msgspec.structs.replace(answer, invalid=str(result))
     if isinstance(result, LlmtoolError):
         return Answer(error=str(result))
-    if not isinstance(result, _TextResult):
+    if not isinstance(result, Result):
         raise TypeError(f"not a task result: {type(result).__name__}")
     reply = EvaluatedReply(text=result.text, completion_tokens=result.usage.completion_tokens)
-    if isinstance(result, _LabelResult):
+    if isinstance(result, Classification):
         label = None if result.label is None else result.text
-        reply = msgspec.structs.replace(reply, label=label, scores=dict(result.scores))
+        reply = msgspec.structs.replace(reply, label=label, scores=result.scores)
     return Answer(reply=reply, seconds=result.seconds)

@@ -31,19 +31,19 @@ def judge(
     are only assertions about metrics. If a case has an error instead of a reply, the outcome is an
     error.
     """
-    has_labels = plan.template.output.kind == "labels"
-    failures = list(_errors(planned, answers))
+    cases = _Cases(plan, planned, answers)
+    failures = list(cases.errors())
     status: Status = "error" if failures else "passed"
-    metrics = _measure(plan, planned, answers)
+    metrics = cases.metrics()
     reasons = []
     if not failures:
         for assertion in planned.test.assertions:
             kind = assertion.type.removeprefix("not-")
             if kind in METRICS and (failure := find_metric_failure(assertion, metrics[kind])):
                 reasons.append(failure)
-        failures = list(_failed_replies(planned, answers, has_labels))
+        failures = list(cases.failed_replies())
         if planned.kind == "invariant":
-            failures += _differences(planned, answers, has_labels)
+            failures += cases.differences()
     n_failed = len({failure.case for failure in failures})
     if failures:
         count = f"{n_failed} of {len(answers)}: " if len(answers) > 1 else ""
@@ -51,7 +51,7 @@ def judge(
     if reasons and status == "passed":
         status = "failed"
     if reasons and not failures:
-        failures = list(_wrong_answers(planned, answers, has_labels))
+        failures = list(cases.wrong_answers())
         n_failed = len(failures)
     return Outcome(
         template=plan.template.name,
@@ -72,98 +72,87 @@ def judge(
     )
 
 
-def _errors(planned: PlannedTest, answers: Sequence[Answer]) -> Iterator[Failure]:
-    for sample, answer in zip(planned.samples, answers, strict=True):
-        if answer.error is not None:
-            case = _case(planned, sample)
-            yield Failure(case=case, expected=sample.expected, reason=answer.error)
+class _Cases:
+    """The cases of a test with their answers."""
 
+    def __init__(self, plan: EvalPlan, planned: PlannedTest, answers: Sequence[Answer]) -> None:
+        self._planned = planned
+        self._labels = plan.template.output.labels
+        self._pairs = list(zip(planned.samples, answers, strict=True))
 
-def _failed_replies(
-    planned: PlannedTest, answers: Sequence[Answer], has_labels: bool
-) -> Iterator[Failure]:
-    """Yield the replies that are invalid or fail an assertion."""
-    assertions = [
-        each for each in planned.test.assertions if each.type.removeprefix("not-") not in METRICS
-    ]
-    if planned.kind == "dataset" and not assertions:
-        return
-    for sample, answer in zip(planned.samples, answers, strict=True):
-        reasons = [find_failure(each, answer.reply, sample.variables) for each in assertions]
-        if answer.invalid is not None:
-            reasons = [answer.invalid]
-        if reason := "; ".join(filter(None, reasons)):
-            yield Failure(
-                case=_case(planned, sample),
-                expected=sample.expected,
-                got=_excerpt(answer, has_labels),
-                reason=reason,
-            )
+    def errors(self) -> Iterator[Failure]:
+        for sample, answer in self._pairs:
+            if answer.error is not None:
+                yield self._failure(sample, answer, answer.error)
 
+    def failed_replies(self) -> Iterator[Failure]:
+        """Yield the replies that are invalid or fail an assertion."""
+        assertions = [
+            each
+            for each in self._planned.test.assertions
+            if each.type.removeprefix("not-") not in METRICS
+        ]
+        if self._planned.kind == "dataset" and not assertions:
+            return
+        for sample, answer in self._pairs:
+            reasons = [find_failure(each, answer.reply, sample.variables) for each in assertions]
+            if answer.invalid is not None:
+                reasons = [answer.invalid]
+            if reason := "; ".join(filter(None, reasons)):
+                yield self._failure(sample, answer, reason)
 
-def _differences(
-    planned: PlannedTest, answers: Sequence[Answer], has_labels: bool
-) -> Iterator[Failure]:
-    """Yield the replies of an invariant that differ from the first one."""
-    first = answers[0]
-    if first.invalid is not None:
-        return
-    for sample, answer in zip(planned.samples[1:], answers[1:], strict=True):
-        if answer.invalid is None and _value(answer, has_labels) != _value(first, has_labels):
-            yield Failure(
-                case=_case(planned, sample),
-                expected=_excerpt(first, has_labels),
-                got=_excerpt(answer, has_labels),
-                reason=f"differs from the answer to {planned.samples[0].name!r}",
-            )
+    def differences(self) -> Iterator[Failure]:
+        """Yield the replies of an invariant that differ from the first one."""
+        (first_sample, first), *others = self._pairs
+        if first.invalid is not None:
+            return
+        reason = f"differs from the answer to {first_sample.name!r}"
+        for sample, answer in others:
+            if answer.invalid is None and self._value(answer) != self._value(first):
+                yield self._failure(sample, answer, reason, expected=self._excerpt(first))
 
+    def wrong_answers(self) -> Iterator[Failure]:
+        for sample, answer in self._pairs:
+            if sample.expected is None or self._value(answer) == self._expected(sample):
+                continue
+            reason = answer.invalid or "does not match the expected answer"
+            yield self._failure(sample, answer, reason)
 
-def _wrong_answers(
-    planned: PlannedTest, answers: Sequence[Answer], has_labels: bool
-) -> Iterator[Failure]:
-    for sample, answer in zip(planned.samples, answers, strict=True):
-        if sample.expected is None:
-            continue
-        expected = sample.expected if has_labels else normalized(sample.expected)
-        if _value(answer, has_labels) != expected:
-            yield Failure(
-                case=_case(planned, sample),
-                expected=sample.expected,
-                got=_excerpt(answer, has_labels),
-                reason=answer.invalid or "does not match the expected answer",
-            )
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of a dataset, if every row has an expected answer."""
+        samples = self._planned.samples
+        if self._planned.kind != "dataset" or any(sample.expected is None for sample in samples):
+            return {}
+        expected = [self._expected(sample) for sample in samples]
+        actual = [self._value(answer) for _, answer in self._pairs]
+        return {
+            "accuracy": accuracy(expected, actual),
+            "macro-f1": macro_f1(expected, actual, self._labels),
+        }
 
+    def _failure(
+        self, sample: Sample, answer: Answer, reason: str, *, expected: str | None = None
+    ) -> Failure:
+        is_row = self._planned.kind == "dataset"
+        return Failure(
+            case=f"{sample.name} {describe(sample.variables)}" if is_row else sample.name,
+            expected=sample.expected if expected is None else expected,
+            got=self._excerpt(answer),
+            reason=reason,
+        )
 
-def _measure(plan: EvalPlan, planned: PlannedTest, answers: Sequence[Answer]) -> dict[str, float]:
-    """Return the metrics of a dataset, if every row has an expected answer."""
-    labels = plan.template.output.labels
-    expected = [s.expected if labels else normalized(s.expected or "") for s in planned.samples]
-    if planned.kind != "dataset" or any(s.expected is None for s in planned.samples):
-        return {}
-    known = [each for each in expected if each is not None]
-    actual = [_value(answer, bool(labels)) for answer in answers]
-    return {
-        "accuracy": accuracy(known, actual),
-        "macro-f1": macro_f1(known, actual, labels),
-    }
+    def _expected(self, sample: Sample) -> str:
+        expected = sample.expected or ""
+        return expected if self._labels else normalized(expected)
 
+    def _value(self, answer: Answer) -> str | None:
+        """Return the value to compare, or None for an invalid reply or an error."""
+        if answer.error is not None or answer.invalid is not None:
+            return None
+        return answer.reply.label if self._labels else normalized(answer.reply.text)
 
-def _case(planned: PlannedTest, sample: Sample) -> str:
-    """Return a short description of a case, with its line in a dataset."""
-    if planned.kind != "dataset":
-        return sample.name
-    return f"{sample.name} {describe(sample.variables)}"
-
-
-def _value(answer: Answer, has_labels: bool) -> str | None:
-    """Return the value to compare, or None for an invalid reply or an error."""
-    if answer.error is not None or answer.invalid is not None:
-        return None
-    return answer.reply.label if has_labels else normalized(answer.reply.text)
-
-
-def _excerpt(answer: Answer, has_labels: bool) -> str | None:
-    if has_labels:
-        return answer.reply.label
-    text = answer.reply.text
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    def _excerpt(self, answer: Answer) -> str | None:
+        if self._labels or answer.error is not None:
+            return answer.reply.label
+        text = answer.reply.text
+        return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"

@@ -27,6 +27,9 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
 _SPECIAL_REVISION = re.compile(r"(refs/(?:pr/[0-9]+|convert/[A-Za-z0-9_.-]+))(?:/(.*))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,95}")
 _MAX_ALIASES = 16
+_VALID_FORMS = (
+    "; use org/name, a path to a .gguf file, or a name listed by `llmtool models recommend`"
+)
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +120,7 @@ def _parse_alias(
     if name not in aliases:
         if name == STARTER and not selector and not revision:
             return Reference(kind="starter")
-        hint = _file_hint(text) or _name_hint(name, [*aliases, STARTER])
+        hint = _file_hint(text) or suggest(name, [*aliases, STARTER], n=3) or _VALID_FORMS
         raise ModelNotFound(f"unknown model {name!r}{hint}")
     target = _parse(aliases[name], aliases, endpoint, (*seen, name))
     if not selector and not revision:
@@ -142,13 +145,6 @@ def _file_hint(name: str) -> str:
         return ""
     return (
         f"; use ./{name} for the file" if is_gguf else "; the file of that name is not a GGUF file"
-    )
-
-
-def _name_hint(name: str, names: Collection[str]) -> str:
-    """Suggest similar names, or list the valid forms."""
-    return suggest(name, names, n=3) or (
-        "; use org/name, a path to a .gguf file, or a name listed by `llmtool models recommend`"
     )
 
 

@@ -58,10 +58,6 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 return record
         return None
 
-    def imported(self, name: str) -> Record | None:
-        found = (r for r in self.models if r.source == "imported" and r.name == name)
-        return next(found, None)
-
     def with_record(self, record: Record) -> Registry:
         """Return a copy with this record last, replacing the previous record of the model."""
         others = tuple(r for r in self.models if not _same(r, record))

@@ -14,49 +14,36 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.text.code_languages import CodeLanguage
-
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 MAX_ERRORS = 20  # per text; later errors often result from the first
 _EXCERPT_LENGTH = 20
 
-# The package of each grammar, and the function in it that returns the grammar.
-_PACKAGES: dict[CodeLanguage, tuple[str, str]] = {
-    CodeLanguage.bash: ("tree_sitter_bash", "language"),
-    CodeLanguage.c: ("tree_sitter_c", "language"),
-    CodeLanguage.cpp: ("tree_sitter_cpp", "language"),
-    CodeLanguage.css: ("tree_sitter_css", "language"),
-    CodeLanguage.go: ("tree_sitter_go", "language"),
-    CodeLanguage.html: ("tree_sitter_html", "language"),
-    CodeLanguage.java: ("tree_sitter_java", "language"),
-    CodeLanguage.javascript: ("tree_sitter_javascript", "language"),
-    CodeLanguage.rust: ("tree_sitter_rust", "language"),
-    CodeLanguage.sql: ("tree_sitter_sql", "language"),
-    CodeLanguage.tsx: ("tree_sitter_typescript", "language_tsx"),
-    CodeLanguage.typescript: ("tree_sitter_typescript", "language_typescript"),
-}
+_LANGUAGES = frozenset("bash c cpp css go html java javascript rust sql tsx typescript".split())
 
 
-class GrammarError(msgspec.Struct, frozen=True, kw_only=True):
-    """A syntax error; line and column count from 1."""
+class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
+    """A syntax error; line and column count from 1, in characters."""
 
     message: str
-    line: int
-    column: int
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        if self.line is None:
+            return self.message
+        column = f", column {self.column}" if self.column is not None else ""
+        return f"line {self.line}{column}: {self.message}"
 
 
-def has_grammar(language: CodeLanguage) -> bool:
+def has_grammar(language: str) -> bool:
     """Return whether a grammar of the language exists, installed or not."""
-    return language in _PACKAGES
+    return language in _LANGUAGES
 
 
-def find_errors(language: CodeLanguage, text: str) -> tuple[GrammarError, ...] | None:
-    """Return up to `MAX_ERRORS` syntax errors in source order, None without the grammar.
-
-    Columns count characters, not bytes.
-    """
+def find_errors(language: str, text: str) -> tuple[Diagnostic, ...] | None:
+    """Return up to `MAX_ERRORS` syntax errors in source order, None without the grammar."""
     parser = _parser(language)
     if parser is None:
         return None
@@ -69,7 +56,7 @@ def find_errors(language: CodeLanguage, text: str) -> tuple[GrammarError, ...] |
     for node in _error_nodes(root):
         row, offset = node.start_point
         column = len(lines[row][:offset].decode("utf-8", "replace")) + 1
-        found.append(GrammarError(message=_message(node, data), line=row + 1, column=column))
+        found.append(Diagnostic(message=_message(node, data), line=row + 1, column=column))
         if len(found) == MAX_ERRORS:
             break
     return tuple(found)
@@ -101,8 +88,11 @@ def _message(node: Node, data: bytes) -> str:
 
 
 @cache
-def _parser(language: CodeLanguage) -> Parser | None:
-    package, function = _PACKAGES[language]
+def _parser(language: str) -> Parser | None:
+    # One package has the grammars of both TypeScript and TSX.
+    is_typescript = language in ("typescript", "tsx")
+    package = f"tree_sitter_{'typescript' if is_typescript else language}"
+    function = f"language_{language}" if is_typescript else "language"
     try:
         from tree_sitter import Language, Parser
 

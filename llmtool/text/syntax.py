@@ -10,27 +10,13 @@ from typing import Literal
 import msgspec
 
 from llmtool.text import grammars
-from llmtool.text.code_languages import CodeLanguage
+from llmtool.text.grammars import Diagnostic
 
 MAX_CHARACTERS = 1 << 20
 _FENCE = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)\n?\1[ \t]*", re.DOTALL)
-_POSITION = re.compile(r"line (\d+)(?:,? column (\d+))?")
+_POSITION = re.compile(r"(?:^|\(at )line (\d+)(?:,? column (\d+))?")
 
 Status = Literal["ok", "error", "unchecked"]
-
-
-class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
-    """A syntax error; line and column count from 1, in characters."""
-
-    message: str
-    line: int | None = None
-    column: int | None = None
-
-    def __str__(self) -> str:
-        if self.line is None:
-            return self.message
-        column = f", column {self.column}" if self.column is not None else ""
-        return f"line {self.line}{column}: {self.message}"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,14 +27,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def check(language: CodeLanguage | None, text: str) -> Check:
+def check(language: str | None, text: str) -> Check:
     """Check the syntax of a text.
 
     Python, JSON, TOML and YAML report the first error, languages with a tree-sitter grammar up to
     `grammars.MAX_ERRORS`. A text in another language is unchecked.
 
     Example:
-        >>> found = check(CodeLanguage.python, "x = (1")
+        >>> found = check("python", "x = (1")
         >>> found.status, str(found.diagnostics[0])
         ('error', "line 1, column 5: '(' was never closed")
     """
@@ -58,17 +44,17 @@ def check(language: CodeLanguage | None, text: str) -> Check:
         return Check(status="unchecked", note=f"longer than {MAX_CHARACTERS:,} characters")
     if not text.strip():
         return _failed(Diagnostic(message="the text is empty"))
-    parse = LANGUAGES.get(language.value)
+    parse = LANGUAGES.get(language)
     if parse is not None:
         error = parse(text)
         return _failed(error) if error else Check(status="ok")
     if not grammars.has_grammar(language):
-        return Check(status="unchecked", note=f"no syntax checker for {language.value}")
+        return Check(status="unchecked", note=f"no syntax checker for {language}")
     found = grammars.find_errors(language, text)
     if found is None:
-        missing = f"the {language.value} grammar is not installed; run pip install 'llmtool[code]'"
+        missing = f"the {language} grammar is not installed; run pip install 'llmtool[code]'"
         return Check(status="unchecked", note=missing)
-    return _failed(*(Diagnostic(**msgspec.structs.asdict(each)) for each in found))
+    return _failed(*found)
 
 
 def _failed(*diagnostics: Diagnostic) -> Check:
@@ -144,13 +130,7 @@ def _toml(text: str) -> Diagnostic | None:
     try:
         toml.loads(text)
     except (toml.DecodeError, RecursionError) as exc:
-        message = str(exc) or "nested too deeply"
-        position = _POSITION.search(message)
-        return Diagnostic(
-            message=re.sub(r"\s*\(at [^)]*\)$", "", message),
-            line=int(position[1]) if position else None,
-            column=int(position[2]) if position and position[2] else None,
-        )
+        return _at_position(str(exc) or "nested too deeply")
     return None
 
 
@@ -158,13 +138,17 @@ def _yaml(text: str) -> Diagnostic | None:
     from llmtool import safe_yaml
 
     message = safe_yaml.find_syntax_error(text)
-    if message is None:
-        return None
-    position = re.match(r"line (\d+)(?:, column (\d+))?: ", message)
-    if position is None:
-        return Diagnostic(message=message)
-    column = int(position[2]) if position[2] else None
-    return Diagnostic(message=message[position.end() :], line=int(position[1]), column=column)
+    return None if message is None else _at_position(message)
+
+
+def _at_position(message: str) -> Diagnostic:
+    """Return a diagnostic for a message that names its position at the start or the end."""
+    position = _POSITION.search(message)
+    return Diagnostic(
+        message=re.sub(r"^line \d+(, column \d+)?: |\s*\(at [^)]*\)$", "", message),
+        line=int(position[1]) if position else None,
+        column=int(position[2]) if position and position[2] else None,
+    )
 
 
 LANGUAGES: dict[str, Callable[[str], Diagnostic | None]] = {

@@ -161,6 +161,5 @@ def test_row_for_cached_prefix_is_omitted_without_cache() -> None:
 
 
 def test_given_memory_rows_are_not_measured_again() -> None:
-    row = Row(kind="memory", test="mem peak", description="peak", unit="bytes", values=(5.0,))
-    rows = list(measure(lambda n, cache: TimedEngine(), SINGLE_PLAN, memory=[row]))
-    assert [each for each in rows if each.kind == "memory"] == [row]
+    rows = list(measure(lambda n, cache: TimedEngine(), SINGLE_PLAN))
+    assert rows and not any(row.kind == "memory" for row in rows)

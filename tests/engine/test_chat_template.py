@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.engine.llama.chat_template import ChatTemplate
+from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, Message, Prompt
 from llmtool.errors import TemplateError
@@ -170,6 +171,13 @@ def test_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     question = (Message("user", "hi <think>"),)
     assert template.tokenize(Prompt(messages=question, thinking=True)).in_reasoning
     assert not template.tokenize(Prompt(messages=question)).token_ids == ()
+
+
+def test_replies_do_not_render_bos_as_a_reasoning_tag(tiny_model: Callable[..., Path]) -> None:
+    path = tiny_model("spm", chat_template="{{ messages[0].content }}<think>")
+    model = LoadedModel(load(path), n_ctx=None, cancellation=Cancellation())
+    assert model.reasoning_tags is not None
+    assert model.reasoning_tag_tokens == frozenset()  # <think> is an ordinary token here
 
 
 # Like TranslateGemma's template, which writes the instruction itself.

@@ -15,7 +15,7 @@ import pytest
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.sampler import Sampler
-from llmtool.engine.text_stream import Utf8Stream
+from llmtool.engine.reply import Reply
 from llmtool.engine.types import Cancellation, Sampling
 from llmtool.errors import Cancelled
 
@@ -30,8 +30,9 @@ def test_streamed_tokens_join_to_the_whole_text(
 ) -> None:
     model = load({"plain": tiny, "spm": tiny_spm, "starter": starter}[kind])
     pieces = [model.piece(token) for token in range(model.n_vocab)]
-    stream = Utf8Stream()
-    text = "".join(map(stream.push, pieces)) + stream.finish()
+    reply = Reply(0, 0)
+    events = [event for piece in pieces for event in reply.push(piece)]
+    text = "".join(event.text for event in [*events, *reply.finish()])
     assert text == b"".join(pieces).decode("utf-8", "replace")
     ordinary = [t for t in range(model.n_vocab) if model.kind(t) == "ordinary"]
     assert all(model.render_piece(t, special=False) for t in ordinary)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from llmtool.engine.llama.interrupts import run_cancellable
+from llmtool.background import run_cancellable
 from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled
 
@@ -17,7 +17,7 @@ def test_abandoned_thread_is_passed_to_on_abandon() -> None:
     end = threading.Event()
     abandoned: list[threading.Thread] = []
     with pytest.raises(Cancelled):
-        run_cancellable(end.wait, cancellation, on_abandon=abandoned.append)
+        run_cancellable(end.wait, cancellation.check, on_abandon=abandoned.append)
     (thread,) = abandoned
     assert thread.is_alive()
     end.set()

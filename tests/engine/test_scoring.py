@@ -80,7 +80,7 @@ def score(engine: LocalEngine, *candidates: str, prompt: str = PROMPT, end: bool
 @pytest.mark.parametrize("label", LABELS)
 def test_scores_equal_those_of_full_logits(engine: LocalEngine, label: str) -> None:
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
-    tail = engine.model.tokenize_continuation(label)
+    tail = engine.model.tokenizer.continuation(label)
     rows = full_rows(engine.model.weights, prompt, tail)
     ends = math.fsum(math.exp(rows[-1][token]) for token in engine.model.weights.end_tokens)
     expected = [row[token] for row, token in zip(rows, tail, strict=False)] + [math.log(ends)]
@@ -97,7 +97,7 @@ def test_scores_of_candidates_together_equal_those_alone(engine: LocalEngine) ->
 
 def test_more_candidates_than_sequences_run_in_groups(engine: LocalEngine) -> None:
     many = [f" {a} {b}{c}" for a in "abcdef" for b in "klmnop" for c in ("", " x", " y")]
-    ids = [engine.model.tokenize_continuation(text) for text in many]
+    ids = [engine.model.tokenizer.continuation(text) for text in many]
     assert make_tree(ids, end=True).n_branches > 3 * MAX_BRANCHES
     together = score(engine, *many, end=True)
     for text, tokens, found in list(zip(many, ids, together.logprobs, strict=True))[::7]:
@@ -129,7 +129,7 @@ def test_score_usage_counts_candidates_and_cached_tokens(
     for cached in (0, 79):
         (scores,) = engine.score([request])
         assert isinstance(scores, Scores)
-        n_tokens = sum(len(engine.model.tokenize_continuation(text)) for text in candidates)
+        n_tokens = sum(len(engine.model.tokenizer.continuation(text)) for text in candidates)
         usage = scores.usage
         assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (
             80, cached, n_tokens,
@@ -170,7 +170,7 @@ def test_sentencepiece_continuation_has_no_extra_space(tiny_spm: Path) -> None:
     engine = LocalEngine(load_model(tiny_spm), n_threads=1)
     whole = engine.model.weights.tokenize(b"hello there", add_special=False, parse_special=False)
     head = engine.model.weights.tokenize(b"hello", add_special=False, parse_special=False)
-    assert [*head, *engine.model.tokenize_continuation(" there")] == whole
+    assert [*head, *engine.model.tokenizer.continuation(" there")] == whole
     engine.close()
 
 
@@ -189,7 +189,7 @@ def test_single_token_candidates_run_in_groups_if_their_ends_are_scored(
     engine: LocalEngine, end: bool, n_seq: int
 ) -> None:
     # Without its end, a label of one token is read from the last row of the prompt.
-    ids = {engine.model.tokenize_continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
+    ids = {engine.model.tokenizer.continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
     labels = tuple(text for tokens, text in ids.items() if len(tokens) == 1)[: 2 * MAX_BRANCHES]
     assert len(labels) > MAX_BRANCHES
     job = ScoringJob(

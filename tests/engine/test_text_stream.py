@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtool.engine.reply import Reply
 from llmtool.engine.text_stream import (
     ReasoningSplitter,
     ReasoningTags,
     StopStrings,
-    Utf8Stream,
     find_reasoning_tags,
 )
 
@@ -22,21 +22,25 @@ def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
 
 
+def stream(chunks: list[bytes]) -> str:
+    reply = Reply(0, 0)
+    events = [event for chunk in chunks for event in reply.push(chunk)]
+    return "".join(event.text for event in [*events, *reply.finish()])
+
+
 @given(st.binary(max_size=60), st.lists(st.integers(0, 100)))
 def test_streamed_bytes_decode_to_the_whole_text(data: bytes, cuts: list[int]) -> None:
-    stream = Utf8Stream()
-    text = "".join(stream.push(chunk) for chunk in split_at(data, cuts)) + stream.finish()
-    assert text == data.decode("utf-8", "replace")
+    assert stream(split_at(data, cuts)) == data.decode("utf-8", "replace")
 
 
 def test_split_character_waits_for_its_last_byte() -> None:
-    stream = Utf8Stream()
-    assert [stream.push(bytes([byte])) for byte in "🙂".encode()] == ["", "", "", "🙂"]
+    reply = Reply(0, 0)
+    events = [reply.push(bytes([byte])) for byte in "🙂".encode()]
+    assert [[event.text for event in each] for each in events] == [[], [], [], ["🙂"]]
 
 
 def test_invalid_byte_does_not_affect_the_following_text() -> None:
-    stream = Utf8Stream()
-    assert stream.push(b"\xff") + stream.push("漢".encode()) + stream.finish() == "\ufffd漢"
+    assert stream([b"\xff", "漢".encode()]) == "\ufffd漢"
 
 
 @given(

@@ -32,6 +32,7 @@ from llmtool.prompts.template import Template
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
 from llmtool.tasks.generate.template import run_each
 from llmtool.tasks.options import GenerateOptions, keywords_of
+from llmtool.tasks.results import Classification, Result
 from llmtool.toolbox import Toolbox
 
 TRIAGE = """\
@@ -53,25 +54,28 @@ tests:
 """
 
 
-class TextResult(msgspec.Struct, kw_only=True):
+class TextResult(Result, frozen=True, kw_only=True):
     """A task result with the attributes that tests use."""
 
-    text: str
+    model: str = "fake-1.gguf"
     usage: Usage = Usage(prompt_tokens=5, cached_tokens=0, completion_tokens=3)
     seconds: float = 0.25
 
 
-class LabelResult(TextResult, kw_only=True):
-    """A classification result."""
-
-    label: str | None
-    score: float
-    scores: dict[str, float]
-
-
-def label_result(label: str | None, score: float = 0.8) -> LabelResult:
-    scores = {} if label is None else {label: score}
-    return LabelResult(text=label or "", label=label, score=score, scores=scores)
+def label_result(label: str | None, score: float = 0.8) -> Classification[str]:
+    return Classification(
+        text=label or "",
+        label=label,
+        score=score,
+        scores={} if label is None else {label: score},
+        coverage=1.0,
+        logprobs={},
+        bias={},
+        form="word",
+        model="fake-1.gguf",
+        usage=TextResult(text="").usage,
+        seconds=0.25,
+    )
 
 
 class Fake:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -16,22 +16,17 @@ _RESERVED_BYTES = 10**9  # for compute buffers
 _TYPICAL_CTX = 4096
 
 
+DeviceKind = Literal["cpu", "gpu", "igpu", "accelerator"]  # in llama.cpp's order
+
+
 class Device(msgspec.Struct, frozen=True):
     """A device that llama.cpp can use. Memory sizes are 0 if unknown."""
 
     name: str
     description: str
-    kind: Literal["cpu", "gpu", "igpu", "accelerator"]
+    kind: DeviceKind
     free_bytes: int
     total_bytes: int
-
-
-_DEVICE_KINDS: tuple[Literal["cpu", "gpu", "igpu", "accelerator"], ...] = (
-    "cpu",
-    "gpu",
-    "igpu",
-    "accelerator",
-)
 
 
 def devices() -> list[Device]:
@@ -41,6 +36,7 @@ def devices() -> list[Device]:
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
     for name in ("ggml_backend_dev_name", "ggml_backend_dev_description"):
         getattr(ggml, name).restype = ctypes.c_char_p
+    kinds: tuple[DeviceKind, ...] = get_args(DeviceKind)
     found = []
     for index in range(ggml.ggml_backend_dev_count()):
         device = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
@@ -51,7 +47,7 @@ def devices() -> list[Device]:
             Device(
                 ggml.ggml_backend_dev_name(device).decode("utf-8", "replace"),
                 ggml.ggml_backend_dev_description(device).decode("utf-8", "replace"),
-                _DEVICE_KINDS[kind] if kind < len(_DEVICE_KINDS) else "accelerator",
+                kinds[kind] if kind < len(kinds) else "accelerator",
                 free.value,
                 total.value,
             )

@@ -91,20 +91,17 @@ class LocalEngine:
     def close(self) -> None:
         """Free the model. Close an open stream, or cancel it if it runs in another thread."""
         stream, self._closed = None if self._stream is None else self._stream(), True
-        if stream is not None:
-            self._close_stream(stream)
-        self.contexts.close()
-        self.model.close()
-
-    def _close_stream(self, stream: Generator[Any, None, None]) -> None:
         try:
-            stream.close()
+            if stream is not None:
+                stream.close()
         except ValueError:  # it is running
             if self._stream_thread == threading.get_ident():
                 raise EngineError("a stream cannot close its own engine") from None
             self.cancellation.cancel()
             with self._stream_lock:
                 self.cancellation.reset()
+        self.contexts.close()
+        self.model.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -124,21 +121,14 @@ class LocalEngine:
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         self._check_open()
-        return self.model.tokenize(prompt)
+        return self.model.tokenizer.tokenize(prompt)
 
     def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
-        """Return (max_tokens, n_ctx). See `LoadedModel.check_length`."""
         return self.model.check_length(n_prompt, max_tokens)
 
     def save_state(self, prompt: Prompt) -> None:
-        """Save the state of a conversation to disk. See `Engine.save_state`.
-
-        Raises:
-            Cancelled: the cancellation was set.
-            EngineError: this thread has an unfinished stream.
-        """
+        """Save the state of a conversation to disk; raise as `stream`."""
         tokenized = self.tokenize(prompt)
         if tokenized.n_fixed:
             self._acquire_context()
@@ -149,7 +139,7 @@ class LocalEngine:
                 self._stream_lock.release()
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        """Yield the events of requests. See `Engine.stream`. Only one thread streams at a time.
+        """Yield the events of requests. Only one thread streams at a time.
 
         Raises:
             Cancelled: the cancellation was set.
@@ -158,10 +148,7 @@ class LocalEngine:
         return cast("Iterator[Event]", self._run(requests))
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
-        """Yield the scores of requests. See `Engine.score`.
-
-        Raises:
-            As `stream`.
+        """Yield the scores of requests; raise as `stream`.
 
         Example:
             engine = LocalEngine(load_model(path))
@@ -194,12 +181,7 @@ class LocalEngine:
         return events
 
     def _acquire_context(self) -> None:
-        """Wait until no other thread streams, because a context is not thread-safe.
-
-        Raises:
-            Cancelled: the cancellation was set.
-            EngineError: this thread has an unfinished stream, so it would wait forever.
-        """
+        """Wait until no other thread streams, because a context is not thread-safe."""
         if not self._stream_lock.acquire(blocking=False):
             if self._stream_thread == threading.get_ident():
                 raise EngineError("a reply is still being streamed; finish or close it first")

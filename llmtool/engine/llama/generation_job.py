@@ -50,10 +50,12 @@ class GenerationJob:
         self.id, self.request, self._model = request.id, request, model
         self.cancellation = request.cancellation
         self.keep = request.keep and request.n == 1
-        prompt = model.tokenize(request.prompt)
+        prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._in_reasoning = prompt.in_reasoning
-        self.max_tokens, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
+        self.n_cells, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
+        self.n_choices = request.n
+        self.can_use_own_stream = request.n == 1 and not self.keep
         self._constraint = model.compile(request.sampling.constraint)
         self.runs: list[TokenRun] = []
         self.n_seq = 1 if request.n == 1 else 2
@@ -62,24 +64,12 @@ class GenerationJob:
         self._parked: int | None = None
 
     @property
-    def n_cells(self) -> int:
-        return self.max_tokens
-
-    @property
-    def n_choices(self) -> int:
-        return self.request.n
-
-    @property
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    @property
-    def can_use_own_stream(self) -> bool:
-        return self.request.n == 1 and not self.keep
-
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
         ids = reuse_cached_tokens(self.ids, cached, self._model.weights)
-        if len(ids) + self.max_tokens <= self._model.n_ctx:
+        if len(ids) + self.n_cells <= self._model.n_ctx:
             self.ids = ids
 
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
@@ -91,19 +81,17 @@ class GenerationJob:
             self._parked = sequences.acquire()
         if shared:
             sequences.context.copy(0, seq)
-        sequences.reserve_cells(len(self.ids) - shared + self.max_tokens)
+        sequences.reserve_cells(len(self.ids) - shared + self.n_cells)
         self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared)]
 
     def resume(self) -> Iterator[Event]:
         while (
-            self._waiting
-            and self.sequences.n_free
-            and self.sequences.n_free_cells >= self.max_tokens
+            self._waiting and self.sequences.n_free and self.sequences.n_free_cells >= self.n_cells
         ):
             assert self._parked is not None
             seq = self.sequences.acquire()
             self.sequences.context.copy(self._parked, seq)
-            self.sequences.reserve_cells(self.max_tokens)
+            self.sequences.reserve_cells(self.n_cells)
             yield from self._start_choice(self._waiting.pop(0), seq)
         if not self._waiting and self._parked is not None:
             self.sequences.free(self._parked)
@@ -122,7 +110,7 @@ class GenerationJob:
     def stop(self) -> None:
         for run in self.runs:
             self.sequences.free(run.seq)
-            self.sequences.release_cells(self.max_tokens)
+            self.sequences.release_cells(self.n_cells)
         if self._parked is not None:
             self.sequences.free(self._parked)
         for choice in [*self._choices.values(), *self._waiting]:
@@ -132,11 +120,21 @@ class GenerationJob:
         self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
 
     def _start_choices(self, prompt: TokenRun, row: int) -> Iterator[Event]:
-        n = self.request.n
         seed = self.request.sampling.seed
         if seed is None:
             seed = random.SystemRandom().randint(0, MAX_SEED)
-        self._waiting = [self._new_choice(i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
+        self._waiting = [
+            _Choice(
+                self._model,
+                self.request,
+                index,
+                seed=(seed + index) % (MAX_SEED + 1),
+                max_tokens=self.n_cells,
+                constraint=self._constraint,
+                in_reasoning=self._in_reasoning,
+            )
+            for index in range(self.request.n)
+        ]
         top = self._read_top(row)  # the same row for all choices
         for choice in self._waiting:
             choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
@@ -148,17 +146,6 @@ class GenerationJob:
         self.runs.remove(prompt)
         yield from self._start_choice(self._waiting.pop(0), prompt.seq)
         yield from self.resume()
-
-    def _new_choice(self, index: int, seed: int) -> _Choice:
-        return _Choice(
-            self._model,
-            self.request,
-            index,
-            seed=seed,
-            max_tokens=self.max_tokens,
-            constraint=self._constraint,
-            in_reasoning=self._in_reasoning,
-        )
 
     def _read_top(self, row: int) -> list[tuple[int, float]]:
         k = self.request.sampling.logprobs
@@ -187,7 +174,7 @@ class GenerationJob:
             tokens = (*self.ids, *choice.tokens)
             self.sequences.promote(run.seq, tokens, n_computed=run.pos + run.at)
         self.sequences.free(run.seq)
-        self.sequences.release_cells(self.max_tokens)
+        self.sequences.release_cells(self.n_cells)
         self._end_if_done()
         choice.close()
         yield from choice.finish(len(self.ids), self._cached)

@@ -13,12 +13,9 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TypeVar
 
 from llmtool.engine.types import Cancellation
 
-T = TypeVar("T")
-_POLL_SECONDS = 0.05
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -118,37 +115,3 @@ class SignalWatch:
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Do nothing; with a handler set, the watch's thread sees the signal and calls `on_fault`."""
-
-
-def run_cancellable(
-    work: Callable[[], T],
-    cancellation: Cancellation,
-    *,
-    on_abandon: Callable[[threading.Thread], object] = lambda _: None,
-) -> T:
-    """Run native code that cannot be aborted in a thread; on cancellation, abandon the thread.
-
-    `on_abandon` receives the abandoned thread, which runs to its end.
-
-    Raises:
-        Cancelled: `cancellation` was set.
-    """
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except BaseException as exc:
-            failed.append(exc)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_SECONDS)
-        if thread.is_alive() and cancellation.cancelled:
-            on_abandon(thread)
-            cancellation.check()
-    if failed:
-        raise failed[0]
-    return done[0]

@@ -40,35 +40,26 @@ class Job(Protocol):
     """A validated request and its state while it runs.
 
     `ids` are the tokens of the prompt, shape (n_tokens,); the first `n_fixed` come from the
-    template. A job needs `n_cells` cells in addition to its prompt, `n_seq` sequences to start, and
-    up to `n_outputs` rows of logits per batch. With `keep`, prompt and reply stay in sequence 0.
+    template. A job needs `n_cells` cells in addition to its prompt, `n_seq` sequences to start, up
+    to `n_choices` sequences at once, and up to `n_outputs` rows of logits per batch. With `keep`,
+    prompt and reply stay in sequence 0. `can_use_own_stream` is true if it needs one sequence only.
     """
 
     id: int
     ids: tuple[int, ...]
     n_fixed: int
+    n_cells: int
     n_seq: int
     n_outputs: int
+    n_choices: int
     keep: bool
+    can_use_own_stream: bool
     runs: list[TokenRun]
     cancellation: Cancellation | None
 
     @property
-    def n_cells(self) -> int: ...
-
-    @property
-    def n_choices(self) -> int:
-        """The maximum number of sequences that it can use at once."""
-        ...
-
-    @property
     def is_waiting(self) -> bool:
         """Whether some of its choices wait for sequences or cells."""
-        ...
-
-    @property
-    def can_use_own_stream(self) -> bool:
-        """Whether it needs only one sequence, which may have its own stream."""
         ...
 
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:

@@ -12,13 +12,7 @@ from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ReasoningTags
-from llmtool.engine.types import (
-    DEFAULT_MAX_TOKENS,
-    Cancellation,
-    Prompt,
-    Tokenized,
-    TokenLogprob,
-)
+from llmtool.engine.types import DEFAULT_MAX_TOKENS, Cancellation, TokenLogprob
 from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
 
@@ -37,41 +31,26 @@ class LoadedModel:
     """
 
     def __init__(
-        self,
-        weights: LlamaModel,
-        *,
-        n_ctx: int | None,
-        cancellation: Cancellation,
+        self, weights: LlamaModel, *, n_ctx: int | None, cancellation: Cancellation
     ) -> None:
         self.weights, self.cancellation = weights, cancellation
         self._n_ctx_option = n_ctx
         self.n_ctx = n_ctx or weights.n_ctx_train
-        self._tokenizer = Tokenizer(weights, n_ctx=self.n_ctx, cancellation=cancellation)
+        self.tokenizer = Tokenizer(weights, n_ctx=self.n_ctx, cancellation=cancellation)
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
-        """Free the model.
-
-        The memory is not freed if an abandoned thread is still tokenizing.
-        """
-        if self._tokenizer.is_busy:
+        """Free the model, unless an abandoned thread is still tokenizing."""
+        if self.tokenizer.is_busy:
             return
         if "softmax" in self.__dict__:
             self.softmax.close()
         self.weights.close()
 
-    def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
-        return self._tokenizer.tokenize(prompt)
-
-    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
-        """Return the ids of text that continues a prompt; shape (n_tokens,)."""
-        return self._tokenizer.continuation(text)
-
     @property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The reasoning tags of the chat template, or None."""
-        return self._tokenizer.chat_template.reasoning_tags
+        return self.tokenizer.chat_template.reasoning_tags
 
     @cached_property
     def reasoning_tag_tokens(self) -> frozenset[int]:

@@ -26,16 +26,9 @@ def load_model(
     on_progress: OnProgress | None = None,
     on_fault: Callable[[], object] | None = None,
 ) -> LlamaModel:
-    """Load a model that generates text. Other threads can run meanwhile.
+    """Load a model that generates text; see `LlamaModel`. Other threads can run meanwhile.
 
-    Args:
-        path: the model, already checked by `models.gguf.check`.
-        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. It has no
-            effect without a GPU backend.
-        cancellation: stops loading.
-        on_progress: called with (done, 1.0) while tensors are loaded.
-        on_fault: called from another thread if the model file is truncated while in use. It must
-            end the process. Without it, SIGBUS ends the process.
+    `n_gpu_layers` None fits the layers to the free memory of the GPU.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
@@ -64,10 +57,11 @@ class LlamaModel:
     """A llama.cpp model: its weights, vocabulary and metadata.
 
     Args:
-        path: the GGUF file, or the first part of a split one; checked by the caller.
-        n_gpu_layers: layers on the GPU; -1 is all of them.
+        path: the GGUF file, or the first part of a split one; checked by `models.gguf.check`.
+        n_gpu_layers: layers on the GPU, if the backend has one; -1 is all of them.
         on_progress: called with (done, 1.0) while tensors are loaded.
-        on_fault: see `SignalWatch`.
+        on_fault: called from another thread if the file is truncated while in use; see
+            `SignalWatch`.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file.

@@ -44,8 +44,10 @@ def preflight(
         Cancelled: `cancellation` was set.
     """
     marker, content = _make_marker(parts, cache_folder)
-    if marker is not None and _read(marker) == content:
-        return
+    if marker is not None:
+        with contextlib.suppress(OSError):
+            if marker.read_bytes() == content:
+                return
     from llmtool.models.gguf import check
 
     check.check(path)
@@ -65,13 +67,6 @@ def _make_marker(parts: tuple[Path, ...], cache_folder: Path) -> tuple[Path | No
     _, size, _, inode = identities[0]
     marker = cache_folder / "checked" / f"{inode:x}-{size:x}"
     return marker, msgspec.json.encode([_FORMAT, identities])
-
-
-def _read(marker: Path) -> bytes:
-    try:
-        return marker.read_bytes()
-    except OSError:
-        return b""
 
 
 def _load_in_child(path: Path, cancellation: Cancellation) -> None:

@@ -76,14 +76,15 @@ class ScoringJob:
     """
 
     n_outputs = 64
-    keep = False
+    n_choices = 1
+    keep = is_waiting = can_use_own_stream = False
 
     def __init__(self, model: LoadedModel, request: ScoreRequest) -> None:
         self.id, self.request, self._model = request.id, request, model
         self.cancellation = request.cancellation
-        prompt = model.tokenize(request.prompt)
+        prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
-        self._candidates = [model.tokenize_continuation(text) for text in request.candidates]
+        self._candidates = [model.tokenizer.continuation(text) for text in request.candidates]
         if not all(self._candidates):
             raise UsageError("a candidate is empty")
         self._groups = self._make_groups()
@@ -105,18 +106,6 @@ class ScoringJob:
         if tree.n_branches <= MAX_BRANCHES:
             return [ordered]
         return [ordered[i : i + MAX_BRANCHES] for i in range(0, len(ordered), MAX_BRANCHES)]
-
-    @property
-    def n_choices(self) -> int:
-        return 1
-
-    @property
-    def is_waiting(self) -> bool:
-        return False
-
-    @property
-    def can_use_own_stream(self) -> bool:
-        return False
 
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
         """Do nothing, as scoring jobs never have `keep`."""

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import msgspec
 
+from llmtool.background import run_cancellable
 from llmtool.engine.llama.chat_template import ChatTemplate
-from llmtool.engine.llama.interrupts import run_cancellable
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, Prompt, Tokenized, common_prefix_length
 from llmtool.errors import ContextOverflow, InputError
@@ -53,7 +53,7 @@ class Tokenizer:
         else:
             tokenized = run_cancellable(
                 lambda: self._tokenize_large(prompt, texts),
-                self._cancellation,
+                self._cancellation.check,
                 on_abandon=self._abandoned.append,
             )
         if not tokenized.token_ids:

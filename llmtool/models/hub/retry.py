@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import queue
-import threading
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 import msgspec
 
+from llmtool.background import run_cancellable
 from llmtool.errors import Cancelled, DownloadError
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.errors import TransientError
@@ -73,27 +71,6 @@ def wait_before_retry(
         time.sleep(min(left, POLL_SECONDS))
 
 
-def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-    """Return `call()`, run in a thread that is abandoned if `cancelled` returns true."""
-    result: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
-
-    def run() -> None:
-        try:
-            result.put((call(), None))
-        except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
-            result.put((None, exc))
-
-    threading.Thread(target=run, name="llmtool-request", daemon=True).start()
-    while True:
-        with contextlib.suppress(queue.Empty):
-            value, error = result.get(timeout=POLL_SECONDS)
-            if error is not None:
-                raise error
-            return cast(T, value)
-        if cancelled():
-            raise Cancelled("cancelled while waiting for the Hub")
-
-
 def with_retries(
     call: Callable[[], T], label: str, *, retry: RetryPolicy, callbacks: Callbacks
 ) -> T:
@@ -103,9 +80,14 @@ def with_retries(
         DownloadError: all attempts failed, or the server asks for too long a wait.
         Cancelled: `callbacks.cancelled` returned true.
     """
+
+    def check() -> None:
+        if callbacks.cancelled():
+            raise Cancelled("cancelled while waiting for the Hub")
+
     for attempt in itertools.count(1):
         try:
-            return run_cancellable(call, callbacks.cancelled)
+            return run_cancellable(call, check)
         except TransientError as exc:
             is_last = attempt >= retry.max_server_errors
             wait_before_retry(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from llmtool.tasks.results import TestRun
-from llmtool.text.syntax import Check, Diagnostic
+from llmtool.text.grammars import Diagnostic
+from llmtool.text.syntax import Check
 
 _CONTEXT_LINES = 3  # before and after an error
 _MIN_REPETITIONS = 3

@@ -8,7 +8,8 @@ import msgspec
 
 from llmtool.engine.types import FinishReason, Usage
 from llmtool.tasks.results import Result, TestRun
-from llmtool.text.syntax import Diagnostic, Status
+from llmtool.text.grammars import Diagnostic
+from llmtool.text.syntax import Status
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # most severe first
@@ -104,7 +105,6 @@ class CommitMessage(Result, frozen=True, kw_only=True):
     subject: str
     body: str = ""
     skipped: tuple[SkippedFile, ...] = ()
-    n_parts: int = 1
     model: str
     usage: Usage
     seconds: float

@@ -67,8 +67,8 @@ def read_payload(descriptor: int, size: int, key: bytes) -> bytearray:
     Raises:
         Damaged: the file is truncated, its checksum is wrong, or it has another key or format.
     """
-    header = os.read(descriptor, _HEADER.size)
-    if len(header) != _HEADER.size:
+    header = os.read(descriptor, HEADER_BYTES)
+    if len(header) != HEADER_BYTES:
         raise Damaged("truncated")
     magic, form, crc, n_note, n_payload, named = _HEADER.unpack(header)
     if (magic, form, named) != (_MAGIC, _FORMAT, key):

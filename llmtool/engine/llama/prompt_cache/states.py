@@ -59,8 +59,7 @@ class PrefixStates:
     def store(self, ids: Sequence[int], context: Context) -> None:
         """Store the state of sequence 0, whose tokens are `ids`."""
         if self._cache is not None:
-            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(ids)}
-            self._cache.store(self._key(ids, context), context.save(0), note=note)
+            self._cache.store(self._key(ids, context), context.save(0), note=self._note(ids))
 
     def load_conversation(
         self, ids: Sequence[int], context: Context
@@ -84,10 +83,13 @@ class PrefixStates:
     ) -> None:
         """Store the state of sequence 0, whose tokens are `tokens`, for `load_conversation`."""
         if self._cache is not None:
-            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(tokens)}
             raw = array("i", tokens).tobytes()
             payload = b"".join((_SIZE.pack(len(raw)), raw, context.save(0)))
-            self._cache.store(self._key(ids, context, is_conversation=True), payload, note=note)
+            key = self._key(ids, context, is_conversation=True)
+            self._cache.store(key, payload, note=self._note(tokens))
+
+    def _note(self, tokens: Sequence[int]) -> dict[str, str | int]:
+        return {"model": self._name, "n_tokens": len(tokens)}
 
     def _key(self, ids: Sequence[int], context: Context, *, is_conversation: bool = False) -> str:
         from llmtool.engine.llama.prompt_cache.store import make_key

@@ -42,9 +42,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrefixCache:
-    """A folder of states with a size limit; the least recently used states are removed first.
+    """A folder of states, which may not exist yet; the least recently used are removed first.
 
-    Several processes can use the same folder: files are created by rename and never change.
+    Several processes can use the same folder: files are created by rename and never change. A limit
+    of 0 disables the cache.
 
     Example:
         >>> cache = PrefixCache(folder, limit_bytes=512_000_000)  # doctest: +SKIP
@@ -55,7 +56,6 @@ class PrefixCache:
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
-        """Open a cache in `folder`, which may not exist yet; a limit of 0 disables the cache."""
         self.folder = folder
         self.limit_bytes = limit_bytes
 
@@ -88,11 +88,9 @@ class PrefixCache:
         return None
 
     def store(self, key: str | bytes, payload: Buffer, *, note: Mapping[str, str | int]) -> bool:
-        """Store a state; return whether it was written.
+        """Store a state, any contiguous buffer; return whether it was written.
 
-        Args:
-            payload: any contiguous buffer.
-            note: `model` and `n_tokens`, which `llmtool cache ls` shows.
+        `note` has `model` and `n_tokens`, which `llmtool cache ls` shows.
         """
         name = _hex(key)
         content = memoryview(payload)
@@ -107,7 +105,10 @@ class PrefixCache:
         try:
             _make_private(self.folder)
             self._write(name, (header, encoded_note, content))
-            self._drop_leftovers()
+            for path, state in self._list_temporary():  # left by killed processes
+                if time.time() - state.st_mtime > _LEFTOVER_SECONDS:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
             self._evict()
         except OSError as exc:
             _log(f"state not stored in {self.folder}: {exc}")
@@ -135,13 +136,6 @@ class PrefixCache:
                 temporary.unlink()
             raise
 
-    def _drop_leftovers(self) -> None:
-        """Remove temporary files older than an hour, which killed processes have left."""
-        for path, state in self._list_temporary():
-            if time.time() - state.st_mtime > _LEFTOVER_SECONDS:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-
     def _evict(self) -> None:
         entries = self.entries()
         total = sum(entry.size_bytes for entry in entries)
@@ -155,18 +149,18 @@ class PrefixCache:
     def entries(self) -> list[Entry]:
         """Return the stored states, most recently used first; ignore foreign files."""
         found = []
-        for item in _scan(self.folder):
-            name = item.name.removesuffix(_SUFFIX)
-            if name == item.name or not _is_key(name):
+        for name in _list(self.folder):
+            key = name.removesuffix(_SUFFIX)
+            if key == name or not _is_key(key):
                 continue
-            path = self.folder / item.name
+            path = self.folder / name
             with contextlib.suppress(OSError), format.open_own(path) as (descriptor, state):
                 head = os.read(descriptor, format.HEAD_BYTES) if state else b""
                 if state is None or not format.is_ours(head):
                     continue
                 found.append(
                     Entry(
-                        key=name,
+                        key=key,
                         path=path,
                         size_bytes=state.st_size,
                         used_at=state.st_mtime_ns / 1e9,
@@ -194,13 +188,12 @@ class PrefixCache:
 
     def _list_temporary(self) -> list[tuple[Path, os.stat_result]]:
         found = []
-        for item in _scan(self.folder):
-            parts = item.name.split(".")
-            if len(parts) != 4 or parts[0] or f".{parts[3]}" != _TEMPORARY_SUFFIX:
+        for name in _list(self.folder):
+            parts = name.split(".")
+            is_temporary = len(parts) == 4 and not parts[0] and f".{parts[3]}" == _TEMPORARY_SUFFIX
+            if not is_temporary or not _is_key(parts[1]):
                 continue
-            path = self.folder / item.name
-            if not _is_key(parts[1]):
-                continue
+            path = self.folder / name
             with contextlib.suppress(OSError), format.open_own(path) as (descriptor, state):
                 if state is not None and format.is_ours(os.read(descriptor, format.HEADER_BYTES)):
                     found.append((path, state))
@@ -216,11 +209,7 @@ def make_key(
 ) -> str:
     """Return the key of a prefix: the SHA-256, in hex, of everything that its state depends on.
 
-    Args:
-        model: the identity of each file of the model.
-        build: the version of llama.cpp.
-        params: parameters of the context that the state depends on, in any order.
-        tokens: the prefix.
+    `model` has the identity of each file of the model, `build` is the version of llama.cpp.
 
     Example:
         >>> make_key(model=[("/m", 9, 8, 7)], build="b1", params={"n": 1}, tokens=[1, 2])[:8]
@@ -243,10 +232,9 @@ def _is_key(name: str) -> bool:
     return len(name) == 64 and set(name) <= set("0123456789abcdef")
 
 
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
+def _list(folder: Path) -> list[str]:
     try:
-        with os.scandir(folder) as items:
-            return list(items)
+        return os.listdir(folder)
     except OSError:
         return []
 

@@ -1,0 +1,56 @@
+"""Run calls in threads that can be abandoned."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+_POLL_SECONDS = 0.05
+
+
+class BackgroundCall(Generic[T]):
+    """A call in a daemon thread; `value` and `error` are set at its end."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+        def run() -> None:
+            try:
+                self.value = call()
+            except BaseException as exc:
+                self.error = exc
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+
+    def result(self) -> T:
+        """Wait for the end; return the value or raise the error."""
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+        return cast(T, self.value)
+
+
+def run_cancellable(
+    call: Callable[[], T],
+    check: Callable[[], object],
+    *,
+    on_abandon: Callable[[threading.Thread], object] = lambda _: None,
+) -> T:
+    """Return `call()`, run in a thread that is abandoned if `check`, polled meanwhile, raises.
+
+    `on_abandon` receives the abandoned thread, which runs to its end.
+    """
+    background = BackgroundCall(call)
+    while background.thread.is_alive():
+        background.thread.join(_POLL_SECONDS)
+        try:
+            check()
+        except BaseException:
+            if background.thread.is_alive():
+                on_abandon(background.thread)
+                raise
+    return background.result()
