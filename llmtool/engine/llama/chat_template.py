@@ -261,9 +261,9 @@ class ChatTemplate:
         self, messages: Sequence[Mapping[str, object]], *, thinking: bool, begin: bool = True
     ) -> str:
         if self._compiled is None:
-            from llmtool.templating import compile_template
+            from llmtool.templating import Template
 
-            self._compiled = compile_template(
+            self._compiled = Template(
                 self._source or "", name="the model's chat template", chat=True
             )
         vocabulary = self._vocabulary
