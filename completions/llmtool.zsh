@@ -70,6 +70,7 @@ _llmtool_gen() {
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -134,6 +135,7 @@ _llmtool_run() {
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -189,9 +191,9 @@ _llmtool_prompts() {
             'ls:List your templates, and built-in ones that they do not override'
             'show:Show a template file, its parsed form (--json) or its messages (--rendered)'
             'schema:Print the JSON Schema of template files, for editors'
+            'lint:Check templates for errors and possible improvements'
             'new:Create a template in your folder and print its path'
             'import:Import a template from llm, fabric or prompty, and print the path of the new file'
-            'lint:Check templates for errors and possible improvements'
             'test:Run template tests on one or more models; exit 17 if one fails'
         )
         _describe command commands ;;
@@ -200,9 +202,9 @@ _llmtool_prompts() {
         ls) _llmtool_prompts_ls ;;
         show) _llmtool_prompts_show ;;
         schema) _llmtool_prompts_schema ;;
+        lint) _llmtool_prompts_lint ;;
         new) _llmtool_prompts_new ;;
         import) _llmtool_prompts_import ;;
-        lint) _llmtool_prompts_lint ;;
         test) _llmtool_prompts_test ;;
         esac ;;
     esac
@@ -256,6 +258,19 @@ _llmtool_prompts_schema() {
         '*: :_files'
 }
 
+_llmtool_prompts_lint() {
+    _arguments -s -S \
+        '*--strict[Treat warnings as errors]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
 _llmtool_prompts_new() {
     _arguments -s -S \
         '*--from[Extend this template (may have the same name)]:NAME:' \
@@ -277,19 +292,6 @@ _llmtool_prompts_import() {
         '*--output[Write to FILE; - is stdout]:FILE:_files' \
         '*-o[Write to FILE; - is stdout]:FILE:_files' \
         '*--force[Replace an existing file]' \
-        '*--quiet[Print only errors to stderr]' \
-        '*-q[Print only errors to stderr]' \
-        '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to stderr]' \
-        '*--help[Show this help and exit]' \
-        '*-h[Show this help and exit]' \
-        '*: :_files'
-}
-
-_llmtool_prompts_lint() {
-    _arguments -s -S \
-        '*--strict[Treat warnings as errors]' \
-        '*--json[Print the result as JSON]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
@@ -366,6 +368,7 @@ _llmtool_classify() {
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -486,6 +489,7 @@ _llmtool_sum() {
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -545,6 +549,7 @@ _llmtool_translate() {
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -608,6 +613,7 @@ _llmtool_code() {
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \

@@ -177,7 +177,7 @@ def test_replies_do_not_render_bos_as_a_reasoning_tag(tiny_model: Callable[..., 
     path = tiny_model("spm", chat_template="{{ messages[0].content }}<think>")
     model = LoadedModel(load(path), n_ctx=None, cancellation=Cancellation())
     assert model.reasoning_tags is not None
-    assert model.reasoning_tag_tokens == frozenset()  # <think> is no control token here
+    assert model.reasoning_tag_tokens == frozenset()  # <think> is an ordinary token here
 
 
 # Like TranslateGemma's template, which writes the instruction itself.

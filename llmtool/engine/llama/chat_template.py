@@ -239,9 +239,9 @@ class ChatTemplate:
 
     def _apply(self, messages: list[dict[str, object]], *, thinking: bool) -> str:
         if self._compiled is None:
-            from llmtool.templating import compile_template
+            from llmtool.templating import Template
 
-            self._compiled = compile_template(
+            self._compiled = Template(
                 self._source or "", name="the model's chat template", chat=True
             )
         vocabulary = self._vocabulary

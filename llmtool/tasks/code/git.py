@@ -1,7 +1,8 @@
 """Read the staged changes of a repository with git.
 
 The configuration of a repository can name programs to run (diff drivers, text filters, a file
-system monitor). They are disabled, because repositories are not trusted.
+system monitor). They are disabled, because repositories are not trusted. Settings that change the
+format of a diff are overridden.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from llmtool.errors import InputError, UsageError
 from llmtool.machine import find_program
 
 _STAGED = (
-    "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "--no-pager",
-    "diff", "--staged", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative",
-    "--submodule=short",
-    "--unified=3", "--src-prefix=a/", "--dst-prefix=b/",
+    "-c", "core.fsmonitor=false", "-c", "core.quotePath=false",
+    "-c", "diff.suppressBlankEmpty=false", "--no-pager",
+    "diff", "--staged", "--patch", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative",
+    "--find-renames", "--submodule=short", "--unified=3", "--inter-hunk-context=0",
+    "-O/dev/null", "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
 _TIMEOUT_SECONDS = 60.0
 _USAGE_ERROR = 129
