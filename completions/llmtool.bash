@@ -10,9 +10,9 @@ _llmtool() {
             'prompts ls') command="prompts ls" ;;
             'prompts show') command="prompts show" ;;
             'prompts schema') command="prompts schema" ;;
+            'prompts lint') command="prompts lint" ;;
             'prompts new') command="prompts new" ;;
             'prompts import') command="prompts import" ;;
-            'prompts lint') command="prompts lint" ;;
             'prompts test') command="prompts test" ;;
             ' classify') command="classify" ;;
             'classify eval') command="classify eval" ;;
@@ -132,7 +132,7 @@ _llmtool() {
         "prompts")
             case "$prev" in
             esac
-            words='ls show schema new import lint test'
+            words='ls show schema lint new import test'
             options='--help -h' ;;
         "prompts ls")
             case "$prev" in
@@ -157,6 +157,12 @@ _llmtool() {
             esac
             words=''
             options='--quiet -q --color --debug --help -h' ;;
+        "prompts lint")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--strict --json --quiet -q --color --debug --help -h' ;;
         "prompts new")
             case "$prev" in
                 --from) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -174,12 +180,6 @@ _llmtool() {
             esac
             words=''
             options='--name --format --output -o --force --quiet -q --color --debug --help -h' ;;
-        "prompts lint")
-            case "$prev" in
-                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
-            esac
-            words=''
-            options='--strict --json --quiet -q --color --debug --help -h' ;;
         "prompts test")
             case "$prev" in
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -486,6 +486,8 @@ _llmtool() {
             options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
+                --max-lines) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -507,7 +509,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;

@@ -69,6 +69,11 @@ def write_commit_message(
     )
 
 
+def count_changed_lines(diff: str) -> int:
+    """Return how many lines a diff adds and removes, except in files that are only named."""
+    return sum(f.n_added + f.n_removed for f in parse_diff(diff) if not f.skip_reason)
+
+
 def _request(task: PreparedTask, text: str, subject: str) -> Request:
     values = {"diff": text, "subject": subject}
     known = {name: value for name, value in values.items() if name in task.template.inputs}
