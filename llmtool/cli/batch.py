@@ -53,13 +53,18 @@ def open_reader(
     """
     assert batch.each is not None
     format: Format = batch.each
-    if (batch.resume or batch.overwrite) and output.path is None:
-        option = "--resume" if batch.resume else "--overwrite"
-        raise UsageError(f"{option} needs an output file; add -o FILE")
-    if batch.resume and batch.overwrite:
-        raise UsageError("--resume and --overwrite cannot be combined; use one of them")
-    if batch.resume and _format_of(batch, output) == "text":
-        raise UsageError("--resume cannot resume plain text output; add --jsonl")
+    modes = {
+        "--resume": batch.resume,
+        "--retry-failed": batch.retry_failed,
+        "--overwrite": batch.overwrite,
+    }
+    chosen = [option for option, is_set in modes.items() if is_set]
+    if chosen and output.path is None:
+        raise UsageError(f"{chosen[0]} needs an output file; add -o FILE")
+    if batch.overwrite and len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
+    if chosen and not batch.overwrite and _format_of(batch, output) == "text":
+        raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
@@ -76,7 +81,7 @@ def open_reader(
             check_writable(
                 Path(output.path),
                 _format_of(batch, output),
-                resume=batch.resume,
+                resume=batch.resume or batch.retry_failed,
                 overwrite=batch.overwrite,
             )
     for _ in reader.read_header():
@@ -115,6 +120,7 @@ def run(
         output=None if output.path is None else Path(output.path),
         format=_format_of(batch, output),
         resume=batch.resume,
+        retry_failed=batch.retry_failed,
         overwrite=batch.overwrite,
         limit=batch.limit,
         full_results=output.json,
@@ -134,7 +140,8 @@ def run(
     except Cancelled:
         if output.path is not None and options.format != "text" and tally.n_rows:
             n_rows = format_count(tally.n_rows, "row")
-            console.note(f"{n_rows} saved in {output.path}; --resume continues")
+            option = "--retry-failed" if batch.retry_failed else "--resume"
+            console.note(f"{n_rows} saved in {output.path}; {option} continues")
         raise
     finally:
         console.status("")

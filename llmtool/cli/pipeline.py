@@ -152,11 +152,13 @@ def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
         return
     received = console.interrupts.received
     try:
-        append(
+        report = append(
             Sessions(folders.data / "sessions"),
             turns,
             cancelled=lambda: console.interrupts.received != received,
         )
+        if report:
+            console.note(report)
     except Cancelled:
         raise
     except LlmtoolError as exc:

@@ -170,6 +170,9 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
     jsonl: Annotated[bool, _batch("--jsonl", help="Write rows as JSON lines.")] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
+    retry_failed: Annotated[
+        bool, _batch("--retry-failed", help="Resume, and run the failed records of -o FILE again.")
+    ] = False
     overwrite: Annotated[
         bool, _batch("--overwrite", help="Replace the batch saved in -o FILE.")
     ] = False
@@ -183,6 +186,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         for name, value in (
             ("--field", self.field),
             ("--resume", self.resume),
+            ("--retry-failed", self.retry_failed),
             ("--overwrite", self.overwrite),
             ("--limit", self.limit),
             ("--jsonl", self.jsonl),

@@ -121,6 +121,8 @@ def chat(
         console.note(f"this conversation is not saved: {exc}")
         conversation = start(None)
     with conversation:
+        if conversation.repair_report:
+            console.note(conversation.repair_report)
         for path, content in files:
             conversation.attach(path, content)
         if is_interactive:

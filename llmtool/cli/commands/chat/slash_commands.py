@@ -215,7 +215,9 @@ def _save(context: ChatContext, argument: str) -> None:
 
 
 def _load(context: ChatContext, argument: str) -> None:
-    context.chat.load(argument)
+    report = context.chat.load(argument)
+    if report:
+        context.console.note(report)
     status.show_last_turn(context)
 
 
