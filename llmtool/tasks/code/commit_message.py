@@ -14,7 +14,7 @@ from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
 from llmtool.tasks.results import total_usage
 
 MAX_SUBJECT = 72  # characters, the usual limit of git's tools
-MAX_PROMPT_TOKENS = 3072  # limits the time that a commit waits
+MAX_PROMPT_TOKENS = 2048  # limits the time that a commit waits
 _MAX_LISTED = 30  # files
 _MAX_PIECE_LINES = 40
 _MAX_LINE = 200  # characters
