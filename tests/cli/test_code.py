@@ -263,8 +263,8 @@ def test_hook_uses_the_options_it_was_installed_with(
     (command,) = re.findall(r"\(llmtool code commit (.*) </dev/null\)", hook.stdout.decode())
     assert shlex.split(command) == [
         "--offline", "--timeout=60", "-m", str(repository / "m.gguf"), "--no-cache", "--no-think",
-        "--system=be brief", "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3", "--n-gpu-layers=all",
-        "--parallel=4", "--kv-type=q8_0",
+        "--system=be brief", "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3",
+        "--n-gpu-layers=all", "--parallel=4", "--kv-type=q8_0",
     ]  # fmt: skip
     again = run_llmtool("code", "commit", "--hook", *shlex.split(command), cwd=repository)
     assert again.stdout == hook.stdout
