@@ -82,6 +82,7 @@ _llmtool_gen() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -145,6 +146,7 @@ _llmtool_run() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -461,6 +463,7 @@ _llmtool_sum() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -523,6 +526,7 @@ _llmtool_translate() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -583,6 +587,7 @@ _llmtool_code() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -668,6 +673,7 @@ _llmtool_code_explain() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -714,6 +720,7 @@ _llmtool_code_review() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -762,6 +769,7 @@ _llmtool_code_fix() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -809,6 +817,7 @@ _llmtool_code_complete() {
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -852,6 +861,7 @@ _llmtool_code_tests() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -906,6 +916,7 @@ _llmtool_code_commit() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -952,6 +963,7 @@ _llmtool_chat() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
