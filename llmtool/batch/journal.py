@@ -58,6 +58,7 @@ class Journal:
         path: the file, which is created if needed. If it has content, `resume` or `overwrite` is
             required.
         header: the first bytes of the file.
+        delimiter: of CSV.
 
     Raises:
         UsageError: the file has content but neither option is set, or it cannot be resumed because
@@ -72,10 +73,12 @@ class Journal:
         format: OutputFormat,
         *,
         header: bytes = b"",
+        delimiter: str = ",",
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path, self._format, self._header = path, format, header
+        self._delimiter = delimiter
         self._since_sync = 0
         self.n_done = self._end = 0
         with _errors_as_output_error(path):
@@ -144,7 +147,8 @@ class Journal:
             UsageError: a row has no key.
         """
         with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
-            rows = csv.DictReader(file) if self._format == "csv" else map(_decode, file)
+            is_csv = self._format == "csv"
+            rows = csv.DictReader(file, delimiter=self._delimiter) if is_csv else map(_decode, file)
             for _ in range(self.n_done):
                 row = next(iter(rows), None)
                 key = row.get(KEY) if isinstance(row, dict) else None

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from llmtool.batch.readers import Reader, format_place
+from llmtool.batch.lines import format_place
+from llmtool.batch.readers import Reader
 from llmtool.errors import InputError, os_error_reason
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
