@@ -180,6 +180,13 @@ class Reader:
             raise UsageError(f"unknown column {field!r}; columns: {self.column_list}")
         return self.columns[positions[0]]
 
+    def check_unique_columns(self) -> None:
+        """Raise `InputError` if the header of a table, which was read, repeats a name."""
+        for name, column in zip(self.header, self.columns, strict=True):
+            if name.strip() not in ("", column):
+                place = format_place(self._tables[0].source.name, 1)
+                raise InputError(f"{place}: repeated column name {name.strip()!r}")
+
     @property
     def column_list(self) -> str:
         """The names of the columns of a table, for messages."""
