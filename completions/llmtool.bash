@@ -10,9 +10,9 @@ _llmtool() {
             'prompts ls') command="prompts ls" ;;
             'prompts show') command="prompts show" ;;
             'prompts schema') command="prompts schema" ;;
+            'prompts lint') command="prompts lint" ;;
             'prompts new') command="prompts new" ;;
             'prompts import') command="prompts import" ;;
-            'prompts lint') command="prompts lint" ;;
             'prompts test') command="prompts test" ;;
             ' classify') command="classify" ;;
             'classify eval') command="classify eval" ;;
@@ -95,7 +95,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -130,11 +130,11 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --overwrite --limit --system -s --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
-            words='ls show schema new import lint test'
+            words='ls show schema lint new import test'
             options='--help -h' ;;
         "prompts ls")
             case "$prev" in
@@ -159,6 +159,12 @@ _llmtool() {
             esac
             words=''
             options='--quiet -q --color --debug --help -h' ;;
+        "prompts lint")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--strict --json --quiet -q --color --debug --help -h' ;;
         "prompts new")
             case "$prev" in
                 --from) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -176,12 +182,6 @@ _llmtool() {
             esac
             words=''
             options='--name --format --output -o --force --quiet -q --color --debug --help -h' ;;
-        "prompts lint")
-            case "$prev" in
-                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
-            esac
-            words=''
-            options='--strict --json --quiet -q --color --debug --help -h' ;;
         "prompts test")
             case "$prev" in
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -230,7 +230,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='eval'
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -290,7 +290,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -324,7 +324,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -358,7 +358,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -492,6 +492,8 @@ _llmtool() {
             options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
+                --max-lines) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -513,7 +515,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;

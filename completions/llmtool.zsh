@@ -71,6 +71,7 @@ _llmtool_gen() {
         '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -136,6 +137,7 @@ _llmtool_run() {
         '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -191,9 +193,9 @@ _llmtool_prompts() {
             'ls:List your templates, and built-in ones that they do not override'
             'show:Show a template file, its parsed form (--json) or its messages (--rendered)'
             'schema:Print the JSON Schema of template files, for editors'
+            'lint:Check templates for errors and possible improvements'
             'new:Create a template in your folder and print its path'
             'import:Import a template from llm, fabric or prompty, and print the path of the new file'
-            'lint:Check templates for errors and possible improvements'
             'test:Run template tests on one or more models; exit 17 if one fails'
         )
         _describe command commands ;;
@@ -202,9 +204,9 @@ _llmtool_prompts() {
         ls) _llmtool_prompts_ls ;;
         show) _llmtool_prompts_show ;;
         schema) _llmtool_prompts_schema ;;
+        lint) _llmtool_prompts_lint ;;
         new) _llmtool_prompts_new ;;
         import) _llmtool_prompts_import ;;
-        lint) _llmtool_prompts_lint ;;
         test) _llmtool_prompts_test ;;
         esac ;;
     esac
@@ -258,6 +260,19 @@ _llmtool_prompts_schema() {
         '*: :_files'
 }
 
+_llmtool_prompts_lint() {
+    _arguments -s -S \
+        '*--strict[Treat warnings as errors]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
 _llmtool_prompts_new() {
     _arguments -s -S \
         '*--from[Extend this template (may have the same name)]:NAME:' \
@@ -279,19 +294,6 @@ _llmtool_prompts_import() {
         '*--output[Write to FILE; - is stdout]:FILE:_files' \
         '*-o[Write to FILE; - is stdout]:FILE:_files' \
         '*--force[Replace an existing file]' \
-        '*--quiet[Print only errors to stderr]' \
-        '*-q[Print only errors to stderr]' \
-        '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to stderr]' \
-        '*--help[Show this help and exit]' \
-        '*-h[Show this help and exit]' \
-        '*: :_files'
-}
-
-_llmtool_prompts_lint() {
-    _arguments -s -S \
-        '*--strict[Treat warnings as errors]' \
-        '*--json[Print the result as JSON]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
@@ -369,6 +371,7 @@ _llmtool_classify() {
         '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -490,6 +493,7 @@ _llmtool_sum() {
         '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -550,6 +554,7 @@ _llmtool_translate() {
         '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -614,6 +619,7 @@ _llmtool_code() {
         '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -896,7 +902,11 @@ _llmtool_code_tests() {
 _llmtool_code_commit() {
     _arguments -s -S \
         '*--body[Add a body with a list of changes]' \
+        '*--max-lines[Fail if more lines are changed]:N:' \
+        '*--timeout[Fail if the message takes longer]:SECONDS:' \
         '*--hook[Print a prepare-commit-msg hook, then exit]' \
+        '*--install-hook[Install the hook in this repository]' \
+        '*--uninstall-hook[Remove the hook; restore an earlier one]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \

@@ -137,7 +137,14 @@ class ScriptedEngine:
         max_tokens, _ = self.check_length(len(prompt.token_ids), request.sampling.max_tokens)
         for choice in range(request.n):
             words = _WORD.findall(self._next_reply(prompt.text))
-            reply = Reply(request.id, choice, stop=request.sampling.stop, tags=self._reasoning_tags)
+            reply = Reply(
+                request.id,
+                choice,
+                stop=request.sampling.stop,
+                tags=self._reasoning_tags,
+                prompt=prompt.text,
+                is_plain=request.prompt.suffix is not None,
+            )
             n_tokens = 0
             for word in words[:max_tokens]:
                 self.cancellation.check()

@@ -268,12 +268,13 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     """A rendered prompt and its token ids, shape (n_tokens,).
 
-    The first `n_fixed` tokens come from the template and are the same for every input.
+    The first `n_fixed` tokens come from the template and are the same for every input. `opening` is
+    the end of the prompt if it begins the reasoning or the answer, such as `<think>`.
     """
 
     text: str
     token_ids: tuple[int, ...]
-    in_reasoning: bool = False
+    opening: str = ""
     n_fixed: int = 0
 
 

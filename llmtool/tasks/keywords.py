@@ -48,18 +48,6 @@ class GenerateKeywords(TemplateKeywords, total=False):
     schema: object | None
 
 
-class ExplainKeywords(GenerateKeywords, total=False):
-    pass
-
-
-class ReviewKeywords(GenerateKeywords, total=False):
-    pass
-
-
-class CommitKeywords(GenerateKeywords, total=False):
-    pass
-
-
 class ChatKeywords(SamplingKeywords, total=False):
     template: str | Template | None
     system: str | None
@@ -118,15 +106,3 @@ class CodeKeywords(SamplingKeywords, total=False):
     format: bool | None
     run_tests: Callable[[str], TestRun] | None
     input: str | None
-
-
-class FixKeywords(CodeKeywords, total=False):
-    pass
-
-
-class WriteTestsKeywords(CodeKeywords, total=False):
-    pass
-
-
-class CompleteKeywords(SamplingKeywords, total=False):
-    pass

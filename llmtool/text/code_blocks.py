@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from llmtool.text.code_languages import canonical_name
+
 _FENCE = re.compile(r"((?:[ \t]|[-*+][ \t]|\d{1,3}[.)][ \t]|>)*)(`{3,}|~{3,})([^\n]*)")
 _QUOTE = re.compile(r"[ \t]{0,3}>[ \t]?")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
@@ -76,13 +78,16 @@ def find_blocks(text: str) -> tuple[Block, ...]:
 def choose_block(blocks: Sequence[Block], language: str | None = None) -> Block | None:
     """Return the block that is most likely the answer: the largest, in the language if possible.
 
+    The fence can name the language by any alias.
+
     Example:
         >>> blocks = find_blocks("```sh\\npip install x\\n```\\n```python\\nimport x\\n```")
         >>> choose_block(blocks, "python").code
         'import x\\n'
     """
     non_empty = [block for block in blocks if block.code.strip()]
-    of_language = [block for block in non_empty if language and block.language == language]
+    name = canonical_name(language or "")
+    of_language = [block for block in non_empty if name and canonical_name(block.language) == name]
     return max(of_language or non_empty, key=lambda block: len(block.code), default=None)
 
 

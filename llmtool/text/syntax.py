@@ -10,7 +10,6 @@ from typing import Literal
 import msgspec
 
 from llmtool.text import grammars
-from llmtool.text.code_languages import CodeLanguage
 from llmtool.text.grammars import Diagnostic
 
 MAX_CHARACTERS = 1 << 20
@@ -28,14 +27,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def check(language: CodeLanguage | None, text: str) -> Check:
+def check(language: str | None, text: str) -> Check:
     """Check the syntax of a text.
 
     Python, JSON, TOML and YAML report the first error, languages with a tree-sitter grammar up to
     `grammars.MAX_ERRORS`. A text in another language is unchecked.
 
     Example:
-        >>> found = check(CodeLanguage.python, "x = (1")
+        >>> found = check("python", "x = (1")
         >>> found.status, str(found.diagnostics[0])
         ('error', "line 1, column 5: '(' was never closed")
     """
@@ -45,15 +44,15 @@ def check(language: CodeLanguage | None, text: str) -> Check:
         return Check(status="unchecked", note=f"longer than {MAX_CHARACTERS:,} characters")
     if not text.strip():
         return _failed(Diagnostic(message="the text is empty"))
-    parse = LANGUAGES.get(language.value)
+    parse = LANGUAGES.get(language)
     if parse is not None:
         error = parse(text)
         return _failed(error) if error else Check(status="ok")
     if not grammars.has_grammar(language):
-        return Check(status="unchecked", note=f"no syntax checker for {language.value}")
+        return Check(status="unchecked", note=f"no syntax checker for {language}")
     found = grammars.find_errors(language, text)
     if found is None:
-        missing = f"the {language.value} grammar is not installed; run pip install 'llmtool[code]'"
+        missing = f"the {language} grammar is not installed; run pip install 'llmtool[code]'"
         return Check(status="unchecked", note=missing)
     return _failed(*found)
 

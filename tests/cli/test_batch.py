@@ -209,6 +209,23 @@ def test_resume_reports_earlier_failures(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes().count(b"\n") == 2
 
 
+def test_retry_failed_reports_the_rows_that_still_fail(
+    tmp_path: Path, box: Toolbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b'{"text": ""}\n"fine"\n{"text": ""}\n')
+    assert run(box, "jsonl", source, out) == 2
+    source.write_bytes(b'{"text": "now"}\n"fine"\n{"text": ""}\n')
+    assert run(box, "jsonl", source, out, retry_failed=True, prompt="Write") == 1
+    assert "1 row unchanged, although template, model or options differ" in capfd.readouterr().err
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [bool(row.get("error")) for row in rows] == [False, False, True]
+    source.write_bytes(b'{"text": "now"}\n"fine"\n{"text": "too"}\n')
+    assert run(box, "jsonl", source, out, retry_failed=True) == 0
+    assert run(box, "jsonl", source, out, retry_failed=True) == 0
+    assert f"no failed records in {out}" in capfd.readouterr().err
+
+
 def test_input_file_cannot_be_the_output_file(tmp_path: Path, box: Toolbox) -> None:
     source, link = tmp_path / "in", tmp_path / "link"
     source.write_text('"a"\n')
@@ -312,6 +329,16 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
     [
         (["--resume", "--each", "line"], "--resume needs an output file; add -o FILE"),
         (["--limit", "3"], "--limit needs a batch"),
+        (["--retry-failed"], "--retry-failed needs a batch"),
+        (["--retry-failed", "--each", "line"], "--retry-failed needs an output file; add -o FILE"),
+        (
+            ["--each", "line", "-o", "x", "--retry-failed"],
+            "--retry-failed cannot resume plain text output; add --jsonl",
+        ),
+        (
+            ["--each", "csv", "-o", "x", "--retry-failed", "--overwrite"],
+            "--retry-failed and --overwrite cannot be combined; use one of them",
+        ),
         (["--field", "x"], "--field needs a batch"),
         (["--each", "line", "--no-stdin"], "no input"),
         (["--each", "lines"], "line"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command import error_line
+from tiny_model import CHATML
 
 Run = Callable[..., Any]
 QUESTION = "The river rose during the night"
@@ -165,6 +166,19 @@ def test_reasoning_is_not_written_to_stdout(gen: Run, tiny_model: Callable[..., 
     assert reply(shown) == ""
     assert value["choices"][0]["reasoning"].strip() in shown.stderr.decode()
     assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
+
+
+@pytest.mark.parametrize("template", ["", "{# <|channel|> #}"], ids=["plain", "channels"])
+def test_control_tokens_are_not_written_to_stdout(
+    gen: Run, tiny_model: Callable[..., Path], template: str
+) -> None:
+    scale = dict.fromkeys(("<|filler|>", "<|im_start|>"), 2.5)
+    model = tiny_model("plain", logit_scale=scale, chat_template=template + CHATML)
+    value = json.loads(reply(gen(QUESTION, "-m", model, "--json", "--max-tokens", "60")))
+    assert value["usage"]["completion_tokens"] == 60 and value["text"]
+    assert "<|" not in value["text"]
+    tokens = gen(QUESTION, "-m", model, "--json", "--max-tokens", "60", "--logprobs", "1")
+    assert "<|" not in json.loads(reply(tokens))["text"]
 
 
 def test_base_model_continues_the_text(gen: Run, tiny_base: Path) -> None:

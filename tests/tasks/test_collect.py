@@ -24,7 +24,7 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import ContextOverflow, InputError
-from llmtool.tasks.pipeline.collect import stream_generations
+from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
 from llmtool.tasks.pipeline.ordering import MAX_AHEAD
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Generation
@@ -78,7 +78,7 @@ def requests(count: int | None = None, **fields: Any) -> Iterator[Request]:
 
 
 def results(engine: ReorderingEngine, pending: Iterable[Request]) -> Iterator[Generation]:
-    for event in stream_generations(engine, pending, model="m"):
+    for event in raise_failures(stream_outcomes(engine, pending, model="m")):
         if isinstance(event, Generation):
             yield event
 

@@ -39,12 +39,7 @@ def _read_stop(texts: list[str]) -> tuple[str, ...] | None:
 
 
 def read_params(pairs: list[str]) -> dict[str, str]:
-    """Return the values of `-p KEY=VALUE`, all as text.
-
-    Raises:
-        UsageError: a pair has no `=`.
-        InputError: a value is not UTF-8.
-    """
+    """Return the values of `-p KEY=VALUE`, all as text."""
     values = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")

@@ -11,10 +11,17 @@ preserves the ids of the surrounding text, and the template still sees the whole
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from llmtool.engine.text_stream import find_reasoning_tags
+from llmtool.engine.text_stream import (
+    HARMONY,
+    ReasoningTags,
+    find_opening,
+    find_reasoning_tags,
+    learn_reasoning_tags,
+)
 from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
@@ -58,7 +65,6 @@ class ChatTemplate:
         self._source = source
         self._compiled: Template | None = None
         self._special: dict[int, str] = {}
-        self.reasoning_tags = find_reasoning_tags(source or "")
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the rendered prompt and its ids.
@@ -73,18 +79,32 @@ class ChatTemplate:
             return self._tokenize_text(prompt)
         contents = [message.content for message in prompt.messages]
         benign = ["x" if text.strip() else text for text in contents]
-        allowed = self._special_tokens(
-            self._encode(self._render(prompt, benign, "x" if prompt.prefill else ""))
-        )
+        plain = self._render(prompt, benign, "x" if prompt.prefill else "")
+        allowed = self._special_tokens(self._encode(plain))
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
             rendered = self._render(prompt, texts[:-1], texts[-1])
             return rendered, self._encode(rendered)
 
         text, ids = self._encode_safely([*contents, prompt.prefill], encode, allowed)
-        head = text[: len(text) - len(prompt.prefill)].rstrip()
-        opened = self.reasoning_tags is not None and head.endswith(self.reasoning_tags.start)
-        return Tokenized(text=text, token_ids=tuple(ids), in_reasoning=opened)
+        opening = find_opening(plain[:-1] if prompt.prefill else plain, self.reasoning_tags)
+        return Tokenized(text=text, token_ids=tuple(ids), opening=opening + prompt.prefill)
+
+    @cached_property
+    def reasoning_tags(self) -> ReasoningTags | None:
+        """The tags that the template writes around reasoning, or mentions."""
+        source = self._source or ""
+        mentioned = find_reasoning_tags(source)
+        if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
+            return mentioned
+
+        def render(messages: Sequence[Mapping[str, str]], begin: bool) -> str:
+            return self._apply(messages, thinking=True, begin=begin)
+
+        try:
+            return learn_reasoning_tags(render) or mentioned
+        except TemplateError:  # it rejects the messages
+            return mentioned
 
     def _tokenize_text(self, prompt: Prompt) -> Tokenized:
         text = prompt.text
@@ -96,7 +116,7 @@ class ChatTemplate:
             return texts[0], self._encode(texts[0])
 
         text, ids = self._encode_safely([text + prompt.prefill], encode, allowed)
-        return Tokenized(text=text, token_ids=tuple(ids))
+        return Tokenized(text=text, token_ids=tuple(ids), opening=find_opening(text, None))
 
     def _tokenize_fim(self, prompt: Prompt) -> Tokenized:
         """Join prefix, suffix and prefill with the model's tokens for filling in the middle.
@@ -237,17 +257,19 @@ class ChatTemplate:
             merged = {**first, "content": f"{system['content']}\n\n{first['content']}"}
             return self._apply([merged, *others], thinking=prompt.thinking) + prefill
 
-    def _apply(self, messages: list[dict[str, object]], *, thinking: bool) -> str:
+    def _apply(
+        self, messages: Sequence[Mapping[str, object]], *, thinking: bool, begin: bool = True
+    ) -> str:
         if self._compiled is None:
-            from llmtool.templating import compile_template
+            from llmtool.templating import Template
 
-            self._compiled = compile_template(
+            self._compiled = Template(
                 self._source or "", name="the model's chat template", chat=True
             )
         vocabulary = self._vocabulary
         return self._compiled.render(
             messages=messages,
-            add_generation_prompt=True,
+            add_generation_prompt=begin,
             enable_thinking=thinking,
             reasoning_effort="medium" if thinking else "low",
             bos_token=vocabulary.token_text(vocabulary.bos) if vocabulary.bos >= 0 else "",

@@ -124,7 +124,6 @@ class Context:
         clear_errors()
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
-            self._watch.close()
             reason = last_error() or "insufficient memory"
             advice = "; shorten the input or the reply" if "memory" in reason else ""
             raise EngineError(f"cannot create a context of {n_ctx:,} tokens: {reason}{advice}")

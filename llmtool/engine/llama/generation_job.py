@@ -52,7 +52,7 @@ class GenerationJob:
         self.keep = request.keep and request.n == 1
         prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
-        self._in_reasoning = prompt.in_reasoning
+        self._opening = prompt.opening
         self.n_cells, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
         self.n_choices = request.n
         self.can_use_own_stream = request.n == 1 and not self.keep
@@ -131,7 +131,7 @@ class GenerationJob:
                 seed=(seed + index) % (MAX_SEED + 1),
                 max_tokens=self.n_cells,
                 constraint=self._constraint,
-                in_reasoning=self._in_reasoning,
+                opening=self._opening,
             )
             for index in range(self.request.n)
         ]
@@ -196,7 +196,7 @@ class _Choice:
         seed: int,
         max_tokens: int,
         constraint: CompiledConstraint | None,
-        in_reasoning: bool,
+        opening: str,
     ) -> None:
         self.index = index
         self.finish_reason: FinishReason | None = None
@@ -207,14 +207,22 @@ class _Choice:
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
         self._sampler = Sampler(model.weights, request.sampling, seed=seed)
-        tags = model.reasoning_tags
+        prompt, tags = request.prompt, model.reasoning_tags
+        # Models with an answer tag begin with a tag even without reasoning.
+        may_begin_with_tag = tags is not None and (prompt.thinking or tags.answer)
+        is_only_answer = constraint is not None and not may_begin_with_tag and not opening
         self._reply = Reply(
-            request.id, index, stop=request.sampling.stop, tags=tags, in_reasoning=in_reasoning
+            request.id,
+            index,
+            stop=request.sampling.stop,
+            tags=tags,
+            opening=opening,
+            controls=model.control_tokens,
+            prompt="".join(message.content for message in prompt.messages),
+            is_plain=prompt.suffix is not None or is_only_answer,
         )
         self._constrained: ConstrainedSampler | None = None
         if constraint is not None:
-            # Models with an answer tag begin with a tag even without reasoning.
-            may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
             self._constrained = ConstrainedSampler(
                 self._sampler,
                 constraint,
@@ -247,11 +255,12 @@ class _Choice:
         self.tokens.append(self.token)
         if self._constrained is not None:
             self._constrained.accept(self.token)
-        if self.token in self._model.reasoning_tag_tokens:
-            piece = weights.render_piece(self.token, special=True)
+        if weights.kind(self.token) == "control":
+            name = weights.token_text(self.token)
+            events = self._reply.push_control(self._model.control_tokens.char(self.token, name))
         else:
-            piece = weights.piece(self.token)
-        yield from self._with_logprob(self._reply.push(piece))
+            events = self._reply.push(weights.piece(self.token))
+        yield from self._with_logprob(events)
         if self._reply.stopped or (self._constrained is not None and self._constrained.finished):
             self.finish_reason = "stop"
         elif len(self.tokens) == self._max_tokens:

@@ -15,7 +15,7 @@ from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
-from llmtool.tasks.pipeline.collect import stream_generations
+from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
 from llmtool.tasks.pipeline.prepare import Case, bind_inputs, prepare
 from llmtool.tasks.results import Generation
 
@@ -86,12 +86,10 @@ class Responder:
         request = msgspec.structs.replace(request, prompt=prompt, sampling=sampling, n=1, keep=True)
         turn = session.turns[-1]
         try:
-            for event in stream_generations(
-                engine,
-                [request],
-                model=self._prepared.model,
-                output_spec=self._prepared.output_spec,
-            ):
+            model, output_spec = self._prepared.model, self._prepared.output_spec
+            outcomes = stream_outcomes(engine, [request], model=model, output_spec=output_spec)
+            events: Generator[Token | Generation, None, None] = raise_failures(outcomes)
+            for event in events:
                 yield _with_reply(turn, event) if isinstance(event, Generation) else event
         except OutputValidationError as exc:  # a chat accepts invalid replies
             if not isinstance(exc.result, Generation):

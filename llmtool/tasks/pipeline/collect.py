@@ -65,24 +65,6 @@ def raise_failures(events: Iterable[E | Failed]) -> Generator[E, None, None]:
             yield event
 
 
-def stream_generations(
-    engine: Engine,
-    requests: Iterable[Request],
-    *,
-    model: str,
-    output_spec: OutputSpec | None = None,
-    started: float | None = None,
-) -> Generator[Token | Generation, None, None]:
-    """Yield the events of `stream_outcomes`; raise the first error.
-
-    Raises:
-        LlmtoolError: the error of the first request that fails, in request order.
-    """
-    return raise_failures(
-        stream_outcomes(engine, requests, model=model, output_spec=output_spec, started=started)
-    )
-
-
 def stream_outcomes(
     engine: Engine,
     requests: Iterable[Request | Failed | None],

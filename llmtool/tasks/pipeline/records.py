@@ -222,9 +222,6 @@ def answer_each(
 
     Records are read as needed; `None` among them means that the next one is not available yet.
     Each record gets its own seed, derived from `seed` and the content of the record.
-
-    Raises:
-        LlmtoolError: the engine failed, as opposed to a single record.
     """
     waiting: deque[Record] = deque()
 
