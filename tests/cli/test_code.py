@@ -248,7 +248,7 @@ def test_installed_hook_is_run_by_git(code: Callable[..., Done], repository: Pat
     hook = repository / ".git" / "hooks" / "prepare-commit-msg"
     done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
     assert done.returncode == 0 and os.access(hook, os.X_OK)
-    assert "--offline --temperature=0.0 '--stop=a b'" in hook.read_text()
+    assert "--temperature=0.0 '--stop=a b'" in hook.read_text()
 
 
 def test_hook_uses_the_options_it_was_installed_with(
@@ -260,11 +260,11 @@ def test_hook_uses_the_options_it_was_installed_with(
         "--threads", "3", "-ngl", "all", "--parallel", "4", "--kv-type", "q8_0", "--no-cache",
     )  # fmt: skip
     hook = run_llmtool("code", "commit", "--hook", "-m", "m.gguf", *options, cwd=repository)
-    (command,) = re.findall(r"llmtool code commit --quiet(.*)\) \|\|", hook.stdout.decode())
+    (command,) = re.findall(r"\(llmtool code commit (.*) </dev/null\)", hook.stdout.decode())
     assert shlex.split(command) == [
-        "-m", str(repository / "m.gguf"), "--no-cache", "--no-think", "--system=be brief",
-        "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3", "--n-gpu-layers=all",
-        "--parallel=4", "--kv-type=q8_0",
+        "--offline", "--timeout=60", "-m", str(repository / "m.gguf"), "--no-cache", "--no-think",
+        "--system=be brief", "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3",
+        "--n-gpu-layers=all", "--parallel=4", "--kv-type=q8_0",
     ]  # fmt: skip
     again = run_llmtool("code", "commit", "--hook", *shlex.split(command), cwd=repository)
     assert again.stdout == hook.stdout
@@ -465,7 +465,7 @@ def test_hook_fills_only_empty_messages(
     script.write_bytes(hook)
     fake = tmp_path / "bin" / "llmtool"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\necho "fix: $3 $5"\n')
+    fake.write_text('#!/bin/sh\necho "fix: $4 $6"\n')
     fake.chmod(0o755)
 
     def run(*source: str) -> str:
@@ -476,7 +476,7 @@ def test_hook_fills_only_empty_messages(
 
     model = re.search(r"-m (\S+)", hook.decode())
     assert model is not None
-    assert run() == f"fix: --quiet {model[1]}\n# comment\n"
+    assert run() == f"fix: --timeout=60 {model[1]}\n\n# comment\n"
     assert run("message") == "# comment\n"
     fake.write_text("#!/bin/sh\nexit 14\n")
     assert run() == "# comment\n"

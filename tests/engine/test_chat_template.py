@@ -169,7 +169,7 @@ def test_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     source = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
     template = ChatTemplate(load(tiny), source)
     question = (Message("user", "hi <think>"),)
-    assert template.tokenize(Prompt(messages=question, thinking=True)).in_reasoning
+    assert template.tokenize(Prompt(messages=question, thinking=True)).opening == "<think>"
     assert not template.tokenize(Prompt(messages=question)).token_ids == ()
 
 
@@ -177,7 +177,53 @@ def test_replies_do_not_render_bos_as_a_reasoning_tag(tiny_model: Callable[..., 
     path = tiny_model("spm", chat_template="{{ messages[0].content }}<think>")
     model = LoadedModel(load(path), n_ctx=None, cancellation=Cancellation())
     assert model.reasoning_tags is not None
-    assert model.reasoning_tag_tokens == frozenset()  # <think> is no control token here
+    assert model.control_tokens.spell("<think>") == "<think>"  # an ordinary token here
+
+
+# Compact forms of public templates that write the reasoning of a reply.
+WRITE_REASONING = {
+    "Qwen3": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}<think>\n"
+        "{{ m.reasoning_content }}\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ("<think>", "</think>", "", ""),
+    ),
+    "opened by the prompt": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}<idea>\n"
+        "{{ m.reasoning_content or '' }}\n</idea>\n\n{% endif %}{{ m.content }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<idea>\n{% endif %}",
+        ("<idea>", "</idea>", "", ""),
+    ),
+    "Cohere": (
+        "{% for m in messages %}<|TURN|>{{ m.role }}<|{% if m.role == 'assistant' %}"
+        "{% if m.thinking %}START_THINKING|>{{ m.thinking }}<|END_THINKING|><|{% endif %}"
+        "START_RESPONSE|>{{ m.content }}<|END_RESPONSE|>{% else %}TEXT|>{{ m.content }}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}<|TURN|>assistant{% endif %}",
+        ("<|START_THINKING|>", "<|END_THINKING|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    ),
+    "Solar": (
+        "{% for m in messages %}{% if m.reasoning %}<|begin|>assistant<|muse|>{{ m.reasoning }}"
+        "<|end|>{% endif %}<|begin|>{{ m.role }}<|content|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|begin|>assistant{% endif %}",
+        ("<|muse|>", "<|end|>", "<|begin|>assistant<|content|>", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", WRITE_REASONING)
+def test_reasoning_tags_are_learned_from_the_template(tiny: Path, family: str) -> None:
+    source, expected = WRITE_REASONING[family]
+    tags = ChatTemplate(load(tiny), source).reasoning_tags
+    assert tags is not None
+    assert tags[:4] == expected
+
+
+def test_prefill_continues_the_reasoning_or_the_answer(tiny: Path) -> None:
+    template = ChatTemplate(load(tiny), "{{ messages[0].content }}<think>\n")
+    messages = (Message("user", "hi"),)
+    assert template.tokenize(Prompt(messages=messages)).opening == "<think>"
+    prompt = Prompt(messages=messages, prefill="Well</think>Yes")
+    assert template.tokenize(prompt).opening == "<think>Well</think>Yes"
 
 
 # Like TranslateGemma's template, which writes the instruction itself.

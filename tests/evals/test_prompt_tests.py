@@ -349,7 +349,7 @@ INVALID = {
     ),
     "duplicate column": (
         {"d__csv": "text,text\n"},
-        "d.csv, line 1: CSV column names must be unique and not empty",
+        "d.csv, line 1: repeated column name 'text'",
     ),
     "unclosed quote": (
         {"d__csv": 'text,label\n"a,bug\n'},
