@@ -280,14 +280,14 @@ def test_unstarted_stream_does_not_block_the_engine(tiny: Path) -> None:
     ids=["message", "prefill", "text"],
 )
 def test_sentencepiece_reply_does_not_start_with_the_added_space(
-    tiny_model: Callable[..., Path], prompt: Prompt, is_removed: bool
+    tiny_spm: Path, prompt: Prompt, is_removed: bool
 ) -> None:
-    weights = load_model(tiny_model("spm", printable=True))
+    weights = load_model(tiny_spm)
     engine = LocalEngine(weights, n_threads=1)
     options = {"max_tokens": 3, "seed": 1, "temperature": 100, "top_k": 0, "top_p": 1, "min_p": 0}
-    texts, _ = run(engine, prompt, n=16, **options)
+    texts, _ = run(engine, prompt, n=64, **options)
     weights.adds_space = False
-    decoded, _ = run(engine, prompt, n=16, **options)
+    decoded, _ = run(engine, prompt, n=64, **options)
     engine.close()
     assert any(text.startswith(" ") for text in decoded)
     assert texts == [text.removeprefix(" ") if is_removed else text for text in decoded]
