@@ -816,7 +816,7 @@ class Toolbox:
 
         Raises:
             OutputValidationError: the reply contains no code.
-            UsageError: the language or an option is unknown or invalid.
+            UsageError: an option is unknown or invalid.
 
         Example:
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
