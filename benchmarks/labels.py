@@ -46,6 +46,10 @@ SETS = "sentiment,spam,urgency,topic,intent"
 DRAWS = 4  # skewed batches of each label
 
 
+def quiet(_done: int, _total: int) -> None:
+    """Report no progress."""
+
+
 def load(name: str, split: str) -> list[LabelledText]:
     return read_labelled_texts(str(DATA / f"{name}.jsonl"), text_field="text", split=split)
 
@@ -68,8 +72,8 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
     """Return (accuracy, macro-F1, expected calibration error or nan) of each way."""
     data = load(name, split)
     names = sorted({label for _, label in data})
-    free = evaluate.free_generation(box, names, data)
-    bound = evaluate.constrained_generation(box, names, data)
+    free = evaluate.free_generation(box.context, names, data, on_progress=quiet)
+    bound = evaluate.constrained_generation(box.context, names, data, on_progress=quiet)
     result = {
         "free generation": (free.accuracy, free.macro_f1, float("nan")),
         "with a grammar": (bound.accuracy, bound.macro_f1, float("nan")),

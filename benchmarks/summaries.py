@@ -35,8 +35,6 @@ from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.summarize.facts import count_words
 from llmtool.tasks.summarize.map_reduce import SummaryWorkflow
-from llmtool.tasks.summarize.planner import SummaryPlan, SummaryPlanner
-from llmtool.tasks.summarize.summarizer import Summarizer
 from llmtool.tasks.summarize.task import prepare_summarizer
 from llmtool.text.chunks import split, split_sentences
 
@@ -58,22 +56,13 @@ def count(engine: Engine, text: str) -> int:
     return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
 
 
-def plan_of(summarizer: Summarizer, engine: Engine, text: str) -> SummaryPlan:
-    return SummaryPlanner(
-        prompts=summarizer.prompts,
-        engine=engine,
-        strategy=summarizer.strategy,
-        chunk_tokens=summarizer.chunk_tokens,
-    ).plan(text)
-
-
 def run_workflow(box: Toolbox, text: str, **options: Any) -> SummaryWorkflow:
     """Summarize a document and return its workflow, which has its notes and its summary."""
     summarizer = prepare_summarizer(box.context, make_options(SummarizeOptions, options))
     workflow = SummaryWorkflow(
         1,
         text,
-        plan_of(summarizer, box.engine, text),
+        summarizer.plan(box.engine, text),
         summarizer.prompts,
         count=lambda part: count(box.engine, part),
         note_cache=summarizer.note_cache,
@@ -178,7 +167,7 @@ def measure_together(model: Path, n_tokens: int, share: int) -> None:
     box = Toolbox(engine=engine, model=model.name)
     text, total = document(engine, n_tokens)
     summarizer = prepare_summarizer(box.context, SummarizeOptions(strategy="map-reduce"))
-    plan = plan_of(summarizer, engine, text)
+    plan = summarizer.plan(engine, text)
     requests = [
         summarizer.prompts.note_request(chunk.text, max_tokens=plan.note_tokens)
         for chunk in plan.chunks

@@ -53,30 +53,17 @@ if TYPE_CHECKING:
     from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
 
-
-_MODULES = {  # the modules of the classes; the functions are in llmtool.functions
-    "Chat": "llmtool.tasks.chat.chat",
-    "ChatNote": "llmtool.tasks.chat.truncation",
-    "Choice": "llmtool.tasks.results",
-    "Classification": "llmtool.tasks.results",
-    "Code": "llmtool.tasks.code.results",
-    "CommitMessage": "llmtool.tasks.code.results",
-    "Finding": "llmtool.tasks.code.results",
-    "Fix": "llmtool.tasks.code.results",
-    "Generation": "llmtool.tasks.results",
-    "LlmtoolError": "llmtool.errors",
-    "OutputValidationError": "llmtool.errors",
-    "Review": "llmtool.tasks.code.results",
-    "Session": "llmtool.sessions.types",
-    "Summary": "llmtool.tasks.results",
-    "SummaryProgress": "llmtool.tasks.summarize.map_reduce",
-    "SummaryText": "llmtool.tasks.summarize.map_reduce",
-    "Token": "llmtool.engine.types",
-    "TokenLogprob": "llmtool.engine.types",
-    "Toolbox": "llmtool.toolbox",
-    "Translation": "llmtool.tasks.results",
-    "TranslationText": "llmtool.tasks.translate.document",
-    "Turn": "llmtool.sessions.types",
+_CLASSES = {  # by module; the functions are in `llmtool.functions`
+    "llmtool.engine.types": ("Token", "TokenLogprob"),
+    "llmtool.errors": ("LlmtoolError", "OutputValidationError"),
+    "llmtool.sessions.types": ("Session", "Turn"),
+    "llmtool.tasks.chat.chat": ("Chat",),
+    "llmtool.tasks.chat.truncation": ("ChatNote",),
+    "llmtool.tasks.code.results": ("Code", "CommitMessage", "Finding", "Fix", "Review"),
+    "llmtool.tasks.results": ("Choice", "Classification", "Generation", "Summary", "Translation"),
+    "llmtool.tasks.summarize.map_reduce": ("SummaryProgress", "SummaryText"),
+    "llmtool.tasks.translate.document": ("TranslationText",),
+    "llmtool.toolbox": ("Toolbox",),
 }
 
 __all__ = [
@@ -131,11 +118,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
+    from importlib import import_module
 
     if name not in __all__:
         raise AttributeError(f"module 'llmtool' has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES.get(name, "llmtool.functions")), name)
+    for module, names in _CLASSES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    return getattr(import_module("llmtool.functions"), name)
 
 
 def __dir__() -> list[str]:

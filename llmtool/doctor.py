@@ -19,6 +19,7 @@ from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.errors import EngineError, LlmtoolError
 from llmtool.models import catalogue
+from llmtool.models.layout import find_free_bytes
 from llmtool.models.store import Store
 
 # SIMD extensions that processors have had for ten years; a build without them is a generic one.
@@ -98,7 +99,7 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
             "cache": str(folders.cache),
             "hub cache": str(folders.hub_cache),
         },
-        free_disk_bytes=_free_disk(folders),
+        free_disk_bytes=find_free_bytes(folders.hub_cache),
         default_model=default,
         models=models,
         advice=advice,
@@ -176,12 +177,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "missing"
-
-
-def _free_disk(folders: Folders) -> int | None:
-    folder = folders.hub_cache
-    try:
-        existing = next(each for each in (folder, *folder.parents) if each.exists())
-        return shutil.disk_usage(existing).free
-    except OSError:
-        return None

@@ -142,8 +142,6 @@ class OutputError(LlmtoolError):
 class Cancelled(LlmtoolError):
     """The operation was cancelled; `reason` is the number of the signal, if one caused it."""
 
-    exit_code = ExitCode.ERROR
-
     def __init__(self, message: str, *, reason: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason

@@ -17,7 +17,7 @@ from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
-from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
+from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
 from llmtool.models.reference import STARTER
@@ -103,12 +103,12 @@ class LocalModel:
             raise ModelNotFound(NO_MODEL)
         if self.installed_file is not None:
             return self.installed_file
-        return self._store.get(
-            self._reference or STARTER,
+        callbacks = Callbacks(
             on_progress=self._on_download_progress,
             on_note=self._on_note,
             cancelled=lambda: self.cancellation.cancelled,
         )
+        return self._store.get(self._reference or STARTER, callbacks)
 
     @property
     def name(self) -> str:
@@ -132,7 +132,6 @@ class LocalModel:
 
         Raises:
             ModelUnreadable: the file is damaged, or the engine does not support it.
-            Cancelled: the cancellation was set.
         """
         if self._engine is None:
             with self._lock:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from llmtool.tasks import options as task_options
 from llmtool.tasks.options import SamplingOptions
 
 if TYPE_CHECKING:
@@ -39,22 +38,16 @@ def _unquoted(annotation: Any) -> Any:
     return _Unquoted(annotation) if isinstance(annotation, str) else annotation
 
 
-def list_options(method: F) -> F:
-    """Replace `**options` in a method's signature with the keyword arguments that it accepts.
-
-    They are the fields of the struct `…Options` for an annotation `Unpack[…Keywords]`, which type
-    checkers read.
+def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
+    """Return a decorator that replaces `**options` in a signature with the fields of a struct.
 
     Example:
-        >>> @list_options
+        >>> @list_options(SamplingOptions)
         ... def reply(prompt: str, **options: Unpack[SamplingKeywords]) -> str: ...
         >>> str(inspect.signature(reply))[:46]
         '(prompt: str, *, max_tokens: int | None = None'
     """
-    signature = inspect.signature(method)
-    *parameters, keywords = signature.parameters.values()
-    task = keywords.annotation.removeprefix("Unpack[").removesuffix("Keywords]")
-    kind: type[msgspec.Struct] = getattr(task_options, f"{task}Options")
+    options = []
     for struct in (kind, SamplingOptions) if hasattr(kind, "sampling") else (kind,):
         defaults = struct()
         types = {
@@ -62,21 +55,30 @@ def list_options(method: F) -> F:
             for base in reversed(struct.__mro__)
             for name, text in inspect.get_annotations(base).items()
         }
-        parameters += [
+        options += [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=getattr(defaults, name),
-                annotation=types[name],
+                annotation=_Unquoted(types[name]),
             )
             for name in struct.__struct_fields__
             if name != "sampling"
         ]
-    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[each.replace(annotation=_unquoted(each.annotation)) for each in parameters],
-        return_annotation=_unquoted(signature.return_annotation),
-    )
-    return method
+
+    def with_options(method: F) -> F:
+        signature = inspect.signature(method)
+        *parameters, _ = signature.parameters.values()
+        method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[
+                *(each.replace(annotation=_unquoted(each.annotation)) for each in parameters),
+                *options,
+            ],
+            return_annotation=_unquoted(signature.return_annotation),
+        )
+        return method
+
+    return with_options
 
 
 def for_asyncio(
@@ -91,11 +93,7 @@ def for_asyncio(
     async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return await self.context.bridge.call(lambda: method(self, *args, **kwargs))
 
-    call.__name__ = f"a{method.__name__}"
-    call.__doc__ = (
-        f"Run `{method.__name__}` for asyncio, in a thread; cancelling the asyncio task stops it."
-        f"\n\n{inspect.getdoc(method)}"
-    )
+    _document(call, method, "{}; cancelling the asyncio task stops it")
     return call
 
 
@@ -111,9 +109,42 @@ def stream_for_asyncio(
     def stream(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
         return self.context.bridge.stream(lambda: method(self, *args, **kwargs))
 
-    stream.__name__ = f"a{method.__name__}"
-    stream.__doc__ = f"Run `{method.__name__}` for asyncio.\n\n{inspect.getdoc(method)}"
-    signature = inspect.signature(method)
+    signature = _document(stream, method, "{}")
     returned = _unquoted(f"Async{signature.return_annotation}")
     stream.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
     return stream
+
+
+def each_for_asyncio(
+    method: Callable[Concatenate[S, Iterator[str], P], Iterator[R]],
+) -> Callable[Concatenate[S, Iterable[str], P], AsyncIterator[R]]:
+    """Return the asyncio variant of a method for many texts, which yields results in order.
+
+    Example: `asummarize_each = each_for_asyncio(summarize)`
+    """
+
+    @functools.wraps(method)
+    def stream(
+        self: S, texts: Iterable[str], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncIterator[R]:
+        return self.context.bridge.stream(lambda: method(self, iter(texts), *args, **kwargs))
+
+    stream.__name__ += "_each"
+    signature = _document(stream, method, "{} on many texts; yield each result when it is ready")
+    this, _, *others = signature.parameters.values()
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    texts = inspect.Parameter("texts", kind, annotation=_Unquoted("Iterable[str]"))
+    result, *_ = signature.return_annotation.split(" | ")
+    stream.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[this.replace(kind=kind), texts, *others],
+        return_annotation=_Unquoted(f"AsyncIterator[{result}]"),
+    )
+    return stream
+
+
+def _document(variant: Any, method: Callable[..., object], summary: str) -> inspect.Signature:
+    """Set the name and docstring of an asyncio variant; return the method's signature."""
+    summary = summary.format(f"Run `{method.__name__}` for asyncio")
+    variant.__name__ = f"a{variant.__name__}"
+    variant.__doc__ = f"{summary}.\n\n{inspect.getdoc(method)}"
+    return inspect.signature(method)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any, NoReturn
 
+import msgspec
+
 from llmtool.errors import TemplateError
 
 MAX_CHARACTERS = 1 << 20
@@ -33,19 +35,16 @@ class Plain(str):
     __slots__ = ()
 
 
-class Document:
+class Document(msgspec.Struct):
     """A value whose unquoted scalars are `Plain` or None, with the lines of the values in it.
 
     A `Path` of keys and indexes addresses a value in it.
     """
 
-    def __init__(
-        self, value: object, source: str, lines: dict[Path, int], starts: dict[Path, int]
-    ) -> None:
-        self.value = value
-        self.source = source
-        self.lines = lines
-        self.starts = starts
+    value: object
+    source: str
+    lines: dict[Path, int]
+    starts: dict[Path, int]
 
     def line_of(self, path: Path) -> int:
         """Return the line of a key or item; if it does not exist, that of its closest parent."""
@@ -73,23 +72,19 @@ def load(text: str, *, source: str) -> object:
 
 def core(value: object) -> object:
     """Return a value with each `Plain` text converted by the core schema."""
-    if isinstance(value, Plain):
-        return _convert(value)
     if isinstance(value, dict):
         return {key: core(item) for key, item in value.items()}
     if isinstance(value, list):
         return [core(item) for item in value]
-    return value
-
-
-def _convert(text: str) -> object:
-    if text in ("true", "false"):
-        return text == "true"
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text) and isfinite(float(text)):
-        return float(text)
-    return str(text)
+    if not isinstance(value, Plain):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    if _INTEGER.fullmatch(value):
+        return int(value)
+    if _FLOAT.fullmatch(value) and isfinite(float(value)):
+        return float(value)
+    return str(value)
 
 
 def load_document(text: str, *, source: str) -> Document:

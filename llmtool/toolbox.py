@@ -31,10 +31,11 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import LlmtoolError
 from llmtool.local_model import LocalModel, ReadyModel
-from llmtool.methods import for_asyncio, list_options, stream_for_asyncio
+from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.tasks.options import (
+    ChatOptions,
     ClassifyOptions,
     CodeOptions,
     CommitOptions,
@@ -48,7 +49,7 @@ from llmtool.tasks.options import (
     WriteTestsOptions,
     make_options,
 )
-from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.context import TaskContext, TaskModel
 from llmtool.tasks.results import Classification, Generation, Result, Summary, Translation
 
 if TYPE_CHECKING:
@@ -70,17 +71,12 @@ if TYPE_CHECKING:
         ChatKeywords,
         ClassifyKeywords,
         CodeKeywords,
-        CommitKeywords,
-        CompleteKeywords,
-        ExplainKeywords,
-        FixKeywords,
         GenerateKeywords,
-        ReviewKeywords,
+        SamplingKeywords,
         SummarizeKeywords,
         TemplateKeywords,
         TextKeywords,
         TranslateKeywords,
-        WriteTestsKeywords,
     )
     from llmtool.tasks.summarize.map_reduce import SummaryEvent
     from llmtool.tasks.translate.document import TranslationText
@@ -97,6 +93,11 @@ class Toolbox:
 
     All methods are thread-safe; calls run one after another. Use the toolbox as a context manager,
     or call `close`, to free the model.
+
+    Methods that accept several texts process them in parallel. Results are in the order of the
+    texts: a list for a list or tuple, an iterator for an iterator, which is read as needed and may
+    be infinite. The first text that fails raises its error and stops the rest. All methods that run
+    the model raise the errors of `generate`, and more where documented.
 
     Args:
         model: a name (`starter`), a path to a GGUF file, or a Hub reference (`org/name:QUANT`),
@@ -154,29 +155,28 @@ class Toolbox:
             places = folders or config.find_folders(variables)
             chosen = settings or config.load_settings(variables, places.config_file)
             if engine is not None:
-                ready = ReadyModel(engine, reference or "scripted")
-                return TaskContext(
-                    ready, settings=chosen, folders=places, cancellation=stop, cached=False
+                model: TaskModel = ReadyModel(engine, reference or "scripted")
+            else:
+                model = LocalModel(
+                    reference,
+                    settings=chosen,
+                    folders=places,
+                    endpoint=variables.get("HF_ENDPOINT"),
+                    n_ctx=n_ctx,
+                    n_threads=n_threads,
+                    n_gpu_layers=n_gpu_layers,
+                    n_parallel=n_parallel,
+                    kv_type=kv_type,
+                    prefix_cache=prefix_cache,
+                    cancellation=stop,
+                    on_fault=on_fault,
+                    on_load_progress=on_load_progress,
+                    on_download_progress=on_download_progress,
+                    on_note=on_note,
                 )
-            local = LocalModel(
-                reference,
-                settings=chosen,
-                folders=places,
-                endpoint=variables.get("HF_ENDPOINT"),
-                n_ctx=n_ctx,
-                n_threads=n_threads,
-                n_gpu_layers=n_gpu_layers,
-                n_parallel=n_parallel,
-                kv_type=kv_type,
-                prefix_cache=prefix_cache,
-                cancellation=stop,
-                on_fault=on_fault,
-                on_load_progress=on_load_progress,
-                on_download_progress=on_download_progress,
-                on_note=on_note,
-            )
+            cached = prefix_cache and engine is None
             return TaskContext(
-                local, settings=chosen, folders=places, cancellation=stop, cached=prefix_cache
+                model, settings=chosen, folders=places, cancellation=stop, cached=cached
             )
 
         self._open_context = open_context
@@ -264,15 +264,11 @@ class Toolbox:
     def generate(
         self, prompt: Iterator[str], **options: Unpack[GenerateKeywords]
     ) -> Iterator[Generation[Any]]: ...
-    @list_options
+    @list_options(GenerateOptions)
     def generate(
         self, prompt: str | Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> Generation[Any] | list[Generation[Any]] | Iterator[Generation[Any]]:
-        """Generate a reply to a prompt, or to each of several prompts.
-
-        Several prompts are decoded in parallel, and results are in the order of the prompts: a list
-        for a list or tuple, an iterator for an iterator, which is read as needed and may be
-        infinite. An error of a prompt is raised in that order and stops the rest.
+        """Generate a reply to a prompt, or to each of several; see `Toolbox`.
 
         Args:
             prompt: an instruction, or several.
@@ -291,6 +287,8 @@ class Toolbox:
             logprobs: the number of alternatives to report for each token of the reply, with their
                 log-probabilities; 0 reports none.
             max_tokens: the maximum length of the reply in tokens.
+            think_tokens: the maximum length of the reasoning, in addition to `max_tokens`. By
+                default it is half of them, or all but 512.
             temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, dry_multiplier,
                 dry_base, dry_allowed_length: sampling parameters; None uses the user's setting, or
                 else that of the template.
@@ -320,7 +318,6 @@ class Toolbox:
         return generate(self.context, prompt, make_options(GenerateOptions, options))
 
     agenerate = for_asyncio(generate)
-    """Run `generate` for asyncio."""
 
     @overload
     def stream_generate(
@@ -334,7 +331,7 @@ class Toolbox:
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
     ) -> Iterator[Token | Generation[Any]]: ...
-    @list_options
+    @list_options(GenerateOptions)
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
     ) -> Iterator[Token | Generation[Any]]:
@@ -354,36 +351,9 @@ class Toolbox:
         return stream_generate(self.context, prompt, make_options(GenerateOptions, options))
 
     astream_generate = stream_for_asyncio(stream_generate)
-    """Run `stream_generate` for asyncio."""
+    agenerate_each = each_for_asyncio(generate)
 
-    @overload
-    def agenerate_each(
-        self, prompts: Iterable[str], *, schema: type[T], **options: Unpack[TemplateKeywords]
-    ) -> AsyncIterator[Generation[T]]: ...
-    @overload
-    def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[TextKeywords]
-    ) -> AsyncIterator[Generation[None]]: ...
-    @overload
-    def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[GenerateKeywords]
-    ) -> AsyncIterator[Generation[Any]]: ...
-    @list_options
-    def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[GenerateKeywords]
-    ) -> AsyncIterator[Generation[Any]]:
-        """Generate replies to many prompts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for reply in box.agenerate_each(prompts):            # doctest: +SKIP
-            ...     print(reply.text)
-        """
-        from llmtool.tasks.generate.task import generate_each
-
-        made = make_options(GenerateOptions, options)
-        return self.context.bridge.stream(lambda: generate_each(self.context, prompts, made))
-
-    @list_options
+    @list_options(GenerateOptions)
     def request(self, prompt: str | None, **options: Unpack[GenerateKeywords]) -> Request:
         """Return the request that `generate` would send to the engine, without running it.
 
@@ -438,11 +408,7 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> RunResult | Iterator[RunResult] | list[RunResult]:
-        """Run a template with values for its inputs, or with each of several cases.
-
-        Several cases are decoded in parallel, and results are in the order of the cases: a list for
-        a sequence, an iterator for an iterator, which is read as needed. An error of a case is
-        raised in that order and stops the rest.
+        """Run a template with values for its inputs, or with each of several cases; see `Toolbox`.
 
         Args:
             template: the name or path of a template, or a loaded `Template`.
@@ -457,7 +423,6 @@ class Toolbox:
         Raises:
             TemplateError: the template is unknown or invalid.
             UsageError: an input is unknown, missing or of the wrong type.
-            LlmtoolError: see `generate` and `classify`.
 
         Example:
             >>> box.run("title", text="Rain is expected all week.").text    # doctest: +SKIP
@@ -470,7 +435,6 @@ class Toolbox:
         return run(self.context, cases, run_options(template, options, inputs))
 
     arun = for_asyncio(run)
-    """Run `run` for asyncio."""
 
     def run_each(
         self,
@@ -510,10 +474,9 @@ class Toolbox:
             >>> async for reply in box.arun_each("title", [{"text": "Rain."}]):  # doctest: +SKIP
             ...     print(reply.text)
         """
-        from llmtool.tasks.generate.template import run_cases, run_options
-
-        made = run_options(template, options, inputs)
-        return self.context.bridge.stream(lambda: run_cases(self.context, cases, made))
+        return self.context.bridge.stream(
+            lambda: self.run(template, iter(cases), options=options, **inputs)
+        )
 
     def prepare_batch(
         self,
@@ -583,7 +546,7 @@ class Toolbox:
     def classify(
         self, text: Iterator[str], labels: Names | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Iterator[Classification[str]]: ...
-    @list_options
+    @list_options(ClassifyOptions)
     def classify(
         self,
         text: str | Iterable[str],
@@ -592,12 +555,8 @@ class Toolbox:
     ) -> Classification[Any] | list[Classification[Any]] | Iterator[Classification[Any]]:
         """Classify a text by the probability that the model assigns to each label.
 
-        Several texts are scored in parallel, and results are in the order of the texts: a list for
-        a list or tuple, an iterator for an iterator, which is read as needed. An error of a text is
-        raised in that order and stops the rest.
-
         Args:
-            text: the text to classify, or several.
+            text: the text to classify, or several; see `Toolbox`.
             labels: names, a mapping of names to descriptions, an Enum class or `bool`; None uses
                 the labels of the template.
             examples: pairs of a text and its label, or mappings with "text" and "label".
@@ -637,35 +596,9 @@ class Toolbox:
         return classify(self.context, text, labels, make_options(ClassifyOptions, options))
 
     aclassify = for_asyncio(classify)
-    """Run `classify` for asyncio."""
+    aclassify_each = each_for_asyncio(classify)
 
-    @overload
-    def aclassify_each(  # type: ignore[overload-overlap]
-        self, texts: Iterable[str], labels: type[L], **options: Unpack[ClassifyKeywords]
-    ) -> AsyncIterator[Classification[L]]: ...
-    @overload
-    def aclassify_each(
-        self, texts: Iterable[str], labels: Names | None = None, **options: Unpack[ClassifyKeywords]
-    ) -> AsyncIterator[Classification[str]]: ...
-    @list_options
-    def aclassify_each(
-        self,
-        texts: Iterable[str],
-        labels: Iterable[str] | Mapping[str, str] | type[L] | None = None,
-        **options: Unpack[ClassifyKeywords],
-    ) -> AsyncIterator[Classification[Any]]:
-        """Classify many texts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for result in box.aclassify_each(mails, ["billing", "bug"]):  # doctest: +SKIP
-            ...     print(result.label)
-        """
-        from llmtool.tasks.classify.task import classify_each
-
-        made = make_options(ClassifyOptions, options)
-        return self.context.bridge.stream(lambda: classify_each(self.context, texts, labels, made))
-
-    @list_options
+    @list_options(ClassifyOptions)
     def calibrate(
         self,
         texts: Sequence[tuple[str, str]],
@@ -686,7 +619,6 @@ class Toolbox:
 
         Raises:
             UsageError: there are too few texts, or a label is unknown.
-            LlmtoolError: see `classify`.
 
         Example:
             >>> from llmtool.tasks.classify.labelled_texts import read_labelled_texts
@@ -708,7 +640,7 @@ class Toolbox:
     def summarize(
         self, text: Iterator[str], **options: Unpack[SummarizeKeywords]
     ) -> Iterator[Summary]: ...
-    @list_options
+    @list_options(SummarizeOptions)
     def summarize(
         self, text: str | Iterable[str], **options: Unpack[SummarizeKeywords]
     ) -> Summary | list[Summary] | Iterator[Summary]:
@@ -717,11 +649,10 @@ class Toolbox:
         A long text is split into chunks at its structure. The model writes notes on all chunks in
         parallel, and summarizes the notes, in as many rounds as needed. A summary that omits too
         much of the notes, or contains numbers that they do not, is generated again, and if that
-        fails replaced by sentences of the notes (`Summary.fallback`). Results are in the order of
-        the texts: a list for a list or tuple, an iterator for an iterator, which is read as needed.
+        fails replaced by sentences of the notes (`Summary.fallback`).
 
         Args:
-            text: the text to summarize, or several.
+            text: the text to summarize, or several; see `Toolbox`.
             length: "short", "medium", "long", "100 words", "3 sentences" or "5 bullets". The number
                 of words may differ by 30%.
             style: "paragraph", "bullets", "headline" or "tldr".
@@ -752,9 +683,9 @@ class Toolbox:
         return summarize(self.context, text, make_options(SummarizeOptions, options))
 
     asummarize = for_asyncio(summarize)
-    """Run `summarize` for asyncio."""
+    asummarize_each = each_for_asyncio(summarize)
 
-    @list_options
+    @list_options(SummarizeOptions)
     def stream_summarize(
         self, text: str, **options: Unpack[SummarizeKeywords]
     ) -> Iterator[SummaryEvent | Summary]:
@@ -774,21 +705,6 @@ class Toolbox:
 
         return stream_summarize(self.context, text, make_options(SummarizeOptions, options))
 
-    @list_options
-    def asummarize_each(
-        self, texts: Iterable[str], **options: Unpack[SummarizeKeywords]
-    ) -> AsyncIterator[Summary]:
-        """Summarize many texts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for summary in box.asummarize_each(reports):         # doctest: +SKIP
-            ...     print(summary.text)
-        """
-        from llmtool.tasks.summarize.task import summarize_each
-
-        made = make_options(SummarizeOptions, options)
-        return self.context.bridge.stream(lambda: summarize_each(self.context, texts, made))
-
     @overload
     def translate(
         self, text: str, to: str, **options: Unpack[TranslateKeywords]
@@ -801,7 +717,7 @@ class Toolbox:
     def translate(
         self, text: Iterator[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[Translation]: ...
-    @list_options
+    @list_options(TranslateOptions)
     def translate(
         self, text: str | Iterable[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Translation | list[Translation] | Iterator[Translation]:
@@ -810,11 +726,10 @@ class Toolbox:
         Segments are translated in parallel. Code, links, tags, placeholders, timings and keys are
         unchanged. If a translated segment lacks one of them, is in the wrong language or has
         another structure, it is translated again, then sentence by sentence, and if that fails
-        remains untranslated (`Translation.untranslated`). Results are in the order of the texts: a
-        list for a list or tuple, an iterator for an iterator, which is read as needed.
+        remains untranslated (`Translation.untranslated`).
 
         Args:
-            text: the text to translate, or several.
+            text: the text to translate, or several; see `Toolbox`.
             to: the target language, by English name or code ("German", "pt-BR").
             source: the language of the text; "auto" detects it.
             format: "auto", "txt", "md", "html", "srt", "vtt", "po" or "json".
@@ -844,9 +759,9 @@ class Toolbox:
         return translate(self.context, text, to, make_options(TranslateOptions, options))
 
     atranslate = for_asyncio(translate)
-    """Run `translate` for asyncio."""
+    atranslate_each = each_for_asyncio(translate)
 
-    @list_options
+    @list_options(TranslateOptions)
     def stream_translate(
         self, text: str, to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[TranslationText | Translation]:
@@ -865,21 +780,6 @@ class Toolbox:
 
         return stream_translate(self.context, text, to, make_options(TranslateOptions, options))
 
-    @list_options
-    def atranslate_each(
-        self, texts: Iterable[str], to: str, **options: Unpack[TranslateKeywords]
-    ) -> AsyncIterator[Translation]:
-        """Translate many texts; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for result in box.atranslate_each(letters, "French"):  # doctest: +SKIP
-            ...     print(result.text)
-        """
-        from llmtool.tasks.translate.task import translate_each
-
-        made = make_options(TranslateOptions, options)
-        return self.context.bridge.stream(lambda: translate_each(self.context, texts, to, made))
-
     @overload
     def write_code(self, request: str, **options: Unpack[CodeKeywords]) -> Code: ...
     @overload
@@ -888,7 +788,7 @@ class Toolbox:
     def write_code(
         self, request: Iterator[str], **options: Unpack[CodeKeywords]
     ) -> Iterator[Code]: ...
-    @list_options
+    @list_options(CodeOptions)
     def write_code(
         self, request: str | Iterable[str], **options: Unpack[CodeKeywords]
     ) -> Code | list[Code] | Iterator[Code]:
@@ -896,12 +796,9 @@ class Toolbox:
 
         The code in the reply's code block is parsed. If it has an error, the model repairs it, and
         the best version is the result; a truncated reply is continued first. The code is not run.
-        Several requests are decoded in parallel, and results are in the order of the requests: a
-        list for a list or tuple, an iterator for an iterator, which is read as needed. An error of
-        a request is raised in that order and stops the rest.
 
         Args:
-            request: a description of the code to write, or several.
+            request: a description of the code to write, or several; see `Toolbox`.
             language: the name, alias or file extension of the language ("python", "js", "rs"); None
                 uses that of the template.
             check: whether to check the syntax.
@@ -919,8 +816,7 @@ class Toolbox:
 
         Raises:
             OutputValidationError: the reply contains no code.
-            UsageError: the language or an option is unknown or invalid.
-            LlmtoolError: see `generate`.
+            UsageError: an option is unknown or invalid.
 
         Example:
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
@@ -931,25 +827,10 @@ class Toolbox:
         return write_code(self.context, request, make_options(CodeOptions, options))
 
     awrite_code = for_asyncio(write_code)
-    """Run `write_code` for asyncio."""
+    awrite_code_each = each_for_asyncio(write_code)
 
-    @list_options
-    def awrite_code_each(
-        self, requests: Iterable[str], **options: Unpack[CodeKeywords]
-    ) -> AsyncIterator[Code]:
-        """Write code for many requests; yield each result in order, as soon as it is ready.
-
-        Example:
-            >>> async for code in box.awrite_code_each(requests):          # doctest: +SKIP
-            ...     print(code.text)
-        """
-        from llmtool.tasks.code.task import write_code_each
-
-        made = make_options(CodeOptions, options)
-        return self.context.bridge.stream(lambda: write_code_each(self.context, requests, made))
-
-    @list_options
-    def explain_code(self, code: str, **options: Unpack[ExplainKeywords]) -> Generation[Any]:
+    @list_options(ExplainOptions)
+    def explain_code(self, code: str, **options: Unpack[GenerateKeywords]) -> Generation[Any]:
         """Explain what code does.
 
         Args:
@@ -961,7 +842,6 @@ class Toolbox:
 
         Raises:
             ContextOverflow: the code is longer than the context.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> print(box.explain_code("x = y or 0"))    # doctest: +SKIP
@@ -969,11 +849,10 @@ class Toolbox:
         """
         from llmtool.tasks.code.subtasks import explain_code
 
-        made = make_options(ExplainOptions, options)
-        return explain_code(self.context, code, made)
+        return explain_code(self.context, code, make_options(ExplainOptions, options))
 
-    @list_options
-    def review_code(self, diff: str, **options: Unpack[ReviewKeywords]) -> Review:
+    @list_options(ReviewOptions)
+    def review_code(self, diff: str, **options: Unpack[GenerateKeywords]) -> Review:
         """Review a unified diff of any size.
 
         Files are reviewed in parallel, long ones by their hunks. Lock files, generated files and
@@ -989,7 +868,6 @@ class Toolbox:
 
         Raises:
             InputError: the diff contains no changes.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> box.review_code(diff).findings[0].line    # doctest: +SKIP
@@ -997,17 +875,16 @@ class Toolbox:
         """
         from llmtool.tasks.code.subtasks import review_code
 
-        made = make_options(ReviewOptions, options)
-        return review_code(self.context, diff, made)
+        return review_code(self.context, diff, make_options(ReviewOptions, options))
 
-    @list_options
+    @list_options(FixOptions)
     def fix_code(
         self,
         code: str,
         error: str | None = None,
         *,
         file: str = "code",
-        **options: Unpack[FixKeywords],
+        **options: Unpack[CodeKeywords],
     ) -> Fix:
         """Fix an error in code; no file is written.
 
@@ -1037,9 +914,9 @@ class Toolbox:
         made = make_options(FixOptions, options)
         return fix_code(self.context, code, error, made, file=file)
 
-    @list_options
+    @list_options(WriteTestsOptions)
     def write_tests(
-        self, code: str, *, framework: str | None = None, **options: Unpack[WriteTestsKeywords]
+        self, code: str, *, framework: str | None = None, **options: Unpack[CodeKeywords]
     ) -> Code:
         """Write tests for code; nothing is run.
 
@@ -1051,9 +928,6 @@ class Toolbox:
         Returns:
             A `Code`; `text` is the test file.
 
-        Raises:
-            LlmtoolError: see `write_code`.
-
         Example:
             >>> print(box.write_tests("def half(n): return n / 2", language="py"))  # doctest: +SKIP
             def test_half():
@@ -1064,14 +938,14 @@ class Toolbox:
         made = make_options(WriteTestsOptions, options)
         return write_tests(self.context, code, made, framework=framework)
 
-    @list_options
+    @list_options(CompleteOptions)
     def complete_code(
         self,
         before: str,
         after: str = "",
         *,
         language: str | None = None,
-        **sampling: Unpack[CompleteKeywords],
+        **sampling: Unpack[SamplingKeywords],
     ) -> Code:
         """Complete code at the cursor, with the model's fill-in-the-middle tokens.
 
@@ -1098,9 +972,9 @@ class Toolbox:
         made = make_options(CompleteOptions, sampling)
         return complete_code(self.context, before, after, made, language=language)
 
-    @list_options
+    @list_options(CommitOptions)
     def commit_message(
-        self, diff: str, *, body: bool = False, **options: Unpack[CommitKeywords]
+        self, diff: str, *, body: bool = False, **options: Unpack[GenerateKeywords]
     ) -> CommitMessage:
         """Write a commit message for a unified diff of any size.
 
@@ -1115,7 +989,6 @@ class Toolbox:
 
         Raises:
             InputError: the diff contains no changes.
-            LlmtoolError: see `generate`.
 
         Example:
             >>> box.commit_message(diff).subject    # doctest: +SKIP
@@ -1132,7 +1005,7 @@ class Toolbox:
     acomplete_code = for_asyncio(complete_code)
     acommit_message = for_asyncio(commit_message)
 
-    @list_options
+    @list_options(ChatOptions)
     def chat(
         self,
         *,
@@ -1165,7 +1038,6 @@ class Toolbox:
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
-        from llmtool.tasks.options import ChatOptions, make_options
 
         is_saved = session is not None if save is None else save
         store = Sessions(self.context.folders.data / "sessions") if is_saved else None

@@ -302,17 +302,11 @@ def keywords_module() -> str:
     for kind in (
         options.SamplingOptions,
         options.GenerateOptions,
-        options.ExplainOptions,
-        options.ReviewOptions,
-        options.CommitOptions,
         options.ChatOptions,
         options.ClassifyOptions,
         options.TranslateOptions,
         options.SummarizeOptions,
         options.CodeOptions,
-        options.FixOptions,
-        options.WriteTestsOptions,
-        options.CompleteOptions,
     ):
         annotations = {}
         for parent in reversed(kind.__mro__):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,25 +15,14 @@ COMMON_COLUMNS = (ERROR, ERROR_CODE, KEY, RESULT)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
-class RowWriter(Protocol):
-    """Encodes rows; a row maps the columns of a record and its result to values."""
-
-    header: bytes
-
-    def encode(self, row: Mapping[str, Any]) -> bytes: ...
-
-
-class JsonLines:
-    """One JSON object per line."""
-
-    header = b""
-
-    def encode(self, row: Mapping[str, Any]) -> bytes:
-        return msgspec.json.encode(row) + b"\n"
+def json_line(row: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(row) + b"\n"
 
 
 class CsvRows:
     """CSV rows; None is an empty cell, and any other value except a string is encoded as JSON.
+
+    `header` are the names of the columns in the first row, if they differ.
 
     Example:
         >>> writer = CsvRows(["id", "label"])
@@ -41,38 +30,35 @@ class CsvRows:
         ['id,label', '1,"so,', 'so"']
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = list(columns)
-        self.header = self._line(self._columns)
+    def __init__(
+        self, columns: Sequence[str], *, header: Sequence[str] | None = None, delimiter: str = ","
+    ) -> None:
+        self._columns, self._delimiter = list(columns), delimiter
+        self.header = self._line(columns if header is None else header)
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         return self._line([_cell(row.get(name)) for name in self._columns])
 
-    def _line(self, cells: list[str]) -> bytes:
+    def _line(self, cells: Sequence[str]) -> bytes:
         text = io.StringIO()
+        writer = csv.writer(text, delimiter=self._delimiter, lineterminator="\n")
         # Many readers end a line at a lone CR, and not all versions of `csv` quote it.
         if any("\r" in cell for cell in cells):
-            csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
-        else:
-            csv.writer(text, lineterminator="\n").writerow(cells)
+            writer = csv.writer(
+                text, delimiter=self._delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+            )
+        writer.writerow(cells)
         return text.getvalue().encode("utf-8", "replace")
 
 
-class TextLines:
-    """The text of each result on one line; an empty line for a failed record.
+def text_line(row: Mapping[str, Any], column: str) -> bytes:
+    """Return the text of a result on one line; an empty line for a failed record.
 
     Newlines, carriage returns and backslashes are escaped as `\\n`, `\\r` and `\\\\`.
     """
-
-    header = b""
-
-    def __init__(self, column: str) -> None:
-        self._column = column
-
-    def encode(self, row: Mapping[str, Any]) -> bytes:
-        value = row.get(self._column) or ""
-        text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
-        return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
+    value = row.get(column) or ""
+    text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
+    return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
 
 
 def _cell(value: Any) -> str:

@@ -23,17 +23,17 @@ from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, check_field, make_batch
+from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
 
 
-class Previewable(Protocol):
-    """A prepared task that can return the first request of a case."""
-
-    def request(self, case: Case) -> Request | ScoreRequest: ...
+class PreparedTask(BatchTask, Protocol):
+    def request(self, case: Case) -> Request | ScoreRequest:
+        """Return the first request of a case."""
+        ...
 
 
 def open_reader(
@@ -50,28 +50,29 @@ def open_reader(
     Args:
         reads: other files that the command reads.
         n: replies per row.
-
-    Raises:
-        UsageError: options cannot be combined, no input is given, the CSV column does not exist,
-            or the output file is not empty and neither `resume` nor `overwrite` is set.
-        InputError: a source cannot be opened, or a CSV file has no header.
-        LockedError, OutputError: the output file cannot be written.
     """
     assert batch.each is not None
     format: Format = batch.each
-    if (batch.resume or batch.overwrite) and output.path is None:
-        option = "--resume" if batch.resume else "--overwrite"
-        raise UsageError(f"{option} needs an output file; add -o FILE")
-    if batch.resume and batch.overwrite:
-        raise UsageError("--resume and --overwrite cannot be combined; use one of them")
-    if batch.resume and _format_of(batch, output) == "text":
-        raise UsageError("--resume cannot resume plain text output; add --jsonl")
+    modes = {
+        "--resume": batch.resume,
+        "--retry-failed": batch.retry_failed,
+        "--overwrite": batch.overwrite,
+    }
+    chosen = [option for option, is_set in modes.items() if is_set]
+    if chosen and output.path is None:
+        raise UsageError(f"{chosen[0]} needs an output file; add -o FILE")
+    if batch.overwrite and len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
+    if chosen and not batch.overwrite and _format_of(batch, output) == "text":
+        raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not input.files:
         raise UsageError("no input; use -f FILE or pipe records to standard input")
-    reader = Reader(format, input.files, errors=input.errors)
+    if batch.delimiter is not None and format != "csv":
+        raise UsageError("--delimiter needs a table; add --each csv")
+    reader = Reader(format, input.files, errors=input.errors, delimiter=batch.delimiter)
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
@@ -82,21 +83,23 @@ def open_reader(
             check_writable(
                 Path(output.path),
                 _format_of(batch, output),
-                resume=batch.resume,
+                resume=batch.resume or batch.retry_failed,
                 overwrite=batch.overwrite,
             )
     for _ in reader.read_header():
         with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
-    if format == "csv":
-        check_field(batch.field, reader.columns)
+    if format == "csv" and batch.field is not None:
+        reader.find_column(batch.field)
+    if batch.delimiter is None and reader.delimiter != ",":
+        console.note(f"columns are separated by {reader.delimiter!r}; --delimiter sets another")
     return reader
 
 
 def run(
     console: Console,
     context: TaskContext,
-    task: BatchTask,
+    task: PreparedTask,
     mapping: RecordMapping,
     reader: Reader,
     *,
@@ -107,15 +110,21 @@ def run(
 ) -> None:
     """Process all records and write their rows; call `on_outcome` for each.
 
+    With `--dry-run`, only print the prompt of the first record.
+
     Raises:
         RecordsFailed: some records failed; their rows contain the errors.
-        UsageError: the text column is missing, or the saved batch has other options or records.
         LlmtoolError: the batch stopped; the rows written so far are complete.
     """
+    if output.dry_run:
+        request = _first_request(task, mapping, reader)
+        show.prompt(console, context, request, as_json=output.json)
+        return
     options = BatchOptions(
         output=None if output.path is None else Path(output.path),
         format=_format_of(batch, output),
         resume=batch.resume,
+        retry_failed=batch.retry_failed,
         overwrite=batch.overwrite,
         limit=batch.limit,
         full_results=output.json,
@@ -135,7 +144,8 @@ def run(
     except Cancelled:
         if output.path is not None and options.format != "text" and tally.n_rows:
             n_rows = format_count(tally.n_rows, "row")
-            console.note(f"{n_rows} saved in {output.path}; --resume continues")
+            option = "--retry-failed" if batch.retry_failed else "--resume"
+            console.note(f"{n_rows} saved in {output.path}; {option} continues")
         raise
     finally:
         console.status("")
@@ -144,30 +154,18 @@ def run(
     tally.conclude()
 
 
-def preview(
-    console: Console,
-    context: TaskContext,
-    prepared: Previewable,
-    mapping: RecordMapping,
-    reader: Reader,
-    *,
-    output: g.OutputOptions,
-) -> None:
-    """Print the prompt of the first record.
-
-    Raises:
-        InputError: the input has no records.
-        LlmtoolError: the first record is invalid.
-    """
+def _first_request(
+    task: PreparedTask, mapping: RecordMapping, reader: Reader
+) -> Request | ScoreRequest:
     record = next((each for each in reader if each is not None), None)
     if record is None:
         raise InputError("the input has no records")
     if reader.format == "csv":
-        mapping.check(reader.columns)
+        mapping.check(reader)
     case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(console, context, prepared.request(case), as_json=output.json)
+    return task.request(case)
 
 
 def _format_of(batch: g.BatchOptions, output: g.OutputOptions) -> OutputFormat:

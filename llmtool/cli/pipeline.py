@@ -39,12 +39,7 @@ def run(
 ) -> None:
     """Print a reply or label, the rows of a batch, or only the prompt.
 
-    Args:
-        text: the command's argument.
-
-    Raises:
-        UsageError: options cannot be combined, or no input is given.
-        LlmtoolError: the input, the template or the model cannot be used.
+    `text` is the command's argument.
     """
     started = time.perf_counter()
     if output.extract and (batch.each is not None or output.json or options.logprobs):
@@ -94,9 +89,6 @@ def run(
     )
     prepared = prepare_run(context, options)
     if batch.each is not None:
-        if output.dry_run:
-            batches.preview(console, context, prepared, mapping, reader, output=output)
-            return
         seed = options.sampling.seed
         batches.run(
             console, context, prepared, mapping, reader, batch=batch, output=output, seed=seed
@@ -139,7 +131,7 @@ def run(
             to_file=output.path,
             as_json=output.json,
             stream=not output.no_stream and not output.extract,
-            think=bool(options.thinking),
+            think=options.requests_reasoning,
             logprobs=options.logprobs > 0,
             has_output_spec=prepared.output_spec is not None,
             stats=output.stats,
@@ -160,11 +152,13 @@ def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
         return
     received = console.interrupts.received
     try:
-        append(
+        report = append(
             Sessions(folders.data / "sessions"),
             turns,
             cancelled=lambda: console.interrupts.received != received,
         )
+        if report:
+            console.note(report)
     except Cancelled:
         raise
     except LlmtoolError as exc:

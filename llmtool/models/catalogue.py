@@ -72,22 +72,13 @@ def recommend(memory_bytes: int, gpu_bytes: int = 0) -> list[Recommendation]:
     """
     on_gpu, on_cpu = [], []
     for entry in load():
-        size = f"{'about ' if entry.approximate else ''}{format_bytes(entry.size_bytes)}"
-        if gpu_bytes and entry.required_bytes <= gpu_bytes:
-            where = f"fits on the GPU ({format_bytes(gpu_bytes)})"
-            on_gpu.append(
-                Recommendation(entry=entry, runs_on="gpu", reason=_describe(entry, size, where))
-            )
-        elif (
-            entry.required_bytes <= memory_bytes * _USABLE_MEMORY
-            and entry.active <= _MAX_ACTIVE_ON_CPU
-        ):
-            where = f"fits in memory ({format_bytes(memory_bytes)})"
-            on_cpu.append(
-                Recommendation(entry=entry, runs_on="cpu", reason=_describe(entry, size, where))
-            )
+        need = entry.required_bytes
+        about = "about " if entry.approximate else ""
+        size = f"{about}{format_bytes(entry.size_bytes)}, fits"
+        if gpu_bytes and need <= gpu_bytes:
+            reason = f"{size} on the GPU ({format_bytes(gpu_bytes)}); {entry.good_at}"
+            on_gpu.append(Recommendation(entry=entry, runs_on="gpu", reason=reason))
+        elif need <= memory_bytes * _USABLE_MEMORY and entry.active <= _MAX_ACTIVE_ON_CPU:
+            reason = f"{size} in memory ({format_bytes(memory_bytes)}); {entry.good_at}"
+            on_cpu.append(Recommendation(entry=entry, runs_on="cpu", reason=reason))
     return on_gpu + on_cpu
-
-
-def _describe(entry: CatalogueEntry, size: str, where: str) -> str:
-    return f"{size}, {where}; {entry.good_at}"

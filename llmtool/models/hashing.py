@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from llmtool.errors import Cancelled
-from llmtool.models.hub.callbacks import OnProgress, never, no_progress
+from llmtool.models.hub.callbacks import Callbacks
 
 BLOCK_BYTES: Final = 1024 * 1024
 _QUEUE = 8
@@ -46,17 +46,11 @@ class Hasher:
 
 
 def hash_file(
-    path: Path,
-    checksum: str,
-    *,
-    on_progress: OnProgress = no_progress,
-    cancelled: Callable[[], bool] = never,
-    copy_to: BinaryIO | None = None,
+    path: Path, checksum: str, callbacks: Callbacks, *, copy_to: BinaryIO | None = None
 ) -> str:
     """Return the SHA-256 of a file, or its Git blob SHA-1 if `checksum` has 40 digits.
 
     Args:
-        on_progress: receives (done, total) bytes.
         copy_to: a file to copy the content to.
 
     Raises:
@@ -67,13 +61,13 @@ def hash_file(
     try:
         with path.open("rb", buffering=0) as file:
             while block := file.read(BLOCK_BYTES):
-                if cancelled():
+                if callbacks.cancelled():
                     raise Cancelled(f"{path.name}: cancelled")
                 hasher.update(block)
                 if copy_to is not None:
                     copy_to.write(block)
                 done += len(block)
-                on_progress(done, size)
+                callbacks.on_progress(done, size)
     finally:
         hasher.close()
     return hasher.hexdigest()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from llmtool.errors import OutputError, UsageError
 from llmtool.models import registry
 from llmtool.models.gguf import check as gguf
 from llmtool.models.hashing import hash_file
-from llmtool.models.hub.callbacks import OnProgress, add_offset, never, no_progress
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.installed import Model, describe_imported
 from llmtool.models.layout import (
     IMPORT_PREFIX,
@@ -32,40 +32,33 @@ _SHA256: Final = "0" * 64  # selects the hash algorithm by its length
 
 
 def import_file(
-    layout: Layout,
-    path: Path,
-    *,
-    name: str | None = None,
-    on_progress: OnProgress = no_progress,
-    cancelled: Callable[[], bool] = never,
+    layout: Layout, path: Path, callbacks: Callbacks, *, name: str | None = None
 ) -> Model:
     """Hard-link or copy a file, or all parts of a split model, into the data folder.
 
     Args:
         name: the model name; by default the file name in lower case, without `.gguf`.
-        on_progress: receives (done, total) bytes of all parts.
 
     Raises:
         ModelNotFound, ModelUnreadable: as `gguf.check`.
         UsageError: the name is not valid, or already in use.
         OutputError: the data folder is not writable, or its disk is full.
-        Cancelled: `cancelled` returned true. No files remain.
+        Cancelled: `callbacks.cancelled` returned true. No files remain.
     """
     header = gguf.check(path)
     parts = list_parts(path)
     name = check_name(name or _suggest_name(path))
     _check_unused(registry.load(layout.registry_file), name)
     total, done = sum(part.stat().st_size for part in parts), 0
-    on_progress(0, total)
+    callbacks.on_progress(0, total)
     with files.write_errors("the models folder"):
         files.make_folder(layout.imported_folder)
-        with _make_temporary(layout, cancelled) as temporary:
+        with _make_temporary(layout, callbacks) as temporary:
             imported = []
             for index, part in enumerate(parts, 1):
                 suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
                 target = temporary / f"{name}{suffix}.gguf"
-                on_part = add_offset(on_progress, done, total)
-                digest = _link_or_copy(part, target, on_progress=on_part, cancelled=cancelled)
+                digest = _link_or_copy(part, target, callbacks.at(done, total))
                 size = target.stat().st_size
                 imported.append(
                     registry.FileRecord(path=target.name, size_bytes=size, digest=digest)
@@ -77,16 +70,16 @@ def import_file(
                 files=tuple(imported),
                 quant=find_label(path.name) or header.quant,
             )
-            _register(layout, record, temporary, cancelled)
+            _register(layout, record, temporary, callbacks)
     return describe_imported(layout, record)
 
 
 @contextlib.contextmanager
-def _make_temporary(layout: Layout, cancelled: Callable[[], bool]) -> Iterator[Path]:
+def _make_temporary(layout: Layout, callbacks: Callbacks) -> Iterator[Path]:
     """Create a locked temporary folder for an import, and remove it on exit."""
     with contextlib.ExitStack() as stack:
         # The registry lock keeps `prune` from seeing the folder before it is locked.
-        with files.lock(layout.registry_file, cancelled=cancelled):
+        with files.lock(layout.registry_file, cancelled=callbacks.cancelled):
             made = tempfile.TemporaryDirectory(
                 prefix=IMPORT_PREFIX,
                 dir=layout.imported_folder,
@@ -103,16 +96,14 @@ def _suggest_name(path: Path) -> str:
 
 
 def _check_unused(known: registry.Registry, name: str) -> None:
-    if known.imported(name):
+    if any(record.source == "imported" and record.name == name for record in known.models):
         raise UsageError(
             f"model name {name!r} is already in use; choose another --name, or run "
             f"`llmtool models rm {name}`"
         )
 
 
-def _link_or_copy(
-    source: Path, target: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]
-) -> str:
+def _link_or_copy(source: Path, target: Path, callbacks: Callbacks) -> str:
     """Hard-link a file, or copy it if that fails, and return its SHA-256."""
     try:
         os.link(source.resolve(), target)
@@ -124,20 +115,18 @@ def _link_or_copy(
                 f"{target.parent.parent} has {format_bytes(free)}; free some space"
             ) from None
         with target.open("xb") as writer:
-            digest = hash_file(
-                source, _SHA256, on_progress=on_progress, cancelled=cancelled, copy_to=writer
-            )
+            digest = hash_file(source, _SHA256, callbacks, copy_to=writer)
             writer.flush()
             os.fsync(writer.fileno())
         return digest
-    return hash_file(source, _SHA256, on_progress=on_progress, cancelled=cancelled)
+    return hash_file(source, _SHA256, callbacks)
 
 
 def _register(
-    layout: Layout, record: registry.Record, temporary: Path, cancelled: Callable[[], bool]
+    layout: Layout, record: registry.Record, temporary: Path, callbacks: Callbacks
 ) -> None:
     """Move the files to the imported models and register them, atomically."""
-    with files.lock(layout.registry_file, cancelled=cancelled):
+    with files.lock(layout.registry_file, cancelled=callbacks.cancelled):
         known = registry.load(layout.registry_file)
         _check_unused(known, record.name)
         moved: list[Path] = []

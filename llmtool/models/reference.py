@@ -1,9 +1,9 @@
 """Parse model references, the values of `-m`:
 
-org/name[:QUANT | :file.gguf][@revision]     hf.co/org/name…   hf://org/name…
+org/name[:QUANT | :file.gguf | /file.gguf][@revision]     hf.co/org/name…   hf://org/name…
 https://huggingface.co/org/name[/tree/REV | /resolve/REV/file.gguf]
 an alias or a catalogue name, optionally with [:QUANT][@revision]
-starter, or a path to a .gguf file
+starter, or a path to a .gguf file, or to a folder with [:QUANT | :file.gguf]
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
 _SPECIAL_REVISION = re.compile(r"(refs/(?:pr/[0-9]+|convert/[A-Za-z0-9_.-]+))(?:/(.*))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,95}")
 _MAX_ALIASES = 16
+_VALID_FORMS = (
+    "; use org/name, a path to a .gguf file, or a name listed by `llmtool models recommend`"
+)
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +43,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None = None
 
     def __str__(self) -> str:
-        if self.kind != "hub":
-            return STARTER if self.kind == "starter" else str(self.path)
+        if self.kind == "starter":
+            return STARTER
         selector = self.file or self.quant
-        text = f"{self.repo}:{selector}" if selector else str(self.repo)
+        text = f"{self.repo or self.path}:{selector}" if selector else str(self.repo or self.path)
         return f"{text}@{self.revision}" if self.revision else text
 
 
@@ -62,6 +65,15 @@ def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str 
         'Qwen/Qwen3-0.6B-GGUF'
     """
     return _parse(text, aliases or {}, endpoint.rstrip("/"), ())
+
+
+def parse_hub_file(text: str) -> Reference | None:
+    """Parse `org/name/file.gguf`; return None for other text and if a folder `org` exists here."""
+    org, _, rest = text.partition("/")
+    name, _, file = rest.partition("/")
+    if not file.lower().endswith(".gguf") or org in HUB_HOSTS or os.path.lexists(org):
+        return None
+    return _parse_repo(text, text) if _REPO.fullmatch(f"{org}/{name}") else None
 
 
 def check_name(name: str) -> str:
@@ -91,7 +103,7 @@ def _parse(
         if text.startswith(prefix):
             return _parse_repo(text[len(prefix) :], text)
     if _is_path(text, aliases):
-        return Reference(kind="path", path=Path(os.path.expanduser(text)))
+        return _parse_path(os.path.expanduser(text))
     if "/" in text.partition(":")[0]:
         return _parse_repo(text, text)
     return _parse_alias(text, aliases, endpoint, seen)
@@ -107,6 +119,20 @@ def _is_path(text: str, aliases: Collection[str]) -> bool:
     return "/" in text and Path(text).is_file()
 
 
+def _parse_path(text: str) -> Reference:
+    folder, _, selector = text.rpartition(":")
+    if not selector or os.path.lexists(text) or not os.path.isdir(folder):
+        return Reference(kind="path", path=Path(text))
+    file, quant = _split_selector(selector)
+    return Reference(kind="path", path=Path(folder), file=file, quant=quant)
+
+
+def _split_selector(selector: str) -> tuple[str | None, str | None]:
+    """Return the text after the colon as a file name or as a quant."""
+    is_file = selector.lower().endswith(".gguf")
+    return selector if is_file else None, None if is_file else selector or None
+
+
 def _parse_alias(
     text: str, aliases: Mapping[str, str], endpoint: str, seen: tuple[str, ...]
 ) -> Reference:
@@ -117,7 +143,7 @@ def _parse_alias(
     if name not in aliases:
         if name == STARTER and not selector and not revision:
             return Reference(kind="starter")
-        hint = _file_hint(text) or _name_hint(name, [*aliases, STARTER])
+        hint = _file_hint(text) or suggest(name, [*aliases, STARTER], n=3) or _VALID_FORMS
         raise ModelNotFound(f"unknown model {name!r}{hint}")
     target = _parse(aliases[name], aliases, endpoint, (*seen, name))
     if not selector and not revision:
@@ -126,8 +152,7 @@ def _parse_alias(
         raise UsageError(f"{text!r}: {name!r} is {target}, which has no quants or revisions")
     changes: dict[str, str | None] = {"revision": revision} if revision else {}
     if selector:
-        is_file = selector.lower().endswith(".gguf")
-        changes |= {"file": selector if is_file else None, "quant": None if is_file else selector}
+        changes["file"], changes["quant"] = _split_selector(selector)
     return msgspec.structs.replace(target, **changes)
 
 
@@ -142,13 +167,6 @@ def _file_hint(name: str) -> str:
         return ""
     return (
         f"; use ./{name} for the file" if is_gguf else "; the file of that name is not a GGUF file"
-    )
-
-
-def _name_hint(name: str, names: Collection[str]) -> str:
-    """Suggest similar names, or list the valid forms."""
-    return suggest(name, names, n=3) or (
-        "; use org/name, a path to a .gguf file, or a name listed by `llmtool models recommend`"
     )
 
 
@@ -167,6 +185,9 @@ def _split_suffix(text: str) -> tuple[str, str, str]:
 
 def _parse_repo(text: str, original: str) -> Reference:
     repo, selector, revision = _split_suffix(text.rstrip("/"))
+    if not selector and repo.lower().endswith(".gguf") and repo.count("/") > 1:
+        org, name, selector = repo.split("/", 2)
+        repo = f"{org}/{name}"
     return _hub(original, repo, selector, revision)
 
 
@@ -176,20 +197,14 @@ def _hub(original: str, repo: str, selector: str, revision: str) -> Reference:
         raise UsageError(f"{original!r}: {repo!r} is not a repository name; use org/name")
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"{original!r}: {revision!r} is not a valid revision")
-    is_file = selector.lower().endswith(".gguf")
+    file, quant = _split_selector(selector)
     parts = selector.split("/")
     is_safe = "\\" not in selector and selector.isprintable() and all(p.strip(".") for p in parts)
-    if is_file and not is_safe:
+    if file and not is_safe:
         raise UsageError(f"{original!r}: {selector!r} is not a valid file name")
-    if not is_file and "/" in selector:
+    if quant and "/" in quant:
         raise UsageError(f"{original!r}: {selector!r} is neither a quant nor a .gguf file")
-    return Reference(
-        kind="hub",
-        repo=repo,
-        file=selector if is_file else None,
-        quant=None if is_file else selector or None,
-        revision=revision or None,
-    )
+    return Reference(kind="hub", repo=repo, quant=quant, file=file, revision=revision or None)
 
 
 def _parse_url(text: str, endpoint: str) -> Reference:
@@ -225,7 +240,9 @@ def _parse_url(text: str, endpoint: str) -> Reference:
         return _parse_repo(repo, text)
     kind = rest_parts[0]
     revision, file = _split_revision(rest_parts[1:])
-    if kind not in ("tree", "blob", "resolve", "raw") or (file and not file.endswith(".gguf")):
+    if kind not in ("tree", "blob", "resolve", "raw") or (
+        file and not file.lower().endswith(".gguf")
+    ):
         raise UsageError(f"{text!r} is not a model page; use org/name or the URL of a .gguf file")
     return _hub(text, repo, file, revision)
 

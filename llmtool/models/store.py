@@ -7,7 +7,7 @@ huggingface_hub nor the catalogue.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,10 @@ from llmtool.config import Folders
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import registry
 from llmtool.models.find import find_model
-from llmtool.models.hub.callbacks import (
-    Callbacks,
-    OnNote,
-    OnProgress,
-    never,
-    no_note,
-    no_progress,
-)
+from llmtool.models.hub.callbacks import NO_CALLBACKS, Callbacks
 from llmtool.models.installed import Model, list_models, list_repos
 from llmtool.models.layout import Layout
-from llmtool.models.reference import Reference, check_name, parse
+from llmtool.models.reference import Reference, check_name, parse, parse_hub_file
 
 if TYPE_CHECKING:
     from llmtool.models.cleanup import Removal
@@ -88,14 +81,7 @@ class Store:
         known = self._load_registry()
         return self._find(self._resolve(reference, known), known)
 
-    def get(
-        self,
-        reference: str | Reference,
-        *,
-        on_progress: OnProgress = no_progress,
-        on_note: OnNote = no_note,
-        cancelled: Callable[[], bool] = never,
-    ) -> Model:
+    def get(self, reference: str | Reference, callbacks: Callbacks = NO_CALLBACKS) -> Model:
         """Return a model, downloading it from the Hub if it is not installed.
 
         Raises:
@@ -108,26 +94,16 @@ class Store:
         except (ModelNotFound, ModelUnreadable):
             if self.offline or reference.kind != "hub":
                 raise
-        plan = self.plan(reference, on_note=on_note, cancelled=cancelled)
-        return self.download(plan, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
+        return self.download(self.plan(reference, callbacks), callbacks)
 
-    def plan(
-        self,
-        reference: str | Reference,
-        *,
-        on_note: OnNote = no_note,
-        cancelled: Callable[[], bool] = never,
-    ) -> DownloadPlan:
+    def plan(self, reference: str | Reference, callbacks: Callbacks = NO_CALLBACKS) -> DownloadPlan:
         """List the repository and return the files that `download` would fetch.
-
-        Args:
-            on_note: receives one line of text per retry.
 
         Raises:
             UsageError: the text is not a valid reference.
             ModelNotFound: offline, or the repository, revision, file or quant does not exist.
             DownloadError: the Hub cannot be reached.
-            Cancelled: `cancelled` returned true.
+            Cancelled: `callbacks.cancelled` returned true.
         """
         from llmtool.models import download
 
@@ -140,30 +116,17 @@ class Store:
                 f"cannot download {reference} in offline mode; run `llmtool models pull "
                 f"{reference}` without --offline"
             )
-        hub = self._connect(Callbacks(on_note=on_note, cancelled=cancelled))
-        return download.plan_download(self.layout, reference, hub, known)
+        return download.plan_download(self.layout, reference, self._connect(callbacks), known)
 
-    def download(
-        self,
-        plan: DownloadPlan,
-        *,
-        on_progress: OnProgress = no_progress,
-        on_note: OnNote = no_note,
-        cancelled: Callable[[], bool] = never,
-    ) -> Model:
+    def download(self, plan: DownloadPlan, callbacks: Callbacks = NO_CALLBACKS) -> Model:
         """Download, verify and register the missing files of a plan, and return the model.
-
-        Args:
-            on_progress: receives (done, total) bytes of all files, including cached bytes.
-            on_note: receives one line of text when the download resumes, waits or retries.
 
         Raises:
             DownloadError: not enough disk space, or a failed transfer, which the next call resumes.
-            Cancelled: `cancelled` returned true.
+            Cancelled: `callbacks.cancelled` returned true.
         """
         from llmtool.models import download
 
-        callbacks = Callbacks(on_progress=on_progress, on_note=on_note, cancelled=cancelled)
         return download.download_model(self.layout, plan, self._connect(callbacks))
 
     def remove(self, reference: str | Reference, *, dry_run: bool = False) -> list[Removal]:
@@ -186,11 +149,7 @@ class Store:
         return cleanup.prune(self.layout, dry_run=dry_run)
 
     def verify(
-        self,
-        reference: str | Reference | None = None,
-        *,
-        on_progress: OnProgress = no_progress,
-        cancelled: Callable[[], bool] = never,
+        self, reference: str | Reference | None = None, callbacks: Callbacks = NO_CALLBACKS
     ) -> Iterator[VerifiedFile]:
         """Verify the checksums of a model, or of all models; yield one result per file."""
         from llmtool.models.verify import verify
@@ -200,22 +159,15 @@ class Store:
             models = list_models(self.layout, known)
         else:
             models = [self._find(self._resolve(reference, known), known, check_sizes=False)]
-        return verify(self.layout, known, models, on_progress=on_progress, cancelled=cancelled)
+        return verify(self.layout, known, models, callbacks)
 
     def import_file(
-        self,
-        path: Path,
-        *,
-        name: str | None = None,
-        on_progress: OnProgress = no_progress,
-        cancelled: Callable[[], bool] = never,
+        self, path: Path, callbacks: Callbacks = NO_CALLBACKS, *, name: str | None = None
     ) -> Model:
         """Hard-link or copy a GGUF file into the data folder, under a model name."""
         from llmtool.models.import_file import import_file
 
-        return import_file(
-            self.layout, path, name=name, on_progress=on_progress, cancelled=cancelled
-        )
+        return import_file(self.layout, path, callbacks, name=name)
 
     def aliases(self) -> dict[str, str]:
         """Return saved and configured aliases; configured aliases override saved ones."""
@@ -256,6 +208,8 @@ class Store:
         return self._parse(reference, self._names(known))
 
     def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
+        if reference := parse_hub_file(text):
+            return reference
         try:
             return parse(text, names, endpoint=self._endpoint)
         except ModelNotFound:  # read the catalogue only if needed

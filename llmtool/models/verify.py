@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from llmtool.models import registry
 from llmtool.models.gguf import check
 from llmtool.models.hashing import hash_file
 from llmtool.models.hub import cache
-from llmtool.models.hub.callbacks import OnProgress, add_offset, never, no_progress
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.installed import Model
 from llmtool.models.layout import Layout
 
@@ -33,9 +33,7 @@ def verify(
     layout: Layout,
     known: registry.Registry,
     models: list[Model],
-    *,
-    on_progress: OnProgress = no_progress,
-    cancelled: Callable[[], bool] = never,
+    callbacks: Callbacks,
 ) -> Iterator[VerifiedFile]:
     """Verify the files of these models and yield one result per file. Needs no network.
 
@@ -43,27 +41,19 @@ def verify(
     an imported file, and in the package metadata for the starter model. For other files, only the
     header is checked.
 
-    Args:
-        on_progress: receives (done, total) bytes of all models.
-
     Raises:
-        Cancelled: `cancelled` returned true.
+        Cancelled: `callbacks.cancelled` returned true.
     """
     total, done = sum(model.size_bytes for model in models), 0
     for model in models:
         for part in model.parts:
             digest = _find_digest(layout, known, model, part)
-            on_part = add_offset(on_progress, done, total)
-            yield _verify_file(model, part, digest, on_part, cancelled)
+            yield _verify_file(model, part, digest, callbacks.at(done, total))
             done += part.stat().st_size if part.exists() else 0
 
 
 def _verify_file(
-    model: Model,
-    part: Path,
-    digest: str | None,
-    on_progress: OnProgress,
-    cancelled: Callable[[], bool],
+    model: Model, part: Path, digest: str | None, callbacks: Callbacks
 ) -> VerifiedFile:
     def result(is_valid: bool | None, reason: str) -> VerifiedFile:
         return VerifiedFile(name=model.name, path=part, is_valid=is_valid, reason=reason)
@@ -73,7 +63,7 @@ def _verify_file(
             if part == model.path:
                 check.check(part)
             return result(None, "checksum unknown, header valid")
-        actual = hash_file(part, digest, on_progress=on_progress, cancelled=cancelled)
+        actual = hash_file(part, digest, callbacks)
     except Cancelled:
         raise
     except (LlmtoolError, OSError) as exc:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -66,7 +66,12 @@ def find_failure(
     kind = assertion.type.removeprefix("not-")
     if kind in METRICS:
         return None
-    failure = _CHECKS[kind](assertion, reply, inputs or {})
+    if kind == "score":
+        failure = _score(assertion, reply)
+    elif kind == "lines-kept":
+        failure = _lines_kept((inputs or {}).get(assertion.value, ""), reply)
+    else:
+        failure = _CHECKS[kind](assertion.value, reply)
     if kind == assertion.type:
         return failure
     return None if failure else _OPPOSITES[kind].format(value=_shown(assertion.value))
@@ -86,30 +91,20 @@ def find_metric_failure(assertion: Assertion, value: float) -> str | None:
     return None if failure else f"{kind} {value:.3f} is within the excluded range"
 
 
-def _equals(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
-    expected = _plain(assertion.value)
+def _equals(expected: Any, reply: EvaluatedReply) -> str | None:
+    expected = _plain(expected)
     return None if _plain(reply.text) == expected else f"is not {_shown(expected)}"
 
 
-def _contains(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
-    value = assertion.value
+def _contains(value: Any, reply: EvaluatedReply) -> str | None:
     return None if value in reply.text else f"does not contain {_shown(value)}"
 
 
-def _regex(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
-    value = assertion.value
-    return None if re.search(value, reply.text) else f"does not match {_shown(value)}"
+def _regex(pattern: Any, reply: EvaluatedReply) -> str | None:
+    return None if re.search(pattern, reply.text) else f"does not match {_shown(pattern)}"
 
 
-def _is_json(
-    _assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
+def _is_json(_value: Any, reply: EvaluatedReply) -> str | None:
     try:
         msgspec.json.decode(reply.text.strip())
     except (msgspec.DecodeError, RecursionError) as exc:
@@ -117,81 +112,63 @@ def _is_json(
     return None
 
 
-def _schema(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
+def _schema(schema: Any, reply: EvaluatedReply) -> str | None:
     try:
-        _resolved(msgspec.json.encode(assertion.value)).parse(reply.text)
+        _resolved(msgspec.json.encode(schema)).parse(reply.text)
     except OutputValidationError as exc:
         return str(exc).removeprefix("the reply ")
     return None
 
 
-def _label(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
-    if reply.label == assertion.value:
-        return None
-    return f"the label is not {_shown(assertion.value)}"
+def _label(label: Any, reply: EvaluatedReply) -> str | None:
+    return None if reply.label == label else f"the label is not {_shown(label)}"
 
 
-def _score(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
+def _score(assertion: Assertion, reply: EvaluatedReply) -> str | None:
     label = reply.label if assertion.label is None else assertion.label
     if label is None:
         return "no label won"
     return _outside(f"the score of {label}", reply.scores.get(label, 0.0), assertion)
 
 
-def _language(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
+def _language(code: Any, reply: EvaluatedReply) -> str | None:
     from llmtool.text import languages
 
-    if languages.may_be_in(reply.text, assertion.value):
+    if languages.may_be_in(reply.text, code):
         return None
     found = languages.detect_language(reply.text)
     seen = f"looks like {languages.NAMES[found]}" if found else "contains no letters"
-    return f"is not in {languages.NAMES[assertion.value]} ({seen})"
+    return f"is not in {languages.NAMES[code]} ({seen})"
 
 
-def _syntax(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
+def _syntax(language: Any, reply: EvaluatedReply) -> str | None:
     from llmtool.text import syntax
 
-    error = syntax.find_error(assertion.value, reply.text) if reply.text.strip() else "empty"
-    return f"is not {assertion.value}: {error}" if error else None
+    error = syntax.find_error(language, reply.text) if reply.text.strip() else "empty"
+    return f"is not {language}: {error}" if error else None
 
 
-def _max_tokens(
-    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
-) -> str | None:
+def _max_tokens(limit: Any, reply: EvaluatedReply) -> str | None:
     n = reply.completion_tokens
-    return None if n <= assertion.value else f"has {n} tokens, more than {assertion.value}"
+    return None if n <= limit else f"has {n} tokens, more than {limit}"
 
 
-def _lines_kept(
-    assertion: Assertion, reply: EvaluatedReply, inputs: Mapping[str, object]
-) -> str | None:
-    expected = _n_lines(str(inputs.get(assertion.value, "")))
-    n = _n_lines(reply.text)
+def _lines_kept(text: object, reply: EvaluatedReply) -> str | None:
+    expected, n = _n_lines(str(text)), _n_lines(reply.text)
     return None if n == expected else f"has {n} lines, the input {expected}"
 
 
-_CHECKS: dict[str, Callable[[Assertion, EvaluatedReply, Mapping[str, object]], str | None]] = {
+# Checks of a reply against the value of an assertion.
+_CHECKS: dict[str, Callable[[Any, EvaluatedReply], str | None]] = {
     "equals": _equals,
     "contains": _contains,
     "regex": _regex,
     "is-json": _is_json,
     "schema": _schema,
     "label": _label,
-    "score": _score,
     "language": _language,
     "syntax": _syntax,
     "max-tokens": _max_tokens,
-    "lines-kept": _lines_kept,
 }
 _OPPOSITES = {
     "equals": "is {value}",

@@ -25,21 +25,21 @@ def append(
     *,
     now: float | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> None:
-    """Add turns to the log of this month.
+) -> str | None:
+    """Add turns to the log of this month; return a report if its file was damaged and repaired.
 
     Raises:
         LockedError: another process holds the lock for longer than `WAIT_SECONDS`.
         Cancelled: `cancelled` returned true during the wait.
-        InputError: the log is damaged.
+        InputError: the log cannot be read.
         OutputError: the log cannot be written.
     """
     name, written_at = log_name(now), timestamp(now)
     new = [msgspec.structs.replace(turn, created_at=written_at) for turn in turns]
     path = sessions.path(name)
     with files.lock(path, timeout_seconds=WAIT_SECONDS, cancelled=cancelled):
+        log, report = Session(name=name, created_at=written_at), None
         if sessions.exists(name):
-            log = sessions.load(name)
-        else:
-            log = Session(name=name, created_at=written_at)
+            log, report = sessions.repair(name)
         sessions.save(msgspec.structs.replace(log, turns=(*log.turns, *new)))
+    return report

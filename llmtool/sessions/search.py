@@ -17,7 +17,7 @@ import msgspec
 from llmtool import files
 from llmtool.errors import InputError, LlmtoolError, OutputError, UsageError
 from llmtool.sessions import words
-from llmtool.sessions.store import Sessions
+from llmtool.sessions.store import Sessions, describe_skipped
 from llmtool.sessions.types import Session, Turn
 
 _APPLICATION, _VERSION = 0x6C6C6D74, 1  # a file with other values is replaced
@@ -57,7 +57,7 @@ class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The best hits, best first, of `total`; `warnings` name the files that cannot be read."""
+    """The best hits, best first, of `total`; `warnings` report the files that were skipped."""
 
     hits: tuple[SearchHit, ...]
     total: int
@@ -93,12 +93,7 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> S
 
 
 def remove_index(index: Path) -> None:
-    """Remove an index, with the texts in it; the next search rebuilds it.
-
-    Raises:
-        LockedError: another process holds the lock of the index for too long.
-        OutputError: the file cannot be removed.
-    """
+    """Remove an index, with the texts in it; the next search rebuilds it."""
     if index.exists():
         with files.lock(index), files.write_errors(str(index)):
             _discard(index)
@@ -116,11 +111,7 @@ def _check_fts5() -> None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open an index with mode 0600.
-
-    Raises:
-        sqlite3.DatabaseError: the file is another database.
-    """
+    """Open an index with mode 0600."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if os.name != "nt":
         path.chmod(0o600)
@@ -200,10 +191,10 @@ def _update(database: sqlite3.Connection, sessions: Sessions) -> list[str]:
             _remove(database, name)
             _add(database, sessions.load(name), state)
         except InputError as exc:
-            warnings.append(f"skipped: {exc}")
+            warnings.append(str(exc))
         except (LlmtoolError, OSError):
             continue  # removed in the meantime
-    return warnings
+    return describe_skipped(warnings)
 
 
 def _remove(database: sqlite3.Connection, name: str) -> None:

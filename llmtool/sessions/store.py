@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -18,17 +20,26 @@ from llmtool.errors import (
     LockedError,
     OutputError,
     UsageError,
+    format_json_error,
     os_error_reason,
 )
+from llmtool.sessions import recovery
 from llmtool.sessions.types import VERSION, Session, Turn
+from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 
+S = TypeVar("S", bound=msgspec.Struct)
 INDEX_NAME = "sessions.db"  # the index of `search`, in the cache folder
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]*")
 _GENERATED_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{4}(-\d+)?")
+_DAMAGED = ".damaged"  # appended to the name of a repaired file's original
 _MAX_LENGTH = 100
 _MAX_BYTES = 200  # file systems allow 255; suffixes need some
+
+
+class _Damaged(Exception):
+    """A session file is damaged; some of its turns may be valid."""
 
 
 class Sessions:
@@ -91,28 +102,72 @@ class Sessions:
             UsageError: it does not exist; the message suggests a similar name.
             InputError: its file is damaged; the message has the line number.
         """
+        try:
+            return _decode(self.path(name), self._read(name))
+        except _Damaged as exc:
+            raise InputError(str(exc)) from exc
+
+    def recover(self, name: str) -> tuple[Session, str | None]:
+        """Return what is valid of a session, and a report if its file is damaged.
+
+        Raises:
+            UsageError: it does not exist; the message suggests a similar name.
+            InputError: nothing is valid, or a newer version wrote the file.
+        """
+        session, report = self._recover(name, self._read(name))
+        if session is None:
+            raise InputError(report)
+        return session, report
+
+    def repair(self, name: str) -> tuple[Session, str | None]:
+        """Recover a session, which must be locked, and replace its file if that is damaged.
+
+        The original is saved as `NAME.jsonl.damaged`. If nothing is valid, the session is new.
+
+        Raises:
+            UsageError: it does not exist.
+            InputError: the file cannot be read, or a newer version wrote it.
+            OutputError: a file cannot be written; the session is unchanged.
+        """
+        data = self._read(name)
+        session, report = self._recover(name, data)
+        if session is None:
+            session = Session(name=name, folder=os.getcwd(), created_at=timestamp())
+            report = f"{report}; nothing could be recovered"
+        if report is not None:
+            copy, copies = Path(f"{self.path(name)}{_DAMAGED}"), self._copies(name)
+            if copies:
+                copy = Path(f"{copy}-{len(copies) + 1}")
+            files.write_atomically(copy, data)
+            self.save(session)
+            report = f"{report}; the original is saved as {copy.name}"
+        return session, report
+
+    def _recover(self, name: str, data: bytes) -> tuple[Session | None, str | None]:
         path = self.path(name)
         try:
-            lines = path.read_bytes().splitlines()
+            return _decode(path, data), None
+        except _Damaged as exc:
+            found = recovery.recover(data, name)
+            if found is None:
+                return None, str(exc)
+            session, n_lost = found
+            lost = f", {n_lost} lost" if n_lost else ""
+            turns = format_count(len(session.turns), "turn")
+            return _check(path, session), f"{exc}; recovered {turns}{lost}"
+
+    def _copies(self, name: str) -> list[Path]:
+        """Return the damaged originals of a session."""
+        return [*self.folder.glob(f"{name}{_SUFFIX}{_DAMAGED}*")]
+
+    def _read(self, name: str) -> bytes:
+        path = self.path(name)
+        try:
+            return path.read_bytes()
         except FileNotFoundError:
             raise UsageError(f"unknown session {name!r}{self._hint(name)}") from None
         except OSError as exc:
             raise _read_error(path, exc) from exc
-        head = _decode_header(path, lines[0] if lines else b"")
-        if head.version > VERSION:
-            raise InputError(
-                f"{path} was written by a newer llmtool (format {head.version}); upgrade llmtool"
-            )
-        turns = []
-        for number, line in enumerate(lines[1:], 2):
-            try:
-                turns.append(msgspec.json.decode(line, type=Turn))
-            except msgspec.DecodeError as exc:
-                raise InputError(f"{path}, line {number}: damaged: {exc}") from exc
-        # The file may have been renamed or copied.
-        return msgspec.structs.replace(
-            head, name=name, turns=tuple(turns), n_omitted=min(head.n_omitted, len(turns))
-        )
 
     def _hint(self, name: str) -> str:
         names = self.names()
@@ -133,7 +188,7 @@ class Sessions:
         files.write_atomically(self.path(session.name), data)
 
     def remove(self, name: str) -> None:
-        """Remove a session.
+        """Remove a session, and the originals of its repaired files.
 
         Raises:
             UsageError: it does not exist.
@@ -142,6 +197,8 @@ class Sessions:
         """
         path = self.find(name)
         with self.lock(name), files.write_errors(str(path)):
+            for copy in self._copies(name):
+                copy.unlink(missing_ok=True)
             path.unlink()
 
     def remove_all(self, names: Iterable[str], *, dry_run: bool = False) -> list[str]:
@@ -194,15 +251,22 @@ class Sessions:
     def load_header(self, name: str) -> Session:
         """Return a session without its turns; reads only the first line.
 
+        Of a damaged line, only the valid fields are returned.
+
         Raises:
-            InputError: its file cannot be read or is damaged.
+            InputError: its file cannot be read.
         """
         path = self.path(name)
         try:
             with path.open("rb") as file:
-                return _decode_header(path, file.readline())
+                line = file.readline()
         except OSError as exc:
             raise _read_error(path, exc) from exc
+        try:
+            return _check(path, _decode_line(path, 1, line, Session))
+        except _Damaged:
+            session, _ = recovery.recover(line, name) or (Session(name=name), 0)
+            return msgspec.structs.replace(session, turns=())
 
     def free_name(self, name: str) -> str:
         """Return a name that no session has: `name`, or `name` with -2, -3, … appended.
@@ -229,11 +293,32 @@ def _read_error(path: Path, exc: OSError) -> InputError:
     return InputError(f"cannot read {path}: {os_error_reason(exc)}")
 
 
-def _decode_header(path: Path, line: bytes) -> Session:
+def _decode(path: Path, data: bytes) -> Session:
+    first, *lines = data.splitlines() or [b""]
+    head = _check(path, _decode_line(path, 1, first, Session))
+    turns = [_decode_line(path, number, line, Turn) for number, line in enumerate(lines, 2)]
+    n_omitted = min(head.n_omitted, len(turns))
+    return msgspec.structs.replace(head, turns=tuple(turns), n_omitted=n_omitted)
+
+
+def _decode_line(path: Path, number: int, line: bytes, kind: type[S]) -> S:
     try:
-        return msgspec.json.decode(line, type=Session)
-    except msgspec.DecodeError as exc:
-        raise InputError(f"{path}, line 1: not a llmtool session: {exc}") from exc
+        return msgspec.json.decode(line, type=kind)
+    except UnicodeDecodeError:
+        reason = "not UTF-8"
+    except (msgspec.DecodeError, RecursionError) as exc:
+        reason = format_json_error(exc) if line.strip() else "empty line"
+    what = "not a llmtool session" if number == 1 else "damaged"
+    raise _Damaged(f"{path}, line {number}: {what}: {reason}")
+
+
+def _check(path: Path, session: Session) -> Session:
+    """Return a session under the name of its file, which may have been renamed or copied."""
+    if session.version > VERSION:
+        raise InputError(
+            f"{path} was written by a newer llmtool (format {session.version}); upgrade llmtool"
+        )
+    return msgspec.structs.replace(session, name=path.name.removesuffix(_SUFFIX))
 
 
 def _is_name(text: str) -> bool:
@@ -263,3 +348,15 @@ def is_generated_name(name: str) -> bool:
 def timestamp(now: float | None = None) -> str:
     """Return a time, by default now, in UTC: `2026-11-26T10:40:18Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def describe_skipped(errors: list[str]) -> list[str]:
+    """Return one line about the sessions that a listing or search skipped, if any.
+
+    Example:
+        >>> describe_skipped(["a.jsonl, line 2: damaged", "b.jsonl, line 1: damaged"])
+        ['skipped 2 damaged sessions; the first: a.jsonl, line 2: damaged']
+    """
+    if len(errors) < 2:
+        return [f"skipped: {error}" for error in errors]
+    return [f"skipped {len(errors)} damaged sessions; the first: {errors[0]}"]

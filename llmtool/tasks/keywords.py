@@ -15,6 +15,7 @@ from llmtool.tasks.results import TestRun
 
 class SamplingKeywords(TypedDict, total=False):
     max_tokens: int | None
+    think_tokens: int | None
     temperature: float | None
     top_k: int | None
     top_p: float | None
@@ -46,18 +47,6 @@ class TemplateKeywords(TextKeywords, total=False):
 
 class GenerateKeywords(TemplateKeywords, total=False):
     schema: object | None
-
-
-class ExplainKeywords(GenerateKeywords, total=False):
-    pass
-
-
-class ReviewKeywords(GenerateKeywords, total=False):
-    pass
-
-
-class CommitKeywords(GenerateKeywords, total=False):
-    pass
 
 
 class ChatKeywords(SamplingKeywords, total=False):
@@ -118,15 +107,3 @@ class CodeKeywords(SamplingKeywords, total=False):
     format: bool | None
     run_tests: Callable[[str], TestRun] | None
     input: str | None
-
-
-class FixKeywords(CodeKeywords, total=False):
-    pass
-
-
-class WriteTestsKeywords(CodeKeywords, total=False):
-    pass
-
-
-class CompleteKeywords(SamplingKeywords, total=False):
-    pass

@@ -1,5 +1,7 @@
 """Task options: one frozen record per task, passed unchanged from the command line to the task.
 
+The methods of `Toolbox` document them, those of `ChatOptions` are in `Toolbox.chat`.
+
 They are msgspec structs because msgspec is imported anyway and a struct takes 14 µs to define. A
 dataclass takes 1.2 ms, plus 5 ms to import `dataclasses`.
 """
@@ -32,6 +34,7 @@ class SamplingOptions(_Options, frozen=True, kw_only=True):
     """
 
     max_tokens: int | None = None
+    think_tokens: int | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -59,10 +62,12 @@ class ReplyOptions(PromptOptions, frozen=True, kw_only=True):
     thinking: bool | None = None
     sampling: SamplingOptions = SamplingOptions()
 
+    @property
+    def requests_reasoning(self) -> bool:
+        return bool(self.sampling.think_tokens if self.thinking is None else self.thinking)
+
 
 class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.generate`, which documents them."""
-
     template: str | Template = "gen"
     input: str | None = None
     n: int = 1
@@ -74,30 +79,22 @@ class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
 
 
 class ExplainOptions(GenerateOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.explain_code`."""
-
     template: str | Template = "code-explain"
 
 
 class ReviewOptions(GenerateOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.review_code`."""
-
     template: str | Template = "review-hunk"
 
 
 class CommitOptions(GenerateOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.commit_message`."""
-
     template: str | Template = "commit"
 
 
 class ChatOptions(ReplyOptions, frozen=True, kw_only=True):
-    """Options of `Chat`, which documents them."""
+    pass
 
 
 class ClassifyOptions(PromptOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.classify`, which documents them."""
-
     examples: Iterable[Any] | None = None
     min_confidence: float | None = None
     min_margin: float | None = None
@@ -110,8 +107,6 @@ class ClassifyOptions(PromptOptions, frozen=True, kw_only=True):
 
 
 class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.translate`, which documents them."""
-
     template: str | Template = "translate"
     source: str = "auto"
     format: Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"] = "auto"
@@ -121,8 +116,6 @@ class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
 
 
 class SummarizeOptions(ReplyOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.summarize`, which documents them."""
-
     length: str = "medium"
     style: Style = "paragraph"
     focus: str | None = None
@@ -132,8 +125,6 @@ class SummarizeOptions(ReplyOptions, frozen=True, kw_only=True):
 
 
 class CodeOptions(ReplyOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.write_code`, which documents them."""
-
     template: str | Template = "code"
     language: str | None = None
     check: bool = True
@@ -144,23 +135,15 @@ class CodeOptions(ReplyOptions, frozen=True, kw_only=True):
 
 
 class FixOptions(CodeOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.fix_code`."""
-
     template: str | Template = "code-fix"
-    format: bool = (
-        False  # preserves the author's formatting, so that the patch contains only the fix
-    )
+    format: bool = False  # so that the patch contains only the fix
 
 
 class WriteTestsOptions(CodeOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.write_tests`."""
-
     template: str | Template = "code-tests"
 
 
 class CompleteOptions(SamplingOptions, frozen=True, kw_only=True):
-    """Options of `Toolbox.complete_code`."""
-
     max_tokens: int | None = 128
     temperature: float | None = 0.0
 

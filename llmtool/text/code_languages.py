@@ -2,109 +2,97 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import PurePath
 
 from llmtool.errors import UsageError
-from llmtool.suggest import suggest
 
-
-class CodeLanguage(str, Enum):
-    """A programming language: its common name, and its file suffixes with the usual one first."""
-
-    suffixes: tuple[str, ...]
-
-    def __new__(cls, name: str, *suffixes: str) -> CodeLanguage:
-        language = str.__new__(cls, name)
-        language._value_, language.suffixes = name, suffixes
-        return language
-
-    bash = "bash", ".sh", ".bash", ".zsh", ".ksh"
-    c = "c", ".c", ".h"
-    cpp = "cpp", ".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".c++", ".h++"
-    csharp = "csharp", ".cs"
-    css = "css", ".css"
-    dockerfile = "dockerfile", ".dockerfile"
-    go = "go", ".go"
-    html = "html", ".html", ".htm"
-    java = "java", ".java"
-    javascript = "javascript", ".js", ".mjs", ".cjs", ".jsx"
-    json = "json", ".json"
-    kotlin = "kotlin", ".kt", ".kts"
-    lua = "lua", ".lua"
-    makefile = "makefile", ".mk"
-    markdown = "markdown", ".md", ".markdown"
-    perl = "perl", ".pl", ".pm"
-    php = "php", ".php"
-    powershell = "powershell", ".ps1", ".psm1"
-    python = "python", ".py", ".pyi", ".pyw"
-    r = "r", ".r"
-    ruby = "ruby", ".rb"
-    rust = "rust", ".rs"
-    scala = "scala", ".scala", ".sc"
-    sql = "sql", ".sql"
-    swift = "swift", ".swift"
-    toml = "toml", ".toml"
-    tsx = "tsx", ".tsx"
-    typescript = "typescript", ".ts", ".mts", ".cts"
-    xml = "xml", ".xml", ".svg", ".xsd"
-    yaml = "yaml", ".yaml", ".yml"
-
-    @property
-    def suffix(self) -> str:
-        """The usual file suffix, with its dot."""
-        return self.suffixes[0]
-
-
+# The suffixes of each language by its common name; the first suffix is the usual one.
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "bash": (".sh", ".bash", ".zsh", ".ksh"),
+    "c": (".c", ".h"),
+    "cpp": (".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".c++", ".h++"),
+    "csharp": (".cs",),
+    "css": (".css",),
+    "dockerfile": (".dockerfile",),
+    "go": (".go",),
+    "html": (".html", ".htm"),
+    "java": (".java",),
+    "javascript": (".js", ".mjs", ".cjs", ".jsx"),
+    "json": (".json",),
+    "kotlin": (".kt", ".kts"),
+    "lua": (".lua",),
+    "makefile": (".mk",),
+    "markdown": (".md", ".markdown"),
+    "perl": (".pl", ".pm"),
+    "php": (".php",),
+    "powershell": (".ps1", ".psm1"),
+    "python": (".py", ".pyi", ".pyw"),
+    "r": (".r",),
+    "ruby": (".rb",),
+    "rust": (".rs",),
+    "scala": (".scala", ".sc"),
+    "sql": (".sql",),
+    "swift": (".swift",),
+    "toml": (".toml",),
+    "tsx": (".tsx",),
+    "typescript": (".ts", ".mts", ".cts"),
+    "xml": (".xml", ".svg", ".xsd"),
+    "yaml": (".yaml", ".yml"),
+}
 _ALIASES = {
-    "c#": CodeLanguage.csharp,
-    "c++": CodeLanguage.cpp,
-    "docker": CodeLanguage.dockerfile,
-    "ecmascript": CodeLanguage.javascript,
-    "golang": CodeLanguage.go,
-    "jsx": CodeLanguage.javascript,
-    "make": CodeLanguage.makefile,
-    "mysql": CodeLanguage.sql,
-    "node": CodeLanguage.javascript,
-    "nodejs": CodeLanguage.javascript,
-    "postgres": CodeLanguage.sql,
-    "postgresql": CodeLanguage.sql,
-    "pwsh": CodeLanguage.powershell,
-    "python3": CodeLanguage.python,
-    "rlang": CodeLanguage.r,
-    "shell": CodeLanguage.bash,
-    "sqlite": CodeLanguage.sql,
+    "bash": "shell",
+    "cpp": "c++",
+    "csharp": "c#",
+    "dockerfile": "docker",
+    "go": "golang",
+    "javascript": "ecmascript jsx node nodejs",
+    "makefile": "make",
+    "powershell": "pwsh",
+    "python": "python3",
+    "r": "rlang",
+    "sql": "mysql postgres postgresql sqlite",
 }
+_BY_SUFFIX = {end: language for language, ends in _SUFFIXES.items() for end in ends}
+_BY_NAME = {"dockerfile": "dockerfile", "makefile": "makefile"}
+_MAX_NAME = 40  # characters
 # A suffix without its dot is also an alias (py, js, ts, sh, rs).
-NAMES: dict[str, CodeLanguage] = {
-    **{end.lstrip("."): language for language in CodeLanguage for end in language.suffixes},
-    **_ALIASES,
-    **{language.value: language for language in CodeLanguage},
+NAMES: dict[str, str] = {
+    **{end.lstrip("."): language for end, language in _BY_SUFFIX.items()},
+    **{alias: language for language, names in _ALIASES.items() for alias in names.split()},
+    **{language: language for language in _SUFFIXES},
 }
-_BY_SUFFIX = {end: language for language in CodeLanguage for end in language.suffixes}
-_BY_NAME = {"dockerfile": CodeLanguage.dockerfile, "makefile": CodeLanguage.makefile}
 
 
-def find_language(name: str) -> CodeLanguage:
-    """Return the language with a name, alias or suffix, regardless of case.
+def usual_suffix(language: str) -> str:
+    """Return the usual file suffix of a language with its dot, "" if it is unknown."""
+    return _SUFFIXES.get(language, ("",))[0]
+
+
+def find_language(name: str) -> str:
+    """Return the common name of a language by its name, alias or suffix, regardless of case.
+
+    An unknown name is returned in lower case.
 
     Raises:
-        UsageError: the language is unknown; the error suggests similar names.
+        UsageError: the name is not a short line of text without backticks.
 
     Example:
-        >>> find_language("JS").value, find_language(".rs").value, find_language("c++").value
-        ('javascript', 'rust', 'cpp')
+        >>> find_language("JS"), find_language(".rs"), find_language("c++"), find_language("COBOL")
+        ('javascript', 'rust', 'cpp', 'cobol')
     """
-    found = known_language(name)
-    if found is not None:
-        return found
-    known = ", ".join(language.value for language in CodeLanguage)
-    hint = suggest(name.strip(), NAMES) or f"; choose from {known}"
-    raise UsageError(f"unknown language {name!r}{hint}")
+    word = canonical_name(name)
+    if not word.isprintable() or "`" in word or not 1 <= len(word) <= _MAX_NAME:
+        raise UsageError(f"language {name!r}: must be a name of at most {_MAX_NAME} characters")
+    return word
 
 
-def known_language(name: str) -> CodeLanguage | None:
-    """Like `find_language`, but return None if the language is unknown.
+def canonical_name(name: str) -> str:
+    """Do the same for a name in a reply, which can be any text."""
+    return known_language(name) or name.strip().lower()
+
+
+def known_language(name: str) -> str | None:
+    """Return the common name of a language, None if it is unknown.
 
     Example:
         >>> known_language("Klingon") is None
@@ -114,11 +102,11 @@ def known_language(name: str) -> CodeLanguage | None:
     return NAMES.get(word) or NAMES.get(word.removeprefix("."))
 
 
-def language_of_file(path: str) -> CodeLanguage | None:
+def language_of_file(path: str) -> str | None:
     """Return the language of a file by its name, None if it is unknown.
 
     Example:
-        >>> language_of_file("src/main.RS").value, language_of_file("Makefile").value
+        >>> language_of_file("src/main.RS"), language_of_file("Makefile")
         ('rust', 'makefile')
     """
     name = PurePath(path)

@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.text.code_languages import CodeLanguage
-
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 MAX_ERRORS = 20  # per text; later errors often result from the first
 _EXCERPT_LENGTH = 20
 
-_LANGUAGES = frozenset(
-    map(CodeLanguage, "bash c cpp css go html java javascript rust sql tsx typescript".split())
-)
+_LANGUAGES = frozenset("bash c cpp css go html java javascript rust sql tsx typescript".split())
 
 
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,12 +37,12 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
         return f"line {self.line}{column}: {self.message}"
 
 
-def has_grammar(language: CodeLanguage) -> bool:
+def has_grammar(language: str) -> bool:
     """Return whether a grammar of the language exists, installed or not."""
     return language in _LANGUAGES
 
 
-def find_errors(language: CodeLanguage, text: str) -> tuple[Diagnostic, ...] | None:
+def find_errors(language: str, text: str) -> tuple[Diagnostic, ...] | None:
     """Return up to `MAX_ERRORS` syntax errors in source order, None without the grammar."""
     parser = _parser(language)
     if parser is None:
@@ -92,11 +88,11 @@ def _message(node: Node, data: bytes) -> str:
 
 
 @cache
-def _parser(language: CodeLanguage) -> Parser | None:
+def _parser(language: str) -> Parser | None:
     # One package has the grammars of both TypeScript and TSX.
-    is_typescript = language in (CodeLanguage.typescript, CodeLanguage.tsx)
-    package = f"tree_sitter_{'typescript' if is_typescript else language.value}"
-    function = f"language_{language.value}" if is_typescript else "language"
+    is_typescript = language in ("typescript", "tsx")
+    package = f"tree_sitter_{'typescript' if is_typescript else language}"
+    function = f"language_{language}" if is_typescript else "language"
     try:
         from tree_sitter import Language, Parser
 

@@ -9,13 +9,14 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.suggest import suggest
 from llmtool.text import grammars
-from llmtool.text.code_languages import CodeLanguage
+from llmtool.text.code_blocks import find_blocks
+from llmtool.text.code_languages import NAMES
 from llmtool.text.grammars import Diagnostic
 
 MAX_CHARACTERS = 1 << 20
-_FENCE = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)\n?\1[ \t]*", re.DOTALL)
-_POSITION = re.compile(r"line (\d+)(?:,? column (\d+))?")
+_POSITION = re.compile(r"(?:^|\(at )line (\d+)(?:,? column (\d+))?")
 
 Status = Literal["ok", "error", "unchecked"]
 
@@ -28,14 +29,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-def check(language: CodeLanguage | None, text: str) -> Check:
+def check(language: str | None, text: str) -> Check:
     """Check the syntax of a text.
 
     Python, JSON, TOML and YAML report the first error, languages with a tree-sitter grammar up to
     `grammars.MAX_ERRORS`. A text in another language is unchecked.
 
     Example:
-        >>> found = check(CodeLanguage.python, "x = (1")
+        >>> found = check("python", "x = (1")
         >>> found.status, str(found.diagnostics[0])
         ('error', "line 1, column 5: '(' was never closed")
     """
@@ -45,15 +46,16 @@ def check(language: CodeLanguage | None, text: str) -> Check:
         return Check(status="unchecked", note=f"longer than {MAX_CHARACTERS:,} characters")
     if not text.strip():
         return _failed(Diagnostic(message="the text is empty"))
-    parse = LANGUAGES.get(language.value)
+    parse = LANGUAGES.get(language)
     if parse is not None:
         error = parse(text)
         return _failed(error) if error else Check(status="ok")
     if not grammars.has_grammar(language):
-        return Check(status="unchecked", note=f"no syntax checker for {language.value}")
+        hint = "" if language in NAMES else suggest(language, NAMES)
+        return Check(status="unchecked", note=f"no syntax checker for {language}{hint}")
     found = grammars.find_errors(language, text)
     if found is None:
-        missing = f"the {language.value} grammar is not installed; run pip install 'llmtool[code]'"
+        missing = f"the {language} grammar is not installed; run pip install 'llmtool[code]'"
         return Check(status="unchecked", note=missing)
     return _failed(*found)
 
@@ -85,8 +87,12 @@ def unfenced(text: str) -> str:
         >>> unfenced("```python\\nx = 1\\n```")
         'x = 1'
     """
-    block = _FENCE.fullmatch(text.strip())
-    return block[2] if block else text
+    blocks = find_blocks(text)
+    if len(blocks) != 1 or not blocks[0].is_closed:
+        return text
+    (block,) = blocks
+    around = text[: block.start].strip(), text[block.end :].strip()
+    return text if "\n" in around[0] or "\n" in around[1] else block.code.removesuffix("\n")
 
 
 def _python(text: str) -> Diagnostic | None:
@@ -131,13 +137,7 @@ def _toml(text: str) -> Diagnostic | None:
     try:
         toml.loads(text)
     except (toml.DecodeError, RecursionError) as exc:
-        message = str(exc) or "nested too deeply"
-        position = _POSITION.search(message)
-        return Diagnostic(
-            message=re.sub(r"\s*\(at [^)]*\)$", "", message),
-            line=int(position[1]) if position else None,
-            column=int(position[2]) if position and position[2] else None,
-        )
+        return _at_position(str(exc) or "nested too deeply")
     return None
 
 
@@ -145,13 +145,17 @@ def _yaml(text: str) -> Diagnostic | None:
     from llmtool import safe_yaml
 
     message = safe_yaml.find_syntax_error(text)
-    if message is None:
-        return None
-    position = re.match(r"line (\d+)(?:, column (\d+))?: ", message)
-    if position is None:
-        return Diagnostic(message=message)
-    column = int(position[2]) if position[2] else None
-    return Diagnostic(message=message[position.end() :], line=int(position[1]), column=column)
+    return None if message is None else _at_position(message)
+
+
+def _at_position(message: str) -> Diagnostic:
+    """Return a diagnostic for a message that names its position at the start or the end."""
+    position = _POSITION.search(message)
+    return Diagnostic(
+        message=re.sub(r"^line \d+(, column \d+)?: |\s*\(at [^)]*\)$", "", message),
+        line=int(position[1]) if position else None,
+        column=int(position[2]) if position and position[2] else None,
+    )
 
 
 LANGUAGES: dict[str, Callable[[str], Diagnostic | None]] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.batch.journal import Journal, record_key
-from llmtool.batch.writers import CsvRows, JsonLines, TextLines, rename_fields
+from llmtool.batch.writers import CsvRows, json_line, rename_fields, text_line
 from llmtool.errors import LockedError, OutputError, UsageError
 
 HEADER = b"text,key\n"
@@ -119,7 +119,7 @@ def test_reserved_field_names_are_prefixed() -> None:
 def test_carriage_return_is_quoted() -> None:
     row = CsvRows(["a", "b"]).encode({"a": "x\ry", "b": "z"})
     assert next(csv.reader(io.StringIO(row.decode(), newline=""))) == ["x\ry", "z"]
-    assert JsonLines().encode({"a": "x\ry"}) == b'{"a":"x\\ry"}\n'
+    assert json_line({"a": "x\ry"}) == b'{"a":"x\\ry"}\n'
 
 
 def test_csv_encodes_other_values_as_json() -> None:
@@ -130,6 +130,5 @@ def test_csv_encodes_other_values_as_json() -> None:
 
 
 def test_text_line_escapes_newlines() -> None:
-    writer = TextLines("reply")
-    assert writer.encode({"reply": "a\nb\\c\r"}) == b"a\\nb\\\\c\\r\n"
-    assert writer.encode({"error": "broken"}) == b"\n"
+    assert text_line({"reply": "a\nb\\c\r"}, "reply") == b"a\\nb\\\\c\\r\n"
+    assert text_line({"error": "broken"}, "reply") == b"\n"

@@ -114,6 +114,27 @@ def test_session_resumes_by_name_and_by_directory(
     assert "no session to continue in this directory" in error_line(result, 2)
 
 
+@pytest.mark.parametrize("flags", [("--session", "s"), ("-c",)], ids=["name", "continue"])
+def test_damaged_session_is_continued_and_its_original_preserved(
+    chat: Run, sessions: Sessions, flags: tuple[str, ...]
+) -> None:
+    chat("a", "--session", "s", "-s", "Be brief.")
+    path = sessions.path("s")
+    damaged = path.read_bytes().replace(b"brief", b"br\xedef") + b'{"text": "b", "repl'
+    path.write_bytes(damaged)
+    result = chat("c", *flags)
+    assert result.returncode == 0
+    assert result.stderr.decode().splitlines()[0] == (
+        f"llmtool: {path}, line 1: not a llmtool session: not UTF-8; recovered 1 turn, 1 lost; "
+        "the original is saved as s.jsonl.damaged"
+    )
+    session = sessions.load("s")
+    assert [turn.text for turn in session.turns] == ["a", "c"]
+    assert session.system == "Be br\ufffdef."
+    assert Path(f"{path}.damaged").read_bytes() == damaged
+    assert b"damaged" not in chat("d", *flags).stderr
+
+
 def test_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
     chat("a", "--session", "s")
     result = run_llmtool("chat", "b", "--session", "s", "--max-tokens", "2", "--json")
@@ -157,15 +178,6 @@ def test_each_line_needs_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
 def test_session_open_in_another_process_is_an_error(chat: Run, sessions: Sessions) -> None:
     with sessions.lock("s"):
         assert "open in another process" in error_line(chat("a", "--session", "s"), 18)
-
-
-def test_damaged_session_is_an_error_and_unchanged(chat: Run, sessions: Sessions) -> None:
-    chat("a", "--session", "s")
-    path = sessions.path("s")
-    path.write_bytes(path.read_bytes() + b'{"text": ')
-    before = path.read_bytes()
-    assert "line 3: damaged" in error_line(chat("b", "--session", "s"), 14)
-    assert path.read_bytes() == before
 
 
 @linux

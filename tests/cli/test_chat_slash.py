@@ -106,3 +106,17 @@ def test_status_line_counts_the_tokens_of_all_turns(context: ChatContext) -> Non
     context.chat.say("one two three four")
     context.chat.undo()
     assert status_line(context, 80) == before == "scripted · 3/4,096 tokens"
+
+
+def test_load_repairs_a_damaged_session(
+    context: ChatContext, capfd: pytest.CaptureFixture[str]
+) -> None:
+    context.sessions.save(Session(name="old", turns=(Turn(text="Hi", reply="Hello"),)))
+    path = context.sessions.path("old")
+    path.write_bytes(path.read_bytes() + b'{"text": "More')
+    slash_commands.run(context, "/load old")
+    assert "line 3: damaged: ends too early; recovered 1 turn, 1 lost" in capfd.readouterr().err
+    context.chat.say("Again")
+    assert [turn.text for turn in context.sessions.load("old").turns] == ["Hi", "Again"]
+    slash_commands.run(context, "/load old")
+    assert "damaged" not in capfd.readouterr().err

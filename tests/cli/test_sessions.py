@@ -87,10 +87,54 @@ def test_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: R
     result = run_llmtool("sessions", "ls")
     assert out(result).split("\t")[0] == "tea"
     assert b"birds.jsonl, line 2: damaged" in result.stderr
-    assert "line 2: damaged" in error_line(run_llmtool("sessions", "show", "birds"), 14)
+    shown = run_llmtool("sessions", "show", "birds")
+    assert out(shown).startswith("birds") and b"line 2: damaged" in shown.stderr
     assert "birds.jsonl" in run_llmtool("sessions", "search", "tea").stderr.decode()
     assert out(run_llmtool("sessions", "rm", "birds")) == ""
     assert sessions.names() == ["tea"]
+
+
+DAMAGE = {
+    "latin1": b'{"name": "birds"}\n{"text": "caf\xe9", "reply": "x"}\n',
+    "torn": b'{"name": "birds"}\n{"text": "caf\xc3\xa9", "reply": "x"}\n{"text": "b',
+    "NUL": b'{"name": "birds"}\n\0\0\0\0{"text": "caf\xc3\xa9", "reply": "x"}\n',
+    "header": b'{"name": 7}\n{"text": "caf\xc3\xa9", "reply": "x"}\n',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_session_is_shown_and_exported(
+    sessions: Sessions, run_llmtool: Run, content: bytes
+) -> None:
+    sessions.path("birds").write_bytes(content)
+    for args in (["show", "birds", "--json"], ["export", "birds", "--format", "json"]):
+        result = run_llmtool("sessions", *args)
+        (turn,) = json.loads(out(result))["turns"]
+        assert turn["text"] in ("café", "caf\ufffd") and turn["reply"] == "x"
+        (note,) = result.stderr.decode().splitlines()
+        assert "birds.jsonl, line " in note and "recovered 1 turn" in note
+    assert sessions.path("birds").read_bytes() == content
+
+
+def test_listing_and_search_count_the_damaged_sessions(
+    sessions: Sessions, run_llmtool: Run
+) -> None:
+    for name, content in [("a", b""), ("b", DAMAGE["latin1"]), ("c", b"\0\0")]:
+        sessions.path(name).write_bytes(content)
+    for args in (["ls"], ["ls", "--json"], ["search", "tea"], ["search", "tea", "--json"]):
+        result = run_llmtool("sessions", *args)
+        assert "tea" in out(result)
+        (note,) = result.stderr.decode().splitlines()
+        assert note.startswith("llmtool: skipped 3 damaged sessions; the first: ")
+    assert out(run_llmtool("sessions", "rm", "a", "b", "c")) == ""
+    assert sorted(sessions.names()) == ["birds", "tea"]
+
+
+def test_file_without_a_valid_line_cannot_be_shown(sessions: Sessions, run_llmtool: Run) -> None:
+    sessions.path("birds").write_bytes(b"")
+    for command in ("show", "export"):
+        line = error_line(run_llmtool("sessions", command, "birds"), 14)
+        assert "birds.jsonl, line 1: not a llmtool session: empty line" in line
 
 
 def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:

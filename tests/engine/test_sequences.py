@@ -101,3 +101,15 @@ def test_reset_drops_everything(context: Context) -> None:
     assert sequences.n_free == 2
     assert [context.length(seq) for seq in range(3)] == [0, 0, 0]
     assert_consistent(sequences)
+
+
+def test_recovery_after_an_interrupted_decode_drops_the_other_sequences(context: Context) -> None:
+    sequences = Sequences(context)
+    sequences.extend_to(QS)
+    sequences.n_pinned = len(QS)
+    context.prefill(b"other", seq=sequences.acquire())
+    context.was_interrupted = True
+    sequences.trim_to_prefix()
+    assert not context.was_interrupted
+    assert sequences.prefix == (() if context.weights.requires_full_snapshots else QS)
+    assert [context.length(seq) for seq in range(3)] == [len(sequences.prefix), 0, 0]

@@ -17,6 +17,7 @@ import msgspec
 
 from llmtool.config import find_folders
 from llmtool.errors import LlmtoolError
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.retry import RetryPolicy
 from llmtool.models.store import Store
 
@@ -51,20 +52,19 @@ def main() -> None:
         offline=task.get("offline", False),
         retry=RetryPolicy(**{**RETRY, **task.get("retry", {})}),
     )
+    callbacks = Callbacks(on_progress=on_progress, on_note=on_note, cancelled=stopped.is_set)
     result = {"notes": notes}
     if task.get("no_sockets"):
         sys.addaudithook(refuse_sockets)
     try:
         if task["call"] == "pull":
-            plan = store.plan(task["reference"], on_note=on_note, cancelled=stopped.is_set)
+            plan = store.plan(task["reference"], callbacks)
             if "free_bytes" in task:
                 plan = msgspec.structs.replace(plan, free_bytes=task["free_bytes"])
-            model = store.download(
-                plan, on_progress=on_progress, on_note=on_note, cancelled=stopped.is_set
-            )
+            model = store.download(plan, callbacks)
             result |= {"path": str(model.path), "parts": len(model.parts), "name": model.name}
         elif task["call"] == "plan":
-            plan = store.plan(task["reference"], on_note=on_note, cancelled=stopped.is_set)
+            plan = store.plan(task["reference"], callbacks)
             result |= {
                 "name": plan.name,
                 "size": plan.size_bytes,

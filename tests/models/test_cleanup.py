@@ -11,6 +11,7 @@ from models.gguf_bytes import build
 from llmtool.errors import ModelNotFound, UsageError
 from llmtool.models import import_file, registry
 from llmtool.models.hub.blob_lock import lock_blob
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.store import Store
 
 
@@ -32,7 +33,9 @@ def is_locked(hub_cache, repo, digest):
     code = (
         "import sys; from pathlib import Path\n"
         "from llmtool.models.hub.blob_lock import lock_blob\n"
-        "with lock_blob(Path(sys.argv[1]), *sys.argv[2:], cancelled=lambda: True): pass"
+        "from llmtool.models.hub.callbacks import Callbacks\n"
+        "at_once = Callbacks(cancelled=lambda: True)\n"
+        "with lock_blob(Path(sys.argv[1]), *sys.argv[2:], at_once): pass"
     )
     command = [sys.executable, "-c", code, str(hub_cache), repo, digest]
     return b"cancelled while waiting" in subprocess.run(command, capture_output=True).stderr
@@ -74,7 +77,7 @@ class TestVerify:
         cached("org/one", "m-Q4_K_M.gguf", b"x" * 100)
         cached("org/two", "m-Q4_K_M.gguf", b"y" * 50)
         seen = []
-        list(store.verify(on_progress=lambda done, total: seen.append((done, total))))
+        list(store.verify(None, Callbacks(on_progress=lambda *at: seen.append(at))))
         assert seen == [(100, 150), (150, 150)]
 
 
@@ -229,6 +232,7 @@ IMPORT = """
 import os, signal, sys
 from pathlib import Path
 from llmtool.config import Folders
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.store import Store
 
 if sys.argv[3] == "copied":
@@ -243,7 +247,7 @@ def report(done, total):
         sys.stdin.readline()
 
 folders = Folders(**{name: Path(sys.argv[1], name) for name in Folders.__struct_fields__})
-Store(folders).import_file(Path(sys.argv[2]), on_progress=report)
+Store(folders).import_file(Path(sys.argv[2]), Callbacks(on_progress=report))
 """
 
 
@@ -294,9 +298,8 @@ class TestPruneOfImports:
     def test_keeps_folder_of_import_in_same_process(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         pruned = []
-        store.import_file(
-            tmp_path / "m.gguf", on_progress=lambda done, total: pruned.append(store.prune())
-        )
+        callbacks = Callbacks(on_progress=lambda done, total: pruned.append(store.prune()))
+        store.import_file(tmp_path / "m.gguf", callbacks)
         assert pruned and not any(pruned)
         assert [result.is_valid for result in store.verify("m")] == [True]
 

@@ -16,12 +16,14 @@ from llmtool.models.gguf.reader import read_header, read_strings
 def test_header_fields_are_read(write):
     header = read_header(write(build()))
     assert header.architecture == "llama"
-    assert header.name == "Hand made"
-    assert header.licence == "apache-2.0"
-    assert (header.block_count, header.context_length, header.embedding_length) == (2, 512, 64)
+    assert header.text("general.name") == "Hand made"
+    assert header.text("general.license") == "apache-2.0"
+    assert header.block_count == 2
+    assert header.integer("context_length") == 512
+    assert header.integer("embedding_length") == 64
     assert (header.head_count, header.head_count_kv) == ((4, 4), (2, 2))
     assert (header.key_length, header.value_length) == (16, 16)
-    assert header.chat_template == "{{ messages }}"
+    assert header.text("tokenizer.chat_template") == "{{ messages }}"
     assert header.special_tokens == {"bos": 1, "eos": 2}
     assert header.n_params == 64 * 5 + 64
     assert header.weights_bytes == 4 * header.n_params

@@ -5,6 +5,7 @@ from models.gguf_bytes import build
 
 from llmtool.errors import Cancelled, ModelUnreadable, OutputError, UsageError
 from llmtool.models import import_file, registry
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.store import Store
 
 
@@ -78,7 +79,7 @@ def test_all_parts_of_split_model_are_imported(store, tmp_path):
 
 def test_progress_goes_from_zero_to_file_size(store, model_file, link_method):
     path, seen = model_file(), []
-    store.import_file(path, on_progress=lambda done, total: seen.append((done, total)))
+    store.import_file(path, Callbacks(on_progress=lambda *at: seen.append(at)))
     size = path.stat().st_size
     assert (seen[0], seen[-1]) == ((0, size), (size, size))
     assert len(seen) >= 4 and seen == sorted(seen)
@@ -86,12 +87,11 @@ def test_progress_goes_from_zero_to_file_size(store, model_file, link_method):
 
 def test_cancelled_import_leaves_no_files(store, model_file, link_method):
     seen = []
+    callbacks = Callbacks(
+        on_progress=lambda done, total: seen.append(done), cancelled=lambda: len(seen) > 2
+    )
     with pytest.raises(Cancelled, match="m.gguf: cancelled"):
-        store.import_file(
-            model_file(),
-            on_progress=lambda done, total: seen.append(done),
-            cancelled=lambda: len(seen) > 2,
-        )
+        store.import_file(model_file(), callbacks)
     assert names_in(store.layout.imported_folder) == []
     assert registry.load(store.layout.registry_file).models == ()
 
@@ -102,7 +102,7 @@ def test_interrupted_import_leaves_no_files(store, model_file, link_method):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.import_file(model_file(), on_progress=interrupt)
+        store.import_file(model_file(), Callbacks(on_progress=interrupt))
     assert names_in(store.layout.imported_folder) == []
 
 
@@ -122,7 +122,7 @@ def test_disk_full_error_includes_file_name(store, model_file, link_method):
             raise OSError(28, "No space left on device", "m.gguf")
 
     with pytest.raises(OutputError, match=r"^cannot write m\.gguf: no space left on device$"):
-        store.import_file(model_file(), on_progress=fail)
+        store.import_file(model_file(), Callbacks(on_progress=fail))
     assert names_in(store.layout.imported_folder) == []
 
 
@@ -142,7 +142,7 @@ def test_name_used_by_concurrent_import_is_rejected(store, folders, model_file):
             calls.append(Store(folders).import_file(first, name="same"))
 
     with pytest.raises(UsageError, match="'same' is already in use"):
-        store.import_file(second, name="same", on_progress=race)
+        store.import_file(second, Callbacks(on_progress=race), name="same")
     assert store.find("same").path.read_bytes() == first.read_bytes()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.errors import InputError, LockedError
+from llmtool.errors import LockedError
 from llmtool.sessions import log
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Turn
@@ -58,11 +58,13 @@ def test_append_waits_for_the_lock(sessions: Sessions, monkeypatch: pytest.Monke
     log.append(sessions, [Turn(text="a")], now=0)
 
 
-def test_damaged_log_is_not_modified(sessions: Sessions) -> None:
-    log.append(sessions, [Turn(text="a")], now=0)
+def test_damaged_log_is_repaired_and_its_original_preserved(sessions: Sessions) -> None:
+    log.append(sessions, [Turn(text="a"), Turn(text="b")], now=0)
     path = sessions.path(log.log_name(0))
     path.write_bytes(path.read_bytes()[:-9])
     before = path.read_bytes()
-    with pytest.raises(InputError, match="line 2: damaged"):
-        log.append(sessions, [Turn(text="b")], now=0)
-    assert path.read_bytes() == before
+    report = log.append(sessions, [Turn(text="c")], now=0)
+    assert report is not None and "line 3: damaged" in report
+    assert Path(f"{path}.damaged").read_bytes() == before
+    assert [turn.text for turn in sessions.load(log.log_name(0)).turns] == ["a", "c"]
+    assert log.append(sessions, [Turn(text="d")], now=0) is None

@@ -25,13 +25,12 @@ from llmtool.tasks.code.generate import drop_unfinished_end
 from llmtool.tasks.code.run_tests import TestCommand
 from llmtool.tasks.results import TestRun
 from llmtool.text import syntax
-from llmtool.text.code_languages import CodeLanguage
 from llmtool.toolbox import Toolbox
 
 GOOD = "def f():\n    return 1\n"
 BAD = "def f(:\n    return 1\n"
 BETTER = "def f():\n    return 1\n\n\ndef g(:\n    pass\n"  # its error is in a later line
-PYTHON = CodeLanguage.python
+PYTHON = "python"
 
 Replies = str | list[str] | Callable[[str], str]
 
@@ -84,10 +83,10 @@ def test_fence_of_the_prefill_is_part_of_the_reply(tmp_path: Path, reply: str, c
 
 def test_extract_code_accepts_aliases_of_the_language() -> None:
     reply = "```sh\npip install a-long-name-of-a-package\n```\nthen\n~~~js\nlet x\n~~~\n"
-    assert extract_code(reply, CodeLanguage.javascript) == ("let x\n", CodeLanguage.javascript)
-    assert extract_code(reply, CodeLanguage.bash) == (
+    assert extract_code(reply, "javascript") == ("let x\n", "javascript")
+    assert extract_code(reply, "bash") == (
         "pip install a-long-name-of-a-package\n",
-        CodeLanguage.bash,
+        "bash",
     )
     assert extract_code("no fence", PYTHON) is None
 
@@ -224,7 +223,7 @@ def test_engine_error_in_a_repair_is_raised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"language": "pyton"}, {"repair": -1}, {"repair": 11}, {"colour": "red"}, {"top_k": -1}],
+    [{"language": "py\n```"}, {"repair": -1}, {"repair": 11}, {"colour": "red"}, {"top_k": -1}],
     ids=str,
 )
 def test_invalid_options_are_rejected_before_any_request(

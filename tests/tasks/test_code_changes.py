@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from llmtool.errors import (
     UsageError,
 )
 from llmtool.prompts.library import Library
-from llmtool.tasks.code.commit_message import drop_partial_words
+from llmtool.tasks.code.commit_message import MAX_PROMPT_TOKENS, drop_partial_words
 from llmtool.tasks.code.cursor import (
     parse_position,
     parse_range,
@@ -38,6 +38,7 @@ from llmtool.tasks.code.cursor import (
 )
 from llmtool.tasks.code.diffs import parse_diff, split_file_diff, unified_diff, with_line_numbers
 from llmtool.tasks.code.fix import back_up, restore_line_endings
+from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.sarif import sarif
 from llmtool.toolbox import Toolbox
 
@@ -116,6 +117,126 @@ def test_parse_diff_returns_files_and_hunks() -> None:
 )  # fmt: skip
 def test_path_is_read_from_every_kind_of_header(diff: str, path: str) -> None:
     assert [file.path for file in parse_diff(diff)] == [path]
+
+
+@pytest.mark.parametrize(
+    ("diff", "path"),
+    [
+        ("diff --git c/src/old.py i/src/new.py\nsimilarity index 90%\nrename from src/old.py\n"
+         "rename to src/new.py\n--- c/src/old.py\n+++ i/src/new.py\n@@ -1 +1 @@\n-a\n+b\n",
+         "src/new.py"),
+        ("diff --git a/x.py a/x.py\n--- a/x.py\n+++ a/x.py\n@@ -1 +1 @@\n-a\n+b\n", "a/x.py"),
+        ("diff --git a/x.py a/x.py\n--- /dev/null\n+++ a/x.py\n@@ -0,0 +1 @@\n+b\n", "a/x.py"),
+        ("diff --git old/x.py new/x.py\n--- old/x.py\n+++ new/x.py\n@@ -1 +1 @@\n-a\n+b\n", "x.py"),
+        ("diff --git 1/lib/x 2/src/x\n--- 1/lib/x\n+++ 2/src/x\n@@ -1 +1 @@\n-a\n+b\n", "src/x"),
+        ("diff --git b/x.py a/x.py\n--- b/x.py\n+++ a/x.py\n@@ -1 +1 @@\n-a\n+b\n", "x.py"),
+        ("diff --git a/x y b/x y\nold mode 100644\nnew mode 100755\n", "x y"),
+        ("diff --git x y x y\nold mode 100644\nnew mode 100755\n", "x y"),
+        ('diff --git "a/\\303\\251" "b/\\303\\251"\nold mode 100644\nnew mode 100755\n', "é"),
+        ("\x1b[1mdiff --git a/x b/x\x1b[m\n\x1b[1m--- a/x\x1b[m\n\x1b[1m+++ b/x\x1b[m\n"
+         "\x1b[36m@@ -1 +1 @@\x1b[m f()\n\x1b[31m-a\x1b[m\n\x1b[32m+\x1b[m\x1b[32mb\x1b[m\n",
+         "x"),
+        ("\ufeffdiff --git a/x b/x\r\n--- a/x\r\n+++ b/x\r\n@@ -1 +1 @@\r\n-a\r\n+b\r\n", "x"),
+        ("Binary files old/x y.png and new/x y.png differ\n", "x y.png"),
+        ("Submodule lib 1a2b3c4..5d6e7f8:\n  > fix it\n", "lib"),
+        ("diff --git a/lib b/lib\nindex 1..2 160000\n--- a/lib\n+++ b/lib\n@@ -1 +1 @@\n-a\n+b\n",
+         "lib"),
+        ("--- /tmp/old/src/x.py\n+++ /tmp/new/src/x.py\n@@ -1 +1 @@\n-a\n+b\n", "src/x.py"),
+    ],
+    ids=[
+        "mnemonic rename", "no prefix, folder a", "no prefix, new file", "custom prefixes",
+        "no index", "reverse", "spaces", "spaces without prefix", "quoted mode", "colours",
+        "BOM and CRLF", "binary without header", "submodule log", "submodule", "diff -r",
+    ],
+)  # fmt: skip
+def test_path_does_not_depend_on_the_settings_of_git(diff: str, path: str) -> None:
+    assert [file.path for file in parse_diff(diff)] == [path]
+
+
+def run_git(folder: Path, *args: str, config: Iterable[str] = ()) -> str:
+    options = [word for pair in ("user.name=x", "user.email=x@y", *config) for word in ("-c", pair)]
+    command = ["git", *options, *args]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout.decode()
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a staged change of every kind."""
+    folder = tmp_path_factory.mktemp("changed")
+    lines = "".join(f"line {i}\n" for i in range(40))
+    before = {
+        "a/x.py": lines, "old name.py": lines, "gone.txt": "gone\nfor good\n",
+        "crlf.txt": "a\r\nb\r\n", "größe.txt": "a\n", "run.sh": "x\n",
+        "tabs.txt": "\ta \n\n\nb\n", "text.conv": "a\n",
+    }  # fmt: skip
+    run_git(folder, "init", "-q")
+    (folder / "a").mkdir()
+    for name, text in before.items():
+        (folder / name).write_bytes(text.encode())
+    (folder / ".gitattributes").write_text("*.conv diff=conv\n")
+    run_git(folder, "add", "-A")
+    run_git(folder, "commit", "-qm", "begin")
+    run_git(folder, "mv", "old name.py", "new name.py")
+    run_git(folder, "rm", "-q", "gone.txt")
+    after = {
+        "a/x.py": lines.replace("line 3\n", "line three\n").replace("line 30\n", ""),
+        "new name.py": lines.replace("line 7\n", "line seven\n"),
+        "crlf.txt": "a\r\nc\r\n", "größe.txt": "b\n", "tabs.txt": "\ta \n\n\nc\n",
+        "text.conv": "b\n", "new file.txt": "something else\n", "logo.png": "a\0b",
+    }  # fmt: skip
+    for name, text in after.items():
+        (folder / name).write_bytes(text.encode())
+    run_git(folder, "add", "-A")
+    run_git(folder, "update-index", "--chmod=+x", "run.sh")
+    run_git(folder, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    return folder
+
+
+CHANGED = [
+    ("a/x.py", 1, 2, ""), ("crlf.txt", 1, 1, ""), ("gone.txt", 0, 2, ""),
+    ("größe.txt", 1, 1, ""), ("lib", 1, 0, "a submodule"), ("logo.png", 0, 0, "binary"),
+    ("new file.txt", 1, 0, ""), ("new name.py", 1, 1, ""), ("run.sh", 0, 0, ""),
+    ("tabs.txt", 1, 1, ""), ("text.conv", 1, 1, ""),
+]  # fmt: skip
+SETTINGS = [
+    ("color.ui=always",),
+    ("color.diff=always", "color.diff.meta=red bold", "diff.colorMoved=zebra"),
+    ("diff.mnemonicPrefix=true",), ("diff.noprefix=true",), ("core.quotePath=true",),
+    ("diff.srcPrefix=old/", "diff.dstPrefix=new/"), ("diff.renames=copies",),
+    ("diff.context=0", "diff.interHunkContext=50"), ("diff.suppressBlankEmpty=true",),
+    ("core.pager=false", "pager.diff=true"), ("diff.algorithm=patience",),
+    ("diff.wsErrorHighlight=all", "color.ui=always"), ("diff.submodule=log",),
+    ("diff.relative=true",), ("core.quotePath=true", "color.ui=always", "diff.noprefix=true"),
+]  # fmt: skip
+PROGRAMS = ["diff.external=false", "diff.conv.textconv=false", "diff.orderFile=/missing"]
+
+
+def summarize(diff: str) -> list[tuple[str, int, int, str]]:
+    files = parse_diff(diff)
+    return sorted((file.path, file.n_added, file.n_removed, file.skip_reason) for file in files)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=" ".join)
+def test_diff_of_any_git_settings_is_read(changed: Path, settings: tuple[str, ...]) -> None:
+    found = summarize(run_git(changed, "diff", "--staged", config=settings))
+    if settings == ("diff.submodule=log",):
+        found = [(*each[:1], 1, *each[2:]) if each[0] == "lib" else each for each in found]
+    assert found == CHANGED
+
+
+@pytest.mark.parametrize("settings", [*SETTINGS, ("diff.renames=false",), PROGRAMS], ids=" ".join)
+def test_settings_do_not_change_the_staged_diff(
+    changed: Path, monkeypatch: pytest.MonkeyPatch, settings: Iterable[str]
+) -> None:
+    expected = staged_diff(str(changed))
+    pairs = [each.split("=", 1) for each in settings]
+    monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(pairs)))
+    for i, (key, value) in enumerate(pairs):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{i}", key)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{i}", value)
+    if "diff.algorithm=patience" not in settings:
+        assert staged_diff(str(changed)) == expected
+    assert summarize(staged_diff(str(changed))) == summarize(expected) == CHANGED
 
 
 def test_changed_line_that_looks_like_a_header_is_content() -> None:
@@ -425,6 +546,19 @@ def test_sarif_has_the_location_of_each_finding(tmp_path: Path) -> None:
     assert location == {"artifactLocation": {"uri": "mail.py"}, "region": {"startLine": 2}}
 
 
+def test_sarif_has_the_new_name_of_a_renamed_file(tmp_path: Path) -> None:
+    diff = (
+        "diff --git c/src/old name.py i/src/new name.py\nsimilarity index 90%\n"
+        "rename from src/old name.py\nrename to src/new name.py\n"
+        "--- c/src/old name.py\t\n+++ i/src/new name.py\t\n@@ -1 +1 @@\n-a\n+b\n"
+    )
+    toolbox, engine = make_toolbox(tmp_path, findings((1, "error", "never sent")))
+    log = sarif(toolbox.review_code(diff), version="1")
+    location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"] == {"uri": "src/new%20name.py"}
+    assert "src/new name.py\n" in engine.prompts[0]
+
+
 # Patches
 
 
@@ -494,7 +628,7 @@ def test_back_up_never_overwrites_a_file(tmp_path: Path) -> None:
 
 
 def test_grammar_limits_commit_subjects_to_72_characters() -> None:
-    for name in ("commit", "commit-merge"):
+    for name in ("commit",):
         pattern = Library().load(name).output.regex
         assert pattern is not None
         longest = "refactor(" + "s" * 14 + "): " + "a" * 46
@@ -509,28 +643,34 @@ def test_grammar_limits_commit_subjects_to_72_characters() -> None:
 def test_small_diff_is_sent_whole_without_lock_files(tmp_path: Path) -> None:
     toolbox, engine = make_toolbox(tmp_path, "fix(mail): wait 30 seconds")
     result = toolbox.commit_message(DIFF)
-    assert (result.text, result.n_parts) == ("fix(mail): wait 30 seconds", 1)
+    assert result.text == "fix(mail): wait 30 seconds"
     (prompt,) = engine.prompts
     request = prompt.rpartition("Write a commit message")[2]
     assert "+timeout = 30" in request and "(a lock file: 1 lines added, 1 removed)" in request
     assert "+b\n" not in request
 
 
-def test_large_diff_is_described_in_parts_and_merged(tmp_path: Path) -> None:
-    more = "".join(
-        f"--- a/f{i}.py\n+++ b/f{i}.py\n@@ -1,2 +1,2 @@\n-x {'word ' * 30}\n+y {'word ' * 30}\n c\n"
-        for i in range(6)
+def test_prompt_of_a_large_diff_is_limited(tmp_path: Path) -> None:
+    added = "".join(f"+line {i} of a long file\n" for i in range(20_000))
+    large = f"--- /dev/null\n+++ b/data.py\n@@ -0,0 +1,20000 @@\n{added}"
+    small = "".join(f"--- a/f{i}.py\n+++ b/f{i}.py\n@@ -1 +1 @@\n-x{i}\n+y{i}\n" for i in range(3))
+    toolbox, engine = make_toolbox(tmp_path, "feat: add data", n_ctx=100_000)
+    result = toolbox.commit_message(large + small + DIFF)
+    (prompt,) = engine.prompts
+    assert result.usage.prompt_tokens <= MAX_PROMPT_TOKENS
+    for shown in ("data.py: 20000 lines added", "+line 5 of", "+y0", "+y1", "+y2", "+retries = 0"):
+        assert shown in prompt
+    assert "uv.lock: 1 lines added, 1 removed; a lock file" in prompt and "\n-a\n+b" not in prompt
+    assert any(re.match(r"the diff is long; the model read \d+ of", w) for w in result.warnings)
+
+
+def test_thousands_of_files_are_counted(tmp_path: Path) -> None:
+    many = "".join(
+        f"--- a/dir{i}/lib.lock\n+++ b/dir{i}/lib.lock\n@@ -1 +1 @@\n-x\n+y\n" for i in range(3000)
     )
-
-    def reply(prompt: str) -> str:
-        if "covers these changes" in prompt:
-            return "feat: change all files at once"
-        return f"fix: change {re.findall(r'b/(f.)', prompt)[-1]} in one place"
-
-    toolbox, engine = make_toolbox(tmp_path, reply, n_ctx=420)
-    result = toolbox.commit_message(more)
-    assert result.subject == "feat: change all files at once" and result.n_parts >= 6
-    assert "fix: change f5 in one place" in engine.prompts[-1]
+    toolbox, engine = make_toolbox(tmp_path, "build: update all", n_ctx=100_000)
+    assert toolbox.commit_message(many).usage.prompt_tokens <= MAX_PROMPT_TOKENS
+    assert "and 2,970 more files" in engine.prompts[0]
 
 
 def test_body_follows_a_blank_line(tmp_path: Path) -> None:

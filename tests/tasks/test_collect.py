@@ -24,7 +24,7 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import ContextOverflow, InputError
-from llmtool.tasks.pipeline.collect import stream_generations
+from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
 from llmtool.tasks.pipeline.ordering import MAX_AHEAD
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Generation
@@ -78,7 +78,7 @@ def requests(count: int | None = None, **fields: Any) -> Iterator[Request]:
 
 
 def results(engine: ReorderingEngine, pending: Iterable[Request]) -> Iterator[Generation]:
-    for event in stream_generations(engine, pending, model="m"):
+    for event in raise_failures(stream_outcomes(engine, pending, model="m")):
         if isinstance(event, Generation):
             yield event
 
@@ -210,6 +210,18 @@ def test_logprobs_match_the_bytes_of_the_reply(tiny: Path, stop: Any) -> None:
         for token in choice.logprobs:
             assert len(token.top) == 3 and token.logprob <= token.top[0].logprob <= 0
         assert box.generate("hello there", **options).choices[0].logprobs is None
+
+
+@pytest.mark.parametrize("answer_tag", ["", "{# <response> </response> #}"])
+def test_constraint_starts_after_reasoning_that_is_too_long(
+    tiny_model: Callable[..., Path], answer_tag: str
+) -> None:
+    template = answer_tag + "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+    thinker = tiny_model("plain", chat_template=template, printable=True)
+    with Toolbox(thinker, n_threads=1, prefix_cache=False) as box:
+        result = box.generate("go", regex="(yes|no) [0-9]{3}", seed=1, think_tokens=8)
+        assert result.text[:2] in ("ye", "no") and result.text[-3:].isdigit()
+        assert result.choices[0].reasoning and "<" not in result.choices[0].reasoning
 
 
 def test_constraint_and_logprobs_start_after_the_reasoning(

@@ -48,15 +48,15 @@ def blocks() -> int:
     return sys.getallocatedblocks()
 
 
-@pytest.mark.parametrize(
-    "begin",
-    [
-        pytest.param(
-            lambda box: box.generate(texts(), max_tokens=2, temperature=0, seed=1), id="generate"
-        ),
-        pytest.param(lambda box: box.classify(texts(), ["late", "early", "lost"]), id="classify"),
-    ],
-)
+@pytest.fixture
+def begin(request: pytest.FixtureRequest) -> Callable[[Toolbox], Iterator[object]]:
+    return {
+        "generate": lambda box: box.generate(texts(), max_tokens=2, temperature=0, seed=1),
+        "classify": lambda box: box.classify(texts(), ["late", "early", "lost"]),
+    }[request.param]
+
+
+@pytest.mark.parametrize("begin", ["generate", "classify"], indirect=True)
 def test_stream_frees_completed_records(
     open_box: Callable[..., Toolbox], begin: Callable[[Toolbox], Iterator[object]]
 ) -> None:
@@ -66,6 +66,21 @@ def test_stream_frees_completed_records(
         assert sum(1 for _ in islice(results, ROUND)) == ROUND
         allocated.append(blocks())
     assert allocated[3] - allocated[1] < ROUND  # less than one block per two records
+
+
+@pytest.mark.parametrize("begin", ["generate", "classify"], indirect=True)
+def test_stream_creates_no_reference_cycles(
+    open_box: Callable[..., Toolbox], begin: Callable[[Toolbox], Iterator[object]]
+) -> None:
+    results = begin(open_box())
+    assert sum(1 for _ in islice(results, ROUND)) == ROUND
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in islice(results, ROUND)) == ROUND
+        assert gc.collect() < ROUND  # unreachable objects that only the collector frees
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("kind", "overflow"), [("plain", "summarize"), ("hybrid", "drop")])

@@ -84,7 +84,7 @@ class CountingToolbox(Toolbox):
         pytest.param(
             lambda box: box.commit_message(DIFF),
             "fix: set the variable a to two",
-            ["commit", "commit-merge"],
+            ["commit"],
             id="commit",
         ),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtool.text import grammars
-from llmtool.text.code_languages import CodeLanguage
+from llmtool.text.code_languages import NAMES
 from llmtool.text.grammars import Diagnostic
 from llmtool.text.syntax import MAX_CHARACTERS, check, find_error, unfenced
 
@@ -52,9 +52,15 @@ def test_huge_text_is_not_parsed() -> None:
         ("```\n```", ""),
         ("x\n```\ny\n```", "x\n```\ny\n```"),
         ("plain", "plain"),
+        ("```\na\n```\nthen\n```\nb\n```", "```\na\n```\nthen\n```\nb\n```"),
+        ("```\na\n```\nend", "```\na\n```\nend"),
+        ("  ```\n  a\n   b\n  ```", "a\n b"),
     ],
-    ids=["block", "tildes", "nested block", "empty block", "text before", "no block"],
-)
+    ids=[
+        "block", "tildes", "nested block", "empty block", "text before", "no block", "two blocks",
+        "text after", "indented",
+    ],
+)  # fmt: skip
 def test_unfenced_returns_the_content_of_a_single_block(text: str, inner: str) -> None:
     assert unfenced(text) == inner
 
@@ -88,8 +94,8 @@ EXAMPLES = {
 def test_every_checked_language_reports_the_first_error(
     language: str, valid: str, invalid: str, position: tuple[int, int] | None
 ) -> None:
-    assert check(CodeLanguage(language), valid).status == "ok"
-    found = check(CodeLanguage(language), invalid)
+    assert check(language, valid).status == "ok"
+    found = check(language, invalid)
     assert found.status == "error" and found.diagnostics
     first = found.diagnostics[0]
     assert first.line is not None and first.message
@@ -98,17 +104,17 @@ def test_every_checked_language_reports_the_first_error(
 
 
 def test_every_grammar_has_an_example() -> None:
-    assert {each.value for each in CodeLanguage if grammars.has_grammar(each)} <= EXAMPLES.keys()
+    assert {*filter(grammars.has_grammar, NAMES)} <= EXAMPLES.keys()
 
 
 def test_columns_count_characters_and_not_bytes() -> None:
-    (first, *_) = check(CodeLanguage.javascript, "'éé日'; let = = 1").diagnostics
+    (first, *_) = check("javascript", "'éé日'; let = = 1").diagnostics
     assert (first.line, first.column) == (1, 14)
 
 
-@pytest.mark.parametrize("language", [CodeLanguage.ruby, CodeLanguage.markdown, None])
+@pytest.mark.parametrize("language", ["ruby", "markdown", None])
 def test_language_without_a_checker_is_unchecked_with_a_note(
-    language: CodeLanguage | None,
+    language: str | None,
 ) -> None:
     found = check(language, "x")
     assert found.status == "unchecked" and found.note and not found.diagnostics
@@ -120,19 +126,19 @@ def test_missing_grammar_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
 
     grammars._parser.cache_clear()
     monkeypatch.setattr(grammars.importlib, "import_module", missing)
-    found = check(CodeLanguage.rust, "fn (")
+    found = check("rust", "fn (")
     grammars._parser.cache_clear()
     assert found.status == "unchecked" and "llmtool[code]" in found.note
 
 
-@pytest.mark.parametrize("language", [CodeLanguage.python, CodeLanguage.sql, CodeLanguage.ruby])
-def test_empty_text_is_an_error(language: CodeLanguage) -> None:
+@pytest.mark.parametrize("language", ["python", "sql", "ruby"])
+def test_empty_text_is_an_error(language: str) -> None:
     assert check(language, " \n").status == "error"
 
 
 @pytest.mark.parametrize("text", ["(" * 200_000, "{[" * 50_000, "\0\xff" * 1000, "`" * 5000])
-@pytest.mark.parametrize("language", [CodeLanguage.javascript, CodeLanguage.bash, CodeLanguage.sql])
-def test_hostile_text_has_limited_diagnostics(language: CodeLanguage, text: str) -> None:
+@pytest.mark.parametrize("language", ["javascript", "bash", "sql"])
+def test_hostile_text_has_limited_diagnostics(language: str, text: str) -> None:
     found = check(language, text)
     assert len(found.diagnostics) <= grammars.MAX_ERRORS
 

@@ -14,12 +14,7 @@ from llmtool.tasks.options import GenerateOptions
 def read(
     console: Console, options: GenerateOptions, constraint: ConstraintOptions
 ) -> GenerateOptions:
-    """Return options with the constraint on the reply.
-
-    Raises:
-        UsageError: more than one constraint is given, or it is invalid.
-        InputError: a file cannot be read.
-    """
+    """Return options with the constraint on the reply."""
     typed = {f"--{name}": value for name, value in msgspec.structs.asdict(constraint).items()}
     given = [name for name in ("--schema", "--grammar", "--regex") if typed[name] is not None]
     if not given:

@@ -39,12 +39,7 @@ def _read_stop(texts: list[str]) -> tuple[str, ...] | None:
 
 
 def read_params(pairs: list[str]) -> dict[str, str]:
-    """Return the values of `-p KEY=VALUE`, all as text.
-
-    Raises:
-        UsageError: a pair has no `=`.
-        InputError: a value is not UTF-8.
-    """
+    """Return the values of `-p KEY=VALUE`, all as text."""
     values = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -76,6 +71,15 @@ OPTIONS: dict[type, dict[str, Any]] = {
             int | None,
             _sampling(
                 min=1, metavar="N", help="Maximum reply tokens.", show_default="set by the task"
+            ),
+        ],
+        "think_tokens": Annotated[
+            int | None,
+            _sampling(
+                "--think-tokens",
+                min=0,
+                metavar="N",
+                help="Maximum reasoning tokens, before --max-tokens; enables reasoning.",
             ),
         ],
         "temperature": Annotated[

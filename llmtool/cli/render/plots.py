@@ -31,13 +31,7 @@ _STYLE: Any = {
 
 
 def check(path: str, *, reads: Iterable[str] = ()) -> None:
-    """Check that a plot can be written to `path`, before work that may take minutes.
-
-    Raises:
-        UsageError: unsupported file extension, matplotlib is not installed, or the file is one of
-            `reads`, which the command reads.
-        OutputError: the folder does not exist.
-    """
+    """Check that a plot can be written to `path` and is not one of the files that are read."""
     if Path(path).suffix.lower().lstrip(".") not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS[:-1]) + f" or .{FORMATS[-1]}"
         raise UsageError(f"--plot {path}: the file name must end in {known}")
@@ -56,9 +50,6 @@ def save(
     Args:
         size: width and height in inches.
         top: the fraction of the height that the axes may use; a title goes above.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,20 +1,26 @@
-"""Print a generation, its statistics, or the rendered prompt."""
+"""Print a generation with its statistics and log-probabilities, or the rendered prompt."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtool.cli.render import generation as replies
-from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import open_sink
-from llmtool.engine.types import Request, ScoreRequest, Token
+from llmtool.engine.types import Request, ScoreRequest, Token, TokenLogprob
+from llmtool.errors import OutputValidationError
 from llmtool.sizes import format_bytes
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.results import Generation
+
+_SEPARATOR = "---"
+# (probability below which a token is highlighted, style, brackets without colour)
+_LEVELS = ((0.05, "4;31", "«", "»"), (0.25, "33", "‹", "›"))
+_ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
 
 
 def generation(
@@ -32,26 +38,141 @@ def generation(
 ) -> None:
     """Print a generation to stdout or a file, streamed or complete, as text or JSON.
 
-    A pipe receives a reply with an output specification only once it is known to be valid.
+    If it is streamed, the first reply appears at once and the others follow in order. A pipe
+    receives a reply with an output specification only once it is known to be valid.
 
     Raises:
         OutputValidationError: a reply is invalid; a file is then written only for JSON.
     """
     in_pipe = not console.stdout.is_terminal
+    waits = as_json or to_file is not None or (in_pipe and (has_output_spec or logprobs))
     with open_sink(console, to_file) as sink:
-        result = replies.write(
-            console,
-            sink,
-            events,
-            as_json=as_json,
-            live=stream and to_file is None and not (in_pipe and (has_output_spec or logprobs)),
-            think=think,
-            logprobs=logprobs,
-        )
+        live = stream and not waits
+        shown = _Live(console, sink, think=think and not as_json, text=live)
+        try:
+            for result in events:
+                if isinstance(result, Generation):
+                    break
+                shown.write(result)
+            else:
+                raise AssertionError("the stream ended without a result")
+        except OutputValidationError as exc:
+            shown.end()
+            if as_json and isinstance(exc.result, Generation):
+                sink.write_json(exc.result.to_dict())
+                sink.close()
+            elif live:
+                sink.end_line()
+            raise
+        shown.end()
+        if as_json:
+            sink.write_json(result.to_dict())
+        else:
+            _write_choices(console, sink, result, skip=int(live), logprobs=logprobs)
     for warning in result.warnings:
         console.note(warning)
     if stats:
         statistics(console, result, started=started)
+
+
+def _write_choices(
+    console: Console, sink: Sink, result: Generation, *, skip: int, logprobs: bool
+) -> None:
+    """Write the replies except the first `skip`, which are already written."""
+    for number, choice in enumerate(result.choices):
+        if number:
+            sink.end_line()
+            sink.write(_SEPARATOR + "\n")
+        if number < skip:
+            continue
+        if not logprobs:
+            sink.write(choice.text)
+        for token in choice.logprobs or () if logprobs else ():
+            if sink.is_terminal:
+                _write_token(console, sink, token.token, token.logprob)
+            else:
+                sink.write(_row(token))
+    sink.end_line()
+    if logprobs and sink.is_terminal:
+        console.note(_legend(console))
+
+
+class _Live:
+    """Streams the first reply: reasoning to stderr, text to the sink."""
+
+    def __init__(self, console: Console, sink: Sink, *, think: bool, text: bool) -> None:
+        self._console = console
+        self._sink = sink
+        self._shows_reasoning, self._shows_text = think, text
+        self._in_reasoning = False
+        self._min_logprob = 0.0  # of the tokens not written yet, which may form one character
+
+    def write(self, token: Token) -> None:
+        """Write a token's text, unless it belongs to another reply."""
+        if token.choice:
+            return
+        if token.reasoning:
+            self._min_logprob = 0.0
+            if self._shows_reasoning:
+                self._in_reasoning = True
+                self._console.say(token.text)
+            return
+        if not self._shows_text:
+            return
+        self.end()
+        if token.logprob is None:
+            self._sink.write(token.text)
+            return
+        self._min_logprob = min(self._min_logprob, token.logprob.logprob)
+        if token.text:
+            _write_token(self._console, self._sink, token.text, self._min_logprob)
+            self._min_logprob = 0.0
+
+    def end(self) -> None:
+        """End the reasoning with a blank line, if any is open."""
+        if self._in_reasoning:
+            self._in_reasoning = False
+            self._console.say("\n\n")
+
+
+def _write_token(console: Console, sink: Sink, text: str, logprob: float) -> None:
+    """Write a part of a reply to a terminal, highlighted if its probability is low.
+
+    Surrounding white space is not highlighted.
+    """
+    core = text.strip()
+    level = next((level for level in _LEVELS if math.exp(logprob) < level[0]), None)
+    if level is None or not core:
+        sink.write(text)
+        return
+    _, style, before, after = level
+    at = text.index(core)
+    sink.write(text[:at])
+    if console.stdout_color:
+        sink.write(core, style=style)
+    else:
+        sink.write(before + core + after)
+    sink.write(text[at + len(core) :])
+
+
+def _legend(console: Console) -> str:
+    """Return an explanation of the highlighting."""
+    if console.stdout_color:
+        forms = ["underlined red below {:.0%}", "yellow below {:.0%}"]
+    else:
+        forms = [f"{before}below {{:.0%}}{after}" for _, _, before, after in _LEVELS]
+    levels = ", ".join(form.format(level[0]) for form, level in zip(forms, _LEVELS, strict=True))
+    return f"token probability: {levels}; this measures fluency, not truth"
+
+
+def _row(token: TokenLogprob) -> str:
+    """Return a tab-separated row: token and log-probability, then those of each alternative."""
+    cells = [
+        cell
+        for each in (token, *token.top)
+        for cell in (each.token.translate(_ESCAPED), f"{each.logprob:.4f}")
+    ]
+    return "\t".join(cells) + "\n"
 
 
 def prompt(

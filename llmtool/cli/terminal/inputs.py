@@ -22,23 +22,13 @@ def read_argument(text: str, *, errors: Errors | None = None, name: str = "the p
 
 
 def read_file(console: Console, path: str, *, errors: Errors | None = None) -> str:
-    """Return the text of a file; `-` is standard input. If `errors` is None, it must be UTF-8.
-
-    Raises:
-        InputError: the file cannot be read or is not UTF-8.
-        ContextOverflow: the file is larger than any context.
-    """
+    """Return the text of a file; `-` is standard input. If `errors` is None, it must be UTF-8."""
     source = "standard input" if path == "-" else path
     return decode(read_bytes(console, path), source=source, errors=errors)
 
 
 def read_bytes(console: Console, path: str) -> bytes:
-    """Return the content of a file; `-` is standard input.
-
-    Raises:
-        InputError: the file cannot be read.
-        ContextOverflow: the file is larger than any context.
-    """
+    """Return the content of a file; `-` is standard input."""
     source = "standard input" if path == "-" else path
     try:
         if path == "-":
@@ -56,12 +46,7 @@ def read_bytes(console: Console, path: str) -> bytes:
 def read_documents(
     console: Console, paths: list[str], *, no_stdin: bool, errors: Errors
 ) -> list[tuple[str, str]]:
-    """Return the name and text of each document, or of standard input if `paths` is empty.
-
-    Raises:
-        UsageError: there is nothing to read.
-        InputError: a file is missing, unreadable, empty or not text.
-    """
+    """Return the name and text of each document, or of standard input if `paths` is empty."""
     if not paths:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError("nothing to read; name files or pipe text in")
@@ -79,11 +64,7 @@ def read_documents(
 
 
 def read_document(console: Console, path: str, *, errors: Errors) -> str:
-    """Return the text of one document of any supported format; `-` is standard input.
-
-    Raises:
-        InputError: see `read_documents`.
-    """
+    """Return the text of one document of any supported format; `-` is standard input."""
     from llmtool.documents.readable import read_document as read
 
     name = "standard input" if path == "-" else path
@@ -187,10 +168,6 @@ def gather(
 
     Unless `required`, both may be None; standard input is then optional, as with an argument.
     If they are missing, the error names `what` and ends with `advice`.
-
-    Raises:
-        UsageError: both are missing, and standard input is a terminal, closed or not allowed.
-        InputError, ContextOverflow: the input cannot be used.
     """
     if [prompt, *files].count("-") > 1:
         raise UsageError(STDIN_TWICE)

@@ -15,12 +15,7 @@ _DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)
 
 
 def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
-    """Check that a result file can be written, before the work begins.
-
-    Raises:
-        UsageError: it is one of `reads`, the files that the command reads.
-        OutputError: its directory does not exist or is not writable.
-    """
+    """Check that a result file can be written and is not one of the files that are read."""
     if path is None or _DESCRIPTOR.fullmatch(path):
         return
     file = Path(path)
@@ -33,11 +28,7 @@ def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
 
 
 def check_not_read(path: str, reads: Iterable[str]) -> None:
-    """Check that a result file is not one that the command reads, even under another name.
-
-    Raises:
-        UsageError: it is.
-    """
+    """Check that a result file is not one that the command reads, even under another name."""
     file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
         raise UsageError(f"{path} is also an input; choose another output file")

@@ -66,9 +66,33 @@ def describe_progress(
     if n_failed:
         parts.append(f"{n_failed:,} failed")
     if rate and total is not None:
-        left = int(max(0.0, total - n_before - done) / rate)
-        parts.append(f"{left // 60}:{left % 60:02} left")
+        parts.append(_describe_left(max(0.0, total - n_before - done) / rate))
     return ", ".join(parts)
+
+
+def _describe_left(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02} left"
+
+
+class WorkProgress:
+    """Shows how much of a document is done, and the time left, as a temporary status.
+
+    `unit` names what is counted, and `name`, if any, the document.
+    """
+
+    def __init__(self, console: Console, unit: str, *, name: str | None = None) -> None:
+        self._console, self._unit = console, unit
+        self._prefix = f"{name}: " if name else ""
+        self._started = self._shown = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if not done or done >= total or now - self._shown < _SHOW_SECONDS:
+            return
+        self._shown = now
+        left = _describe_left((now - self._started) * (total - done) / done)
+        self._console.status(f"{self._prefix}{done:,} of {total:,} {self._unit}, {left}")
 
 
 class DownloadProgress:

@@ -124,7 +124,6 @@ class Context:
         clear_errors()
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
-            self._watch.close()
             reason = last_error() or "insufficient memory"
             advice = "; shorten the input or the reply" if "memory" in reason else ""
             raise EngineError(f"cannot create a context of {n_ctx:,} tokens: {reason}{advice}")
@@ -162,11 +161,7 @@ class Context:
         raise EngineError(f"llama.cpp failed to decode: {reason} (code {code})")
 
     def prefill(self, tokens: Sequence[int], *, seq: int = 0, pos: int = 0) -> int:
-        """Append tokens to one sequence, in separate batches; return the last row.
-
-        Raises:
-            As `decode`.
-        """
+        """Append tokens to one sequence, in separate batches; return the last row."""
         row = -1
         for at in range(0, len(tokens), self.n_batch):
             self._cancellation.check()

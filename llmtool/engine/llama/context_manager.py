@@ -96,7 +96,8 @@ class ContextManager:
             ):
                 return self.sequences
             if not is_too_long and not have.separate_streams:
-                self._save_prefix()
+                if self.sequences.prefix:  # for the next context with a pool
+                    self._saved = self.sequences, have.save(0)
                 if not size.separate_streams:  # avoid a smaller context than before
                     n_outputs, swa_full = max(n_outputs, have.n_outputs), swa_full or have.swa_full
                     size = ContextSize(max(size.n_cells, have.n_ctx), max(size.n_seq, have.n_seq))
@@ -118,12 +119,6 @@ class ContextManager:
                 size = self._planner.plan(waiting, is_all=is_all)
             else:
                 size = ContextSize(n_cells, max(min_seq, size.n_seq // 2))
-
-    def _save_prefix(self) -> None:
-        """Save the prefix of the current context for the next one with a pool."""
-        sequences = self.sequences
-        if sequences is not None and sequences.prefix:
-            self._saved = sequences, sequences.context.save(0)
 
     def _restore_prefix(self) -> None:
         """Load the saved prefix into the current, new context."""

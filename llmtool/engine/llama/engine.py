@@ -91,20 +91,17 @@ class LocalEngine:
     def close(self) -> None:
         """Free the model. Close an open stream, or cancel it if it runs in another thread."""
         stream, self._closed = None if self._stream is None else self._stream(), True
-        if stream is not None:
-            self._close_stream(stream)
-        self.contexts.close()
-        self.model.close()
-
-    def _close_stream(self, stream: Generator[Any, None, None]) -> None:
         try:
-            stream.close()
+            if stream is not None:
+                stream.close()
         except ValueError:  # it is running
             if self._stream_thread == threading.get_ident():
                 raise EngineError("a stream cannot close its own engine") from None
             self.cancellation.cancel()
             with self._stream_lock:
                 self.cancellation.reset()
+        self.contexts.close()
+        self.model.close()
 
     def _check_open(self) -> None:
         if self._closed:

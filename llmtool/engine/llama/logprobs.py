@@ -51,8 +51,9 @@ class LogSoftmax:
     def read(self, context: Context, row: int) -> None:
         """Read the logits of a row of the last batch; shape (n_vocab,)."""
         logits = self._lib.llama_get_logits_ith(context._ctx, row)
-        pointer = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._n))
-        self._row = memoryview(pointer.contents).cast("B").cast("f")
+        # Not ctypes.cast: its result is a reference cycle, which accumulates in a long batch.
+        values = (ctypes.c_float * self._n).from_address(ctypes.addressof(logits.contents))
+        self._row = memoryview(values).cast("B").cast("f")
         self._logits[:] = self._row
         self._apply(self._softmax)
         # The normalizer follows from any token; the sampled one is not too unlikely.

@@ -25,7 +25,6 @@ class Buffers(logging.Handler):
         self.weights_bytes = self.kv_bytes = self.compute_bytes = 0
         self.on_host = True
         self._logger = logging.getLogger("llmtool")
-        self._level = self._logger.level
 
     def __enter__(self) -> Buffers:
         self._level = self._logger.level

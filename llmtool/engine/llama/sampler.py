@@ -37,24 +37,13 @@ class Sampler:
             lib.llama_sampler_chain_add(self._chain, step)
 
         if sampling.repeat_penalty != 1.0:
-            add(
-                lib.llama_sampler_init_penalties(
-                    weights.n_vocab, last_n, sampling.repeat_penalty, 0.0, 0.0
-                )
-            )
+            penalties = last_n, sampling.repeat_penalty, 0.0, 0.0
+            add(lib.llama_sampler_init_penalties(weights.n_vocab, *penalties))
         if sampling.dry_multiplier > 0:
             breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
-            add(
-                lib.llama_sampler_init_dry(
-                    weights._vocab,
-                    sampling.dry_multiplier,
-                    sampling.dry_base,
-                    sampling.dry_allowed_length,
-                    longest,
-                    ctypes.cast(breakers, ctypes.POINTER(ctypes.c_char_p)),
-                    len(_DRY_BREAKERS),
-                )
-            )
+            pointer = ctypes.cast(breakers, ctypes.POINTER(ctypes.c_char_p))
+            dry = sampling.dry_multiplier, sampling.dry_base, sampling.dry_allowed_length
+            add(lib.llama_sampler_init_dry(weights._vocab, *dry, longest, pointer, len(breakers)))
         if sampling.temperature == 0:
             add(lib.llama_sampler_init_greedy())
             return

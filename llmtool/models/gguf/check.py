@@ -114,7 +114,7 @@ def _find_bad_heads(header: Header) -> str | None:
     if header.architecture in RECURRENT:
         return None
     heads, kv_heads = header.head_count, header.head_count_kv
-    blocks, width = header.block_count or 0, header.embedding_length or 0
+    blocks, width = header.block_count or 0, header.integer("embedding_length") or 0
     if not heads or not kv_heads or not any(heads):
         return "damaged: no attention heads"
     if len(heads) != blocks or len(kv_heads) != blocks:

@@ -76,24 +76,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return self.text("general.architecture") or ""
 
     @property
-    def name(self) -> str | None:
-        return self.text("general.name")
-
-    @property
-    def licence(self) -> str | None:
-        return self.text("general.license")
-
-    @property
-    def context_length(self) -> int | None:
-        return self.integer("context_length")
-
-    @property
     def block_count(self) -> int | None:
         return self.integer("block_count")
-
-    @property
-    def embedding_length(self) -> int | None:
-        return self.integer("embedding_length")
 
     @property
     def head_count(self) -> tuple[int, ...] | None:
@@ -113,7 +97,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     def _head_size(self) -> int | None:
         heads = max(self.head_count or (0,))
-        return self.embedding_length // heads if self.embedding_length and heads else None
+        width = self.integer("embedding_length")
+        return width // heads if width and heads else None
 
     @property
     def n_vocab(self) -> int | None:
@@ -138,10 +123,6 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         for tensor in self.tensors:
             sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.n_elements
         return max(sizes, key=lambda t: sizes[t]) if sizes else None
-
-    @property
-    def chat_template(self) -> str | None:
-        return self.text("tokenizer.chat_template")
 
     @property
     def special_tokens(self) -> dict[str, int]:

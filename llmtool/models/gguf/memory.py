@@ -177,7 +177,7 @@ def state_bytes(header: Header) -> int:
     state = header.integer("ssm.state_size") or 0
     groups = header.integer("ssm.group_count") or 0
     kernel = header.integer("ssm.conv_kernel") or 0
-    width = header.embedding_length or 0
+    width = header.integer("embedding_length") or 0
     convolution, memory = max(0, kernel - 1) * (inner + 2 * groups * state), state * inner
     short = header.integer("shortconv.l_cache") or 0
     if short:
@@ -191,7 +191,7 @@ def state_bytes(header: Header) -> int:
 
 def compute_bytes(header: Header, *, n_ubatch: int = 512, n_parallel: int = 1) -> int:
     """Return the approximate size in bytes of llama.cpp's compute and output buffers."""
-    width, vocab = header.embedding_length or 0, header.n_vocab or 0
+    width, vocab = header.integer("embedding_length") or 0, header.n_vocab or 0
     inner = max(header.per_layer("feed_forward_length") or (4 * width,))
     return 4 * (n_ubatch * (vocab + 4 * width + 2 * inner) + vocab * n_parallel)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from llmtool.errors import Cancelled, DownloadError, os_error_reason
 from llmtool.models.hub import cache
-from llmtool.models.hub.callbacks import OnNote, never, no_note
+from llmtool.models.hub.callbacks import NO_CALLBACKS, Callbacks
 from llmtool.models.hub.client import load_library
 
 _POLL_SECONDS: Final = 0.2
@@ -18,17 +18,9 @@ _POLL_SECONDS: Final = 0.2
 
 @contextlib.contextmanager
 def lock_blob(
-    hub_cache: Path,
-    repo: str,
-    digest: str,
-    *,
-    on_note: OnNote = no_note,
-    cancelled: Callable[[], bool] = never,
+    hub_cache: Path, repo: str, digest: str, callbacks: Callbacks = NO_CALLBACKS
 ) -> Iterator[None]:
     """Hold the lock that `hf_hub_download` uses for this blob.
-
-    Args:
-        on_note: receives one line of text before the first wait.
 
     Raises:
         DownloadError: the lock file is not writable.
@@ -50,9 +42,9 @@ def lock_blob(
                 break
             except filelock.Timeout:
                 if is_first:
-                    on_note(f"{repo}: another process is downloading this file; waiting")
+                    callbacks.on_note(f"{repo}: another process is downloading this file; waiting")
                 is_first = False
-                if cancelled():
+                if callbacks.cancelled():
                     raise Cancelled(f"{repo}: cancelled while waiting for the lock") from None
             except OSError as exc:
                 raise DownloadError(f"cannot lock {path}: {os_error_reason(exc)}") from exc

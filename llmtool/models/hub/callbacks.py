@@ -18,18 +18,20 @@ def no_note(text: str) -> None:
     pass
 
 
-def never() -> bool:
-    return False
-
-
 class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
     """The callbacks of a download; `cancelled` is polled ten times a second."""
 
     on_progress: OnProgress = no_progress
     on_note: OnNote = no_note
-    cancelled: Callable[[], bool] = never
+    cancelled: Callable[[], bool] = lambda: False
+
+    def at(self, offset: int, total: int) -> Callbacks:
+        """Return callbacks for one file of several, which starts at byte `offset` of `total`."""
+
+        def on_progress(done: int, size: int) -> None:
+            self.on_progress(min(offset + done, total), total)
+
+        return msgspec.structs.replace(self, on_progress=on_progress)
 
 
-def add_offset(on_progress: OnProgress, offset: int, total: int) -> OnProgress:
-    """Return a callback for one file of several, which starts at byte `offset` of `total`."""
-    return lambda done, size: on_progress(min(offset + done, total), total)
+NO_CALLBACKS = Callbacks()

@@ -24,7 +24,6 @@ from llmtool.models.hub.connection import Body
 from llmtool.models.hub.errors import (
     DEFAULT_PORTS,
     RangeNotSatisfiable,
-    RequestContext,
     TransientError,
     error_for_response,
     find_host,
@@ -74,10 +73,6 @@ class Hub:
             raise UsageError(
                 "the Hub token (HF_TOKEN or the saved token) has invalid characters; set it again"
             )
-
-    @property
-    def host(self) -> str:
-        return find_host(self.endpoint)
 
     def list_repo(self, repo: str, revision: str | None = None) -> Listing:
         """Return the files of a repository with sizes and digests, in one request.
@@ -183,10 +178,7 @@ class Hub:
         body = bytearray()
         for chunk in self._chunks(response):
             body += chunk
-            if len(body) > _MAX_LISTING_BYTES or body.lstrip()[:1] not in (
-                bytearray(),
-                bytearray(b"{"),
-            ):
+            if len(body) > _MAX_LISTING_BYTES or bytes(body.lstrip()[:1]) not in (b"", b"{"):
                 raise not_a_hub(self.endpoint)
         if not body:
             raise not_a_hub(self.endpoint)
@@ -229,7 +221,9 @@ class Hub:
             url = urljoin(url, location)
             if urlsplit(url).scheme not in DEFAULT_PORTS:
                 raise not_a_hub(self.endpoint)
-        raise DownloadError(f"{repo}: too many redirects from {self.host}; check HF_ENDPOINT")
+        raise DownloadError(
+            f"{repo}: too many redirects from {find_host(self.endpoint)}; check HF_ENDPOINT"
+        )
 
     @contextlib.contextmanager
     def _mapped(self, host: str) -> Iterator[None]:
@@ -268,7 +262,12 @@ class Hub:
         revision: str | None = None,
         files: Collection[str] = (),
     ) -> None:
-        context = RequestContext(
+        if response.status_code < 400:
+            return
+        raise error_for_response(
+            response.status_code,
+            str(response.url),
+            response.headers,
             endpoint=self.endpoint,
             repo=repo,
             file=file,
@@ -278,11 +277,6 @@ class Hub:
             list_refs=lambda: self._list_refs(repo),
             list_repos=self.known_repos,
         )
-        error = error_for_response(
-            response.status_code, str(response.url), response.headers, context
-        )
-        if error is not None:
-            raise error
 
     def _list_refs(self, repo: str) -> list[str]:
         with contextlib.suppress(Exception):

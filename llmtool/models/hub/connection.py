@@ -40,7 +40,9 @@ class Connection:
 
     def __init__(self, source: Source, file: int, done: int, size: int, hasher: Hasher) -> None:
         self.source, self.file, self.done, self.size = source, file, done, size
-        self.hasher, self.syncer = hasher, _Syncer(file)
+        self.hasher = hasher
+        self.next_sync = _SYNC_BYTES
+        self.syncer: threading.Thread | None = None
         self.error: BaseException | None = None
         self.stopped = False
         self.ended = threading.Event()
@@ -53,8 +55,8 @@ class Connection:
         except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
             self.error = exc
         finally:
-            self.syncer.join()
-            self.error = self.error or self.syncer.error
+            if self.syncer is not None:
+                self.syncer.join()
             os.close(self.file)
             self.ended.set()
 
@@ -74,7 +76,7 @@ class Connection:
                 raise ContentMismatch(f"more than {self.size} bytes")
             self.hasher.update(chunk)
             self.write(chunk)
-            self.syncer.sync_behind(self.done)
+            self.sync_behind()
 
     def write(self, chunk: bytes) -> None:
         view = memoryview(chunk)
@@ -83,28 +85,15 @@ class Connection:
             view = view[written:]
             self.done += written
 
+    def sync_behind(self) -> None:
+        """Sync the file in the background to shorten the final sync."""
+        if self.done >= self.next_sync and not (self.syncer and self.syncer.is_alive()):
+            self.next_sync = self.done + _SYNC_BYTES
+            self.syncer = threading.Thread(target=self.sync, name="llmtool-sync", daemon=True)
+            self.syncer.start()
 
-class _Syncer:
-    """Syncs the file in the background to shorten the final sync."""
-
-    def __init__(self, file: int) -> None:
-        self.file, self.next = file, _SYNC_BYTES
-        self.thread: threading.Thread | None = None
-        self.error: OSError | None = None
-
-    def sync_behind(self, done: int) -> None:
-        if done < self.next or (self.thread and self.thread.is_alive()):
-            return
-        self.next = done + _SYNC_BYTES
-        self.thread = threading.Thread(target=self.run, name="llmtool-sync", daemon=True)
-        self.thread.start()
-
-    def run(self) -> None:
+    def sync(self) -> None:
         try:
             getattr(os, "fdatasync", os.fsync)(self.file)
         except OSError as exc:
             self.error = exc
-
-    def join(self) -> None:
-        if self.thread:
-            self.thread.join()

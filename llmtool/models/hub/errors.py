@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
 from llmtool.errors import DownloadError, ModelNotFound
 from llmtool.suggest import suggest
 
@@ -48,34 +46,31 @@ def find_host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The target of a request, and the names to suggest if it does not exist.
-
-    `files` are the listed files, `list_refs` returns the revisions of the repository, and
-    `list_repos` the repositories known on this machine. Both are called only for an error.
-    """
-
-    endpoint: str
-    repo: str
-    file: str | None
-    revision: str | None
-    with_token: bool
-    files: Collection[str]
-    list_refs: Callable[[], Collection[str]]
-    list_repos: Callable[[], Collection[str]]
-
-
 def error_for_response(
-    status: int, url: str, headers: Mapping[str, str], context: RequestContext
-) -> Exception | None:
-    """Return the exception for a response, or None for a status below 400.
+    status: int,
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    endpoint: str,
+    repo: str,
+    file: str | None,
+    revision: str | None,
+    with_token: bool,
+    files: Collection[str],
+    list_refs: Callable[[], Collection[str]],
+    list_repos: Callable[[], Collection[str]],
+) -> Exception:
+    """Return the exception for a response with a status of 400 or more.
+
+    4xx statuses of the Hub are mapped by the error codes that huggingface_hub maps.
 
     Args:
         url: the URL of the response, after redirects.
+        files: the listed files, to suggest one.
+        list_refs: returns the revisions of the repository, to suggest them.
+        list_repos: returns the repositories known on this machine, to suggest one.
     """
-    if status < 400:
-        return None
-    host, is_foreign = find_host(url), find_origin(url) != find_origin(context.endpoint)
+    host, is_foreign = find_host(url), find_origin(url) != find_origin(endpoint)
     if status == 429 or status == 408 or status >= 500:
         reason = "too many requests" if status == 429 else f"HTTP {status}"
         return TransientError(
@@ -86,37 +81,31 @@ def error_for_response(
     if is_foreign and status in (401, 403, 404, 410):
         return TransientError(f"{host} rejected a signed URL (HTTP {status})")
     if is_foreign:
-        return DownloadError(f"{context.repo}: HTTP {status} from {host}; try again later")
-    return _client_error(status, headers, context)
-
-
-def _client_error(status: int, headers: Mapping[str, str], context: RequestContext) -> Exception:
-    """Return the exception for a 4xx status, by the error codes that huggingface_hub maps."""
-    repo, host = context.repo, find_host(context.endpoint)
-    page = f"{context.endpoint}/{repo}"
+        return DownloadError(f"{repo}: HTTP {status} from {host}; try again later")
+    page = f"{endpoint}/{repo}"
     code = headers.get("X-Error-Code", "")
     message = headers.get("X-Error-Message", "")
-    if context.with_token and status == 401 and message.startswith("Invalid"):
+    if with_token and status == 401 and message.startswith("Invalid"):
         return DownloadError(
             f"{host} rejected the token (HF_TOKEN or the saved token); replace it or unset it"
         )
-    if code == "GatedRepo" and not context.with_token:
+    if code == "GatedRepo" and not with_token:
         return DownloadError(f"{repo} is gated; accept its licence at {page} and set HF_TOKEN")
     if code == "GatedRepo":
         return DownloadError(
             f"{repo} is gated and the token has no access; request access at {page}"
         )
     if code == "RevisionNotFound":
-        names = list(context.list_refs())
+        names = list(list_refs())
         available = f"; available: {', '.join(names[:10])}" if names else ""
-        return ModelNotFound(f"{repo}: revision {context.revision!r} not found{available}")
+        return ModelNotFound(f"{repo}: revision {revision!r} not found{available}")
     if code == "EntryNotFound":
-        others = [name for name in context.files if name != context.file]
-        hint = suggest(context.file or "", others) or f"; see {page}/tree/main"
-        return ModelNotFound(f"{repo}: file {context.file} not found{hint}")
+        others = [name for name in files if name != file]
+        hint = suggest(file or "", others) or f"; see {page}/tree/main"
+        return ModelNotFound(f"{repo}: file {file} not found{hint}")
     if code == "RepoNotFound" or status in (401, 404):
-        hint = "check the token's permissions" if context.with_token else "if private, set HF_TOKEN"
-        others = [name for name in context.list_repos() if name != repo]
+        hint = "check the token's permissions" if with_token else "if private, set HF_TOKEN"
+        others = [name for name in list_repos() if name != repo]
         near = suggest(repo, others, cutoff=0.75)
         return ModelNotFound(f"{repo} not found on {host}; {hint}{near}")
     if status == 403:

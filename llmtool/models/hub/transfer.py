@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from llmtool.errors import Cancelled, DownloadError, os_error_reason
@@ -62,23 +63,18 @@ def download(
         callbacks.on_note(f"{label}: content mismatch ({reason}); downloading again")
 
 
+@dataclass
 class _Transfer:
     """One download of a file, over any number of connections."""
 
-    def __init__(
-        self,
-        source: Source,
-        part: Path,
-        size: int,
-        checksum: str,
-        label: str,
-        retry: RetryPolicy,
-        callbacks: Callbacks,
-    ) -> None:
-        self.source, self.part, self.size = source, part, size
-        self.checksum, self.label = checksum, label
-        self.retry, self.callbacks = retry, callbacks
-        self.done = 0
+    source: Source
+    part: Path
+    size: int
+    checksum: str
+    label: str
+    retry: RetryPolicy
+    callbacks: Callbacks
+    done: int = 0
 
     def __enter__(self) -> _Transfer:
         try:

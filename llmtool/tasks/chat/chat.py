@@ -94,6 +94,11 @@ class Chat:
         """Why the last change was not saved, None if it was."""
         return self._handle.save_error
 
+    @property
+    def repair_report(self) -> str | None:
+        """What was damaged in the session's file, if it was repaired; None if it was valid."""
+        return self._handle.repair_report
+
     def close(self) -> None:
         """Unlock the session, so that other processes can open it."""
         self._handle.close()
@@ -105,11 +110,7 @@ class Chat:
         self.close()
 
     def say(self, text: str, *, files: Sequence[Attachment] = ()) -> Turn:
-        """Send a message, and return the turn with its reply.
-
-        Raises:
-            LlmtoolError: see `stream`.
-        """
+        """Send a message, and return the turn with its reply."""
         *_, turn = self.stream(text, files=files)
         assert isinstance(turn, Turn)
         return turn
@@ -241,21 +242,22 @@ class Chat:
         self.files = ()
         return name
 
-    def load(self, name: str) -> None:
-        """Continue with another saved session and its options.
+    def load(self, name: str) -> str | None:
+        """Continue with another saved session; return a report if its file was damaged.
 
         Raises:
             UsageError: the session is not found, or this chat has no store.
             LockedError: another process has the session open.
         """
         if name == self.session.name:
-            return
+            return None
         if self._handle.store is None:
             raise UsageError("this chat does not save sessions; pass a store to load from")
-        session = self._handle.store.load(name)
+        session, _ = self._handle.store.recover(name)
         responder = Responder(self.context, session)
-        self._handle.open(session)
+        report = self._handle.open(session)
         self._responder, self.files = responder, ()
+        return report
 
     def save_state(self) -> None:
         """Save the model's state to disk, so that resuming the session is fast.

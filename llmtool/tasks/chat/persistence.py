@@ -14,16 +14,17 @@ class SessionHandle:
     """The current session, saved to `store` and locked against other processes.
 
     Without a store, the session is only in memory. `save_error` is the reason why the last change
-    was not saved.
+    was not saved; `repair_report` describes the damage if the file was repaired when it was opened.
 
     Raises:
         LockedError: another process has the session open.
-        InputError: the session file is damaged.
+        InputError: the session file cannot be read.
     """
 
     def __init__(self, store: Sessions | None, session: Session | str | None) -> None:
         self.store = store
         self.save_error: str | None = None
+        self.repair_report: str | None = None
         self._lock = ExitStack()
         self._locked_name: str | None = None
         if isinstance(session, Session):
@@ -36,7 +37,7 @@ class SessionHandle:
             if isinstance(session, Session):
                 self.session = session
             elif store is not None and store.exists(name):
-                self.session = store.load(name)
+                self.session, self.repair_report = store.repair(name)
             else:
                 self.session = Session(name=name, folder=os.getcwd(), created_at=timestamp())
         except BaseException:
@@ -73,15 +74,18 @@ class SessionHandle:
         self.store = store
         self.update(session)
 
-    def open(self, session: Session) -> None:
-        """Continue with a session of the store.
+    def open(self, session: Session) -> str | None:
+        """Continue with a session of the store; return a report if its file was repaired.
 
         Raises:
             LockedError: another process has the session open.
         """
+        report = None
         if self.store is not None:
             self._acquire(self.store, session.name)
+            session, report = self.store.repair(session.name)
         self.session, self.save_error = session, None
+        return report
 
     def _acquire(self, store: Sessions, name: str) -> None:
         """Lock a session, then release the current one."""

@@ -15,7 +15,7 @@ from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
-from llmtool.tasks.pipeline.collect import stream_generations
+from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
 from llmtool.tasks.pipeline.prepare import Case, bind_inputs, prepare
 from llmtool.tasks.results import Generation
 
@@ -61,7 +61,9 @@ class Responder:
     def reply_tokens(self) -> int:
         """The number of tokens to reserve for a reply."""
         n_ctx = self.context.engine.info.n_ctx
-        return token_usage.reply_tokens(n_ctx, self._prepared.sampling.max_tokens)
+        sampling = self._prepared.sampling
+        n_think = sampling.think_tokens or 0
+        return n_think + token_usage.reply_tokens(n_ctx, sampling.max_tokens)
 
     def stream(
         self, session: Session, *, seed: int | None = None
@@ -81,17 +83,16 @@ class Responder:
             request.prompt, messages=messages, probe=(), n_fixed=n_fixed
         )
         n_free = engine.info.n_ctx - len(engine.tokenize(prompt).token_ids)
+        n_free -= request.sampling.think_tokens or 0
         max_tokens = request.sampling.max_tokens or max(1, min(token_usage.DEFAULT_REPLY, n_free))
         sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
         request = msgspec.structs.replace(request, prompt=prompt, sampling=sampling, n=1, keep=True)
         turn = session.turns[-1]
         try:
-            for event in stream_generations(
-                engine,
-                [request],
-                model=self._prepared.model,
-                output_spec=self._prepared.output_spec,
-            ):
+            model, output_spec = self._prepared.model, self._prepared.output_spec
+            outcomes = stream_outcomes(engine, [request], model=model, output_spec=output_spec)
+            events: Generator[Token | Generation, None, None] = raise_failures(outcomes)
+            for event in events:
                 yield _with_reply(turn, event) if isinstance(event, Generation) else event
         except OutputValidationError as exc:  # a chat accepts invalid replies
             if not isinstance(exc.result, Generation):

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from llmtool.engine.types import Engine, Message
+from llmtool.engine.types import Engine, Failed, Message
 from llmtool.errors import Cancelled, ContextOverflow, EngineError, LlmtoolError
 from llmtool.sessions.types import Session
 from llmtool.tasks.chat.messages import transcript
 from llmtool.tasks.chat.token_usage import count_tokens
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, SummarizeOptions
-from llmtool.tasks.pipeline.collect import stream_generations
 from llmtool.tasks.pipeline.prepare import Case, prepare
-from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
@@ -120,10 +118,12 @@ def _summarize(context: TaskContext, text: str) -> str:
     prepared = prepare(context, GenerateOptions(template=SUMMARY_TEMPLATE, sampling=sampling))
     request = prepared.request(Case(variables={"conversation": text}))
     if len(engine.tokenize(request.prompt).token_ids) + max_tokens > engine.info.n_ctx:
-        from llmtool.tasks.summarize.task import summarize_each
+        from llmtool.tasks.summarize.task import summarize
 
-        return next(summarize_each(context, [text], SummarizeOptions(length="long"))).text
-    for event in stream_generations(engine, [request], model=prepared.model):
-        if isinstance(event, Generation) and event.text.strip():
-            return event.text.strip()
+        return str(summarize(context, text, SummarizeOptions(length="long")))
+    (outcome,) = prepared.answer(engine, [request])
+    if isinstance(outcome, Failed):
+        raise outcome.error
+    if outcome.text.strip():
+        return outcome.text.strip()
     raise EngineError("the model returned an empty summary")

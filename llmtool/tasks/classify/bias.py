@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmtool.engine.types import Engine, Failed, ScoreRequest
+from llmtool.engine.types import Engine, ScoreRequest
 from llmtool.tasks.classify.calibration import (
     Calibration,
     bias_of_balanced,
@@ -16,6 +16,7 @@ from llmtool.tasks.classify.calibration import (
 )
 from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import stream_scores
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 
@@ -65,9 +66,6 @@ class LabelBias:
 
         Args:
             use_calibration: whether to use a saved calibration.
-
-        Raises:
-            LlmtoolError: an anchor could not be scored.
         """
         if self._corrections is not None and use_calibration:
             return
@@ -113,11 +111,8 @@ class LabelBias:
 
     def _score(self, engine: Engine, anchors: Sequence[ScoreRequest]) -> list[list[float]]:
         # Apart from the texts, so that these form the same batches when the scores are cached.
-        rows = []
-        for answer in stream_scores(engine, anchors):
-            if isinstance(answer, Failed):
-                raise answer.error
-            rows.append(list(answer.scores.totals))
+        answers = raise_failures(stream_scores(engine, anchors))
+        rows = [list(answer.scores.totals) for answer in answers]
         if self._anchor_cache is not None:
             self._anchor_cache.try_to_save(self._anchor_key(anchors), rows)
         return rows

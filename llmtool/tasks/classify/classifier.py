@@ -19,7 +19,8 @@ from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
 from llmtool.tasks.options import ClassifyOptions
-from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.collect import raise_failures
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification, total_usage
 
@@ -36,10 +37,6 @@ class Classifier:
 
     Args:
         template: the template's variant for the model.
-        model: the model's name.
-        model_identity: identifies the model file, see `LabelBias`.
-        anchors: caches the scores of anchors; None disables the cache.
-        calibrations: stores calibrations on labelled texts; None ignores them.
         on_scored: called after each text with the number of texts scored so far.
         questions: values for the template's inputs, one mapping for each question about a text. A
             single question asks which label fits; several ask for each label whether it fits (see
@@ -51,21 +48,20 @@ class Classifier:
 
     def __init__(
         self,
+        context: TaskContext,
         template: Template,
         labels: tuple[Label, ...],
         options: ClassifyOptions,
         *,
-        model: str,
-        model_identity: str,
-        anchors: DiskCache | None = None,
-        calibrations: DiskCache | None = None,
         on_scored: OnScored | None = None,
         questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
-        self.labels, self.options, self.model = labels, options, model
+        self.labels, self.options, self.model = labels, options, context.model.name
         self.names = [label.name for label in labels]
         self._n_questions, self._on_scored = len(questions), on_scored
-        self.prompts = LabelPrompts(template, labels, options, model=model, questions=questions)
+        self.prompts = LabelPrompts(
+            template, labels, options, model=self.model, questions=questions
+        )
         self._log_prior = read_prior(options.prior, labels)
         self._thresholds = read_thresholds(options)
         calibrate = options.calibrate
@@ -83,10 +79,10 @@ class Classifier:
             self.prompts,
             n_labels=len(labels),
             n_questions=len(questions),
-            model_identity=model_identity,
+            model_identity=context.model.identity,
             uses_anchors=calibrate in ("auto", "anchors"),
-            anchor_cache=anchors,
-            calibrations=calibrations if calibrate == "auto" else None,
+            anchor_cache=context.anchors,
+            calibrations=context.calibrations if calibrate == "auto" else None,
         )
 
     @property
@@ -100,20 +96,14 @@ class Classifier:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `Classification.row`."""
         return ["label", "score", "scores"]
 
     def identity(self) -> bytes:
-        """Return a hash of everything that affects the results, except the texts."""
         options = msgspec.structs.replace(self.options, examples=None, template=None)
         return self.prompts.identity(self.labels, [options, self.bias.calibration])
 
     def request(self, case: Case) -> ScoreRequest:
-        """Return the first request of a case.
-
-        Raises:
-            UsageError, InputError, TemplateError: the template cannot be rendered.
-        """
+        """Return the first request of a case."""
         return self.prompts.request(case)
 
     def outcomes(
@@ -126,15 +116,9 @@ class Classifier:
             )
 
     def classify_one(self, engine: Engine, case: Case) -> Classification:
-        """Classify a single case.
-
-        Raises:
-            LlmtoolError: the case failed.
-        """
-        (outcome,) = self.outcomes(engine, [case])
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        return outcome
+        """Classify a single case."""
+        (result,) = raise_failures(self.outcomes(engine, [case]))
+        return result
 
     def score(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -165,7 +149,6 @@ class Classifier:
 
         Raises:
             UsageError: there are too few texts, a label has none, or a text has an unknown label.
-            LlmtoolError: a text could not be scored.
         """
         if len(texts) < MIN_CALIBRATION_TEXTS:
             raise UsageError(
@@ -180,12 +163,9 @@ class Classifier:
         self.bias.prepare(engine, use_calibration=False)
         name = self.text_input or "text"
         cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
-        rows = []
-        for _, scored in stream_groups(engine, cases, lambda case: [self.prompts.request(case)]):
-            if isinstance(scored, Failed):
-                raise scored.error
-            rows.append(scored[0].scores.totals)
-        return self.bias.calibrate(rows, truth)
+        groups = stream_groups(engine, cases, lambda case: [self.prompts.request(case)])
+        scored = raise_failures(group for _, group in groups)
+        return self.bias.calibrate([group[0].scores.totals for group in scored], truth)
 
     def label_index(self, label: object) -> int:
         """Return the index of a label.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +15,7 @@ from llmtool.tasks.classify.labels import normalize_label
 from llmtool.tasks.classify.metrics import accuracy, macro_f1
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.results import Generation
 
@@ -27,10 +29,6 @@ FORMS: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
 N_MISTAKES = 10
 _REPLY_TOKENS = 12
 OnProgress = Callable[[int, int], None]  # (number of texts done, number of all texts)
-
-
-def _nothing(_done: int, _total: int) -> None:
-    return None
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,18 +86,14 @@ def evaluate(
 
     Raises:
         UsageError: a text has a label that the classifier does not have.
-        LlmtoolError: a text failed; the error of the first one.
     """
     names = classifier.names
     truth = [classifier.label_index(label) for _, label in data]
     name = classifier.text_input or "text"
     cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
-    rows = []
-    for outcome in classifier.outcomes(context.engine, cases):
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        rows.append([outcome.scores[name] for name in names])
+    outcomes = raise_failures(classifier.outcomes(context.engine, cases))
+    rows = [[outcome.scores[name] for name in names] for outcome in outcomes]
     seconds = time.perf_counter() - started
     chosen = [max(range(len(row)), key=row.__getitem__) for row in rows]
     confusion = [[0] * len(names) for _ in names]
@@ -159,7 +153,7 @@ def evaluate_variant(
     *,
     form: Literal["chat", "completion"],
     calibrated: bool,
-    on_progress: OnProgress = _nothing,
+    on_progress: OnProgress,
 ) -> Baseline:
     """Evaluate another form of the prompt, with or without correcting for the model's bias."""
     calibrate: Literal["auto", "none"] = "auto" if calibrated else "none"
@@ -183,12 +177,17 @@ def free_generation(
     names: Sequence[str],
     data: Sequence[LabelledText],
     *,
-    on_progress: OnProgress = _nothing,
+    on_progress: OnProgress,
 ) -> Baseline:
     """Evaluate the usual method: request the label in a chat, and search the reply for its name."""
-    replies, seconds = _generate(context, names, data, None, on_progress)
-    found = [find_label(reply, names) for reply in replies]
-    return _baseline("free generation", names, found, data, seconds)
+    return _generate(
+        "free generation",
+        context,
+        names,
+        data,
+        on_progress,
+        read=lambda reply: find_label(reply, names),
+    )
 
 
 def constrained_generation(
@@ -196,14 +195,11 @@ def constrained_generation(
     names: Sequence[str],
     data: Sequence[LabelledText],
     *,
-    on_progress: OnProgress = _nothing,
+    on_progress: OnProgress,
 ) -> Baseline:
     """Evaluate constrained generation: request the label in a chat, and allow only labels."""
-    import re
-
-    expression = "|".join(re.escape(name) for name in names)
-    replies, seconds = _generate(context, names, data, f"({expression})", on_progress)
-    return _baseline("constrained generation", names, replies, data, seconds)
+    regex = f"({'|'.join(map(re.escape, names))})"
+    return _generate("constrained generation", context, names, data, on_progress, regex=regex)
 
 
 def find_label(reply: str, names: Sequence[str]) -> str | None:
@@ -213,8 +209,6 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
         >>> find_label("I think it's Sports.", ["sport", "sports", "news"])
         'sports'
     """
-    import re
-
     text = reply.casefold()
     found = [
         (match.start(), -len(name), name)
@@ -225,12 +219,16 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
 
 
 def _generate(
+    method: str,
     context: TaskContext,
     names: Sequence[str],
     data: Sequence[LabelledText],
-    regex: str | None,
     on_progress: OnProgress,
-) -> tuple[list[str], float]:
+    *,
+    regex: str | None = None,
+    read: Callable[[str], str | None] = str,
+) -> Baseline:
+    """Evaluate generated labels; `read` finds the label in a reply."""
     prompt = (
         f"Classify the text as one of these: {', '.join(names)}. "
         "Answer with the label and nothing else."
@@ -241,7 +239,7 @@ def _generate(
     prepared = prepare(context, GenerateOptions(sampling=sampling, regex=regex))
     cases = [Case(id=i, prompt=prompt, input=text) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
-    replies = []
+    found: list[str | None] = []
     for outcome in prepared.outcomes(context.engine, cases):
         if isinstance(outcome, Token):
             continue
@@ -250,18 +248,9 @@ def _generate(
             result = getattr(outcome.error, "result", None)
             if not isinstance(result, Generation):
                 raise outcome.error
-        replies.append(str(result))
-        on_progress(len(replies), len(cases))
-    return replies, time.perf_counter() - started
-
-
-def _baseline(
-    method: str,
-    names: Sequence[str],
-    found: Sequence[str | None],
-    data: Sequence[LabelledText],
-    seconds: float,
-) -> Baseline:
+        found.append(read(str(result)))
+        on_progress(len(found), len(cases))
+    seconds = time.perf_counter() - started
     spelling = {normalize_label(name): name for name in names}
     expected = [spelling.get(normalize_label(label), label) for _, label in data]
     return Baseline(

@@ -48,11 +48,7 @@ def split_examples(
 
 
 def _as_example(example: Any, labels: Sequence[Label], text_input: str) -> Example:
-    """Return a pair or mapping as an `Example`.
-
-    Raises:
-        UsageError: the value has another form, no text, or an unknown label.
-    """
+    """Return a pair or mapping as an `Example`."""
     if isinstance(example, Example):
         variables, label = example.variables, example.output
     elif isinstance(example, Mapping) and "label" in example:

@@ -6,10 +6,11 @@ import math
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed
+from llmtool.engine.types import Engine
 from llmtool.errors import InputError
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.classifier import Classifier
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 from llmtool.text.chunks import split_sentences
@@ -39,7 +40,6 @@ def explain(
 
     Raises:
         InputError: there are fewer than two sentences, or more than `MAX_SENTENCES`.
-        LlmtoolError: the text could not be classified.
     """
     name = classifier.text_input
     text = case.variables.get(name or "")
@@ -51,19 +51,12 @@ def explain(
             f"the text has {format_count(len(sentences), 'sentence')}; "
             f"an explanation needs 2 to {MAX_SENTENCES}"
         )
-    texts = [text] + [
-        "".join(sentences[:i] + sentences[i + 1 :]).strip() for i in range(len(sentences))
-    ]
+    shortened = ["".join(sentences[:i] + sentences[i + 1 :]) for i in range(len(sentences))]
     cases = [
         msgspec.structs.replace(case, id=i, variables={**case.variables, str(name): each})
-        for i, each in enumerate(texts)
+        for i, each in enumerate([text, *map(str.strip, shortened)])
     ]
-    results = []
-    for outcome in classifier.outcomes(engine, cases):
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        results.append(outcome)
-    whole, *without = results
+    whole, *without = raise_failures(classifier.outcomes(engine, cases))
     best = max(whole.scores, key=whole.scores.__getitem__)
     weights, start = [], 0
     for sentence, other in zip(sentences, without, strict=True):

@@ -15,7 +15,7 @@ from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnin
 from llmtool.tasks.classify.labels import Label, make_labels
 from llmtool.tasks.classify.scores import ScoredRequest
 from llmtool.tasks.options import ClassifyOptions
-from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.results import Classification, total_usage
 
 if TYPE_CHECKING:
@@ -41,14 +41,11 @@ class MultiLabelClassifier(Classifier):
 
     def __init__(
         self,
+        context: TaskContext,
         template: Template,
         labels: tuple[Label, ...],
         options: ClassifyOptions,
         *,
-        model: str,
-        model_identity: str,
-        anchors: DiskCache | None = None,
-        calibrations: DiskCache | None = None,
         on_scored: OnScored | None = None,
     ) -> None:
         if "label" not in template.inputs:
@@ -61,15 +58,15 @@ class MultiLabelClassifier(Classifier):
                 raise UsageError(f"{name} cannot be used with multi-label classification")
         if options.calibrate == "balanced":
             raise UsageError("a balanced batch cannot be used with multi-label classification")
+        # A calibration on labelled texts does not apply to these questions.
+        calibrate = "anchors" if options.calibrate == "auto" else options.calibrate
         threshold = options.min_confidence
         self._threshold = THRESHOLD if threshold is None else threshold
         super().__init__(
+            context,
             template,
             make_labels(["yes", "no"]),
-            msgspec.structs.replace(options, min_confidence=None),
-            model=model,
-            model_identity=model_identity,
-            anchors=anchors,
+            msgspec.structs.replace(options, min_confidence=None, calibrate=calibrate),
             on_scored=on_scored,
             questions=[
                 {

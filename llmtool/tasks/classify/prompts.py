@@ -75,11 +75,7 @@ class LabelPrompts:
         return self.template.primary_input(frozenset(self._given))
 
     def request(self, case: Case, *, question: int = 0) -> ScoreRequest:
-        """Return the request that scores the labels of a text, for one of the questions.
-
-        Raises:
-            UsageError, InputError, TemplateError: the template cannot be rendered.
-        """
+        """Return the request that scores the labels of a text, for one of the questions."""
         return self._request(case, self._questions[question])
 
     def anchor_requests(self) -> list[ScoreRequest]:

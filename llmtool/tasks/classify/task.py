@@ -27,24 +27,18 @@ def classify(
     options: ClassifyOptions,
 ) -> Classification[Any] | Iterator[Classification[Any]] | list[Classification[Any]]:
     """Classify one text or several; see `Toolbox.classify`."""
-    return map_texts(text, lambda texts: classify_each(context, texts, labels, options))
 
+    def run(texts: Iterable[str]) -> Iterator[Classification[Any]]:
+        classifier = prepare_classifier(context, labels, options)
+        name = classifier.text_input
+        if name is None:
+            raise UsageError(f"template {classifier.template.name!r} has no input for a text")
+        if options.calibrate == "balanced" and isinstance(texts, Iterator):
+            raise UsageError("a balanced batch cannot be an iterator; pass a list to classify")
+        cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
+        return raise_failures(classifier.outcomes(context.engine, cases))
 
-def classify_each(
-    context: TaskContext, texts: Iterable[str], labels: Labels | None, options: ClassifyOptions
-) -> Iterator[Classification[Any]]:
-    """Check the options, and return an iterator over the results.
-
-    The iterator raises the error of the first text that fails.
-    """
-    classifier = prepare_classifier(context, labels, options)
-    name = classifier.text_input
-    if name is None:
-        raise UsageError(f"template {classifier.template.name!r} has no input for a text")
-    if options.calibrate == "balanced" and isinstance(texts, Iterator):
-        raise UsageError("a balanced batch cannot be an iterator; pass a list of texts")
-    cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
-    return raise_failures(classifier.outcomes(context.engine, cases))
+    return map_texts(text, run)
 
 
 def prepare_classifier(
@@ -58,9 +52,6 @@ def prepare_classifier(
 
     Args:
         on_scored: called after each text with the number of texts scored so far.
-
-    Raises:
-        UsageError, TemplateError: see `Toolbox.classify`.
     """
     multi = options.multi
     template = context.load_template(options.template or (MULTI if multi else DEFAULT))
@@ -73,27 +64,15 @@ def prepare_classifier(
             f"no labels: template {template.name!r} declares none; "
             "pass some, such as -l positive,negative"
         )
-    return _classifier_class(options)(
-        template,
-        made,
-        options,
-        model=context.model.name,
-        model_identity=context.model.identity,
-        anchors=context.anchors,
-        calibrations=context.calibrations,
-        on_scored=on_scored,
-    )
-
-
-def _classifier_class(options: ClassifyOptions) -> type[Classifier]:
-    if options.multi:
-        from llmtool.tasks.classify.multi_label import MultiLabelClassifier
-
-        return MultiLabelClassifier
-    if options.calibrate == "balanced":
-        from llmtool.tasks.classify.balanced import BalancedClassifier
-
-        return BalancedClassifier
     from llmtool.tasks.classify.classifier import Classifier
 
-    return Classifier
+    kind: type[Classifier] = Classifier
+    if multi:
+        from llmtool.tasks.classify.multi_label import MultiLabelClassifier
+
+        kind = MultiLabelClassifier
+    elif options.calibrate == "balanced":
+        from llmtool.tasks.classify.balanced import BalancedClassifier
+
+        kind = BalancedClassifier
+    return kind(context, template, made, options, on_scored=on_scored)

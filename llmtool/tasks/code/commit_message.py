@@ -1,133 +1,149 @@
-"""Write the commit message of a diff of any size: one subject per part, merged into one."""
+"""Write the commit message of a diff of any size from one prompt of limited length."""
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError
-from llmtool.tasks.code.diffs import FileDiff, parse_diff, split_file_diff
+from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, split_hunk
 from llmtool.tasks.code.results import CommitMessage, SkippedFile
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
-from llmtool.tasks.results import Generation, total_usage
+from llmtool.tasks.results import total_usage
 
 MAX_SUBJECT = 72  # characters, the usual limit of git's tools
+MAX_PROMPT_TOKENS = 2048  # limits the time that a commit waits
+_MAX_LISTED = 30  # files
+_MAX_PIECE_LINES = 20
+_MAX_LINE = 200  # characters
 
 
-class CommitMessageWriter:
-    """Writes commit messages with up to three templates.
+def write_commit_message(
+    engine: Engine, one: PreparedTask, body: PreparedTask | None, diff: str
+) -> CommitMessage:
+    """Return the message of a diff.
+
+    Of lock files, generated files and binary files, the model only sees the names, and of a long
+    diff a list of the files and the largest changes in each.
 
     Args:
-        one: writes the subject of a diff.
-        merge: merges several subjects into one.
+        one: writes the subject.
         body: lists the changes; None writes no body.
+
+    Raises:
+        InputError: the diff has no changes.
+        LlmtoolError: a request failed.
     """
+    started = time.perf_counter()
+    files = parse_diff(diff)
+    if not files:
+        raise InputError("no changes to describe; the input must be a unified diff")
+    tasks = [one] if body is None else [one, body]
 
-    def __init__(
-        self,
-        engine: Engine,
-        one: PreparedTask,
-        merge: PreparedTask,
-        body: PreparedTask | None = None,
-    ) -> None:
-        self._engine, self._one, self._merge, self._body = engine, one, merge, body
-        self._replies: list[Generation] = []
+    def fits(text: str) -> bool:
+        requests = (_request(task, text, "") for task in tasks)
+        return all(fits_context(engine, r, max_prompt_tokens=MAX_PROMPT_TOKENS) for r in requests)
 
-    def write(self, diff: str) -> CommitMessage:
-        """Return the message of a diff.
+    text, omitted = shorten_diff(files, fits=fits)
+    replies, lines = [], [""]
+    for task in tasks:
+        (outcome,) = task.answer(engine, [_request(task, text, lines[-1])])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        replies.append(outcome)
+        lines.append(drop_partial_words(outcome.text.strip(), MAX_SUBJECT))
+    warnings = [*omitted, *(warning for reply in replies for warning in reply.warnings)]
+    return CommitMessage(
+        text="\n\n".join(filter(None, lines)),
+        subject=lines[1],
+        body="".join(lines[2:]),
+        skipped=tuple(
+            SkippedFile(path=f.path, reason=f.skip_reason) for f in files if f.skip_reason
+        ),
+        model=one.model,
+        usage=total_usage(reply.usage for reply in replies),
+        seconds=time.perf_counter() - started,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
 
-        Of lock files, generated files and binary files, the model only sees the names.
 
-        Raises:
-            InputError: the diff has no changes.
-            LlmtoolError: a part failed.
-        """
-        started = time.perf_counter()
-        files = parse_diff(diff)
-        if not files:
-            raise InputError("no changes to describe; the input must be a unified diff")
-        text = "".join(map(_describe, files))
-        subjects: list[str] = []
-        n_parts = 1
-        if fits_context(self._engine, self._request(self._one, "diff", text)):
-            subject = self._generate(self._one, "diff", [text])[0]
-        else:
-            parts = [
-                part
-                for file in files
-                for part in (
-                    [_describe(file)]
-                    if file.skip_reason
-                    else [p.text for p in split_file_diff(file, fits=self._fits_one)]
-                )
-            ]
-            n_parts = len(parts)
-            subjects = self._generate(self._one, "diff", parts)
-            subject = self._reduce(subjects)
-        body = ""
-        if self._body is not None:
-            body = self._write_body(subject, text, subjects)
-        return CommitMessage(
-            text=f"{subject}\n\n{body}" if body else subject,
-            subject=subject,
-            body=body,
-            skipped=tuple(
-                SkippedFile(path=f.path, reason=f.skip_reason) for f in files if f.skip_reason
-            ),
-            n_parts=n_parts,
-            model=self._one.model,
-            usage=total_usage(reply.usage for reply in self._replies),
-            seconds=time.perf_counter() - started,
-            warnings=tuple(dict.fromkeys(w for r in self._replies for w in r.warnings)),
+def count_changed_lines(diff: str) -> int:
+    """Return how many lines a diff adds and removes, except in files that are only named."""
+    return sum(f.n_added + f.n_removed for f in parse_diff(diff) if not f.skip_reason)
+
+
+def _request(task: PreparedTask, text: str, subject: str) -> Request:
+    values = {"diff": text, "subject": subject}
+    known = {name: value for name, value in values.items() if name in task.template.inputs}
+    return task.request(Case(variables=known))
+
+
+def shorten_diff(
+    files: Sequence[FileDiff], *, fits: Callable[[str], bool]
+) -> tuple[str, list[str]]:
+    """Return the text of a diff that fits into a prompt, and warnings about what it lacks.
+
+    If the whole text does not fit, the result has a list of the files, and as many changes as
+    fit: first the start of the largest hunk of each file.
+    """
+    whole = "".join(map(_describe, files))
+    if fits(whole):
+        return whole, []
+    ranked: list[tuple[int, int, int, Hunk]] = []
+    for i, file in enumerate(files):
+        hunks = () if file.skip_reason else file.hunks
+        for rank, hunk in enumerate(sorted(hunks, key=lambda hunk: -hunk.n_changed)):
+            for j, piece in enumerate(split_hunk(hunk, fits=_is_short)):
+                ranked.append((rank + j, -hunk.n_changed, i, piece))
+    ranked.sort(key=lambda each: each[:3])
+
+    def render(n: int) -> str:
+        chosen: dict[int, list[Hunk]] = {}
+        for _, _, i, hunk in ranked[:n]:
+            chosen.setdefault(i, []).append(hunk)
+        shown = "".join(
+            _with_hunks(files[i], sorted(hunks, key=lambda hunk: hunk.first))
+            for i, hunks in sorted(chosen.items())
         )
+        return f"{_overview(files)}\n{shown}"
 
-    def _fits_one(self, part: FileDiff) -> bool:
-        return fits_context(self._engine, self._request(self._one, "diff", part.text))
+    n = bisect_left(range(1, len(ranked) + 1), True, key=lambda n: not fits(render(n)))
+    if n == len(ranked):
+        return render(n), []
+    return render(n), [f"the diff is long; the model read {n:,} of its {len(ranked):,} parts"]
 
-    def _reduce(self, subjects: list[str]) -> str:
-        """Merge subjects into one, in halves first if they do not fit into a prompt."""
-        unique = list(dict.fromkeys(subjects))
-        if len(unique) == 1:
-            return unique[0]
-        text = "\n".join(unique)
-        if len(unique) > 2 and not fits_context(
-            self._engine, self._request(self._merge, "changes", text)
-        ):
-            middle = len(unique) // 2
-            halves = [self._reduce(unique[:middle]), self._reduce(unique[middle:])]
-            text = "\n".join(dict.fromkeys(halves))
-        return self._generate(self._merge, "changes", [text])[0]
 
-    def _write_body(self, subject: str, text: str, subjects: list[str]) -> str:
-        assert self._body is not None
-        changes = "\n".join(dict.fromkeys(subjects)) if subjects else text
-        return self._generate(self._body, "diff", [changes], {"subject": subject})[0]
+def _is_short(hunk: Hunk) -> bool:
+    return hunk.body.count("\n") <= _MAX_PIECE_LINES
 
-    def _request(
-        self,
-        prepared: PreparedTask,
-        name: str,
-        text: str,
-        fixed: dict[str, str] | None = None,
-        id: int = 0,
-    ) -> Request:
-        return prepared.request(Case(id=id, variables={name: text, **(fixed or {})}))
 
-    def _generate(
-        self,
-        prepared: PreparedTask,
-        name: str,
-        texts: list[str],
-        fixed: dict[str, str] | None = None,
-    ) -> list[str]:
-        requests = (self._request(prepared, name, t, fixed, i) for i, t in enumerate(texts))
-        found = []
-        for outcome in prepared.answer(self._engine, requests):
-            if isinstance(outcome, Failed):
-                raise outcome.error
-            self._replies.append(outcome)
-            found.append(drop_partial_words(outcome.text.strip(), MAX_SUBJECT))
-        return found
+def _with_hunks(file: FileDiff, hunks: Sequence[Hunk]) -> str:
+    lines = f"--- a/{file.path}\n+++ b/{file.path}\n" + "".join(hunk.text for hunk in hunks)
+    return "".join(f"{line[:_MAX_LINE]}\n" for line in lines.split("\n")[:-1])
+
+
+def _overview(files: Sequence[FileDiff]) -> str:
+    """Return a list of the files with the most changes, and how many others there are."""
+    largest = sorted(files, key=lambda file: -(file.n_added + file.n_removed))
+    lines = [
+        "; ".join([f"{f.path}: {_size(f)}", *filter(None, [*f.notes, f.skip_reason])])
+        for f in largest[:_MAX_LISTED]
+    ]
+    if len(files) > _MAX_LISTED:
+        lines.append(f"and {len(files) - _MAX_LISTED:,} more files")
+    return "".join(f"{line[:_MAX_LINE]}\n" for line in lines)
+
+
+def _describe(file: FileDiff) -> str:
+    if not file.skip_reason:
+        return file.text
+    return f"--- a/{file.path}\n+++ b/{file.path}\n({file.skip_reason}: {_size(file)})\n"
+
+
+def _size(file: FileDiff) -> str:
+    return f"{file.n_added} lines added, {file.n_removed} removed"
 
 
 def drop_partial_words(text: str, limit: int) -> str:
@@ -142,13 +158,4 @@ def drop_partial_words(text: str, limit: int) -> str:
     return "\n".join(
         line.rsplit(" ", 1)[0] if len(line) >= limit and line.count(" ") > 2 else line
         for line in text.splitlines()
-    )
-
-
-def _describe(file: FileDiff) -> str:
-    if not file.skip_reason:
-        return file.text
-    return (
-        f"--- a/{file.path}\n+++ b/{file.path}\n"
-        f"({file.skip_reason}: {file.n_added} lines added, {file.n_removed} removed)\n"
     )

@@ -10,10 +10,12 @@ from pathlib import PurePosixPath
 import msgspec
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_EXTENDED_HEADERS = (
-    "new file mode", "deleted file mode", "old mode ", "new mode ",
-    "rename from", "rename to", "copy from", "copy to",
-)  # fmt: skip
+_HEADER = re.compile(r"((?:new file|deleted file|old|new) mode|(?:rename|copy) (?:from|to)) (.+)")
+_BINARY = re.compile(r"Binary files (.+) and (.+) differ")
+_SUBMODULE = re.compile(r"Submodule (.+?) (?:[0-9a-f]{4,}\.{2,3}[0-9a-f]{4,}|contains )")
+_COLOR = re.compile(r"\x1b\[[\d;]*[mK]")
+_COLORED_HEADER = re.compile(r"^(?:\x1b\[[\d;]*[mK])+(?:diff |--- |\+\+\+ |@@ )", re.MULTILINE)
+_GIT_PREFIX = re.compile(r"[abciow12]/")  # of a/, b/, and those of diff.mnemonicPrefix
 _LOCK_NAMES = frozenset(
     "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum Gopkg.lock "
     "packages.lock.json gradle.lockfile flake.lock mix.lock Package.resolved".split()
@@ -26,7 +28,9 @@ _GENERATED_LINE = re.compile(
     r"^[+ ].{0,20}(?:@generated|code generated .{0,60}do not edit)", re.IGNORECASE | re.MULTILINE
 )
 
-_QUOTED_END = re.compile(r'"(?:[^"\\]|\\.)*"\Z')
+_SUBMODULE_MODE = "160000"
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED_END = re.compile(_QUOTED.pattern + r"\Z")
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 
 
@@ -45,6 +49,10 @@ class Hunk(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         return f"{self.header}\n{self.body}"
+
+    @property
+    def n_changed(self) -> int:
+        return sum(line.startswith(("+", "-")) for line in self.body.split("\n"))
 
     @property
     def only_removes(self) -> bool:
@@ -88,46 +96,83 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
         >>> [(file.path, [hunk.first for hunk in file.hunks]) for file in parse_diff(diff)]
         [('x.py', [1])]
     """
+    text = text.removeprefix("\ufeff")
+    if _COLORED_HEADER.search(text):  # color.ui=always
+        text = _COLOR.sub("", text)
     lines = text.replace("\r\n", "\n").split("\n")
     if lines and not lines[-1]:
         lines.pop()
     found: list[FileDiff] = []
-    file, old, at = _FileParser(), "", 0
+    file, at = _FileParser(), 0
     while at < len(lines):
         line = lines[at]
         at += 1
-        if line.startswith(("diff --git ", "diff --cc ", "diff --combined ")):
+        if line.startswith("diff --git "):
             found += file.close()
-            file = _FileParser(_path_of(line), "" if line.startswith("diff --git ") else "a merge")
+            file = _FileParser(_split_names(line.removeprefix("diff --git ")))
+        elif line.startswith(("diff --cc ", "diff --combined ")):
+            found += file.close()
+            name = _unquoted(line.split(" ", 2)[2])
+            file = _FileParser((name, name), "a merge")
+        elif submodule := _SUBMODULE.match(line):  # diff.submodule=log
+            found += file.close()
+            file = _FileParser((submodule[1], submodule[1]), "a submodule")
         elif line.startswith("--- "):
-            if file.hunks:  # a diff without `diff --git` lines
+            if file.hunks or not file.header:  # a diff without `diff --git` lines
                 found += file.close()
                 file = _FileParser()
-            old = _name(line[4:], file.path)
+            file.old = _name(line[4:])
         elif line.startswith("+++ "):
-            file.path = _name(line[4:], file.path) or old
+            file.new = _name(line[4:])
         elif line.startswith(("Binary files ", "GIT binary patch")):
+            names = _BINARY.fullmatch(line)
+            if names and not file.header:
+                found += file.close()
+                file = _FileParser((_name(names[1]), _name(names[2])))
             file.reason = "binary"
-        elif line.startswith(_EXTENDED_HEADERS):
-            file.notes.append(line)
-        elif file.path and (header := _HUNK.match(line)):
-            hunk, at = _read_hunk(lines, at, header)
+        elif header := _HEADER.fullmatch(line):
+            name = _unquoted(header[2])
+            file.notes.append(f"{header[1]} {name}")
+            if header[1] in ("rename to", "copy to"):
+                file.moved_to = name
+            elif header[2] == _SUBMODULE_MODE:
+                file.reason = "a submodule"
+        elif line.startswith("index ") and line.endswith(f" {_SUBMODULE_MODE}"):
+            file.reason = "a submodule"
+        elif file.path and (hunk_header := _HUNK.match(line)):
+            hunk, at = _read_hunk(lines, at, hunk_header)
             file.hunks.append(hunk)
     return tuple([*found, *file.close()])
 
 
 class _FileParser:
-    """The parts of a file that have been parsed so far."""
+    """The parts of a file that have been parsed so far.
 
-    def __init__(self, path: str = "", reason: str = "") -> None:
-        self.path, self.reason = path, reason
+    `header` has the names in a `diff --git` line, `old` and `new` those after `---` and `+++`.
+    A name is "" for /dev/null.
+    """
+
+    def __init__(self, header: tuple[str, str] | None = None, reason: str = "") -> None:
+        self.header, self.reason = header, reason
+        self.old = self.new = self.moved_to = ""
         self.hunks: list[Hunk] = []
         self.notes: list[str] = []
 
+    @property
+    def path(self) -> str:
+        if self.moved_to:
+            return self.moved_to
+        old, new = (self.old, self.new) if self.old and self.new else self.header or ("", "")
+        if old and new:
+            return _path_in_both(old, new)
+        name = self.new or self.old or old or new
+        return name[2:] if name.startswith(("a/", "b/")) else name
+
     def close(self) -> list[FileDiff]:
-        if not self.path or not (self.hunks or self.notes or self.reason):
+        path = self.path
+        if not path or not (self.hunks or self.notes or self.reason):
             return []
-        file = FileDiff(path=self.path, hunks=tuple(self.hunks), notes=tuple(self.notes))
+        file = FileDiff(path=path, hunks=tuple(self.hunks), notes=tuple(self.notes))
         return [msgspec.structs.replace(file, skip_reason=self.reason or _skip_reason(file))]
 
 
@@ -147,28 +192,50 @@ def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, 
     return Hunk(header=lines[start - 1], body=body, first=first, last=first + n_new - 1), at
 
 
-def _path_of(line: str) -> str:
-    """Return the path of `diff --git a/x b/x`; if the paths differ, the second one."""
-    rest = line[len("diff --git ") :]
-    half = (len(rest) - 1) // 2
-    first, last = rest[:half], rest[half + 1 :]
-    if rest[half : half + 1] == " " and first == last:  # diff.noprefix
-        return _unquoted(first)
-    quoted = '"' * rest.startswith('"')
-    n = len(quoted) + 2
-    if rest[half : half + 1] == " " and first[n:] == last[n:] and first[n - 1 : n] == "/":
-        return _unquoted(quoted + first[n:])
-    return _name(_QUOTED_END.findall(rest)[0] if rest.endswith('"') else rest.rpartition(" ")[2])
+def _split_names(text: str) -> tuple[str, str]:
+    """Split `a/x b/x`, in which names may contain spaces: where the names have most in common.
+
+    Example:
+        >>> _split_names("a/x y b/x y"), _split_names('"a/\\303\\251" b/x')
+        (('a/x y', 'b/x y'), ('a/é', 'b/x'))
+    """
+    quoted = _QUOTED.match(text) or _QUOTED_END.search(text)
+    if quoted:
+        names = quoted[0], (text[: quoted.start()] or text[quoted.end() :]).strip()
+        first, second = names if quoted.start() == 0 else names[::-1]
+        return _unquoted(first), _unquoted(second)
+    splits = [(text[: at.start()], text[at.end() :]) for at in re.finditer(" ", text)]
+    return max(splits, key=lambda names: len(_common_end(*names)), default=("", text))
 
 
-def _name(text: str, known: str = "") -> str:
-    """Return a path without its prefix: a/, b/, or any letter before the known path."""
+def _common_end(old: str, new: str) -> str:
+    """Return the folders and file name in which two paths end."""
+    common: list[str] = []
+    for first, second in zip(old.split("/")[::-1], new.split("/")[::-1], strict=False):
+        if first != second:
+            break
+        common.append(first)
+    return "/".join(common[::-1])
+
+
+def _path_in_both(old: str, new: str) -> str:
+    """Return the path of a file, given its names with any prefixes, such as a/ and b/.
+
+    Example:
+        >>> _path_in_both("a/x.py", "b/x.py"), _path_in_both("a/x.py", "a/x.py")
+        ('x.py', 'a/x.py')
+        >>> _path_in_both("old/x.py", "new/x.py"), _path_in_both("a/lib/x.py", "b/src/x.py")
+        ('x.py', 'src/x.py')
+    """
+    common = _common_end(old, new)
+    is_git = _GIT_PREFIX.match(old) and _GIT_PREFIX.match(new) and old[0] != new[0]
+    return new[2:] if is_git else common or new
+
+
+def _name(text: str) -> str:
+    """Return the name in a line after `---` or `+++`, "" for /dev/null."""
     name = _unquoted(text.split("\t")[0].strip())
-    if name == "/dev/null":
-        return ""
-    if known and name[1:] == f"/{known}":  # diff.mnemonicPrefix: i/, w/, c/, o/
-        return known
-    return name[2:] if name[:2] in ("a/", "b/") else name
+    return "" if name == "/dev/null" else name
 
 
 def _unquoted(name: str) -> str:
@@ -202,22 +269,23 @@ def _skip_reason(file: FileDiff) -> str:
     return ""
 
 
-Fits = Callable[[FileDiff], bool]
-
-
-def split_file_diff(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
+def split_file_diff(file: FileDiff, *, fits: Callable[[FileDiff], bool]) -> Iterator[FileDiff]:
     """Split the diff of a file into parts that fit: hunks, or pieces of long hunks."""
     if fits(file):
         yield file
         return
+
+    def with_hunk(hunk: Hunk) -> FileDiff:
+        return msgspec.structs.replace(file, hunks=(hunk,))
+
     for hunk in file.hunks:
-        for piece in _split_hunk(hunk, file.path, fits):
-            yield msgspec.structs.replace(file, hunks=(piece,))
+        yield from map(with_hunk, split_hunk(hunk, fits=lambda piece: fits(with_hunk(piece))))
 
 
-def _split_hunk(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
+def split_hunk(hunk: Hunk, *, fits: Callable[[Hunk], bool]) -> Iterator[Hunk]:
+    """Halve a hunk until its pieces fit or have a single line."""
     lines = split_lines(hunk.body)
-    if len(lines) < 2 or fits(FileDiff(path=path, hunks=(hunk,))):
+    if len(lines) < 2 or fits(hunk):
         yield hunk
         return
     middle = len(lines) // 2
@@ -229,7 +297,7 @@ def _split_hunk(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
         (cut if hunk.only_removes else min(cut, hunk.last), hunk.last, "".join(lines[middle:])),
     ):
         header = f"@@ +{first},{last - first + 1} @@"
-        yield from _split_hunk(Hunk(header=header, body=body, first=first, last=last), path, fits)
+        yield from split_hunk(Hunk(header=header, body=body, first=first, last=last), fits=fits)
 
 
 def with_line_numbers(file: FileDiff) -> str:

@@ -10,33 +10,24 @@ from llmtool.engine.types import Token
 from llmtool.errors import OutputValidationError
 from llmtool.tasks.results import Generation
 from llmtool.text.code_blocks import choose_block, find_blocks
-from llmtool.text.code_languages import CodeLanguage, known_language
+from llmtool.text.code_languages import known_language
 
 NO_CODE = "the reply has no fenced code block"
 
 
-def extract_code(
-    reply: str, language: CodeLanguage | None
-) -> tuple[str, CodeLanguage | None] | None:
-    """Return the code of a reply and its language, None without a fenced block.
+def extract_code(reply: str, language: str | None) -> tuple[str, str | None] | None:
+    """Return the code of the block that `choose_block` finds in a reply, and its language.
 
-    The largest block in the language is chosen, where the fence can have any alias of the language.
-    Without a language, the largest block of all is chosen.
+    The result is None without a fenced block.
 
     Example:
-        >>> extract_code("Sure:\\n```js\\nlet x\\n```", CodeLanguage.javascript)[0]
+        >>> extract_code("Sure:\\n```js\\nlet x\\n```", "javascript")[0]
         'let x\\n'
     """
-    blocks = [
-        msgspec.structs.replace(block, language=known.value if known else block.language)
-        for block in find_blocks(reply)
-        for known in [known_language(block.language)]
-    ]
-    block = choose_block(blocks, language.value if language else None)
+    block = choose_block(find_blocks(reply), language)
     if block is None:
         return None
-    code = block.code.strip("\n") + "\n"
-    return code, language or known_language(block.language)
+    return block.code.strip("\n") + "\n", language or known_language(block.language)
 
 
 def only_code(

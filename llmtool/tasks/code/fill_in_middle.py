@@ -15,7 +15,6 @@ from llmtool.tasks.pipeline.collect import stream_outcomes
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.tasks.results import Generation
 from llmtool.text import syntax
-from llmtool.text.code_languages import CodeLanguage
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +59,7 @@ def complete(
     before: str,
     after: str,
     *,
-    language: CodeLanguage | None,
+    language: str | None,
     model: str,
 ) -> Code:
     """Return the code at the cursor; its status is that of the whole completed text."""
@@ -78,7 +77,7 @@ def complete(
         warnings.append(f"not checked: {check.note}")
     return Code(
         text=reply.text,
-        language=language.value if language else None,
+        language=language,
         status=check.status,
         diagnostics=check.diagnostics,
         model=model,

@@ -10,13 +10,12 @@ from llmtool.errors import OutputError, OutputValidationError, UsageError
 from llmtool.tasks.code.diffs import unified_diff
 from llmtool.tasks.code.results import Code, Fix
 from llmtool.text import syntax
-from llmtool.text.code_languages import CodeLanguage
 
 _BOM = "\ufeff"
 _EXTRA_TOKENS = 256  # for a fixed file, in addition to an eighth of its length
 
 
-def find_error(code: str, error: str | None, language: CodeLanguage | None) -> str:
+def find_error(code: str, error: str | None, language: str | None) -> str:
     """Return the given error, else the first syntax error of the code.
 
     Raises:

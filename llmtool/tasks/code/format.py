@@ -10,33 +10,32 @@ import subprocess
 import tempfile
 
 from llmtool.machine import find_program
-from llmtool.text.code_languages import CodeLanguage
 
 _TIMEOUT_SECONDS = 10.0
 
 _PRETTIER = ("prettier", "--no-config", "--no-editorconfig", "--stdin-filepath")
 _CLANG = ("clang-format", "--style=LLVM")
 # Commands that read code from standard input and write it to standard output.
-_COMMANDS: dict[CodeLanguage, tuple[str, ...]] = {
-    CodeLanguage.python: ("ruff", "format", "--isolated", "--no-cache", "--quiet", "-"),
-    CodeLanguage.go: ("gofmt",),
-    CodeLanguage.rust: ("rustfmt", "--emit", "stdout", "--edition", "2021", "--quiet"),
-    CodeLanguage.bash: ("shfmt", "-"),
-    CodeLanguage.c: (*_CLANG, "--assume-filename=code.c"),
-    CodeLanguage.cpp: (*_CLANG, "--assume-filename=code.cpp"),
-    CodeLanguage.java: (*_CLANG, "--assume-filename=code.java"),
-    CodeLanguage.javascript: (*_PRETTIER, "code.js"),
-    CodeLanguage.typescript: (*_PRETTIER, "code.ts"),
-    CodeLanguage.tsx: (*_PRETTIER, "code.tsx"),
-    CodeLanguage.css: (*_PRETTIER, "code.css"),
-    CodeLanguage.html: (*_PRETTIER, "code.html"),
-    CodeLanguage.json: (*_PRETTIER, "code.json"),
-    CodeLanguage.yaml: (*_PRETTIER, "code.yaml"),
+_COMMANDS: dict[str, tuple[str, ...]] = {
+    "python": ("ruff", "format", "--isolated", "--no-cache", "--quiet", "-"),
+    "go": ("gofmt",),
+    "rust": ("rustfmt", "--emit", "stdout", "--edition", "2021", "--quiet"),
+    "bash": ("shfmt", "-"),
+    "c": (*_CLANG, "--assume-filename=code.c"),
+    "cpp": (*_CLANG, "--assume-filename=code.cpp"),
+    "java": (*_CLANG, "--assume-filename=code.java"),
+    "javascript": (*_PRETTIER, "code.js"),
+    "typescript": (*_PRETTIER, "code.ts"),
+    "tsx": (*_PRETTIER, "code.tsx"),
+    "css": (*_PRETTIER, "code.css"),
+    "html": (*_PRETTIER, "code.html"),
+    "json": (*_PRETTIER, "code.json"),
+    "yaml": (*_PRETTIER, "code.yaml"),
 }
 
 
 def format_code(
-    language: CodeLanguage, code: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
+    language: str, code: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> tuple[str, str] | None:
     """Return the formatted code and the name of the formatter, None if it is missing or fails.
 

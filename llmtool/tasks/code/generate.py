@@ -27,7 +27,6 @@ from llmtool.tasks.pipeline.prepare import (
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow, WorkflowRunner
 from llmtool.tasks.results import TestRun
 from llmtool.text import syntax
-from llmtool.text.code_languages import CodeLanguage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -36,7 +35,7 @@ MAX_CONTINUATIONS = 2  # of a truncated reply
 LANGUAGE_INPUT = "language"  # the input of a template that names the language of the code
 _LOOP_PENALTY = 1.15
 _OPEN_FENCE = "```\n"  # of a prefill
-_SPELLINGS = {CodeLanguage.cpp: "C++", CodeLanguage.csharp: "C#"}
+_SPELLINGS = {"cpp": "C++", "csharp": "C#"}
 
 
 class CodePrompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +46,12 @@ class CodePrompts(msgspec.Struct, frozen=True, kw_only=True):
 
     first: PreparedTask
     repair: PreparedTask
-    language: CodeLanguage | None
+    language: str | None
 
     def first_request(self, case: Case) -> Request:
         return _with_language(self.first.request(case), self.language)
 
-    def repair_request(self, case: Case, best: Candidate, language: CodeLanguage | None) -> Request:
+    def repair_request(self, case: Case, best: Candidate, language: str | None) -> Request:
         error = best.diagnostics[0] if best.diagnostics else None
         values = {
             "code": best.code.rstrip("\n"),
@@ -74,7 +73,7 @@ class CodeChecker(msgspec.Struct, frozen=True, kw_only=True):
     formats: bool = True
     run_tests: Callable[[str], TestRun] | None = None
 
-    def check(self, code: str, language: CodeLanguage | None, *, is_truncated: bool) -> Candidate:
+    def check(self, code: str, language: str | None, *, is_truncated: bool) -> Candidate:
         result, formatter = syntax.Check(status="unchecked"), None
         if self.checks_syntax:
             result = syntax.check(language, code)
@@ -119,7 +118,7 @@ class CodeWriter:
         return self._prompts.first.template
 
     @property
-    def language(self) -> CodeLanguage | None:
+    def language(self) -> str | None:
         return self._prompts.language
 
     @property
@@ -300,7 +299,7 @@ class CodeWorkflow(Workflow[Code]):
         finish_reason: FinishReason = "length" if best.is_truncated else "stop"
         self.result = Code(
             text=best.code,
-            language=self._language.value if self._language else None,
+            language=self._language,
             status="error" if has_failed_tests else best.check.status,
             rounds=self._n_repairs,
             diagnostics=best.diagnostics,
@@ -315,12 +314,12 @@ class CodeWorkflow(Workflow[Code]):
         )
 
 
-def drop_unfinished_end(candidate: Candidate, language: CodeLanguage | None) -> Candidate:
+def drop_unfinished_end(candidate: Candidate, language: str | None) -> Candidate:
     """Drop the last lines of truncated code so that it parses, at most half of them.
 
     Example:
         >>> cut = Candidate(code="x = 1\\ny = (\\n", check=syntax.Check(status="error"))
-        >>> drop_unfinished_end(cut, CodeLanguage.python).code
+        >>> drop_unfinished_end(cut, "python").code
         'x = 1\\n'
     """
     lines = candidate.code.splitlines(keepends=True)
@@ -334,15 +333,15 @@ def drop_unfinished_end(candidate: Candidate, language: CodeLanguage | None) -> 
     return candidate
 
 
-def language_name(language: CodeLanguage | None) -> str:
+def language_name(language: str | None) -> str:
     """Return the name of a language in prompts, "" for None."""
-    return _SPELLINGS.get(language, language.value) if language else ""
+    return _SPELLINGS.get(language, language) if language else ""
 
 
-def _with_language(request: Request, language: CodeLanguage | None) -> Request:
+def _with_language(request: Request, language: str | None) -> Request:
     """Add the language to the fence that a template's prefill opens."""
     prompt = request.prompt
     if language is None or not prompt.prefill.endswith(_OPEN_FENCE):
         return request
-    prefill = f"{prompt.prefill[:-1]}{language.value}\n"
+    prefill = f"{prompt.prefill[:-1]}{language}\n"
     return msgspec.structs.replace(request, prompt=msgspec.structs.replace(prompt, prefill=prefill))

@@ -105,7 +105,6 @@ class CommitMessage(Result, frozen=True, kw_only=True):
     subject: str
     body: str = ""
     skipped: tuple[SkippedFile, ...] = ()
-    n_parts: int = 1
     model: str
     usage: Usage
     seconds: float

@@ -11,7 +11,7 @@ from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions, CompleteOptions, GenerateOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, prepare
+from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.results import Generation
 
 # Each task imports its own modules.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
 
-COMMIT_MERGE, COMMIT_BODY = "commit-merge", "commit-body"
+COMMIT_BODY = "commit-body"
 
 FRAMEWORKS = {
     "bash": "bats",
@@ -84,7 +84,7 @@ def write_tests(
 
 def tests_case(writer: CodeWriter, code: str, *, framework: str | None) -> Case:
     """Return the inputs of a template that writes tests."""
-    default = FRAMEWORKS.get(writer.language.name) if writer.language else None
+    default = FRAMEWORKS.get(writer.language or "")
     chosen = framework or default
     return Case(variables={"code": code, **({"framework": chosen} if chosen else {})})
 
@@ -115,13 +115,10 @@ def commit_message(
     context: TaskContext, diff: str, options: GenerateOptions, *, body: bool
 ) -> CommitMessage:
     """Write a commit message; see `Toolbox.commit_message`."""
-    from llmtool.tasks.code.commit_message import CommitMessageWriter
+    from llmtool.tasks.code.commit_message import write_commit_message
 
-    def step(template: str) -> PreparedTask:
-        replaced = msgspec.structs.replace(options, template=template, variables={})
-        return prepare(context, replaced)
-
-    one, merge = prepare(context, options), step(COMMIT_MERGE)
-    return CommitMessageWriter(
-        context.engine, one, merge, step(COMMIT_BODY) if body else None
-    ).write(diff)
+    list_changes = None
+    if body:
+        replaced = msgspec.structs.replace(options, template=COMMIT_BODY, variables={})
+        list_changes = prepare(context, replaced)
+    return write_commit_message(context.engine, prepare(context, options), list_changes, diff)

@@ -21,20 +21,13 @@ def write_code(
     context: TaskContext, request: str | Iterable[str], options: CodeOptions
 ) -> Code | Iterator[Code] | list[Code]:
     """Write the code of a request, or of each of several; see `Toolbox.write_code`."""
-    return map_texts(request, lambda requests: write_code_each(context, requests, options))
 
+    def run(requests: Iterable[str]) -> Iterator[Code]:
+        writer = prepare_code(context, options)
+        cases = (Case(id=i, prompt=request) for i, request in enumerate(requests))
+        return raise_failures(writer.outcomes(context.engine, cases))
 
-def write_code_each(
-    context: TaskContext, requests: Iterable[str], options: CodeOptions
-) -> Iterator[Code]:
-    """Check the options, and return an iterator over the results.
-
-    Raises:
-        LlmtoolError: a request failed; raised while the iterator is read.
-    """
-    writer = prepare_code(context, options)
-    cases = (Case(id=i, prompt=request) for i, request in enumerate(requests))
-    return raise_failures(writer.outcomes(context.engine, cases))
+    return map_texts(request, run)
 
 
 def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = False) -> CodeWriter:

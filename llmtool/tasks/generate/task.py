@@ -22,20 +22,14 @@ def generate(
         *_, result = stream_generate(context, prompt, options)
         assert isinstance(result, Generation)
         return result
-    return map_texts(prompt, lambda prompts: generate_each(context, prompts, options))
 
+    def run(prompts: Iterable[str]) -> Iterator[Generation[Any]]:
+        prepared = prepare(context, options)
+        cases = (Case(id=i, prompt=prompt) for i, prompt in enumerate(prompts))
+        events = raise_failures(prepared.outcomes(context.engine, cases))
+        return (event for event in events if isinstance(event, Generation))
 
-def generate_each(
-    context: TaskContext, prompts: Iterable[str], options: GenerateOptions
-) -> Iterator[Generation[Any]]:
-    """Check the options, and return an iterator over the replies.
-
-    The iterator raises the error of the first prompt that fails.
-    """
-    prepared = prepare(context, options)
-    cases = (Case(id=i, prompt=prompt) for i, prompt in enumerate(prompts))
-    events = raise_failures(prepared.outcomes(context.engine, cases))
-    return (event for event in events if isinstance(event, Generation))
+    return map_texts(prompt, run)
 
 
 def stream_generate(

@@ -42,23 +42,17 @@ def run(
     context: TaskContext, cases: Iterable[CaseValues] | None, options: GenerateOptions
 ) -> RunResult | Iterator[RunResult] | list[RunResult]:
     """Run a template once, or once per case; see `Toolbox.run`."""
+
+    def run_cases(cases: Iterable[CaseValues]) -> Iterator[RunResult]:
+        return raise_failures(_outcomes(context, cases, options))
+
     if cases is None:
-        return next(run_cases(context, [{}], options))
+        return next(run_cases([{}]))
     if isinstance(cases, (str, Mapping)):
         raise UsageError(
             "cases must be a list or an iterator; pass a single case as keyword arguments"
         )
-    return map_texts(cases, lambda each: run_cases(context, each, options))
-
-
-def run_cases(
-    context: TaskContext, cases: Iterable[CaseValues], options: GenerateOptions
-) -> Iterator[RunResult]:
-    """Check the options, and return an iterator over the results.
-
-    The iterator raises the error of the first case that fails.
-    """
-    return raise_failures(_outcomes(context, cases, options))
+    return map_texts(cases, run_cases)
 
 
 def run_each(
@@ -82,11 +76,7 @@ def _outcomes(
 
 
 def prepare_run(context: TaskContext, options: GenerateOptions) -> PreparedTask | Classifier:
-    """Load a template, check the options, and choose the task by the template's output.
-
-    Raises:
-        TemplateError, UsageError: see `Toolbox.run`.
-    """
+    """Load a template, check the options, and choose the task by the template's output."""
     loaded = context.load_template(options.template)
     if loaded.output.kind != "labels" and loaded.task != "classify":
         return prepare(context, msgspec.structs.replace(options, template=loaded))

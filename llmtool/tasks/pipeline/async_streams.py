@@ -22,11 +22,7 @@ class AsyncBridge:
         self._readers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # last reader, by loop
 
     async def call(self, function: Callable[[], R]) -> R:
-        """Return the result of a function; an iterator is read to its end first.
-
-        Raises:
-            EngineError: this asyncio task has an unfinished stream, so the call would deadlock.
-        """
+        """Return the result of a function; an iterator is read to its end first."""
 
         def events() -> Generator[R, None, None]:
             result = function()

@@ -65,24 +65,6 @@ def raise_failures(events: Iterable[E | Failed]) -> Generator[E, None, None]:
             yield event
 
 
-def stream_generations(
-    engine: Engine,
-    requests: Iterable[Request],
-    *,
-    model: str,
-    output_spec: OutputSpec | None = None,
-    started: float | None = None,
-) -> Generator[Token | Generation, None, None]:
-    """Yield the events of `stream_outcomes`; raise the first error.
-
-    Raises:
-        LlmtoolError: the error of the first request that fails, in request order.
-    """
-    return raise_failures(
-        stream_outcomes(engine, requests, model=model, output_spec=output_spec, started=started)
-    )
-
-
 def stream_outcomes(
     engine: Engine,
     requests: Iterable[Request | Failed | None],
@@ -242,6 +224,8 @@ def _warnings(
         used = cut[0].usage.completion_tokens
         which = f"{len(cut)} of {len(ends)} replies" if len(ends) > 1 else "reply"
         yield f"{which} truncated at {used} tokens; raise --max-tokens"
+    if n_cut := max(end.cut_reasoning_tokens for end in ends):
+        yield f"reasoning ended after {n_cut} tokens; raise --think-tokens or --max-tokens"
     if any(each.reasoning and not each.text for each in choices):
         yield NO_ANSWER
     if output_spec is not None and output_spec.unenforced:

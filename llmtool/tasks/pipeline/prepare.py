@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
+_SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
 SCHEMA_INPUT = "schema"  # the template input for a description of the JSON
 
 
@@ -36,6 +37,20 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, Any] = {}
     seed: int | None = None
     name: str | None = None
+
+
+def text_of(case: Case, name: str) -> str:
+    """Return the text of a case, its variable `name`.
+
+    Raises:
+        InputError: the text is empty or binary.
+    """
+    text = case.variables.get(name)
+    if not isinstance(text, str) or not text.strip():
+        raise InputError("the text is empty")
+    if "\0" in text[:_SAMPLE_CHARACTERS]:
+        raise InputError("contains a NUL byte; the input must be text")
+    return text
 
 
 class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +78,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         thinking = options.thinking
         if thinking is None:
-            thinking = bool(rendered.params.get("thinking", False))
+            thinking = bool(rendered.params.get("thinking", self.sampling.think_tokens))
         sampling = self.sampling
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
@@ -98,14 +113,12 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `Generation.row` for these options."""
         several = self.options.n > 1
         has_value = self.output_spec is not None and bool(self.output_spec.description)
         more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
         return ["reply", *more, "finish_reason", "seed"]
 
     def identity(self) -> bytes:
-        """Return a hash of everything that affects the results, except the cases."""
         o = self.options
         options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input]
         return identify(self.template, self.model, options, self.sampling)

@@ -32,65 +32,65 @@ class SummaryPlan(msgspec.Struct, frozen=True, kw_only=True):
     reduce_tokens: int = 0
 
 
-class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
-    """Plans the summaries of one call; `strategy` None chooses by the length of each text."""
+def plan_summary(
+    prompts: SummaryPrompts,
+    engine: Engine,
+    text: str,
+    *,
+    strategy: Strategy | None,
+    chunk_tokens: int,
+) -> SummaryPlan:
+    """Return how to summarize a text within the context of the model.
 
-    prompts: SummaryPrompts
-    engine: Engine
-    strategy: Strategy | None
-    chunk_tokens: int
+    Strategy None chooses by the length of the text.
 
-    def plan(self, text: str) -> SummaryPlan:
-        """Return how to summarize a text within the context of the model.
+    Raises:
+        ContextOverflow: the strategy is "stuff" and the text does not fit, or the context is too
+            small for a chunk.
+    """
 
-        Raises:
-            ContextOverflow: the strategy is "stuff" and the text does not fit, or the context is
-                too small for a chunk.
-        """
-        count = token_counter(self.engine)
-        n_ctx = self.engine.info.n_ctx
-        n_tokens = estimate_tokens(text, count)
-        final = self.prompts.summary_request("x")
-        available = n_ctx - self._n_tokens(final) - (final.sampling.max_tokens or 0) - _MARGIN
-        stuff_tokens = min(available, max(STUFF_TOKENS, self.chunk_tokens))
-        if self.strategy == "stuff" or (self.strategy is None and n_tokens <= stuff_tokens):
-            if n_tokens > available:
-                needed = n_tokens + n_ctx - available
-                raise ContextOverflow(
-                    f"input needs {needed:,} tokens, but the context holds {n_ctx:,}; "
-                    "use --strategy map-reduce to read it in chunks",
-                    needed=needed,
-                    available=n_ctx,
-                )
-            whole = Chunk(text=text, start=0, end=len(text), n_tokens=n_tokens)
-            return SummaryPlan(strategy="stuff", chunks=(whole,), n_tokens=n_tokens)
-        note_tokens = min(
-            _MAX_NOTE_TOKENS, stuff_tokens // (_MIN_NOTES_PER_REQUEST + 1), self.chunk_tokens // 2
-        )
-        overhead = self._n_tokens(self._largest_note_request(note_tokens))
-        chunk_tokens = min(self.chunk_tokens, n_ctx - overhead - note_tokens - _MARGIN)
-        if note_tokens < _MIN_NOTE_TOKENS or chunk_tokens < _MIN_CHUNK_TOKENS:
+    def n_tokens_of(request: Request) -> int:
+        return len(engine.tokenize(request.prompt).token_ids)
+
+    count = token_counter(engine)
+    n_ctx = engine.info.n_ctx
+    n_tokens = estimate_tokens(text, count)
+    final = prompts.summary_request("x")
+    available = n_ctx - n_tokens_of(final) - (final.sampling.max_tokens or 0) - _MARGIN
+    stuff_tokens = min(available, max(STUFF_TOKENS, chunk_tokens))
+    if strategy == "stuff" or (strategy is None and n_tokens <= stuff_tokens):
+        if n_tokens > available:
+            needed = n_tokens + n_ctx - available
             raise ContextOverflow(
-                f"the context of {n_ctx:,} tokens is too small for a chunk of the text; "
-                "raise --ctx-size or use a shorter --length",
-                needed=overhead + note_tokens + _MIN_CHUNK_TOKENS + _MARGIN,
+                f"input needs {needed:,} tokens, but the context holds {n_ctx:,}; "
+                "use --strategy map-reduce to read it in chunks",
+                needed=needed,
                 available=n_ctx,
             )
-        chunks = split_document(text, max_tokens=chunk_tokens, count=count)
-        return SummaryPlan(
-            strategy=self.strategy or "map-reduce",
-            chunks=tuple(chunks),
-            n_tokens=sum(chunk.n_tokens for chunk in chunks),
-            note_tokens=note_tokens,
-            reduce_tokens=stuff_tokens,
+        whole = Chunk(text=text, start=0, end=len(text), n_tokens=n_tokens)
+        return SummaryPlan(strategy="stuff", chunks=(whole,), n_tokens=n_tokens)
+    note_tokens = min(
+        _MAX_NOTE_TOKENS, stuff_tokens // (_MIN_NOTES_PER_REQUEST + 1), chunk_tokens // 2
+    )
+    if strategy == "refine":
+        chunk = Chunk(text="x", start=0, end=1, n_tokens=1)
+        largest = prompts.refine_request("x " * note_tokens, chunk, max_tokens=1)
+    else:
+        largest = prompts.note_request("x", path=("x " * 20,), max_tokens=1)
+    overhead = n_tokens_of(largest)
+    chunk_tokens = min(chunk_tokens, n_ctx - overhead - note_tokens - _MARGIN)
+    if note_tokens < _MIN_NOTE_TOKENS or chunk_tokens < _MIN_CHUNK_TOKENS:
+        raise ContextOverflow(
+            f"the context of {n_ctx:,} tokens is too small for a chunk of the text; "
+            "raise --ctx-size or use a shorter --length",
+            needed=overhead + note_tokens + _MIN_CHUNK_TOKENS + _MARGIN,
+            available=n_ctx,
         )
-
-    def _largest_note_request(self, note_tokens: int) -> Request:
-        """Return a request for notes of maximum length except for the text of the chunk."""
-        if self.strategy == "refine":
-            chunk = Chunk(text="x", start=0, end=1, n_tokens=1)
-            return self.prompts.refine_request("x " * note_tokens, chunk, max_tokens=1)
-        return self.prompts.note_request("x", path=("x " * 20,), max_tokens=1)
-
-    def _n_tokens(self, request: Request) -> int:
-        return len(self.engine.tokenize(request.prompt).token_ids)
+    chunks = split_document(text, max_tokens=chunk_tokens, count=count)
+    return SummaryPlan(
+        strategy=strategy or "map-reduce",
+        chunks=tuple(chunks),
+        n_tokens=sum(chunk.n_tokens for chunk in chunks),
+        note_tokens=note_tokens,
+        reduce_tokens=stuff_tokens,
+    )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from llmtool.engine.types import Request
-from llmtool.errors import InputError
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.options import Style
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, with_sampling
@@ -17,7 +16,6 @@ from llmtool.text.sections import Chunk
 _TOKENS_PER_WORD = 1.8  # upper estimate for replies
 _MIN_NOTE_WORDS = 12
 _RETRY_TEMPERATURE = 0.4
-_SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
 
 
 class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +35,6 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
     def text_input(self) -> str:
         """The name of the final template's input for the text."""
         return self.final.template.primary_input() or "text"
-
-    def text_of(self, case: Case) -> str:
-        """Return the text of a case.
-
-        Raises:
-            InputError: the text is empty or binary.
-        """
-        text = case.variables.get(self.text_input)
-        if not isinstance(text, str) or not text.strip():
-            raise InputError("the text is empty")
-        if "\0" in text[:_SAMPLE_CHARACTERS]:
-            raise InputError("contains a NUL byte; the input must be text")
-        return text
 
     def note_request(self, text: str, *, path: Sequence[str] = (), max_tokens: int) -> Request:
         """Return the request for notes on a chunk, or on a group of notes.

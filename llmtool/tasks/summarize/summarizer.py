@@ -10,11 +10,11 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy
-from llmtool.tasks.pipeline.prepare import Case, each_or_failed, token_counter
+from llmtool.tasks.pipeline.prepare import Case, each_or_failed, text_of, token_counter
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import NoteCache, SummaryEvent, SummaryWorkflow
-from llmtool.tasks.summarize.planner import SummaryPlanner
+from llmtool.tasks.summarize.planner import SummaryPlan, plan_summary
 from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.tasks.summarize.sections import SectionAssembler
 from llmtool.text.sections import Section, split_sections
@@ -38,7 +38,6 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `Summary.row`."""
         return ["summary", "chunks"]
 
     def outcomes(
@@ -63,50 +62,38 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
                     yield event
 
     def request(self, case: Case) -> Request:
-        """Return the request for the summary of a text as a whole.
-
-        Raises:
-            InputError: the text is empty or binary.
-        """
-        return self.prompts.summary_request(self.prompts.text_of(case))
+        """Return the request for the summary of a text as a whole."""
+        return self.prompts.summary_request(text_of(case, self.prompts.text_input))
 
     def first_request(self, engine: Engine, case: Case) -> Request:
-        """Return the first request of a text: for its summary, or for notes on its first chunk.
-
-        Raises:
-            InputError: the text is empty or binary.
-            ContextOverflow: see `SummaryPlanner.plan`.
-        """
-        plan = self._planner(engine).plan(self.prompts.text_of(case))
+        """Return the first request of a text: for its summary, or for notes on its first chunk."""
+        plan = self.plan(engine, text_of(case, self.prompts.text_input))
         if plan.strategy == "stuff":
             return self.request(case)
         first = plan.chunks[0]
         return self.prompts.note_request(first.text, path=first.path, max_tokens=plan.note_tokens)
 
     def identity(self) -> bytes:
-        """Return a hash of everything that affects the results, except the texts."""
         return self.prompts.identity(self.strategy, self.by_section, self.chunk_tokens)
 
-    def _planner(self, engine: Engine) -> SummaryPlanner:
-        return SummaryPlanner(
-            prompts=self.prompts,
-            engine=engine,
-            strategy=self.strategy,
-            chunk_tokens=self.chunk_tokens,
+    def plan(self, engine: Engine, text: str) -> SummaryPlan:
+        strategy, chunk_tokens = self.strategy, self.chunk_tokens
+        return plan_summary(
+            self.prompts, engine, text, strategy=strategy, chunk_tokens=chunk_tokens
         )
 
     def _workflow(self, engine: Engine, case: Case) -> SectionAssembler:
-        text = self.prompts.text_of(case)
+        text = text_of(case, self.prompts.text_input)
         sections = split_sections(text) if self.by_section else []
         sections = [section for section in sections if section.text.strip()]
         if len(sections) < 2:
             sections = [Section(heading=None, text=text, start=0)]
-        planner, count = self._planner(engine), token_counter(engine)
+        count = token_counter(engine)
         parts = [
             SummaryWorkflow(
                 case.id,
                 section.text,
-                planner.plan(section.text),
+                self.plan(engine, section.text),
                 self.prompts,
                 count=count,
                 note_cache=self.note_cache,

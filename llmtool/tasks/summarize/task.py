@@ -33,21 +33,14 @@ def summarize(
     context: TaskContext, text: str | Iterable[str], options: SummarizeOptions
 ) -> Summary | Iterator[Summary] | list[Summary]:
     """Summarize a text, or each of several; see `Toolbox.summarize`."""
-    return map_texts(text, lambda texts: summarize_each(context, texts, options))
 
+    def run(texts: Iterable[str]) -> Iterator[Summary]:
+        summarizer = prepare_summarizer(context, options)
+        name = summarizer.prompts.text_input
+        cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
+        return raise_failures(summarizer.outcomes(context.engine, cases))
 
-def summarize_each(
-    context: TaskContext, texts: Iterable[str], options: SummarizeOptions
-) -> Iterator[Summary]:
-    """Check the options, and return an iterator over the summaries.
-
-    Raises:
-        LlmtoolError: a text failed; raised while the iterator is read.
-    """
-    summarizer = prepare_summarizer(context, options)
-    name = summarizer.prompts.text_input
-    cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
-    return raise_failures(summarizer.outcomes(context.engine, cases))
+    return map_texts(text, run)
 
 
 def stream_summarize(
@@ -77,11 +70,7 @@ def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy 
 
 
 def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summarizer:
-    """Check the options of a call and load its templates, once for all its texts.
-
-    Raises:
-        UsageError, TemplateError: see `Toolbox.summarize`.
-    """
+    """Check the options of a call and load its templates, once for all its texts."""
     from llmtool.tasks.summarize.map_reduce import NoteCache
     from llmtool.tasks.summarize.prompts import SummaryPrompts
     from llmtool.tasks.summarize.summarizer import Summarizer

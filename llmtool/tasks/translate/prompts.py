@@ -33,11 +33,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         return self.prepared.template.primary_input() or "text"
 
     def request(self, job: SegmentJob, *, source: Language | None, is_retry: bool) -> Request:
-        """Return the request for a segment; a retry is constrained to its placeholders and lines.
-
-        Raises:
-            TemplateError: the template cannot be rendered.
-        """
+        """Return the request for a segment; a retry is constrained to placeholders and lines."""
         text, inputs = job.placeholders.text, self.prepared.template.inputs
         known = {
             "to": self.to.name,

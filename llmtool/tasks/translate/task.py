@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from llmtool.documents.formats import check_format
 from llmtool.tasks.options import TranslateOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.results import Translation
-from llmtool.tasks.translate.translator import Translator, make_translator
+from llmtool.tasks.translate.glossary import Glossary
+from llmtool.tasks.translate.prompts import TranslationPrompts
+from llmtool.tasks.translate.translator import Translator
+from llmtool.text.languages import find_language
 
 if TYPE_CHECKING:
     from llmtool.tasks.translate.document import TranslationText
@@ -20,21 +24,14 @@ def translate(
     context: TaskContext, text: str | Iterable[str], to: str, options: TranslateOptions
 ) -> Translation | Iterator[Translation] | list[Translation]:
     """Translate a text, or each of several; see `Toolbox.translate`."""
-    return map_texts(text, lambda texts: translate_each(context, texts, to, options))
 
+    def run(texts: Iterable[str]) -> Iterator[Translation]:
+        translator = prepare_translator(context, to, options)
+        name = translator.prompts.text_input
+        cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
+        return raise_failures(translator.outcomes(context.engine, cases))
 
-def translate_each(
-    context: TaskContext, texts: Iterable[str], to: str, options: TranslateOptions
-) -> Iterator[Translation]:
-    """Check the options, and return an iterator over the translations.
-
-    Raises:
-        LlmtoolError: a text failed; raised while the iterator is read.
-    """
-    translator = prepare_translator(context, to, options)
-    name = translator.prompts.text_input
-    cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
-    return raise_failures(translator.outcomes(context.engine, cases))
+    return map_texts(text, run)
 
 
 def stream_translate(
@@ -47,10 +44,14 @@ def stream_translate(
 
 
 def prepare_translator(context: TaskContext, to: str, options: TranslateOptions) -> Translator:
-    """Check the options of a call and load its template, once for all its texts.
-
-    Raises:
-        UsageError, TemplateError: see `Toolbox.translate`.
-    """
+    """Check the options of a call and load its template, once for all its texts."""
     prepared = prepare(context, generate_options(options, template=options.template))
-    return make_translator(prepared, to, options)
+    terms = options.glossary
+    glossary = Glossary(terms.items() if isinstance(terms, Mapping) else terms)
+    return Translator(
+        prompts=TranslationPrompts(prepared=prepared, to=find_language(to), glossary=glossary),
+        source=None if options.source == "auto" else find_language(options.source),
+        format=None if options.format == "auto" else check_format(options.format),
+        bilingual=options.bilingual,
+        strict=options.strict,
+    )

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 import msgspec
 
 from llmtool.documents.bilingual import BilingualDocument
-from llmtool.documents.formats import check_format, detect, parse
+from llmtool.documents.formats import detect, parse
 from llmtool.documents.types import Document, Format
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
-from llmtool.tasks.options import TranslateOptions
-from llmtool.tasks.pipeline.prepare import (
-    Case,
-    PreparedTask,
-    each_or_failed,
-    identify,
-    token_counter,
-)
+from llmtool.tasks.pipeline.prepare import Case, each_or_failed, identify, text_of, token_counter
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
-from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language, detect_language, find_language, may_be_in
@@ -52,7 +44,6 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `Translation.row`."""
         return ["translation", "source", "untranslated"]
 
     def outcomes(
@@ -87,7 +78,6 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         return self.prompts.request(first, source=workflow.source, is_retry=False)
 
     def identity(self) -> bytes:
-        """Return a hash of everything that affects the results, except the documents."""
         p = self.prompts.prepared
         options = [p.options.system, p.options.thinking, p.options.variables]
         pairs = self.prompts.glossary.pairs
@@ -95,17 +85,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         return identify(p.template, p.model, options, p.sampling, translation)
 
     def _workflow(self, case: Case, count: CountTokens) -> DocumentWorkflow:
-        """Parse the document of a case.
-
-        Raises:
-            InputError: the document is empty, binary or not valid in its format.
-            UsageError: the format is not supported, or not as a bilingual document.
-        """
-        text = case.variables.get(self.prompts.text_input)
-        if not isinstance(text, str) or not text.strip():
-            raise InputError("the text is empty")
-        if "\0" in text[:_SAMPLE_CHARACTERS]:
-            raise InputError("contains a NUL byte; the input must be text")
+        """Parse the document of a case."""
+        text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
         document: Document = parse(text, format)
         source = self.source or _detect_source(document)
@@ -168,24 +149,6 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         if unused:
             more = ", …" if len(unused) > _MAX_REPORTED else ""
             yield f"glossary terms not used: {', '.join(unused[:_MAX_REPORTED])}{more}"
-
-
-def make_translator(prepared: PreparedTask, to: str, options: TranslateOptions) -> Translator:
-    """Check the options of a call.
-
-    Raises:
-        UsageError: a language or format is unknown.
-    """
-    chosen = None if options.format == "auto" else check_format(options.format)
-    terms = options.glossary
-    glossary = Glossary(terms.items() if isinstance(terms, Mapping) else terms)
-    return Translator(
-        prompts=TranslationPrompts(prepared=prepared, to=find_language(to), glossary=glossary),
-        source=None if options.source == "auto" else find_language(options.source),
-        format=chosen,
-        bilingual=options.bilingual,
-        strict=options.strict,
-    )
 
 
 def _detect_source(document: Document) -> Language | None:

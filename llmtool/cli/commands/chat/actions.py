@@ -28,11 +28,7 @@ _MAX_OSC_BYTES = 74_994  # xterm's limit for OSC 52
 
 
 def edit_text(console: Console, text: str) -> str | None:
-    """Open text in $VISUAL or $EDITOR and return the edited text, or None if the editor fails.
-
-    Raises:
-        UsageError: no editor was found, or the variable has an unclosed quote.
-    """
+    """Open text in $VISUAL or $EDITOR and return the edited text, or None if the editor fails."""
     editor = _find_editor()
     with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
         path = Path(folder, "message.md")
@@ -70,21 +66,13 @@ def _find_editor() -> list[str]:
 
 
 def read_attachment(console: Console, path: str) -> tuple[str, str]:
-    """Return the path and text of a file, converting HTML, e-mail and PDF to text.
-
-    Raises:
-        InputError: the file cannot be read, is empty, or is not text.
-    """
+    """Return the path and text of a file, converting HTML, e-mail and PDF to text."""
     path = os.path.expanduser(path.strip("'\""))
     return path, inputs.read_document(console, path, errors="strict")
 
 
 def copy_to_clipboard(console: Console, text: str) -> str:
-    """Copy text with a clipboard program or an OSC 52 sequence, and return a message for the user.
-
-    Raises:
-        UsageError: neither is available.
-    """
+    """Copy text with a program or an OSC 52 sequence, and return a message for the user."""
     for name, *options in _CLIPBOARDS:
         if program := find_program(name):
             try:
@@ -107,11 +95,7 @@ def copy_to_clipboard(console: Console, text: str) -> str:
 
 
 def last_code_block(text: str) -> str:
-    """Return the last code block of a reply.
-
-    Raises:
-        UsageError: the reply has no code block.
-    """
+    """Return the last code block of a reply."""
     from llmtool.text.code_blocks import find_blocks
 
     blocks = find_blocks(text)
@@ -121,12 +105,7 @@ def last_code_block(text: str) -> str:
 
 
 def export_session(session: Session, format: str, path: str) -> str:
-    """Write a session to a file (default: NAME.FORMAT) and return a message for the user.
-
-    Raises:
-        UsageError: the file exists, or its folder does not.
-        OutputError: it cannot be written.
-    """
+    """Write a session to a file (default: NAME.FORMAT) and return a message for the user."""
     from llmtool.sessions import export as exporting
 
     target = Path(os.path.expanduser(path)) if path else Path(f"{session.name}.{format}")

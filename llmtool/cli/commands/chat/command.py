@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import typer
@@ -67,19 +68,83 @@ def chat(
     slash are commands (/help lists them). Piped input is one message: only the reply is printed,
     and the session is saved only with --session or -c.
     """
-    from llmtool.cli.commands.chat import run
+    import os
 
-    run.chat(
-        console,
-        message,
-        options,
-        name=session,
-        continue_last=continue_last,
-        no_save=no_save,
-        overflow=overflow,
-        each_line=each is not None,
-        json=json,
-        input=input,
-        model=model,
-        general=general,
-    )
+    from msgspec.structs import replace
+
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.chat import messages as read
+    from llmtool.cli.commands.chat.render import json_lines, plain
+    from llmtool.cli.terminal import inputs
+    from llmtool.errors import OutputError, UsageError
+    from llmtool.sessions.store import Sessions
+    from llmtool.tasks.chat.chat import Chat
+
+    if sum((session is not None, continue_last, no_save)) > 1:
+        raise UsageError("--session, --continue and --no-save cannot be combined; use one of them")
+    piped = not console.stdin_is_terminal
+    if each and not piped:
+        raise UsageError("--each line needs piped input; in a terminal, every line is a message")
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    store = Sessions(folders.data / "sessions")
+    if continue_last:
+        session = store.latest_in(os.getcwd())
+        if session is None:
+            raise UsageError(
+                "no session to continue in this directory; list all with `llmtool sessions ls`"
+            )
+    if "-" in input.files:
+        raise UsageError("-f -: standard input is the message; pass a file name")
+    files = [
+        (path, inputs.read_document(console, path, errors=input.errors)) for path in input.files
+    ]
+    first = None if message is None or message == "-" else inputs.read_argument(message)
+    is_interactive = not piped and not json and (first is None or console.stdout.is_terminal)
+    messages: Iterable[read.Message] = ()
+    if each:
+        messages = read.read_lines(console, first, input)
+    elif not is_interactive:
+        messages = [read.read_message(console, first, message, input, piped=piped)]
+    if session is not None and model.reference is None and store.exists(session):
+        model = replace(model, reference=store.load_header(session).model)
+    context = bootstrap.open_context(console, folders, settings, model)
+
+    def start(store: Sessions | None) -> Chat:
+        return Chat(context, options, session=session, store=store, overflow=overflow)
+
+    is_saved = session is not None or (is_interactive and not no_save)
+    try:
+        conversation = start(store if is_saved else None)
+    except OutputError as exc:
+        if session is not None:
+            raise
+        console.note(f"this conversation is not saved: {exc}")
+        conversation = start(None)
+    with conversation:
+        if conversation.repair_report:
+            console.note(conversation.repair_report)
+        for path, content in files:
+            conversation.attach(path, content)
+        if is_interactive:
+            from llmtool.cli.commands.chat import loop
+            from llmtool.cli.commands.chat.context import ChatContext
+
+            loop.run(
+                ChatContext(console, conversation, context, store),
+                first,
+                history=folders.data / "chat_history" if conversation.is_saved else None,
+                open_context=lambda reference: bootstrap.open_context(
+                    console, folders, settings, replace(model, reference=reference)
+                ),
+            )
+            return
+        show = json_lines if json else plain
+        for prompt, material in messages:
+            if material is not None:
+                conversation.attach("standard input", material)
+            turn = show(console, conversation.stream(prompt))
+            if turn.finish_reason == "length":
+                n_tokens = turn.completion_tokens
+                console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
+        if conversation.is_saved:
+            conversation.save_state()

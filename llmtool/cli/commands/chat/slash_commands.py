@@ -41,12 +41,7 @@ class SlashCommand(NamedTuple):
 
 
 def run(context: ChatContext, line: str) -> Action | None:
-    """Run a line that starts with a slash.
-
-    Raises:
-        UsageError: the command is unknown, or its argument is wrong.
-        LlmtoolError: the command failed.
-    """
+    """Run a line that starts with a slash."""
     name, _, argument = line[1:].strip().partition(" ")
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
@@ -220,7 +215,9 @@ def _save(context: ChatContext, argument: str) -> None:
 
 
 def _load(context: ChatContext, argument: str) -> None:
-    context.chat.load(argument)
+    report = context.chat.load(argument)
+    if report:
+        context.console.note(report)
     status.show_last_turn(context)
 
 

@@ -76,20 +76,101 @@ def classify(
     --balanced assumes that the labels of a batch (--each) are equally frequent. It prints results
     only at the end of the input, and the batch cannot be resumed.
     """
-    from llmtool.cli.commands.classify import run
+    import msgspec
 
-    run.classify(
-        console,
-        text,
-        options,
-        labels=labels,
-        verdict=verdict,
-        input=input,
-        output=output,
-        batch=batch,
-        model=model,
-        general=general,
+    from llmtool.cli import batch as batches
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.classify import labels as read
+    from llmtool.cli.commands.classify import run
+    from llmtool.cli.render import result as show
+    from llmtool.cli.render.classification import classification
+    from llmtool.cli.terminal import inputs
+    from llmtool.cli.terminal.output_file import check
+    from llmtool.cli.terminal.progress import RecordProgress
+    from llmtool.errors import UsageError
+    from llmtool.tasks.classify.labels import unknown_label
+    from llmtool.tasks.classify.task import prepare_classifier
+    from llmtool.tasks.pipeline.prepare import bind_inputs
+
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    if verdict.explain and (options.multi or batch.each is not None):
+        raise UsageError(
+            "--explain cannot be combined with --each or --multi; use it with one text"
+        )
+    if batch.each is not None and (verdict.top is not None or verdict.scores):
+        raise UsageError(
+            "--top and --scores cannot be combined with --each; rows include the scores"
+        )
+    if labels.calibrate is not None and output.dry_run:
+        raise UsageError("--calibrate and --dry-run cannot be combined; use one of them")
+    if labels.balanced and batch.each is None:
+        raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
+    if labels.balanced and (batch.resume or batch.retry_failed):
+        option = "--resume" if batch.resume else "--retry-failed"
+        raise UsageError(f"--balanced and {option} cannot be combined; use --overwrite")
+    template = read.load_template(folders, options)
+    chosen = read.read_options(options, labels)
+    names = read.read_labels(console, labels.label)
+    reads = bootstrap.input_files(template, *labels.files, *input.files)
+    fits_only = False
+    prompt = material = reader = None
+    if batch.each is not None:
+        if text is not None:
+            raise UsageError(
+                "TEXT and --each cannot be combined; a batch reads its texts from input"
+            )
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
+    else:
+        batch.check_unused()
+        check(output.path, reads=reads)
+        if labels.calibrate is not None and text is None and not input.files:
+            material = None if input.no_stdin else inputs.read_optional_stdin(console)
+            fits_only = material is None
+        else:
+            prompt, material = run.gather(console, text, input)
+    read.report_skipped_examples(console, chosen, template, names)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    scored = RecordProgress(console, "scored: ")
+
+    def show_scored(n_scored: int) -> None:
+        if reader is not None and labels.balanced:  # other batches print rows meanwhile
+            scored(n_scored, batch.limit or reader.n_expected)
+
+    chosen = msgspec.structs.replace(chosen, template=template)
+    classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
+    for name in (*verdict.fail_on, *verdict.expect):
+        if name not in classifier.names:
+            raise unknown_label(name, classifier.names)
+    if labels.calibrate is not None:
+        run.calibrate(console, context, classifier, labels.calibrate)
+        if fits_only:
+            return
+    given = frozenset(options.variables)
+    if reader is not None:
+        with scored:
+            run.run_batch(
+                console,
+                context,
+                classifier,
+                reader,
+                given,
+                batch=batch,
+                output=output,
+                verdict=verdict,
+            )
+        return
+    case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
+    if output.dry_run:
+        show.prompt(console, context, classifier.request(case), as_json=output.json)
+        return
+    result, weights = run.classify(context, classifier, case, with_weights=verdict.explain)
+    classification(
+        console, result, output=output, top=verdict.top, scores=verdict.scores, weights=weights
     )
+    may_abstain = run.may_abstain(options)
+    if result.reason and not may_abstain and output.path is None:
+        console.note(f"no label: {result.reason}")
+    run.check_verdict(result, verdict, may_abstain=may_abstain)
 
 
 @app.add(
@@ -134,20 +215,79 @@ def evaluate(
     general: g.GeneralOptions,
 ) -> None:
     """Measure accuracy, macro-F1 and calibration on labelled texts."""
-    from llmtool.cli.commands.classify import evaluate as evaluation
+    import os
 
-    evaluation.run(
-        console,
-        data,
-        options,
-        text_field=text_field,
-        label_field=label_field,
-        split=split,
-        labels=labels,
-        baselines=baselines,
-        compare=compare,
-        plot=plot,
-        output=output,
-        model=model,
-        general=general,
+    import msgspec
+
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.classify import evaluate as evaluation
+    from llmtool.cli.commands.classify import labels as read
+    from llmtool.cli.commands.classify import plot as labels_plot
+    from llmtool.cli.commands.classify.run import calibrate
+    from llmtool.cli.terminal.output_file import check
+    from llmtool.cli.terminal.progress import RecordProgress
+    from llmtool.errors import UsageError
+    from llmtool.tasks.classify import evaluate as measure
+    from llmtool.tasks.classify.labelled_texts import read_labelled_texts
+    from llmtool.tasks.classify.task import prepare_classifier
+
+    if options.multi:
+        raise UsageError("eval does not support --multi; it measures one label per text")
+    if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
+        data
+    ):
+        raise UsageError(f"--calibrate {labels.calibrate} is also DATA; use another file")
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    template = read.load_template(folders, options)
+    reads = bootstrap.input_files(template, data, *labels.files)
+    check(output.path, reads=reads)
+    if plot is not None:
+        labels_plot.check(plot, reads=reads)
+    chosen = read.read_options(options, labels, text_field=text_field, label_field=label_field)
+    names = read.read_labels(console, labels.label)
+    texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)
+    if names is None and not options.template:
+        names = dict.fromkeys(sorted({label for _, label in texts}), "")
+    read.report_skipped_examples(console, chosen, template, names)
+    chosen = msgspec.structs.replace(chosen, template=template)
+    context = bootstrap.open_context(console, folders, settings, model, output.path, plot)
+    scored = RecordProgress(console)
+    classifier = prepare_classifier(
+        context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
     )
+    if labels.calibrate is not None:
+        calibrate(
+            console,
+            context,
+            classifier,
+            labels.calibrate,
+            text_field=text_field,
+            label_field=label_field,
+        )
+    with scored:
+        found = measure.evaluate(context, classifier, texts)
+    if labels.balanced:
+        console.note("--balanced: assuming equally frequent labels in these texts")
+    others: list[measure.Baseline] = []
+    if compare:
+        for form in measure.FORMS:
+            for calibrated in (True, False):
+                with RecordProgress(console, f"as a {form}: ") as progress:
+                    others.append(
+                        measure.evaluate_variant(
+                            context,
+                            names,
+                            chosen,
+                            texts,
+                            form=form,
+                            calibrated=calibrated,
+                            on_progress=progress,
+                        )
+                    )
+    if baselines:
+        for generation in (measure.constrained_generation, measure.free_generation):
+            with RecordProgress(console, "generated: ") as progress:
+                others.append(generation(context, classifier.names, texts, on_progress=progress))
+    if plot is not None:
+        labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
+    evaluation.write(console, found, others, output)

@@ -1,119 +1,25 @@
-"""`llmtool classify eval`: measure accuracy and calibration on labelled texts."""
+"""Print accuracy and calibration on labelled texts."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import msgspec
 
-from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify import plot as labels_plot
-from llmtool.cli.commands.classify.labels import (
-    load_template,
-    read_labels,
-    read_options,
-    report_skipped_examples,
-)
-from llmtool.cli.commands.classify.options import LabelOptions
-from llmtool.cli.commands.classify.run import calibrate
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.render.classification import bar
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check, open_sink
-from llmtool.cli.terminal.progress import RecordProgress
-from llmtool.errors import UsageError
-from llmtool.tasks.classify import evaluate as measure
+from llmtool.cli.terminal.output_file import open_sink
 from llmtool.tasks.classify.evaluate import Baseline, Evaluation
-from llmtool.tasks.classify.labelled_texts import read_labelled_texts
-from llmtool.tasks.classify.task import prepare_classifier
-from llmtool.tasks.options import ClassifyOptions
 
 _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 
 
-def run(
-    console: Console,
-    data: str,
-    options: ClassifyOptions,
-    *,
-    text_field: str | None,
-    label_field: str,
-    split: str | None,
-    labels: LabelOptions,
-    baselines: bool,
-    compare: bool,
-    plot: str | None,
-    output: g.OutputOptions,
-    model: g.ModelOptions,
-    general: g.GeneralOptions,
+def write(
+    console: Console, found: Evaluation, others: list[Baseline], output: g.OutputOptions
 ) -> None:
-    """Print accuracy, calibration and mistakes on labelled texts.
-
-    Raises:
-        UsageError: options cannot be combined, or a label is unknown.
-        InputError: the data is invalid.
-    """
-    if options.multi:
-        raise UsageError("eval does not support --multi; it measures one label per text")
-    if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
-        data
-    ):
-        raise UsageError(f"--calibrate {labels.calibrate} is also DATA; use another file")
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
-    template = load_template(folders, options)
-    reads = bootstrap.input_files(template, data, *labels.files)
-    check(output.path, reads=reads)
-    if plot is not None:
-        labels_plot.check(plot, reads=reads)
-    chosen = read_options(options, labels, text_field=text_field, label_field=label_field)
-    names = read_labels(console, labels.label)
-    texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)
-    if names is None and not options.template:
-        names = dict.fromkeys(sorted({label for _, label in texts}), "")
-    report_skipped_examples(console, chosen, template, names)
-    chosen = msgspec.structs.replace(chosen, template=template)
-    context = bootstrap.open_context(console, folders, settings, model, output.path, plot)
-    scored = RecordProgress(console)
-    classifier = prepare_classifier(
-        context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
-    )
-    if labels.calibrate is not None:
-        calibrate(
-            console,
-            context,
-            classifier,
-            labels.calibrate,
-            text_field=text_field,
-            label_field=label_field,
-        )
-    with scored:
-        found = measure.evaluate(context, classifier, texts)
-    if labels.balanced:
-        console.note("--balanced: assuming equally frequent labels in these texts")
-    others: list[Baseline] = []
-    if compare:
-        for form in measure.FORMS:
-            for calibrated in (True, False):
-                with RecordProgress(console, f"as a {form}: ") as progress:
-                    others.append(
-                        measure.evaluate_variant(
-                            context,
-                            names,
-                            chosen,
-                            texts,
-                            form=form,
-                            calibrated=calibrated,
-                            on_progress=progress,
-                        )
-                    )
-    if baselines:
-        for generation in (measure.constrained_generation, measure.free_generation):
-            with RecordProgress(console, "generated: ") as progress:
-                others.append(generation(context, classifier.names, texts, on_progress=progress))
-    if plot is not None:
-        labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
+    """Write the figures and those of other methods: as tables on a terminal, rows or JSON."""
     with open_sink(console, output.path) as sink:
         if output.json:
             sink.write_json(

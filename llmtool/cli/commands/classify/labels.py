@@ -35,12 +35,7 @@ def read_options(
     text_field: str | None = None,
     label_field: str = "label",
 ) -> ClassifyOptions:
-    """Return options with examples, prior and kind of calibration.
-
-    Raises:
-        UsageError: options cannot be combined, or one is invalid.
-        InputError: a file cannot be read, or is invalid.
-    """
+    """Return options with examples, prior and kind of calibration."""
     if labels.calibrate is not None and options.multi:
         raise UsageError("--calibrate and --multi cannot be combined; calibrate with one label")
     if labels.calibrate is not None and (labels.raw or labels.no_fit):
@@ -91,10 +86,6 @@ def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None
     """Return label names with descriptions from `a,b`, `name=description` and `@file`.
 
     Return None without arguments.
-
-    Raises:
-        UsageError: a name is duplicated, or an argument describes several labels.
-        InputError: a file cannot be read.
     """
     if not arguments:
         return None
@@ -123,11 +114,7 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def read_prior(text: str | None) -> dict[str, float] | None:
-    """Return the frequencies of labels from `a=9,b=1`.
-
-    Raises:
-        UsageError: the text does not have this form.
-    """
+    """Return the frequencies of labels from `a=9,b=1`."""
     if text is None:
         return None
     prior = {}

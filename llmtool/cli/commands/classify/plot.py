@@ -17,11 +17,7 @@ _MAX_COUNTED_LABELS = 30  # with more, cells show only colours
 
 
 def draw(found: Evaluation, path: str, *, title: str) -> None:
-    """Draw the reliability curve and the confusion matrix, side by side.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Draw the reliability curve and the confusion matrix, side by side."""
     height = min(max(4.6, 1.4 + _MIN_ROW_INCHES * len(found.labels)), _MAX_INCHES)
     top = 0.99 - 0.6 / height
     paint = partial(_paint, found=found, title=title)

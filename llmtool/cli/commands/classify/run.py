@@ -1,38 +1,23 @@
-"""Run `classify`: one text or a batch, calibration and exit codes."""
+"""Parts of `classify`: input, calibration, batches and exit codes."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-import msgspec
-
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
-from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify.labels import (
-    load_template,
-    read_labels,
-    read_options,
-    report_skipped_examples,
-)
-from llmtool.cli.commands.classify.options import LabelOptions, VerdictOptions
+from llmtool.cli.commands.classify.options import VerdictOptions
 from llmtool.cli.options import groups as g
-from llmtool.cli.render import result as show
-from llmtool.cli.render.classification import classification
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check
-from llmtool.cli.terminal.progress import RecordProgress
-from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence, UsageError
+from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
-from llmtool.tasks.classify.labels import unknown_label
-from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Classification, Result
 
@@ -40,108 +25,9 @@ _MAX_COUNTED_LABELS = 12  # in the summary of a batch
 
 
 def classify(
-    console: Console,
-    text: str | None,
-    options: ClassifyOptions,
-    *,
-    labels: LabelOptions,
-    verdict: VerdictOptions,
-    input: g.InputOptions,
-    output: g.OutputOptions,
-    batch: g.BatchOptions,
-    model: g.ModelOptions,
-    general: g.GeneralOptions,
-) -> None:
-    """Print the label of one text, or the rows of a batch.
-
-    Raises:
-        LowConfidence: the label is in `fail_on`, not in `expect`, or too uncertain; the result is
-            printed first.
-        LlmtoolError: the input, the template, the labels or the model cannot be used.
-    """
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
-    if verdict.explain and (options.multi or batch.each is not None):
-        raise UsageError(
-            "--explain cannot be combined with --each or --multi; use it with one text"
-        )
-    if batch.each is not None and (verdict.top is not None or verdict.scores):
-        raise UsageError(
-            "--top and --scores cannot be combined with --each; rows include the scores"
-        )
-    if labels.calibrate is not None and output.dry_run:
-        raise UsageError("--calibrate and --dry-run cannot be combined; use one of them")
-    if labels.balanced and batch.each is None:
-        raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
-    if labels.balanced and batch.resume:
-        raise UsageError("--balanced and --resume cannot be combined; use --overwrite")
-    template = load_template(folders, options)
-    chosen = read_options(options, labels)
-    names = read_labels(console, labels.label)
-    reads = bootstrap.input_files(template, *labels.files, *input.files)
-    fits_only = False
-    prompt = material = reader = None
-    if batch.each is not None:
-        if text is not None:
-            raise UsageError(
-                "TEXT and --each cannot be combined; a batch reads its texts from input"
-            )
-        reader = batches.open_reader(console, batch, input, output, reads=reads)
-    else:
-        batch.check_unused()
-        check(output.path, reads=reads)
-        if labels.calibrate is not None and text is None and not input.files:
-            material = None if input.no_stdin else inputs.read_optional_stdin(console)
-            fits_only = material is None
-        else:
-            prompt, material = _gather(console, text, input)
-    report_skipped_examples(console, chosen, template, names)
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    scored = RecordProgress(console, "scored: ")
-
-    def show_scored(n_scored: int) -> None:
-        if reader is not None and labels.balanced:  # other batches print rows meanwhile
-            scored(n_scored, batch.limit or reader.n_expected)
-
-    chosen = msgspec.structs.replace(chosen, template=template)
-    classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
-    for name in (*verdict.fail_on, *verdict.expect):
-        if name not in classifier.names:
-            raise unknown_label(name, classifier.names)
-    if labels.calibrate is not None:
-        calibrate(console, context, classifier, labels.calibrate)
-        if fits_only:
-            return
-    given = frozenset(options.variables)
-    if reader is not None:
-        with scored:
-            _run_batch(
-                console,
-                context,
-                classifier,
-                reader,
-                given,
-                batch=batch,
-                output=output,
-                verdict=verdict,
-            )
-        return
-    case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
-    if output.dry_run:
-        show.prompt(console, context, classifier.request(case), as_json=output.json)
-        return
-    result, weights = _classify(context, classifier, case, with_weights=verdict.explain)
-    classification(
-        console, result, output=output, top=verdict.top, scores=verdict.scores, weights=weights
-    )
-    may_abstain = _may_abstain(options)
-    if result.reason and not may_abstain and output.path is None:
-        console.note(f"no label: {result.reason}")
-    _check_verdict(result, verdict, may_abstain=may_abstain)
-
-
-def _classify(
     context: TaskContext, classifier: Classifier, case: Case, *, with_weights: bool
 ) -> tuple[Classification, tuple[SentenceWeight, ...]]:
+    """Return the classification of a text, and the weights of its sentences on request."""
     try:
         if with_weights:
             return explain(classifier, context.engine, case)
@@ -154,7 +40,7 @@ def _classify(
         ) from exc
 
 
-def _gather(
+def gather(
     console: Console, text: str | None, input: g.InputOptions
 ) -> tuple[str | None, str | None]:
     """Return the argument, or files and standard input, which an argument excludes."""
@@ -181,11 +67,7 @@ def calibrate(
     text_field: str | None = None,
     label_field: str = "label",
 ) -> None:
-    """Fit the scores to a file of labelled texts, save the fit and report the improvement.
-
-    Raises:
-        UsageError, InputError: there are too few texts, a label has none, or the file is invalid.
-    """
+    """Fit the scores to a file of labelled texts, save the fit and report the improvement."""
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
     fit = classifier.calibrate(context.engine, texts)
     (accuracy, new_accuracy), (ece, new_ece) = fit.accuracy, fit.ece
@@ -195,7 +77,7 @@ def calibrate(
     )
 
 
-def _run_batch(
+def run_batch(
     console: Console,
     context: TaskContext,
     classifier: Classifier,
@@ -206,10 +88,8 @@ def _run_batch(
     output: g.OutputOptions,
     verdict: VerdictOptions,
 ) -> None:
+    """Print the rows of a batch and count its labels; fail for an unwanted one."""
     mapping = RecordMapping(template=classifier.template, field=batch.field, given=given)
-    if output.dry_run:
-        batches.preview(console, context, classifier, mapping, reader, output=output)
-        return
     tally = _Tally(console, verdict)
     failed: LlmtoolError | None = None
     try:
@@ -272,7 +152,8 @@ class _Tally:
         self._console.note(f"{', '.join(parts)}; mean score {total / n:.2f}")
 
 
-def _may_abstain(options: ClassifyOptions) -> bool:
+def may_abstain(options: ClassifyOptions) -> bool:
+    """Return whether a threshold is set."""
     bounds = (options.min_confidence, options.min_margin, options.min_coverage)
     return bounds != (None, None, None)
 
@@ -283,12 +164,8 @@ def _is_unwanted(names: list[str], verdict: VerdictOptions) -> bool:
     return bool(verdict.expect) and not any(name in verdict.expect for name in names)
 
 
-def _check_verdict(result: Classification, verdict: VerdictOptions, *, may_abstain: bool) -> None:
-    """Fail for an unwanted label.
-
-    Raises:
-        LowConfidence: the label is in `fail_on` or not in `expect`, or the classifier abstained.
-    """
+def check_verdict(result: Classification, verdict: VerdictOptions, *, may_abstain: bool) -> None:
+    """Fail for an unwanted label."""
     names = result.text.splitlines()
     if may_abstain and not names:
         raise LowConfidence(f"no label: {result.reason}")

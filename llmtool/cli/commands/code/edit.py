@@ -1,74 +1,60 @@
-"""Run `code fix`, `complete`, `tests` and `commit`, which work on existing files."""
+"""`llmtool code fix`, `complete` and `tests`, which work on existing files."""
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import typer
 
-from llmtool.cli import bootstrap
-from llmtool.cli.commands.code import generate
-from llmtool.cli.commands.code.options import CheckOptions
-from llmtool.cli.commands.code.review import read_source, report_skipped
+from llmtool.cli.commands.code.options import CheckOptions, Strict
+from llmtool.cli.commands.code.review import read_source
 from llmtool.cli.options import groups as g
-from llmtool.cli.render import result as show
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check as check_output
-from llmtool.cli.terminal.output_file import open_sink
 from llmtool.errors import InputError, OutputValidationError, UsageError
-from llmtool.tasks.code import fill_in_middle
-from llmtool.tasks.code.cursor import parse_position, split_at
-from llmtool.tasks.code.fix import back_up, find_error, make_fix, path_in_patch
-from llmtool.tasks.code.generate import syntax_error
-from llmtool.tasks.code.git import staged_diff
-from llmtool.tasks.code.results import Fix
-from llmtool.tasks.code.subtasks import commit_message, prepare_fix, tests_case, write_one
-from llmtool.tasks.code.task import prepare_code
-from llmtool.tasks.options import (
-    CodeOptions,
-    CommitOptions,
-    CompleteOptions,
-    ReplyOptions,
-    generate_options,
-    keywords_of,
-)
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.text.code_languages import find_language, language_of_file
+from llmtool.tasks.options import CompleteOptions, FixOptions, WriteTestsOptions
+
+if TYPE_CHECKING:
+    from llmtool.tasks.code.results import Fix
 
 _BOM = b"\xef\xbb\xbf"
-_HOOK = """\
-#!/bin/sh
-# Save as .git/hooks/prepare-commit-msg and make it executable (chmod +x).
-# Fills an empty commit message with one from a local model. Git passes the message file and the
-# source of the message; messages that already have text are unchanged.
-case "$2" in "" | template) ;; *) exit 0 ;; esac
-message=$(llmtool code commit --quiet{options}) || exit 0
-{{ printf '%s\\n' "$message"; cat "$1"; }} > "$1.llmtool" && mv "$1.llmtool" "$1"
-"""
 
 
 def fix(
     console: Console,
-    file: str,
-    options: CodeOptions,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File to fix; - is stdin.")],
     *,
-    error: str | None,
-    write: bool,
+    error: Annotated[
+        str | None,
+        typer.Option(
+            "--error",
+            "-e",
+            metavar="TEXT",
+            help="Error message; - is stdin.",
+            show_default="the syntax error found in FILE",
+        ),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Change FILE; save the original as FILE.orig.")
+    ] = False,
+    options: FixOptions,
     check: CheckOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print a patch that fixes a file; with `write`, change the file and save a backup.
+    """Fix code: print a patch, or change the file with --write."""
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.code import generate
+    from llmtool.cli.render import result as show
+    from llmtool.cli.terminal.output_file import check as check_output
+    from llmtool.tasks.code.fix import find_error, make_fix, path_in_patch
+    from llmtool.tasks.code.subtasks import prepare_fix, write_one
+    from llmtool.tasks.pipeline.prepare import Case
+    from llmtool.text.code_languages import find_language, language_of_file
 
-    Raises:
-        OutputValidationError: the fixed code has an error; the file is unchanged.
-        UsageError: options cannot be combined, or the file has no error to fix.
-        LlmtoolError: the file, the template or the model cannot be used.
-    """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if write and file == "-":
         raise UsageError("--write cannot change standard input; pass a file name")
@@ -90,31 +76,23 @@ def fix(
         message = inputs.read_argument(message, name="--error")
     language = find_language(options.language) if options.language else language_of_file(file)
     reason = find_error(text, message, language)
-    options = msgspec.structs.replace(options, template=template)
-    options = generate.complete_options(
-        console, options, check, output=output, file=file, is_patch=True
+    complete_options = generate.complete_options(
+        console,
+        msgspec.structs.replace(options, template=template),
+        check,
+        output=output,
+        file=file,
+        is_patch=True,
     )
     context = bootstrap.open_context(console, folders, settings, model, output.path)
-    writer = prepare_fix(context, text, options)
+    writer = prepare_fix(context, text, complete_options)
     case = Case(variables={"code": text, "error": reason})
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
         return
     patch_name = "-" if file == "-" else path_in_patch(file)
     result = make_fix(write_one(context, writer, case), original, file=patch_name)
-    is_broken = result.status == "error"
-    if output.json or not (check.strict and is_broken):
-        with open_sink(console, output.path) as sink:
-            if output.json:
-                sink.write_json(result.to_dict())
-            else:
-                sink.write(result.diff)
-    for warning in result.warnings:
-        console.note(warning)
-    if output.stats:
-        generate.statistics(console, result)
-    if is_broken:
-        raise syntax_error(result)
+    generate.code(console, result, output=output, strict=check.strict)
     if write:
         write_fix(console, Path(file), before, result)
 
@@ -126,6 +104,9 @@ def write_fix(console: Console, path: Path, before: bytes, result: Fix) -> None:
         InputError: the file has changed since it was read.
         OutputError: it cannot be written.
     """
+    from llmtool.cli.terminal.output_file import open_sink
+    from llmtool.tasks.code.fix import back_up
+
     if path.read_bytes() != before:
         raise InputError(f"{path} was changed by another program; run the command again")
     backup = back_up(path)
@@ -136,21 +117,39 @@ def write_fix(console: Console, path: Path, before: bytes, result: Fix) -> None:
 
 def complete(
     console: Console,
-    location: str,
-    sampling: CompleteOptions,
+    location: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE:LINE[:COL]", help="Position; COL defaults to the end of LINE."
+        ),
+    ],
     *,
-    language: str | None,
-    strict: bool,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language", "-l", metavar="LANG", help="Language: python, js, ts, sh, rs, …"
+        ),
+    ] = None,
+    strict: Strict = False,
+    sampling: CompleteOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print the text to insert at a position of a file.
+    """Complete code at a position, with a fill-in-the-middle model.
 
-    Raises:
-        OutputValidationError: the file has a syntax error with the text, and `strict` is set.
-        UsageError: the model does not support filling in text, or the position does not exist.
+    Prints exactly the text to insert. If the file is longer than the context, only the code around
+    the position is sent, and a note reports this. Models without fill-in-the-middle tokens are
+    rejected.
     """
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.code import generate
+    from llmtool.cli.render import result as show
+    from llmtool.cli.terminal.output_file import check as check_output
+    from llmtool.tasks.code import fill_in_middle
+    from llmtool.tasks.code.cursor import parse_position, split_at
+    from llmtool.text.code_languages import find_language, language_of_file
+
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, line, column = parse_position(location)
     check_output(output.path, reads=[file])
@@ -165,18 +164,8 @@ def complete(
         context.engine, prepared, before, after, language=code_language, model=context.model.name
     )
     is_broken = result.status == "error"
-    if output.json or not (strict and is_broken):
-        with open_sink(console, output.path) as sink:
-            if output.json:
-                sink.write_json(result.to_dict())
-            else:
-                sink.write(result.text)  # exact bytes, for editors
-                if sink.is_terminal:
-                    sink.end_line()
-    for warning in result.warnings:
-        console.note(warning)
-    if output.stats:
-        generate.statistics(console, result)
+    # Editors insert the exact text.
+    generate.report(console, result, output, is_hidden=strict and is_broken, is_exact=True)
     if is_broken:
         message = f"{file} has a syntax error with the inserted text: {result.diagnostics[0]}"
         if strict:
@@ -186,101 +175,41 @@ def complete(
 
 def tests(
     console: Console,
-    file: str,
-    options: CodeOptions,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Code to test; - is stdin.")],
     *,
-    framework: str | None,
+    framework: Annotated[
+        str | None,
+        typer.Option("--framework", metavar="NAME", help="Test framework, such as pytest."),
+    ] = None,
+    options: WriteTestsOptions,
     check: CheckOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print tests for a file.
+    """Write tests for code; they run only with --run-tests."""
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.code import generate
+    from llmtool.cli.terminal.output_file import check as check_output
+    from llmtool.tasks.code.subtasks import tests_case
+    from llmtool.tasks.code.task import prepare_code
 
-    Raises:
-        OutputValidationError: the tests have an error.
-    """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, text = read_source(console, file)
     template = bootstrap.open_library(folders).load(options.template)
     check_output(output.path, reads=bootstrap.input_files(template, file))
-    options = msgspec.structs.replace(options, template=template)
-    options = generate.complete_options(console, options, check, output=output, file=file)
+    complete_options = generate.complete_options(
+        console,
+        msgspec.structs.replace(options, template=template),
+        check,
+        output=output,
+        file=file,
+    )
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
     context = bootstrap.open_context(console, folders, settings, model, output.path)
-    writer = prepare_code(context, options)
+    writer = prepare_code(context, complete_options)
     case = tests_case(writer, text, framework=framework)
     generate.generate_one(
-        console, context, writer, case, options, output=output, strict=check.strict
+        console, context, writer, case, complete_options, output=output, strict=check.strict
     )
-
-
-def hook_arguments(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:
-    """Return the arguments that give a hook, which runs in another directory, the same options."""
-    found = ["-m", _absolute_path(model.reference)] if model.reference else []
-    found += ["--body"] * body + ["--offline"] * model.offline + ["--no-cache"] * model.no_cache
-    if isinstance(options.template, str) and options.template != CommitOptions().template:
-        found += ["-t", _absolute_path(options.template)]
-    if options.thinking is not None:
-        found.append("--think" if options.thinking else "--no-think")
-    values = {
-        **keywords_of(options.sampling),
-        "system": options.system,
-        "param": [f"{name}={value}" for name, value in options.variables.items()],
-        "ctx_size": model.ctx_size,
-        "threads": model.threads,
-        "n_gpu_layers": model.n_gpu_layers,
-        "parallel": model.parallel,
-        "kv_type": None if model.kv_type == g.ModelOptions().kv_type else model.kv_type,
-    }
-    for name, value in values.items():
-        given = value if isinstance(value, (list, tuple)) else [value]
-        found += [f"--{name.replace('_', '-')}={each}" for each in given if each is not None]
-    return found
-
-
-def _absolute_path(name: str) -> str:
-    return os.path.abspath(name) if os.path.isfile(name) else name
-
-
-def commit(
-    console: Console,
-    options: ReplyOptions,
-    *,
-    body: bool,
-    hook: bool,
-    output: g.ReportOptions,
-    model: g.ModelOptions,
-    general: g.GeneralOptions,
-) -> None:
-    """Print a commit message for the staged changes, or a hook that calls this command."""
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
-    own = model.reference if hook else None  # with a hook, `open_model` does not check it
-    template = bootstrap.open_library(folders).load(options.template)
-    check_output(output.path, reads=bootstrap.input_files(template, own))
-    if hook:
-        if output.json or output.stats:
-            raise UsageError("--hook cannot be combined with --json or --stats; omit one of them")
-        arguments = map(shlex.quote, hook_arguments(options, model, body=body))
-        with open_sink(console, output.path) as sink:
-            sink.write(_HOOK.format(options="".join(f" {argument}" for argument in arguments)))
-        if output.path and os.path.isfile(output.path):
-            path = Path(output.path)
-            path.chmod(path.stat().st_mode | 0o111)  # git ignores other hooks
-        return
-    diff = staged_diff()
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    chosen = generate_options(options, template=template)
-    result = commit_message(context, diff, chosen, body=body)
-    with open_sink(console, output.path) as sink:
-        if output.json:
-            sink.write_json(result.to_dict())
-        else:
-            sink.write(result.text)
-            sink.end_line()
-    report_skipped(console, result.skipped)
-    for warning in result.warnings:
-        console.note(warning)
-    if output.stats:
-        console.note(f"{result.seconds:.3f} s, {result.usage.prompt_tokens} prompt tokens")

@@ -1,4 +1,4 @@
-"""Run `code`: one request or a batch, printed code and exit codes."""
+"""Complete the options of `code`, run the user's tests, and print results."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from llmtool.cli import batch as batches
-from llmtool.cli import bootstrap
 from llmtool.cli.commands.code.options import CheckOptions
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check as check_output
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
@@ -22,76 +19,11 @@ from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import CODE_FILE, TestCommand
-from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, bind_inputs
-from llmtool.tasks.pipeline.records import RecordMapping
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import TestRun
-from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
-
-
-def write(
-    console: Console,
-    request: str | None,
-    options: CodeOptions,
-    *,
-    check: CheckOptions,
-    input: g.InputOptions,
-    output: g.OutputOptions,
-    batch: g.BatchOptions,
-    model: g.ModelOptions,
-    general: g.GeneralOptions,
-) -> None:
-    """Print the code for a request, or the rows of a batch.
-
-    Raises:
-        OutputValidationError: the code has an error; it is printed first, unless `check.strict`.
-        LlmtoolError: the input, the template or the model cannot be used.
-    """
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
-    if batch.each is not None and check.test_command is not None:
-        raise UsageError("--run-tests and --each cannot be combined; use one of them")
-    template = bootstrap.open_library(folders).load(options.template)
-    options = msgspec.structs.replace(options, template=template)
-    options = complete_options(console, options, check, output=output)
-    given = frozenset(options.variables)
-    reads = bootstrap.input_files(template, *input.files)
-    if batch.each is not None:
-        reader = batches.open_reader(console, batch, input, output, reads=reads)
-        prompt = None if request is None else inputs.read_argument(request)
-    else:
-        batch.check_unused()
-        check_output(output.path, reads=reads)
-        prompt, material = inputs.gather(
-            console,
-            request,
-            input.files,
-            no_stdin=input.no_stdin,
-            errors=input.errors,
-        )
-        if prompt is None:
-            prompt, material = material, None
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    writer = prepare_code(context, options, strict=batch.each is not None)
-    if batch.each is not None:
-        is_request = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
-        mapping, _ = RecordMapping.make(
-            writer.template,
-            prompt=prompt,
-            field=batch.field,
-            given=given | {"input"} if is_request else given,
-        )
-        if output.dry_run:
-            batches.preview(console, context, writer, mapping, reader, output=output)
-            return
-        seed = options.sampling.seed
-        batches.run(
-            console, context, writer, mapping, reader, batch=batch, output=output, seed=seed
-        )
-        return
-    case = bind_inputs(writer.template, prompt=prompt, input=material, given=given)
-    generate_one(console, context, writer, case, options, output=output, strict=check.strict)
+from llmtool.text.code_languages import find_language, language_of_file, usual_suffix
 
 
 def complete_options(
@@ -110,7 +42,7 @@ def complete_options(
         is_patch: whether the output is a patch, which tests cannot run.
 
     Raises:
-        UsageError: the language is unknown, or the test command does not name the code file.
+        UsageError: the language is not a name, or the test command does not name the code file.
     """
     command = check.test_command
     lacks_file = command is not None and CODE_FILE not in command
@@ -133,9 +65,7 @@ def complete_options(
             None if is_patch else output_file,
             timeout_seconds=check.test_timeout,
         )
-    return msgspec.structs.replace(
-        options, language=language.value if language else None, run_tests=run_tests
-    )
+    return msgspec.structs.replace(options, language=language, run_tests=run_tests)
 
 
 class ReportedTests:
@@ -145,7 +75,7 @@ class ReportedTests:
         self,
         console: Console,
         command: str,
-        language: CodeLanguage | None,
+        language: str | None,
         file: str | None,
         *,
         timeout_seconds: float,
@@ -154,7 +84,7 @@ class ReportedTests:
         self._file = file
         self._before: bytes | None = None  # original content of the file
         self._has_written = False
-        name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
+        name = os.path.basename(file) if file else f"code{usual_suffix(language or '')}"
         self._command = TestCommand(
             inputs.read_argument(command, name="--run-tests"),
             name=name,
@@ -227,35 +157,46 @@ def generate_one(
 
 
 def code(console: Console, result: Code, *, output: g.OutputOptions, strict: bool = False) -> None:
-    """Print only the code, or the result as JSON; report warnings on stderr.
+    """Print only the code, the patch of a `Fix`, or the result as JSON.
 
     Raises:
         OutputValidationError: the code has an error, or is truncated and `strict` is set.
     """
     is_broken = result.status == "error"
     is_truncated = strict and result.finish_reason == "length"
-    if output.json or not (strict and (is_broken or is_truncated)):
-        with open_sink(console, output.path) as sink:
-            if output.json:
-                sink.write_json(result.to_dict())
-            else:
-                sink.write(result.text)
-                sink.end_line()
-    for warning in result.warnings:
-        console.note(warning)
-    if output.stats:
-        statistics(console, result)
+    report(console, result, output, is_hidden=strict and (is_broken or is_truncated))
     if is_broken:
         raise syntax_error(result)
     if is_truncated:
         raise OutputValidationError("the reply was truncated; raise --max-tokens", result=result)
 
 
-def statistics(console: Console, result: Code) -> None:
-    """Report token counts and time on stderr."""
-    usage = result.usage
-    console.note(
-        f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
-        f"({usage.cached_tokens} cached), {usage.completion_tokens} generated, "
-        f"{format_count(result.rounds, 'repair')}"
-    )
+def report(
+    console: Console,
+    result: Code,
+    output: g.OutputOptions,
+    *,
+    is_hidden: bool,
+    is_exact: bool = False,
+) -> None:
+    """Print a result, unless it is hidden and not JSON; report warnings and statistics on stderr.
+
+    Text that is `is_exact` gets a final newline only on a terminal.
+    """
+    if output.json or not is_hidden:
+        with open_sink(console, output.path) as sink:
+            if output.json:
+                sink.write_json(result.to_dict())
+            else:
+                sink.write(str(result))
+                if sink.is_terminal or not is_exact:
+                    sink.end_line()
+    for warning in result.warnings:
+        console.note(warning)
+    if output.stats:
+        usage = result.usage
+        console.note(
+            f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
+            f"({usage.cached_tokens} cached), {usage.completion_tokens} generated, "
+            f"{format_count(result.rounds, 'repair')}"
+        )

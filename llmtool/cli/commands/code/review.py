@@ -1,28 +1,22 @@
-"""Run `code explain` and `code review`."""
+"""`llmtool code explain` and `code review`."""
 
 from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from llmtool._version import __version__
-from llmtool.cli import bootstrap
+import typer
+
 from llmtool.cli.options import groups as g
-from llmtool.cli.render import result as show
-from llmtool.cli.render import tables
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.code.cursor import parse_range, select_lines
-from llmtool.tasks.code.git import staged_diff
-from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
-from llmtool.tasks.code.review import review as review_diff
-from llmtool.tasks.code.sarif import sarif
-from llmtool.tasks.options import ReplyOptions, generate_options
-from llmtool.tasks.pipeline.collect import raise_failures
-from llmtool.tasks.pipeline.prepare import Case, prepare
+from llmtool.tasks.options import ExplainOptions, ReplyOptions, ReviewOptions, generate_options
+
+if TYPE_CHECKING:
+    from llmtool.tasks.code.results import Review, SkippedFile
 
 _MAX_LISTED = 10  # skipped files
 
@@ -34,6 +28,8 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
         UsageError: the lines do not exist.
         InputError: the file cannot be read, or is empty.
     """
+    from llmtool.tasks.code.cursor import parse_range, select_lines
+
     file, first, last = argument, None, None
     if not os.path.isfile(argument):
         file, first, last = parse_range(argument)
@@ -49,14 +45,22 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
 
 def explain(
     console: Console,
-    location: str,
-    options: ReplyOptions,
+    location: Annotated[
+        str, typer.Argument(metavar="FILE[:A-B]", help="File, or its lines A to B; - is stdin.")
+    ],
     *,
+    options: ReplyOptions = ReplyOptions(template=ExplainOptions().template),
     output: g.StreamOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print an explanation of a file, or of some of its lines, while it is generated."""
+    """Explain what code does."""
+    from llmtool.cli import bootstrap
+    from llmtool.cli.render import result as show
+    from llmtool.cli.terminal.output_file import check
+    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.prepare import Case, prepare
+
     started = time.perf_counter()
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, text = read_source(console, location)
@@ -74,7 +78,7 @@ def explain(
         to_file=output.path,
         as_json=output.json,
         stream=not output.no_stream,
-        think=bool(options.thinking),
+        think=options.requests_reasoning,
         logprobs=False,
         has_output_spec=prepared.output_spec is not None,
         stats=output.stats,
@@ -84,32 +88,44 @@ def explain(
 
 def review(
     console: Console,
-    options: ReplyOptions,
     *,
-    staged: bool,
-    fail_on: str | None,
-    as_sarif: bool,
+    staged: Annotated[
+        bool, typer.Option("--staged", help="Review the changes staged in git.")
+    ] = False,
+    fail_on: Annotated[
+        Literal["error", "warning", "note"] | None,
+        typer.Option("--fail-on", help="Exit 15 on findings this severe or worse."),
+    ] = None,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 (for CI).")] = False,
+    options: ReplyOptions = ReplyOptions(template=ReviewOptions().template),
     input: g.InputOptions,
     output: g.ReportOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print a model's findings in a diff.
+    """Review a diff and list problems by line.
 
-    Raises:
-        LowConfidence: a finding has the severity `fail_on` or worse; all are printed first.
-        RecordsFailed: no finding has, but `fail_on` is set and parts were not reviewed.
-        LlmtoolError: the diff, the template or the model cannot be used.
+    The diff is read from standard input, -f or --staged. Lock files, generated files and binary
+    files are skipped. Each finding refers to a line of the diff. With --fail-on, the exit code is 3
+    if a part of the diff could not be reviewed.
     """
+    from llmtool._version import __version__
+    from llmtool.cli import bootstrap
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.tasks.code import git
+    from llmtool.tasks.code.sarif import sarif as to_sarif
+    from llmtool.tasks.code.subtasks import review_code
+
     folders, settings = bootstrap.start(console, general, offline=model.offline)
-    if as_sarif and output.json:
+    if sarif and output.json:
         raise UsageError("--sarif and --json cannot be combined; use one of them")
     if staged and input.files:
         raise UsageError("--staged and -f cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
     check(output.path, reads=bootstrap.input_files(template, *input.files))
     if staged:
-        diff: str | None = staged_diff()
+        diff: str | None = git.staged_diff()
     else:
         _, diff = inputs.gather(
             console,
@@ -121,15 +137,15 @@ def review(
             advice="run `git diff | llmtool code review` or use --staged",
         )
     context = bootstrap.open_context(console, folders, settings, model, output.path)
-    prepared = prepare(context, generate_options(options, template=template))
-    result = review_diff(context.engine, prepared, diff or "")
+    result = review_code(context, diff or "", generate_options(options, template=template))
     with open_sink(console, output.path) as sink:
-        if as_sarif:
-            sink.write_json(sarif(result, version=__version__))
+        if sarif:
+            sink.write_json(to_sarif(result, version=__version__))
         elif output.json:
             sink.write_json(result.to_dict())
         elif sink.is_terminal and result.findings:
-            table(console, result)
+            rows = [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings]
+            tables.table(console, ["location", "severity", "finding"], rows)
         else:
             sink.write(result.text)
     report_skipped(console, result.skipped)
@@ -151,15 +167,6 @@ def report_skipped(console: Console, files: tuple[SkippedFile, ...]) -> None:
         console.note(f"skipped {len(files) - _MAX_LISTED} more files")
 
 
-def table(console: Console, result: Review) -> None:
-    """Print findings as a table."""
-    tables.table(
-        console,
-        ["location", "severity", "finding"],
-        [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings],
-    )
-
-
 def check_severity(result: Review, fail_on: str | None) -> None:
     """Fail for findings with the severity `fail_on` or worse.
 
@@ -167,6 +174,8 @@ def check_severity(result: Review, fail_on: str | None) -> None:
         LowConfidence: there are such findings.
         RecordsFailed: there are none, but parts were not reviewed.
     """
+    from llmtool.tasks.code.results import SEVERITIES
+
     if fail_on is None:
         return
     limit = [str(severity) for severity in SEVERITIES].index(fail_on)

@@ -18,7 +18,7 @@ from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.models.cleanup import Removal
-    from llmtool.models.installed import Model
+    from llmtool.models.hub.callbacks import Callbacks
     from llmtool.models.store import Store
 
 app = App(
@@ -40,6 +40,16 @@ def _open(console: Console, general: g.GeneralOptions, *, offline: bool = False)
     folders, settings = bootstrap.start(console, general, offline=offline)
     endpoint = os.environ.get("HF_ENDPOINT")
     return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
+
+
+def _callbacks(console: Console, progress: DownloadProgress) -> Callbacks:
+    """Return callbacks that show progress; signals cancel the operation."""
+    from llmtool.models.hub.callbacks import Callbacks
+
+    cancellation = signals.install(console.interrupts)
+    return Callbacks(
+        on_progress=progress, on_note=progress.note, cancelled=lambda: cancellation.cancelled
+    )
 
 
 @app.add("ls", epilog="Example: llmtool models ls | cut -f1")
@@ -83,12 +93,11 @@ def info(
     from llmtool.models.gguf import check
 
     found = _open(console, general).find(model)
-    header = check.check(found.path)
-    facts = render.facts(found, header, ctx_size)
+    facts = render.facts(found, check.check(found.path), ctx_size)
     if json:
         console.stdout.write_json(facts)
     else:
-        tables.fields(console, render.describe(facts, found, header))
+        tables.fields(console, render.describe(facts))
 
 
 @app.add(
@@ -114,34 +123,23 @@ def pull(
 
     store = _open(console, general, offline=offline)
     reference = store.resolve(model)
-    if reference.kind != "hub":
+    if reference.kind == "hub":
+        progress = DownloadProgress(console, model)
+        callbacks = _callbacks(console, progress)
+        plan = store.plan(reference, callbacks)
+        if dry_run:
+            if json:
+                console.stdout.write_json(render.plan_to_dict(plan))
+            else:
+                tables.fields(console, render.describe_plan(plan))
+            return
+        render.warn_of_memory(console, plan)
+        with progress:
+            found = store.download(plan, callbacks)
+    else:
         found = store.find(reference)
         console.note(f"{model} is a local model; nothing to download")
-        _show_pulled(console, found, as_json=json)
-        return
-    cancellation = signals.install(console.interrupts)
-    plan = store.plan(reference, on_note=console.note, cancelled=lambda: cancellation.cancelled)
-    if dry_run:
-        if json:
-            console.stdout.write_json(render.plan_to_dict(plan))
-        else:
-            tables.fields(console, render.describe_plan(plan))
-        return
-    render.warn_of_memory(console, plan)
-    with DownloadProgress(console, model) as progress:
-        found = store.download(
-            plan,
-            on_progress=progress,
-            on_note=progress.note,
-            cancelled=lambda: cancellation.cancelled,
-        )
-    _show_pulled(console, found, as_json=json)
-
-
-def _show_pulled(console: Console, found: Model, *, as_json: bool) -> None:
-    from llmtool.cli.commands.models import render
-
-    if as_json:
+    if json:
         console.stdout.write_json(render.to_dict(found))
     else:
         console.stdout.write(f"{found.path}\n")
@@ -207,26 +205,21 @@ def verify(
     from llmtool.errors import DownloadError
 
     store = _open(console, general)
-    cancellation = signals.install(console.interrupts)
-    results = []
     words = {True: "ok", False: "damaged", None: "unknown"}
     with DownloadProgress(console, model or "all models", verb="verifying") as progress:
-        for result in store.verify(
-            model, on_progress=progress, cancelled=lambda: cancellation.cancelled
-        ):
-            results.append(result)
-    if not json:
-        tables.table(
-            console,
-            ["result", "name", "reason", "path"],
-            [(words[r.is_valid], r.name, r.reason, str(r.path)) for r in results],
-        )
+        results = list(store.verify(model, _callbacks(console, progress)))
     if json:
         console.stdout.write_json(
             [
                 {"name": r.name, "path": str(r.path), "valid": r.is_valid, "reason": r.reason}
                 for r in results
             ]
+        )
+    else:
+        tables.table(
+            console,
+            ["result", "name", "reason", "path"],
+            [(words[r.is_valid], r.name, r.reason, str(r.path)) for r in results],
         )
     bad = [r for r in results if r.is_valid is False]
     if bad:
@@ -254,14 +247,8 @@ def import_file(
     from llmtool.cli.commands.models import render
 
     store = _open(console, general)
-    cancellation = signals.install(console.interrupts)
     with DownloadProgress(console, file, verb="copying") as progress:
-        found = store.import_file(
-            Path(file),
-            name=name,
-            on_progress=progress,
-            cancelled=lambda: cancellation.cancelled,
-        )
+        found = store.import_file(Path(file), _callbacks(console, progress), name=name)
     if json:
         console.stdout.write_json(render.to_dict(found))
     else:

@@ -27,21 +27,21 @@ def to_dict(model: Model) -> dict[str, Any]:
 
 def facts(found: Model, header: Header, n_ctx: int | None) -> dict[str, Any]:
     """Return the facts for `models info --json`."""
-    n_ctx = n_ctx or min(header.context_length or _SHOWN_CTX, _SHOWN_CTX)
+    n_ctx = n_ctx or min(header.integer("context_length") or _SHOWN_CTX, _SHOWN_CTX)
     need = memory.estimate(header, n_ctx=n_ctx, weights_bytes=found.size_bytes)
     _, available = memory_bytes()
     return {
         **to_dict(found),
         "architecture": header.architecture,
-        "title": header.name,
+        "title": header.text("general.name"),
         "parameters": header.n_params,
         "quant": found.quant or header.quant,
-        "context_length": header.context_length,
+        "context_length": header.integer("context_length"),
         "layers": header.block_count,
         "vocabulary": header.n_vocab,
-        "licence": header.licence,
+        "licence": header.text("general.license"),
         "special_tokens": header.special_tokens,
-        "chat_template": header.chat_template,
+        "chat_template": header.text("tokenizer.chat_template"),
         "memory_bytes": {
             "n_ctx": n_ctx,
             "weights": need.weights,
@@ -54,26 +54,29 @@ def facts(found: Model, header: Header, n_ctx: int | None) -> dict[str, Any]:
     }
 
 
-def describe(facts: dict[str, Any], found: Model, header: Header) -> list[tuple[str, str]]:
+def describe(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the facts as (name, value) rows for a terminal."""
     need = facts["memory_bytes"]
     fits = {None: "unknown", True: "fits", False: "does not fit"}[facts["fits"]]
     available = "" if need["available"] is None else f" of {format_bytes(need['available'])} free"
-    template = header.chat_template
+    template = facts["chat_template"]
     return [
-        ("name", found.name),
-        ("title", header.name or "-"),
-        ("path", str(found.path)),
-        ("size", format_bytes(found.size_bytes)),
-        ("architecture", header.architecture),
-        ("parameters", f"{header.n_params / 1e6:,.0f} million"),
+        ("name", facts["name"]),
+        ("title", facts["title"] or "-"),
+        ("path", facts["path"]),
+        ("size", format_bytes(facts["size_bytes"])),
+        ("architecture", facts["architecture"]),
+        ("parameters", f"{facts['parameters'] / 1e6:,.0f} million"),
         ("quant", facts["quant"] or "-"),
-        ("context", f"{header.context_length or 0:,} tokens"),
-        ("layers", str(header.block_count or "-")),
-        ("vocabulary", f"{header.n_vocab or 0:,} tokens"),
-        ("special tokens", ", ".join(f"{k} {v}" for k, v in header.special_tokens.items()) or "-"),
+        ("context", f"{facts['context_length'] or 0:,} tokens"),
+        ("layers", str(facts["layers"] or "-")),
+        ("vocabulary", f"{facts['vocabulary'] or 0:,} tokens"),
+        (
+            "special tokens",
+            ", ".join(f"{k} {v}" for k, v in facts["special_tokens"].items()) or "-",
+        ),
         ("chat template", f"{len(template):,} characters" if template else "none (a base model)"),
-        ("licence", header.licence or "-"),
+        ("licence", facts["licence"] or "-"),
         (
             "memory",
             f"{format_bytes(need['total'])}{available}, {fits}: weights "

@@ -132,12 +132,7 @@ def test(
 def make_plans(
     console: Console, library: Library, names: Sequence[str], *, split: str | None
 ) -> list[EvalPlan]:
-    """Return the test plans of templates (default: the user's); report those without tests.
-
-    Raises:
-        UsageError: no template has tests.
-        TemplateError: a template is not found or invalid.
-    """
+    """Return the test plans of templates (default: the user's); report those without tests."""
     from llmtool.errors import TemplateError, UsageError
     from llmtool.evals import make_plan
     from llmtool.prompts.library import built_in_folder
@@ -170,11 +165,7 @@ def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]
 
 
 def check_models(folders: Folders, settings: Settings, references: Sequence[str]) -> None:
-    """Check that all models are available, before the first of several runs.
-
-    Raises:
-        ModelNotFound, ModelUnreadable: one is not.
-    """
+    """Check that all models are available, before the first of several runs."""
     from llmtool.errors import ModelNotFound, ModelUnreadable
     from llmtool.models.store import Store
 
@@ -219,12 +210,7 @@ def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) ->
 
 
 def read_baseline(path: str | None, *, update: bool) -> Baseline:
-    """Return the baseline in a file, or an empty one if there is none to compare with.
-
-    Raises:
-        UsageError: `update` is set without a file.
-        InputError: the file cannot be read.
-    """
+    """Return the baseline in a file, or an empty one if there is none to compare with."""
     from llmtool.cli.terminal.output_file import check
     from llmtool.errors import UsageError
     from llmtool.evals import baseline

@@ -124,11 +124,7 @@ def render(
     input: InputOptions,
     model_name: str | None,
 ) -> Rendered:
-    """Return the messages for these values, and for text from files or standard input.
-
-    Raises:
-        UsageError: there is text, but the template has no input for it.
-    """
+    """Return the messages for these values, and for text from files or standard input."""
     values = dict(options.variables)
     chosen = template.for_model(model_name)
     _, text = inputs.gather(

@@ -77,7 +77,9 @@ def show(
     from llmtool.sessions.export import to_dict
 
     sessions, _ = _open(console, general)
-    shown = sessions.load(name)
+    shown, report = sessions.recover(name)
+    if report:
+        console.note(report)
     if json:
         console.stdout.write_json(to_dict(shown))
     else:
@@ -136,7 +138,10 @@ def export(
 
     chosen = render.choose_format(to_file, format)
     sessions, _ = _open(console, general)
-    text = exporting.export(sessions.load(name), chosen)
+    session, report = sessions.recover(name)
+    if report:
+        console.note(report)
+    text = exporting.export(session, chosen)
     check(to_file, reads=[str(sessions.path(name))])
     with open_sink(console, to_file) as sink:
         sink.write(text)

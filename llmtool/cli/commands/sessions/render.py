@@ -14,7 +14,7 @@ from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import InputError, UsageError
 from llmtool.sessions.export import FORMATS, INCOMPLETE, find_format
-from llmtool.sessions.store import timestamp
+from llmtool.sessions.store import describe_skipped, timestamp
 
 if TYPE_CHECKING:
     from llmtool.sessions.search import SearchHit, SearchResults
@@ -27,13 +27,13 @@ _ROLES = {"user": "message", "reply": "reply", "file": "file"}
 
 def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
     """Return the sessions for `sessions ls --json`; report damaged ones on stderr."""
-    found = []
+    found, errors = [], []
     for name in sessions.names():
         try:
             session = sessions.load(name)
             used_at = sessions.path(name).stat().st_mtime
         except InputError as exc:
-            console.note(f"skipped: {exc}")
+            errors.append(str(exc))
             continue
         except (UsageError, OSError):
             continue  # removed meanwhile
@@ -51,6 +51,8 @@ def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[st
                 "path": str(sessions.path(name)),
             }
         )
+    for line in describe_skipped(errors):
+        console.note(line)
     return found
 
 
@@ -103,11 +105,7 @@ def _turn(console: Console, turn: Turn) -> None:
 
 
 def choose_format(to_file: str | None, requested: str | None) -> str:
-    """Return the format of an export: the requested one, else that of the file name, else md.
-
-    Raises:
-        UsageError: the file name has an unknown extension.
-    """
+    """Return the format of an export: the requested one, else that of the file name, else md."""
     if requested is not None:
         return requested
     found = find_format(to_file) if to_file else "md"

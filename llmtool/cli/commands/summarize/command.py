@@ -57,16 +57,72 @@ def summarize(
 
     A --length without a unit counts words, or bullets with --style bullets.
     """
-    from llmtool.cli.commands.summarize import run
+    import msgspec
 
-    run.summarize(
-        console,
-        documents or [],
-        options,
-        together=together,
-        input=input,
-        output=output,
-        batch=batch,
-        model=model,
-        general=general,
-    )
+    from llmtool.cli import batch as batches
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.summarize import render
+    from llmtool.cli.render import result as show
+    from llmtool.cli.terminal import inputs
+    from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.errors import UsageError
+    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.prepare import Case
+    from llmtool.tasks.pipeline.records import RecordMapping
+    from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
+
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    if options.template:
+        loaded = bootstrap.open_library(folders).load(options.template)
+        options = msgspec.structs.replace(options, template=loaded)
+    if together and options.sections:
+        raise UsageError("--sections and --together cannot be combined; use one of them")
+    check_summarize(options)  # before a model is opened
+    paths = [*(documents or []), *input.files]
+    reads = bootstrap.input_files(options.template, *paths)
+    texts, reader = [], None
+    if batch.each is not None:
+        if together:
+            raise UsageError("--together and --each cannot be combined; use one of them")
+        input = msgspec.structs.replace(input, files=paths)
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
+    else:
+        batch.check_unused()
+        check(output.path, reads=reads)
+        texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
+        if together and len(texts) > 1:
+            texts = [("all files", str(inputs.join(texts)))]
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    summarizer = prepare_summarizer(context, options)
+    if reader is not None:
+        given = frozenset(options.variables) | {"length", "focus", "headings"}
+        mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
+        seed = options.sampling.seed
+        batches.run(
+            console, context, summarizer, mapping, reader, batch=batch, output=output, seed=seed
+        )
+        return
+    cases = [
+        Case(id=i, variables={summarizer.prompts.text_input: text})
+        for i, (_, text) in enumerate(texts)
+    ]
+    if output.dry_run:
+        request = summarizer.first_request(context.engine, cases[0])
+        show.prompt(console, context, request, as_json=output.json)
+        return
+    with open_sink(console, output.path) as sink:
+        for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
+            if len(texts) > 1 and not output.json:
+                sink.write(f"{chr(10) if number else ''}==> {name} <==\n")
+            result = render.write(
+                console,
+                sink,
+                raise_failures(summarizer.stream(context.engine, [case])),
+                name=name if len(texts) > 1 else None,
+                as_json=output.json,
+                is_live=not output.no_stream,
+            )
+            for warning in result.warnings:
+                console.note(f"{name}: {warning}" if len(texts) > 1 else warning)
+            if output.stats:
+                render.statistics(console, result)

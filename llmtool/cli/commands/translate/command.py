@@ -51,17 +51,74 @@ def translate(
     Tags, placeholders, timings and keys are also preserved. A segment that the model cannot
     translate without breaking them stays in the source language and is reported on standard error.
     """
-    from llmtool.cli.commands.translate import run
+    import msgspec
 
-    run.translate(
-        console,
-        text,
-        to,
-        options,
-        glossary_file=glossary_file,
-        input=input,
-        output=output,
-        batch=batch,
-        model=model,
-        general=general,
-    )
+    from llmtool.cli import batch as batches
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.translate import render
+    from llmtool.cli.render import result as show
+    from llmtool.cli.terminal.output_file import check
+    from llmtool.errors import UsageError
+    from llmtool.models.reference import STARTER
+    from llmtool.sizes import format_count
+    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.prepare import Case
+    from llmtool.tasks.pipeline.records import RecordMapping
+    from llmtool.tasks.translate.glossary import read_glossary
+    from llmtool.tasks.translate.task import prepare_translator
+    from llmtool.text.languages import find_language
+
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    loaded = bootstrap.open_library(folders).load(options.template)
+    glossary = () if glossary_file is None else read_glossary(glossary_file, to)
+    options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
+    reads = bootstrap.input_files(loaded, glossary_file, *input.files)
+    reader = name = material = None
+    if batch.each is not None:
+        if text is not None:
+            raise UsageError(
+                "TEXT and --each cannot be combined; a batch reads its texts from input"
+            )
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
+    else:
+        batch.check_unused()
+        check(output.path, reads=reads)
+        name, material = render.gather(console, text, input)
+    find_language(to)  # before a model is opened
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    if context.model.name == STARTER:
+        console.note(
+            "the starter model knows little of other languages; its translations are unreliable"
+        )
+    translator = prepare_translator(context, to, options)
+    if reader is not None:
+        given = frozenset(options.variables) | {"to", "source", "terms", "placeholders"}
+        mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
+        seed = options.sampling.seed
+        batches.run(
+            console, context, translator, mapping, reader, batch=batch, output=output, seed=seed
+        )
+        return
+    case = Case(variables={translator.prompts.text_input: material}, name=name)
+    with render.prefix_errors(name):
+        if output.dry_run:
+            show.prompt(console, context, translator.request(case), as_json=output.json)
+            return
+        result = render.write(
+            console,
+            raise_failures(translator.stream(context.engine, [case])),
+            to_file=output.path,
+            as_json=output.json,
+            is_live=not (output.no_stream or options.strict),
+            ends_line=text not in (None, "-"),
+        )
+    for warning in result.warnings:
+        console.note(warning)
+    if output.stats:
+        rate = result.usage.completion_tokens / max(result.seconds, 1e-9)
+        console.note(
+            f"{format_count(result.n_segments, 'segment')} in {result.seconds:.1f} s, "
+            f"{result.n_retried} retried; {result.usage.prompt_tokens} prompt tokens "
+            f"({result.usage.cached_tokens} cached), {result.usage.completion_tokens} generated, "
+            f"{rate:.0f} tok/s"
+        )

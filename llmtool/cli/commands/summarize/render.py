@@ -1,0 +1,61 @@
+"""Write a summary and its statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmtool.cli.terminal.console import Console, Sink
+from llmtool.cli.terminal.progress import WorkProgress
+from llmtool.sizes import format_count
+from llmtool.tasks.results import Summary
+from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
+
+
+def write(
+    console: Console,
+    sink: Sink,
+    events: Iterator[SummaryText | SummaryProgress | Summary],
+    *,
+    name: str | None,
+    as_json: bool,
+    is_live: bool,
+) -> Summary:
+    """Write a summary and return it; if `is_live`, write it as it is generated."""
+    progress = WorkProgress(console, "tokens read", name=name)
+    is_live = is_live and not as_json
+    result: Summary | None = None
+    try:
+        for event in events:
+            if isinstance(event, SummaryProgress):
+                progress(event.n_done, event.n_tokens)
+            elif isinstance(event, Summary):
+                result = event
+            elif is_live:
+                sink.write(event.text)
+    finally:
+        console.status("")
+    assert result is not None
+    if as_json:
+        file = {} if name is None else {"file": name}
+        sink.write_json({**file, **result.to_dict()})
+        return result
+    if not is_live:
+        sink.write(result.text)
+    sink.end_line()
+    return result
+
+
+def statistics(console: Console, result: Summary) -> None:
+    """Print how a summary was made, and its token counts, to stderr."""
+    work = f"{result.strategy}: {format_count(len(result.chunks), 'chunk')}"
+    if result.n_rounds:
+        work += f", {format_count(result.n_rounds, 'round')} of notes"
+    if result.n_cached_notes:
+        work += f" ({result.n_cached_notes} cached)"
+    usage, rate = result.usage, result.usage.completion_tokens / max(result.seconds, 1e-9)
+    console.note(
+        f"{work}; {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached), "
+        f"{usage.completion_tokens} generated, {result.seconds:.1f} s, {rate:.0f} tok/s"
+    )
+    if result.fallback:
+        console.note(f"used sentences of the notes because the summary {result.fallback}")

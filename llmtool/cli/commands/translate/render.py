@@ -1,0 +1,102 @@
+"""Read a document, and write its translation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llmtool.cli.options import groups as g
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.output_file import open_sink
+from llmtool.cli.terminal.progress import WorkProgress
+from llmtool.encoding import Errors
+from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.tasks.results import Translation
+from llmtool.tasks.translate.document import TranslationText
+
+
+def write(
+    console: Console,
+    events: Iterator[TranslationText | Translation],
+    *,
+    to_file: str | None,
+    as_json: bool,
+    is_live: bool,
+    ends_line: bool,
+) -> Translation:
+    """Write a translation and return it; if `is_live`, write each segment as soon as it is ready.
+
+    Raises:
+        OutputValidationError: a segment is not translated; JSON is still written.
+    """
+    is_live = is_live and not as_json
+    with open_sink(console, to_file) as sink:
+        progress = WorkProgress(console, "segments")
+        result: Translation | None = None
+        try:
+            for event in events:
+                if isinstance(event, Translation):
+                    result = event
+                    break
+                if not (is_live and sink.is_terminal):
+                    progress(event.n_done, event.n_segments)
+                if is_live:
+                    sink.write(event.text)
+        except OutputValidationError as exc:
+            if as_json and isinstance(exc.result, Translation):
+                sink.write_json(exc.result.to_dict())
+                sink.close()
+            raise
+        finally:
+            console.status("")
+        assert result is not None
+        if as_json:
+            sink.write_json(result.to_dict())
+            return result
+        if not is_live:
+            sink.write(result.text)
+        if ends_line or sink.is_terminal:
+            sink.end_line()
+        return result
+
+
+def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[str | None, str]:
+    """Return the document's file name, if it has one, and its text."""
+    files = input.files
+    if len(files) > 1:
+        raise UsageError("more than one -f; translate several files with --each file")
+    if text is not None and files:
+        raise UsageError("TEXT and -f cannot be combined; use one of them")
+    errors: Errors = input.errors
+    if (text or files) and "-" not in (text, *files) and not input.no_stdin:
+        inputs.note_unread(console, "-f" if files else "TEXT")
+    if text is not None and text != "-":
+        material = inputs.read_argument(text, errors=errors, name="TEXT")
+        if os.path.isfile(text):
+            console.note(f"translating the words {text!r}, not the file; use -f {text} to read it")
+        if not material.strip():
+            raise InputError("TEXT is empty")
+        return None, material
+    path = files[0] if files else "-"
+    if path == "-" and input.no_stdin and (text or files):
+        raise UsageError("- and --no-stdin cannot be combined; use one of them")
+    no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
+    if no_stdin and not (text or files):
+        raise UsageError("no input; pass TEXT, use -f FILE or pipe text to standard input")
+    material = inputs.read_file(console, path, errors=errors)
+    if not material.strip():
+        raise InputError(f"{'standard input' if path == '-' else path} is empty")
+    return (None if path == "-" else path), material
+
+
+@contextmanager
+def prefix_errors(name: str | None) -> Iterator[None]:
+    """Add the file name to errors of the input."""
+    try:
+        yield
+    except InputError as exc:
+        if name is None or str(exc).startswith(f"{name}: "):
+            raise
+        raise InputError(f"{name}: {exc}") from exc
