@@ -343,6 +343,10 @@ def test_keyword_without_effect_is_not_reported() -> None:
     assert compiled({"type": "array", **schema}).unenforced == ""
 
 
+def test_format_of_a_number_is_not_reported() -> None:
+    assert compiled({"type": "integer", "format": "int64", "pattern": "(?=a)"}).unenforced == ""
+
+
 def test_unknown_format_and_keywords_are_reported() -> None:
     schema = {"type": "string", "format": "int32", "not": {"const": "a"}}
     assert compiled(schema).unenforced == "not, format int32"
