@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.foreign.common import Names, Variable, input_type, joined, to_jinja
-from llmtool.templating import compile_template
+from llmtool.templating import Template
 
 _ROLE = re.compile(
     r"^[ \t]*#?[ \t]*(system|user|assistant)[ \t]*(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$", re.I | re.M
@@ -107,7 +107,7 @@ def _examples(earlier: list[tuple[str, str]], prompt: str) -> tuple[dict[str, st
 def _renamed(part: str, names: Names, source: str) -> str:
     """Return a part with its variables renamed to input names."""
     try:
-        read = compile_template(part, name=source, chat=False).names
+        read = Template(part, name=source, chat=False).names
     except TemplateError as exc:
         reason = re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
         raise TemplateError(f"{source}:1: not valid Jinja: {reason}") from exc

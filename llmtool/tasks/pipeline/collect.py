@@ -261,6 +261,8 @@ def _warnings(
         used = cut[0].usage.completion_tokens
         which = f"{len(cut)} of {len(ends)} replies" if len(ends) > 1 else "reply"
         yield f"{which} truncated at {used} tokens; raise --max-tokens"
+    if n_cut := max(end.cut_reasoning_tokens for end in ends):
+        yield f"reasoning ended after {n_cut} tokens; raise --think-tokens or --max-tokens"
     if any(each.reasoning and not each.text for each in choices):
         yield NO_ANSWER
     if output_spec is not None and output_spec.unenforced:

@@ -79,7 +79,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         thinking = options.thinking
         if thinking is None:
-            thinking = bool(rendered.params.get("thinking", False))
+            thinking = bool(rendered.params.get("thinking", self.sampling.think_tokens))
         sampling = self.sampling
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
