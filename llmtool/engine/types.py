@@ -277,12 +277,14 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     """A rendered prompt and its token ids, shape (n_tokens,).
 
     The first `n_fixed` tokens come from the template and are the same for every input. `opening` is
-    the end of the prompt if it begins the reasoning or the answer, such as `<think>`.
+    the end of the prompt if it begins the reasoning or the answer, such as `<think>`. With
+    `begins_text` the reply does not continue a text of the prompt.
     """
 
     text: str
     token_ids: tuple[int, ...]
     opening: str = ""
+    begins_text: bool = False
     n_fixed: int = 0
 
 
