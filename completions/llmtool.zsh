@@ -67,9 +67,11 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text]:NAME:' \
+        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -81,6 +83,7 @@ _llmtool_gen() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -131,9 +134,11 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text]:NAME:' \
+        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -143,6 +148,7 @@ _llmtool_run() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -363,9 +369,11 @@ _llmtool_classify() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text]:NAME:' \
+        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -458,6 +466,7 @@ _llmtool_sum() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -483,9 +492,11 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text]:NAME:' \
+        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -519,6 +530,7 @@ _llmtool_translate() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -542,9 +554,11 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text]:NAME:' \
+        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -578,6 +592,7 @@ _llmtool_code() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -605,9 +620,11 @@ _llmtool_code() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text]:NAME:' \
+        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
+        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -662,6 +679,7 @@ _llmtool_code_explain() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -708,6 +726,7 @@ _llmtool_code_review() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -756,6 +775,7 @@ _llmtool_code_fix() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -803,6 +823,7 @@ _llmtool_code_complete() {
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -846,6 +867,7 @@ _llmtool_code_tests() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -890,7 +912,11 @@ _llmtool_code_tests() {
 _llmtool_code_commit() {
     _arguments -s -S \
         '*--body[Add a body with a list of changes]' \
+        '*--max-lines[Fail if more lines are changed]:N:' \
+        '*--timeout[Fail if the message takes longer]:SECONDS:' \
         '*--hook[Print a prepare-commit-msg hook, then exit]' \
+        '*--install-hook[Install the hook in this repository]' \
+        '*--uninstall-hook[Remove the hook; restore an earlier one]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
@@ -900,6 +926,7 @@ _llmtool_code_commit() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -946,6 +973,7 @@ _llmtool_chat() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \

@@ -2,7 +2,8 @@
 
 Each row of JSON Lines or CSV contains a key: a hash of the record, the template, the model and the
 options. A process killed at any point leaves complete rows and at most one partial row. Resuming
-truncates the partial row and checks the keys of the others against the records, in order.
+truncates the partial row and checks the keys of the others against the records, in order. Failed
+rows are replaced in a copy, which then replaces the file.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import csv
 import hashlib
 import io
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -22,6 +27,7 @@ from llmtool.errors import LockedError, OutputError, UsageError, os_error_reason
 
 _SYNC_ROWS = 200
 _BLOCK_BYTES = 1 << 20
+_REWRITE_SECONDS = 1.0
 
 
 def record_key(identity: bytes, digest: bytes) -> str:
@@ -30,10 +36,18 @@ def record_key(identity: bytes, digest: bytes) -> str:
 
 
 class SavedRow(msgspec.Struct, frozen=True):
-    """A row that an earlier batch wrote."""
+    """A row that an earlier batch wrote: its bytes, and its values by column."""
 
-    key: str
-    has_failed: bool
+    data: bytes
+    values: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return str(self.values[KEY])
+
+    @property
+    def has_failed(self) -> bool:
+        return bool(self.values.get(ERROR))
 
 
 def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:
@@ -58,6 +72,7 @@ class Journal:
         path: the file, which is created if needed. If it has content, `resume` or `overwrite` is
             required.
         header: the first bytes of the file.
+        delimiter: of CSV.
 
     Raises:
         UsageError: the file has content but neither option is set, or it cannot be resumed because
@@ -72,11 +87,15 @@ class Journal:
         format: OutputFormat,
         *,
         header: bytes = b"",
+        delimiter: str = ",",
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path, self._format, self._header = path, format, header
+        self._delimiter = delimiter
         self._since_sync = 0
+        self._replacements: dict[int, bytes] = {}
+        self._next_rewrite = time.monotonic() + _REWRITE_SECONDS
         self.n_done = self._end = 0
         with _errors_as_output_error(path):
             # A FIFO can only be written.
@@ -143,20 +162,83 @@ class Journal:
         Raises:
             UsageError: a row has no key.
         """
-        with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
-            rows = csv.DictReader(file) if self._format == "csv" else map(_decode, file)
+        for data in self._raw_rows():
+            values = self.parse(data)
+            if not isinstance(values.get(KEY), str):
+                raise UsageError(
+                    f"cannot resume {self.path}: not the output of a batch (row without key); "
+                    "choose another -o FILE"
+                )
+            yield SavedRow(data, values)
+
+    def parse(self, row: bytes) -> dict[str, Any]:
+        """Return the values of a row by column; an invalid row has none."""
+        text = row.decode("utf-8", "replace")
+        if self._format == "csv":
+            header, cells = (
+                next(csv.reader(io.StringIO(line, newline=""), delimiter=self._delimiter), [])
+                for line in (self._header.decode(), text)
+            )
+            return dict(zip(header, cells, strict=False))
+        try:
+            values = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    def _raw_rows(self) -> Iterator[bytes]:
+        """Yield the complete rows, without the header."""
+        with open(self.path, "rb") as file:
+            file.seek(len(self._header))
+            row, is_open = b"", False
             for _ in range(self.n_done):
-                row = next(iter(rows), None)
-                key = row.get(KEY) if isinstance(row, dict) else None
-                if not isinstance(key, str):
-                    raise UsageError(
-                        f"cannot resume {self.path}: not the output of a batch (row without key); "
-                        "choose another -o FILE"
-                    )
-                yield SavedRow(key, bool(row.get(ERROR)) if isinstance(row, dict) else False)
+                while not row or is_open:
+                    line = file.readline()
+                    is_open ^= self._format == "csv" and line.count(b'"') % 2 == 1
+                    row += line
+                yield row
+                row = b""
+
+    def replace(self, number: int, row: bytes) -> None:
+        """Replace a saved row by its number, from 0.
+
+        Replacements are collected, and written before the next row is appended, and on close. A
+        killed process loses at most those of a second or, if writing takes long, of 20 times that.
+        """
+        self._replacements[number] = row
+        if time.monotonic() >= self._next_rewrite:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        """Write the file with its replacements to a copy, which replaces it atomically."""
+        started = time.monotonic()
+        path = Path(os.path.realpath(self.path))
+        with _errors_as_output_error(path):
+            copy, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            try:
+                with open(copy, "wb", closefd=False) as file:
+                    file.write(self._header)
+                    for number, row in enumerate(self._raw_rows()):
+                        file.write(self._replacements.get(number, row))
+                    self._end = file.tell()
+                shutil.copymode(path, temporary)
+                os.fsync(copy)
+                _lock(copy, path)
+                os.replace(temporary, path)
+            except BaseException:
+                os.close(copy)
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        os.close(self._file)
+        self._file, self._replacements = copy, {}
+        seconds = time.monotonic() - started
+        self._next_rewrite = time.monotonic() + max(_REWRITE_SECONDS, 20 * seconds)
 
     def append(self, row: bytes) -> None:
         """Write a row. Rows are synced to disk in groups, and on close."""
+        if self._replacements:
+            self._rewrite()
         self._write(row)
         self._since_sync += 1
         if self._since_sync >= _SYNC_ROWS:
@@ -177,6 +259,8 @@ class Journal:
     def close(self) -> None:
         """Sync the file to disk and release the lock."""
         try:
+            if self._replacements:
+                self._rewrite()
             self.sync()
         finally:
             with contextlib.suppress(OSError):
@@ -189,13 +273,6 @@ def _errors_as_output_error(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
-
-
-def _decode(line: str) -> object:
-    try:
-        return msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
-        return None
 
 
 def _check_content(file: int, path: Path, format: OutputFormat, *, allowed: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from llmtool.batch.journal import Journal, record_key
+from llmtool.batch.journal import Journal, SavedRow, record_key
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.writers import (
     COMMON_COLUMNS,
@@ -57,6 +57,8 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
             column of the result.
         resume: continue the output file of an earlier batch with the same records, template, model
             and options.
+        retry_failed: like `resume`, and process the failed records of the file again. The template,
+            model and options can differ from those of the earlier batch; other rows are unchanged.
         overwrite: replace a file that has content.
         limit: maximum number of records, including those completed earlier; None for all.
         full_results: add the full result to each row, as `result`.
@@ -65,6 +67,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     output: Path | None = None
     format: OutputFormat = "jsonl"
     resume: bool = False
+    retry_failed: bool = False
     overwrite: bool = False
     limit: int | None = None
     full_results: bool = False
@@ -82,7 +85,8 @@ class BatchRunner(Generic[R]):
     """A batch, which `run` starts or resumes.
 
     `header` is the first line of the output, or empty for formats without a header. `n_resumed` is
-    the number of rows found in the output file, `n_resumed_failures` the number of errors in them.
+    the number of rows of the output file that stay, `n_resumed_failures` the number of errors in
+    them, and `n_other` the number of rows with another template, model or option.
 
     Args:
         reader: the records; for a CSV, its header must have been read.
@@ -121,13 +125,20 @@ class BatchRunner(Generic[R]):
         self._reader, self._process, self._options = reader, process, options
         self._reserved = frozenset((*columns, *COMMON_COLUMNS))
         self._columns = columns
-        given = rename_fields(reader.columns, self._reserved).values()
-        key = [KEY] if options.output is not None else []
-        self._csv = CsvRows([*given, *columns, ERROR, ERROR_CODE, *key])
+        given = rename_fields(reader.columns, self._reserved)
+        header = [
+            given[column] if name.strip() in self._reserved else name
+            for column, name in zip(reader.columns, reader.header, strict=True)
+        ]
+        ours = [*columns, ERROR, ERROR_CODE, *([KEY] if options.output is not None else [])]
+        self._csv = CsvRows(
+            [*given.values(), *ours], header=[*header, *ours], delimiter=reader.delimiter
+        )
         self.header = self._csv.header if options.format == "csv" else b""
         shape = [reader.format, reader.errors, reader.columns]
         self._identity = identity + repr([*shape, options.format, options.full_results]).encode()
-        self.n_resumed = self.n_resumed_failures = 0
+        self.n_resumed = self.n_resumed_failures = self.n_other = 0
+        self._retried: set[int] = set()  # the numbers of the failed rows that are replaced
 
     def run(self) -> Generator[Row[R], None, None]:
         """Yield each new row after writing it.
@@ -135,8 +146,8 @@ class BatchRunner(Generic[R]):
         To stop early, close the generator; a batch with `resume` continues.
 
         Raises:
-            UsageError: the output file has content, but neither `resume` nor `overwrite` is set, or
-                it was written with another record, template, model or option.
+            UsageError: the output file has content, but no option allows it, or it was written with
+                other records, or to resume with another template, model or option.
             LockedError: another process has locked the output file.
             OutputError: the output file cannot be written.
             LlmtoolError: the whole batch failed.
@@ -149,7 +160,8 @@ class BatchRunner(Generic[R]):
                     options.output,
                     options.format,
                     header=self.header,
-                    resume=options.resume,
+                    delimiter=self._reader.delimiter,
+                    resume=options.resume or options.retry_failed,
                     overwrite=options.overwrite,
                 )
                 stack.enter_context(closing(journal))
@@ -159,7 +171,10 @@ class BatchRunner(Generic[R]):
             for record, outcome in outcomes:
                 key = record_key(self._identity, record.digest)
                 line = self._encode(record, outcome, None if journal is None else key)
-                if journal is not None:
+                if journal is not None and record.index in self._retried:
+                    self._retried.remove(record.index)
+                    journal.replace(record.index, line)
+                elif journal is not None:
                     journal.append(line)
                 yield Row(record, outcome, line)
 
@@ -167,26 +182,45 @@ class BatchRunner(Generic[R]):
         """Yield the remaining records, up to the limit."""
         records = iter(self._reader)
         if journal is not None:
-            yield from self._skip_done(journal, records)
+            yield from self._saved_records(journal, records)
             journal.begin()
         if self._options.limit is None:
             yield from records
             return
-        n_left = self._options.limit - self.n_resumed
+        n_left = self._options.limit - (0 if journal is None else journal.n_done)
         while n_left > 0 and (record := next(records, _END)) is not _END:
             n_left -= record is not None
             yield record
 
-    def _skip_done(self, journal: Journal, records: Iterator[Record | None]) -> Iterator[None]:
+    def _saved_records(
+        self, journal: Journal, records: Iterator[Record | None]
+    ) -> Iterator[Record | None]:
+        """Compare the saved rows with their records; yield the records to process again."""
+        retry, limit = self._options.retry_failed, self._options.limit or journal.n_done
         for number, saved in enumerate(journal.rows(), 1):
             while (record := next(records, _END)) is None:
                 yield None
-            if record is _END or saved.key != record_key(self._identity, record.digest):
+            if retry and saved.has_failed and number <= limit and record is not _END:
+                self._retried.add(record.index)
+                self.n_resumed -= 1
+                yield record
+                continue
+            is_other = record is _END or saved.key != record_key(self._identity, record.digest)
+            if is_other and not (retry and self._has_fields_of(record, saved, journal)):
+                options = "" if retry else ", prompt, template, model or option"
                 raise UsageError(
-                    f"cannot resume {journal.path}: row {number} was written with another input, "
-                    "prompt, template, model or option; use --overwrite to start over"
+                    f"cannot {'retry' if retry else 'resume'} {journal.path}: row {number} was "
+                    f"written with another input{options}; use --overwrite to start over"
                 )
+            self.n_other += is_other
             self.n_resumed_failures += saved.has_failed
+
+    def _has_fields_of(self, record: Record, saved: SavedRow, journal: Journal) -> bool:
+        if record is _END:
+            return False
+        row = self._fields(record)
+        written = journal.parse(self._line(row))
+        return all(saved.values.get(name) == written.get(name) for name in row)
 
     def _encode(self, record: Record, outcome: R | LlmtoolError, key: str | None) -> bytes:
         # The row of an invalid reply contains both the reply and the error.
@@ -198,8 +232,14 @@ class BatchRunner(Generic[R]):
             row[RESULT] = result.to_dict()
         if key is not None:
             row[KEY] = key
+        return self._line({**self._fields(record), **row})
+
+    def _fields(self, record: Record) -> dict[str, Any]:
+        """Return the fields of a record by output column."""
         names = rename_fields(record.fields, self._reserved)
-        row = {**{names[name]: value for name, value in record.fields.items()}, **row}
+        return {names[name]: value for name, value in record.fields.items()}
+
+    def _line(self, row: dict[str, Any]) -> bytes:
         if self._options.format == "text":
             return text_line(row, self._columns[0])
         return self._csv.encode(row) if self._options.format == "csv" else json_line(row)

@@ -23,7 +23,7 @@ from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, check_field, make_batch
+from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
@@ -53,19 +53,26 @@ def open_reader(
     """
     assert batch.each is not None
     format: Format = batch.each
-    if (batch.resume or batch.overwrite) and output.path is None:
-        option = "--resume" if batch.resume else "--overwrite"
-        raise UsageError(f"{option} needs an output file; add -o FILE")
-    if batch.resume and batch.overwrite:
-        raise UsageError("--resume and --overwrite cannot be combined; use one of them")
-    if batch.resume and _format_of(batch, output) == "text":
-        raise UsageError("--resume cannot resume plain text output; add --jsonl")
+    modes = {
+        "--resume": batch.resume,
+        "--retry-failed": batch.retry_failed,
+        "--overwrite": batch.overwrite,
+    }
+    chosen = [option for option, is_set in modes.items() if is_set]
+    if chosen and output.path is None:
+        raise UsageError(f"{chosen[0]} needs an output file; add -o FILE")
+    if batch.overwrite and len(chosen) > 1:
+        raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
+    if chosen and not batch.overwrite and _format_of(batch, output) == "text":
+        raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not input.files:
         raise UsageError("no input; use -f FILE or pipe records to standard input")
-    reader = Reader(format, input.files, errors=input.errors)
+    if batch.delimiter is not None and format != "csv":
+        raise UsageError("--delimiter needs a table; add --each csv")
+    reader = Reader(format, input.files, errors=input.errors, delimiter=batch.delimiter)
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
@@ -76,14 +83,16 @@ def open_reader(
             check_writable(
                 Path(output.path),
                 _format_of(batch, output),
-                resume=batch.resume,
+                resume=batch.resume or batch.retry_failed,
                 overwrite=batch.overwrite,
             )
     for _ in reader.read_header():
         with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
-    if format == "csv":
-        check_field(batch.field, reader.columns)
+    if format == "csv" and batch.field is not None:
+        reader.find_column(batch.field)
+    if batch.delimiter is None and reader.delimiter != ",":
+        console.note(f"columns are separated by {reader.delimiter!r}; --delimiter sets another")
     return reader
 
 
@@ -115,6 +124,7 @@ def run(
         output=None if output.path is None else Path(output.path),
         format=_format_of(batch, output),
         resume=batch.resume,
+        retry_failed=batch.retry_failed,
         overwrite=batch.overwrite,
         limit=batch.limit,
         full_results=output.json,
@@ -141,11 +151,10 @@ def run(
     except Cancelled:
         if output.path is not None:
             n_rows = format_count(tally.n_rows, "row")
+            option = "--retry-failed" if batch.retry_failed else "--resume"
             is_text = options.format == "text"
-            resume = (
-                "plain text cannot be resumed, --jsonl can" if is_text else "--resume continues"
-            )
-            console.note(f"{n_rows} saved in {output.path}; {resume}")
+            how = "plain text cannot be resumed, --jsonl can" if is_text else f"{option} continues"
+            console.note(f"{n_rows} saved in {output.path}; {how}")
         raise
     finally:
         console.status("")
@@ -161,7 +170,7 @@ def _first_request(
     if record is None:
         raise InputError("the input has no records")
     if reader.format == "csv":
-        mapping.check(reader.columns)
+        mapping.check(reader)
     case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error

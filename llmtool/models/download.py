@@ -148,7 +148,7 @@ def _choose(reference: Reference, listing: Listing, known: registry.Registry) ->
         if earlier and all(f.path in sizes for f in earlier.files):
             file = earlier.files[0].path
     try:
-        return quants.choose_file(sizes, file) if file else quants.choose(sizes, quant)
+        return quants.choose(sizes, quant, file)
     except quants.ChoiceError as exc:
         raise quants.ChoiceError(f"{reference.repo}: {exc}", reason=exc.reason) from exc
 

@@ -41,7 +41,7 @@ def find_model(
     if reference.kind == "starter":
         return describe_starter()
     if reference.path is not None:
-        return _find_path(reference.path, layout, known, check_sizes)
+        return _find_path(reference.path, reference, layout, known, check_sizes)
     model = _find_registered(reference, layout, known, check_sizes)
     model = model or _find_cached(reference, layout)
     if model is None:
@@ -49,7 +49,13 @@ def find_model(
     return model
 
 
-def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes: bool) -> Model:
+def _find_path(
+    path: Path,
+    reference: Reference,
+    layout: Layout,
+    known: registry.Registry,
+    check_sizes: bool,
+) -> Model:
     for record in known.models:
         if record.source == "imported" and path == layout.imported_folder / record.files[0].path:
             model = describe_imported(layout, record)
@@ -57,6 +63,8 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
                 remedy = f"run `llmtool models rm {record.name}` and import it again"
                 _check_sizes(record, model.parts, remedy)
             return model
+    if path.is_dir():
+        path = _choose_in_folder(path, reference)
     parts = quants.list_parts(path)
     if not path.exists() and not path.is_symlink():
         hint = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
@@ -66,6 +74,18 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
         name=path.name, path=parts[0], parts=parts, size_bytes=size, source="path",
         quant=quants.find_label(path.name),
     )  # fmt: skip
+
+
+def _choose_in_folder(folder: Path, reference: Reference) -> Path:
+    """Return the model in a folder or its subfolders, or the folder itself if there are none."""
+    found = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(found)}
+    try:
+        return folder / quants.choose(sizes, reference.quant, reference.file).file
+    except quants.ChoiceError as exc:
+        if exc.reason == "no-gguf":
+            return folder
+        raise quants.ChoiceError(f"{folder}: {exc}", reason=exc.reason) from exc
 
 
 def _find_registered(
@@ -90,10 +110,7 @@ def _find_cached(reference: Reference, layout: Layout) -> Model | None:
         return None
     files = cache.list_files(folder, commit)
     try:
-        if reference.file:
-            choice = quants.choose_file(files, reference.file)
-        else:
-            choice = quants.choose(files, reference.quant)
+        choice = quants.choose(files, reference.quant, reference.file)
     except quants.ChoiceError as exc:
         if exc.reason == "ambiguous" and not reference.file:
             raise ModelNotFound(f"{reference} (cached): {exc}") from exc

@@ -73,13 +73,15 @@ def describe_cached(
     layout: Layout, repo: str, commit: str, revision: str | None, choice: quants.ModelFiles
 ) -> Model:
     """Return a model in the Hub cache, named by its shortest reference."""
-    root = cache.repo_folder(layout.hub_cache, repo) / "snapshots" / commit
+    folder = cache.repo_folder(layout.hub_cache, repo)
+    root = folder / "snapshots" / commit
     parts = tuple(root / file for file in choice.files)
+    by_quant = quants.is_chosen_by_quant(cache.list_files(folder, commit), choice)
     name = Reference(
         kind="hub",
         repo=repo,
-        quant=choice.quant,
-        file=None if choice.quant else choice.file,
+        quant=choice.quant if by_quant else None,
+        file=None if by_quant else choice.file,
         revision=None if revision in (None, "main") else revision,
     )
     return Model(

@@ -2,14 +2,16 @@
 
 A quant label is an optional `UD-` and one of Q<n>_{K|0|1}[_S|_M|_L|_XL|_4_4],
 IQ<n>_{XXS|XS|S|M|NL}, TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or Q<n>, in any
-case, with `-` or `_`. The quant of a file is the last label in its stem, or else the last one in
-the name of its folder.
+case, with `-` or `_`. It may end in suffixes of forks, such as _P, _R4 and _G128, and `K` may have
+up to two more letters, as in IQ4_KS. The quant of a file is the last label in its stem, or else
+the last one in the name of its folder.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -21,16 +23,17 @@ from llmtool.suggest import suggest
 
 DEFAULT_ORDER = (
     "Q4_K_M UD-Q4_K_M UD-Q4_K_XL Q4_K_XL Q4_K_L Q4_K_S IQ4_XS IQ4_NL Q4_0 Q4 MXFP4 MXFP4_MOE "
-    "Q5_K_M Q5_K_S Q6_K Q8_0"
-).split()
+    "Q4_K_? Q5_K_M Q5_K_S Q5_K_? Q6_K Q6_K_? Q8_0 Q8_K_?"
+).split()  # ? is any character
 
 _LABEL = r"""
     (?: (?P<ud> UD ) [-_] )?
-    (?: Q [1-9] [-_] (?: K (?: [-_] (?: S | M | L | XL ) )? | [01] (?: [-_] [48] [-_] [48] )? )
-      | IQ [1-9] [-_] (?: XXS | XS | S | M | NL )
-      | TQ [1-9] [-_] 0
+    (?: [IT]? Q [1-9] [-_] (?: K [A-Z]{0,2} (?: [-_] (?: S | M | L | XL | P ) )?
+                             | [0-9] (?: [-_] [48] [-_] [48] )?
+                             | XXS | XS | S | M | NL )
       | MXFP4 (?: [-_] MOE )? | NVFP4 | BF16 | FP?16 | FP?32
-      | Q [1-9] )
+      | [IT]? Q [1-9] )
+    (?: _ (?: [A-Z] | X{1,3} [SML] | NL | [0-9] | [RG] [0-9]{1,3} ) (?![A-Za-z0-9]) )*
 """
 _IN_NAME = re.compile(rf"(?<![A-Za-z0-9]) {_LABEL} (?![A-Za-z0-9])", re.VERBOSE | re.IGNORECASE)
 _SPLIT = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -38,7 +41,9 @@ _RAW_PART = re.compile(
     r"(?P<stem>.*)(?:\.gguf)?[.-](?:split-?[a-z0-9]{1,3}|part-?[a-z0-9]{1,3}(?:of\d+)?)",
     re.IGNORECASE,
 )
-_NOT_A_MODEL = frozenset("mmproj imatrix mtp eagle3 dflash dspark vocab lora adapter draft".split())
+# Words in the names of files that accompany a model; the names of some models have them too.
+_COMPANIONS = frozenset("eagle3 dflash dspark lora adapter draft".split())
+_DATA = frozenset("imatrix vocab".split())  # files of data have no label, models do
 _MAX_LISTED = 12
 
 Reason = Literal[
@@ -48,7 +53,6 @@ Reason = Literal[
     "ambiguous",
     "split-incomplete",
     "raw-split",
-    "not-a-model",
 ]
 
 
@@ -104,21 +108,26 @@ def list_parts(path: Path) -> tuple[Path, ...]:
 
     For other files, return the path itself. The parts need not exist.
     """
-    match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})\.gguf", path.name)
-    if not match or not 1 <= int(match[2]) <= 1000:
+    match = _SPLIT.fullmatch(path.name)
+    if not match or not 1 <= int(match["count"]) <= 1000:
         return (path,)
-    stem, count = match[1], int(match[2])
-    return tuple(path.with_name(f"{stem}-{i:05}-of-{count:05}.gguf") for i in range(1, count + 1))
+    stem, count, end = match["stem"], int(match["count"]), path.name[-len(".gguf") :]
+    return tuple(path.with_name(f"{stem}-{i:05}-of-{count:05}{end}") for i in range(1, count + 1))
 
 
 def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
-    """Return the models among these files in order; the parts of a split model count as one."""
+    """Return the models among these files in order, without vision and audio projectors."""
+    return [model for model in _group(files) if "mmproj" not in _spaced(model.file).split()]
+
+
+def _group(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
+    """Return the GGUF files in order; the parts of a split file count as one."""
     sizes: dict[str, int | None] = (
         dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
     )
     groups: dict[tuple[str, int], dict[int, str]] = {}
     for path in sizes:
-        if not path.lower().endswith(".gguf") or _is_other(path):
+        if not path.lower().endswith(".gguf"):
             continue
         split = _SPLIT.fullmatch(path)
         if split:
@@ -142,26 +151,36 @@ def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFi
     return models
 
 
-def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = None) -> ModelFiles:
-    """Choose the model with this quant, or the first match in `DEFAULT_ORDER` if it is None.
+def choose(
+    files: Mapping[str, int | None] | Iterable[str],
+    quant: str | None = None,
+    file: str | None = None,
+) -> ModelFiles:
+    """Choose the model with this quant or file, or else the first match in `DEFAULT_ORDER`.
 
     Args:
         files: paths inside the repository, optionally with sizes in bytes, which errors show.
+        file: a path or a unique file name. Any GGUF file can be chosen; case matters only between
+            names that differ in nothing else.
 
     Raises:
         ChoiceError: not exactly one model matches; the message lists the models.
     """
-    names = list(files)
+    if file is not None:
+        return _choose_file(files, file)
     models = find_models(files)
-    raw_parts = [name for name in names if _RAW_PART.fullmatch(name) and not _is_other(name)]
+    raw_parts = [name for name in files if _RAW_PART.fullmatch(name)]
     if quant is not None:
         return _choose_label(models, raw_parts, quant)
-    for label in DEFAULT_ORDER:
-        found = [m for m in models if m.quant == label]
-        if found:
-            return _only(found, label)
+    for limit in range(3):
+        accepted = [m for m in models if doubt(m.file) <= limit]
+        for label in DEFAULT_ORDER:
+            found = [m for m in accepted if fnmatchcase(m.quant or "", label)]
+            if found:
+                return _only(found, label)
+    models = _likely(models)
     if len(models) == 1:
-        return _only(models, models[0].quant or models[0].file)
+        return _only(models, models[0].file)
     if models:
         raise ChoiceError(
             f"no default quant among {_list(models)}; choose one with :QUANT or :file.gguf",
@@ -172,19 +191,17 @@ def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = 
     raise _no_gguf()
 
 
-def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> ModelFiles:
-    """Choose the model that contains a file, given as a path or as a unique file name.
+def is_chosen_by_quant(files: Mapping[str, int | None], model: ModelFiles) -> bool:
+    """Return whether a model among these files is the one that its quant refers to."""
+    try:
+        return choose(files, model.quant or "").file == model.file
+    except ChoiceError:
+        return False
 
-    Raises:
-        ChoiceError: the file is missing, ambiguous or not a model, or parts of it are missing.
-    """
-    names = list(files)
-    paths = [n for n in names if n == name] or [n for n in names if n.rpartition("/")[2] == name]
-    if len(paths) == 1 and _is_other(paths[0]):
-        raise ChoiceError(
-            f"{name} does not look like a language model; choose another file", reason="not-a-model"
-        )
-    models = find_models(files)
+
+def _choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> ModelFiles:
+    paths = _find_paths(list(files), name)
+    models = _group(files)
     found = [m for m in models if len(paths) == 1 and paths[0] in m.files]
     if found:
         return _only(found, name)
@@ -198,10 +215,26 @@ def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> M
     raise ChoiceError(f"file {name} not found{hint}", reason="file-not-found")
 
 
+def _find_paths(paths: list[str], name: str) -> list[str]:
+    """Return the paths that a name refers to: by path or else by file name, in its case or any."""
+    for case in (str, str.lower):
+        wanted = case(name)
+        found = [path for path in paths if case(path) == wanted]
+        found = found or [path for path in paths if case(path).rpartition("/")[2] == wanted]
+        if found:
+            return found
+    return []
+
+
 def _choose_label(models: list[ModelFiles], raw_parts: list[str], quant: str) -> ModelFiles:
+    all_models, models = models, _likely(models)
     label = normalize(quant)
     for wanted in (label, f"UD-{label}"):
         found = [m for m in models if label and m.quant == wanted]
+        if found:
+            return _only(found, quant)
+    if label is None:  # not a known label, such as Q4_K_HIFI
+        found = [m for m in models if f" {_spaced(quant)} " in f" {_spaced(m.file)} "]
         if found:
             return _only(found, quant)
     for name in raw_parts:
@@ -210,11 +243,13 @@ def _choose_label(models: list[ModelFiles], raw_parts: list[str], quant: str) ->
     if not models:
         raise _no_gguf()
     raise ChoiceError(
-        f"quant {quant} not found; available: {_list(models)}", reason="quant-not-found"
+        f"quant {quant} not found; available: {_list(all_models)}", reason="quant-not-found"
     )
 
 
 def _only(found: list[ModelFiles], requested: str) -> ModelFiles:
+    least = min(doubt(m.file) for m in found)
+    found = [m for m in found if doubt(m.file) == least]
     complete = [m for m in found if m.complete]
     if not complete:
         model = found[0]
@@ -240,13 +275,16 @@ def _raw_split(name: str) -> ChoiceError:
 
 
 def _no_gguf() -> ChoiceError:
-    return ChoiceError("no GGUF model found; choose a repository with GGUF files", reason="no-gguf")
+    return ChoiceError(
+        "no GGUF model found; choose a repository or folder with GGUF files", reason="no-gguf"
+    )
 
 
 def _list(models: list[ModelFiles]) -> str:
     shown = sorted(models, key=lambda m: m.size_bytes or 0)[:_MAX_LISTED]
     texts = [
-        (m.quant or m.file) + (f" ({format_bytes(m.size_bytes)})" if m.size_bytes else "")
+        (m.quant if m.quant and doubt(m.file) < 2 else m.file)
+        + (f" ({format_bytes(m.size_bytes)})" if m.size_bytes else "")
         for m in shown
     ]
     more = len(models) - len(shown)
@@ -258,8 +296,24 @@ def _spell(match: re.Match[str]) -> str:
     return f"UD-{label[3:]}" if match["ud"] else label
 
 
-def _is_other(path: str) -> bool:
-    return bool(_NOT_A_MODEL & set(re.split(r"[^a-z0-9]+", path.lower())))
+def _spaced(text: str) -> str:
+    """Return the words of a text in lower case, separated by spaces."""
+    return " ".join(re.findall("[a-z0-9]+", text.lower()))
+
+
+def doubt(path: str) -> int:
+    """Return 2 if a name is that of a companion of a model, 1 if it may be, and otherwise 0."""
+    first, *others = _spaced(path).split() or [""]
+    if first == "mtp" or _COMPANIONS.intersection([first, *others]):
+        return 2
+    if _DATA.intersection([first, *others]):
+        return 1 if find_label(path) else 2
+    return 1 if "mtp" in others else 0
+
+
+def _likely(models: list[ModelFiles]) -> list[ModelFiles]:
+    """Return the models without companions, or all if there are only companions."""
+    return [model for model in models if doubt(model.file) < 2] or models
 
 
 def _without_suffix(name: str) -> str:

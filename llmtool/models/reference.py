@@ -1,9 +1,9 @@
 """Parse model references, the values of `-m`:
 
-org/name[:QUANT | :file.gguf][@revision]     hf.co/org/name…   hf://org/name…
+org/name[:QUANT | :file.gguf | /file.gguf][@revision]     hf.co/org/name…   hf://org/name…
 https://huggingface.co/org/name[/tree/REV | /resolve/REV/file.gguf]
 an alias or a catalogue name, optionally with [:QUANT][@revision]
-starter, or a path to a .gguf file
+starter, or a path to a .gguf file, or to a folder with [:QUANT | :file.gguf]
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None = None
 
     def __str__(self) -> str:
-        if self.kind != "hub":
-            return STARTER if self.kind == "starter" else str(self.path)
+        if self.kind == "starter":
+            return STARTER
         selector = self.file or self.quant
-        text = f"{self.repo}:{selector}" if selector else str(self.repo)
+        text = f"{self.repo or self.path}:{selector}" if selector else str(self.repo or self.path)
         return f"{text}@{self.revision}" if self.revision else text
 
 
@@ -65,6 +65,15 @@ def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str 
         'Qwen/Qwen3-0.6B-GGUF'
     """
     return _parse(text, aliases or {}, endpoint.rstrip("/"), ())
+
+
+def parse_hub_file(text: str) -> Reference | None:
+    """Parse `org/name/file.gguf`; return None for other text and if a folder `org` exists here."""
+    org, _, rest = text.partition("/")
+    name, _, file = rest.partition("/")
+    if not file.lower().endswith(".gguf") or org in HUB_HOSTS or os.path.lexists(org):
+        return None
+    return _parse_repo(text, text) if _REPO.fullmatch(f"{org}/{name}") else None
 
 
 def check_name(name: str) -> str:
@@ -94,7 +103,7 @@ def _parse(
         if text.startswith(prefix):
             return _parse_repo(text[len(prefix) :], text)
     if _is_path(text, aliases):
-        return Reference(kind="path", path=Path(os.path.expanduser(text)))
+        return _parse_path(os.path.expanduser(text))
     if "/" in text.partition(":")[0]:
         return _parse_repo(text, text)
     return _parse_alias(text, aliases, endpoint, seen)
@@ -108,6 +117,20 @@ def _is_path(text: str, aliases: Collection[str]) -> bool:
         in_repo = colon and (head in aliases or _REPO.fullmatch(head))
         return not in_repo or Path(text).is_file()
     return "/" in text and Path(text).is_file()
+
+
+def _parse_path(text: str) -> Reference:
+    folder, _, selector = text.rpartition(":")
+    if not selector or os.path.lexists(text) or not os.path.isdir(folder):
+        return Reference(kind="path", path=Path(text))
+    file, quant = _split_selector(selector)
+    return Reference(kind="path", path=Path(folder), file=file, quant=quant)
+
+
+def _split_selector(selector: str) -> tuple[str | None, str | None]:
+    """Return the text after the colon as a file name or as a quant."""
+    is_file = selector.lower().endswith(".gguf")
+    return selector if is_file else None, None if is_file else selector or None
 
 
 def _parse_alias(
@@ -129,8 +152,7 @@ def _parse_alias(
         raise UsageError(f"{text!r}: {name!r} is {target}, which has no quants or revisions")
     changes: dict[str, str | None] = {"revision": revision} if revision else {}
     if selector:
-        is_file = selector.lower().endswith(".gguf")
-        changes |= {"file": selector if is_file else None, "quant": None if is_file else selector}
+        changes["file"], changes["quant"] = _split_selector(selector)
     return msgspec.structs.replace(target, **changes)
 
 
@@ -163,6 +185,9 @@ def _split_suffix(text: str) -> tuple[str, str, str]:
 
 def _parse_repo(text: str, original: str) -> Reference:
     repo, selector, revision = _split_suffix(text.rstrip("/"))
+    if not selector and repo.lower().endswith(".gguf") and repo.count("/") > 1:
+        org, name, selector = repo.split("/", 2)
+        repo = f"{org}/{name}"
     return _hub(original, repo, selector, revision)
 
 
@@ -172,20 +197,14 @@ def _hub(original: str, repo: str, selector: str, revision: str) -> Reference:
         raise UsageError(f"{original!r}: {repo!r} is not a repository name; use org/name")
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"{original!r}: {revision!r} is not a valid revision")
-    is_file = selector.lower().endswith(".gguf")
+    file, quant = _split_selector(selector)
     parts = selector.split("/")
     is_safe = "\\" not in selector and selector.isprintable() and all(p.strip(".") for p in parts)
-    if is_file and not is_safe:
+    if file and not is_safe:
         raise UsageError(f"{original!r}: {selector!r} is not a valid file name")
-    if not is_file and "/" in selector:
+    if quant and "/" in quant:
         raise UsageError(f"{original!r}: {selector!r} is neither a quant nor a .gguf file")
-    return Reference(
-        kind="hub",
-        repo=repo,
-        file=selector if is_file else None,
-        quant=None if is_file else selector or None,
-        revision=revision or None,
-    )
+    return Reference(kind="hub", repo=repo, quant=quant, file=file, revision=revision or None)
 
 
 def _parse_url(text: str, endpoint: str) -> Reference:
@@ -221,7 +240,9 @@ def _parse_url(text: str, endpoint: str) -> Reference:
         return _parse_repo(repo, text)
     kind = rest_parts[0]
     revision, file = _split_revision(rest_parts[1:])
-    if kind not in ("tree", "blob", "resolve", "raw") or (file and not file.endswith(".gguf")):
+    if kind not in ("tree", "blob", "resolve", "raw") or (
+        file and not file.lower().endswith(".gguf")
+    ):
         raise UsageError(f"{text!r} is not a model page; use org/name or the URL of a .gguf file")
     return _hub(text, repo, file, revision)
 

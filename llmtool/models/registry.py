@@ -14,6 +14,7 @@ import msgspec
 
 from llmtool import files
 from llmtool.errors import UsageError, os_error_reason
+from llmtool.models.quants import doubt
 from llmtool.models.reference import Reference
 
 
@@ -46,17 +47,19 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     aliases: dict[str, str] = {}
 
     def find(self, reference: Reference) -> Record | None:
-        """Return the newest record that matches a Hub reference."""
-        for record in reversed(self.models):
-            if (
-                record.source == "hub"
-                and record.name == reference.repo
-                and reference.revision in (record.revision, record.commit)
-                and reference.quant in (None, record.quant)
-                and reference.file in (None, *(file.path for file in record.files))
-            ):
-                return record
-        return None
+        """Return the newest record that matches a Hub reference; by quant, a model if possible."""
+        found = [
+            record
+            for record in reversed(self.models)
+            if record.source == "hub"
+            and record.name == reference.repo
+            and reference.revision in (record.revision, record.commit)
+            and reference.quant in (None, record.quant)
+            and reference.file in (None, *(file.path for file in record.files))
+        ]
+        if reference.quant is not None:
+            found.sort(key=lambda record: doubt(record.files[0].path))
+        return found[0] if found else None
 
     def with_record(self, record: Record) -> Registry:
         """Return a copy with this record last, replacing the previous record of the model."""

@@ -20,7 +20,7 @@ from llmtool.models.find import find_model
 from llmtool.models.hub.callbacks import NO_CALLBACKS, Callbacks
 from llmtool.models.installed import Model, list_models, list_repos
 from llmtool.models.layout import Layout
-from llmtool.models.reference import Reference, check_name, parse
+from llmtool.models.reference import Reference, check_name, parse, parse_hub_file
 
 if TYPE_CHECKING:
     from llmtool.models.cleanup import Removal
@@ -208,6 +208,8 @@ class Store:
         return self._parse(reference, self._names(known))
 
     def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
+        if reference := parse_hub_file(text):
+            return reference
         try:
             return parse(text, names, endpoint=self._endpoint)
         except ModelNotFound:  # read the catalogue only if needed

@@ -18,7 +18,6 @@ from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_templat
 from llmtool.prompts.schema import NAME, NAME_RULE, Form, Input, TemplateFile
 from llmtool.suggest import suggest
 from llmtool.templating import Template as Compiled
-from llmtool.templating import compile_template
 
 # Each variant is built as a separate template, so the total size is limited.
 MAX_VALUES = 200_000
@@ -192,7 +191,7 @@ def compiled(source: Source) -> Compiled:
     Raises:
         TemplateError: the syntax is not valid.
     """
-    return compile_template(source.text, name=source.file, chat=False, first_line=source.first_line)
+    return Compiled(source.text, name=source.file, chat=False, first_line=source.first_line)
 
 
 def _check_names(part: Source | None, inputs: Mapping[str, Input]) -> None:

@@ -1,24 +1,25 @@
 """Render untrusted Jinja templates in bounded time and memory.
 
 Chat templates are untrusted code inside model files, and prompt templates may be. Jinja's sandbox
-compiles both, and the generated code charges every block, call and operation to a budget. jinja2 is
-imported when the first template is compiled.
+runs both, and every block, call and operation is charged to a budget. jinja2 is imported when the
+first template is compiled.
 
 A template sees Jinja as transformers sets it up for chat templates: `trim_blocks`, `lstrip_blocks`,
 `break` and `continue`, the `generation` block, `tojson` without HTML escaping, and (for chat
 templates) `raise_exception` and `strftime_now`.
 
 Example:
-    >>> compile_template("Hello {{ name }}!", name="greeting", chat=False).render(name="Ada")
+    >>> Template("Hello {{ name }}!", name="greeting", chat=False).render(name="Ada")
     'Hello Ada!'
 """
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Mapping
+from copy import copy
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llmtool.errors import TemplateError
@@ -26,24 +27,12 @@ from llmtool.suggest import suggest
 from llmtool.templating.budget import MAX_DEPTH, Budget, RenderError
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from llmtool.templating.environment import MeteredEnvironment
 
-    from llmtool.templating.compiler import MeteredEnvironment
+__all__ = ["Budget", "Template"]
 
-__all__ = ["Budget", "Template", "compile_template"]
-
-_TYPE_NAMES = {
-    "object",
-    "str",
-    "list",
-    "dict",
-    "tuple",
-    "int",
-    "float",
-    "bool",
-    "NoneType",
-    "range",
-}
+_TYPE_NAMES = set("object str list dict tuple int float bool NoneType range".split())
+_TOO_DEEP = "the template is nested too deeply"
 _FAILURES = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 
 
@@ -51,8 +40,8 @@ class Template:
     """A compiled template, to be rendered from any thread and any number of times.
 
     Args:
-        name: the file or model, for error messages.
         source: the template text.
+        name: the file or model, for error messages.
         chat: whether it is a model's chat template.
         clock: the time source of `strftime_now`.
         first_line: the line of the file in which the template starts.
@@ -63,9 +52,9 @@ class Template:
 
     def __init__(
         self,
-        name: str,
         source: str,
         *,
+        name: str,
         chat: bool,
         clock: Callable[[], datetime] = datetime.now,
         first_line: int = 1,
@@ -73,34 +62,33 @@ class Template:
         from jinja2 import Template as JinjaTemplate
         from jinja2 import TemplateSyntaxError, nodes
 
+        from llmtool.templating.environment import make_environment
+
         self.name = name
         self._source = source
         self._clock = clock
         self._lines_before = first_line - 1
-        environment = _environment(chat)
+        environment = self._environment = make_environment(chat)
         try:
             tree, code = environment.generate_code(source)
-            names = list(tree.find_all(nodes.Name))
+            names: list[Any] = list(tree.find_all((nodes.Name, nodes.Macro)))
             self._template = JinjaTemplate.from_code(environment, code, environment.globals)
         except TemplateSyntaxError as exc:
-            raise self._error(exc.lineno, _explain(exc.message or "", environment)) from exc
-        except (RecursionError, MemoryError, SyntaxError):  # Python's limits on nesting
-            raise self._error(1, "the template is nested too deeply") from None
+            raise self._error(exc.lineno, _suggest_name(exc.message or "", environment)) from exc
+        except (RecursionError, MemoryError):
+            raise self._error(1, _TOO_DEEP) from None
+        except SyntaxError as exc:  # of Python: a limit on nesting, or `break` in `else`
+            raise self._error(1, exc.msg) from None
         except (ValueError, OverflowError) as exc:
             raise self._error(1, f"the template cannot be read ({exc})") from exc
-        known = {each.name for each in names if each.ctx != "load"} | {"loop", "caller"}
-        known |= {macro.name for macro in tree.find_all(nodes.Macro)} | set(environment.globals)
+        known = {*environment.globals, "loop", "caller"}
         known |= {"varargs", "kwargs"} if tree.find(nodes.Macro) else set()
-        lines: dict[str, int] = {}
-        for each in names:
-            line = self._lines_before + each.lineno
+        known |= {each.name for each in names if getattr(each, "ctx", "") != "load"}
+        self.names: dict[str, int] = {}
+        """Each variable that the template reads and never sets, with the line of its first use."""
+        for each in sorted(names, key=lambda each: each.lineno):
             if each.name not in known:
-                lines[each.name] = min(line, lines.get(each.name, line))
-        self.names: Mapping[str, int] = lines
-        """Each variable that the template reads and does not set, with the line of its first use.
-
-        `"enable_thinking" in template.names` is true if the model's reasoning can be switched.
-        """
+                self.names.setdefault(each.name, self._lines_before + each.lineno)
 
     def render(self, /, **variables: object) -> str:
         """Render the template with variables.
@@ -116,35 +104,33 @@ class Template:
     def render_on(self, budget: Budget, variables: Mapping[str, object]) -> str:
         """Like `render`, but charge a budget that other templates share."""
         from jinja2 import TemplateError as JinjaError
-
-        from llmtool.templating.guards import Meter
+        from jinja2.runtime import new_context
 
         budget.grow(measure_variables(variables))
-        meter = Meter(budget)
-        context: Any = self._template.new_context(dict(variables))
-        context.meter, context.clock = meter, self._clock
+        environment = copy(self._environment)
+        environment.budget, environment.clock = budget, self._clock
+        context = new_context(environment, None, {}, dict(variables), globals=environment.globals)
         try:
-            return str(meter.concat(self._template.root_render_func(context)))
+            return str(environment.concat(self._template.root_render_func(context)))
         except (RenderError, JinjaError, RecursionError, MemoryError, *_FAILURES) as exc:
-            reason, line = self._explain(exc), self._line(exc.__traceback__)
+            reason, line = self._explain(exc), self._line(exc)
         raise self._error(line, reason)  # outside, where the failed frames and their data are freed
 
     def _explain(self, exc: BaseException) -> str:
         if isinstance(exc, RenderError):
             return str(exc)
         if isinstance(exc, RecursionError):
-            return "the template is nested too deeply"
+            return _TOO_DEEP
         if isinstance(exc, MemoryError):
             return "not enough memory to render the template"
         return self._without_values(str(exc)) or type(exc).__name__
 
-    def _line(self, trace: TracebackType | None) -> int:
-        """Return the line of the template where a traceback ends."""
+    def _line(self, exc: BaseException) -> int:
+        """Return the line of the template where an exception comes from."""
         line = 1
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == self._template.filename:
-                line = self._template.get_corresponding_lineno(trace.tb_lineno)
-            trace = trace.tb_next
+        for frame, python_line in traceback.walk_tb(exc.__traceback__):
+            if frame.f_code.co_filename == self._template.filename:
+                line = self._template.get_corresponding_lineno(python_line)
         return line
 
     def _without_values(self, reason: str) -> str:
@@ -162,19 +148,7 @@ class Template:
         return TemplateError(f"{self.name}:{self._lines_before + line}: {reason}")
 
 
-def compile_template(
-    source: str,
-    *,
-    name: str,
-    chat: bool,
-    clock: Callable[[], datetime] = datetime.now,
-    first_line: int = 1,
-) -> Template:
-    """Compile a template; see `Template` for the arguments."""
-    return Template(name, source, chat=chat, clock=clock, first_line=first_line)
-
-
-def _explain(reason: str, environment: MeteredEnvironment) -> str:
+def _suggest_name(reason: str, environment: MeteredEnvironment) -> str:
     """Add a suggestion to the error about an unknown filter or test."""
     unknown = re.fullmatch(r"No (filter|test) named '(\w+)'\.", reason)
     if unknown is None:
@@ -183,34 +157,19 @@ def _explain(reason: str, environment: MeteredEnvironment) -> str:
     return f"unknown {kind} {name!r}{suggest(name, getattr(environment, f'{kind}s'))}"
 
 
-@cache
-def _environment(chat: bool) -> MeteredEnvironment:
-    from llmtool.templating.compiler import MeteredEnvironment
-
-    return MeteredEnvironment(chat=chat)
-
-
-def measure_variables(variables: Mapping[str, object]) -> int:
+def measure_variables(value: object, depth: int = -1) -> int:
     """Return the approximate size of variables in bytes.
 
     Raises:
         TypeError: a value is not plain data or is nested too deeply.
     """
-    size = 0
-    level: list[object] = list(variables.values())
-    for _ in range(MAX_DEPTH):
-        deeper: list[object] = []
-        for value in level:
-            if isinstance(value, str):
-                size += value.__sizeof__()
-            elif isinstance(value, dict):
-                deeper.extend(value.values())
-            elif isinstance(value, (list, tuple)):
-                deeper.extend(value)
-            elif value is not None and not isinstance(value, (bool, int, float)):
-                raise TypeError(f"a template takes plain data, not {type(value).__name__}")
-        size += 100 * len(level)
-        if not deeper:
-            return size
-        level = deeper
-    raise TypeError(f"a template takes data at most {MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        return 100 + value.__sizeof__()
+    if value is None or isinstance(value, (bool, int, float)):
+        return 100
+    if not isinstance(value, (dict, list, tuple)):
+        raise TypeError(f"a template takes plain data, not {type(value).__name__}")
+    if depth == MAX_DEPTH:
+        raise TypeError(f"a template takes data at most {MAX_DEPTH} levels deep")
+    items = value.values() if isinstance(value, dict) else value
+    return 100 + sum(measure_variables(item, depth + 1) for item in items)

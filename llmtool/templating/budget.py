@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 MAX_STEPS = 1_000_000
 MAX_BYTES = 64 << 20
@@ -24,8 +23,6 @@ SECONDS_PER_INPUT_BYTE = 5e-6
 
 _STEPS_BETWEEN_CLOCK_READS = 8192
 _TRACKED_LENGTH = 4096  # characters or items; the bytes of smaller values are not credited again
-
-T = TypeVar("T")
 
 
 class RenderError(Exception):
@@ -73,22 +70,25 @@ class Budget:
         if self._bytes < 0:
             self.reserve(0)
 
-    def track(self, value: T) -> T:
+    def track(self, value: Any) -> Any:
         """Charge a new value and return it; the bytes of a large one return when it is freed.
 
         Chat templates collect their whole output in one variable (`ns.out = ns.out ~ piece`):
         they build much, and little of it is in use.
         """
-        if type(value) not in (str, list):
-            if isinstance(value, (str, list, tuple, dict)):
-                self.spend(64 * (len(value) + 1))
+        if type(value) in (_Text, _List):
             return value
-        size = value.__sizeof__()
-        if len(value) >= _TRACKED_LENGTH:  # type: ignore[arg-type]
-            self.reserve(2 * size)  # for a moment there are two copies
-            value = _Text(value) if type(value) is str else _List(value)  # type: ignore
-            self._tracked.append((weakref.ref(value), size))
-        self.spend(size)
+        if isinstance(value, (str, list, tuple, dict)):
+            size = value.__sizeof__()
+            if len(value) >= _TRACKED_LENGTH and type(value) in (str, list):
+                self.reserve(2 * size)  # for a moment there are two copies
+                value = _Text(value) if type(value) is str else _List(value)
+                self._tracked.append((weakref.ref(value), size))
+            self.spend(size)
+            if isinstance(value, tuple):  # it may become a key, and hashing visits all of it
+                self.measure(value)
+        elif hasattr(value, "__next__"):
+            return self.count(value)
         return value
 
     def _credit_freed(self) -> None:
@@ -103,37 +103,27 @@ class Budget:
         Twenty lines of `{% set x = [x, x] %}` describe a million items in a few hundred bytes. The
         steps run out here, before such a value reaches code that has no limits.
         """
-        if isinstance(value, str):
-            self.step(len(value) >> 6)
-            return value.__sizeof__()
-        if not isinstance(value, (list, tuple, dict)):
-            return 64
-        size = n = 0
-        stack: list[Iterator[object]] = [iter((value,))]
-        while stack:
-            for item in stack[-1]:
-                n += 1
-                size += 64
-                inner: Iterable[object] | None = None
-                if isinstance(item, str):
-                    size += item.__sizeof__()
-                elif isinstance(item, dict):
-                    inner = chain(item, item.values())
-                elif isinstance(item, (list, tuple)):
-                    inner = item
-                if n & 255 == 0:
-                    self.step(256)
-                if inner is not None:
-                    stack.append(iter(inner))
-                    if len(stack) > MAX_DEPTH:
-                        raise RenderError(f"a value is nested deeper than {MAX_DEPTH} levels")
-                    break
-            else:
-                stack.pop()
-        self.step((n & 255) + (size >> 6))
-        return size
+        size = 0
+        level = [value]
+        for _ in range(MAX_DEPTH):
+            deeper: list[object] = []
+            for each in level:
+                if isinstance(each, str):
+                    size += each.__sizeof__()
+                elif isinstance(each, (list, tuple, dict)):
+                    self.step(2 * len(each))
+                    self.reserve(16 * (len(deeper) + len(each)))
+                    deeper += each
+                    if isinstance(each, dict):
+                        deeper += each.values()
+            size += 64 * len(level)
+            if not deeper:
+                self.step(1 + (size >> 6))
+                return size
+            level = deeper
+        raise RenderError(f"a value is nested deeper than {MAX_DEPTH} levels")
 
-    def count(self, items: Iterable[T]) -> Iterator[T]:
+    def count(self, items: Iterable[Any]) -> Iterator[Any]:
         """Yield items, and charge a step for each."""
         for item in items:
             self.step()
@@ -146,8 +136,3 @@ class _Text(str):
 
 class _List(list):  # type: ignore[type-arg]
     """A list that can be weakly referenced."""
-
-
-def width(*texts: str) -> int:
-    """Return the most bytes that a character of these texts takes."""
-    return 1 if all(text.isascii() for text in texts) else 4

@@ -283,3 +283,24 @@ def test_pull_sends_only_expected_requests(run_llmtool: Run, hub: FakeHub, tiny:
     for seen in hub.seen:
         assert seen.where == "cdn" or re.fullmatch(expected, seen.path), seen.path
         assert re.fullmatch(r"llmtool/[\d.]+; hf_hub/\S+; python/\S+", seen.headers["user-agent"])
+
+
+def test_model_with_unusual_name_is_pulled_listed_and_removed(
+    run_llmtool: Run, hub: FakeHub, tiny: Path
+) -> None:
+    names = ("Acme-9B-MTP-Q4_K_M.gguf", "Acme-9B-MTP-Q4_K_P.gguf", "mmproj-Acme-9B-BF16.gguf")
+    hub.add("org/acme", {name: tiny.read_bytes() + name.encode() for name in names})
+    requests = {
+        "org/acme": names[0],
+        "org/acme:q4_k_p": names[1],
+        "org/acme/acme-9b-mtp-Q4_K_P.GGUF": names[1],
+        "org/acme:MMPROJ-acme-9b-bf16.gguf": names[2],
+    }
+    for reference, name in requests.items():
+        result = run_llmtool("models", "pull", "-q", reference, env=online(hub))
+        assert result.stdout.decode().rpartition("/")[2] == f"{name}\n", result.stderr.decode()
+    listed = run_llmtool("models", "ls").stdout.decode()
+    assert "org/acme:Q4_K_M\t" in listed and "org/acme:Q4_K_P\t" in listed
+    for reference in ("org/acme:Q4_K_P", "org/acme/ACME-9b-mtp-q4_k_m.gguf"):
+        assert run_llmtool("models", "rm", reference).returncode == 0
+    assert "org/acme" not in run_llmtool("models", "ls").stdout.decode()

@@ -245,3 +245,71 @@ def test_names_with_control_characters_are_omitted(store, cached):
     cached("org/name", "m-Q4_K_M.gguf", commit=OTHER, revision="v\n1")
     names = [model.name for model in store.list()]
     assert names == ["org/name:Q4_K_M", f"org/name:Q4_K_M@{OTHER}"]
+
+
+def test_two_files_of_one_quant_are_listed_and_removed_by_name(store, cached):
+    cached("org/name", "m-Q4_K_M.gguf", b"GGUF1")
+    cached("org/name", "m-MTP-Q4_K_M.gguf", b"GGUF2")
+    names = [model.name for model in store.list()]
+    assert names == ["org/name:m-MTP-Q4_K_M.gguf", "org/name:Q4_K_M"]
+    assert [store.find(name).path.name for name in names] == ["m-MTP-Q4_K_M.gguf", "m-Q4_K_M.gguf"]
+    assert store.find("org/name").path.name == "m-Q4_K_M.gguf"
+    store.remove(names[0])
+    assert [model.name for model in store.list()] == ["org/name:Q4_K_M"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "file"),
+    [
+        ("org/name", "Acme-9B-MTP-Q4_K_P.gguf"),
+        ("org/name:q4_k_p", "Acme-9B-MTP-Q4_K_P.gguf"),
+        ("org/name:Acme-9B-MTP-Q8_K_P", "Acme-9B-MTP-Q8_K_P.gguf"),
+        ("org/name:acme-9b-mtp-q8_k_p.GGUF", "Acme-9B-MTP-Q8_K_P.gguf"),
+        ("org/name/Acme-9B-MTP-Q8_K_P.gguf", "Acme-9B-MTP-Q8_K_P.gguf"),
+        ("org/name/Acme-9B-MTP-Q8_K_P.gguf@main", "Acme-9B-MTP-Q8_K_P.gguf"),
+        ("hf.co/org/name/mmproj-acme-9b-bf16.gguf", "mmproj-Acme-9B-BF16.gguf"),
+    ],
+)
+def test_unusual_name_is_found_in_hub_cache(store, cached, reference, file):
+    for name in ("Acme-9B-MTP-Q4_K_P", "Acme-9B-MTP-Q8_K_P", "mmproj-Acme-9B-BF16"):
+        cached("org/name", f"{name}.gguf", name.encode())
+    assert store.find(reference).path.name == file
+
+
+@pytest.mark.parametrize(
+    ("selector", "file"),
+    [
+        ("", "m-Q4_K_P.gguf"),
+        (":UD-Q4_K_XL", "UD-Q4_K_XL/m-00001-of-00002.gguf"),
+        (":draft-Q8_0.gguf", "draft-Q8_0.gguf"),
+        (":DRAFT-q8_0.GGUF", "draft-Q8_0.gguf"),
+    ],
+)
+def test_model_is_found_in_folder(store, tmp_path, monkeypatch, selector, file):
+    for name in (
+        "draft-Q8_0",
+        "m-Q4_K_P",
+        "UD-Q4_K_XL/m-00001-of-00002",
+        "UD-Q4_K_XL/m-00002-of-00002",
+    ):
+        path = tmp_path / "models" / f"{name}.gguf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"GGUF")
+    if not selector:
+        (tmp_path / "models" / "UD-Q4_K_XL").rename(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "models", "./models"):
+        model = store.find(f"{folder}{selector}")
+        assert model.path.absolute() == tmp_path / "models" / file
+    with pytest.raises(ModelNotFound, match=r"models: quant Q3_K not found; available: "):
+        store.find("./models:Q3_K")
+
+
+def test_local_file_takes_precedence_over_file_in_repository(store, tmp_path, monkeypatch):
+    path = tmp_path / "org" / "name" / "m.gguf"
+    path.parent.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFound, match=r"^org/name/m\.gguf: no such file"):
+        store.find("org/name/m.gguf")
+    path.write_bytes(b"GGUF")
+    assert store.find("org/name/m.gguf").source == "path"

@@ -145,12 +145,12 @@ def peak_mib() -> float:
 
 def main(names: list[str]) -> None:
     from llmtool.errors import TemplateError
-    from llmtool.templating import compile_template
+    from llmtool.templating import Template
 
     for name in names:
         start = time.perf_counter()
         try:
-            compile_template(BOMBS[name], name="bomb", chat=True).render()
+            Template(BOMBS[name], name="bomb", chat=True).render()
             error = None
         except TemplateError as exc:
             error = str(exc)

@@ -10,7 +10,7 @@ import pytest
 from templating import bombs
 
 from llmtool.errors import TemplateError
-from llmtool.templating import compile_template
+from llmtool.templating import Template
 
 MAX_MIB = 200
 MAX_SECONDS = 10  # about 2.5 on an idle machine
@@ -44,7 +44,7 @@ CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_e
 
 def test_ten_thousand_messages_render() -> None:
     messages = [{"role": "user", "content": "word " * 40}] * 10_000
-    text = compile_template(CHATML, name="chatml", chat=True).render(messages=messages)
+    text = Template(CHATML, name="chatml", chat=True).render(messages=messages)
     assert text.count("<|im_end|>") == 10_000
 
 
@@ -52,7 +52,7 @@ def test_thirty_megabyte_document_renders() -> None:
     document = "some words é " * 2_500_000
     messages = [{"role": "user", "content": document}]
     source = CHATML.replace("m.content", "m.content|trim")
-    text = compile_template(source, name="chatml", chat=True).render(messages=messages)
+    text = Template(source, name="chatml", chat=True).render(messages=messages)
     assert document.strip() in text
 
 
@@ -65,7 +65,7 @@ def test_thousand_concatenations_render() -> None:
         "{% endfor %}{{ n.out }}"
     )
     messages = [{"role": "user", "content": "abcd" * 250}] * 1000
-    text = compile_template(source, name="collector", chat=True).render(messages=messages)
+    text = Template(source, name="collector", chat=True).render(messages=messages)
     assert text == ("<user>" + "abcd" * 250) * 1000
 
 
@@ -88,7 +88,7 @@ LOOKS_BACK = """\
 def test_thousand_turns_render_with_a_quadratic_template() -> None:
     """Gemma 4's template compares each message with all messages before it."""
     messages = [{"role": ("user", "assistant")[i % 2], "content": f"Word {i}"} for i in range(2000)]
-    text = compile_template(LOOKS_BACK, name="looks-back", chat=True).render(messages=messages)
+    text = Template(LOOKS_BACK, name="looks-back", chat=True).render(messages=messages)
     assert text.count("<turn>") == 2000
 
 
@@ -101,4 +101,4 @@ def test_values_in_closures_are_not_credited() -> None:
         "{% set n.kept = n.kept + [big.upper, m] %}{% endfor %}"
     )
     with pytest.raises(TemplateError, match="builds too much data"):
-        compile_template(source, name="hoarder", chat=True).render()
+        Template(source, name="hoarder", chat=True).render()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtool.errors import TemplateError
-from llmtool.templating import compile_template
+from llmtool.templating import Template
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 HI = {"role": "user", "content": "Hi"}
@@ -244,26 +244,26 @@ CASES = {
 def test_chat_templates_render_expected_text(
     source: str, messages: list[object], more: dict[str, object], text: str
 ) -> None:
-    template = compile_template(source, name="model", chat=True)
+    template = Template(source, name="model", chat=True)
     variables = {"messages": messages, "add_generation_prompt": True, **more}
     assert template.render(bos_token="<s>", eos_token="</s>", **variables) == text
 
 
 def test_raise_exception_message_is_reported() -> None:
-    template = compile_template(BRACKETS, name="model.gguf", chat=True)
+    template = Template(BRACKETS, name="model.gguf", chat=True)
     with pytest.raises(TemplateError) as caught:
         template.render(messages=[HI, MORE], bos_token="", eos_token="")
     assert str(caught.value) == "model.gguf:10: Roles must alternate user and assistant"
 
 
 def test_enable_thinking_is_among_the_names() -> None:
-    assert "enable_thinking" in compile_template(REASONING, name="m", chat=True).names
-    assert "enable_thinking" not in compile_template(CHATML, name="m", chat=True).names
+    assert "enable_thinking" in Template(REASONING, name="m", chat=True).names
+    assert "enable_thinking" not in Template(CHATML, name="m", chat=True).names
 
 
 def test_unknown_filter_fails_only_when_reached() -> None:
     source = "{% if tools %}{{ tools|from_json }}{% endif %}{{ messages[0].content }}"
-    template = compile_template(source, name="model", chat=True)
+    template = Template(source, name="model", chat=True)
     assert template.render(messages=[HI]) == "Hi"
     with pytest.raises(TemplateError, match="No filter named 'from_json'"):
         template.render(messages=[HI], tools="x")

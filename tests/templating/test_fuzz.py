@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmtool.errors import TemplateError
-from llmtool.templating import compile_template
+from llmtool.templating import Template
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -56,7 +56,7 @@ def test_any_template_ends_within_limits(body: str) -> None:
     source = "{% set n = namespace(x='a') %}{% set x = 'ab' %}{% set y = ['a'] %}" + body * 3
     started = time.thread_time()
     try:
-        compile_template(source, name="t", chat=True).render(i=0)
+        Template(source, name="t", chat=True).render(i=0)
     except TemplateError as exc:
         assert str(exc).startswith("t:")
     assert time.thread_time() - started < 5
@@ -67,7 +67,7 @@ def test_any_template_ends_within_limits(body: str) -> None:
 def test_any_source_compiles_or_fails_within_limits(source: str) -> None:
     started = time.thread_time()
     try:
-        compile_template(source, name="t", chat=True).render(a="x", b=[1])
+        Template(source, name="t", chat=True).render(a="x", b=[1])
     except TemplateError as exc:
         assert str(exc).startswith("t:")
     assert time.thread_time() - started < 5

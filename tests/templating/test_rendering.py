@@ -16,7 +16,7 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llmtool.errors import TemplateError
-from llmtool.templating import compile_template
+from llmtool.templating import Template
 
 VARIABLES: dict[str, object] = {
     "name": "Ada",
@@ -139,7 +139,7 @@ def jinja(*, chat: bool) -> ImmutableSandboxedEnvironment:
 
 def rendered_by_both(source: str, *, chat: bool = True) -> tuple[str, str]:
     reference = jinja(chat=chat).from_string(source).render(**VARIABLES)
-    return compile_template(source, name="t", chat=chat).render(**VARIABLES), reference
+    return Template(source, name="t", chat=chat).render(**VARIABLES), reference
 
 
 @pytest.mark.parametrize("source", SNIPPETS)
@@ -198,7 +198,7 @@ def test_any_expression_renders_or_fails_like_jinja(expression: str, chat: bool)
     except (JinjaError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
         reference = None
     try:
-        ours = compile_template(source, name="t", chat=chat).render(**VARIABLES)
+        ours = Template(source, name="t", chat=chat).render(**VARIABLES)
     except TemplateError:
         ours = None
     # In a prompt, an undefined value inside a printed list is an error too.
@@ -207,13 +207,13 @@ def test_any_expression_renders_or_fails_like_jinja(expression: str, chat: bool)
 
 def test_values_are_never_evaluated() -> None:
     value = "{{ 7 * 7 }} {% for x in y %} {x} %s"
-    template = compile_template("{{ a }}|{{ b.c }}", name="t", chat=False)
+    template = Template("{{ a }}|{{ b.c }}", name="t", chat=False)
     assert template.render(a=value, b={"c": value}) == f"{value}|{value}"
 
 
 @given(st.text())
 def test_values_are_preserved(value: str) -> None:
-    assert compile_template("<{{ v }}>", name="t", chat=False).render(v=value) == f"<{value}>"
+    assert Template("<{{ v }}>", name="t", chat=False).render(v=value) == f"<{value}>"
 
 
 ERRORS = {
@@ -252,7 +252,7 @@ ERRORS = {
 @pytest.mark.parametrize(("source", "message"), ERRORS.values(), ids=ERRORS)
 def test_errors_name_line_and_reason(source: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
-        compile_template(source, name="t", chat=False).render(**VARIABLES)
+        Template(source, name="t", chat=False).render(**VARIABLES)
     assert str(caught.value) == message
 
 
@@ -293,13 +293,13 @@ ESCAPES = [
 @pytest.mark.parametrize("source", ESCAPES)
 def test_python_internals_are_unreachable(source: str) -> None:
     with pytest.raises(TemplateError):
-        compile_template(source, name="t", chat=False).render(**VARIABLES)
+        Template(source, name="t", chat=False).render(**VARIABLES)
 
 
 @pytest.mark.parametrize("source", ESCAPES)
 def test_python_internals_are_unreachable_from_chat_templates(source: str) -> None:
     try:
-        text = compile_template(source, name="t", chat=True).render(**VARIABLES)
+        text = Template(source, name="t", chat=True).render(**VARIABLES)
     except TemplateError:
         return
     assert text == ""
@@ -308,7 +308,7 @@ def test_python_internals_are_unreachable_from_chat_templates(source: str) -> No
 @given(st.text(alphabet="{}%#-ab \n'\"()[].|~+*<=,:0", max_size=60))
 def test_any_text_renders_or_fails_cleanly(source: str) -> None:
     try:
-        compile_template(source, name="t", chat=True).render(a="x", b=[1])
+        Template(source, name="t", chat=True).render(a="x", b=[1])
     except TemplateError as exc:
         assert str(exc).startswith("t:")
         return
@@ -320,11 +320,11 @@ def test_syntax_errors_name_the_line() -> None:
     with pytest.raises(TemplateSyntaxError) as theirs:
         jinja(chat=True).from_string(source)
     with pytest.raises(TemplateError, match=f"^t:{theirs.value.lineno}: "):
-        compile_template(source, name="t", chat=True)
+        Template(source, name="t", chat=True)
 
 
 def test_names_lists_undefined_variables() -> None:
-    template = compile_template(
+    template = Template(
         "{% set own = 1 %}\n{{ own ~ asked }}{% for x in rows %}{{ x ~ loop.index }}{% endfor %}"
         "\n{% if enable_thinking is defined %}{% endif %}"
         "{% macro m(p) %}{{ p ~ inner }}{% endmacro %}",
@@ -335,7 +335,7 @@ def test_names_lists_undefined_variables() -> None:
 
 
 def test_strftime_now_uses_the_given_clock() -> None:
-    template = compile_template(
+    template = Template(
         "{{ strftime_now('%d %b %Y') }}",
         name="t",
         chat=True,
@@ -349,12 +349,12 @@ def test_strftime_now_uses_the_given_clock() -> None:
 )
 def test_values_other_than_plain_data_raise_type_error(value: object) -> None:
     with pytest.raises(TypeError, match="plain data"):
-        compile_template("x", name="t", chat=True).render(v=[value])
+        Template("x", name="t", chat=True).render(v=[value])
 
 
 def test_jinja2_is_imported_with_the_first_template() -> None:
     check = (
-        "import sys; from llmtool.templating import compile_template as c;"
+        "import sys; from llmtool.templating import Template as c;"
         "assert 'jinja2' not in sys.modules;"
         "assert c('{{ a }}', name='t', chat=True).render(a=1) == '1'"
     )
@@ -366,7 +366,7 @@ def test_str_format_cannot_reach_internals() -> None:
 
 
 def test_errors_do_not_quote_values() -> None:
-    template = compile_template("{{ table[key] }}{{ key|int + key }}", name="t", chat=True)
+    template = Template("{{ table[key] }}{{ key|int + key }}", name="t", chat=True)
     with pytest.raises(TemplateError) as caught:
         template.render(table={}, key="secret")
     assert "secret" not in str(caught.value)

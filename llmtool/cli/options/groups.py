@@ -177,10 +177,23 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         _batch("--each", help="Run once per line, JSON line, row or file."),
     ] = None
     field: Annotated[
-        str | None, _batch("--field", metavar="NAME", help="Column or key of the text.")
+        str | None,
+        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        _batch(
+            "--delimiter",
+            metavar="CHAR",
+            help="Column delimiter of a table: ';', ',', '|' or tab.",
+            show_default="detected",
+        ),
     ] = None
     jsonl: Annotated[bool, _batch("--jsonl", help="Write rows as JSON lines.")] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
+    retry_failed: Annotated[
+        bool, _batch("--retry-failed", help="Resume, and run the failed records of -o FILE again.")
+    ] = False
     overwrite: Annotated[
         bool, _batch("--overwrite", help="Replace the batch saved in -o FILE.")
     ] = False
@@ -193,7 +206,9 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         """Check that no batch option is set."""
         for name, value in (
             ("--field", self.field),
+            ("--delimiter", self.delimiter),
             ("--resume", self.resume),
+            ("--retry-failed", self.retry_failed),
             ("--overwrite", self.overwrite),
             ("--limit", self.limit),
             ("--jsonl", self.jsonl),

@@ -90,6 +90,9 @@ class Tally:
             self._console.note(f"{format_count(n, 'blank line')} skipped")
         for warning, n in self._warnings.most_common(3):
             self._console.note(f"{format_count(n, 'record')}: {warning}")
+        if self._runner.n_other:
+            rows = format_count(self._runner.n_other, "row")
+            self._console.note(f"{rows} unchanged, although template, model or options differ")
         if self._first_failure is not None:
             first = describe_failure(*self._first_failure)
             records = format_count(self.n_done, "record")
@@ -102,6 +105,8 @@ class Tally:
             )
         if not self.n_rows:
             self._console.note("no records in the input")
+        elif self._options.retry_failed and not self.n_done:
+            self._console.note(f"no failed records in {self._options.output}")
 
 
 def describe_failure(record: Record, error: LlmtoolError) -> str:

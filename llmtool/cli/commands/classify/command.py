@@ -109,8 +109,9 @@ def classify(
         raise UsageError("--calibrate and --dry-run cannot be combined; use one of them")
     if labels.balanced and batch.each is None:
         raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
-    if labels.balanced and batch.resume:
-        raise UsageError("--balanced and --resume cannot be combined; use --overwrite")
+    if labels.balanced and (batch.resume or batch.retry_failed):
+        option = "--resume" if batch.resume else "--retry-failed"
+        raise UsageError(f"--balanced and {option} cannot be combined; use --overwrite")
     template = read.load_template(folders, options)
     chosen = read.read_options(options, labels)
     names = read.read_labels(console, labels.label)

@@ -144,5 +144,5 @@ app.add(
 
 \b
   git commit -m "$(llmtool code commit)"
-  llmtool code commit --hook -o .git/hooks/prepare-commit-msg""",
+  llmtool code commit --install-hook --timeout 30""",
 )(commit.commit)
