@@ -67,11 +67,13 @@ _llmtool() {
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --delimiter) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -94,7 +96,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -102,10 +104,12 @@ _llmtool() {
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --delimiter) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -128,7 +132,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -217,6 +221,7 @@ _llmtool() {
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --delimiter) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -227,7 +232,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='eval'
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -259,6 +264,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -276,6 +282,7 @@ _llmtool() {
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --delimiter) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -286,7 +293,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -294,6 +301,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -309,6 +317,7 @@ _llmtool() {
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --delimiter) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -319,13 +328,14 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -342,6 +352,7 @@ _llmtool() {
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --delimiter) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -352,13 +363,14 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -376,7 +388,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code review")
             case "$prev" in
                 --fail-on) COMPREPLY=($(compgen -W 'error warning note' -- "$cur")); return ;;
@@ -384,6 +396,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -403,7 +416,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code fix")
             case "$prev" in
                 --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -411,6 +424,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -432,11 +446,12 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code complete")
             case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -454,7 +469,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--language -l --strict --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code tests")
             case "$prev" in
                 --framework) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -462,6 +477,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -483,13 +499,16 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
+                --max-lines) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -507,7 +526,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -516,6 +535,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -535,7 +555,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sessions")
             case "$prev" in
             esac

@@ -287,6 +287,8 @@ class Toolbox:
             logprobs: the number of alternatives to report for each token of the reply, with their
                 log-probabilities; 0 reports none.
             max_tokens: the maximum length of the reply in tokens.
+            think_tokens: the maximum length of the reasoning, in addition to `max_tokens`. By
+                default it is half of them, or all but 512.
             temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, dry_multiplier,
                 dry_base, dry_allowed_length: sampling parameters; None uses the user's setting, or
                 else that of the template.
@@ -814,7 +816,7 @@ class Toolbox:
 
         Raises:
             OutputValidationError: the reply contains no code.
-            UsageError: the language or an option is unknown or invalid.
+            UsageError: an option is unknown or invalid.
 
         Example:
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP

@@ -72,6 +72,7 @@ class Journal:
         path: the file, which is created if needed. If it has content, `resume` or `overwrite` is
             required.
         header: the first bytes of the file.
+        delimiter: of CSV.
 
     Raises:
         UsageError: the file has content but neither option is set, or it cannot be resumed because
@@ -86,10 +87,12 @@ class Journal:
         format: OutputFormat,
         *,
         header: bytes = b"",
+        delimiter: str = ",",
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
         self.path, self._format, self._header = path, format, header
+        self._delimiter = delimiter
         self._since_sync = 0
         self._replacements: dict[int, bytes] = {}
         self._next_rewrite = time.monotonic() + _REWRITE_SECONDS
@@ -173,7 +176,7 @@ class Journal:
         text = row.decode("utf-8", "replace")
         if self._format == "csv":
             header, cells = (
-                next(csv.reader(io.StringIO(line, newline="")), [])
+                next(csv.reader(io.StringIO(line, newline=""), delimiter=self._delimiter), [])
                 for line in (self._header.decode(), text)
             )
             return dict(zip(header, cells, strict=False))

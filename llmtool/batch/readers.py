@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import Any, Literal
 
 import msgspec
 
-from llmtool.batch.lines import Line, LineSource, read_file
-from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
+from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
+from llmtool.batch.tables import Table, TableRow
+from llmtool.encoding import Errors, decode, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
 _MAX_SNIPPET_BYTES = 1000  # of an invalid line, to include in its row
-_LINES_PER_YIELD = 256
-
-csv.field_size_limit(MAX_BYTES)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,22 +45,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return self.source if self.line is None else format_place(self.source, self.line)
 
 
-def format_place(source: str, line: int) -> str:
-    return f"{source}, line {line}"
-
-
 class Reader:
     """The records of files, or of standard input.
 
-    Iteration yields `None` while the next record is not available yet. `columns` are those of a
-    CSV, set before the first record. `n_skipped` is the number of blank lines.
+    Iteration yields `None` while the next record is not available yet. `n_skipped` is the number of
+    blank lines. For a table, `read_header` and the first iteration set `header`, the cells of the
+    first row, and `columns`, which are the fields of a record: the header without white space
+    around the names, and a number after a repeated name, as in `note_2`.
 
     Args:
         paths: the files to read in order; empty for standard input. With the format "file", each
             file is one record, and standard input is a list of file names.
 
+        delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
+            tab or pipe.
+
     Raises:
-        InputError: a file cannot be opened or read, or a CSV has no header.
+        InputError: a file cannot be opened or read, or a table has no header.
 
     Example:
         >>> import tempfile
@@ -79,16 +79,23 @@ class Reader:
         paths: Sequence[str] = (),
         *,
         errors: Errors = "strict",
+        delimiter: str | None = None,
     ) -> None:
         self.format, self._paths, self.errors = format, paths, errors
         self.n_skipped = 0
         self._index = 0
         self._sources: list[LineSource] = []
         if format != "file":
-            self._sources = [LineSource(path) for path in paths or ["-"]]
+            separator: Separator = "any" if format == "csv" else "LF"
+            self._sources = [LineSource(path, separator=separator) for path in paths or ["-"]]
         elif not paths:
-            self._sources = [LineSource("-", separator=None)]
-        self._files = [_CsvFile(source, errors) for source in self._sources if format == "csv"]
+            self._sources = [LineSource("-", separator="NUL")]
+        self._tables = [
+            Table(source, errors=errors, delimiter=delimiter)
+            for source in self._sources
+            if format == "csv"
+        ]
+        self.header: list[str] = []
         self.columns: list[str] = []
         self.is_done = False
 
@@ -122,28 +129,74 @@ class Reader:
                     files.append(os.stat(name))
         return any(stat.S_ISREG(f.st_mode) and os.path.samestat(f, info) for f in files)
 
+    @property
+    def delimiter(self) -> str:
+        """The delimiter of the first table, after `read_header`."""
+        return next((table.delimiter for table in self._tables if table.delimiter), ",")
+
     def read_header(self) -> Iterator[None]:
-        """Read the columns of a CSV once; yield while they are not available yet.
+        """Read the columns of a table once; yield while they are not available yet.
 
         Raises:
-            InputError: no header, or a duplicate or empty column name.
-            UsageError: the files have different columns.
+            InputError: a table has no header, or it is malformed.
+            UsageError: the tables have different columns.
         """
         if self.columns:
             return
-        for file in self._files:
-            yield from file.read_header()
-            if self.columns and file.columns != self.columns:
-                raise UsageError(
-                    f"{file.source.name}: columns differ from those of the previous file"
-                )
-            self.columns = file.columns
+        for table in self._tables:
+            row = None
+            for row in table:
+                if row is not None:
+                    break
+                yield None
+            name = table.source.name
+            if row is None:
+                raise InputError(f"{name}: no header; the first line must name the columns")
+            if row.error is not None:
+                raise row.error
+            if self.header and row.cells != self.header:
+                raise UsageError(f"{name}: columns differ from those of the previous file")
+            self.header = row.cells
+        self.columns = _unique([cell.strip() for cell in self.header])
+
+    def find_column(self, field: str) -> str:
+        """Return the column of a table with a name in the header, or at a position from 1.
+
+        Raises:
+            UsageError: the column does not exist, or several have the name.
+        """
+        names = [cell.strip() for cell in self.header]
+        positions = [i for i, name in enumerate(names) if name == field.strip()]
+        if len(positions) > 1:
+            choices = " or ".join(str(i + 1) for i in positions)
+            raise UsageError(
+                f"{len(positions)} columns are named {field!r}; give a position: {choices}"
+            )
+        if not positions and field in self.columns:
+            return field
+        if not positions and field.isascii() and field.isdigit() and 0 < int(field) <= len(names):
+            positions = [int(field) - 1]
+        if not positions:
+            raise UsageError(f"unknown column {field!r}; columns: {self.column_list}")
+        return self.columns[positions[0]]
+
+    def check_unique_columns(self) -> None:
+        """Raise `InputError` if the header of a table, which was read, repeats a name."""
+        for name, column in zip(self.header, self.columns, strict=True):
+            if name.strip() not in ("", column):
+                place = format_place(self._tables[0].source.name, 1)
+                raise InputError(f"{place}: repeated column name {name.strip()!r}")
+
+    @property
+    def column_list(self) -> str:
+        """The names of the columns of a table, for messages."""
+        return ", ".join(cell.strip() or f"(column {i})" for i, cell in enumerate(self.header, 1))
 
     def __iter__(self) -> Iterator[Record | None]:
         if self.format == "csv":
             yield from self.read_header()
-            for file in self._files:
-                yield from map(self._numbered, file.records())
+            for table in self._tables:
+                yield from map(self._numbered, map(partial(self._from_row, table), table))
         elif self.format == "file":
             yield from map(self._numbered, self._read_files())
         else:
@@ -195,6 +248,17 @@ class Reader:
             raise InputError(f"{place}: expected a JSON object or a string")
         return _record(source.name, line.number, line.data, fields=value)
 
+    def _from_row(self, table: Table, row: TableRow | None) -> Record | None:
+        if row is None:
+            return None
+        name, error = table.source.name, row.error
+        if error is None and len(row.cells) != len(self.columns):
+            n_cells = format_count(len(row.cells), "cell")
+            place = format_place(name, row.line)
+            error = InputError(f"{place}: {n_cells}, but the header has {len(self.columns)}")
+        fields = dict(zip(self.columns, row.cells, strict=False))
+        return _record(name, row.line, row.data, fields=fields, error=error)
+
     def _read_files(self) -> Iterator[Record | None]:
         if not self._sources:
             yield from map(self._from_file, self._paths)
@@ -217,114 +281,21 @@ class Reader:
         return _record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
 
 
-class _CsvFile:
-    """The records of one CSV file, whose quoted cells may contain newlines.
+def _unique(names: list[str]) -> list[str]:
+    """Append a number to each name that occurred before.
 
-    The delimiter is a tab if the header contains tabs and no commas.
+    Example:
+        >>> _unique(["note", "text", "note", "note_2"])
+        ['note', 'text', 'note_3', 'note_2']
     """
-
-    def __init__(self, source: LineSource, errors: Errors) -> None:
-        self.source, self._errors = source, errors
-        self._lines = iter(source)
-        self._delimiter = ","
-        self.columns: list[str] = []
-
-    def read_header(self) -> Iterator[None]:
-        for row in self._rows():
-            if row is None:
-                yield None
-                continue
-            line, _, cells = row
-            if isinstance(cells, LlmtoolError):
-                raise cells
-            self.columns = [cell.strip() for cell in cells]
-            if len(set(self.columns)) < len(cells) or not all(self.columns):
-                place = format_place(self.source.name, line)
-                raise InputError(f"{place}: CSV column names must be unique and not empty")
-            return
-        raise InputError(
-            f"{self.source.name}: the CSV has no header; its first line must name the columns"
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{n}" for n in count(2))
+        is_free = name not in found
+        found.append(
+            name if is_free else next(each for each in numbered if each not in names + found)
         )
-
-    def records(self) -> Iterator[Record | None]:
-        for row in self._rows():
-            if row is None:
-                yield None
-                continue
-            line, data, cells = row
-            name = self.source.name
-            if isinstance(cells, LlmtoolError):
-                yield _record(name, line, data, fields=self._parse_invalid(data), error=cells)
-            elif len(cells) != len(self.columns):
-                error = InputError(
-                    f"{format_place(name, line)}: {format_count(len(cells), 'cell')}, but the "
-                    f"header has {len(self.columns)}"
-                )
-                yield _record(name, line, data, fields=self._named(cells), error=error)
-            else:
-                yield _record(name, line, data, fields=self._named(cells))
-
-    def _parse_invalid(self, data: bytes) -> dict[str, str]:
-        """Return the readable cells of an invalid row."""
-        texts = data[:_MAX_SNIPPET_BYTES].decode("utf-8", "replace").splitlines(keepends=True)
-        return self._named(next(csv.reader(texts, delimiter=self._delimiter), []))
-
-    def _named(self, cells: list[str]) -> dict[str, str]:
-        return dict(zip(self.columns, cells, strict=False))
-
-    def _rows(self) -> Iterator[tuple[int, bytes, list[str] | LlmtoolError] | None]:
-        """Yield (line number, bytes, cells); a row extends over lines while a quote is open."""
-        pending: list[Line] = []
-        is_even = True  # whether the number of quotes is even, so that none is open
-        for line in self._lines:
-            if line is None:
-                yield None
-                continue
-            if not pending and not line.data.strip():
-                continue
-            pending.append(line)
-            is_even = is_even == (line.data.count(b'"') % 2 == 0)
-            if len(pending) > 1 and not is_even and not line.is_too_long:
-                if len(pending) % _LINES_PER_YIELD == 0:
-                    yield None  # lets the caller cancel in the middle of a long row
-                continue
-            cells = self._parse(pending)
-            if cells is None and sum(len(each.data) for each in pending) <= MAX_BYTES:
-                continue
-            yield self._row(pending, cells)
-            pending, is_even = [], True
-        if pending:
-            yield self._row(pending, None)
-
-    def _row(
-        self, lines: list[Line], cells: list[str] | LlmtoolError | None
-    ) -> tuple[int, bytes, list[str] | LlmtoolError]:
-        number = lines[0].number
-        data = b"\n".join(line.data for line in lines)
-        place = format_place(self.source.name, number)
-        return number, data, cells or InputError(f"{place}: unclosed quote")
-
-    def _parse(self, lines: list[Line]) -> list[str] | LlmtoolError | None:
-        """Return the cells of a row, or None while a quote is open."""
-        try:
-            texts = [_decode_line(self.source, line, self._errors) for line in lines]
-        except LlmtoolError as exc:
-            # Bytes that are not UTF-8 do not change where the row ends.
-            texts = [line.data.decode("utf-8", "surrogateescape") for line in lines]
-            return None if self._split(texts, lines[0]) is None else exc
-        return self._split(texts, lines[0])
-
-    def _split(self, texts: list[str], first: Line) -> list[str] | LlmtoolError | None:
-        if not self.columns and "\t" in texts[0] and "," not in texts[0]:
-            self._delimiter = "\t"
-        rows = csv.reader([text + "\n" for text in texts], strict=True, delimiter=self._delimiter)
-        try:
-            return next(rows)
-        except csv.Error as exc:
-            if "unexpected end" in str(exc):
-                return None
-            place = format_place(self.source.name, first.number)
-            return InputError(f"{place}: not valid CSV: {exc}")
+    return found
 
 
 def _decode_line(source: LineSource, line: Line, errors: Errors) -> str:

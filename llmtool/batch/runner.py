@@ -125,9 +125,15 @@ class BatchRunner(Generic[R]):
         self._reader, self._process, self._options = reader, process, options
         self._reserved = frozenset((*columns, *COMMON_COLUMNS))
         self._columns = columns
-        given = rename_fields(reader.columns, self._reserved).values()
-        key = [KEY] if options.output is not None else []
-        self._csv = CsvRows([*given, *columns, ERROR, ERROR_CODE, *key])
+        given = rename_fields(reader.columns, self._reserved)
+        header = [
+            given[column] if name.strip() in self._reserved else name
+            for column, name in zip(reader.columns, reader.header, strict=True)
+        ]
+        ours = [*columns, ERROR, ERROR_CODE, *([KEY] if options.output is not None else [])]
+        self._csv = CsvRows(
+            [*given.values(), *ours], header=[*header, *ours], delimiter=reader.delimiter
+        )
         self.header = self._csv.header if options.format == "csv" else b""
         shape = [reader.format, reader.errors, reader.columns]
         self._identity = identity + repr([*shape, options.format, options.full_results]).encode()
@@ -154,6 +160,7 @@ class BatchRunner(Generic[R]):
                     options.output,
                     options.format,
                     header=self.header,
+                    delimiter=self._reader.delimiter,
                     resume=options.resume or options.retry_failed,
                     overwrite=options.overwrite,
                 )

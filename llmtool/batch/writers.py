@@ -22,26 +22,32 @@ def json_line(row: Mapping[str, Any]) -> bytes:
 class CsvRows:
     """CSV rows; None is an empty cell, and any other value except a string is encoded as JSON.
 
+    `header` are the names of the columns in the first row, if they differ.
+
     Example:
         >>> writer = CsvRows(["id", "label"])
         >>> (writer.header + writer.encode({"id": "1", "label": "so, so"})).decode().split()
         ['id,label', '1,"so,', 'so"']
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = list(columns)
-        self.header = self._line(self._columns)
+    def __init__(
+        self, columns: Sequence[str], *, header: Sequence[str] | None = None, delimiter: str = ","
+    ) -> None:
+        self._columns, self._delimiter = list(columns), delimiter
+        self.header = self._line(columns if header is None else header)
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
         return self._line([_cell(row.get(name)) for name in self._columns])
 
-    def _line(self, cells: list[str]) -> bytes:
+    def _line(self, cells: Sequence[str]) -> bytes:
         text = io.StringIO()
+        writer = csv.writer(text, delimiter=self._delimiter, lineterminator="\n")
         # Many readers end a line at a lone CR, and not all versions of `csv` quote it.
         if any("\r" in cell for cell in cells):
-            csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
-        else:
-            csv.writer(text, lineterminator="\n").writerow(cells)
+            writer = csv.writer(
+                text, delimiter=self._delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+            )
+        writer.writerow(cells)
         return text.getvalue().encode("utf-8", "replace")
 
 

@@ -23,7 +23,7 @@ from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, check_field, make_batch
+from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
@@ -70,7 +70,9 @@ def open_reader(
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not input.files:
         raise UsageError("no input; use -f FILE or pipe records to standard input")
-    reader = Reader(format, input.files, errors=input.errors)
+    if batch.delimiter is not None and format != "csv":
+        raise UsageError("--delimiter needs a table; add --each csv")
+    reader = Reader(format, input.files, errors=input.errors, delimiter=batch.delimiter)
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
@@ -87,8 +89,10 @@ def open_reader(
     for _ in reader.read_header():
         with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
-    if format == "csv":
-        check_field(batch.field, reader.columns)
+    if format == "csv" and batch.field is not None:
+        reader.find_column(batch.field)
+    if batch.delimiter is None and reader.delimiter != ",":
+        console.note(f"columns are separated by {reader.delimiter!r}; --delimiter sets another")
     return reader
 
 
@@ -157,7 +161,7 @@ def _first_request(
     if record is None:
         raise InputError("the input has no records")
     if reader.format == "csv":
-        mapping.check(reader.columns)
+        mapping.check(reader)
     case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error

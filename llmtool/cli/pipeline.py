@@ -131,7 +131,7 @@ def run(
             to_file=output.path,
             as_json=output.json,
             stream=not output.no_stream and not output.extract,
-            think=bool(options.thinking),
+            think=options.requests_reasoning,
             logprobs=options.logprobs > 0,
             has_output_spec=prepared.output_spec is not None,
             stats=output.stats,

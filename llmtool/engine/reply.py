@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import codecs
 
-from llmtool.engine.text_stream import ReasoningSplitter, ReasoningTags, StopStrings
+from llmtool.engine.text_stream import (
+    ControlTokens,
+    ReasoningSplitter,
+    ReasoningTags,
+    StopStrings,
+)
 from llmtool.engine.types import Token
 
 
@@ -12,6 +17,7 @@ class Reply:
     """The text of one choice so far: decodes UTF-8, separates reasoning, applies stop strings.
 
     `stopped` is true after a stop string. Stop strings apply to the answer, not to the reasoning.
+    With `is_plain` all text is the answer; for the other arguments, see `ReasoningSplitter`.
     """
 
     def __init__(
@@ -21,11 +27,18 @@ class Reply:
         *,
         stop: tuple[str, ...] = (),
         tags: ReasoningTags | None = None,
-        in_reasoning: bool = False,
+        opening: str = "",
+        controls: ControlTokens | None = None,
+        prompt: str = "",
+        is_plain: bool = False,
     ) -> None:
         self._id, self._choice = request_id, choice
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
-        self._splitter = ReasoningSplitter(tags, in_reasoning=in_reasoning) if tags else None
+        self._splitter = (
+            None
+            if is_plain
+            else ReasoningSplitter(tags, opening=opening, controls=controls, prompt=prompt)
+        )
         self._stop = StopStrings(stop)
 
     @property
@@ -41,9 +54,23 @@ class Reply:
         """Whether the reply may still begin with reasoning."""
         return self._splitter is not None and self._splitter.undecided
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the reasoning has ended, and a tag of the answer may follow."""
+        return self._splitter is not None and self._splitter.awaits_answer
+
+    @property
+    def closing(self) -> str:
+        """The text that ends the current reasoning and begins the answer."""
+        return "" if self._splitter is None else self._splitter.closing
+
     def push(self, chunk: bytes) -> list[Token]:
         """Append the bytes of a token; return the events for text that is complete."""
         return self._events(self._utf8.decode(chunk))
+
+    def push_control(self, char: str) -> list[Token]:
+        """Append a control token, as `ControlTokens` writes it."""
+        return [] if self._splitter is None else self._events(char)
 
     def finish(self) -> list[Token]:
         """Return the events for the pending text."""

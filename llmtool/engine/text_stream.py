@@ -6,35 +6,188 @@ which returns the pending text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 
 class ReasoningTags(NamedTuple):
-    """The tags around a model's reasoning. `answer` may begin a reply that has no reasoning."""
+    """The tags around a model's reasoning, and those around its answer, if any.
+
+    `answer` may also begin a reply that has no reasoning. `separator` is the text between reasoning
+    and answer, if it is known.
+    """
 
     start: str
     end: str
     answer: str = ""
+    answer_end: str = ""
+    separator: str = ""
+
+    @property
+    def closing(self) -> str:
+        """The text that ends the reasoning and begins the answer."""
+        is_word = re.match(r"[<\[][\w/]", self.end)
+        return self.separator or (f"\n{self.end}\n\n" if is_word else self.end) + self.answer
 
 
-# By text in the chat template; the first match applies. Sources: the templates of gpt-oss,
-# Gemma 4, Magistral, and of Qwen3, DeepSeek-R1 and most others.
+# gpt-oss writes messages with headers, such as `<|start|>assistant<|channel|>final<|message|>`.
+HARMONY = ReasoningTags(
+    "<|channel|>analysis<|message|>",
+    "<|end|>",
+    "<|channel|>final<|message|>",
+    separator="<|end|><|start|>assistant<|channel|>final<|message|>",
+)
+# Tags of several words, by text in the chat template. Sources: the templates of gpt-oss, Gemma 4
+# and Kimi K3.
 _KNOWN_TAGS = {
-    "<|channel|>analysis": ReasoningTags(
-        "<|channel|>analysis<|message|>",
-        "<|start|>assistant<|channel|>final<|message|>",
-        "<|channel|>final<|message|>",
-    ),
+    "<|channel|>": HARMONY,
     "<|channel>thought": ReasoningTags("<|channel>thought", "<channel|>"),
-    "[THINK]": ReasoningTags("[THINK]", "[/THINK]"),
-    "<think>": ReasoningTags("<think>", "</think>"),
+    "<|open|>think": ReasoningTags(
+        "<|open|>think<|sep|>",
+        "<|close|>think<|sep|>",
+        "<|open|>response<|sep|>",
+        "<|close|>response<|sep|>",
+    ),
 }
+# Other tags are a name in brackets: <think>, [THINK], ◁think▷, <|START_THINKING|>.
+_TAG = re.compile(r"<[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]{1,40}\]|◁[^◁▷\s]{1,40}▷")
+_PARTIAL_TAG = re.compile(r"<[^<>\s{}'\"]{0,40}|\[/?[A-Z_]{0,40}|◁[^◁▷\s]{0,40}")
+_REASONING_WORDS = {"think", "thinking", "thought", "thoughts", "reasoning", "inner"}
+_ANSWER_WORDS = {"answer", "response", "solution"}
+_OPPOSITES = {"start": "end", "begin": "end", "prefix": "suffix", "open": "close"}
+_Kind = Literal["reasoning", "reasoning end", "answer", "answer end", "other"]
+
+_CONTROL = re.compile("[\ud800-\udfff]")
+_MARKERS = ("start", "channel", "message", "constrain", "end", "return", "call")
+_ENDS = ("end", "return", "call")
+_REASONING_CHANNELS = ("analysis", "commentary")
+# The words of a header after each marker.
+_HEADERS = {
+    "start": re.compile(r"\s*(?:assistant|user|system|developer|tool)?\s*(?:to=\S*\s*)?"),
+    "channel": re.compile(
+        r"\s*(analysis|commentary|final|\w*)\s*(?:to=\S*\s*)?(?:code\b|json\b)?\s*"
+    ),
+    "constrain": re.compile(r"\s*\w*\s*"),
+}
+_ROLE = "assistant"
+_HEADER_WORDS = (_ROLE, "to=", "code", "json")
+_State = Literal["undecided", "reasoning", "answer", "header", "message"]
+
+
+class ControlTokens:
+    """Writes control tokens as lone surrogates, which no decoded text contains.
+
+    So tags match only control tokens, not text that spells them, and control tokens that are not
+    part of a tag can be removed from a reply. `find` returns the control tokens that a text spells,
+    by their text.
+    """
+
+    def __init__(self, find: Callable[[str], Mapping[str, int]] = lambda _: {}) -> None:
+        self._find = find
+        self._chars: dict[int, str] = {}
+        self.names: dict[str, str] = {}
+
+    def spell(self, text: str) -> str:
+        """Return text with its control tokens as surrogates."""
+        for name, token in self._find(text).items():
+            text = text.replace(name, self.char(token, name))
+        return text
+
+    def char(self, token: int, name: str) -> str:
+        """Return the surrogate of a control token; `names` maps it to the token's text."""
+        char = self._chars.get(token)
+        if char is None:
+            char = chr(0xD800 + min(len(self._chars), 0x7FF))
+            self._chars[token], self.names[char] = char, name
+        return char
 
 
 def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
-    """Return the reasoning tags of a chat template, or None."""
-    return next((tags for key, tags in _KNOWN_TAGS.items() if key in chat_template), None)
+    """Return the reasoning tags that a chat template mentions, or None."""
+    for key, tags in _KNOWN_TAGS.items():
+        if key in chat_template:
+            return tags
+    mentioned = dict.fromkeys(_TAG.findall(chat_template))
+    answer = next((t for t in mentioned if _kind(t) == "answer" and _partner(t) in mentioned), "")
+    for tag in mentioned:
+        if _kind(tag) in ("reasoning", "reasoning end"):
+            start, end = sorted((tag, _partner(tag)), key=lambda each: _kind(each) != "reasoning")
+            if "<|end|>" in mentioned and end not in mentioned:
+                end = "<|end|>"
+            return ReasoningTags(start, end, answer, _partner(answer) if answer else "")
+    return None
+
+
+def learn_reasoning_tags(
+    render: Callable[[Sequence[Mapping[str, str]], bool], str],
+) -> ReasoningTags | None:
+    """Return the text that a chat template writes around known reasoning, None if it writes none.
+
+    `render` renders messages; the second argument is whether to begin a reply.
+    """
+    reasoning, answer = "Some reasoning", "Some answer"
+    user = {"role": "user", "content": "Some question"}
+    reply = {"role": "assistant", "content": answer}
+    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), reasoning)
+    before, _, rest = render([user, {**reply, **fields}], False).partition(reasoning)
+    separator, found, after = rest.partition(answer)
+    if not found:
+        return None
+    without = [render([user], True), render([user, reply], False)]
+    n = min(len(os.path.commonprefix([before, each])) for each in without)
+    n = next((m.start() for m in _TAG.finditer(before) if m.start() < n < m.end()), n)
+    starts = _TAG.findall(before)
+    start = before[n:].strip() or (starts[-1] if starts else "")
+    n_tags = len(_TAG.findall(start))
+    ends = list(_TAG.finditer(separator))
+    if not n_tags or len(ends) < n_tags:
+        return None
+    at = ends[n_tags - 1].end()
+    answer_end = _TAG.match(after)
+    has_end = answer_end is not None and _kind(answer_end[0]) == "answer end"
+    return ReasoningTags(
+        start,
+        separator[:at].strip(),
+        separator[at:].strip(),
+        answer_end[0] if answer_end is not None and has_end else "",
+        separator,
+    )
+
+
+def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
+    """Return the tag that a prompt ends with, which begins the reasoning or the answer, or ""."""
+    prompt = prompt.rstrip()
+    for tag in (tags.start, tags.answer) if tags else ():
+        if tag and prompt.endswith(tag):
+            return tag
+    at = prompt.rfind("<|start|>") if tags == HARMONY else -1
+    if at >= 0 and "\n" not in prompt[at:]:
+        return prompt[at:]
+    last = prompt[max(prompt.rfind(bracket) for bracket in "<[◁") :]
+    is_opening = _TAG.fullmatch(last) and _kind(last) in ("reasoning", "answer")
+    return last if is_opening else ""
+
+
+def _kind(tag: str) -> _Kind:
+    words = set(re.findall("[a-z]+", tag.lower()))
+    is_end = "/" in tag or words & set(_OPPOSITES.values())
+    if words & _REASONING_WORDS and words & {"inner", "prefix", "suffix"} != {"inner"}:
+        return "reasoning end" if is_end else "reasoning"
+    if words & _ANSWER_WORDS:
+        return "answer end" if is_end else "answer"
+    return "other"
+
+
+def _partner(tag: str) -> str:
+    """Return the end tag of a start tag, or the start tag of an end tag."""
+    pairs = [*_OPPOSITES.items(), *((end, start) for start, end in _OPPOSITES.items())]
+    for word, opposite in pairs:
+        for a, b in ((word, opposite), (word.upper(), opposite.upper())):
+            if a in re.split(r"[^a-zA-Z]", tag):
+                return tag.replace(a, b)
+    return tag.replace("/", "") if "/" in tag else re.sub(r"^(<[|｜]?|\[|◁)", r"\1/", tag)
 
 
 class StopStrings:
@@ -73,70 +226,250 @@ class StopStrings:
 class ReasoningSplitter:
     """Separates a model's reasoning from its answer.
 
-    Only tags at the beginning of the reply count or, if the prompt opened the reasoning, the first
-    end tag. Later tags are ordinary text. Tags and the white space around them are dropped.
+    Only tags at the beginning of the reply count, and the end tag of the reasoning; later tags are
+    ordinary text. Tags, the white space around them and all control tokens are dropped.
+
+    Args:
+        tags: the tags that the model is known to use. Others are recognized by their names.
+        opening: the end of the prompt, if it begins the reasoning or the answer.
+        controls: the control tokens of the reply.
+        prompt: the text of the messages. A tag that it mentions belongs to the answer, unless it
+            is `<think>` or one of `tags`.
     """
 
-    def __init__(self, tags: ReasoningTags, *, in_reasoning: bool = False) -> None:
-        self._start, self._end, self._answer = tags
-        self._state = "reasoning" if in_reasoning else "undecided"
+    def __init__(
+        self,
+        tags: ReasoningTags | None = None,
+        *,
+        opening: str = "",
+        controls: ControlTokens | None = None,
+        prompt: str = "",
+    ) -> None:
+        self._controls = controls or ControlTokens()
+        self._prompt = prompt
+        spell = self._controls.spell
+        self._tags = ReasoningTags(*map(spell, tags)) if tags and tags != HARMONY else None
+        self.closing = (tags or HARMONY).closing  # of the current reasoning
+        self._markers = {spell(f"<|{name}|>"): name for name in _MARKERS}
+        self._marker = re.compile("|".join(map(re.escape, self._markers)))
+        self._state: _State = "undecided"
+        self._reasoning_ends: list[str] = []
+        self._answer_end = ""
+        self._message_is_reasoning = False
+        self._sections: set[bool] = set()  # whether there was reasoning, and an answer
+        self._gap = ""  # before the text of the next message
         self._pending = ""
-        self._strip = in_reasoning
+        self._strip = False
+        self._may_be_role = False  # after a tag of a header
+        self._is_trusted = True  # whether tags with any name count
+        if opening:
+            self.push(spell(opening))
+        self._is_trusted = False
 
     @property
     def in_reasoning(self) -> bool:
-        return self._state == "reasoning"
+        if self._state == "message":
+            return self._message_is_reasoning
+        return self._state == "reasoning" or (self._state == "header" and not self.undecided)
 
     @property
     def undecided(self) -> bool:
-        return self._state == "undecided"
+        """Whether the reply may still begin with reasoning."""
+        return self._state in ("undecided", "header") and not self._sections
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the reasoning has ended, and a tag of the answer may follow."""
+        return self._state == "undecided" and bool(self._sections)
 
     def push(self, text: str) -> list[tuple[str, bool]]:
         """Return the complete chunks as (text, is reasoning) pairs."""
         out: list[tuple[str, bool]] = []
         self._pending += text
-        if self.undecided:
-            head = self._pending.lstrip()
-            if head.startswith(self._start):
-                self._state, self._strip = "reasoning", True
-                self._pending = head[len(self._start) :]
-            elif self._answer and head.startswith(self._answer):
-                self._state, self._strip = "answer", True
-                self._pending = head[len(self._answer) :]
-            elif not self._start.startswith(head) and not self._answer.startswith(head):
-                self._state = "answer"
-        if self._state == "reasoning":
-            self._split(out)
-        if self._state == "answer":
-            self._emit(out, self._pending, reasoning=False)
-            self._pending = ""
+        while self._advance(out):
+            pass
         return out
 
     def finish(self) -> list[tuple[str, bool]]:
         """Return the pending text."""
         out: list[tuple[str, bool]] = []
+        if self._state == "header":
+            self._read_header(is_end=True)
+        if self._answer_end:
+            text = self._pending.rstrip()
+            if text.endswith(self._answer_end):
+                self._pending = text.removesuffix(self._answer_end).rstrip()
         self._emit(out, self._pending, reasoning=self.in_reasoning)
         self._pending = ""
         return out
 
-    def _split(self, out: list[tuple[str, bool]]) -> None:
-        before, tag, after = self._pending.partition(self._end)
+    def _advance(self, out: list[tuple[str, bool]]) -> bool:
+        """Use the pending text; return whether the state changed."""
+        if self._state == "undecided":
+            return self._read_tag()
+        if self._state == "reasoning":
+            return self._read_reasoning(out)
+        if self._state == "header":
+            return self._read_header()
+        if self._state == "message":
+            return self._read_message(out)
+        return self._read_answer(out)
+
+    def _read_tag(self) -> bool:
+        head = self._pending.lstrip()
+        if self._may_be_role and head.startswith(_ROLE):
+            self._may_be_role = False
+            return self._skip(head.removeprefix(_ROLE))
+        if not head or (self._may_be_role and _ROLE.startswith(head)):
+            return False
+        self._may_be_role = False
+        tags = [*self._markers]
+        if self._tags is not None:
+            start, end, answer, answer_end, _ = self._tags
+            tags += [start, end, answer]
+            if head.startswith(start):
+                return self._begin_reasoning(head[len(start) :], [end, answer])
+            if answer and head.startswith(answer):
+                return self._begin_answer(head[len(answer) :], answer_end)
+            if head.startswith(end):
+                return self._skip(head[len(end) :])
+        if self._marker.match(head):
+            self._state, self.closing = "header", HARMONY.closing
+            return True
+        name = self._controls.names.get(head[0])
+        match = _TAG.match(head)
+        if name is not None:
+            return self._read_named_tag(name, head[1:], is_control=True)
+        if any(tag.startswith(head) for tag in tags if tag) or _PARTIAL_TAG.fullmatch(head):
+            return False
+        if match and self._read_named_tag(match[0], head[match.end() :], is_control=False):
+            return True
+        self._state = "answer"
+        return True
+
+    def _read_named_tag(self, tag: str, rest: str, *, is_control: bool) -> bool:
+        """Use a tag that is known only by its name; return False if it is text."""
+        kind = _kind(tag)
+        is_requested = not (self._is_trusted or is_control or tag == "<think>")
+        if is_requested and tag in self._prompt:
+            return False
+        end = _partner(tag)
+        if kind == "reasoning":
+            ends = [end, end.replace("<|/", "</|"), "<|end|>"] if end.startswith("<|/") else [end]
+            self.closing = ReasoningTags(tag, end).closing
+            return self._begin_reasoning(rest, [*map(self._controls.spell, ends), ""])
+        if kind == "answer" and (is_control or self._is_trusted or True in self._sections):
+            return self._begin_answer(rest, self._controls.spell(end))
+        if is_control or kind == "reasoning end" or (self._sections and tag.startswith("<|")):
+            self._may_be_role = bool(self._sections)
+            return self._skip(rest)
+        return False
+
+    def _skip(self, rest: str) -> bool:
+        self._pending, self._strip = rest, True
+        return True
+
+    def _begin_reasoning(self, rest: str, ends: list[str]) -> bool:
+        """`ends` are the end tags and, last, the tag of the answer, which stays pending."""
+        self._state, self._reasoning_ends = "reasoning", ends
+        self._sections.add(True)
+        return self._skip(rest)
+
+    def _begin_answer(self, rest: str, end: str) -> bool:
+        self._state, self._answer_end = "answer", end
+        return self._skip(rest)
+
+    def _read_reasoning(self, out: list[tuple[str, bool]]) -> bool:
+        *ends, answer = self._reasoning_ends
+        found = [(self._pending.find(tag), tag) for tag in self._reasoning_ends if tag]
+        at, tag = min((each for each in found if each[0] >= 0), default=(-1, ""))
+        if at < 0:
+            self._hold(out, [tag for _, tag in found], reasoning=True)
+            return False
+        self._emit(out, self._pending[:at].rstrip(), reasoning=True)
+        self._state = "undecided"
+        return self._skip(self._pending[at if tag == answer else at + len(tag) :])
+
+    def _read_answer(self, out: list[tuple[str, bool]]) -> bool:
+        end = self._answer_end
+        if not end:
+            self._emit(out, self._pending, reasoning=False)
+            self._pending = ""
+            return False
+        before, tag, after = self._pending.partition(end)
+        if tag and after.strip():  # not the end of the reply
+            self._emit(out, before + tag, reasoning=False)
+            self._pending = after
+            return True
         if tag:
-            self._emit(out, before.rstrip(), reasoning=True)
-            self._state, self._strip, self._pending = "answer", True, after
-            return
-        # White space before an end tag is dropped, so it stays pending too.
-        n = overlap(self._pending, self._end)
+            self._emit(out, before.rstrip(), reasoning=False)
+            self._pending = self._pending[len(before.rstrip()) :]
+        else:
+            self._hold(out, [end], reasoning=False)
+        return False
+
+    def _read_header(self, *, is_end: bool = False) -> bool:
+        """Read the header of a gpt-oss message, also an incomplete one."""
+        text, at = self._pending, 0
+        marker, channel, has_recipient = "start", "", False
+        for match in [*self._marker.finditer(text), None]:
+            words = text[at : match.start() if match else len(text)]
+            header = _HEADERS.get(marker, _HEADERS["start"]).match(words)
+            assert header is not None
+            content = words[header.end() :]
+            channel = header[1] if marker == "channel" else channel
+            has_recipient = has_recipient or "to=" in header[0]
+            if match is None and not is_end and self._may_be_header(content):
+                return False
+            if content.strip() or match is None:
+                at += header.end()
+                break
+            marker, at = self._markers[match[0]], match.end()
+            if marker == "message":
+                break
+            if marker in _ENDS:
+                channel, has_recipient = "", False
+        is_reasoning = channel in _REASONING_CHANNELS or (has_recipient and channel != "final")
+        self._state, self._message_is_reasoning = "message", is_reasoning
+        self._gap = "\n\n" if is_reasoning in self._sections else ""
+        self._sections.add(is_reasoning)
+        return self._skip(text[at:])
+
+    def _may_be_header(self, text: str) -> bool:
+        parts = [*_HEADER_WORDS, *self._markers]
+        return not text or any(part.startswith(text) for part in parts)
+
+    def _read_message(self, out: list[tuple[str, bool]]) -> bool:
+        is_reasoning = self._message_is_reasoning
+        match = self._marker.search(self._pending)
+        if match is None:
+            self._hold(out, [*self._markers], reasoning=is_reasoning)
+            return False
+        text = self._pending[: match.start()]
+        self._emit(out, text.rstrip() if is_reasoning else text, reasoning=is_reasoning)
+        name = self._markers[match[0]]
+        self._pending = self._pending[
+            match.start() if name in ("start", "channel") else match.end() :
+        ]
+        self._state = "message" if name in ("message", "constrain") else "header"
+        return True
+
+    def _hold(self, out: list[tuple[str, bool]], tags: Sequence[str], *, reasoning: bool) -> None:
+        """Emit the pending text, except a partial tag at its end and white space before it."""
+        n = max(overlap(self._pending, tag) for tag in tags)
         complete = self._pending[: len(self._pending) - n].rstrip()
-        self._emit(out, complete, reasoning=True)
+        self._emit(out, complete, reasoning=reasoning)
         self._pending = self._pending[len(complete) :]
 
     def _emit(self, out: list[tuple[str, bool]], text: str, *, reasoning: bool) -> None:
+        text = _CONTROL.sub("", text)
         if self._strip:
             text = text.lstrip()
         if text:
             self._strip = False
-            out.append((text, reasoning))
+            self._sections.add(reasoning)
+            out.append((self._gap + text, reasoning))
+            self._gap = ""
 
 
 def overlap(text: str, word: str) -> int:

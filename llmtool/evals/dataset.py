@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from llmtool.batch.readers import Reader, format_place
+from llmtool.batch.lines import format_place
+from llmtool.batch.readers import Reader
 from llmtool.errors import InputError, os_error_reason
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
@@ -102,7 +103,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
         raise InputError(f"{path} not found; check `dataset` in the template") from exc
     except OSError as exc:
         raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
-    for record in filter(None, Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])):
+    reader = Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])
+    for _ in reader.read_header():
+        pass
+    reader.check_unique_columns()
+    for record in filter(None, reader):
         if record.error is not None:
             raise record.error
         yield record.line or 0, record.fields

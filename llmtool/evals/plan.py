@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from llmtool.batch.readers import format_place
+from llmtool.batch.lines import format_place
 from llmtool.errors import InputError
 from llmtool.evals.dataset import Sample, read_dataset
 from llmtool.evals.results import Kind

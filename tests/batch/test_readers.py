@@ -156,7 +156,7 @@ def test_unclosed_quote_error_has_line_number(read: Any) -> None:
     assert ", line 3: unclosed quote" in str(bad.error)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"a,a\n1,2\n", b"a,\n1,2\n"])
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
 def test_csv_without_valid_header_is_rejected(read: Any, content: bytes) -> None:
     with pytest.raises(InputError):
         read("csv", content)

@@ -370,12 +370,59 @@ def test_missing_column_fails_before_the_model_is_found(
     assert "unknown column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
 
 
-def test_header_with_another_separator_is_reported(run_llmtool: Callable[..., Any]) -> None:
-    args = ("gen", "Say", "--each", "csv", "--field", "a", "-m", "none.gguf")
-    line = error_line(run_llmtool(*args, input=b"a;b\n1;2\n"), 2)
-    assert line == (
-        "llmtool: unknown column 'a'; columns: a;b (separate columns with commas, not semicolons)"
-    )
+def test_delimiter_is_detected_and_reported(batch: Callable[..., Any]) -> None:
+    done = batch("csv", "--field", "a", input=b"a;b\n1, 2;3\n")
+    assert done.returncode == 0
+    header, row = csv.reader(io.StringIO(done.stdout.decode()), delimiter=";")
+    assert (header[:3], row[:2]) == (["a", "b", "reply"], ["1, 2", "3"])
+    assert b"llmtool: columns are separated by ';'; --delimiter sets another\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (("--each", "csv", "--delimiter", "ab"), "delimiter 'ab': not one ASCII character"),
+        (("--each", "jsonl", "--delimiter", ";"), "--delimiter needs a table; add --each csv"),
+        (("--delimiter", ";"), "--delimiter needs a batch"),
+    ],
+)
+def test_invalid_delimiter_is_a_usage_error(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], reason: str
+) -> None:
+    assert reason in error_line(run_llmtool("gen", "Say", *args, input=b"a;b\n1;2\n"), 2)
+
+
+def test_header_with_empty_and_repeated_names_is_passed_through(
+    batch: Callable[..., Any], tmp_path: Path
+) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text(",text,note,note,label,\n0,hello,b,c,x,\n1,there,d,e,y,\n")
+    done = batch("csv", "-f", source, "-o", out)
+    assert done.returncode == 0
+    header, *rows = csv.reader(io.StringIO(out.read_bytes().decode(), newline=""))
+    assert header[:7] == ["", "text", "note", "note", "label", "", "reply"]
+    assert [row[:6] for row in rows] == [
+        ["0", "hello", "b", "c", "x", ""],
+        ["1", "there", "d", "e", "y", ""],
+    ]
+    whole = out.read_bytes()
+    out.write_bytes(whole[: whole.rindex(b"1,there") + 9])
+    assert batch("csv", "-f", source, "-o", out, "--resume").returncode == 0
+    assert out.read_bytes() == whole
+
+
+def test_column_is_chosen_by_position(batch: Callable[..., Any]) -> None:
+    content = b"note,note\n,hello\n"
+    line = error_line(batch("csv", "--field", "note", input=content), 2)
+    assert line == "llmtool: 2 columns are named 'note'; give a position: 1 or 2"
+    assert batch("csv", "--field", "2", input=content).returncode == 0
+    line = error_line(batch("csv", input=b"text,text\na,b\n"), 2)
+    assert line == "llmtool: 2 columns are named 'text'; give a position: 1 or 2"
+
+
+def test_index_without_a_name_is_not_the_text(batch: Callable[..., Any]) -> None:
+    done = batch("csv", "--dry-run", input=b",review\n0,lovely\n")
+    assert done.returncode == 0 and b"lovely" in done.stdout
 
 
 def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:

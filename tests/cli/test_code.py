@@ -125,7 +125,7 @@ def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
+        (["x", "-l", "a`b"], "language 'a`b': must be a name of at most 40 characters"),
         (["x", "--run-tests", "pytest"], "must contain {}, the file"),
         (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {}, the file"),
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
@@ -144,6 +144,13 @@ def test_invalid_options_are_usage_errors(
     code: Callable[..., Done], args: list[str], reason: str
 ) -> None:
     assert reason in error_line(code(*args, input=b"x\n"), 2)
+
+
+def test_language_without_a_checker_is_accepted_with_a_note(code: Callable[..., Done]) -> None:
+    done = code("print the text hello", "-l", "COBOL", "--max-tokens", "30")
+    assert done.returncode == 0 and done.stdout
+    assert b"llmtool: not checked: no syntax checker for cobol\n" in done.stderr
+    assert b"Write cobol code: sort" in code("sort", "-l", "COBOL", "--dry-run").stdout
 
 
 def test_dry_run_shows_the_prompt(code: Callable[..., Done]) -> None:
@@ -248,7 +255,7 @@ def test_installed_hook_is_run_by_git(code: Callable[..., Done], repository: Pat
     hook = repository / ".git" / "hooks" / "prepare-commit-msg"
     done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
     assert done.returncode == 0 and os.access(hook, os.X_OK)
-    assert "--offline --temperature=0.0 '--stop=a b'" in hook.read_text()
+    assert "--temperature=0.0 '--stop=a b'" in hook.read_text()
 
 
 def test_hook_uses_the_options_it_was_installed_with(
@@ -260,11 +267,11 @@ def test_hook_uses_the_options_it_was_installed_with(
         "--threads", "3", "-ngl", "all", "--parallel", "4", "--kv-type", "q8_0", "--no-cache",
     )  # fmt: skip
     hook = run_llmtool("code", "commit", "--hook", "-m", "m.gguf", *options, cwd=repository)
-    (command,) = re.findall(r"llmtool code commit --quiet(.*)\) \|\|", hook.stdout.decode())
+    (command,) = re.findall(r"\(llmtool code commit (.*) </dev/null\)", hook.stdout.decode())
     assert shlex.split(command) == [
-        "-m", str(repository / "m.gguf"), "--no-cache", "--no-think", "--system=be brief",
-        "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3", "--n-gpu-layers=all",
-        "--parallel=4", "--kv-type=q8_0",
+        "--offline", "--timeout=60", "-m", str(repository / "m.gguf"), "--no-cache", "--no-think",
+        "--system=be brief", "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3",
+        "--n-gpu-layers=all", "--parallel=4", "--kv-type=q8_0",
     ]  # fmt: skip
     again = run_llmtool("code", "commit", "--hook", *shlex.split(command), cwd=repository)
     assert again.stdout == hook.stdout
@@ -465,7 +472,7 @@ def test_hook_fills_only_empty_messages(
     script.write_bytes(hook)
     fake = tmp_path / "bin" / "llmtool"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\necho "fix: $3 $5"\n')
+    fake.write_text('#!/bin/sh\necho "fix: $4 $6"\n')
     fake.chmod(0o755)
 
     def run(*source: str) -> str:
@@ -476,7 +483,7 @@ def test_hook_fills_only_empty_messages(
 
     model = re.search(r"-m (\S+)", hook.decode())
     assert model is not None
-    assert run() == f"fix: --quiet {model[1]}\n# comment\n"
+    assert run() == f"fix: --timeout=60 {model[1]}\n\n# comment\n"
     assert run("message") == "# comment\n"
     fake.write_text("#!/bin/sh\nexit 14\n")
     assert run() == "# comment\n"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command import error_line
+from tiny_model import CHATML
 
 Run = Callable[..., Any]
 QUESTION = "The river rose during the night"
@@ -165,6 +166,49 @@ def test_reasoning_is_not_written_to_stdout(gen: Run, tiny_model: Callable[..., 
     assert reply(shown) == ""
     assert value["choices"][0]["reasoning"].strip() in shown.stderr.decode()
     assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
+
+
+@pytest.mark.parametrize(
+    ("args", "n_reasoning", "n_tokens"),
+    [
+        (("--think-tokens", "5", "--max-tokens", "20"), 5, 25),
+        (("--think-tokens", "0", "--think", "--max-tokens", "20"), 0, 20),
+        (("--think", "--max-tokens", "40"), 20, 40),
+    ],
+    ids=["limit", "none", "default"],
+)
+def test_reasoning_ends_after_a_number_of_tokens(
+    gen: Run,
+    tiny_model: Callable[..., Path],
+    args: tuple[str, ...],
+    n_reasoning: int,
+    n_tokens: int,
+) -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+    thinker = tiny_model("plain", chat_template=template, printable=True)
+    ended = gen(QUESTION, "-m", thinker, "--json", *args)
+    value = json.loads(reply(ended))
+    reasoning = value["choices"][0]["reasoning"] or ""
+    assert value["text"] and bool(reasoning) == bool(n_reasoning)
+    assert value["usage"]["completion_tokens"] == n_tokens
+    assert any("reasoning ended after 20" in each for each in value["warnings"]) == (
+        "--think-tokens" not in args
+    )
+    longer = json.loads(reply(gen(QUESTION, "-m", thinker, "--json", "--think-tokens", "200")))
+    assert longer["choices"][0]["reasoning"].startswith(reasoning)
+
+
+@pytest.mark.parametrize("template", ["", "{# <|channel|> #}"], ids=["plain", "channels"])
+def test_control_tokens_are_not_written_to_stdout(
+    gen: Run, tiny_model: Callable[..., Path], template: str
+) -> None:
+    scale = dict.fromkeys(("<|filler|>", "<|im_start|>"), 2.5)
+    model = tiny_model("plain", logit_scale=scale, chat_template=template + CHATML)
+    value = json.loads(reply(gen(QUESTION, "-m", model, "--json", "--max-tokens", "60")))
+    assert value["usage"]["completion_tokens"] == 60 and value["text"]
+    assert "<|" not in value["text"]
+    tokens = gen(QUESTION, "-m", model, "--json", "--max-tokens", "60", "--logprobs", "1")
+    assert "<|" not in json.loads(reply(tokens))["text"]
 
 
 def test_base_model_continues_the_text(gen: Run, tiny_base: Path) -> None:

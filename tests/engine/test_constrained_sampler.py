@@ -63,7 +63,7 @@ def generate(
     """Return the constrained reply of a model that would generate `script` without constraint."""
     tokens = list(script.encode()) if isinstance(script, str) else list(script)
     vocabulary = Bytes()
-    reply = Reply(0, 0, tags=tags, in_reasoning=opened)
+    reply = Reply(0, 0, tags=tags, opening=tags.start if tags and opened else "")
     constraint = ConstraintCompiler(vocabulary).compile(Constraint("regex", regex))
     sampler, generated = ScriptedSampler(tokens), b""
     constrained = ConstrainedSampler(sampler, constraint, reply, tags=tags, weights=vocabulary)  # type: ignore[arg-type]

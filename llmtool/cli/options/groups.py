@@ -166,7 +166,17 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         _batch("--each", help="Run once per line, JSON line, row or file."),
     ] = None
     field: Annotated[
-        str | None, _batch("--field", metavar="NAME", help="Column or key of the text.")
+        str | None,
+        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+    ] = None
+    delimiter: Annotated[
+        str | None,
+        _batch(
+            "--delimiter",
+            metavar="CHAR",
+            help="Column delimiter of a table: ';', ',', '|' or tab.",
+            show_default="detected",
+        ),
     ] = None
     jsonl: Annotated[bool, _batch("--jsonl", help="Write rows as JSON lines.")] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
@@ -185,6 +195,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         """Check that no batch option is set."""
         for name, value in (
             ("--field", self.field),
+            ("--delimiter", self.delimiter),
             ("--resume", self.resume),
             ("--retry-failed", self.retry_failed),
             ("--overwrite", self.overwrite),

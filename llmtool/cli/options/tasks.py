@@ -73,6 +73,15 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=1, metavar="N", help="Maximum reply tokens.", show_default="set by the task"
             ),
         ],
+        "think_tokens": Annotated[
+            int | None,
+            _sampling(
+                "--think-tokens",
+                min=0,
+                metavar="N",
+                help="Maximum reasoning tokens, before --max-tokens; enables reasoning.",
+            ),
+        ],
         "temperature": Annotated[
             float | None,
             _sampling(

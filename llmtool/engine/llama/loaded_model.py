@@ -11,7 +11,7 @@ import msgspec
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
-from llmtool.engine.text_stream import ReasoningTags
+from llmtool.engine.text_stream import ControlTokens, ReasoningTags
 from llmtool.engine.types import DEFAULT_MAX_TOKENS, Cancellation, TokenLogprob
 from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
@@ -53,11 +53,8 @@ class LoadedModel:
         return self.tokenizer.chat_template.reasoning_tags
 
     @cached_property
-    def reasoning_tag_tokens(self) -> frozenset[int]:
-        """The control tokens in the reasoning tags, which replies must render as text."""
-        text = "".join(self.reasoning_tags or ())
-        ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
-        return frozenset(t for t in ids if self.weights.kind(t) == "control")
+    def control_tokens(self) -> ControlTokens:
+        return ControlTokens(self.tokenizer.find_control_tokens)
 
     def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.

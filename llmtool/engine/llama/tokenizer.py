@@ -69,6 +69,12 @@ class Tokenizer:
         ids, anchor = self._encode(_ANCHOR + text), self._encode(_ANCHOR)
         return ids[len(anchor) :] if ids[: len(anchor)] == anchor else self._encode(text)
 
+    def find_control_tokens(self, text: str) -> dict[str, int]:
+        """Return the control tokens that a text spells, by their text."""
+        weights = self._weights
+        ids = weights.tokenize(text.encode(), add_special=False, parse_special=True)
+        return {weights.token_text(t): t for t in ids if weights.kind(t) == "control"}
+
     def _encode(self, text: str) -> tuple[int, ...]:
         raw = text.encode()
         return tuple(self._weights.tokenize(raw, add_special=False, parse_special=False))

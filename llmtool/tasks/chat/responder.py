@@ -61,7 +61,9 @@ class Responder:
     def reply_tokens(self) -> int:
         """The number of tokens to reserve for a reply."""
         n_ctx = self.context.engine.info.n_ctx
-        return token_usage.reply_tokens(n_ctx, self._prepared.sampling.max_tokens)
+        sampling = self._prepared.sampling
+        n_think = sampling.think_tokens or 0
+        return n_think + token_usage.reply_tokens(n_ctx, sampling.max_tokens)
 
     def stream(
         self, session: Session, *, seed: int | None = None
@@ -81,6 +83,7 @@ class Responder:
             request.prompt, messages=messages, probe=(), n_fixed=n_fixed
         )
         n_free = engine.info.n_ctx - len(engine.tokenize(prompt).token_ids)
+        n_free -= request.sampling.think_tokens or 0
         max_tokens = request.sampling.max_tokens or max(1, min(token_usage.DEFAULT_REPLY, n_free))
         sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
         request = msgspec.structs.replace(request, prompt=prompt, sampling=sampling, n=1, keep=True)

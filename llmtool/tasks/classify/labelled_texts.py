@@ -37,7 +37,11 @@ def read_labelled_texts(
     """
     format: Format = "csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl"
     found: list[LabelledText] = []
-    for record in filter(None, Reader(format, [path])):
+    reader = Reader(format, [path])
+    for _ in reader.read_header():
+        pass
+    reader.check_unique_columns()
+    for record in filter(None, reader):
         if record.error is not None:
             if (
                 isinstance(record.error, InputError)

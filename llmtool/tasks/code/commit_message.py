@@ -14,9 +14,9 @@ from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
 from llmtool.tasks.results import total_usage
 
 MAX_SUBJECT = 72  # characters, the usual limit of git's tools
-MAX_PROMPT_TOKENS = 3072  # limits the time that a commit waits
+MAX_PROMPT_TOKENS = 2048  # limits the time that a commit waits
 _MAX_LISTED = 30  # files
-_MAX_PIECE_LINES = 40
+_MAX_PIECE_LINES = 20
 _MAX_LINE = 200  # characters
 
 
@@ -67,6 +67,11 @@ def write_commit_message(
         seconds=time.perf_counter() - started,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def count_changed_lines(diff: str) -> int:
+    """Return how many lines a diff adds and removes, except in files that are only named."""
+    return sum(f.n_added + f.n_removed for f in parse_diff(diff) if not f.skip_reason)
 
 
 def _request(task: PreparedTask, text: str, subject: str) -> Request:

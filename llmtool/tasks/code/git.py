@@ -7,7 +7,10 @@ format of a diff are overridden.
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 from llmtool.errors import InputError, UsageError
 from llmtool.machine import find_program
@@ -30,12 +33,33 @@ def staged_diff(folder: str | None = None) -> str:
         UsageError: git is not installed, or the folder is not in a repository.
         InputError: nothing is staged.
     """
+    diff = _run(_STAGED, folder=folder, name="diff --staged")
+    if not diff.strip():
+        raise InputError("nothing is staged; stage changes with git add FILE")
+    return diff.decode("utf-8", "replace")
+
+
+def hooks_folder() -> Path:
+    """Return the folder in which git looks for the hooks of the current worktree.
+
+    Raises:
+        UsageError: git is not installed, or the current folder is not in a worktree.
+    """
+    # A relative core.hooksPath is relative to the top folder.
+    top = _run(("rev-parse", "--show-toplevel"), folder=None, name="rev-parse")
+    root = os.fsdecode(top.removesuffix(b"\n"))
+    path = _run(("rev-parse", "--git-path", "hooks"), folder=root, name="rev-parse")
+    return Path(root, os.fsdecode(path.removesuffix(b"\n")))
+
+
+def _run(arguments: Sequence[str], *, folder: str | None, name: str) -> bytes:
+    """Return the output of a command of git, called `name` in errors."""
     program = find_program("git")
     if program is None:
         raise UsageError("git not found; install it")
     try:
         done = subprocess.run(
-            (program, *_STAGED),
+            (program, *arguments),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -43,15 +67,14 @@ def staged_diff(folder: str | None = None) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as exc:
-        raise UsageError(f"git diff --staged took more than {_TIMEOUT_SECONDS:.0f} s") from exc
+        raise UsageError(f"git {name} took more than {_TIMEOUT_SECONDS:.0f} s") from exc
     except OSError as exc:
         raise UsageError(f"cannot run git: {exc.strerror}") from exc
-    if done.returncode == _USAGE_ERROR:  # outside a repository, git diff does not know --staged
+    if done.returncode == 0:
+        return done.stdout
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["unknown error"]
+    reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
+    # Outside a repository, git diff does not know --staged.
+    if done.returncode == _USAGE_ERROR or "not a git repository" in reason:
         raise UsageError("not a git repository; change to one")
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["unknown error"]
-        reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
-        raise UsageError(f"git diff --staged: {reason}")
-    if not done.stdout.strip():
-        raise InputError("nothing is staged; stage changes with git add FILE")
-    return done.stdout.decode("utf-8", "replace")
+    raise UsageError(f"git {name}: {reason}")

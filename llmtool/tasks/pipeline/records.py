@@ -46,15 +46,6 @@ class BatchTask(Protocol):
     ) -> Generator[Token | Result | Failed, None, None]: ...
 
 
-def check_field(field: str | None, columns: list[str]) -> None:
-    """Raise `UsageError` if a field is not one of the columns."""
-    if field is not None and field not in columns:
-        names = ", ".join(columns)
-        if len(columns) == 1 and ";" in names:
-            names += " (separate columns with commas, not semicolons)"
-        raise UsageError(f"unknown column {field!r}; columns: {names}")
-
-
 class RecordMapping(msgspec.Struct, kw_only=True):
     """Maps the fields of records to the inputs of a template.
 
@@ -72,17 +63,23 @@ class RecordMapping(msgspec.Struct, kw_only=True):
     # records need it.
     _chosen: str | None = None
 
-    def check(self, columns: list[str]) -> None:
-        """Check the columns before the first record is read.
+    def check(self, reader: Reader) -> None:
+        """Choose the text column of a table, whose header was read.
 
         Raises:
             UsageError: the text column is missing, or ambiguous.
         """
-        check_field(self.field, columns)
-        if self._text_field(columns) is None and not self._has_required(columns):
+        if self.field is not None:
+            self.field = reader.find_column(self.field)
+        header = zip(reader.columns, reader.header, strict=True)
+        named = [column for column, name in header if name.strip()] or reader.columns
+        column = self._text_field(named)
+        if column is None and not self._has_required(named):
             raise UsageError(
-                f"several columns could be the text; choose one with --field: {', '.join(columns)}"
+                "several columns could be the text; choose one with --field: " + reader.column_list
             )
+        if self.field is None and column is not None:
+            reader.find_column(column)
 
     def case(self, record: Record, *, seed: int | None = None) -> Case | Failed:
         """Return the case of a record, or a `Failed` with its error."""
@@ -202,7 +199,7 @@ def make_batch(
     for _ in reader.read_header():
         time.sleep(_POLL_SECONDS)
     if reader.format == "csv":
-        mapping.check(reader.columns)
+        mapping.check(reader)
     shape = [context.model.identity, mapping.prompt, mapping.field, seed]
     return BatchRunner(
         reader,

@@ -58,7 +58,7 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
     reader = Reader("csv", [path])
     for _ in reader.read_header():
         pass
-    columns = reader.columns
+    columns, header = reader.columns, reader.header
     if len(columns) < 2:
         raise InputError(f"{path} has one column; a glossary needs two, a term and its translation")
     language = find_language(to)
@@ -67,7 +67,8 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
     target = named[0] if named else columns[1]
     term = next(column for column in columns if column != target)
     has_header = named or columns[0].strip().lower() in _HEADERS or find_code(columns[0])
-    pairs = [] if has_header else [(term, target)]
+    first = {column: name.strip() for column, name in zip(columns, header, strict=True)}
+    pairs = [] if has_header else [(first[term], first[target])]
     for record in filter(None, reader):
         if record.error is not None:
             raise record.error

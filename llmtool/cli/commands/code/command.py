@@ -138,5 +138,5 @@ app.add(
 
 \b
   git commit -m "$(llmtool code commit)"
-  llmtool code commit --hook -o .git/hooks/prepare-commit-msg""",
+  llmtool code commit --install-hook --timeout 30""",
 )(commit.commit)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,18 +15,11 @@ import typer
 from llmtool.cli.commands.code.review import report_skipped
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
-from llmtool.errors import UsageError
+from llmtool.engine.types import Cancellation
+from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import CommitOptions, ReplyOptions, generate_options, keywords_of
 
-_HOOK = """\
-#!/bin/sh
-# Save as .git/hooks/prepare-commit-msg and make it executable (chmod +x).
-# Fills an empty commit message with one from a local model. Git passes the message file and the
-# source of the message; messages that already have text are unchanged.
-case "$2" in "" | template) ;; *) exit 0 ;; esac
-message=$(llmtool code commit --quiet{options}) || exit 0
-{{ printf '%s\\n' "$message"; cat "$1"; }} > "$1.llmtool" && mv "$1.llmtool" "$1"
-"""
+_HOOK_SECONDS = 60.0
 
 
 def commit(
@@ -32,8 +28,28 @@ def commit(
     body: Annotated[
         bool, typer.Option("--body", help="Add a body with a list of changes.")
     ] = False,
+    max_lines: Annotated[
+        int | None,
+        typer.Option("--max-lines", min=1, metavar="N", help="Fail if more lines are changed."),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=0.1,
+            metavar="SECONDS",
+            help="Fail if the message takes longer.",
+            show_default="none; 60 in a hook",
+        ),
+    ] = None,
     hook: Annotated[
         bool, typer.Option("--hook", help="Print a prepare-commit-msg hook, then exit.")
+    ] = False,
+    install_hook: Annotated[
+        bool, typer.Option("--install-hook", help="Install the hook in this repository.")
+    ] = False,
+    uninstall_hook: Annotated[
+        bool, typer.Option("--uninstall-hook", help="Remove the hook; restore an earlier one.")
     ] = False,
     options: ReplyOptions = ReplyOptions(template=CommitOptions().template),
     output: g.ReportOptions,
@@ -42,30 +58,51 @@ def commit(
 ) -> None:
     """Write a commit message for the staged changes.
 
-    Its first line is 'type(scope): subject', at most 72 characters long.
+    Its first line is 'type(scope): subject', at most 72 characters long. With --install-hook, git
+    fills empty commit messages in the same way, with the other options given here. A hook that
+    exists runs first.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.tasks.code import git
+    from llmtool.tasks.code.commit_message import count_changed_lines
     from llmtool.tasks.code.subtasks import commit_message
 
     folders, settings = bootstrap.start(console, general, offline=model.offline)
-    own = model.reference if hook else None  # with a hook, `open_model` does not check it
+    chosen = {
+        "--hook": hook, "--install-hook": install_hook, "--uninstall-hook": uninstall_hook
+    }  # fmt: skip
+    modes = [name for name, is_chosen in chosen.items() if is_chosen]
+    if len(modes) > 1:
+        raise UsageError(f"{modes[0]} and {modes[1]} cannot be combined; use one of them")
+    if modes and (output.json or output.stats):
+        raise UsageError(f"{modes[0]} cannot be combined with --json or --stats; omit one of them")
+    if modes and not hook and output.path:
+        raise UsageError(f"{modes[0]} and -o cannot be combined; git determines the file")
+    if uninstall_hook:
+        remove_hook(console)
+        return
     template = bootstrap.open_library(folders).load(options.template)
+    own = model.reference if hook else None  # with a hook, `open_model` does not check it
     check(output.path, reads=bootstrap.input_files(template, own))
-    if hook:
-        if output.json or output.stats:
-            raise UsageError("--hook cannot be combined with --json or --stats; omit one of them")
-        arguments = map(shlex.quote, hook_arguments(options, model, body=body))
-        with open_sink(console, output.path) as sink:
-            sink.write(_HOOK.format(options="".join(f" {argument}" for argument in arguments)))
-        if output.path and os.path.isfile(output.path):
-            path = Path(output.path)
-            path.chmod(path.stat().st_mode | 0o111)  # git ignores other hooks
+    if modes:
+        arguments = hook_arguments(
+            options,
+            model,
+            body=body,
+            max_lines=max_lines,
+            timeout=_HOOK_SECONDS if timeout is None else timeout,
+            quiet=general.quiet,
+        )
+        write_hook(console, arguments, output.path, install=install_hook)
         return
     diff = git.staged_diff()
+    if max_lines is not None and (n := count_changed_lines(diff)) > max_lines:
+        raise InputError(f"{n:,} changed lines are more than --max-lines {max_lines}; raise it")
     context = bootstrap.open_context(console, folders, settings, model, output.path)
-    result = commit_message(context, diff, generate_options(options, template=template), body=body)
+    chosen_options = generate_options(options, template=template)
+    with limited_time(console, context.cancellation, timeout):
+        result = commit_message(context, diff, chosen_options, body=body)
     with open_sink(console, output.path) as sink:
         if output.json:
             sink.write_json(result.to_dict())
@@ -79,16 +116,95 @@ def commit(
         console.note(f"{result.seconds:.3f} s, {result.usage.prompt_tokens} prompt tokens")
 
 
-def hook_arguments(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:
+@contextmanager
+def limited_time(
+    console: Console, cancellation: Cancellation, seconds: float | None
+) -> Iterator[None]:
+    """Show the elapsed seconds during the block, and cancel it when its time is over.
+
+    Raises:
+        LlmtoolError: it took more than `seconds`.
+    """
+    done = threading.Event()
+    started = time.monotonic()
+    end = float("inf") if seconds is None else started + seconds
+
+    def watch() -> None:
+        while not done.wait(min(1.0, max(end - time.monotonic(), 0.0))):
+            if time.monotonic() >= end:
+                if not cancellation.cancelled:
+                    cancellation.cancel()
+                return
+            console.status(f"writing the commit message, {time.monotonic() - started:.0f} s")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except Cancelled as exc:
+        if exc.reason is not None:  # a signal
+            raise
+        raise LlmtoolError(f"no commit message within {seconds:g} s; raise --timeout") from exc
+    finally:
+        done.set()
+        watcher.join()
+        console.status("")
+
+
+def write_hook(
+    console: Console, arguments: Sequence[str], path: str | None, *, install: bool
+) -> None:
+    """Install a hook, or write it to a file or stdout.
+
+    Raises:
+        UsageError: the file is another hook.
+    """
+    from llmtool.cli.terminal.output_file import open_sink
+    from llmtool.tasks.code import hook
+
+    script = hook.hook_script(arguments)
+    if install:
+        installed, earlier = hook.install_hook(script)
+        console.stdout.write(f"{installed}\n")
+        if earlier is not None:
+            console.note(f"the earlier hook is now {earlier}, and runs first")
+        return
+    if path and os.path.isfile(path) and not hook.is_own_hook(Path(path)):
+        raise UsageError(f"{path} already exists; --install-hook preserves an earlier hook")
+    with open_sink(console, path) as sink:
+        sink.write(script)
+    if path and os.path.isfile(path):
+        Path(path).chmod(os.stat(path).st_mode | 0o111)  # git ignores other hooks
+
+
+def remove_hook(console: Console) -> None:
+    """Remove the installed hook and print its path."""
+    from llmtool.tasks.code import hook
+
+    path, is_restored = hook.uninstall_hook()
+    console.note(f"{'restored the earlier hook' if is_restored else 'removed'} {path}")
+
+
+def hook_arguments(
+    options: ReplyOptions,
+    model: g.ModelOptions,
+    *,
+    body: bool,
+    max_lines: int | None,
+    timeout: float,
+    quiet: bool,
+) -> list[str]:
     """Return the arguments that give a hook, which runs in another directory, the same options."""
-    found = ["-m", _absolute_path(model.reference)] if model.reference else []
-    found += ["--body"] * body + ["--offline"] * model.offline + ["--no-cache"] * model.no_cache
+    found = ["--offline", f"--timeout={timeout:g}", *["--quiet"] * quiet]
+    found += ["-m", _absolute_path(model.reference)] if model.reference else []
+    found += ["--body"] * body + ["--no-cache"] * model.no_cache
     if isinstance(options.template, str) and options.template != CommitOptions().template:
         found += ["-t", _absolute_path(options.template)]
     if options.thinking is not None:
         found.append("--think" if options.thinking else "--no-think")
     values = {
         **keywords_of(options.sampling),
+        "max_lines": max_lines,
         "system": options.system,
         "param": [f"{name}={value}" for name, value in options.variables.items()],
         "ctx_size": model.ctx_size,

@@ -78,7 +78,7 @@ def explain(
         to_file=output.path,
         as_json=output.json,
         stream=not output.no_stream,
-        think=bool(options.thinking),
+        think=options.requests_reasoning,
         logprobs=False,
         has_output_spec=prepared.output_spec is not None,
         stats=output.stats,
