@@ -73,6 +73,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -95,7 +96,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -108,6 +109,7 @@ _llmtool() {
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -130,7 +132,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -262,6 +264,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -290,7 +293,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -298,6 +301,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -324,13 +328,14 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -358,13 +363,14 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -382,7 +388,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code review")
             case "$prev" in
                 --fail-on) COMPREPLY=($(compgen -W 'error warning note' -- "$cur")); return ;;
@@ -390,6 +396,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -409,7 +416,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code fix")
             case "$prev" in
                 --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -417,6 +424,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -438,11 +446,12 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code complete")
             case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -460,7 +469,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--language -l --strict --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code tests")
             case "$prev" in
                 --framework) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -468,6 +477,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -489,7 +499,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
                 --max-lines) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -498,6 +508,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -515,7 +526,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -524,6 +535,7 @@ _llmtool() {
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --think-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -543,7 +555,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sessions")
             case "$prev" in
             esac

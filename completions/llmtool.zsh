@@ -83,6 +83,7 @@ _llmtool_gen() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -147,6 +148,7 @@ _llmtool_run() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -464,6 +466,7 @@ _llmtool_sum() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -527,6 +530,7 @@ _llmtool_translate() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -588,6 +592,7 @@ _llmtool_code() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -674,6 +679,7 @@ _llmtool_code_explain() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -720,6 +726,7 @@ _llmtool_code_review() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -768,6 +775,7 @@ _llmtool_code_fix() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -815,6 +823,7 @@ _llmtool_code_complete() {
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -858,6 +867,7 @@ _llmtool_code_tests() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -916,6 +926,7 @@ _llmtool_code_commit() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -962,6 +973,7 @@ _llmtool_chat() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \

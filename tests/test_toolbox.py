@@ -86,6 +86,20 @@ def test_truncated_reply_has_a_warning() -> None:
     assert result.warnings == ("reply truncated at 2 tokens; raise --max-tokens",)
 
 
+def test_reasoning_has_a_limit() -> None:
+    box, _ = toolbox("<think>" + "hm " * 99 + "</think> Yes.")
+    assert box.generate("?", think_tokens=9, max_tokens=5).text == "Yes."
+    assert "ended after" not in str(box.generate("?", think_tokens=9).warnings)
+    result = box.generate("?", max_tokens=100)
+    assert result.text == "Yes." and len(result.choices[0].reasoning or "") == len("hm " * 50) - 1
+    assert (
+        "reasoning ended after 50 tokens; raise --think-tokens or --max-tokens" in result.warnings
+    )
+    channels = "<|channel|>analysis<|message|>" + "hm " * 99 + "<|end|><|start|>assistant"
+    box, _ = toolbox(channels + "<|channel|>final<|message|>Yes.")
+    assert box.generate("?", think_tokens=9).text == "Yes."
+
+
 def test_reasoning_is_separated_from_the_answer() -> None:
     tags = ReasoningTags("<think>", "</think>")
     box, _ = toolbox("<think> hm </think> Yes.", reasoning_tags=tags)

@@ -54,6 +54,16 @@ class Reply:
         """Whether the reply may still begin with reasoning."""
         return self._splitter is not None and self._splitter.undecided
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the reasoning has ended, and a tag of the answer may follow."""
+        return self._splitter is not None and self._splitter.awaits_answer
+
+    @property
+    def closing(self) -> str:
+        """The text that ends the current reasoning and begins the answer."""
+        return "" if self._splitter is None else self._splitter.closing
+
     def push(self, chunk: bytes) -> list[Token]:
         """Append the bytes of a token; return the events for text that is complete."""
         return self._events(self._utf8.decode(chunk))

@@ -28,6 +28,7 @@ from llmtool.engine.types import (
     Timings,
     Tokenized,
     Usage,
+    plan_reply,
 )
 from llmtool.errors import ContextOverflow, LlmtoolError
 
@@ -134,7 +135,9 @@ class ScriptedEngine:
     def _generate(self, request: Request) -> Iterator[Event]:
         prompt = self.tokenize(request.prompt)
         self.prompts.append(prompt.text)
-        max_tokens, _ = self.check_length(len(prompt.token_ids), request.sampling.max_tokens)
+        n_prompt, sampling = len(prompt.token_ids), request.sampling
+        max_tokens, max_reasoning = plan_reply(sampling, self._n_ctx - n_prompt)
+        self.check_length(n_prompt, max_tokens if sampling.max_tokens else None)
         for choice in range(request.n):
             words = _WORD.findall(self._next_reply(prompt.text))
             reply = Reply(
@@ -145,15 +148,17 @@ class ScriptedEngine:
                 prompt=prompt.text,
                 is_plain=request.prompt.suffix is not None,
             )
-            n_tokens = 0
-            for word in words[:max_tokens]:
+            n_tokens = n_cut = 0
+            while words and n_tokens < max_tokens and not reply.stopped:
                 self.cancellation.check()
+                if reply.in_reasoning and n_tokens >= max_reasoning and not n_cut:
+                    n_cut = n_tokens
+                    _, _, rest = "".join(words).partition(reply.closing.strip())
+                    words = [reply.closing, *_WORD.findall(rest)]
                 n_tokens += 1
-                yield from reply.push(word.encode())
-                if reply.stopped:
-                    break
+                yield from reply.push(words.pop(0).encode())
             yield from reply.finish()
-            is_complete = reply.stopped or n_tokens == len(words)
+            is_complete = reply.stopped or not words
             finish: FinishReason = "stop" if is_complete else "length"
             yield Finished(
                 id=request.id,
@@ -161,6 +166,7 @@ class ScriptedEngine:
                 finish_reason=finish,
                 usage=_usage(prompt, n_tokens),
                 timings=_TIMINGS,
+                cut_reasoning_tokens=0 if sampling.think_tokens is not None else n_cut,
                 seed=(request.sampling.seed or 0) + choice,
             )
 

@@ -249,6 +249,7 @@ class ReasoningSplitter:
         self._prompt = prompt
         spell = self._controls.spell
         self._tags = ReasoningTags(*map(spell, tags)) if tags and tags != HARMONY else None
+        self.closing = (tags or HARMONY).closing  # of the current reasoning
         self._markers = {spell(f"<|{name}|>"): name for name in _MARKERS}
         self._marker = re.compile("|".join(map(re.escape, self._markers)))
         self._state: _State = "undecided"
@@ -275,6 +276,11 @@ class ReasoningSplitter:
     def undecided(self) -> bool:
         """Whether the reply may still begin with reasoning."""
         return self._state in ("undecided", "header") and not self._sections
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the reasoning has ended, and a tag of the answer may follow."""
+        return self._state == "undecided" and bool(self._sections)
 
     def push(self, text: str) -> list[tuple[str, bool]]:
         """Return the complete chunks as (text, is reasoning) pairs."""
@@ -328,7 +334,7 @@ class ReasoningSplitter:
             if head.startswith(end):
                 return self._skip(head[len(end) :])
         if self._marker.match(head):
-            self._state = "header"
+            self._state, self.closing = "header", HARMONY.closing
             return True
         name = self._controls.names.get(head[0])
         match = _TAG.match(head)
@@ -350,6 +356,7 @@ class ReasoningSplitter:
         end = _partner(tag)
         if kind == "reasoning":
             ends = [end, end.replace("<|/", "</|"), "<|end|>"] if end.startswith("<|/") else [end]
+            self.closing = ReasoningTags(tag, end).closing
             return self._begin_reasoning(rest, [*map(self._controls.spell, ends), ""])
         if kind == "answer" and (is_control or self._is_trusted or True in self._sections):
             return self._begin_answer(rest, self._controls.spell(end))

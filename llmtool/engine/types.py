@@ -20,6 +20,7 @@ from llmtool.structured.constraint import Constraint
 MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
+_MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 
 Role = Literal["system", "user", "assistant"]
 TokenKind = Literal["ordinary", "control", "unknown", "user"]
@@ -81,6 +82,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     - `seed` None picks a random seed, which `Finished` reports.
     - `max_tokens` None allows `DEFAULT_MAX_TOKENS`, or as many as the context has room for. A
       number that does not fit is an error.
+    - `think_tokens` ends the reasoning after as many tokens, in addition to `max_tokens`. None
+      leaves room for an answer within `max_tokens`: half of them, at most `DEFAULT_MAX_TOKENS`.
     - `stop`: the reply ends before the first of these strings.
     - `constraint`: the answer satisfies it.
     - `logprobs` is the number of alternatives to report with each token; 0 reports none.
@@ -97,6 +100,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=100)] = 0.8
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    think_tokens: Annotated[int, Meta(ge=0)] | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] = 0
@@ -211,7 +215,10 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of one choice, with the seed that it used."""
+    """The end of one choice, with the seed that it used.
+
+    `cut_reasoning_tokens` is the length of reasoning that was ended by the default limit, else 0.
+    """
 
     id: int
     choice: int
@@ -219,6 +226,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     timings: Timings
     seed: int
+    cut_reasoning_tokens: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -253,10 +261,11 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's limits, threads, GPU layers and load times.
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
-    context, which all sequences share.
+    context, which all sequences share. `n_parallel` is the maximum number of parallel sequences.
     """
 
     n_ctx: int
+    n_parallel: int = 1
     n_cells: int = 0
     n_ctx_train: int
     n_threads: int
@@ -269,13 +278,37 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     """A rendered prompt and its token ids, shape (n_tokens,).
 
     The first `n_fixed` tokens come from the template and are the same for every input. `opening` is
-    the end of the prompt if it begins the reasoning or the answer, such as `<think>`.
+    the end of the prompt if it begins the reasoning or the answer, such as `<think>`. With
+    `begins_text` the reply does not continue a text of the prompt.
     """
 
     text: str
     token_ids: tuple[int, ...]
     opening: str = ""
+    begins_text: bool = False
     n_fixed: int = 0
+
+
+def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:
+    """Return the maximum tokens of a reply with its reasoning, and those of its reasoning.
+
+    `n_free` is the number of tokens that fit into the context after the prompt.
+
+    Example:
+        >>> plan_reply(Sampling(max_tokens=200), 4000)
+        (200, 100)
+        >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 4000)
+        (1200, 1000)
+    """
+    n_think, n_answer = sampling.think_tokens, sampling.max_tokens
+    if n_answer is None:
+        total = min(DEFAULT_MAX_TOKENS + (n_think or 0), n_free)
+    else:
+        total = n_answer + (n_think or 0)
+    if n_answer is not None and n_think is not None:
+        return total, n_think
+    limit = total - min(total // 2, DEFAULT_MAX_TOKENS) if total >= _MIN_CUT else total
+    return total, limit if n_think is None else min(n_think, limit)
 
 
 def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:

@@ -65,6 +65,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "temperature": "Randomness; 0: always the most likely token.",
         "seed": "Random seed.",
         "max_tokens": "Maximum reply tokens.",
+        "think_tokens": "Maximum reasoning tokens, in addition to max_tokens.",
         "stop": "Strings that end the reply; they are not part of it.",
         "logprobs": "Number of alternatives to report for each token.",
         "thinking": "Enable the reasoning of models that support it.",

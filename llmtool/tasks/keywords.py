@@ -15,6 +15,7 @@ from llmtool.tasks.results import TestRun
 
 class SamplingKeywords(TypedDict, total=False):
     max_tokens: int | None
+    think_tokens: int | None
     temperature: float | None
     top_k: int | None
     top_p: float | None

@@ -34,6 +34,7 @@ class SamplingOptions(_Options, frozen=True, kw_only=True):
     """
 
     max_tokens: int | None = None
+    think_tokens: int | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -60,6 +61,10 @@ class ReplyOptions(PromptOptions, frozen=True, kw_only=True):
 
     thinking: bool | None = None
     sampling: SamplingOptions = SamplingOptions()
+
+    @property
+    def requests_reasoning(self) -> bool:
+        return bool(self.sampling.think_tokens if self.thinking is None else self.thinking)
 
 
 class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):

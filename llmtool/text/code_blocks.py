@@ -1,13 +1,16 @@
 """Find the fenced code blocks of a reply.
 
-This follows CommonMark with exceptions for the habits of models: a fence can have any indentation;
-a fence with an info string inside a block opens a nested block, if enough closing fences follow.
+This follows CommonMark with exceptions for the habits of models. A fence can have any indentation.
+Inside a block, a fence with an info string opens a nested block, and so does the first of two
+fences that are indented more than the block, if enough closing fences follow. A block does not end
+inside a string of triple quotes.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -19,6 +22,8 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _FILE_NAME = re.compile(r"[\w.@+-]*(?:/[\w.@+-]+)*\.[A-Za-z][\w+-]{0,11}|Dockerfile|Makefile")
 _FILE_KEYS = re.compile(r"""(?:title|file|filename|path|name)\s*[=:]\s*["']?([^"'\s}]+)""")
 _WORD = re.compile(r"\{?\s*\.?([A-Za-z][\w+#.-]*|c\+\+)")
+_MAX_INDENT = 3  # columns of a closing fence in its container; with more it is code
+_MAX_RUN = 100  # fences inside a string or comment
 _MAX_LOOKAHEAD = 2000  # fences to search for the end of a block
 
 
@@ -40,17 +45,42 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Fence(msgspec.Struct, frozen=True):
-    """A line that can open or close a block."""
+    """A line that can open or close a block.
+
+    `has_open_string` is whether the lines before it have an odd number of triple quotes.
+    """
 
     line: int
     character: str
     length: int
     info: str
     prefix: str
+    has_open_string: bool
 
     @property
-    def can_close(self) -> bool:
-        return not self.info
+    def indent(self) -> int:
+        """The columns between a quote mark, if any, and the fence."""
+        return len(self.prefix.rpartition(">")[2].expandtabs(4))
+
+    @property
+    def is_list_item(self) -> bool:
+        return self.prefix.strip(" \t>") != ""
+
+    def matches(self, opening: _Fence) -> bool:
+        """Return whether this fence could close a block but for its indentation."""
+        same = self.character == opening.character and self.line > opening.line
+        return not self.info and same and self.length >= opening.length
+
+    def closes(self, opening: _Fence) -> bool:
+        """Return whether this fence can close a block that another one opens."""
+        if not self.matches(opening):
+            return False
+        if self.prefix == opening.prefix:
+            return True
+        in_same_quote = self.prefix.count(">") == opening.prefix.count(">")
+        is_in_list = opening.is_list_item or opening.indent > _MAX_INDENT
+        max_indent = _MAX_INDENT + (opening.indent if is_in_list else 0)
+        return in_same_quote and not self.is_list_item and self.indent <= max_indent
 
 
 def find_blocks(text: str) -> tuple[Block, ...]:
@@ -64,11 +94,15 @@ def find_blocks(text: str) -> tuple[Block, ...]:
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
-    fences = [fence for i, line in enumerate(lines) if (fence := _read_fence(i, line))]
+    n_lines = len(_LINE.findall(text.rstrip()))
+    fences = list(_read_fences(lines))
     found, at = [], 0
     while at < len(fences):
         opening = fences[at]
         closing = _find_end(fences, at)
+        last_fence = fences[-1]
+        if closing is None and last_fence.line == n_lines - 1 and last_fence.matches(opening):
+            closing = len(fences) - 1  # with too much indentation
         last = len(lines) if closing is None else fences[closing].line
         found.append(_make_block(lines, starts, opening, last, is_closed=closing is not None))
         at = len(fences) if closing is None else closing + 1
@@ -91,14 +125,16 @@ def choose_block(blocks: Sequence[Block], language: str | None = None) -> Block 
     return max(of_language or non_empty, key=lambda block: len(block.code), default=None)
 
 
-def _read_fence(number: int, line: str) -> _Fence | None:
-    found = _FENCE.match(line)
-    if found is None:
-        return None
-    prefix, fence, info = found[1], found[2], found[3].strip()
-    if fence[0] == "`" and "`" in info:
-        return None  # inline code
-    return _Fence(number, fence[0], len(fence), info, prefix)
+def _read_fences(lines: Sequence[str]) -> Iterator[_Fence]:
+    n_double = n_single = 0
+    for number, line in enumerate(lines):
+        found = _FENCE.match(line)
+        if found and not (found[2][0] == "`" and "`" in found[3]):  # that is inline code
+            prefix, fence, info = found[1], found[2], found[3].strip()
+            has_open_string = n_double % 2 == 1 or n_single % 2 == 1
+            yield _Fence(number, fence[0], len(fence), info, prefix, has_open_string)
+        n_double += line.count('"""')
+        n_single += line.count("'''")
 
 
 def _find_end(fences: Sequence[_Fence], at: int) -> int | None:
@@ -108,25 +144,42 @@ def _find_end(fences: Sequence[_Fence], at: int) -> int | None:
     it does.
     """
     opening = fences[at]
-    unnested_end = None
+    first_end = None
     open_blocks: list[_Fence] = []
     for i in range(at + 1, min(len(fences), at + 1 + _MAX_LOOKAHEAD)):
         fence = fences[i]
-        innermost = open_blocks[-1] if open_blocks else opening
-        if (
-            fence.can_close
-            and fence.character == opening.character
-            and fence.length >= opening.length
-        ):
-            unnested_end = i if unnested_end is None else unnested_end
-        closes = fence.character == innermost.character and fence.length >= innermost.length
-        if fence.can_close and closes:
-            if not open_blocks:
-                return i
+        first_end = i if first_end is None and fence.closes(opening) else first_end
+        if open_blocks and fence.closes(open_blocks[-1]):
             open_blocks.pop()
-        elif not fence.can_close and len(fence.prefix) >= len(opening.prefix):
+        elif _opens_nested(fences, i, opening):
             open_blocks.append(fence)
-    return unnested_end
+        elif (
+            not open_blocks
+            and fence.closes(opening)
+            and fence.has_open_string == opening.has_open_string
+        ):
+            return i
+    return first_end
+
+
+def _opens_nested(fences: Sequence[_Fence], at: int, opening: _Fence) -> bool:
+    """Return whether a fence opens a block inside another one.
+
+    A fence without an info string does if an even number of such fences with more indentation than
+    the outer block is followed by one that closes the outer block.
+    """
+    fence = fences[at]
+    if fence.info:
+        return len(fence.prefix) >= len(opening.prefix)
+    if fence.indent <= opening.indent:
+        return False
+    run = itertools.takewhile(
+        lambda each: each.prefix == fence.prefix and not each.info, fences[at : at + _MAX_RUN]
+    )
+    n = sum(1 for _ in run)
+    after = fences[at + n] if at + n < len(fences) else None
+    is_closed = after is not None and after.indent <= opening.indent and after.closes(opening)
+    return is_closed and n % 2 == 0
 
 
 def _make_block(

@@ -9,11 +9,13 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.suggest import suggest
 from llmtool.text import grammars
+from llmtool.text.code_blocks import find_blocks
+from llmtool.text.code_languages import NAMES
 from llmtool.text.grammars import Diagnostic
 
 MAX_CHARACTERS = 1 << 20
-_FENCE = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)\n?\1[ \t]*", re.DOTALL)
 _POSITION = re.compile(r"(?:^|\(at )line (\d+)(?:,? column (\d+))?")
 
 Status = Literal["ok", "error", "unchecked"]
@@ -49,7 +51,8 @@ def check(language: str | None, text: str) -> Check:
         error = parse(text)
         return _failed(error) if error else Check(status="ok")
     if not grammars.has_grammar(language):
-        return Check(status="unchecked", note=f"no syntax checker for {language}")
+        hint = "" if language in NAMES else suggest(language, NAMES)
+        return Check(status="unchecked", note=f"no syntax checker for {language}{hint}")
     found = grammars.find_errors(language, text)
     if found is None:
         missing = f"the {language} grammar is not installed; run pip install 'llmtool[code]'"
@@ -84,8 +87,12 @@ def unfenced(text: str) -> str:
         >>> unfenced("```python\\nx = 1\\n```")
         'x = 1'
     """
-    block = _FENCE.fullmatch(text.strip())
-    return block[2] if block else text
+    blocks = find_blocks(text)
+    if len(blocks) != 1 or not blocks[0].is_closed:
+        return text
+    (block,) = blocks
+    around = text[: block.start].strip(), text[block.end :].strip()
+    return text if "\n" in around[0] or "\n" in around[1] else block.code.removesuffix("\n")
 
 
 def _python(text: str) -> Diagnostic | None:

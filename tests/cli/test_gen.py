@@ -168,6 +168,36 @@ def test_reasoning_is_not_written_to_stdout(gen: Run, tiny_model: Callable[..., 
     assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
 
 
+@pytest.mark.parametrize(
+    ("args", "n_reasoning", "n_tokens"),
+    [
+        (("--think-tokens", "5", "--max-tokens", "20"), 5, 25),
+        (("--think-tokens", "0", "--think", "--max-tokens", "20"), 0, 20),
+        (("--think", "--max-tokens", "40"), 20, 40),
+    ],
+    ids=["limit", "none", "default"],
+)
+def test_reasoning_ends_after_a_number_of_tokens(
+    gen: Run,
+    tiny_model: Callable[..., Path],
+    args: tuple[str, ...],
+    n_reasoning: int,
+    n_tokens: int,
+) -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+    thinker = tiny_model("plain", chat_template=template, printable=True)
+    ended = gen(QUESTION, "-m", thinker, "--json", *args)
+    value = json.loads(reply(ended))
+    reasoning = value["choices"][0]["reasoning"] or ""
+    assert value["text"] and bool(reasoning) == bool(n_reasoning)
+    assert value["usage"]["completion_tokens"] == n_tokens
+    assert any("reasoning ended after 20" in each for each in value["warnings"]) == (
+        "--think-tokens" not in args
+    )
+    longer = json.loads(reply(gen(QUESTION, "-m", thinker, "--json", "--think-tokens", "200")))
+    assert longer["choices"][0]["reasoning"].startswith(reasoning)
+
+
 @pytest.mark.parametrize("template", ["", "{# <|channel|> #}"], ids=["plain", "channels"])
 def test_control_tokens_are_not_written_to_stdout(
     gen: Run, tiny_model: Callable[..., Path], template: str

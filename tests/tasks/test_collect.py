@@ -212,6 +212,18 @@ def test_logprobs_match_the_bytes_of_the_reply(tiny: Path, stop: Any) -> None:
         assert box.generate("hello there", **options).choices[0].logprobs is None
 
 
+@pytest.mark.parametrize("answer_tag", ["", "{# <response> </response> #}"])
+def test_constraint_starts_after_reasoning_that_is_too_long(
+    tiny_model: Callable[..., Path], answer_tag: str
+) -> None:
+    template = answer_tag + "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+    thinker = tiny_model("plain", chat_template=template, printable=True)
+    with Toolbox(thinker, n_threads=1, prefix_cache=False) as box:
+        result = box.generate("go", regex="(yes|no) [0-9]{3}", seed=1, think_tokens=8)
+        assert result.text[:2] in ("ye", "no") and result.text[-3:].isdigit()
+        assert result.choices[0].reasoning and "<" not in result.choices[0].reasoning
+
+
 def test_constraint_and_logprobs_start_after_the_reasoning(
     tiny_model: Callable[..., Path],
 ) -> None:

@@ -94,6 +94,44 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "bold file name directly before": ("**app.py**\n```python\na\n```", ["a\n"]),
     "diff inside": ("```diff\n-a\n+b\n ```c\n```", ["-a\n+b\n ```c\n"]),
     "table directly before": ("| a | b |\n|---|---|\n```\na\n```", ["a\n"]),
+    "bare fences in a docstring": (
+        '```python\ndef f():\n    """Do.\n\n    ```\n    >>> f()\n    ```\n    """\n```\n\nDone.',
+        ['def f():\n    """Do.\n\n    ```\n    >>> f()\n    ```\n    """\n'],
+    ),
+    "bare fences in a docstring without indentation": (
+        '```python\n"""Do.\n\n```\n>>> f()\n```\n"""\nx = 1\n```\nDone.\n```sh\nls\n```',
+        ['"""Do.\n\n```\n>>> f()\n```\n"""\nx = 1\n', "ls\n"],
+    ),
+    "bare fences with two columns of indentation": (
+        "```ruby\nf <<~TEXT\n  ```\n  a\n  ```\nTEXT\n```\n```\nb\n```",
+        ["f <<~TEXT\n  ```\n  a\n  ```\nTEXT\n", "b\n"],
+    ),
+    "bare fences in a comment": (
+        "```js\n/**\n * ```\n * f()\n * ```\n */\nf()\n```\n```\nb\n```",
+        ["/**\n * ```\n * f()\n * ```\n */\nf()\n", "b\n"],
+    ),
+    "fences with a language in a comment": (
+        "```js\n/**\n * ```js\n * f()\n * ```\n */\n```\n```\nb\n```",
+        ["/**\n * ```js\n * f()\n * ```\n */\n", "b\n"],
+    ),
+    "one odd triple quote": (
+        '```python\nx = \'"""\'\n```\nthen\n```\nb\n```',
+        ['x = \'"""\'\n', "b\n"],
+    ),
+    "triple quotes before the block": (
+        'Use """:\n```python\nx = 1\n```\nor:\n```\nb\n```',
+        ["x = 1\n", "b\n"],
+    ),
+    "closing fence with some indentation": ("```\na\n  ```\nthen\n```\nb\n```", ["a\n", "b\n"]),
+    "closing fence with too much indentation": ("```\na\n    ```\nb\n```", ["a\n    ```\nb\n"]),
+    "closing fence with four columns of indentation only": ("```\na\n    ```\n", ["a\n"]),
+    "quoted fence in code": ("```\n> ```\n> a\n> ```\n```", ["> ```\n> a\n> ```\n"]),
+    "longer closing fence with tildes": ("~~~~\na\n~~~\n~~~~~\nb", ["a\n~~~\n"]),
+    "nested in a list": (
+        "1. Do:\n\n    ```sh\n    ls\n    ```\n\n2. Then:\n\n    ```sh\n    cd\n    ```",
+        ["ls\n", "cd\n"],
+    ),
+    "list item in Markdown": ("```md\n- ```sh\n  ls\n  ```\n```", ["- ```sh\n  ls\n  ```\n"]),
     "a thousand fences": ("```\n" * 1000, ["" for _ in range(500)]),
 }
 

@@ -52,9 +52,15 @@ def test_huge_text_is_not_parsed() -> None:
         ("```\n```", ""),
         ("x\n```\ny\n```", "x\n```\ny\n```"),
         ("plain", "plain"),
+        ("```\na\n```\nthen\n```\nb\n```", "```\na\n```\nthen\n```\nb\n```"),
+        ("```\na\n```\nend", "```\na\n```\nend"),
+        ("  ```\n  a\n   b\n  ```", "a\n b"),
     ],
-    ids=["block", "tildes", "nested block", "empty block", "text before", "no block"],
-)
+    ids=[
+        "block", "tildes", "nested block", "empty block", "text before", "no block", "two blocks",
+        "text after", "indented",
+    ],
+)  # fmt: skip
 def test_unfenced_returns_the_content_of_a_single_block(text: str, inner: str) -> None:
     assert unfenced(text) == inner
 

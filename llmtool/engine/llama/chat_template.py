@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from llmtool.engine.llama.chat_renderer import ChatMessage, ChatRenderer
 from llmtool.engine.text_stream import (
     HARMONY,
     ReasoningTags,
@@ -25,10 +26,6 @@ from llmtool.engine.text_stream import (
 from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
-if TYPE_CHECKING:
-    from llmtool.templating import Template
-
-_LANGUAGE_KEY = "source_lang_code"
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _ANCHORS = "\n:x\x01"
@@ -63,7 +60,6 @@ class ChatTemplate:
     def __init__(self, vocabulary: Vocabulary, source: str | None) -> None:
         self._vocabulary = vocabulary
         self._source = source
-        self._compiled: Template | None = None
         self._special: dict[int, str] = {}
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
@@ -77,18 +73,34 @@ class ChatTemplate:
             return self._tokenize_fim(prompt)
         if prompt.text is not None or self._source is None:
             return self._tokenize_text(prompt)
-        contents = [message.content for message in prompt.messages]
-        benign = ["x" if text.strip() else text for text in contents]
-        plain = self._render(prompt, benign, "x" if prompt.prefill else "")
-        allowed = self._special_tokens(self._encode(plain))
+        plain, shape = self._renderer.choose_shape(prompt)
+        allowed = self._special_tokens(self._encode(plain + ("x" if prompt.prefill else "")))
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
-            rendered = self._render(prompt, texts[:-1], texts[-1])
+            *contents, prefill = texts
+            messages: list[ChatMessage] = [
+                {"role": message.role, "content": content}
+                for message, content in zip(prompt.messages, contents, strict=True)
+            ]
+            rendered = self._renderer.render(shape(messages), thinking=prompt.thinking) + prefill
             return rendered, self._encode(rendered)
 
+        contents = [message.content for message in prompt.messages]
         text, ids = self._encode_safely([*contents, prompt.prefill], encode, allowed)
-        opening = find_opening(plain[:-1] if prompt.prefill else plain, self.reasoning_tags)
-        return Tokenized(text=text, token_ids=tuple(ids), opening=opening + prompt.prefill)
+        opening = find_opening(plain, self.reasoning_tags)
+        return Tokenized(
+            text=text,
+            token_ids=tuple(ids),
+            opening=opening + prompt.prefill,
+            begins_text=not prompt.prefill,
+        )
+
+    @cached_property
+    def _renderer(self) -> ChatRenderer:
+        vocabulary = self._vocabulary
+        ids = {"bos_token": vocabulary.bos, "eos_token": vocabulary.eos}
+        tokens = {name: vocabulary.token_text(i) if i >= 0 else "" for name, i in ids.items()}
+        return ChatRenderer(self._source or "", tokens)
 
     @cached_property
     def reasoning_tags(self) -> ReasoningTags | None:
@@ -99,7 +111,7 @@ class ChatTemplate:
             return mentioned
 
         def render(messages: Sequence[Mapping[str, str]], begin: bool) -> str:
-            return self._apply(messages, thinking=True, begin=begin)
+            return self._renderer.render(messages, thinking=True, begin=begin)
 
         try:
             return learn_reasoning_tags(render) or mentioned
@@ -204,15 +216,28 @@ class ChatTemplate:
 
     def _remove(self, ids: list[int], breaker: str, rendered: str) -> list[int] | None:
         """Remove the breaker's ids; return None if it is part of another token."""
-        rest, joined = [], b""
+        rest: list[int] = []
+        # SentencePiece adds spaces, and some tokenizers drop white space beside special tokens, so
+        # neither is compared.
+        expected, at = rendered.replace(breaker, "").replace(" ", "").encode(), 0
+        after_special = False
         for token in ids:
             piece = self._vocabulary.render_piece(token, special=True)
-            if piece.strip() != breaker.encode() or self._special_text(token):
-                rest.append(token)
-                joined += piece
-        # SentencePiece adds a space after special tokens, so spaces are not compared.
-        expected = rendered.replace(breaker, "").replace(" ", "").encode()
-        return rest if joined.replace(b" ", b"").endswith(expected) else None
+            is_special = bool(self._special_text(token))
+            if piece.strip() == breaker.encode() and not is_special:
+                continue
+            rest.append(token)
+            piece = piece.replace(b" ", b"")
+            if is_special or after_special:
+                piece = piece.lstrip()
+                while expected[at : at + 1].isspace():
+                    at += 1
+            if expected.startswith(piece, at):
+                at += len(piece)
+            elif rest != [self._vocabulary.bos]:
+                return None
+            after_special = is_special or (after_special and not piece)
+        return None if expected[at:].strip() else rest
 
     def _encode(self, rendered: str) -> list[int]:
         """Tokenize as llama.cpp does: parse special tokens, add one BOS and no EOS."""
@@ -239,52 +264,6 @@ class ChatTemplate:
     def _unknown_text(self, token: int) -> str:
         unknown = self._vocabulary.kind(token) == "unknown"
         return self._vocabulary.token_text(token) if unknown else ""
-
-    def _render(self, prompt: Prompt, contents: Sequence[str], prefill: str) -> str:
-        messages: list[dict[str, object]] = [
-            {"role": message.role, "content": content}
-            for message, content in zip(prompt.messages, contents, strict=True)
-        ]
-        if prompt.languages is not None and _LANGUAGE_KEY in (self._source or ""):
-            _add_languages(messages, *prompt.languages)
-        try:
-            return self._apply(messages, thinking=prompt.thinking) + prefill
-        except TemplateError:
-            # Templates without a system role raise (Gemma 2): merge it into the first turn.
-            if len(messages) < 2 or messages[0]["role"] != "system":
-                raise
-            system, first, *others = messages
-            merged = {**first, "content": f"{system['content']}\n\n{first['content']}"}
-            return self._apply([merged, *others], thinking=prompt.thinking) + prefill
-
-    def _apply(
-        self, messages: Sequence[Mapping[str, object]], *, thinking: bool, begin: bool = True
-    ) -> str:
-        if self._compiled is None:
-            from llmtool.templating import Template
-
-            self._compiled = Template(
-                self._source or "", name="the model's chat template", chat=True
-            )
-        vocabulary = self._vocabulary
-        return self._compiled.render(
-            messages=messages,
-            add_generation_prompt=begin,
-            enable_thinking=thinking,
-            reasoning_effort="medium" if thinking else "low",
-            bos_token=vocabulary.token_text(vocabulary.bos) if vocabulary.bos >= 0 else "",
-            eos_token=vocabulary.token_text(vocabulary.eos) if vocabulary.eos >= 0 else "",
-            tools=None,
-        )
-
-
-def _add_languages(messages: list[dict[str, object]], source: str, target: str) -> None:
-    """Convert user messages to the form that TranslateGemma's template requires."""
-    for message in messages:
-        if message["role"] == "user":
-            text = {"type": "text", "text": message["content"]}
-            codes = {"source_lang_code": source, "target_lang_code": target}
-            message["content"] = [{**text, **codes}]
 
 
 def _is_ordinary(text: str) -> bool:

@@ -25,8 +25,10 @@ from llmtool.engine.types import (
     Request,
     Timings,
     Token,
+    Tokenized,
     TokenLogprob,
     Usage,
+    plan_reply,
 )
 
 if TYPE_CHECKING:
@@ -52,8 +54,10 @@ class GenerationJob:
         self.keep = request.keep and request.n == 1
         prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
-        self._opening = prompt.opening
-        self.n_cells, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
+        self._prompt = prompt
+        n_prompt, sampling = len(self.ids), request.sampling
+        self.n_cells, self._max_reasoning = plan_reply(sampling, model.n_ctx - n_prompt)
+        model.check_length(n_prompt, self.n_cells if sampling.max_tokens else None)
         self.n_choices = request.n
         self.can_use_own_stream = request.n == 1 and not self.keep
         self._constraint = model.compile(request.sampling.constraint)
@@ -130,8 +134,9 @@ class GenerationJob:
                 index,
                 seed=(seed + index) % (MAX_SEED + 1),
                 max_tokens=self.n_cells,
+                max_reasoning=self._max_reasoning,
                 constraint=self._constraint,
-                opening=self._opening,
+                prompt=self._prompt,
             )
             for index in range(self.request.n)
         ]
@@ -195,8 +200,9 @@ class _Choice:
         *,
         seed: int,
         max_tokens: int,
+        max_reasoning: int,
         constraint: CompiledConstraint | None,
-        opening: str,
+        prompt: Tokenized,
     ) -> None:
         self.index = index
         self.finish_reason: FinishReason | None = None
@@ -204,13 +210,18 @@ class _Choice:
         self.tokens: list[int] = []
         self.prefill_seconds = self.started_at = 0.0
         self._model, self._id, self._seed, self._max_tokens = model, request.id, seed, max_tokens
+        self._max_reasoning = max_reasoning
+        self._has_own_limit = request.sampling.think_tokens is not None
+        self._n_reasoning, self._is_cut = 0, False
+        self._forced: list[int] = []  # the next tokens
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
         self._sampler = Sampler(model.weights, request.sampling, seed=seed)
-        prompt, tags = request.prompt, model.reasoning_tags
+        opening, tags = prompt.opening, model.reasoning_tags
         # Models with an answer tag begin with a tag even without reasoning.
-        may_begin_with_tag = tags is not None and (prompt.thinking or tags.answer)
+        may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
         is_only_answer = constraint is not None and not may_begin_with_tag and not opening
+        self._removes_space = prompt.begins_text and model.weights.adds_space
         self._reply = Reply(
             request.id,
             index,
@@ -218,9 +229,10 @@ class _Choice:
             tags=tags,
             opening=opening,
             controls=model.control_tokens,
-            prompt="".join(message.content for message in prompt.messages),
-            is_plain=prompt.suffix is not None or is_only_answer,
+            prompt="".join(message.content for message in request.prompt.messages),
+            is_plain=request.prompt.suffix is not None or is_only_answer,
         )
+        self._answer_tag = tags.answer if tags is not None and constraint is not None else ""
         self._constrained: ConstrainedSampler | None = None
         if constraint is not None:
             self._constrained = ConstrainedSampler(
@@ -230,6 +242,7 @@ class _Choice:
                 tags=tags if may_begin_with_tag else None,
                 weights=model.weights,
             )
+        self._limit_reasoning()
 
     def close(self) -> None:
         self._sampler.close()
@@ -243,6 +256,9 @@ class _Choice:
 
     def sample(self, context: Context, row: int, top: list[tuple[int, float]]) -> None:
         """Sample the next token from a row of logits; `top` are the alternatives to report."""
+        if self._forced:
+            self.token, self._logprob = self._forced.pop(0), None
+            return
         self.token = (self._constrained or self._sampler).sample(context, row)
         self._logprob = self._model.token_logprob(self.token, top) if top else None
 
@@ -253,18 +269,41 @@ class _Choice:
             self.finish_reason = "stop"
             return
         self.tokens.append(self.token)
+        was_in_reasoning = self._reply.in_reasoning
         if self._constrained is not None:
             self._constrained.accept(self.token)
         if weights.kind(self.token) == "control":
             name = weights.token_text(self.token)
             events = self._reply.push_control(self._model.control_tokens.char(self.token, name))
         else:
-            events = self._reply.push(weights.piece(self.token))
+            piece = weights.piece(self.token)
+            if self._removes_space and len(self.tokens) == 1:
+                piece = piece.removeprefix(b" ")
+            events = self._reply.push(piece)
         yield from self._with_logprob(events)
+        if was_in_reasoning and not self._is_cut:
+            self._n_reasoning += 1
+            if self._reply.awaits_answer and self._answer_tag:
+                self._force(self._answer_tag)
+        self._limit_reasoning()
         if self._reply.stopped or (self._constrained is not None and self._constrained.finished):
             self.finish_reason = "stop"
-        elif len(self.tokens) == self._max_tokens:
+        elif len(self.tokens) == self._max_tokens or (
+            self._has_own_limit
+            and len(self.tokens) - self._n_reasoning == self._max_tokens - self._max_reasoning
+        ):
             self.finish_reason = "length"
+
+    def _limit_reasoning(self) -> None:
+        """End the reasoning if it is too long."""
+        is_full = self._n_reasoning >= self._max_reasoning < self._max_tokens
+        if is_full and self._reply.in_reasoning and not self._is_cut:
+            self._is_cut = True
+            self._force(self._reply.closing)
+
+    def _force(self, text: str) -> None:
+        raw = text.encode()
+        self._forced = self._model.weights.tokenize(raw, add_special=False, parse_special=True)
 
     def finish(self, n_prompt: int, cached_tokens: int) -> Iterator[Event]:
         yield from self._reply.finish()
@@ -284,6 +323,9 @@ class _Choice:
                 first_token_at=self.started_at,
             ),
             seed=self._seed,
+            cut_reasoning_tokens=self._n_reasoning
+            if self._is_cut and not self._has_own_limit
+            else 0,
         )
 
     def _with_logprob(self, events: list[Token]) -> list[Token]:

@@ -16,7 +16,7 @@ from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
-from llmtool.tasks.pipeline.prepare import Case, bind_inputs, prepare
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs, check_task, prepare
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Responder:
         fixed = {"template": session.template or TEMPLATE, "system": session.system}
         options = make_options(GenerateOptions, {**session.options, **fixed})
         self._prepared = prepare(context, options)
+        check_task(self._prepared.template, "chat")
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
             raise UsageError(f"template {name!r} has form completion; a chat needs form chat")
@@ -61,7 +62,9 @@ class Responder:
     def reply_tokens(self) -> int:
         """The number of tokens to reserve for a reply."""
         n_ctx = self.context.engine.info.n_ctx
-        return token_usage.reply_tokens(n_ctx, self._prepared.sampling.max_tokens)
+        sampling = self._prepared.sampling
+        n_think = sampling.think_tokens or 0
+        return n_think + token_usage.reply_tokens(n_ctx, sampling.max_tokens)
 
     def stream(
         self, session: Session, *, seed: int | None = None
@@ -81,6 +84,7 @@ class Responder:
             request.prompt, messages=messages, probe=(), n_fixed=n_fixed
         )
         n_free = engine.info.n_ctx - len(engine.tokenize(prompt).token_ids)
+        n_free -= request.sampling.think_tokens or 0
         max_tokens = request.sampling.max_tokens or max(1, min(token_usage.DEFAULT_REPLY, n_free))
         sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
         request = msgspec.structs.replace(request, prompt=prompt, sampling=sampling, n=1, keep=True)

@@ -16,7 +16,7 @@ from llmtool.tasks.results import total_usage
 MAX_SUBJECT = 72  # characters, the usual limit of git's tools
 MAX_PROMPT_TOKENS = 2048  # limits the time that a commit waits
 _MAX_LISTED = 30  # files
-_MAX_PIECE_LINES = 40
+_MAX_PIECE_LINES = 20
 _MAX_LINE = 200  # characters
 
 

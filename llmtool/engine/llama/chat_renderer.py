@@ -1,0 +1,159 @@
+"""Render conversations with a chat template so that no message is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from llmtool.engine.types import Prompt
+from llmtool.errors import TemplateError
+
+if TYPE_CHECKING:
+    from llmtool.templating import Template
+
+ChatMessage = Mapping[str, object]
+Shape = Callable[[list[ChatMessage]], list[ChatMessage]]
+
+_LANGUAGE_KEY = "source_lang_code"
+
+
+class ChatRenderer:
+    """Renders conversations with the chat template of one model.
+
+    Some templates drop messages without an error: they expect a list of content parts, ignore the
+    system role, or use only the last message. So each conversation is first rendered with a marker
+    in place of each message, in several shapes, until all markers are in the result.
+
+    Args:
+        source: the chat template.
+        tokens: the texts of special tokens, such as `bos_token`.
+    """
+
+    def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
+        self._source = source
+        self._tokens = tokens
+        self._last_shape: tuple[object, Shape] | None = None
+
+    def render(self, messages: Sequence[ChatMessage], *, thinking: bool, begin: bool = True) -> str:
+        """Render messages as they are; with `begin` up to the beginning of the reply.
+
+        Raises:
+            TemplateError: the template is invalid, or rejects the messages.
+        """
+        return self._template.render(
+            messages=messages,
+            add_generation_prompt=begin,
+            enable_thinking=thinking,
+            reasoning_effort="medium" if thinking else "low",
+            tools=None,
+            **self._tokens,
+        )
+
+    def choose_shape(self, prompt: Prompt) -> tuple[str, Shape]:
+        """Return the prompt with a marker for each message, and the shape in which it has all.
+
+        Raises:
+            TemplateError: the template is invalid, rejects the messages, or drops one.
+        """
+        markers = [_marker(n) if m.content.strip() else [] for n, m in enumerate(prompt.messages)]
+        messages: list[ChatMessage] = [
+            {"role": message.role, "content": "\n".join(words) or message.content}
+            for message, words in zip(prompt.messages, markers, strict=True)
+        ]
+        key = (
+            [bool(words) for words in markers],
+            [m.role for m in prompt.messages],
+            prompt.languages,
+        )
+        shapes = list(self._shapes(prompt.languages))
+        if self._last_shape is not None and self._last_shape[0] == key:
+            shapes.insert(0, self._last_shape[1])
+        first_error = None
+        for shape in shapes:
+            try:
+                text = self.render(shape(messages), thinking=prompt.thinking)
+                _check_markers(text, markers, prompt)
+            except TemplateError as exc:
+                first_error = first_error or exc
+                continue
+            self._last_shape = key, shape
+            return text, shape
+        raise first_error or TemplateError("the prompt has no messages")
+
+    @cached_property
+    def _template(self) -> Template:
+        from llmtool.templating import Template
+
+        return Template(self._source, name="the model's chat template", chat=True)
+
+    def _shapes(self, languages: tuple[str, str] | None) -> Iterator[Shape]:
+        """Yield ways to pass a conversation, the usual one first."""
+        uses_languages = _LANGUAGE_KEY in self._source
+        codes = languages if uses_languages else None
+        typed = ((),) if uses_languages else ((), ("system", "user", "assistant"), ("user",))
+        for arrange in (list, _join_turns, _merge_system):
+            for typed_roles in typed:
+
+                def shape(
+                    messages: list[ChatMessage],
+                    arrange: Shape = arrange,
+                    typed_roles: Sequence[str] = typed_roles,
+                ) -> list[ChatMessage]:
+                    return _add_parts(arrange(messages), typed_roles, codes)
+
+                yield shape
+
+
+def _marker(n: int) -> list[str]:
+    """Return two words that no template writes and changes of case or white space preserve."""
+    letters = "".join(chr(ord("a") + int(digit)) for digit in f"{n:06}")
+    return [f"qz{letters}zq", f"qx{letters}xq"]
+
+
+def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt) -> None:
+    text = text.lower()
+    for n, words in enumerate(markers):
+        is_printed_part = any(f"text{q}: {q}{word}" in text for word in words for q in "'\"")
+        if is_printed_part or not all(word in text for word in words):
+            role = prompt.messages[n].role
+            several = len(markers) > 2
+            which = (
+                f"message {n + 1} of {len(markers)} ({role})" if several else f"the {role} message"
+            )
+            raise TemplateError(
+                f"the model's chat template drops {which}; "
+                "use another model, or another template with --chat-template FILE"
+            )
+
+
+def _join_turns(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """Join messages of the same role in a row, for templates whose roles must alternate."""
+    return [
+        {"role": role, "content": "\n\n".join(str(message["content"]) for message in turn)}
+        for role, turn in groupby(messages, key=lambda message: message["role"])
+    ]
+
+
+def _merge_system(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """Move the system message into the user message, for templates without a system role."""
+    return _join_turns(
+        [{**each, "role": "user"} if each["role"] == "system" else each for each in messages]
+    )
+
+
+def _add_parts(
+    messages: list[ChatMessage], roles: Sequence[str], codes: tuple[str, str] | None
+) -> list[ChatMessage]:
+    """Make the content of some roles a list of one part, which may have language codes."""
+    parts: list[ChatMessage] = []
+    for message in messages:
+        part = {"type": "text", "text": message["content"]}
+        if message["role"] == "user" and codes is not None:  # as TranslateGemma's template requires
+            part |= {"source_lang_code": codes[0], "target_lang_code": codes[1]}
+        elif message["role"] not in roles:
+            parts.append(message)
+            continue
+        parts.append({**message, "content": [part]})
+    return parts
