@@ -263,6 +263,20 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     )
 
 
+def check_task(template: Template, task: str) -> None:
+    """Check that a template is made for a task; one of the task `gen` suits all that write text.
+
+    Raises:
+        UsageError: it is for another task, or its output is a label and `task` writes text.
+    """
+    made_for = "classify" if template.output.kind == "labels" else template.task
+    if made_for not in (task, "gen"):
+        raise UsageError(
+            f"template {template.name!r} is for {made_for}, not for {task}; "
+            f"use it with `llmtool {made_for}` or `llmtool run {template.name}`"
+        )
+
+
 def make_sampling(params: Mapping[str, Any]) -> Sampling:
     """Check sampling options.
 
@@ -281,6 +295,8 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
         except msgspec.ValidationError as exc:
             reason = str(exc).replace("`", "")
             raise UsageError(f"{name} {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+    if "" in values.get("stop", ()):
+        raise UsageError("stop '': must not be empty; pass the text to stop before")
     return Sampling(**values)
 
 
