@@ -155,7 +155,8 @@ def test_path_does_not_depend_on_the_settings_of_git(diff: str, path: str) -> No
 
 def test_notes_have_names_without_quotes_and_no_mode_of_a_new_file() -> None:
     (moved, new) = parse_diff(
-        'diff --git "a/\\303\\251" "b/\\303\\240"\nrename from "\\303\\251"\nrename to "\\303\\240"\n'
+        'diff --git "a/\\303\\251" "b/\\303\\240"\n'
+        'rename from "\\303\\251"\nrename to "\\303\\240"\n'
         "diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+a\n"
     )
     assert (moved.notes, new.notes) == (("rename from é", "rename to à"), ("new file",))
