@@ -264,7 +264,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's limits, threads, GPU layers and load times.
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
-    context, which all sequences share.
+    context, which all sequences share. `switches_reasoning` is false if the chat template has no
+    variable that changes the reasoning.
     """
 
     n_ctx: int
@@ -274,6 +275,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_gpu_layers: int
     load_seconds: float
     context_seconds: float
+    switches_reasoning: bool = True
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,8 +73,8 @@ FAMILIES = {
         ("0", "9", "1", "9"),
     ),
     "two variables": (
-        "{% if enable_thinking %}<think>{{ reasoning_effort }}{% endif %}",
-        ("", "<think>medium", "<think>low", "<think>high"),
+        "{% if enable_thinking %}{{ reasoning_effort }}{% endif %}",
+        ("", "medium", "low", "high"),
     ),
     "a negative variable": (SKIPPED, ("</think>", "<think>", "<think>", "<think>")),
     "a variable that is only tested": (

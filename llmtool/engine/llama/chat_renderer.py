@@ -52,8 +52,11 @@ class ChatRenderer:
 
     @property
     def switches_reasoning(self) -> bool:
-        """Whether the template can turn reasoning on or off."""
-        return self._find_switches("medium").has_effect
+        """Whether the template can turn reasoning on or off; true if it is invalid."""
+        try:
+            return self._find_switches("medium").has_effect
+        except TemplateError:
+            return True
 
     def _apply(
         self,

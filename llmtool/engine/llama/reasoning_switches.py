@@ -68,9 +68,12 @@ def find_switches(
                 break
         if prompt(on, set_on) == prompt(on, set_off) != prompt(on):
             set_off = {}
-        if prompt(on, set_on) != prompt(on) or prompt(off, set_off) != prompt(off):
-            off |= set_off
-            on |= set_on
+        off |= set_off
+        on |= set_on
+    for name in variables:  # some have an effect only in combination with others
+        fewer_off, fewer_on = ({k: v for k, v in each.items() if k != name} for each in (off, on))
+        if prompt(fewer_off) == prompt(off) and prompt(fewer_on) == prompt(on):
+            off, on = fewer_off, fewer_on
     return Switches(off, on, prompt(off) != prompt(on))
 
 
