@@ -264,11 +264,12 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's limits, threads, GPU layers and load times.
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
-    context, which all sequences share. `switches_reasoning` is false if the chat template has no
-    variable that changes the reasoning.
+    context, which all sequences share. `n_parallel` is the maximum number of parallel sequences.
+    `switches_reasoning` is false if the chat template has no variable that changes the reasoning.
     """
 
     n_ctx: int
+    n_parallel: int = 1
     n_cells: int = 0
     n_ctx_train: int
     n_threads: int
@@ -282,12 +283,14 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     """A rendered prompt and its token ids, shape (n_tokens,).
 
     The first `n_fixed` tokens come from the template and are the same for every input. `opening` is
-    the end of the prompt if it begins the reasoning or the answer, such as `<think>`.
+    the end of the prompt if it begins the reasoning or the answer, such as `<think>`. With
+    `begins_text` the reply does not continue a text of the prompt.
     """
 
     text: str
     token_ids: tuple[int, ...]
     opening: str = ""
+    begins_text: bool = False
     n_fixed: int = 0
 
 

@@ -1,7 +1,7 @@
 """Write outcomes as JUnit XML, in the subset that GitHub Actions, GitLab and Jenkins can read.
 
-JUnit XML has no specification, so this follows the schema of Jenkins' xUnit plugin. Metrics are in
-`system-out`, and a known failure is a skipped test.
+JUnit XML has no specification, so this follows the schema of Jenkins' xUnit plugin, `junit-10.xsd`.
+Metrics are in `system-out`, and a known failure is a skipped test.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def write_junit(outcomes: Iterable[Outcome], *, seconds: float) -> str:
                 **_counts(suite),
                 "skipped": str(sum(outcome.status == "known" for outcome in suite)),
                 "time": _time(total),
+                "file": _clean(suite[0].file),
             },
         )
         for outcome in suite:
@@ -57,8 +58,6 @@ def _case(suite: ET.Element, outcome: Outcome) -> None:
         {
             "name": _clean(outcome.name),
             "classname": _clean(classname),
-            "file": _clean(outcome.file),
-            "line": str(outcome.line),
             "time": _time(outcome.seconds),
         },
     )
@@ -70,7 +69,7 @@ def _case(suite: ET.Element, outcome: Outcome) -> None:
         ET.SubElement(element, tag, message).text = _clean(_details(outcome))
     if outcome.metrics:
         lines = [f"{name} = {value:.4f}" for name, value in outcome.metrics.items()]
-        ET.SubElement(element, "system-out").text = "\n".join(lines)
+        ET.SubElement(element, "system-out").text = _clean("\n".join(lines))
 
 
 def _details(outcome: Outcome) -> str:

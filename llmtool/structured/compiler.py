@@ -5,17 +5,17 @@ converter, computes masks faster, and reports invalid and hostile grammars as er
 llama.cpp's parser hangs or crashes the process (figures in benchmarks/README.md).
 
 Enforced while decoding: types, properties and their order, required, additionalProperties,
-patternProperties that do not overlap, items, prefixItems, minItems, maxItems, enum, const, anyOf,
-oneOf that cannot overlap, allOf, references within the schema, bounds of numbers, multipleOf,
-minLength, maxLength, pattern without look-around, and the formats date, time, date-time, duration,
-email, hostname, ipv4, ipv6, uuid and uri (syntax only: February 30 is accepted).
+patternProperties, items, prefixItems, minItems, maxItems, enum, const, anyOf, oneOf that cannot
+overlap, allOf, references within the schema, bounds of numbers, multipleOf, minLength, maxLength,
+pattern, and the formats date, time, date-time, duration, email, hostname, ipv4, ipv6, uuid and uri.
 
 Not enforced, but checked in the finished reply and listed in `CompiledConstraint.unenforced`:
-uniqueItems, contains, not, if, dependent*, propertyNames, unevaluated*, minProperties with
-optional properties, other formats, and that exactly one branch of an overlapping oneOf matches.
+look-around and backreferences in patterns, bounds beyond 64 bits, uniqueItems, contains, not, if,
+dependent*, propertyNames, unevaluated*, minProperties with optional properties, other formats, and
+that exactly one branch of an overlapping oneOf matches.
 
-Rejected: look-around and backreferences in patterns, patterns whose counted repetitions expand to
-more than 100,000 characters, references to other documents, and schemas that no value satisfies.
+Rejected: patterns whose counted repetitions expand to more than 100,000 characters, references to
+other documents, and schemas that no value satisfies.
 
 Strings and arrays are limited in length only if the schema limits them. Numbers have at most 24
 characters. The JSON may start with one space or up to two line feeds.
@@ -24,26 +24,26 @@ characters. The JSON may start with one space or up to two line feeds.
 from __future__ import annotations
 
 import ctypes
-import re
 from collections import OrderedDict
 from typing import Any
 
-import msgspec
-
-from llmtool.errors import UsageError
-from llmtool.structured import explain, gbnf, gbnf_lark, guidance, json_grammar, token_mask
+from llmtool.errors import OutputValidationError, UsageError
+from llmtool.structured import (
+    explain,
+    gbnf,
+    gbnf_lark,
+    guidance,
+    json_grammar,
+    patterns,
+    token_mask,
+)
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.guidance import Tokens, Vocabulary
 from llmtool.structured.json_numbers import NumberLength
+from llmtool.structured.references import Schema
 
 MAX_REGEX_CHARACTERS = 1 << 16
-MAX_EXPANDED_CHARACTERS = 100_000  # compile in 0.3 s; 1,000,000 take 5 s
 _MAX_CACHED = 64  # compiled constraints
-
-# llguidance's errors for keywords that lenient grammars ignore and validation checks.
-_UNENFORCED = re.compile(
-    r"Unimplemented keys: \[.*\]|Unknown format: .*|oneOf constraints|min/maxProperties only"
-)
 
 
 class ConstraintCompiler:
@@ -96,11 +96,7 @@ class CompiledConstraint:
 
     def start(self) -> Matcher:
         """Return a matcher for a new reply; matchers are independent of each other."""
-        return Matcher(
-            self._tokens,
-            self._matcher.deep_copy(),
-            json_numbers=self.constraint.kind == "json_schema",
-        )
+        return Matcher(self._tokens, self._matcher.deep_copy(), self.constraint.kind)
 
 
 class Matcher:
@@ -109,9 +105,10 @@ class Matcher:
     For each token, check `allows` or call `mask_logits`, then `accept` the sampled token.
     """
 
-    def __init__(self, tokens: Tokens, matcher: Any, *, json_numbers: bool) -> None:
+    def __init__(self, tokens: Tokens, matcher: Any, kind: str) -> None:
         self._tokens, self._matcher = tokens, matcher
-        self._numbers = NumberLength() if json_numbers else None
+        self._name = _NAMES[kind]
+        self._numbers = NumberLength() if kind == "json_schema" else None
         self._ends = frozenset(tokens.ends)
         self._ended = False
 
@@ -134,7 +131,7 @@ class Matcher:
             logits: a ctypes pointer to (or array of) `n_vocab` float32.
 
         Raises:
-            UsageError: the grammar is too complex at this point, or no token is allowed.
+            OutputValidationError: no token is allowed, or the grammar is too complex at this point.
         """
         mask = self._mask()
         target = logits if isinstance(logits, ctypes.Array) else logits.contents
@@ -145,13 +142,17 @@ class Matcher:
         """Advance by an allowed token.
 
         Raises:
-            UsageError: the token is not allowed, or the grammar is too complex at this point.
+            UsageError: the token is not allowed.
+            OutputValidationError: the grammar is too complex at this point.
         """
         if token in self._ends and self._matcher.is_accepting():
             self._ended = True
             return
         if not self._matcher.consume_token(token):
-            raise UsageError(f"constraint: {_error(self._matcher) or 'token not allowed'}")
+            reason = _error(self._matcher)
+            if "doesn't satisfy the grammar" in reason:
+                raise UsageError(f"constraint: {reason}")
+            raise self._dead_end()
         if self._numbers is not None:
             self._numbers.push(self._tokens.tokens[token])
 
@@ -171,7 +172,7 @@ class Matcher:
     def _mask(self) -> bytes:
         mask: bytes = self._matcher.compute_bitmask()
         if self._matcher.is_error() or not any(mask):
-            raise UsageError(f"constraint: {_error(self._matcher) or 'no token is allowed'}")
+            raise self._dead_end()
         numbers = self._numbers
         if numbers is None or not numbers.near_limit:
             return mask
@@ -181,6 +182,14 @@ class Matcher:
                 narrow[token // 8] &= ~(1 << token % 8)
         # A schema may require a longer number.
         return bytes(narrow) if any(narrow) else mask
+
+    def _dead_end(self) -> OutputValidationError:
+        reason = _error(self._matcher)
+        if not reason or "NoExtension" in reason:
+            reason = "no token is allowed"
+        return OutputValidationError(
+            f"the reply cannot be completed with this {self._name}: {reason}"
+        )
 
 
 _NAMES = {"json_schema": "JSON Schema", "regex": "regex", "gbnf": "grammar"}
@@ -195,24 +204,24 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     source = constraint.source
     name, unenforced = _NAMES[constraint.kind], ""
     if constraint.kind == "json_schema":
-        grammar = json_grammar.to_lark(source)
-        for pattern in explain.find_patterns(msgspec.json.decode(source)):
-            _check_expansion(f"{name}: pattern {explain.quote(pattern)}", pattern)
-        matcher = guidance.lark_matcher(tokens, grammar)
-        ignored = _UNENFORCED.search(_error(matcher))
-        if ignored:
-            matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source, lenient=True))
-            unenforced = "; ".join(matcher.get_grammar_warnings()) or ignored[0]
-        # Without leading white space, whose mask is never empty.
-        json_only = json_grammar.to_lark(source, lenient=bool(unenforced), lead=False)
-        beginning = guidance.lark_matcher(tokens, json_only)
+
+        def compile_value(schema: Schema) -> Any:
+            # Without leading white space, whose mask is never empty.
+            return guidance.lark_matcher(tokens, json_grammar.to_lark(schema, lead=False))
+
+        schema, omitted = json_grammar.convert_supported(
+            json_grammar.decode(source), lambda schema: str(compile_value(schema).get_error())
+        )
+        unenforced = ", ".join(omitted)
+        matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(schema))
+        beginning = compile_value(schema)
     elif constraint.kind == "regex":
         name = f"regex {explain.quote(source)}"
         if len(source) > MAX_REGEX_CHARACTERS:
             raise UsageError(f"{name}: longer than {MAX_REGEX_CHARACTERS:,} characters")
         if (len(source) - len(source.rstrip("\\"))) % 2:  # llguidance would ignore it
             raise UsageError(f"{name}: nothing follows the last backslash")
-        _check_expansion(name, source)
+        patterns.check_expansion(name, source)
         matcher = guidance.regex_matcher(tokens, source)
         beginning = matcher.deep_copy()
     else:
@@ -226,37 +235,6 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     return CompiledConstraint(tokens, matcher, constraint, unenforced)
 
 
-_REGEX_TOKEN = re.compile(
-    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<minimum>\d+)(?:,\d*)?\}|.", re.DOTALL
-)
-
-
-def _check_expansion(name: str, pattern: str) -> None:
-    """Reject a regex whose counted repetitions expand to a very long text, as in (a{1000}){1000}.
-
-    Raises:
-        UsageError: the expansion is too long; llguidance would take minutes or more.
-    """
-    groups = [[0, 0]]  # for each open group: its length, and that of its last item
-    for token in _REGEX_TOKEN.finditer(pattern):
-        group = groups[-1]
-        if token["minimum"]:
-            repeated = group[1] * max(1, int(token["minimum"][:9]))
-            group[0] += repeated - group[1]
-            group[1] = repeated
-        elif token[0] == "(":
-            groups.append([0, 0])
-        elif token[0] == ")" and len(groups) > 1:
-            length, _ = groups.pop()
-            groups[-1][0] += length
-            groups[-1][1] = length
-        else:
-            group[0] += 1
-            group[1] = 1
-        if groups[-1][0] > MAX_EXPANDED_CHARACTERS:
-            raise UsageError(f"{name}: expands to more than {MAX_EXPANDED_CHARACTERS:,} characters")
-
-
 def _explain(tokens: Tokens, constraint: Constraint, error: str) -> str:
     """Return the reason of an error in the user's terms, with regexes as typed."""
     if "NoExtension" in error:
@@ -265,11 +243,6 @@ def _explain(tokens: Tokens, constraint: Constraint, error: str) -> str:
         return explain.explain_regex(guidance.regex_error(tokens, constraint.source) or error)
     if constraint.kind == "gbnf":
         return explain.explain(error)
-    if explain.is_regex_error(error):
-        for pattern in explain.find_patterns(msgspec.json.decode(constraint.source)):
-            reason = guidance.regex_error(tokens, pattern)
-            if reason:
-                return f"pattern {explain.quote(pattern)}: {explain.explain_regex(reason)}"
     return explain.explain_schema(error)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
+
+from llmtool.structured.references import References
 
 _MAX_PARTS = 400  # larger schemas are printed as JSON
 _PLAIN = {"string", "integer", "number", "boolean", "null"}
@@ -41,7 +44,7 @@ class _TooLarge(Exception):
 
 class _Describer:
     def __init__(self, root: dict[str, Any]) -> None:
-        self._root = root
+        self._references = References(root)
         self._open: list[str] = []  # references on the path to the current part
         self._n_parts = 0
 
@@ -51,7 +54,7 @@ class _Describer:
             raise _TooLarge
         if not isinstance(schema, dict):
             return "any" if schema is True else _as_json(schema)
-        if "$ref" in schema:
+        if isinstance(schema.get("$ref"), str):
             return self._follow(schema["$ref"])
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
@@ -78,17 +81,13 @@ class _Describer:
 
     def _follow(self, reference: str) -> str:
         """Describe the target of a reference; return only its name if it is recursive."""
-        name = reference.rpartition("/")[2]
-        if reference in self._open or not reference.startswith("#"):
-            return name
-        found: Any = self._root
-        for part in filter(None, reference.removeprefix("#").split("/")):
-            found = found.get(part) if isinstance(found, dict) else None
-        if found is None:
+        name = unquote(reference.rpartition("/")[2])
+        found = self._references.resolve(reference, "")
+        if reference in self._open or found is None:
             return name
         self._open.append(reference)
         try:
-            return self.describe(found)
+            return self.describe(found[0])
         finally:
             self._open.pop()
 

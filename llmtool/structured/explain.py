@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 _MAX_REASON = 300
 
@@ -31,11 +30,6 @@ _ASSERTION = re.compile(r"lookarounds not supported yet; (\w+) in regex /")
 _CARETS = re.compile(r"\n( *)(\^+)[ ^]*\nerror: (.*)")
 _GRAMMAR_LISTING = re.compile(r"\n +\d+ \| |\n<non-verbose/>|\nbacktrace|\n  +\d+: ")
 _LOCATION = re.compile(r"^at \d+\(\d+\): |failed to compile JSON schema: |invalid regex .*?: ")
-
-
-def is_regex_error(error: str) -> bool:
-    """Whether llguidance rejected a regex, as opposed to its place in a grammar."""
-    return bool(_CARETS.search(error) or _ASSERTION.search(error))
 
 
 def explain_regex(error: str) -> str:
@@ -76,19 +70,6 @@ def explain_schema(error: str) -> str:
     # The others describe what llguidance made of the schema.
     is_typed = why.startswith(("min", "max", "required")) or "incompatible types" in why
     return f"no value satisfies it: {why}" if is_typed else "no value satisfies it"
-
-
-def find_patterns(schema: object) -> Iterator[str]:
-    """Yield the regular expressions of a JSON Schema."""
-    children = schema if isinstance(schema, list) else []
-    if isinstance(schema, dict):
-        if isinstance(schema.get("pattern"), str):
-            yield schema["pattern"]
-        if isinstance(schema.get("patternProperties"), dict):
-            yield from schema["patternProperties"]
-        children = list(schema.values())
-    for child in children:
-        yield from find_patterns(child)
 
 
 def quote(pattern: str) -> str:

@@ -5,57 +5,94 @@ The grammar is stricter than the schema where that helps small models, like llam
 - white space is one space, or one line feed and indentation;
 - properties appear in the schema's order;
 - objects have only the named properties, unless the schema sets `additionalProperties`.
+
+What llguidance does not support is omitted from the grammar and listed, for a check of the reply.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache
+from itertools import count
+from typing import Any, Literal
+from urllib.parse import unquote
 
 import msgspec
 
 from llmtool.errors import UsageError, format_json_error
+from llmtool.structured import explain, patterns
+from llmtool.structured.references import DEFINITIONS, References, Schema
 
 MAX_CHARACTERS = 1 << 20
 
-Schema = dict[str, Any]
-
 _WHITE_SPACE = r" |\n {0,16}"
 _LEAD = 'LEAD: " " | /\\n{1,2}/'  # models often begin with white space, mostly after reasoning
+_MAX_COUNT = 1_000_000  # no reply has as many characters, items or properties
+# llguidance takes seconds for 1,000,003 as a multiple. Digits without trailing zeros, and value:
+_MAX_MULTIPLE_DIGITS, _MAX_MULTIPLE = 4, 10_000
+_MAX_INT64 = (1 << 63) - 1
+
+_COMBINATIONS = ("allOf", "anyOf", "oneOf")
 # JSON Schema: keywords whose subschemas describe the same value.
 _IN_PLACE_APPLICATORS = (
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "$ref",
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentSchemas",
+    *(*_COMBINATIONS, "$ref", "not", "if", "then", "else", "dependentSchemas"),
 )
 _OBJECT_KEYWORDS = frozenset(
     ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
-    + ("minProperties", "dependentRequired", "dependencies", "$dynamicRef", *_IN_PLACE_APPLICATORS)
+    + ("minProperties", "dependentRequired", "dependencies", "$dynamicRef", "$recursiveRef")
+    + _IN_PLACE_APPLICATORS
 )
-_DEFINITIONS = ("$defs", "definitions")
-_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas")
-_SUBSCHEMAS = (
-    "items",
-    "additionalProperties",
-    "contains",
-    "propertyNames",
-    "unevaluatedProperties",
+_ANNOTATIONS = frozenset(
+    ("title", "description", "default", "examples", "$comment", "readOnly", "writeOnly")
+    + ("deprecated", "$id", "$schema", "$anchor", *DEFINITIONS)
 )
-_SCHEMA_LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
+_META_SCHEMAS = ("http://json-schema.org/", "https://json-schema.org/")
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_OTHER_KEYWORDS = frozenset(  # of schemas that also describe values that are not objects
+    ("items", "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format")
+    + _NUMBERS
+)
+_COPIED = frozenset(("type", "enum", "const", "required", "format", "pattern", *_NUMBERS))
+# Keywords that llguidance does not support, with the value that has no effect.
+_UNSUPPORTED: dict[str, Any] = {
+    "uniqueItems": False,
+    "contains": None,
+    "not": False,
+    "if": None,
+    "propertyNames": True,
+    "dependentRequired": {},
+    "dependentSchemas": {},
+    "dependencies": {},
+    "unevaluatedItems": True,
+    "unevaluatedProperties": True,
+    "$dynamicRef": None,
+    "$recursiveRef": None,
+}
+# llguidance's own patterns allow leap seconds and February 30, which the check rejects.
+_FORMATS = {
+    "date": patterns.DATE,
+    "time": patterns.TIME,
+    "date-time": f"{patterns.DATE}T{patterns.TIME}",
+}
+
+Remedy = Literal["coerce_one_of", "merge_patterns", "expand_references"]
+# Errors of llguidance, and how to write the schema instead.
+_REMEDIES: dict[str, Remedy] = {
+    "oneOf constraints": "coerce_one_of",
+    "are not disjoint": "merge_patterns",
+    "circular references": "expand_references",
+    "intersection stack level": "expand_references",
+}
+_DEFINITION = re.compile(r"#/\$defs/([\w.-]+)")
+_LIMITS = (*_REMEDIES, "schema too large")
+_MAX_ERRORS = 30  # definitions to replace
 
 
-def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
-    """Return a grammar for a schema.
-
-    Args:
-        source: the schema as JSON text.
-        lenient: ignore keywords that a grammar cannot enforce.
-        lead: allow leading white space: a space, or up to two line feeds.
+def decode(source: str) -> Schema:
+    """Return a schema from its JSON text.
 
     Raises:
         UsageError: the text is too long, or not a JSON object.
@@ -69,141 +106,339 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     except RecursionError as exc:
         raise UsageError("JSON Schema: nested too deeply") from exc
     if schema is True:
-        schema = {}
+        return {}
     if not isinstance(schema, dict):
         raise UsageError("JSON Schema: expected an object")
-    options = {"whitespace_pattern": _WHITE_SPACE, "lenient": lenient}
-    try:  # a schema that msgspec decodes may still exceed the recursion limit
-        schema = close_objects(schema)
-        _replace_single_number_ranges(schema)
-        if lenient:
-            _drop_property_counts(schema)
-        text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
-    except RecursionError as exc:
-        raise UsageError("JSON Schema: nested too deeply") from exc
+    return schema
+
+
+def to_lark(schema: Schema, *, lead: bool = True) -> str:
+    """Return the grammar of a converted schema.
+
+    With `lead`, the JSON may follow white space: a space, or up to two line feeds.
+    """
+    text = msgspec.json.encode(schema).decode()
     return f"start: LEAD? body\n{_LEAD}\nbody: %json {text}\n" if lead else f"start: %json {text}\n"
 
 
-def _replace_single_number_ranges(node: object) -> None:
-    """Replace ranges of one number by a const: llguidance 1.9 panics if the number is negative."""
-    if isinstance(node, dict):
-        low = node.get("minimum")
-        if node.get("type") in ("number", "integer") and low is not None:
-            if low == node.get("maximum") and "enum" not in node:
-                node.setdefault("const", low)
-                del node["minimum"], node["maximum"]
-        for child in node.values():
-            _replace_single_number_ranges(child)
-    elif isinstance(node, list):
-        for child in node:
-            _replace_single_number_ranges(child)
+def convert_supported(
+    schema: Schema, find_error: Callable[[Schema], str]
+) -> tuple[Schema, list[str]]:
+    """Convert a schema as exactly as llguidance supports; also return what it does not enforce.
+
+    A definition with an error is replaced: by `false` if no value satisfies it, else by its type.
+
+    Args:
+        find_error: returns llguidance's error for a converted schema, "" if there is none.
+
+    Raises:
+        UsageError: the schema is nested too deeply, or a pattern is too large.
+    """
+    remedies: frozenset[Remedy] = frozenset()
+    converted, omitted = convert(schema, find_error)
+    error = find_error(converted)
+    while remedies != (more := remedies | {r for part, r in _REMEDIES.items() if part in error}):
+        remedies = more
+        converted, omitted = convert(schema, find_error, remedies)
+        error = find_error(converted)
+    reduced = converted
+    for _ in range(_MAX_ERRORS):
+        found = _DEFINITION.search(error)
+        if found is None or found[1] not in reduced["$defs"]:
+            break
+        if "Unsatisfiable" in error:
+            reduced = _replace_reference(reduced, found[0])
+        else:
+            name, definitions = found[1], reduced["$defs"]
+            reduced = {**reduced, "$defs": {**definitions, name: _only_type(definitions[name])}}
+            omitted.append(f"$ref {name}")
+        error = find_error(reduced)
+    if any(limit in error for limit in _LIMITS):
+        reduced = {**_only_type(converted), "x-guidance": converted["x-guidance"]}
+        omitted = ["all but the type"]
+    return (converted if "Unsatisfiable" in error else reduced), omitted
 
 
-def _drop_property_counts(node: object) -> None:
-    """Remove minProperties and maxProperties next to properties: grammars cannot count them."""
-    if isinstance(node, dict):
-        if "properties" in node:
-            node.pop("minProperties", None)
-            node.pop("maxProperties", None)
-        for child in node.values():
-            _drop_property_counts(child)
-    elif isinstance(node, list):
-        for child in node:
-            _drop_property_counts(child)
+def _replace_reference(node: Any, reference: str) -> Any:
+    """Return a schema in which `false` replaces a reference."""
+    if isinstance(node, list):
+        return [_replace_reference(each, reference) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("$ref") == reference:
+        return False
+    return {key: _replace_reference(value, reference) for key, value in node.items()}
 
 
-def close_objects(schema: Schema) -> Schema:
-    """Return a schema whose objects allow only the properties in `properties`.
+def _only_type(schema: Schema) -> Schema:
+    return {key: schema[key] for key in ("type",) if key in schema}
 
-    Objects that several schemas describe together, as in `allOf`, stay open, because each schema
-    would exclude the properties of the others.
+
+def convert(
+    schema: Schema,
+    find_error: Callable[[Schema], str],
+    remedies: frozenset[Remedy] = frozenset(),
+) -> tuple[Schema, list[str]]:
+    """Convert a schema to one that llguidance supports; also return what it does not enforce.
+
+    Objects allow only the properties in `properties`, except those that several schemas describe
+    together, as in `allOf`, where each would exclude the properties of the others.
+
+    Args:
+        find_error: returns llguidance's error for a schema without subschemas, "" if there is none.
+
+    Raises:
+        UsageError: the schema is nested too deeply, or a pattern is too large.
 
     Example:
-        >>> close_objects({"type": "object", "properties": {"a": {}}})["additionalProperties"]
-        False
+        >>> convert({"type": "string", "uniqueItems": True}, lambda schema: "")[1]
+        ['uniqueItems']
     """
-    references = _References(schema)
-    closed: Schema = msgspec.json.decode(msgspec.json.encode(schema))
-    if not references.all_open:
-        _close(closed, references.open)
-    return closed
+    converter = _Converter(schema, find_error, remedies)
+    try:  # a schema that msgspec decodes may still exceed the recursion limit
+        return converter.convert(), list(converter.unenforced)
+    except RecursionError as exc:
+        raise UsageError("JSON Schema: nested too deeply") from exc
 
 
-class _References:
-    """Definitions that must stay open, because another schema describes the same object."""
+class _Converter:
+    def __init__(
+        self, root: Schema, find_error: Callable[[Schema], str], remedies: frozenset[Remedy]
+    ) -> None:
+        self.unenforced: dict[str, None] = {}
+        self._root = root
+        self._remedies = remedies
+        self._references = References(root)
+        self._names: dict[tuple[int, bool], str] = {}
+        self._pending: list[tuple[str, Any, str, bool]] = []
+        self._expanding: list[int] = []
+        self._find_error = cache(lambda text: find_error(msgspec.json.decode(text)))
 
-    def __init__(self, schema: Schema) -> None:
-        self.open: set[str] = set()
-        self.all_open = False
-        self._root = schema
-        self._visit(schema, shared=False)
-        for holder in _DEFINITIONS:
-            definitions = schema.get(holder)
-            for node in definitions.values() if isinstance(definitions, dict) else ():
-                self._visit(node, shared=False)
+    def convert(self) -> Schema:
+        converted = self._schema(self._root, "", shared=False)
+        definitions = {}
+        while self._pending:
+            name, node, base, shared = self._pending.pop()
+            definitions[name] = self._convert(node, base, shared)
+        options = {
+            "whitespace_pattern": _WHITE_SPACE,
+            "coerce_one_of": "coerce_one_of" in self._remedies,
+        }
+        if not isinstance(converted, dict):
+            converted = {"allOf": [converted]}
+        return {**converted, "$defs": definitions, "x-guidance": options}
 
-    def _visit(self, node: object, *, shared: bool) -> None:
-        for child, below in _children(node, shared):
-            self._visit(child, shared=below)
-        if not isinstance(node, dict) or "$ref" not in node:
+    def _schema(self, node: Any, base: str, shared: bool) -> Any:
+        """Convert a subschema; `base` is the base URI of the schema around it.
+
+        `shared` is whether another subschema describes the same value.
+        """
+        if not isinstance(node, dict):
+            return node
+        base = self._references.base_of(node, base)
+        if self._is_expanded(node):
+            return {"$ref": self._define(node, base, shared, "all")}
+        return self._convert(node, base, shared)
+
+    def _convert(self, node: Any, base: str, shared: bool) -> Any:
+        """Convert a subschema with the base URI `base`."""
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node and self._references.replace_siblings:
+            node = {"$ref": node["$ref"]}
+        in_place = [key for key in _IN_PLACE_APPLICATORS if key in node]
+        is_union = in_place in (["anyOf"], ["oneOf"]) and not (
+            {"properties", "required"} & node.keys() or len(_OBJECT_KEYWORDS & node.keys()) > 1
+        )
+        below = shared or (bool(in_place) and not is_union)
+        result: Schema = {}
+        for key, value in node.items():
+            if key in ("properties", "patternProperties") and isinstance(value, dict):
+                result[key] = {k: self._schema(each, base, below) for k, each in value.items()}
+            elif key in _COMBINATIONS and self._is_expanded(node):
+                result[key] = [self._part(each, base, below) for each in value]
+            elif key in (*_COMBINATIONS, "prefixItems") or (
+                key == "items" and isinstance(value, list)
+            ):
+                result[key] = [self._schema(each, base, below) for each in value]
+            elif key in ("items", "additionalItems", "additionalProperties"):
+                result[key] = self._schema(value, base, below)
+            elif key in _COUNTS:
+                self._count(result, key, value)
+            elif key in _COPIED:
+                result[key] = value
+            elif key in _UNSUPPORTED and value != _UNSUPPORTED[key]:
+                self._omit(result, key)
+        if "oneOf" in result and "coerce_one_of" in self._remedies:
+            self._omit({}, "oneOf")
+        self._fix_numbers(result)
+        self._fix_strings(result)
+        self._fix_objects(result, node, shared)
+        if isinstance(node.get("$ref"), str):
+            return self._reference(node, base, result, shared)
+        return result
+
+    def _omit(self, result: Schema, key: str, value: object = None) -> None:
+        """Remove a keyword, and list it as unenforced, with its value if it is short."""
+        result.pop(key, None)
+        self.unenforced[key if value is None else f"{key} {value}"] = None
+
+    # References
+
+    def _define(self, node: Any, base: str, shared: bool, name: str) -> str:
+        """Return a reference to the definition of a subschema, which is converted later."""
+        key = id(node), shared
+        if key not in self._names:
+            stem = re.sub("[^A-Za-z0-9_.-]", "_", unquote(name.rpartition("/")[2])) or "root"
+            taken = set(self._names.values())
+            names = (f"{stem}{'' if n == 1 else n}" for n in count(1))
+            self._names[key] = next(each for each in names if each not in taken)
+            self._pending.append((self._names[key], node, base, shared))
+        return f"#/$defs/{self._names[key]}"
+
+    def _reference(self, node: Schema, base: str, siblings: Schema, shared: bool) -> Schema:
+        target = self._references.resolve(node["$ref"], base)
+        if target is None and node["$ref"].startswith(_META_SCHEMAS):
+            self._omit({}, "$ref", node["$ref"])
+            return siblings
+        if target is None:
+            return {**siblings, "$ref": node["$ref"]}  # llguidance reports it
+        if siblings and "expand_references" in self._remedies:
+            return {"allOf": [self._part({"$ref": node["$ref"]}, base, True), siblings]}
+        keywords = siblings.keys() | node.keys() - {"$ref"}
+        shared = shared or bool(keywords & (_OBJECT_KEYWORDS | {"properties", "required"}))
+        return {**siblings, "$ref": self._define(*target, shared, node["$ref"])}
+
+    def _part(self, node: Any, base: str, shared: bool) -> Any:
+        """Convert a part of a combination; a reference is replaced by its target."""
+        if isinstance(node, dict) and isinstance(node.get("$ref"), str):
+            target = self._references.resolve(node["$ref"], base)
+            is_whole = self._references.replace_siblings or node.keys() <= {"$ref", *_ANNOTATIONS}
+            if target and is_whole and id(target[0]) not in self._expanding:
+                self._expanding.append(id(target[0]))
+                part = self._convert(*target, shared)
+                self._expanding.pop()
+                return part
+        return self._schema(node, base, shared)
+
+    def _is_expanded(self, node: Schema) -> bool:
+        """Return whether references that other keywords accompany must be expanded in a schema."""
+        if "expand_references" not in self._remedies:
+            return False
+        keywords = node.keys() - _ANNOTATIONS
+        if "$ref" in node:
+            return len(keywords) > 1 and not self._references.replace_siblings
+        parts = [part for key in _COMBINATIONS for part in node.get(key, ())]
+        has_references = any(isinstance(part, dict) and "$ref" in part for part in parts)
+        return has_references and (len(keywords) > 1 or "allOf" in keywords)
+
+    # Keywords
+
+    def _count(self, result: Schema, key: str, value: Any) -> None:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or value <= _MAX_COUNT:
+            result[key] = value
+        elif key.startswith("min"):
+            self._omit(result, key)
+
+    def _fix_numbers(self, result: Schema) -> None:
+        """Omit bounds that llguidance rounds or does not support."""
+        if not _allows(result, "number", "integer"):
             return
-        reference = node["$ref"]
-        name = _definition(reference)
-        if name is None and reference != "#" or "$id" in node or "$anchor" in node:
-            self.all_open = True
-        elif shared or (_OBJECT_KEYWORDS | {"properties", "required"}) & node.keys() != {"$ref"}:
-            if name is None:
-                self.all_open = True
-            elif reference not in self.open:
-                self.open.add(reference)
-                holder = self._root.get(reference.split("/")[1])
-                target = holder.get(name) if isinstance(holder, dict) else None
-                self._visit(target, shared=True)
+        kind = result.get("type", "number")
+        numbers = {key: result[key] for key in _NUMBERS if key in result}
+        for key, value in numbers.items():
+            is_int64 = (key, value, kind) == ("maximum", _MAX_INT64, "integer")
+            if not (is_int64 or _is_exact(key, value)) or self._error({"type": kind, key: value}):
+                self._omit(result, key, value)
+        numbers = {key: result[key] for key in _NUMBERS if key in result}
+        if kind in ("number", "integer") and "minimum" in numbers and "enum" not in result:
+            if numbers["minimum"] == numbers.get("maximum"):  # llguidance panics if it is negative
+                result.setdefault("const", numbers["minimum"])
+                del result["minimum"], result["maximum"]
+                return
+        if len(numbers) > 1 and self._error({"type": kind, **numbers}):
+            for key in numbers:
+                self._omit(result, key, numbers[key])
+
+    def _fix_strings(self, result: Schema) -> None:
+        """Replace formats by exact patterns, and omit formats and patterns that are unsupported."""
+        pattern, name = result.get("pattern"), result.get("format")
+        if not _allows(result, "string"):
+            result.pop("format", None)
+            return
+        if isinstance(pattern, str):
+            result["pattern"] = self._pattern(pattern)
+            if result["pattern"] is None:
+                self._omit(result, "pattern", explain.quote(pattern))
+        if isinstance(name, str) and name in _FORMATS:
+            del result["format"]
+            exact = f"^{_FORMATS[name]}$"
+            if "pattern" in result:
+                result["allOf"] = [*result.get("allOf", ()), {"pattern": exact}]
+            else:
+                result["pattern"] = exact
+        elif isinstance(name, str) and self._error({"type": "string", "format": name}):
+            self._omit(result, "format", name)
+
+    def _pattern(self, pattern: str) -> str | None:
+        """Return a pattern in the syntax of llguidance, None if it is not supported."""
+        patterns.check_expansion(f"JSON Schema: pattern {explain.quote(pattern)}", pattern)
+        converted = patterns.from_ecma(pattern)
+        error = self._error({"type": "string", "pattern": converted})
+        return None if error else converted
+
+    def _fix_objects(self, result: Schema, node: Schema, shared: bool) -> None:
+        """Close objects, and omit patterns and numbers of properties that are unsupported."""
+        properties, required = result.get("properties", {}), result.get("required", [])
+        for key in ("minProperties", "maxProperties"):
+            if key in result and not properties.keys() <= set(required):
+                self._omit(result, key)
+        if "patternProperties" in result:
+            self._fix_pattern_properties(result)
+        if shared or "properties" not in node or (_OBJECT_KEYWORDS | _OTHER_KEYWORDS) & node.keys():
+            return
+        if isinstance(required, list) and all(name in properties for name in required):
+            result["additionalProperties"] = False
+            if not {"type", "enum", "const"} & result.keys():
+                result["type"] = "object"
+
+    def _fix_pattern_properties(self, result: Schema) -> None:
+        found: Schema = {}
+        for pattern, schema in result["patternProperties"].items():
+            converted = self._pattern(pattern)
+            if converted is None:
+                self._omit(result, "patternProperties", explain.quote(pattern))
+                result.pop("additionalProperties", None)
+            else:
+                found[converted] = schema
+        if len(found) > 1 and "merge_patterns" in self._remedies:
+            schemas = list(found.values())
+            different = [each for each in schemas if each != schemas[0]]
+            if different:
+                self._omit(result, "patternProperties")
+            merged = "|".join(f"(?:{pattern})" for pattern in found)
+            found = {merged: {"anyOf": schemas} if different else schemas[0]}
+        result["patternProperties"] = found
+
+    def _error(self, schema: Schema) -> bool:
+        """Return whether llguidance does not support a schema without subschemas."""
+        error = self._find_error(msgspec.json.encode(schema).decode())
+        return bool(error) and "Unsatisfiable" not in error
 
 
-def _close(node: Schema, open_references: set[str], *, shared: bool = False) -> None:
-    for holder in _DEFINITIONS:
-        definitions = node.get(holder)
-        for name, child in definitions.items() if isinstance(definitions, dict) else ():
-            if isinstance(child, dict):
-                _close(child, open_references, shared=f"#/{holder}/{name}" in open_references)
-    for child, below in _children(node, shared):
-        if isinstance(child, dict):
-            _close(child, open_references, shared=below)
-    properties = node.get("properties")
-    if shared or not isinstance(properties, dict) or _OBJECT_KEYWORDS & node.keys():
-        return
-    required = node.get("required", [])
-    if isinstance(required, list) and all(name in properties for name in required):
-        node["additionalProperties"] = False
-        if not {"type", "enum", "const"} & node.keys():
-            node["type"] = "object"
+def _allows(schema: Schema, *types: str) -> bool:
+    """Return whether the value may have one of the types."""
+    own = schema.get("type", types[0])
+    return any(each in types for each in (own if isinstance(own, list) else [own]))
 
 
-def _definition(reference: object) -> str | None:
-    """Return the name in a reference to a top-level definition, or None for other references."""
-    parts = reference.split("/") if isinstance(reference, str) else []
-    return parts[2] if len(parts) == 3 and parts[0] == "#" and parts[1] in _DEFINITIONS else None
-
-
-def _children(node: object, shared: bool) -> list[tuple[object, bool]]:
-    """Return the subschemas of a schema, each with whether another one describes the same value."""
-    if not isinstance(node, dict):
-        return []
-    node = cast(Schema, node)
-    in_place = [key for key in _IN_PLACE_APPLICATORS if key in node]
-    is_union = in_place in (["anyOf"], ["oneOf"]) and "properties" not in node
-    is_union = is_union and "required" not in node and len(_OBJECT_KEYWORDS & node.keys()) == 1
-    children: list[tuple[object, bool]] = []
-    for key, value in node.items():
-        below = shared or (key in _IN_PLACE_APPLICATORS and not is_union)
-        below = below or (bool(in_place) and not is_union)
-        if key in ("not", "if", "then", "else"):
-            children.append((value, True))
-        elif key in _SCHEMA_LISTS and isinstance(value, list):
-            children += [(item, below) for item in value]
-        elif key in _SCHEMA_MAPS and isinstance(value, dict):
-            children += [(item, below) for item in value.values()]
-        elif key in _SUBSCHEMAS:
-            children.append((value, below))
-    return children
+def _is_exact(key: str, value: Any) -> bool:
+    """Return whether llguidance uses the value of a numeric keyword as it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return True
+    if key == "multipleOf":
+        digits = Decimal(str(value)).normalize().as_tuple().digits
+        return len(digits) <= _MAX_MULTIPLE_DIGITS and value <= _MAX_MULTIPLE
+    return abs(value) < _MAX_INT64 and float(value) == value

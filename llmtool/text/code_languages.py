@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from llmtool.errors import UsageError
-from llmtool.suggest import suggest
 
 # The suffixes of each language by its common name; the first suffix is the usual one.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -55,6 +54,7 @@ _ALIASES = {
 }
 _BY_SUFFIX = {end: language for language, ends in _SUFFIXES.items() for end in ends}
 _BY_NAME = {"dockerfile": "dockerfile", "makefile": "makefile"}
+_MAX_NAME = 40  # characters
 # A suffix without its dot is also an alias (py, js, ts, sh, rs).
 NAMES: dict[str, str] = {
     **{end.lstrip("."): language for end, language in _BY_SUFFIX.items()},
@@ -69,35 +69,30 @@ def usual_suffix(language: str) -> str:
 
 
 def find_language(name: str) -> str:
-    """Return the language with a name, alias or suffix, regardless of case.
+    """Return the common name of a language by its name, alias or suffix, regardless of case.
+
+    An unknown name is returned in lower case.
 
     Raises:
-        UsageError: the language is unknown; the error suggests similar names.
+        UsageError: the name is not a short line of text without backticks.
 
     Example:
-        >>> find_language("JS"), find_language(".rs"), find_language("c++")
-        ('javascript', 'rust', 'cpp')
+        >>> find_language("JS"), find_language(".rs"), find_language("c++"), find_language("COBOL")
+        ('javascript', 'rust', 'cpp', 'cobol')
     """
-    found = known_language(name)
-    if found is not None:
-        return found
-    known = ", ".join(_SUFFIXES)
-    hint = suggest(name.strip(), NAMES) or f"; choose from {known}"
-    raise UsageError(f"unknown language {name!r}{hint}")
+    word = canonical_name(name)
+    if not word.isprintable() or "`" in word or not 1 <= len(word) <= _MAX_NAME:
+        raise UsageError(f"language {name!r}: must be a name of at most {_MAX_NAME} characters")
+    return word
 
 
 def canonical_name(name: str) -> str:
-    """Return the common name of a language, or the name in lower case if it is unknown.
-
-    Example:
-        >>> canonical_name("JS"), canonical_name("COBOL")
-        ('javascript', 'cobol')
-    """
+    """Do the same for a name in a reply, which can be any text."""
     return known_language(name) or name.strip().lower()
 
 
 def known_language(name: str) -> str | None:
-    """Like `find_language`, but return None if the language is unknown.
+    """Return the common name of a language, None if it is unknown.
 
     Example:
         >>> known_language("Klingon") is None

@@ -9,8 +9,10 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.suggest import suggest
 from llmtool.text import grammars
 from llmtool.text.code_blocks import find_blocks
+from llmtool.text.code_languages import NAMES
 from llmtool.text.grammars import Diagnostic
 
 MAX_CHARACTERS = 1 << 20
@@ -49,7 +51,8 @@ def check(language: str | None, text: str) -> Check:
         error = parse(text)
         return _failed(error) if error else Check(status="ok")
     if not grammars.has_grammar(language):
-        return Check(status="unchecked", note=f"no syntax checker for {language}")
+        hint = "" if language in NAMES else suggest(language, NAMES)
+        return Check(status="unchecked", note=f"no syntax checker for {language}{hint}")
     found = grammars.find_errors(language, text)
     if found is None:
         missing = f"the {language} grammar is not installed; run pip install 'llmtool[code]'"

@@ -125,7 +125,7 @@ def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
+        (["x", "-l", "a`b"], "language 'a`b': must be a name of at most 40 characters"),
         (["x", "--run-tests", "pytest"], "must contain {}, the file"),
         (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {}, the file"),
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
@@ -144,6 +144,13 @@ def test_invalid_options_are_usage_errors(
     code: Callable[..., Done], args: list[str], reason: str
 ) -> None:
     assert reason in error_line(code(*args, input=b"x\n"), 2)
+
+
+def test_language_without_a_checker_is_accepted_with_a_note(code: Callable[..., Done]) -> None:
+    done = code("print the text hello", "-l", "COBOL", "--max-tokens", "30")
+    assert done.returncode == 0 and done.stdout
+    assert b"llmtool: not checked: no syntax checker for cobol\n" in done.stderr
+    assert b"Write cobol code: sort" in code("sort", "-l", "COBOL", "--dry-run").stdout
 
 
 def test_dry_run_shows_the_prompt(code: Callable[..., Done]) -> None:

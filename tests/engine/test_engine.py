@@ -268,3 +268,26 @@ def test_unstarted_stream_does_not_block_the_engine(tiny: Path) -> None:
     engine.stream([LONG])
     assert run(engine, max_tokens=3)[0][0]
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "is_removed"),
+    [
+        (Prompt(messages=(Message("user", "go"),)), True),
+        (Prompt(messages=(Message("user", "go"),), prefill="Hear"), False),
+        (Prompt(text="Hear"), False),
+    ],
+    ids=["message", "prefill", "text"],
+)
+def test_sentencepiece_reply_does_not_start_with_the_added_space(
+    tiny_spm: Path, prompt: Prompt, is_removed: bool
+) -> None:
+    weights = load_model(tiny_spm)
+    engine = LocalEngine(weights, n_threads=1)
+    options = {"max_tokens": 3, "seed": 1, "temperature": 100, "top_k": 0, "top_p": 1, "min_p": 0}
+    texts, _ = run(engine, prompt, n=64, **options)
+    weights.adds_space = False
+    decoded, _ = run(engine, prompt, n=64, **options)
+    engine.close()
+    assert any(text.startswith(" ") for text in decoded)
+    assert texts == [text.removeprefix(" ") if is_removed else text for text in decoded]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -10,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Usage
@@ -27,6 +30,7 @@ from llmtool.evals import baseline as baselines
 from llmtool.evals.baseline import Baseline
 from llmtool.evals.junit import write_junit
 from llmtool.evals.reply_cache import ReplyCache, clear
+from llmtool.evals.results import Failure
 from llmtool.prompts.library import Library
 from llmtool.prompts.template import Template
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
@@ -558,15 +562,54 @@ def test_junit_report_has_suites_counts_and_reasons() -> None:
     }  # fmt: skip
     (suite,) = root
     assert suite.get("name") == "t [m.gguf]" and suite.get("skipped") == "1"
+    assert suite.get("file") == "t.yaml"
     cases = list(suite)
     assert cases[0].attrib == {
-        "name": "case 1", "classname": "t.m_gguf", "file": "t.yaml", "line": "7", "time": "0.000",
+        "name": "case 1", "classname": "t.m_gguf", "time": "0.000",
     }  # fmt: skip
     assert cases[0].findtext("system-out") == "accuracy = 0.8750"
     failure = cases[1].find("failure")
     assert failure is not None
     assert failure.get("message") == "is <not> \ufffd[31m\ufffd 'x'"
     assert [case[0].tag for case in cases[1:]] == ["failure", "error", "skipped"]
+
+
+# From junit-10.xsd of Jenkins' xUnit plugin: the children, the required attributes and the others.
+RESULT: tuple[set[str], set[str], set[str]] = (set(), set(), {"type", "message"})
+JUNIT: dict[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": ({"testsuite"}, set(), {"name", "time", "tests", "failures", "errors"}),
+    "testsuite": (
+        {"testsuite", "properties", "testcase", "system-out", "system-err"},
+        {"name", "tests", "failures", "errors"},
+        {"group", "time", "skipped", "timestamp", "hostname", "id", "package", "file", "log"},
+    ),
+    "testcase": (
+        {"skipped", "error", "failure", "system-out", "system-err"},
+        {"name"},
+        {"time", "classname", "group"},
+    ),
+    "failure": RESULT, "error": RESULT, "skipped": RESULT,
+    "system-out": (set(), set(), set()),
+}  # fmt: skip
+
+
+@given(st.text(max_size=20), st.sampled_from(["passed", "failed", "error", "known"]))
+@example("\0\x0b\ufffe\uffff\ud800\x1b[0m]]>&<\r\n\t\x85\U0010ffff", "failed")
+def test_junit_report_conforms_to_the_schema_of_jenkins(text: str, status: Any) -> None:
+    failures = (Failure(case=text, expected=text, got=text, reason=text),)
+    one = msgspec.structs.replace(
+        outcome(status, reason=text), metrics={text: 0.5}, name=text, model=text, file=text,
+        template=text, failures=failures, seconds=12345.6789,
+    )  # fmt: skip
+    document = write_junit([one, outcome("passed")], seconds=1234567.5)
+    for element in ET.fromstring(document.encode()).iter():
+        children, required, optional = JUNIT[element.tag]
+        assert {child.tag for child in element} <= children
+        assert required <= element.attrib.keys() <= required | optional
+        if element.tag not in ("failure", "error", "skipped", "system-out"):
+            assert not (element.text or "").strip()
+        if element.tag in ("testsuite", "testsuites"):
+            assert re.fullmatch(r"\d*(\.\d*)?", element.attrib["time"])
 
 
 def test_toolbox_runs_tests_with_labels(write: Callable[..., Path]) -> None:

@@ -223,7 +223,7 @@ def test_engine_error_in_a_repair_is_raised(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"language": "pyton"}, {"repair": -1}, {"repair": 11}, {"colour": "red"}, {"top_k": -1}],
+    [{"language": "py\n```"}, {"repair": -1}, {"repair": 11}, {"colour": "red"}, {"top_k": -1}],
     ids=str,
 )
 def test_invalid_options_are_rejected_before_any_request(

@@ -12,6 +12,7 @@ from llmtool.text.code_languages import (
     language_of_file,
     usual_suffix,
 )
+from llmtool.text.syntax import check
 
 
 @pytest.mark.parametrize(
@@ -29,17 +30,33 @@ def test_find_language_accepts_names_aliases_and_suffixes(name: str, language: s
 
 
 @pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("COBOL", "cobol"),
+        (" Objective-C ", "objective-c"),
+        ("F#", "f#"),
+        ("Visual Basic", "visual basic"),
+    ],
+)
+def test_any_language_is_accepted(name: str, language: str) -> None:
+    assert find_language(name) == language and known_language(name) is None
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "`", "x" * 41, "\x1b[0m"], ids=repr)
+def test_text_that_is_not_a_name_is_rejected(name: str) -> None:
+    with pytest.raises(UsageError, match="must be a name of at most 40 characters"):
+        find_language(name)
+    assert known_language(name) is None
+
+
+@pytest.mark.parametrize(
     ("name", "similar"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
 )
 def test_unknown_language_suggests_a_similar_one(name: str, similar: str) -> None:
-    with pytest.raises(UsageError, match=rf"unknown language '{name}'; did you mean '{similar}'"):
-        find_language(name)
-
-
-def test_unknown_language_without_a_similar_one_lists_all() -> None:
-    with pytest.raises(UsageError, match="choose from bash, c, cpp"):
-        find_language("qqqqqqqq")
-    assert known_language("") is None
+    found = check(find_language(name), "x")
+    assert found.status == "unchecked"
+    assert found.note == f"no syntax checker for {name}; did you mean '{similar}'?"
+    assert check("ruby", "x").note == "no syntax checker for ruby"
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,13 @@ class Tally:
         reader: Reader,
         runner: BatchRunner[Result],
         options: BatchOptions,
+        *,
+        n_parallel: int,
     ) -> None:
         self._console = console
         self._reader, self._runner, self._options = reader, runner, options
         self._started = time.monotonic()
-        self._progress = RecordProgress(console)
+        self._progress, self._n_parallel = RecordProgress(console), n_parallel
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -49,12 +51,20 @@ class Tally:
             self._n_completion += outcome.usage.completion_tokens
             self._warnings.update(outcome.warnings)
         if self._progress.is_due:
-            expected = self._reader.n_expected
-            if expected is not None:
-                expected = min(expected, self._options.limit or expected)
-            self._progress.show(
-                self.n_done, expected, n_before=self._runner.n_resumed, n_failed=self.n_failed
-            )
+            self.show()
+
+    def show(self) -> None:
+        """Show the progress on a terminal."""
+        expected = self._reader.n_expected
+        if expected is not None:
+            expected = min(expected, self._options.limit or expected)
+        self._progress.show(
+            self.n_done,
+            expected,
+            n_before=self._runner.n_resumed,
+            n_failed=self.n_failed,
+            n_parallel=self._n_parallel,
+        )
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1

@@ -88,7 +88,12 @@ class ChatTemplate:
         contents = [message.content for message in prompt.messages]
         text, ids = self._encode_safely([*contents, prompt.prefill], encode, allowed)
         opening = find_opening(plain, self.reasoning_tags)
-        return Tokenized(text=text, token_ids=tuple(ids), opening=opening + prompt.prefill)
+        return Tokenized(
+            text=text,
+            token_ids=tuple(ids),
+            opening=opening + prompt.prefill,
+            begins_text=not prompt.prefill,
+        )
 
     @cached_property
     def _renderer(self) -> ChatRenderer:
@@ -216,15 +221,28 @@ class ChatTemplate:
 
     def _remove(self, ids: list[int], breaker: str, rendered: str) -> list[int] | None:
         """Remove the breaker's ids; return None if it is part of another token."""
-        rest, joined = [], b""
+        rest: list[int] = []
+        # SentencePiece adds spaces, and some tokenizers drop white space beside special tokens, so
+        # neither is compared.
+        expected, at = rendered.replace(breaker, "").replace(" ", "").encode(), 0
+        after_special = False
         for token in ids:
             piece = self._vocabulary.render_piece(token, special=True)
-            if piece.strip() != breaker.encode() or self._special_text(token):
-                rest.append(token)
-                joined += piece
-        # SentencePiece adds a space after special tokens, so spaces are not compared.
-        expected = rendered.replace(breaker, "").replace(" ", "").encode()
-        return rest if joined.replace(b" ", b"").endswith(expected) else None
+            is_special = bool(self._special_text(token))
+            if piece.strip() == breaker.encode() and not is_special:
+                continue
+            rest.append(token)
+            piece = piece.replace(b" ", b"")
+            if is_special or after_special:
+                piece = piece.lstrip()
+                while expected[at : at + 1].isspace():
+                    at += 1
+            if expected.startswith(piece, at):
+                at += len(piece)
+            elif rest != [self._vocabulary.bos]:
+                return None
+            after_special = is_special or (after_special and not piece)
+        return None if expected[at:].strip() else rest
 
     def _encode(self, rendered: str) -> list[int]:
         """Tokenize as llama.cpp does: parse special tokens, add one BOS and no EOS."""

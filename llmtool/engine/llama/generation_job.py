@@ -25,6 +25,7 @@ from llmtool.engine.types import (
     Request,
     Timings,
     Token,
+    Tokenized,
     TokenLogprob,
     Usage,
     plan_reply,
@@ -53,7 +54,7 @@ class GenerationJob:
         self.keep = request.keep and request.n == 1
         prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
-        self._opening = prompt.opening
+        self._prompt = prompt
         n_prompt, sampling = len(self.ids), request.sampling
         self.n_cells, self._max_reasoning = plan_reply(sampling, model.n_ctx - n_prompt)
         model.check_length(n_prompt, self.n_cells if sampling.max_tokens else None)
@@ -135,7 +136,7 @@ class GenerationJob:
                 max_tokens=self.n_cells,
                 max_reasoning=self._max_reasoning,
                 constraint=self._constraint,
-                opening=self._opening,
+                prompt=self._prompt,
             )
             for index in range(self.request.n)
         ]
@@ -201,7 +202,7 @@ class _Choice:
         max_tokens: int,
         max_reasoning: int,
         constraint: CompiledConstraint | None,
-        opening: str,
+        prompt: Tokenized,
     ) -> None:
         self.index = index
         self.finish_reason: FinishReason | None = None
@@ -216,10 +217,11 @@ class _Choice:
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
         self._sampler = Sampler(model.weights, request.sampling, seed=seed)
-        prompt, tags = request.prompt, model.reasoning_tags
+        opening, tags = prompt.opening, model.reasoning_tags
         # Models with an answer tag begin with a tag even without reasoning.
-        may_begin_with_tag = tags is not None and (prompt.thinking or tags.answer)
+        may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
         is_only_answer = constraint is not None and not may_begin_with_tag and not opening
+        self._removes_space = prompt.begins_text and model.weights.adds_space
         self._reply = Reply(
             request.id,
             index,
@@ -227,8 +229,8 @@ class _Choice:
             tags=tags,
             opening=opening,
             controls=model.control_tokens,
-            prompt="".join(message.content for message in prompt.messages),
-            is_plain=prompt.suffix is not None or is_only_answer,
+            prompt="".join(message.content for message in request.prompt.messages),
+            is_plain=request.prompt.suffix is not None or is_only_answer,
         )
         self._answer_tag = tags.answer if tags is not None and constraint is not None else ""
         self._constrained: ConstrainedSampler | None = None
@@ -274,7 +276,10 @@ class _Choice:
             name = weights.token_text(self.token)
             events = self._reply.push_control(self._model.control_tokens.char(self.token, name))
         else:
-            events = self._reply.push(weights.piece(self.token))
+            piece = weights.piece(self.token)
+            if self._removes_space and len(self.tokens) == 1:
+                piece = piece.removeprefix(b" ")
+            events = self._reply.push(piece)
         yield from self._with_logprob(events)
         if was_in_reasoning and not self._is_cut:
             self._n_reasoning += 1

@@ -185,6 +185,12 @@ class LlamaModel:
         return bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
 
     @cached_property
+    def adds_space(self) -> bool:
+        """Whether the tokenizer adds a space before a text, which its decoder removes."""
+        is_sentencepiece = self.metadata("tokenizer.ggml.model") == "llama"
+        return is_sentencepiece and self.metadata("tokenizer.ggml.add_space_prefix") != "false"
+
+    @cached_property
     def fim_tokens(self) -> FimTokens | None:
         """The tokens for filling in the middle, or None if the model has none."""
         lib, vocab = self._lib, self._vocab

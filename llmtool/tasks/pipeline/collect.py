@@ -7,7 +7,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from llmtool.engine.types import (
+    MAX_SEED,
     Engine,
     EngineInfo,
     Failed,
@@ -18,6 +21,7 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import EngineError, OutputValidationError, UsageError
+from llmtool.tasks.pipeline.duplicates import answer_once, request_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing
@@ -76,10 +80,43 @@ def stream_outcomes(
     """Run requests in one engine stream; yield tokens as they arrive, and outcomes in order.
 
     Requests are read as the engine needs them, so there can be any number; their ids must differ.
-    A request that fails, or whose reply is invalid, yields a `Failed`. `started` is the
-    `time.perf_counter()` from which `seconds` counts, by default the time when each request is
-    read.
+    A request that fails, or whose reply is invalid, yields a `Failed`. Equal requests whose reply
+    is not random are answered once. `started` is the `time.perf_counter()` from which `seconds`
+    counts, by default the time when each request is read.
     """
+
+    def run(
+        requests: Iterator[Request | Failed | None],
+    ) -> Generator[Token | Generation | Failed, None, None]:
+        return _stream(engine, requests, model=model, output_spec=output_spec, started=started)
+
+    def adapt(outcome: Token | Generation, request: Request) -> Token | Generation:
+        if isinstance(outcome, Token):
+            return outcome
+        seed = outcome.seed if request.sampling.seed is None else request.sampling.seed
+        choices = tuple(
+            msgspec.structs.replace(
+                choice,
+                value=None if output_spec is None else output_spec.parse(choice.text),
+                seed=(seed + i) % (MAX_SEED + 1),
+            )
+            for i, choice in enumerate(outcome.choices)
+        )
+        return msgspec.structs.replace(
+            outcome, choices=choices, value=choices[0].value, seed=choices[0].seed
+        )
+
+    return answer_once(requests, run, key=request_key, kind=Generation, adapt=adapt)
+
+
+def _stream(
+    engine: Engine,
+    requests: Iterable[Request | Failed | None],
+    *,
+    model: str,
+    output_spec: OutputSpec | None,
+    started: float | None,
+) -> Generator[Token | Generation | Failed, None, None]:
     results = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
     with closing_stream(engine.stream(results.requests())) as events:
         for event in events:

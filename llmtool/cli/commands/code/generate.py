@@ -42,7 +42,7 @@ def complete_options(
         is_patch: whether the output is a patch, which tests cannot run.
 
     Raises:
-        UsageError: the language is unknown, or the test command does not name the code file.
+        UsageError: the language is not a name, or the test command does not name the code file.
     """
     command = check.test_command
     lacks_file = command is not None and CODE_FILE not in command

@@ -1,0 +1,81 @@
+"""Regular expressions: their size, and ECMA 262 patterns in the syntax of llguidance."""
+
+from __future__ import annotations
+
+import re
+
+from llmtool.errors import UsageError
+
+MAX_EXPANDED_CHARACTERS = 100_000  # compile in 0.3 s; 1,000,000 take 5 s
+
+# Formats of RFC 3339 without leap seconds.
+DATE = (
+    r"(?:\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+    r"|02-(?:0[1-9]|1\d|2[0-8]))"
+    r"|(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
+
+_TOKEN = re.compile(
+    r"\\c[A-Za-z]|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<minimum>\d+)(?:,\d*)?\}|.", re.DOTALL
+)
+_IN_CLASS = re.compile(r"\\c[A-Za-z]|\\.|[\[&~]", re.DOTALL)
+
+
+def check_expansion(name: str, pattern: str) -> None:
+    """Reject a regex whose counted repetitions expand to a very long text, as in (a{1000}){1000}.
+
+    Raises:
+        UsageError: the expansion is too long; llguidance would take minutes or more.
+    """
+    groups = [[0, 0]]  # for each open group: its length, and that of its last item
+    for token in _TOKEN.finditer(pattern):
+        group = groups[-1]
+        if token["minimum"]:
+            repeated = group[1] * max(1, int(token["minimum"][:9]))
+            group[0] += repeated - group[1]
+            group[1] = repeated
+        elif token[0] == "(":
+            groups.append([0, 0])
+        elif token[0] == ")" and len(groups) > 1:
+            length, _ = groups.pop()
+            groups[-1][0] += length
+            groups[-1][1] = length
+        else:
+            group[0] += 1
+            group[1] = 1
+        if groups[-1][0] > MAX_EXPANDED_CHARACTERS:
+            raise UsageError(f"{name}: expands to more than {MAX_EXPANDED_CHARACTERS:,} characters")
+
+
+def from_ecma(pattern: str) -> str:
+    r"""Return the pattern of a JSON Schema in the syntax of Rust's regex crate, if it differs.
+
+    Example:
+        >>> from_ecma(r"^\<[[&]\s")
+        '^<[\\[\\&][\\s\\ufeff]'
+    """
+    return _TOKEN.sub(_convert, pattern)
+
+
+def _convert(token: re.Match[str]) -> str:
+    text = token[0]
+    if text[0] == "[" and len(text) > 1:
+        begin = 2 if text[1] == "^" else 1
+        return text[:begin] + _IN_CLASS.sub(_convert_in_class, text[begin:-1]) + "]"
+    if text in (r"\s", r"\S"):
+        return r"[\s\ufeff]" if text == r"\s" else r"[^\s\ufeff]"
+    return _convert_escape(text)
+
+
+def _convert_in_class(token: re.Match[str]) -> str:
+    text = token[0]
+    if text == r"\s":
+        return r"\s\ufeff"
+    return "\\" + text if len(text) == 1 else _convert_escape(text)
+
+
+def _convert_escape(text: str) -> str:
+    if text.startswith(r"\c") and len(text) == 3:
+        return f"\\x{ord(text[2]) % 32:02x}"
+    return text[1] if text in (r"\<", r"\>") else text  # word boundaries in Rust
