@@ -130,7 +130,14 @@ def run(
         full_results=output.json,
     )
     runner = make_batch(context, task, mapping, reader, options, seed=seed)
-    tally = Tally(console, reader, runner, options)
+    console.status("loading model")
+    try:
+        n_parallel = context.engine.info.n_parallel
+    finally:
+        console.status("")
+    # The clock of the tally starts when the model is loaded.
+    tally = Tally(console, reader, runner, options, n_parallel=n_parallel)
+    tally.show()
     try:
         with contextlib.closing(runner.run()) as rows:
             header = runner.header if output.path is None else b""
@@ -142,10 +149,12 @@ def run(
                 on_outcome(row.record, row.outcome)
             console.stdout.write(header.decode())
     except Cancelled:
-        if output.path is not None and options.format != "text" and tally.n_rows:
+        if output.path is not None:
             n_rows = format_count(tally.n_rows, "row")
             option = "--retry-failed" if batch.retry_failed else "--resume"
-            console.note(f"{n_rows} saved in {output.path}; {option} continues")
+            is_text = options.format == "text"
+            how = "plain text cannot be resumed, --jsonl can" if is_text else f"{option} continues"
+            console.note(f"{n_rows} saved in {output.path}; {how}")
         raise
     finally:
         console.status("")

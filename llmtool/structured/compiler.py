@@ -184,7 +184,9 @@ class Matcher:
         return bytes(narrow) if any(narrow) else mask
 
     def _dead_end(self) -> OutputValidationError:
-        reason = _error(self._matcher) or "no token is allowed"
+        reason = _error(self._matcher)
+        if not reason or "NoExtension" in reason:
+            reason = "no token is allowed"
         return OutputValidationError(
             f"the reply cannot be completed with this {self._name}: {reason}"
         )

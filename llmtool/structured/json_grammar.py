@@ -344,6 +344,8 @@ class _Converter:
 
     def _fix_numbers(self, result: Schema) -> None:
         """Omit bounds that llguidance rounds or does not support."""
+        if not _allows(result, "number", "integer"):
+            return
         kind = result.get("type", "number")
         numbers = {key: result[key] for key in _NUMBERS if key in result}
         for key, value in numbers.items():
@@ -363,11 +365,14 @@ class _Converter:
     def _fix_strings(self, result: Schema) -> None:
         """Replace formats by exact patterns, and omit formats and patterns that are unsupported."""
         pattern, name = result.get("pattern"), result.get("format")
+        if not _allows(result, "string"):
+            result.pop("format", None)
+            return
         if isinstance(pattern, str):
             result["pattern"] = self._pattern(pattern)
             if result["pattern"] is None:
                 self._omit(result, "pattern", explain.quote(pattern))
-        if name in _FORMATS:
+        if isinstance(name, str) and name in _FORMATS:
             del result["format"]
             exact = f"^{_FORMATS[name]}$"
             if "pattern" in result:
@@ -421,6 +426,12 @@ class _Converter:
         """Return whether llguidance does not support a schema without subschemas."""
         error = self._find_error(msgspec.json.encode(schema).decode())
         return bool(error) and "Unsatisfiable" not in error
+
+
+def _allows(schema: Schema, *types: str) -> bool:
+    """Return whether the value may have one of the types."""
+    own = schema.get("type", types[0])
+    return any(each in types for each in (own if isinstance(own, list) else [own]))
 
 
 def _is_exact(key: str, value: Any) -> bool:

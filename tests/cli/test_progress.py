@@ -16,6 +16,14 @@ CASES = {
         describe_progress(10, 80, seconds=2, n_before=40, n_failed=1),
         "50 records, 5.0/s, 1 failed, 0:06 left",
     ),
+    "in parallel": (
+        describe_progress(1, 60, seconds=10, n_parallel=32),
+        "1 record, 0.1/s, 0:25 left",
+    ),
+    "last in parallel": (
+        describe_progress(56, 60, seconds=58, n_parallel=32),
+        "56 records, 1.0/s, 0:02 left",
+    ),
     "more than expected": (describe_progress(20, 10, seconds=2), "20 records, 10.0/s, 0:00 left"),
 }
 

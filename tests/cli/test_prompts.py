@@ -251,7 +251,9 @@ def test_imported_template_can_be_shown(
     (tmp_path / "recipe.yaml").write_text("prompt: Cook $what for $$5\nmodel: gpt-4\n")
     result = run_llmtool("prompts", "import", tmp_path / "recipe.yaml")
     assert out(result) == f"{env['LLMTOOL_CONFIG_DIR']}/prompts/recipe.yaml\n"
-    assert result.stderr.startswith(b"llmtool: model: ") and result.stderr.count(b"\n") == 1
+    first, second = result.stderr.decode().splitlines()
+    assert first == f"llmtool: reading {tmp_path / 'recipe.yaml'} as a template of llm"
+    assert second.startswith("llmtool: model: ")
     shown = run_llmtool("prompts", "show", "recipe", "--rendered", "-p", "what=leek", "--no-stdin")
     assert out(shown).startswith("user:\nCook leek for $5")
     assert "--force" in error_line(

@@ -202,7 +202,7 @@ def test_reference_is_resolved(schema: dict[str, Any], is_part: bool) -> None:
         reference = {"$ref": schema["$ref"]}
         others = {key: value for key, value in schema.items() if key != "$ref"}
         schema = {**others, "allOf": [reference, {"properties": {"total": {"type": "integer"}}}]}
-    good = {"value": 1, "total": 2} if is_part else {"value": 1}
+    good: dict[str, int] = {"value": 1, "total": 2} if is_part else {"value": 1}
     assert accepted(schema, good, {"value": "a"}, {}) == [good]
     assert compiled(schema).unenforced == ""
 
@@ -341,6 +341,10 @@ def test_definition_that_no_value_satisfies_is_never_used() -> None:
 def test_keyword_without_effect_is_not_reported() -> None:
     schema = {"uniqueItems": False, "not": False, "propertyNames": True, "dependentRequired": {}}
     assert compiled({"type": "array", **schema}).unenforced == ""
+
+
+def test_format_of_a_number_is_not_reported() -> None:
+    assert compiled({"type": "integer", "format": "int64", "pattern": "(?=a)"}).unenforced == ""
 
 
 def test_unknown_format_and_keywords_are_reported() -> None:

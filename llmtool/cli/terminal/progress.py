@@ -42,18 +42,41 @@ class RecordProgress:
     def is_due(self) -> bool:
         return time.monotonic() - self._shown >= _SHOW_SECONDS
 
-    def show(self, done: int, total: float | None, *, n_before: int = 0, n_failed: int = 0) -> None:
-        """Show the progress; `n_before` records were done by an earlier run."""
+    def show(
+        self,
+        done: int,
+        total: float | None,
+        *,
+        n_before: int = 0,
+        n_failed: int = 0,
+        n_parallel: int = 0,
+    ) -> None:
+        """Show the progress; see `describe_progress`."""
         self._shown = time.monotonic()
-        seconds = self._shown - self._started
-        text = describe_progress(done, total, seconds=seconds, n_before=n_before, n_failed=n_failed)
+        text = describe_progress(
+            done,
+            total,
+            seconds=self._shown - self._started,
+            n_before=n_before,
+            n_failed=n_failed,
+            n_parallel=n_parallel,
+        )
         self._console.status(self._what + text)
 
 
 def describe_progress(
-    done: int, total: float | None, *, seconds: float, n_before: int = 0, n_failed: int = 0
+    done: int,
+    total: float | None,
+    *,
+    seconds: float,
+    n_before: int = 0,
+    n_failed: int = 0,
+    n_parallel: int = 0,
 ) -> str:
     """Return the number of records, and after a second their rate and the time left.
+
+    `n_before` records were done by an earlier run. Up to `n_parallel` records are in progress, on
+    average half done: without them, the time left would be far too long after the first record.
 
     Example:
         >>> describe_progress(10, 40, seconds=2.0)
@@ -66,7 +89,9 @@ def describe_progress(
     if n_failed:
         parts.append(f"{n_failed:,} failed")
     if rate and total is not None:
-        parts.append(_describe_left(max(0.0, total - n_before - done) / rate))
+        n_left = max(0.0, total - n_before - done)
+        n_half_done = min(n_parallel, n_left) / 2
+        parts.append(_describe_left(seconds * (n_left - n_half_done) / (done + n_half_done)))
     return ", ".join(parts)
 
 

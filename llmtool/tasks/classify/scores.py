@@ -12,6 +12,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores
 from llmtool.errors import EngineError, LlmtoolError
+from llmtool.tasks.pipeline.duplicates import answer_once, score_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.prepare import Case
 
@@ -26,7 +27,18 @@ class ScoredRequest(msgspec.Struct, frozen=True):
 def stream_scores(
     engine: Engine, requests: Iterable[ScoreRequest | Failed | None]
 ) -> Generator[ScoredRequest | Failed, None, None]:
-    """Yield the scores of each request, in request order; requests are read as needed."""
+    """Yield the scores of each request, in request order; requests are read as needed.
+
+    Equal requests are scored once.
+    """
+    return answer_once(
+        requests, lambda each: _stream(engine, each), key=score_key, kind=ScoredRequest
+    )
+
+
+def _stream(
+    engine: Engine, requests: Iterable[ScoreRequest | Failed | None]
+) -> Generator[ScoredRequest | Failed, None, None]:
     results = OrderedResults[ScoreRequest, _PendingScores](requests, _PendingScores)
     with closing_stream(engine.score(results.requests())) as events:
         for event in events:

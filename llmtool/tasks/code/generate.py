@@ -17,9 +17,11 @@ from llmtool.tasks.code.extract import NO_CODE, extract_code
 from llmtool.tasks.code.format import format_code
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.pipeline.collect import NO_ANSWER, context_warnings
+from llmtool.tasks.pipeline.duplicates import answer_once
 from llmtool.tasks.pipeline.prepare import (
     Case,
     PreparedTask,
+    case_key,
     each_or_failed,
     identify,
     with_sampling,
@@ -158,6 +160,17 @@ class CodeWriter:
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Code | Failed, None, None]:
         """Write the code of cases together; yield results in the order of the cases."""
+        samplings = self._prompts.first.sampling, self._prompts.repair.sampling
+        return answer_once(
+            cases,
+            lambda each: self._outcomes(engine, each),
+            key=lambda case: case_key(case, *samplings),
+            kind=Code,
+        )
+
+    def _outcomes(
+        self, engine: Engine, cases: Iterable[Case | Failed | None]
+    ) -> Generator[Code | Failed, None, None]:
         workflows = each_or_failed(self._workflow, cases)
         with closing(WorkflowRunner[CodeWorkflow, Code](engine, workflows).run()) as events:
             for event in events:

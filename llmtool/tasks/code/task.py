@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmtool.tasks.options import CodeOptions, GenerateOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, prepare
+from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
 
 if TYPE_CHECKING:
     from llmtool.tasks.code.generate import CodeWriter
@@ -49,6 +49,7 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
 
     language = find_language(options.language) if options.language else None
     template = context.load_template(options.template)
+    check_task(template, "code")
     variables = dict(options.variables)
     if LANGUAGE_INPUT in template.inputs:
         default = template.inputs[LANGUAGE_INPUT].default

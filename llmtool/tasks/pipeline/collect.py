@@ -7,7 +7,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from llmtool.engine.types import (
+    MAX_SEED,
     Engine,
     EngineInfo,
     Failed,
@@ -18,6 +21,7 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import EngineError, OutputValidationError, UsageError
+from llmtool.tasks.pipeline.duplicates import answer_once, request_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing
@@ -76,10 +80,43 @@ def stream_outcomes(
     """Run requests in one engine stream; yield tokens as they arrive, and outcomes in order.
 
     Requests are read as the engine needs them, so there can be any number; their ids must differ.
-    A request that fails, or whose reply is invalid, yields a `Failed`. `started` is the
-    `time.perf_counter()` from which `seconds` counts, by default the time when each request is
-    read.
+    A request that fails, or whose reply is invalid, yields a `Failed`. Equal requests whose reply
+    is not random are answered once. `started` is the `time.perf_counter()` from which `seconds`
+    counts, by default the time when each request is read.
     """
+
+    def run(
+        requests: Iterator[Request | Failed | None],
+    ) -> Generator[Token | Generation | Failed, None, None]:
+        return _stream(engine, requests, model=model, output_spec=output_spec, started=started)
+
+    def adapt(outcome: Token | Generation, request: Request) -> Token | Generation:
+        if isinstance(outcome, Token):
+            return outcome
+        seed = outcome.seed if request.sampling.seed is None else request.sampling.seed
+        choices = tuple(
+            msgspec.structs.replace(
+                choice,
+                value=None if output_spec is None else output_spec.parse(choice.text),
+                seed=(seed + i) % (MAX_SEED + 1),
+            )
+            for i, choice in enumerate(outcome.choices)
+        )
+        return msgspec.structs.replace(
+            outcome, choices=choices, value=choices[0].value, seed=choices[0].seed
+        )
+
+    return answer_once(requests, run, key=request_key, kind=Generation, adapt=adapt)
+
+
+def _stream(
+    engine: Engine,
+    requests: Iterable[Request | Failed | None],
+    *,
+    model: str,
+    output_spec: OutputSpec | None,
+    started: float | None,
+) -> Generator[Token | Generation | Failed, None, None]:
     results = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
     with closing_stream(engine.stream(results.requests())) as events:
         for event in events:
@@ -147,7 +184,7 @@ class _Answer:
             timing=_timing(engine, ends, self._seconds, self._first_token),
             finish_reason=ends[0].finish_reason,
             seed=ends[0].seed,
-            warnings=tuple(_warnings(engine, ends, choices, output_spec)),
+            warnings=tuple(_warnings(engine, self.request, ends, choices, output_spec)),
         )
         error = _validation_error(generation)
         return generation if error is None else Failed(self.request.id, error)
@@ -215,6 +252,7 @@ def _timing(
 
 def _warnings(
     engine: Engine,
+    request: Request,
     ends: list[Finished],
     choices: tuple[Choice, ...],
     output_spec: OutputSpec | None,
@@ -230,6 +268,8 @@ def _warnings(
         yield NO_ANSWER
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
+    if request.prompt.thinking is False and not engine.info.switches_reasoning:
+        yield "--no-think has no effect: the chat template of this model cannot switch reasoning"
     yield from context_warnings(engine.info)
 
 

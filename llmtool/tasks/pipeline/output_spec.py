@@ -56,11 +56,15 @@ class OutputSpec:
                 "raise --max-tokens"
             )
         if self._schema is not None:
-            return self._schema.parse(text)
+            return self.parse(text)
         if not self.matches(text):
             what = "regular expression" if self.constraint.kind == "regex" else "grammar"
             raise OutputValidationError(f"the reply does not match the {what}")
         return None
+
+    def parse(self, text: str) -> Any:
+        """Return the parsed JSON of a valid reply, None for other constraints."""
+        return self._schema.parse(text) if self._schema is not None else None
 
     def matches(self, text: str) -> bool:
         """Return whether a text satisfies the constraint."""

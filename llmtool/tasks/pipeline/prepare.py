@@ -13,6 +13,7 @@ from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Toke
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.duplicates import digest, is_determined, is_greedy
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -78,7 +79,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         thinking = options.thinking
         if thinking is None:
-            thinking = bool(rendered.params.get("thinking", self.sampling.think_tokens))
+            default = True if self.sampling.think_tokens else None
+            thinking = rendered.params.get("thinking", default) or None
         sampling = self.sampling
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
@@ -139,6 +141,14 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 T = TypeVar("T", Request, PreparedTask)
+
+
+def case_key(case: Case, *samplings: Sampling, name: str = "") -> bytes | None:
+    """Return a hash of a case for `answer_once`, None if a reply with these options is random."""
+    if not all(map(is_determined, samplings)):
+        return None
+    seed = None if all(map(is_greedy, samplings)) else case.seed
+    return digest(case.prompt, case.input, case.variables, seed, name)
 
 
 def with_sampling(item: T, **changes: Any) -> T:
@@ -254,6 +264,20 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     )
 
 
+def check_task(template: Template, task: str) -> None:
+    """Check that a template is made for a task; one of the task `gen` suits all that write text.
+
+    Raises:
+        UsageError: it is for another task, or its output is a label and `task` writes text.
+    """
+    made_for = "classify" if template.output.kind == "labels" else template.task
+    if made_for not in (task, "gen"):
+        raise UsageError(
+            f"template {template.name!r} is for {made_for}, not for {task}; "
+            f"use it with `llmtool {made_for}` or `llmtool run {template.name}`"
+        )
+
+
 def make_sampling(params: Mapping[str, Any]) -> Sampling:
     """Check sampling options.
 
@@ -272,6 +296,8 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
         except msgspec.ValidationError as exc:
             reason = str(exc).replace("`", "")
             raise UsageError(f"{name} {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+    if "" in values.get("stop", ()):
+        raise UsageError("stop '': must not be empty; pass the text to stop before")
     return Sampling(**values)
 
 

@@ -10,7 +10,8 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy
-from llmtool.tasks.pipeline.prepare import Case, each_or_failed, text_of, token_counter
+from llmtool.tasks.pipeline.duplicates import answer_once
+from llmtool.tasks.pipeline.prepare import Case, case_key, each_or_failed, text_of, token_counter
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import NoteCache, SummaryEvent, SummaryWorkflow
@@ -44,7 +45,13 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Summary | Failed, None, None]:
         """Summarize the texts of cases together; yield results in the order of the cases."""
-        for event in self.stream(engine, cases):
+        samplings = self.prompts.final.sampling, self.prompts.notes.sampling
+        for event in answer_once(
+            cases,
+            lambda each: self.stream(engine, each),
+            key=lambda case: case_key(case, *samplings),
+            kind=Summary,
+        ):
             if isinstance(event, (Summary, Failed)):
                 yield event
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from pathlib import PurePath
 
 import msgspec
 
@@ -15,7 +16,15 @@ from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
-from llmtool.tasks.pipeline.prepare import Case, each_or_failed, identify, text_of, token_counter
+from llmtool.tasks.pipeline.duplicates import answer_once
+from llmtool.tasks.pipeline.prepare import (
+    Case,
+    case_key,
+    each_or_failed,
+    identify,
+    text_of,
+    token_counter,
+)
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
@@ -50,8 +59,14 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Translation | Failed, None, None]:
         """Translate the documents of cases together; yield results in the order of the cases."""
-        for event in self.stream(engine, cases):
-            if not isinstance(event, TranslationText):
+        sampling = self.prompts.prepared.sampling
+        for event in answer_once(
+            cases,
+            lambda each: self.stream(engine, each),
+            key=lambda case: case_key(case, sampling, name=PurePath(case.name or "").suffix),
+            kind=Translation,
+        ):
+            if isinstance(event, (Translation, Failed)):
                 yield event
 
     def stream(
