@@ -17,11 +17,12 @@ from llmtool.errors import InputError, LlmtoolError, UsageError
 _NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", r"\t": "\t", "pipe": "|"}
 _DETECTED = "\t;|,"  # in order of preference
 _MAY_LACK_QUOTING = "\t|"
-_SAMPLE_LINES = 10
+_SAMPLE_LINES, _SAMPLE_CHARACTERS = 10, 20_000
 _MAX_QUOTED_LINES = 1000  # of a cell, if the file may have no quoting
 _MAX_SNIPPET = 1000  # characters of each cell of an unclosed row
 _LINES_PER_YIELD = 256
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')  # which Excel writes and reads
+_COLUMN_NAME = re.compile(r"[^\W\d][\w.#%()/-]*(?: [\w.#%()/-]+){0,3}")
 _END: Any = object()
 
 csv.field_size_limit(MAX_BYTES)
@@ -210,7 +211,6 @@ class Table:
     def _detect_delimiter(self) -> Iterator[None]:
         """Set the delimiter from the header, and if several are possible, from the next lines."""
         sample: list[Line] = []
-        found: list[str] = []
         while len(sample) < _SAMPLE_LINES and (line := next(self._lines, _END)) is not _END:
             if line is None:
                 yield None
@@ -222,14 +222,44 @@ class Table:
                 self.delimiter = named[1]
                 return
             sample.append(line)
-            if len(sample) == 1:
-                found = [each for each in _DETECTED if _count_cells([text], each)[0] > 1]
-            if len(found) < 2:
+            if len(sample) == 1 and len(_rank_delimiters([text])) < 2:
                 break
         self._waiting.extend(sample)
-        counts = {each: _count_cells(list(map(self._decode, sample)), each) for each in found}
-        shares = {each: n.count(n[0]) / len(n) for each, n in counts.items()}
-        self.delimiter = max(shares, key=lambda each: shares[each], default=",")
+        self.delimiter = next(iter(_rank_delimiters(list(map(self._decode, sample)))), ",")
+
+
+def find_header(name: str, text: str) -> list[str]:
+    """Return the column names of a text that is or looks like a table, else an empty list.
+
+    It is a table if `name` ends in .csv or .tsv. It looks like one if its first lines have the same
+    number of cells, and the cells of the first line look like names.
+
+    Example:
+        >>> find_header("-", "id;text\\n1;Good, but late\\n")
+        ['id', 'text']
+        >>> find_header("-", "Yes, it is.\\nNo, not yet.\\n")
+        []
+    """
+    lines = text[:_SAMPLE_CHARACTERS].splitlines(keepends=True)
+    sample = [line for line in lines if line.strip()][:_SAMPLE_LINES]
+    delimiter, share = next(iter(_rank_delimiters(sample).items()), (",", 0.0))
+    header = next(csv.reader(sample, delimiter=delimiter), [])
+    if name.lower().endswith((".csv", ".tsv")):
+        return header
+    looks_like_names = all(
+        map(_COLUMN_NAME.fullmatch, header[1:] if header[:1] == [""] else header)
+    )
+    return header if share == 1 and len(sample) > 1 and looks_like_names else []
+
+
+def _rank_delimiters(texts: Sequence[str]) -> dict[str, float]:
+    """Return the delimiters in a header, the most likely first.
+
+    The value is the share of the rows that have as many cells as the header.
+    """
+    counts = {each: _count_cells(texts, each) for each in _DETECTED if texts}
+    shares = {each: n.count(n[0]) / len(n) for each, n in counts.items() if n[0] > 1}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _count_cells(texts: Sequence[str], delimiter: str) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from llmtool.batch.readers import Reader, Record
+from llmtool.batch.tables import find_header
 from llmtool.batch.writers import CsvRows
 from llmtool.errors import InputError, UsageError
 
@@ -220,3 +221,36 @@ def test_unknown_or_ambiguous_column_is_rejected(read: Any, field: str, reason: 
 def test_malformed_header_is_rejected(read: Any) -> None:
     with pytest.raises(InputError, match="line 1: unclosed quote"):
         read(b'"id,text\n1,2\n')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "One line, with a comma.",
+        "Dear John,\nThank you,\n",
+        "Roses are red, violets are blue,\nSugar is sweet, and so are you.\n",
+        "int a;\nint b;\n",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n",
+        '{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n',
+        "import a, b\nfrom c import d, e\n",
+        "1,2\n3,4\n",
+        "first\n\nsecond; third\n",
+    ],
+)
+def test_other_text_does_not_look_like_a_table(text: str) -> None:
+    assert find_header("standard input", text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "header"),
+    [
+        ("-", "id,text\n1,hello\n", ["id", "text"]),
+        ("-", 'id\ttext\n1\t"open\n', ["id", "text"]),
+        ("-", 'id,text\n1,"two\nlines"\n', ["id", "text"]),
+        ("X.CSV", "text\nYes, it is.\n", ["text"]),
+        ("x.tsv", "a, b\ttext\n", ["a, b", "text"]),
+    ],
+)
+def test_tables_are_recognized(name: str, text: str, header: list[str]) -> None:
+    assert find_header(name, text) == header

@@ -491,6 +491,42 @@ def test_index_without_a_name_is_not_the_text(batch: Callable[..., Any]) -> None
     assert done.returncode == 0 and b"lovely" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("gen", "Say"), ("classify", "-l", "a,b"), ("sum",), ("translate", "--to", "fr"), ("code",)],
+    ids=lambda args: args[0],
+)
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (b"id;text\n1;one, two\n2;three\n", "id, text"),
+        (b",text,note,note\n0,a,b,c\n", "(column 1), text, note, note"),
+        (b"id|text\n1|I love it\n", "id, text"),
+    ],
+    ids=["semicolon", "index", "pipe"],
+)
+def test_table_read_as_text_is_reported(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], table: bytes, columns: str
+) -> None:
+    done = run_llmtool(*args, "-m", "none.gguf", input=table)
+    expected = (
+        "llmtool: standard input looks like a table and is read as one text; --each csv "
+        f"--field NAME reads its rows (columns: {columns})"
+    )
+    assert expected in done.stderr.decode().splitlines()
+
+
+def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Path) -> None:
+    done = batch("line", input=b"id,text\n1,hello\n")
+    assert b"standard input looks like a table and is read as lines; --each csv" in done.stderr
+    (tmp_path / "in.csv").write_text("text\nOne, two.\nNo.\n")
+    done = batch("line", "-f", tmp_path / "in.csv")
+    assert b"in.csv looks like a table and is read as lines" in done.stderr
+    done = batch("file", "-f", tmp_path / "in.csv")
+    assert b"in.csv looks like a table and is read as one text" in done.stderr
+    assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr
+
+
 def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")

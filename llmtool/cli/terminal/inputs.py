@@ -60,7 +60,10 @@ def read_documents(
     for path in paths:
         if path != "-" and not os.path.lexists(path):
             raise InputError(f"{path}: no such file; to summarize text, pipe it in")
-    return [(path, read_document(console, path, errors=errors)) for path in paths]
+    texts = [(path, read_document(console, path, errors=errors)) for path in paths]
+    for path, text in texts:
+        note_table(console, path, text)
+    return texts
 
 
 def read_document(console: Console, path: str, *, errors: Errors) -> str:
@@ -105,6 +108,19 @@ def read_optional_stdin(console: Console, *, errors: Errors = "strict") -> str |
         )
         return None
     return read_stdin(console, errors=errors) or None
+
+
+def note_table(console: Console, name: str, text: str, *, read_as: str = "one text") -> None:
+    """Report that a text looks like a table, which is read as text."""
+    from llmtool.batch.tables import find_header
+
+    name = "standard input" if name == "-" else name
+    if header := find_header(name, text):
+        columns = ", ".join(cell.strip() or f"(column {i})" for i, cell in enumerate(header, 1))
+        console.note(
+            f"{name} looks like a table and is read as {read_as}; --each csv --field NAME reads "
+            f"its rows (columns: {columns})"
+        )
 
 
 def note_unread(console: Console, instead: str) -> None:
@@ -175,10 +191,11 @@ def gather(
         raise UsageError(STDIN_REFUSED)
     if prompt is not None and prompt != "-":
         instruction = read_argument(prompt, errors=errors)
-        sources = [(path, read_file(console, path, errors=errors)) for path in files]
+        sources = [(path, _read_source(console, path, errors=errors)) for path in files]
         if not no_stdin and "-" not in files:
             piped = read_optional_stdin(console, errors=errors)
             if piped is not None:
+                note_table(console, "-", piped)
                 sources.append(("standard input", piped))
         if os.path.isfile(prompt):
             console.note(f"using the file name {prompt} as the prompt; -f {prompt} reads the file")
@@ -195,10 +212,16 @@ def gather(
     names = ["-"] if prompt == "-" else []
     if not names and not files:
         names = ["-"]
-    text = join([(path, read_file(console, path, errors=errors)) for path in [*names, *files]])
+    text = join([(path, _read_source(console, path, errors=errors)) for path in [*names, *files]])
     if not (text or "").strip():
         raise InputError(f"no {what}: the input is empty; {advice}")
     return None, text
+
+
+def _read_source(console: Console, path: str, *, errors: Errors) -> str:
+    text = read_file(console, path, errors=errors)
+    note_table(console, path, text)
+    return text
 
 
 def _read_all(console: Console, fd: int, source: str) -> bytes:

@@ -201,7 +201,8 @@ def hook_arguments(
     if isinstance(options.template, str) and options.template != CommitOptions().template:
         found += ["-t", _absolute_path(options.template)]
     if options.thinking is not None:
-        found.append("--think" if options.thinking else "--no-think")
+        level = f"={options.thinking}" if isinstance(options.thinking, str) else ""
+        found.append(f"--think{level}" if options.thinking else "--no-think")
     values = {
         **keywords_of(options.sampling),
         "max_lines": max_lines,

@@ -88,6 +88,7 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
     material = inputs.read_file(console, path, errors=errors)
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
+    inputs.note_table(console, path, material)
     return (None if path == "-" else path), material
 
 
