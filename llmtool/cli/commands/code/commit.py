@@ -192,7 +192,7 @@ def hook_arguments(ctx: typer.Context) -> list[str]:
         if isinstance(value, bool):
             found += (option.opts if value else option.secondary_opts)[:1]
             continue
-        is_file = name in ("reference", "template")
+        is_file = any(word in (option.metavar or "") for word in ("FILE", "PATH", "REF"))
         for each in value if isinstance(value, (list, tuple)) else [value]:
             text = os.path.abspath(each) if is_file and os.path.isfile(each) else each
             found.append(f"{max(option.opts, key=len)}={text}")
