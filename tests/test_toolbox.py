@@ -115,6 +115,7 @@ def test_reasoning_is_separated_from_the_answer() -> None:
         ({"seed": 2**32 - 1}, UsageError),
         ({"top_p": 1.1}, UsageError),
         ({"max_tokens": 0}, UsageError),
+        ({"thinking": "max"}, UsageError),
         ({"temprature": 1}, UsageError),
         ({"n": 0}, UsageError),
         ({"template": "no-such-template"}, TemplateError),

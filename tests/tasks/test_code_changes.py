@@ -153,6 +153,21 @@ def test_path_does_not_depend_on_the_settings_of_git(diff: str, path: str) -> No
     assert [file.path for file in parse_diff(diff)] == [path]
 
 
+def test_notes_have_names_without_quotes_and_no_mode_of_a_new_file() -> None:
+    (moved, new) = parse_diff(
+        'diff --git "a/\\303\\251" "b/\\303\\240"\n'
+        'rename from "\\303\\251"\nrename to "\\303\\240"\n'
+        "diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+a\n"
+    )
+    assert (moved.notes, new.notes) == (("rename from é", "rename to à"), ("new file",))
+
+
+def test_diff_of_words_is_rejected(tmp_path: Path) -> None:
+    diff = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\nthe [-old-]{+new+} text\n"
+    with pytest.raises(InputError, match="unified diff"):
+        make_toolbox(tmp_path, "")[0].review_code(diff)
+
+
 def run_git(folder: Path, *args: str, config: Iterable[str] = ()) -> str:
     options = [word for pair in ("user.name=x", "user.email=x@y", *config) for word in ("-c", pair)]
     command = ["git", *options, *args]

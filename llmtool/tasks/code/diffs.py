@@ -132,7 +132,10 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
             file.reason = "binary"
         elif header := _HEADER.fullmatch(line):
             name = _unquoted(header[2])
-            file.notes.append(f"{header[1]} {name}")
+            is_whole = header[1] in ("new file mode", "deleted file mode")
+            file.notes.append(
+                header[1].removesuffix(" mode") if is_whole else f"{header[1]} {name}"
+            )
             if header[1] in ("rename to", "copy to"):
                 file.moved_to = name
             elif header[2] == _SUBMODULE_MODE:
@@ -141,7 +144,8 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
             file.reason = "a submodule"
         elif file.path and (hunk_header := _HUNK.match(line)):
             hunk, at = _read_hunk(lines, at, hunk_header)
-            file.hunks.append(hunk)
+            if hunk.body:  # none of a diff of words
+                file.hunks.append(hunk)
     return tuple([*found, *file.close()])
 
 

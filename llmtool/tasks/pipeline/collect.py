@@ -184,7 +184,7 @@ class _Answer:
             timing=_timing(engine, ends, self._seconds, self._first_token),
             finish_reason=ends[0].finish_reason,
             seed=ends[0].seed,
-            warnings=tuple(_warnings(engine, ends, choices, output_spec)),
+            warnings=tuple(_warnings(engine, self.request, ends, choices, output_spec)),
         )
         error = _validation_error(generation)
         return generation if error is None else Failed(self.request.id, error)
@@ -252,6 +252,7 @@ def _timing(
 
 def _warnings(
     engine: Engine,
+    request: Request,
     ends: list[Finished],
     choices: tuple[Choice, ...],
     output_spec: OutputSpec | None,
@@ -267,6 +268,8 @@ def _warnings(
         yield NO_ANSWER
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
+    if request.prompt.thinking is False and not engine.info.switches_reasoning:
+        yield "--no-think has no effect: the chat template of this model cannot switch reasoning"
     yield from context_warnings(engine.info)
 
 
