@@ -289,7 +289,8 @@ class Toolbox:
             system: the system prompt; None uses that of the template, if any.
             n: the number of replies; they share one prefill, and reply i uses `seed + i`.
             prefill: the start of the reply, which the model continues.
-            thinking: whether a reasoning model reasons first; `choices[0].reasoning` is the text.
+            thinking: whether a reasoning model reasons first, or "low", "medium" or "high" for
+                models with levels; `choices[0].reasoning` is the text.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.
             schema: the schema of a JSON reply: a type, such as a dataclass, a pydantic model or a

@@ -491,6 +491,68 @@ def test_index_without_a_name_is_not_the_text(batch: Callable[..., Any]) -> None
     assert done.returncode == 0 and b"lovely" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("gen", "Say"), ("classify", "-l", "a,b"), ("sum",), ("translate", "--to", "fr"), ("code",)],
+    ids=lambda args: args[0],
+)
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (b"id;text\n1;one, two\n2;three\n", "id, text"),
+        (b",text,note,note\n0,a,b,c\n", "(column 1), text, note, note"),
+        (b"id|text\n1|I love it\n", "id, text"),
+    ],
+    ids=["semicolon", "index", "pipe"],
+)
+def test_table_read_as_text_is_reported(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], table: bytes, columns: str
+) -> None:
+    done = run_llmtool(*args, "-m", "none.gguf", input=table)
+    expected = (
+        "llmtool: standard input looks like a table and is read as one text; --each csv "
+        f"--field NAME reads its rows (columns: {columns})"
+    )
+    assert expected in done.stderr.decode().splitlines()
+
+
+def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Path) -> None:
+    done = batch("line", input=b"id,text\n1,hello\n")
+    assert b"standard input looks like a table and is read as lines; --each csv" in done.stderr
+    (tmp_path / "in.csv").write_text("text\nOne, two.\nNo.\n")
+    done = batch("line", "-f", tmp_path / "in.csv")
+    assert b"in.csv looks like a table and is read as lines" in done.stderr
+    done = batch("file", "-f", tmp_path / "in.csv")
+    assert b"in.csv looks like a table and is read as one text" in done.stderr
+    assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "content"),
+    [
+        (("--each", "csv", "--encoding", "latin-1"), "text\ncafé\n".encode("latin-1")),
+        (("--each", "line", "--encoding", "cp1252"), "café\n".encode("cp1252")),
+        (("--each", "jsonl", "--encoding", "latin-1"), '{"text": "café"}\n'.encode("latin-1")),
+        (("--each", "line"), "café\n".encode("utf-16")),
+        (("--each", "csv"), "text\ncafé\n".encode("utf-16-le")),
+        (("--encoding", "latin-1"), "café".encode("latin-1")),
+        ((), "café".encode("utf-16")),
+    ],
+)
+def test_input_is_decoded(gen: Callable[..., Any], args: tuple[str, ...], content: bytes) -> None:
+    done = gen(*args, "--dry-run", input=content)
+    assert "café" in done.stdout.decode()
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("args", [(), ("--each", "csv")])
+def test_unknown_encoding_is_a_usage_error(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...]
+) -> None:
+    done = run_llmtool("gen", "Say", *args, "--encoding", "klingon", input=b"a\nb\n")
+    assert "unknown encoding 'klingon'; use utf-8, utf-16, latin-1" in error_line(done, 2)
+
+
 def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")

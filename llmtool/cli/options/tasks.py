@@ -153,7 +153,11 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.ReplyOptions: {
         "thinking": Annotated[
             bool | None,
-            _reply("--think/--no-think", help="Enable reasoning, shown on stderr."),
+            _reply(
+                "--think/--no-think",
+                metavar="[=low|medium|high]",
+                help="Enable reasoning, shown on stderr.",
+            ),
         ],
         "sampling": t.SamplingOptions,
     },

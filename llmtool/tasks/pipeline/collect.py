@@ -234,7 +234,7 @@ class _Answer:
             finish_reason=first.finish_reason,
             seed=first.seed,
             tries=first.tries,
-            warnings=tuple(_warnings(engine, complete, choices, self._output_spec)),
+            warnings=tuple(_warnings(engine, self._request, complete, choices, self._output_spec)),
         )
         error = _validation_error(generation)
         return generation if error is None else Failed(self._request.id, error)
@@ -336,6 +336,7 @@ def _timing(
 
 def _warnings(
     engine: Engine,
+    request: Request,
     ends: list[Finished],
     choices: tuple[Choice, ...],
     output_spec: OutputSpec | None,
@@ -354,6 +355,8 @@ def _warnings(
         yield f"{which} valid only after a retry"
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
+    if request.prompt.thinking is False and not engine.info.switches_reasoning:
+        yield "--no-think has no effect: the chat template of this model cannot switch reasoning"
     yield from context_warnings(engine.info)
 
 

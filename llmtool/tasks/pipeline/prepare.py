@@ -80,7 +80,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         thinking = options.thinking
         if thinking is None:
-            thinking = bool(rendered.params.get("thinking", self.sampling.think_tokens))
+            default = True if self.sampling.think_tokens else None
+            thinking = rendered.params.get("thinking", default) or None
         sampling = self.sampling
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
