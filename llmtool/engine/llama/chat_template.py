@@ -21,7 +21,6 @@ from llmtool.engine.text_stream import (
     ReasoningTags,
     find_opening,
     find_reasoning_tags,
-    learn_reasoning_tags,
 )
 from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
@@ -114,6 +113,7 @@ class ChatTemplate:
         mentioned = find_reasoning_tags(source)
         if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
             return mentioned
+        from llmtool.engine.llama.learned_tags import learn_reasoning_tags
 
         def render(messages: Sequence[Mapping[str, str]], thinking: bool, begin: bool) -> str:
             return self._renderer.render(messages, thinking=thinking, begin=begin)
