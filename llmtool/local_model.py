@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
+from llmtool import config
 from llmtool.background import BackgroundCall
 from llmtool.config import Folders, Settings
+from llmtool.engine.chat_template_options import ChatTemplateOptions, read_options
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
@@ -48,6 +52,8 @@ class LocalModel:
         n_parallel: int | None = None,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
+        chat_template: str | os.PathLike[str] | None = None,
+        template_args: Mapping[str, Any] | None = None,
         cancellation: Cancellation,
         on_fault: Callable[[], object] | None = None,
         on_load_progress: OnProgress | None = None,
@@ -61,6 +67,7 @@ class LocalModel:
         self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
         self._n_parallel = n_parallel or settings.n_parallel
         self._kv_type: KVType = kv_type
+        self._template_options = read_options(chat_template, template_args or {})
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self.cancellation, self.on_fault = cancellation, on_fault
         self._on_load_progress = on_load_progress
@@ -121,10 +128,27 @@ class LocalModel:
 
     @cached_property
     def identity(self) -> str:
-        """The name and a hash of the file, a cache key for results of this model."""
+        """The name and a hash of file and options, a cache key for results of this model."""
         from llmtool.models.hashing import fingerprint
 
-        return f"{self.file.name}:{fingerprint(self.file.parts)}"
+        options, changes = self._chat_template, ""
+        if options != ChatTemplateOptions():
+            import hashlib
+
+            text = repr((options.source, sorted(options.arguments.items())))
+            changes = ":" + hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{self.file.name}:{fingerprint(self.file.parts)}{changes}"
+
+    @cached_property
+    def _chat_template(self) -> ChatTemplateOptions:
+        """The options of this call, or else those of the settings for this model."""
+        names = {self._reference or STARTER, self.file.name, str(self.file.path)}
+        found = config.find_model_settings(self.settings, names)
+        arguments = {**found.template_args, **self._template_options.arguments}
+        if self._template_options.source is not None:
+            return msgspec.structs.replace(self._template_options, arguments=arguments)
+        path = found.chat_template
+        return read_options(self.folders.config / path if path else None, arguments)
 
     @property
     def engine(self) -> Engine:
@@ -180,6 +204,7 @@ class LocalModel:
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
+            chat_template=self._chat_template,
             cancellation=self.cancellation,
         )
 

@@ -109,6 +109,8 @@ class Toolbox:
         n_gpu_layers: the number of layers to offload to the GPU, "auto" or "all".
         n_parallel: the number of replies to decode in parallel, 1 to 64; None chooses it.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
+        chat_template: a file with a Jinja template to use instead of the model's chat template.
+        template_args: values of variables that the chat template reads; they take precedence.
         prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
             `prefix_cache_mb` of the settings.
         settings, folders: the user's configuration; None reads it from `environ` on first use.
@@ -138,6 +140,8 @@ class Toolbox:
         n_parallel: int | None = None,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
+        chat_template: str | os.PathLike[str] | None = None,
+        template_args: Mapping[str, Any] | None = None,
         settings: config.Settings | None = None,
         folders: config.Folders | None = None,
         environ: Mapping[str, str] | None = None,
@@ -169,6 +173,8 @@ class Toolbox:
                     n_parallel=n_parallel,
                     kv_type=kv_type,
                     prefix_cache=prefix_cache,
+                    chat_template=chat_template,
+                    template_args=template_args,
                     cancellation=stop,
                     on_fault=on_fault,
                     on_load_progress=on_load_progress,

@@ -15,6 +15,7 @@ from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
+from llmtool.engine.chat_template_options import parse_arguments
 from llmtool.engine.types import Cancellation
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
@@ -242,6 +243,8 @@ def _make_model(
         n_parallel=options.parallel,
         kv_type=options.kv_type,
         prefix_cache=not options.no_cache,
+        chat_template=options.chat_template,
+        template_args=parse_arguments(options.template_args),
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=_LoadStatus(console),

@@ -263,14 +263,17 @@ def test_hook_uses_the_options_it_was_installed_with(
 ) -> None:
     (repository / "m.gguf").write_bytes(b"")
     options = (
-        "--system", "be brief", "-p", "a=b c", "-p", "d=e", "--no-think", "--ctx-size", "2048",
+        "--system", "be brief", "-p", "a=b c", "-p", "d=e", "--think=low", "--ctx-size", "2048",
+        "--chat-template", "c.jinja", "--template-arg", "a=b c",
         "--threads", "3", "-ngl", "all", "--parallel", "4", "--kv-type", "q8_0", "--no-cache",
     )  # fmt: skip
     hook = run_llmtool("code", "commit", "--hook", "-m", "m.gguf", *options, cwd=repository)
     (command,) = re.findall(r"\(llmtool code commit (.*) </dev/null\)", hook.stdout.decode())
     assert shlex.split(command) == [
-        "--offline", "--timeout=60", "-m", str(repository / "m.gguf"), "--no-cache", "--no-think",
-        "--system=be brief", "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3",
+        "--offline", "--timeout=60", "-m", str(repository / "m.gguf"), "--no-cache", "--think=low",
+        f"--chat-template={repository / 'c.jinja'}",
+        "--system=be brief", "--param=a=b c", "--param=d=e", "--template-arg=a=b c",
+        "--ctx-size=2048", "--threads=3",
         "--n-gpu-layers=all", "--parallel=4", "--kv-type=q8_0",
     ]  # fmt: skip
     again = run_llmtool("code", "commit", "--hook", *shlex.split(command), cwd=repository)

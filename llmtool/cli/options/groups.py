@@ -110,6 +110,18 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
+    chat_template: Annotated[
+        str | None,
+        _model("--chat-template", metavar="FILE", help="Chat template instead of the model's."),
+    ] = None
+    template_args: Annotated[
+        list[str],
+        _model(
+            "--template-arg",
+            metavar="KEY=VALUE",
+            help="Set a variable of the chat template (repeatable).",
+        ),
+    ] = []
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import ref
 
+from llmtool.engine.chat_template_options import ChatTemplateOptions
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
@@ -45,6 +46,7 @@ class LocalEngine:
         kv_type: data type of the KV cache.
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.
+        chat_template: replaces the model's chat template, and sets its variables.
         cancellation: stops prefill and decode.
 
     Example:
@@ -64,6 +66,7 @@ class LocalEngine:
         kv_type: KVType = "f16",
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
+        chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         cancellation: Cancellation | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
@@ -72,7 +75,9 @@ class LocalEngine:
         self._closed = False
         self._n_threads = n_threads or default_threads()
         self._n_parallel = n_parallel or MAX_PARALLEL
-        self.model = LoadedModel(weights, n_ctx=n_ctx, cancellation=self.cancellation)
+        self.model = LoadedModel(
+            weights, n_ctx=n_ctx, cancellation=self.cancellation, chat_template=chat_template
+        )
         prefixes = PrefixStates(
             prefix_folder,
             weights,

@@ -9,6 +9,7 @@ from functools import cached_property
 import msgspec
 
 from llmtool.background import run_cancellable
+from llmtool.engine.chat_template_options import ChatTemplateOptions
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, Prompt, Tokenized, common_prefix_length
@@ -22,8 +23,16 @@ _ANCHOR = ":"
 class Tokenizer:
     """Tokenizes for a model whose requests may have `n_ctx` tokens."""
 
-    def __init__(self, weights: LlamaModel, *, n_ctx: int, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        weights: LlamaModel,
+        *,
+        n_ctx: int,
+        cancellation: Cancellation,
+        chat_template: ChatTemplateOptions = ChatTemplateOptions(),
+    ) -> None:
         self._weights, self._n_ctx, self._cancellation = weights, n_ctx, cancellation
+        self._options = chat_template
         self._probe: tuple[Prompt, tuple[int, ...]] | None = None
         self._abandoned: list[threading.Thread] = []
 
@@ -35,7 +44,7 @@ class Tokenizer:
 
     @cached_property
     def chat_template(self) -> ChatTemplate:
-        return ChatTemplate(self._weights, self._weights.chat_template)
+        return ChatTemplate(self._weights, self._weights.chat_template, self._options)
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the rendered prompt and its ids.

@@ -203,11 +203,14 @@ def hook_arguments(
     if options.thinking is not None:
         level = f"={options.thinking}" if isinstance(options.thinking, str) else ""
         found.append(f"--think{level}" if options.thinking else "--no-think")
+    if model.chat_template is not None:
+        found.append(f"--chat-template={os.path.abspath(model.chat_template)}")
     values = {
         **keywords_of(options.sampling),
         "max_lines": max_lines,
         "system": options.system,
         "param": [f"{name}={value}" for name, value in options.variables.items()],
+        "template_arg": model.template_args,
         "ctx_size": model.ctx_size,
         "threads": model.threads,
         "n_gpu_layers": model.n_gpu_layers,
