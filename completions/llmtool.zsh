@@ -55,7 +55,8 @@ _llmtool_gen() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -124,7 +125,8 @@ _llmtool_run() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -243,7 +245,8 @@ _llmtool_prompts_show() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
@@ -366,7 +369,8 @@ _llmtool_classify() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -492,7 +496,8 @@ _llmtool_sum() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -556,7 +561,8 @@ _llmtool_translate() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -625,7 +631,8 @@ _llmtool_code() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -753,7 +760,8 @@ _llmtool_code_review() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -1010,7 +1018,8 @@ _llmtool_chat() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \

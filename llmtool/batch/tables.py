@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from llmtool.batch.lines import Line, LineSource, format_place
-from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
+from llmtool.encoding import MAX_BYTES, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 
 _NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", r"\t": "\t", "pipe": "|"}
@@ -72,10 +72,9 @@ class Table:
     with quoting, but has as many cells as the header without.
     """
 
-    def __init__(self, source: LineSource, *, errors: Errors, delimiter: str | None = None) -> None:
+    def __init__(self, source: LineSource, *, delimiter: str | None = None) -> None:
         self.source = source
         self.delimiter = None if delimiter is None else parse_delimiter(delimiter)
-        self._errors = errors
         self._lines = iter(source)
         self._waiting: deque[Line] = deque()  # lines to read before `_lines`
         self._n_columns = 0
@@ -136,14 +135,12 @@ class Table:
         return self._texts[-1]
 
     def _decode(self, line: Line) -> str:
-        data = line.data + line.end
-        place = format_place(self.source.name, line.number)
         try:
-            return decode(data, source=place, errors=self._errors, offset=line.offset)
+            return self.source.decode(line)
         except LlmtoolError as exc:
-            # Bytes that are not UTF-8 do not change where the row ends.
+            # Invalid bytes do not change where the row ends.
             self._decoding_error = self._decoding_error or exc
-            return data.decode("utf-8", "surrogateescape")
+            return self.source.decode(line, errors="replace")
 
     def _wait(self) -> Iterator[None]:
         """Wait for a line that can end the row, which is then read again from its start."""
@@ -181,10 +178,6 @@ class Table:
         if not cells:
             rows = csv.reader([self._texts[0][:_MAX_SNIPPET]], delimiter=self.delimiter or ",")
             cells = next(rows, [])
-        if error is not None:
-            cells = [
-                cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells
-            ]
         data = b"".join(line.data + line.end for line in self._row).removesuffix(b"\n")
         return TableRow(self._row[0].number, data, cells, error)
 

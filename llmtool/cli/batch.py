@@ -72,7 +72,13 @@ def open_reader(
         raise UsageError("no input; use -f FILE or pipe records to standard input")
     if batch.delimiter is not None and format != "csv":
         raise UsageError("--delimiter needs a table; add --each csv")
-    reader = Reader(format, input.files, errors=input.errors, delimiter=batch.delimiter)
+    reader = Reader(
+        format,
+        input.files,
+        errors=input.errors,
+        encoding=input.encoding,
+        delimiter=batch.delimiter,
+    )
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:

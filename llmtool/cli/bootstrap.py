@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -100,6 +101,10 @@ def start_loading(
     return model
 
 
+class _NeedsEngine(Exception):
+    """Preparing a task needs a model that is not installed."""
+
+
 class _UninstalledModel(msgspec.Struct, frozen=True):
     """The name of a model that is not installed; tasks can be prepared, but not run."""
 
@@ -109,7 +114,7 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
 
     @property
     def engine(self) -> NoReturn:
-        raise NotImplementedError
+        raise _NeedsEngine
 
     def warm_up(self) -> None: ...
 
@@ -137,7 +142,8 @@ def open_task(
         unopened = TaskContext(
             _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
         )
-        check(prepare(unopened))
+        with contextlib.suppress(_NeedsEngine):
+            check(prepare(unopened))
     context = open_context(console, folders, settings, options, *writes, loading=loading)
     return context, prepare(context)
 

@@ -527,6 +527,32 @@ def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Pa
     assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "content"),
+    [
+        (("--each", "csv", "--encoding", "latin-1"), "text\ncafé\n".encode("latin-1")),
+        (("--each", "line", "--encoding", "cp1252"), "café\n".encode("cp1252")),
+        (("--each", "jsonl", "--encoding", "latin-1"), '{"text": "café"}\n'.encode("latin-1")),
+        (("--each", "line"), "café\n".encode("utf-16")),
+        (("--each", "csv"), "text\ncafé\n".encode("utf-16-le")),
+        (("--encoding", "latin-1"), "café".encode("latin-1")),
+        ((), "café".encode("utf-16")),
+    ],
+)
+def test_input_is_decoded(gen: Callable[..., Any], args: tuple[str, ...], content: bytes) -> None:
+    done = gen(*args, "--dry-run", input=content)
+    assert "café" in done.stdout.decode()
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("args", [(), ("--each", "csv")])
+def test_unknown_encoding_is_a_usage_error(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...]
+) -> None:
+    done = run_llmtool("gen", "Say", *args, "--encoding", "klingon", input=b"a\nb\n")
+    assert "unknown encoding 'klingon'; use utf-8, utf-16, latin-1" in error_line(done, 2)
+
+
 def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from typer import BadParameter, Option
 
-from llmtool.encoding import Errors
+from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
 from llmtool.tasks.options import SamplingOptions
@@ -139,7 +139,17 @@ class InputOptions(_Group, frozen=True, kw_only=True):
         _input("--file", "-f", metavar="FILE", help="Read FILE (repeatable); - is stdin."),
     ] = []
     no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read stdin.")] = False
-    errors: Annotated[Errors, _input("--errors", help="How to handle invalid UTF-8.")] = "strict"
+    encoding: Annotated[
+        str | None,
+        _input(
+            "--encoding",
+            parser=check_encoding,
+            metavar="NAME",
+            help="Encoding of the input, such as latin-1.",
+            show_default="UTF-8 or, if detected, UTF-16",
+        ),
+    ] = None
+    errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"
 
 
 class ReportOptions(_Group, frozen=True, kw_only=True):

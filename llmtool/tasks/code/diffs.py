@@ -17,13 +17,17 @@ _COLOR = re.compile(r"\x1b\[[\d;]*[mK]")
 _COLORED_HEADER = re.compile(r"^(?:\x1b\[[\d;]*[mK])+(?:diff |--- |\+\+\+ |@@ )", re.MULTILINE)
 _GIT_PREFIX = re.compile(r"[abciow12]/")  # of a/, b/, and those of diff.mnemonicPrefix
 _LOCK_NAMES = frozenset(
-    "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum Gopkg.lock "
-    "packages.lock.json gradle.lockfile flake.lock mix.lock Package.resolved".split()
+    "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum go.work.sum "
+    "packages.lock.json project.assets.json gradle.lockfile Package.resolved conda-lock.yml "
+    ".terraform.lock.hcl cabal.project.freeze".split()
 )
 _GENERATED = re.compile(
-    r"(?:^|/)(?:node_modules|vendor|third_party|__snapshots__)/|\.min\.(?:js|css)$|\.map$"
-    r"|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.dart$|\.snap$|\.generated\.\w+$"
+    r"(?:^|/)(?:node_modules|vendor|third_party|__snapshots__|__generated__)/"
+    r"|\.min\.(?:m?js|css)$|\.map$|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.snap$"
+    r"|\.(?:g|freezed)\.dart$|\.(?:g|designer)\.cs$|[._]generated\.\w+$",
+    re.IGNORECASE,
 )
+_MIN_MINIFIED = 1000  # characters per changed line
 _GENERATED_LINE = re.compile(
     r"^[+ ].{0,20}(?:@generated|code generated .{0,60}do not edit)", re.IGNORECASE | re.MULTILINE
 )
@@ -270,6 +274,9 @@ def _skip_reason(file: FileDiff) -> str:
         return "generated"
     if file.hunks and file.hunks[0].first == 1 and _GENERATED_LINE.search(file.hunks[0].body):
         return "generated"
+    n_changed = file.n_added + file.n_removed
+    if sum(len(hunk.body) for hunk in file.hunks) > _MIN_MINIFIED * max(n_changed, 1):
+        return "minified"
     return ""
 
 

@@ -139,6 +139,7 @@ def review(
             input.files,
             no_stdin=input.no_stdin,
             errors=input.errors,
+            encoding=input.encoding,
             what="diff",
             advice="run `git diff | llmtool code review` or use --staged",
         )
