@@ -14,12 +14,11 @@ import msgspec
 from llmtool import config
 from llmtool.background import BackgroundCall
 from llmtool.config import Folders, Settings
-from llmtool.engine.chat_template_options import ChatTemplateOptions, read_options
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
-from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
+from llmtool.engine.types import Cancellation, ChatTemplateOptions, Engine, KVType, OnProgress
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
@@ -67,7 +66,7 @@ class LocalModel:
         self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
         self._n_parallel = n_parallel or settings.n_parallel
         self._kv_type: KVType = kv_type
-        self._template_options = read_options(chat_template, template_args or {})
+        self._template_options = _read_options(chat_template, template_args or {})
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self.cancellation, self.on_fault = cancellation, on_fault
         self._on_load_progress = on_load_progress
@@ -148,7 +147,7 @@ class LocalModel:
         if self._template_options.source is not None:
             return msgspec.structs.replace(self._template_options, arguments=arguments)
         path = found.chat_template
-        return read_options(self.folders.config / path if path else None, arguments)
+        return _read_options(self.folders.config / path if path else None, arguments)
 
     @property
     def engine(self) -> Engine:
@@ -225,6 +224,16 @@ class LocalModel:
             on_progress=self._on_load_progress,
             on_fault=self.on_fault,
         )
+
+
+def _read_options(
+    chat_template: str | os.PathLike[str] | None, template_args: Mapping[str, Any]
+) -> ChatTemplateOptions:
+    if chat_template is None and not template_args:
+        return ChatTemplateOptions()
+    from llmtool.engine.chat_template_options import read_options
+
+    return read_options(chat_template, template_args)
 
 
 class ReadyModel(msgspec.Struct, frozen=True):

@@ -16,7 +16,6 @@ from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
-from llmtool.engine.chat_template_options import parse_arguments
 from llmtool.engine.types import Cancellation
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
@@ -250,7 +249,7 @@ def _make_model(
         kv_type=options.kv_type,
         prefix_cache=not options.no_cache,
         chat_template=options.chat_template,
-        template_args=parse_arguments(options.template_args),
+        template_args=_parse_template_args(options.template_args),
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=_LoadStatus(console),
@@ -259,6 +258,14 @@ def _make_model(
     )
     console.resources.callback(model.close)
     return model
+
+
+def _parse_template_args(pairs: list[str]) -> dict[str, object]:
+    if not pairs:
+        return {}
+    from llmtool.engine.chat_template_options import parse_arguments
+
+    return parse_arguments(pairs)
 
 
 class _LoadStatus:

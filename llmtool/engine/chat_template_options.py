@@ -1,4 +1,4 @@
-"""A chat template to use instead of the model's, and values for its variables."""
+"""Read and check a chat template that replaces the model's, and values for its variables."""
 
 from __future__ import annotations
 
@@ -7,23 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from llmtool.config import json_or_text
+from llmtool.engine.types import ChatTemplateOptions
 from llmtool.errors import TemplateError, UsageError, os_error_reason
 
 _RESERVED = ("messages", "add_generation_prompt", "bos_token", "eos_token")
-
-
-class ChatTemplateOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The source and name of a chat template, and the values of variables that it reads.
-
-    `source` None is the template of the model.
-    """
-
-    source: str | None = None
-    name: str = "the model's chat template"
-    arguments: Mapping[str, Any] = {}
 
 
 def read_options(

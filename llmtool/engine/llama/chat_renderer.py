@@ -7,11 +7,11 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from llmtool.engine.llama.reasoning_switches import NAMES, Switches, find_switches
 from llmtool.engine.types import Effort, Message, Prompt, Role
 from llmtool.errors import TemplateError
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.reasoning_switches import Switches
     from llmtool.templating import Template
 
 ChatMessage = Mapping[str, object]
@@ -19,6 +19,7 @@ Thinking = bool | Effort | None
 Shape = Callable[[list[ChatMessage]], list[ChatMessage]]
 
 _PROBE: tuple[Role, ...] = ("system", "user")
+_REASONING = "think|reason"  # in names of variables
 _LANGUAGE_KEY = "source_lang_code"
 
 
@@ -63,7 +64,7 @@ class ChatRenderer:
     def switches_reasoning(self) -> bool:
         """Whether the template can turn reasoning on or off; true if it is invalid."""
         try:
-            return self._find_switches("medium").has_effect
+            return bool(self._reasoning_variables) and self._find_switches("medium").has_effect
         except TemplateError:
             return True
 
@@ -79,18 +80,20 @@ class ChatRenderer:
         return self._template.render(**values)
 
     def _switches(self, thinking: Thinking) -> Mapping[str, object]:
+        if not self._reasoning_variables:
+            return {}
         switches = self._find_switches(thinking if isinstance(thinking, str) else "medium")
         return switches.on if thinking else switches.off
 
     @cached_property
     def _reasoning_variables(self) -> Mapping[str, list[object]]:
-        found = self._template.find_variables(NAMES)
+        found = self._template.find_variables(_REASONING)
         return {name: each for name, each in found.items() if name not in self._arguments}
 
     def _find_switches(self, effort: Effort) -> Switches:
-        if not self._reasoning_variables:
-            return Switches({}, {}, False)
         if effort not in self._found_switches:
+            from llmtool.engine.llama.reasoning_switches import find_switches
+
             messages: list[ChatMessage] = [{"role": role, "content": "x"} for role in _PROBE]
             prompt = Prompt(messages=tuple(Message(role, "x") for role in _PROBE))
             try:

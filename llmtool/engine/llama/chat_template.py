@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
-from llmtool.engine.chat_template_options import ChatTemplateOptions
 from llmtool.engine.llama.chat_renderer import ChatMessage, ChatRenderer
 from llmtool.engine.text_stream import (
     HARMONY,
@@ -24,7 +23,7 @@ from llmtool.engine.text_stream import (
     find_reasoning_tags,
     learn_reasoning_tags,
 )
-from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
+from llmtool.engine.types import ChatTemplateOptions, FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.

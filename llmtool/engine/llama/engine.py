@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import ref
 
-from llmtool.engine.chat_template_options import ChatTemplateOptions
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
@@ -16,6 +15,7 @@ from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
     Cancellation,
+    ChatTemplateOptions,
     EngineInfo,
     Event,
     Failed,

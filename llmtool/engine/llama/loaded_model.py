@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.engine.chat_template_options import ChatTemplateOptions
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ControlTokens, ReasoningTags
-from llmtool.engine.types import DEFAULT_MAX_TOKENS, Cancellation, TokenLogprob
+from llmtool.engine.types import DEFAULT_MAX_TOKENS, Cancellation, ChatTemplateOptions, TokenLogprob
 from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
 
