@@ -35,6 +35,19 @@ def decode(data: bytes, *, source: str, errors: Errors | None = "strict", offset
     return text.removeprefix("\ufeff") if offset == 0 else text
 
 
+def escape_name(name: str) -> str:
+    """Return a file name as valid Unicode, for results, keys and messages.
+
+    Python represents a byte of a file name that is not UTF-8 as a surrogate, which UTF-8 cannot
+    encode.
+
+    Example:
+        >>> escape_name("caf\\udce9.txt")
+        'caf\\\\xe9.txt'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def too_long(source: str) -> ContextOverflow:
     """Return the error for a text longer than `MAX_BYTES`."""
     return ContextOverflow(
