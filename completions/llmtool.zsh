@@ -105,6 +105,7 @@ _llmtool_gen() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -170,6 +171,7 @@ _llmtool_run() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -383,6 +385,7 @@ _llmtool_classify() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -443,6 +446,7 @@ _llmtool_classify_eval() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -506,6 +510,7 @@ _llmtool_sum() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -568,6 +573,7 @@ _llmtool_translate() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -634,6 +640,7 @@ _llmtool_code() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -700,6 +707,7 @@ _llmtool_code_explain() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -749,6 +757,7 @@ _llmtool_code_review() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -805,6 +814,7 @@ _llmtool_code_fix() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -843,6 +853,7 @@ _llmtool_code_complete() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -897,6 +908,7 @@ _llmtool_code_tests() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -945,6 +957,7 @@ _llmtool_code_commit() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -994,6 +1007,7 @@ _llmtool_chat() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \

@@ -198,6 +198,7 @@ def hook_arguments(
     found = ["--offline", f"--timeout={timeout:g}", *["--quiet"] * quiet]
     found += ["-m", _absolute_path(model.reference)] if model.reference else []
     found += ["--body"] * body + ["--no-cache"] * model.no_cache
+    found += ["--reproducible"] * model.reproducible
     if isinstance(options.template, str) and options.template != CommitOptions().template:
         found += ["-t", _absolute_path(options.template)]
     if options.thinking is not None:
