@@ -63,6 +63,7 @@ _llmtool() {
         "gen")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -83,6 +84,7 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --retries) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -96,10 +98,11 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -119,6 +122,7 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --retries) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -132,7 +136,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -150,11 +154,12 @@ _llmtool() {
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --errors --json --offline --quiet -q --color --debug --help -h' ;;
+            options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --encoding --errors --json --offline --quiet -q --color --debug --help -h' ;;
         "prompts schema")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
@@ -217,6 +222,7 @@ _llmtool() {
                 --expect) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --fail-on) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -232,7 +238,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='eval'
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -278,6 +284,7 @@ _llmtool() {
                 --strategy) COMPREPLY=($(compgen -W 'auto stuff map-reduce refine' -- "$cur")); return ;;
                 --chunk-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -293,7 +300,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -313,6 +320,7 @@ _llmtool() {
                 --format) COMPREPLY=($(compgen -W 'auto txt md html srt vtt po json' -- "$cur")); return ;;
                 --glossary) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -328,7 +336,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -348,6 +356,7 @@ _llmtool() {
                 --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -363,7 +372,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -405,6 +414,7 @@ _llmtool() {
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -416,7 +426,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code fix")
             case "$prev" in
                 --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -544,6 +554,7 @@ _llmtool() {
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -555,7 +566,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sessions")
             case "$prev" in
             esac

@@ -55,7 +55,8 @@ _llmtool_gen() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -94,6 +95,7 @@ _llmtool_gen() {
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--retries[Retry invalid replies up to N times]:N:' \
         '*--logprobs[Print logprobs, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
@@ -123,7 +125,8 @@ _llmtool_run() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -160,6 +163,7 @@ _llmtool_run() {
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--retries[Retry invalid replies up to N times]:N:' \
         '*--logprobs[Print logprobs, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
@@ -241,7 +245,8 @@ _llmtool_prompts_show() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
@@ -364,7 +369,8 @@ _llmtool_classify() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -488,7 +494,8 @@ _llmtool_sum() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -551,7 +558,8 @@ _llmtool_translate() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -619,7 +627,8 @@ _llmtool_code() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -745,7 +754,8 @@ _llmtool_code_review() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -997,7 +1007,8 @@ _llmtool_chat() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \

@@ -125,7 +125,8 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         text = environ.get(f"LLMTOOL_{name.upper()}")
         if text and name != "aliases":
             values[name] = _parse_variable(f"LLMTOOL_{name.upper()}", text, name)
-    if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    offline = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE") or ""
+    if offline.upper() in ("1", "ON", "YES", "TRUE"):
         values.setdefault("offline", True)  # the same values as in huggingface_hub
     unknown = [key for key in values if key not in Settings.__struct_fields__]
     if unknown:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from llmtool.batch.runner import BatchOptions, BatchRunner
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
+    from llmtool.structured.resolve import SchemaAdapter
     from llmtool.tasks.chat.chat import Chat
     from llmtool.tasks.chat.truncation import OverflowPolicy
     from llmtool.tasks.classify.calibration import Calibration
@@ -238,7 +239,11 @@ class Toolbox:
 
     @overload
     def generate(
-        self, prompt: str, *, schema: type[T], **options: Unpack[TemplateKeywords]
+        self,
+        prompt: str,
+        *,
+        schema: type[T] | SchemaAdapter[T],
+        **options: Unpack[TemplateKeywords],
     ) -> Generation[T]: ...
     @overload
     def generate(self, prompt: str, **options: Unpack[TextKeywords]) -> Generation[None]: ...
@@ -246,7 +251,11 @@ class Toolbox:
     def generate(self, prompt: str, **options: Unpack[GenerateKeywords]) -> Generation[Any]: ...
     @overload
     def generate(
-        self, prompt: Texts, *, schema: type[T], **options: Unpack[TemplateKeywords]
+        self,
+        prompt: Texts,
+        *,
+        schema: type[T] | SchemaAdapter[T],
+        **options: Unpack[TemplateKeywords],
     ) -> list[Generation[T]]: ...
     @overload
     def generate(
@@ -258,7 +267,11 @@ class Toolbox:
     ) -> list[Generation[Any]]: ...
     @overload
     def generate(
-        self, prompt: Iterator[str], *, schema: type[T], **options: Unpack[TemplateKeywords]
+        self,
+        prompt: Iterator[str],
+        *,
+        schema: type[T] | SchemaAdapter[T],
+        **options: Unpack[TemplateKeywords],
     ) -> Iterator[Generation[T]]: ...
     @overload
     def generate(
@@ -280,14 +293,18 @@ class Toolbox:
             system: the system prompt; None uses that of the template, if any.
             n: the number of replies; they share one prefill, and reply i uses `seed + i`.
             prefill: the start of the reply, which the model continues.
-            thinking: whether a reasoning model reasons first; `choices[0].reasoning` is the text.
+            thinking: whether a reasoning model reasons first, or "low", "medium" or "high" for
+                models with levels; `choices[0].reasoning` is the text.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.
-            schema: the schema of a JSON reply: a dataclass, pydantic model or msgspec struct, whose
-                instance becomes `value`; a JSON Schema; or its short form, "name, age int". The
-                prompt includes it.
+            schema: the schema of a JSON reply: a type, such as a dataclass, a pydantic model or a
+                list of them, which is the type of `value`; a pydantic `TypeAdapter`; a JSON Schema;
+                or its short form, "name, age int". The prompt includes it.
             grammar: a GBNF grammar that the reply must match.
             regex: a regular expression that the whole reply must match.
+            retries: how often to request another reply if one does not match the schema, regular
+                expression or grammar, 0 to 10. The conversation then has the reply and the error.
+                Tokens are streamed when the last try is complete.
             logprobs: the number of alternatives to report for each token of the reply, with their
                 log-probabilities; 0 reports none.
             max_tokens: the maximum length of the reply in tokens.
@@ -325,7 +342,11 @@ class Toolbox:
 
     @overload
     def stream_generate(
-        self, prompt: str, *, schema: type[T], **options: Unpack[TemplateKeywords]
+        self,
+        prompt: str,
+        *,
+        schema: type[T] | SchemaAdapter[T],
+        **options: Unpack[TemplateKeywords],
     ) -> Iterator[Token | Generation[T]]: ...
     @overload
     def stream_generate(

@@ -123,6 +123,8 @@ def _root_sections(commands: tuple[Command, ...]) -> list[str]:
         ("LLMTOOL_PROMPTS", "Template folders, searched before the configuration folder."),
         ("LLMTOOL_CONFIG_DIR, LLMTOOL_DATA_DIR, LLMTOOL_CACHE_DIR", "The folders below."),
         ("HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE", "As in huggingface_hub."),
+        ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies for downloads, also SOCKS."),
+        ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust."),
         ("NO_COLOR, FORCE_COLOR, CLICOLOR, TERM", "Use of colours, unless --color is set."),
         ("VISUAL, EDITOR", "The editor of chat."),
     ]

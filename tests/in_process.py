@@ -55,7 +55,7 @@ def run_in_process(
         stack.enter_context(_environment(env, cwd))
         stack.enter_context(_signals())
         stack.enter_context(_logging())
-        stack.enter_context(_hub_unloaded())
+        stack.enter_context(hub_unloaded())
         console = Console(Interrupts())
         stack.callback(console.close)
         try:
@@ -215,7 +215,7 @@ def _logging() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hub_unloaded() -> Iterator[None]:
+def hub_unloaded() -> Iterator[None]:
     """Let huggingface_hub read the environment again, which it does when it is imported."""
 
     def unload() -> dict[str, Any]:

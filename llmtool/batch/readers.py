@@ -15,7 +15,7 @@ import msgspec
 
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import Errors, decode, too_long
+from llmtool.encoding import Errors, check_encoding, decode, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
 from llmtool.sizes import format_count
 
@@ -57,6 +57,8 @@ class Reader:
         paths: the files to read in order; empty for standard input. With the format "file", each
             file is one record, and standard input is a list of file names.
 
+        errors: how to decode invalid bytes, "strict" or "replace".
+        encoding: the encoding of the files; None is UTF-8, or UTF-16 if it is detected.
         delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
             tab or pipe.
 
@@ -79,21 +81,24 @@ class Reader:
         paths: Sequence[str] = (),
         *,
         errors: Errors = "strict",
+        encoding: str | None = None,
         delimiter: str | None = None,
     ) -> None:
         self.format, self._paths, self.errors = format, paths, errors
+        self.encoding = None if encoding is None else check_encoding(encoding)
         self.n_skipped = 0
         self._index = 0
         self._sources: list[LineSource] = []
         if format != "file":
             separator: Separator = "any" if format == "csv" else "LF"
-            self._sources = [LineSource(path, separator=separator) for path in paths or ["-"]]
+            self._sources = [
+                LineSource(path, separator=separator, encoding=encoding, errors=errors)
+                for path in paths or ["-"]
+            ]
         elif not paths:
             self._sources = [LineSource("-", separator="NUL")]
         self._tables = [
-            Table(source, errors=errors, delimiter=delimiter)
-            for source in self._sources
-            if format == "csv"
+            Table(source, delimiter=delimiter) for source in self._sources if format == "csv"
         ]
         self.header: list[str] = []
         self.columns: list[str] = []
@@ -230,11 +235,11 @@ class Reader:
                 )
 
     def _from_line(self, source: LineSource, line: Line) -> Record:
-        text = _decode_line(source, line, self.errors).removesuffix("\r")
+        text = _decode_line(source, line).removesuffix("\r")
         return _record(source.name, line.number, line.data, text=text, fields={"text": text})
 
     def _from_json(self, source: LineSource, line: Line) -> Record:
-        text = _decode_line(source, line, self.errors)
+        text = _decode_line(source, line)
         place = format_place(source.name, line.number)
         try:
             value = msgspec.json.decode(text)
@@ -275,7 +280,7 @@ class Reader:
         fields = {"file": shown}
         try:
             data = read_file(path)
-            text = decode(data, source=shown, errors=self.errors)
+            text = decode(data, source=shown, errors=self.errors, encoding=self.encoding)
         except LlmtoolError as exc:
             return _record(shown, None, shown.encode(), fields=fields, error=exc)
         return _record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
@@ -298,11 +303,10 @@ def _unique(names: list[str]) -> list[str]:
     return found
 
 
-def _decode_line(source: LineSource, line: Line, errors: Errors) -> str:
-    place = format_place(source.name, line.number)
+def _decode_line(source: LineSource, line: Line) -> str:
     if line.is_too_long:
-        raise too_long(place)
-    return decode(line.data, source=place, errors=errors, offset=line.offset)
+        raise too_long(format_place(source.name, line.number))
+    return source.decode(line).removesuffix("\n")
 
 
 def _record(

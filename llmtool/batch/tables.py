@@ -11,17 +11,18 @@ from typing import Any
 import msgspec
 
 from llmtool.batch.lines import Line, LineSource, format_place
-from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
+from llmtool.encoding import MAX_BYTES, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 
 _NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", r"\t": "\t", "pipe": "|"}
 _DETECTED = "\t;|,"  # in order of preference
 _MAY_LACK_QUOTING = "\t|"
-_SAMPLE_LINES = 10
+_SAMPLE_LINES, _SAMPLE_CHARACTERS = 10, 20_000
 _MAX_QUOTED_LINES = 1000  # of a cell, if the file may have no quoting
 _MAX_SNIPPET = 1000  # characters of each cell of an unclosed row
 _LINES_PER_YIELD = 256
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*')  # which Excel writes and reads
+_COLUMN_NAME = re.compile(r"[^\W\d][\w.#%()/-]*(?: [\w.#%()/-]+){0,3}")
 _END: Any = object()
 
 csv.field_size_limit(MAX_BYTES)
@@ -71,10 +72,9 @@ class Table:
     with quoting, but has as many cells as the header without.
     """
 
-    def __init__(self, source: LineSource, *, errors: Errors, delimiter: str | None = None) -> None:
+    def __init__(self, source: LineSource, *, delimiter: str | None = None) -> None:
         self.source = source
         self.delimiter = None if delimiter is None else parse_delimiter(delimiter)
-        self._errors = errors
         self._lines = iter(source)
         self._waiting: deque[Line] = deque()  # lines to read before `_lines`
         self._n_columns = 0
@@ -135,14 +135,12 @@ class Table:
         return self._texts[-1]
 
     def _decode(self, line: Line) -> str:
-        data = line.data + line.end
-        place = format_place(self.source.name, line.number)
         try:
-            return decode(data, source=place, errors=self._errors, offset=line.offset)
+            return self.source.decode(line)
         except LlmtoolError as exc:
-            # Bytes that are not UTF-8 do not change where the row ends.
+            # Invalid bytes do not change where the row ends.
             self._decoding_error = self._decoding_error or exc
-            return data.decode("utf-8", "surrogateescape")
+            return self.source.decode(line, errors="replace")
 
     def _wait(self) -> Iterator[None]:
         """Wait for a line that can end the row, which is then read again from its start."""
@@ -180,10 +178,6 @@ class Table:
         if not cells:
             rows = csv.reader([self._texts[0][:_MAX_SNIPPET]], delimiter=self.delimiter or ",")
             cells = next(rows, [])
-        if error is not None:
-            cells = [
-                cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for cell in cells
-            ]
         data = b"".join(line.data + line.end for line in self._row).removesuffix(b"\n")
         return TableRow(self._row[0].number, data, cells, error)
 
@@ -210,7 +204,6 @@ class Table:
     def _detect_delimiter(self) -> Iterator[None]:
         """Set the delimiter from the header, and if several are possible, from the next lines."""
         sample: list[Line] = []
-        found: list[str] = []
         while len(sample) < _SAMPLE_LINES and (line := next(self._lines, _END)) is not _END:
             if line is None:
                 yield None
@@ -222,14 +215,44 @@ class Table:
                 self.delimiter = named[1]
                 return
             sample.append(line)
-            if len(sample) == 1:
-                found = [each for each in _DETECTED if _count_cells([text], each)[0] > 1]
-            if len(found) < 2:
+            if len(sample) == 1 and len(_rank_delimiters([text])) < 2:
                 break
         self._waiting.extend(sample)
-        counts = {each: _count_cells(list(map(self._decode, sample)), each) for each in found}
-        shares = {each: n.count(n[0]) / len(n) for each, n in counts.items()}
-        self.delimiter = max(shares, key=lambda each: shares[each], default=",")
+        self.delimiter = next(iter(_rank_delimiters(list(map(self._decode, sample)))), ",")
+
+
+def find_header(name: str, text: str) -> list[str]:
+    """Return the column names of a text that is or looks like a table, else an empty list.
+
+    It is a table if `name` ends in .csv or .tsv. It looks like one if its first lines have the same
+    number of cells, and the cells of the first line look like names.
+
+    Example:
+        >>> find_header("-", "id;text\\n1;Good, but late\\n")
+        ['id', 'text']
+        >>> find_header("-", "Yes, it is.\\nNo, not yet.\\n")
+        []
+    """
+    lines = text[:_SAMPLE_CHARACTERS].splitlines(keepends=True)
+    sample = [line for line in lines if line.strip()][:_SAMPLE_LINES]
+    delimiter, share = next(iter(_rank_delimiters(sample).items()), (",", 0.0))
+    header = next(csv.reader(sample, delimiter=delimiter), [])
+    if name.lower().endswith((".csv", ".tsv")):
+        return header
+    looks_like_names = all(
+        map(_COLUMN_NAME.fullmatch, header[1:] if header[:1] == [""] else header)
+    )
+    return header if share == 1 and len(sample) > 1 and looks_like_names else []
+
+
+def _rank_delimiters(texts: Sequence[str]) -> dict[str, float]:
+    """Return the delimiters in a header, the most likely first.
+
+    The value is the share of the rows that have as many cells as the header.
+    """
+    counts = {each: _count_cells(texts, each) for each in _DETECTED if texts}
+    shares = {each: n.count(n[0]) / len(n) for each, n in counts.items() if n[0] > 1}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _count_cells(texts: Sequence[str], delimiter: str) -> list[int]:

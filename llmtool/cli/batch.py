@@ -72,7 +72,13 @@ def open_reader(
         raise UsageError("no input; use -f FILE or pipe records to standard input")
     if batch.delimiter is not None and format != "csv":
         raise UsageError("--delimiter needs a table; add --each csv")
-    reader = Reader(format, input.files, errors=input.errors, delimiter=batch.delimiter)
+    reader = Reader(
+        format,
+        input.files,
+        errors=input.errors,
+        encoding=input.encoding,
+        delimiter=batch.delimiter,
+    )
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
@@ -129,8 +135,23 @@ def run(
         limit=batch.limit,
         full_results=output.json,
     )
-    runner = make_batch(context, task, mapping, reader, options, seed=seed)
+    runner = make_batch(
+        context,
+        task,
+        mapping,
+        reader,
+        options,
+        seed=seed,
+        on_token=lambda: tally.count_token(),
+    )
+    console.status("loading model")
+    try:
+        _ = context.engine
+    finally:
+        console.status("")
+    # The clock of the tally starts when the model is loaded.
     tally = Tally(console, reader, runner, options)
+    tally.show()
     try:
         with contextlib.closing(runner.run()) as rows:
             header = runner.header if output.path is None else b""
@@ -142,10 +163,12 @@ def run(
                 on_outcome(row.record, row.outcome)
             console.stdout.write(header.decode())
     except Cancelled:
-        if output.path is not None and options.format != "text" and tally.n_rows:
+        if output.path is not None:
             n_rows = format_count(tally.n_rows, "row")
             option = "--retry-failed" if batch.retry_failed else "--resume"
-            console.note(f"{n_rows} saved in {output.path}; {option} continues")
+            is_text = options.format == "text"
+            how = "plain text cannot be resumed, --jsonl can" if is_text else f"{option} continues"
+            console.note(f"{n_rows} saved in {output.path}; {how}")
         raise
     finally:
         console.status("")

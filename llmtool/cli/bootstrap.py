@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import msgspec
 
@@ -18,6 +20,7 @@ from llmtool.engine.types import Cancellation
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
 from llmtool.models.hub.callbacks import no_note, no_progress
+from llmtool.models.reference import STARTER
 from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
 
+T = TypeVar("T")
 _SLOW_LOAD_SECONDS = 0.7
 
 
@@ -94,6 +98,53 @@ def start_loading(
         return None
     model.warm_up()
     return model
+
+
+class _NeedsEngine(Exception):
+    """Preparing a task needs a model that is not installed."""
+
+
+class _UninstalledModel(msgspec.Struct, frozen=True):
+    """The name of a model that is not installed; tasks can be prepared, but not run."""
+
+    name: str
+    reference: str = ""
+    identity: str = ""
+
+    @property
+    def engine(self) -> NoReturn:
+        raise _NeedsEngine
+
+    def warm_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_task(
+    console: Console,
+    folders: config.Folders,
+    settings: config.Settings,
+    options: ModelOptions,
+    prepare: Callable[[TaskContext], T],
+    *writes: str | None,
+    loading: LocalModel | None = None,
+    check: Callable[[T], object] = lambda task: None,
+) -> tuple[TaskContext, T]:
+    """Open the chosen model with `open_context`, and prepare a task for it.
+
+    If the model is not installed or not chosen, the task is first prepared without it and passed to
+    `check`, so that invalid options are reported before an unknown model or a download.
+    """
+    loading = loading or start_loading(console, folders, settings, options)
+    if loading is None or loading.is_default:  # a note reports the default
+        name = options.reference or settings.model or STARTER
+        unopened = TaskContext(
+            _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
+        )
+        with contextlib.suppress(_NeedsEngine):
+            check(prepare(unopened))
+    context = open_context(console, folders, settings, options, *writes, loading=loading)
+    return context, prepare(context)
 
 
 def open_context(

@@ -21,6 +21,7 @@ from llmtool.tasks.options import GenerateOptions
 
 if TYPE_CHECKING:
     from llmtool.engine.types import Token
+    from llmtool.tasks.classify.classifier import Classifier
     from llmtool.tasks.generate.reply_log import ReplyLog
     from llmtool.tasks.results import Generation
 
@@ -59,13 +60,14 @@ def run(
     from llmtool.cli.render import result
     from llmtool.tasks.generate.template import prepare_run
     from llmtool.tasks.pipeline.collect import raise_failures
-    from llmtool.tasks.pipeline.prepare import PreparedTask, bind_inputs
+    from llmtool.tasks.pipeline.prepare import Case, PreparedTask, bind_inputs
 
     given = frozenset(options.variables)
     loaded = bootstrap.open_library(folders).load(options.template)
     sends_prompt = options.template == "gen"
     options = msgspec.structs.replace(options, template=loaded)
     reads = bootstrap.input_files(loaded, *constraint.files, *input.files)
+    material = None
     if batch.each is not None:
         from llmtool.cli import batch as batches
         from llmtool.tasks.pipeline.records import RecordMapping
@@ -82,19 +84,30 @@ def run(
             input.files,
             no_stdin=input.no_stdin,
             errors=input.errors,
+            encoding=input.encoding,
             required=loaded.needs_text(given),
         )
-    context = bootstrap.open_context(
-        console, folders, settings, model, output.path, loading=loading
+
+    def bind(task: PreparedTask | Classifier) -> Case:
+        return bind_inputs(task.template, prompt=prompt, input=material, given=given)
+
+    context, prepared = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_run(context, options),
+        output.path,
+        loading=loading,
+        check=lambda task: batch.each is not None or task.request(bind(task)),
     )
-    prepared = prepare_run(context, options)
     if batch.each is not None:
         seed = options.sampling.seed
         batches.run(
             console, context, prepared, mapping, reader, batch=batch, output=output, seed=seed
         )
         return
-    case = bind_inputs(prepared.template, prompt=prompt, input=material, given=given)
+    case = bind(prepared)
     if output.dry_run:
         result.prompt(console, context, prepared.request(case), as_json=output.json)
         return

@@ -26,6 +26,8 @@ Role = Literal["system", "user", "assistant"]
 TokenKind = Literal["ordinary", "control", "unknown", "user"]
 FinishReason = Literal["stop", "length"]
 KVType = Literal["f16", "q8_0"]
+Effort = Literal["low", "medium", "high"]
+EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 OnProgress = Callable[[float, float], None]
 
 
@@ -112,7 +114,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     - Pass either `messages` or `text`.
     - `suffix`: the reply goes between `text` and `suffix` (fill in the middle).
     - `prefill` is the beginning of the reply, which the model continues.
-    - `thinking` turns reasoning on or off if the chat template supports it.
+    - `thinking` turns reasoning on, with medium or another effort, or off, if the chat template
+      supports it. None turns it off, but is not a request to do so.
     - `probe` or `probe_text` is the same prompt with a different input. The common prefix of both
       is stored in the prompt cache. `n_fixed` sets the number of its tokens directly.
     - `languages` are the codes of source and target language, for chat templates that use them.
@@ -122,7 +125,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     suffix: str | None = None
     prefill: str = ""
-    thinking: bool = False
+    thinking: bool | Effort | None = None
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
     n_fixed: int | None = None
@@ -262,6 +265,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
     context, which all sequences share.
+    `switches_reasoning` is false if the chat template has no variable that changes the reasoning.
     """
 
     n_ctx: int
@@ -271,6 +275,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_gpu_layers: int
     load_seconds: float
     context_seconds: float
+    switches_reasoning: bool = True
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):

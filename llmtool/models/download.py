@@ -20,6 +20,7 @@ from llmtool.models.hub import cache, transfer
 from llmtool.models.hub.blob_lock import lock_blob
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.client import Hub
+from llmtool.models.hub.environment import name_path
 from llmtool.models.hub.listing import Listing, RemoteFile
 from llmtool.models.installed import Model, describe_downloaded
 from llmtool.models.layout import PART_SUFFIX, SPARE_BYTES, Layout, find_free_bytes
@@ -110,6 +111,8 @@ def download_model(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
     callbacks = hub.callbacks
     if plan.listing.repo.lower() != plan.repo.lower():
         callbacks.on_note(f"{plan.repo} was renamed to {plan.listing.repo}")
+    with _disk_errors(layout.hub_cache):
+        layout.hub_cache.mkdir(parents=True, exist_ok=True)
     if not plan.fits_disk:
         raise DownloadError(
             f"{plan.name} needs {format_bytes(plan.missing_bytes + SPARE_BYTES)} of disk space, "
@@ -244,4 +247,5 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise DownloadError(f"cannot write to {folder}: {os_error_reason(exc)}") from exc
+        problem = f"cannot write to {folder}: {os_error_reason(exc)}"
+        raise DownloadError(name_path(folder, problem)) from exc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, get_origin, runtime_checkable
 
 import msgspec
 
@@ -13,16 +13,28 @@ from llmtool.structured.schema import Schema
 from llmtool.structured.short_form import read_short_form
 
 MAX_FILE_BYTES = 1 << 20
+T_co = TypeVar("T_co", covariant=True)
+_EXPECTED = "a JSON Schema, a short form, a dataclass or a pydantic model"
 _PATHS = ("/", "./", "../")  # field names do not begin with these
 _FILE_NAME = re.compile(r"[^\s,:{}\[\]]*[./][^\s,:{}\[\]]*")  # one word, unlike a field name
+
+
+@runtime_checkable
+class SchemaAdapter(Protocol[T_co]):
+    """A `TypeAdapter` of pydantic, or an object with the same methods."""
+
+    def json_schema(self) -> dict[str, Any]: ...
+
+    def validate_json(self, data: str, /) -> T_co: ...
 
 
 def resolve(schema: object) -> Schema:
     """Return `schema` as a `Schema`.
 
     Args:
-        schema: a JSON Schema as a dictionary or as JSON text; the short form; a dataclass, msgspec
-            struct, `TypedDict` or list of these; a pydantic model; or a `Schema`.
+        schema: a JSON Schema as a dictionary or as JSON text; the short form; a type, such as a
+            dataclass, a pydantic model, a `TypedDict`, an enum, or a list or union of these; a
+            pydantic `TypeAdapter`; or a `Schema`.
 
     Raises:
         UsageError: it is none of these, or not valid; the message names the error and its path.
@@ -37,8 +49,6 @@ def resolve(schema: object) -> Schema:
         return _check(schema)
     if isinstance(schema, str):
         return _from_text(schema)
-    if hasattr(schema, "model_json_schema") and hasattr(schema, "model_validate_json"):
-        return _from_pydantic(schema)
     return _from_type(schema)
 
 
@@ -102,25 +112,34 @@ def _from_text(text: str) -> Schema:
     return Schema(read_short_form(bare))
 
 
-def _from_pydantic(model: Any) -> Schema:
-    def build(text: str, _value: object) -> object:
-        try:
-            return model.model_validate_json(text.strip())
-        except ValueError as exc:
-            errors = exc.errors() if hasattr(exc, "errors") else [{"loc": (), "msg": str(exc)}]
-            reason = "; ".join(
-                f"{'.'.join(map(str, ('$', *error['loc'])))}: {error['msg']}"
-                for error in errors[:3]
-            )
-            raise OutputValidationError(
-                f"the reply is not a valid {model.__name__}: {reason}"
-            ) from exc
-
-    return Schema(model.model_json_schema(), build=build)
-
-
 def _from_type(kind: Any) -> Schema:
-    name = getattr(kind, "__name__", repr(kind))
+    """Convert a type with msgspec, or with pydantic if it contains types of pydantic.
+
+    msgspec also rejects unions of several dataclasses, which pydantic accepts.
+    """
+    if isinstance(kind, SchemaAdapter) and not isinstance(kind, type):
+        return _from_adapter(kind, "value of the schema")
+    if not _is_type(kind):
+        raise UsageError(f"schema: expected {_EXPECTED}, got {type(kind).__name__}")
+    name = _type_name(kind)
+    try:
+        if hasattr(kind, "__pydantic_core_schema__"):
+            raise _PydanticType
+        json_schema = msgspec.json.schema(kind, schema_hook=_reject_pydantic)
+    except (TypeError, NameError, _PydanticType) as exc:
+        error: Exception = exc
+        is_union = "unions may not contain more than one" in str(exc)
+        if is_union or isinstance(exc, _PydanticType):
+            try:
+                from pydantic import TypeAdapter
+
+                return _from_adapter(TypeAdapter(kind), name)
+            except (ImportError, RuntimeError, TypeError, NameError) as failure:
+                error = failure
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"schema: cannot convert {name} to a JSON Schema: {reason}; pass {_EXPECTED}"
+        ) from error
 
     def build(_text: str, value: object) -> object:
         try:
@@ -128,13 +147,41 @@ def _from_type(kind: Any) -> Schema:
         except msgspec.ValidationError as exc:
             raise OutputValidationError(f"the reply is not a valid {name}: {exc}") from exc
 
-    expected = "a JSON Schema, a short form, a dataclass or a pydantic model"
-    if not isinstance(kind, type) and not hasattr(kind, "__origin__"):
-        raise UsageError(f"schema: expected {expected}, got {type(kind).__name__}")
-    try:
-        schema = msgspec.json.schema(kind)
-    except (TypeError, NameError) as exc:
-        raise UsageError(
-            f"schema: cannot convert {name} to a JSON Schema: {exc}; pass {expected}"
-        ) from exc
-    return Schema(schema, build=build)
+    return Schema(json_schema, build=build)
+
+
+def _from_adapter(adapter: SchemaAdapter[Any], name: str) -> Schema:
+    def build(text: str, _value: object) -> object:
+        try:
+            return adapter.validate_json(text.strip())
+        except ValueError as exc:
+            errors = exc.errors() if hasattr(exc, "errors") else [{"loc": (), "msg": str(exc)}]
+            reason = "; ".join(
+                f"{'.'.join(map(str, ('$', *error['loc'])))}: {error['msg']}"
+                for error in errors[:3]
+            )
+            raise OutputValidationError(f"the reply is not a valid {name}: {reason}") from exc
+
+    return Schema(adapter.json_schema(), build=build)
+
+
+class _PydanticType(Exception):
+    """msgspec cannot convert a type, because it contains one of pydantic."""
+
+
+def _reject_pydantic(kind: Any) -> dict[str, Any]:
+    if hasattr(kind, "__pydantic_core_schema__"):
+        raise _PydanticType
+    raise NotImplementedError
+
+
+def _is_type(kind: object) -> bool:
+    is_alias = hasattr(kind, "__supertype__") or hasattr(kind, "__value__")  # NewType, type X = …
+    return isinstance(kind, type) or get_origin(kind) is not None or is_alias
+
+
+def _type_name(kind: Any) -> str:
+    """Return a type as in an annotation, without modules: `list[Person]`."""
+    if get_origin(kind) is None:
+        return getattr(kind, "__name__", repr(kind))
+    return re.sub(r"[\w.<>]+\.(?=\w)", "", str(kind))

@@ -20,6 +20,8 @@ from llmtool.errors import UsageError
 MAX_CHARACTERS = 1 << 16
 MAX_DEPTH = 16
 
+_SEPARATORS = str.maketrans("，、：｜？", ",,:|?")
+
 _TYPES: dict[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
@@ -41,12 +43,28 @@ def read_short_form(text: str) -> dict[str, Any]:
         >>> read_short_form("age int: in years")["properties"]
         {'age': {'type': 'integer', 'description': 'in years'}}
     """
-    text = text.strip()
+    text = _with_ascii_separators(text.strip())
     if len(text) > MAX_CHARACTERS:
         _fail(f"longer than {MAX_CHARACTERS:,} characters")
     if _enclosed(text, "[]"):
         return {"type": "array", "items": _object(_inside(text), 1)}
     return _object(_inside(text) if _enclosed(text, "{}") else text, 0)
+
+
+def _with_ascii_separators(text: str) -> str:
+    """Replace full-width commas, colons and bars, except in descriptions.
+
+    Example:
+        >>> _with_ascii_separators("姓名，年龄 int：周岁，整数")
+        '姓名,年龄 int:周岁，整数'
+    """
+    made, in_description = "", False
+    for character in text:
+        if not in_description:
+            character = character.translate(_SEPARATORS)
+        in_description = character == ":" or (in_description and character not in ",\n}")
+        made += character
+    return made
 
 
 def _object(text: str, depth: int) -> dict[str, Any]:

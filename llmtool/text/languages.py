@@ -7,6 +7,8 @@ related languages (Danish and Norwegian) and short greetings cannot be distingui
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,14 +38,31 @@ NAMES = {
     "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "zh": "Chinese",
     "zu": "Zulu",
 }  # fmt: skip
-_NATIVE_NAMES = {
-    "العربية": "ar", "български": "bg", "català": "ca", "čeština": "cs", "dansk": "da",
-    "deutsch": "de", "ελληνικά": "el", "español": "es", "castellano": "es", "suomi": "fi",
-    "français": "fr", "francais": "fr", "עברית": "he", "हिन्दी": "hi", "hrvatski": "hr",
-    "magyar": "hu", "bahasa indonesia": "id", "italiano": "it", "日本語": "ja", "한국어": "ko",
-    "lietuvių": "lt", "nederlands": "nl", "norsk": "no", "polski": "pl", "português": "pt",
-    "română": "ro", "русский": "ru", "slovenčina": "sk", "slovenščina": "sl", "svenska": "sv",
-    "türkçe": "tr", "українська": "uk", "tiếng việt": "vi", "中文": "zh", "farsi": "fa",
+# Native names and other common ones, without case and accents.
+_OTHER_NAMES = {
+    "አማርኛ": "am", "العربية": "ar", "عربي": "ar", "azərbaycanca": "az", "azərbaycan dili": "az",
+    "беларуская": "be", "български": "bg", "বাংলা": "bn", "bosanski": "bs", "català": "ca",
+    "čeština": "cs", "česky": "cs", "cymraeg": "cy", "dansk": "da", "deutsch": "de",
+    "ελληνικά": "el", "español": "es", "castellano": "es", "eesti": "et", "euskara": "eu",
+    "فارسی": "fa", "farsi": "fa", "suomi": "fi", "français": "fr", "gaeilge": "ga", "galego": "gl",
+    "ગુજરાતી": "gu", "עברית": "he", "हिन्दी": "hi", "हिंदी": "hi", "hrvatski": "hr", "magyar": "hu",
+    "հայերեն": "hy", "bahasa indonesia": "id", "íslenska": "is", "italiano": "it", "日本語": "ja",
+    "にほんご": "ja", "ქართული": "ka", "қазақша": "kk", "қазақ тілі": "kk", "ខ្មែរ": "km",
+    "ភាសាខ្មែរ": "km", "ಕನ್ನಡ": "kn", "한국어": "ko", "조선말": "ko", "latina": "la", "ລາວ": "lo",
+    "ພາສາລາວ": "lo", "lietuvių": "lt", "latviešu": "lv", "македонски": "mk", "മലയാളം": "ml",
+    "монгол": "mn", "मराठी": "mr", "bahasa melayu": "ms", "melayu": "ms", "malti": "mt",
+    "မြန်မာ": "my", "မြန်မာဘာသာ": "my", "नेपाली": "ne", "nederlands": "nl", "norsk": "no",
+    "bokmål": "no", "nynorsk": "no", "norsk bokmål": "no", "norsk nynorsk": "no", "ਪੰਜਾਬੀ": "pa",
+    "polski": "pl", "پښتو": "ps", "português": "pt", "română": "ro", "русский": "ru",
+    "සිංහල": "si", "slovenčina": "sk", "slovenščina": "sl", "shqip": "sq", "српски": "sr",
+    "srpski": "sr", "svenska": "sv", "kiswahili": "sw", "தமிழ்": "ta", "తెలుగు": "te", "ไทย": "th",
+    "ภาษาไทย": "th", "filipino": "tl", "türkçe": "tr", "українська": "uk", "اردو": "ur",
+    "oʻzbekcha": "uz", "oʻzbek": "uz", "tiếng việt": "vi", "中文": "zh", "汉语": "zh", "漢語": "zh",
+    "华语": "zh", "華語": "zh", "国语": "zh", "國語": "zh", "普通话": "zh", "普通話": "zh",
+    "mandarin": "zh", "isizulu": "zu",
+    "简体中文": "zh-hans", "简体": "zh-hans", "簡體中文": "zh-hans", "繁體中文": "zh-hant",
+    "繁体中文": "zh-hant", "繁體": "zh-hant", "正體中文": "zh-hant", "brasil português": "pt-br",
+    "brazil portuguese": "pt-br", "português brasileiro": "pt-br", "português do brasil": "pt-br",
 }  # fmt: skip
 _CODE_ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
 _VARIETIES = {
@@ -80,24 +99,52 @@ def find_language(word: str) -> Language:
         >>> find_language("german").name, find_language("pt-BR").name, find_language("zh_TW").base
         ('German', 'Brazilian Portuguese', 'zh')
     """
-    tag = word.strip().replace("_", "-").lower()
-    for code, name in _VARIETIES.items():
-        if tag in (code, name.lower()):
-            return Language(code=_format_tag(code), base=code.partition("-")[0], name=name)
-    base = find_code(word)
-    if base is not None:
-        region = tag.partition("-")[2]
-        return Language(
-            code=_format_tag(f"{base}-{region}") if region else base, base=base, name=NAMES[base]
-        )
-    hint = suggest(tag, (*NAMES, *NAMES.values(), *_VARIETIES.values()))
-    hint = hint or "; give a name or code, such as German or pt"
-    raise UsageError(f"unknown language {word!r}{hint}")
+    name = _fold(word)
+    tag = _find_tag(name)
+    if tag is None:
+        hint = suggest(name, (*NAMES, *NAMES.values(), *_VARIETIES.values()))
+        hint = hint or "; give a name or code, such as German, Deutsch or de"
+        raise UsageError(f"unknown language {word!r}{hint}")
+    base, shorter = tag.partition("-")[0], tag.rpartition("-")[0]
+    english = _VARIETIES.get(tag) or _VARIETIES.get(shorter) or NAMES[base]
+    return Language(code=_format_tag(tag), base=base, name=english)
+
+
+def _find_tag(name: str) -> str | None:
+    """Return the language tag of a folded name, such as `pt` or `zh-hans`, None if unknown."""
+    code, _, region = name.partition("-")
+    code = _CODE_ALIASES.get(code, code)
+    if code in NAMES:
+        return f"{code}-{region}" if region else code
+    if found := _tags_by_name().get(name):
+        return found
+    # "Chinese (Simplified)" and "中文（简体）" are the same as "Simplified Chinese" and "简体中文".
+    main, is_qualified, variety = name.removesuffix(")").partition("(")
+    if not is_qualified:
+        return None
+    main, variety = main.strip(), variety.strip()
+    return _tags_by_name().get(f"{variety} {main}") or _tags_by_name().get(variety + main)
+
+
+@lru_cache(maxsize=1)
+def _tags_by_name() -> dict[str, str]:
+    varieties = reversed(_VARIETIES.items())  # the first tag of a variety is the usual one
+    english = {name: code for code, name in (*varieties, *NAMES.items())}
+    return {_fold(name): code for name, code in (*english.items(), *_OTHER_NAMES.items())}
+
+
+def _fold(name: str) -> str:
+    """Return a name without case, accents and differences of width, apostrophes and separators."""
+    plain = re.sub("[\u0300-\u036f]+", "", unicodedata.normalize("NFKD", name))
+    plain = re.sub("['`\u02bb\u02bc\u2018\u2019]", "", unicodedata.normalize("NFKC", plain))
+    return " ".join(plain.casefold().replace("_", "-").split())
 
 
 def _format_tag(code: str) -> str:
     """Return a language tag with the usual case: `pt-BR`, `zh-Hant`."""
     base, _, region = code.partition("-")
+    if not region:
+        return base
     return f"{base}-{region.upper() if len(region) == 2 else region.title()}"
 
 
@@ -108,14 +155,8 @@ def find_code(name: str) -> str | None:
         >>> find_code("pt-BR"), find_code("german"), find_code("Klingon")
         ('pt', 'de', None)
     """
-    word = name.strip().lower()
-    code = word.replace("_", "-").partition("-")[0]
-    code = _CODE_ALIASES.get(code, code)
-    if code in NAMES:
-        return code
-    if word in _NATIVE_NAMES:
-        return _NATIVE_NAMES[word]
-    return next((code for code, known in NAMES.items() if known.lower() == word), None)
+    tag = _find_tag(_fold(name))
+    return None if tag is None else tag.partition("-")[0]
 
 
 def may_be_in(text: str, code: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from llmtool.batch.readers import Reader, Record
+from llmtool.batch.tables import find_header
 from llmtool.batch.writers import CsvRows
 from llmtool.errors import InputError, UsageError
 
@@ -220,3 +221,97 @@ def test_unknown_or_ambiguous_column_is_rejected(read: Any, field: str, reason: 
 def test_malformed_header_is_rejected(read: Any) -> None:
     with pytest.raises(InputError, match="line 1: unclosed quote"):
         read(b'"id,text\n1,2\n')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "One line, with a comma.",
+        "Dear John,\nThank you,\n",
+        "Roses are red, violets are blue,\nSugar is sweet, and so are you.\n",
+        "int a;\nint b;\n",
+        "| a | b |\n|---|---|\n| 1 | 2 |\n",
+        '{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n',
+        "import a, b\nfrom c import d, e\n",
+        "1,2\n3,4\n",
+        "first\n\nsecond; third\n",
+    ],
+)
+def test_other_text_does_not_look_like_a_table(text: str) -> None:
+    assert find_header("standard input", text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "header"),
+    [
+        ("-", "id,text\n1,hello\n", ["id", "text"]),
+        ("-", 'id\ttext\n1\t"open\n', ["id", "text"]),
+        ("-", 'id,text\n1,"two\nlines"\n', ["id", "text"]),
+        ("X.CSV", "text\nYes, it is.\n", ["text"]),
+        ("x.tsv", "a, b\ttext\n", ["a, b", "text"]),
+    ],
+)
+def test_tables_are_recognized(name: str, text: str, header: list[str]) -> None:
+    assert find_header(name, text) == header
+
+
+TABLE = 'id,text\n1,café\n2,plain\n3,"two\nlines é"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (TABLE.encode("utf-16"), None),
+        (TABLE.encode("utf-16-le"), None),
+        (TABLE.encode("utf-16-be"), None),
+        (b"\xfe\xff" + TABLE.encode("utf-16-be"), None),
+        (TABLE.encode("utf-32"), None),
+        (TABLE.encode("utf-8-sig"), None),
+        (TABLE.encode("utf-16-le"), "utf-16-le"),
+        (TABLE.encode("utf-16"), "utf-16"),
+        (TABLE.encode("utf-8-sig"), "utf-8"),
+        (TABLE.encode("latin-1"), "latin-1"),
+        (TABLE.encode("cp1252"), "windows-1252"),
+        (TABLE.encode("cp037"), "cp037"),
+    ],
+    ids=[
+        "UTF-16", "UTF-16-LE", "UTF-16-BE", "BOM and UTF-16-BE", "UTF-32", "UTF-8 with BOM",
+        "UTF-16-LE given", "UTF-16 given", "UTF-8 given", "Latin-1", "Windows-1252", "EBCDIC",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 16])
+def test_encodings(
+    read: Any, monkeypatch: pytest.MonkeyPatch, content: bytes, encoding: str | None, chunk: int
+) -> None:
+    monkeypatch.setattr("llmtool.batch.lines._CHUNK_BYTES", chunk)
+    _, records = read(content, encoding=encoding)
+    cells = [list(record.fields.values()) for record in records]
+    assert cells == [["1", "café"], ["2", "plain"], ["3", "two\nlines é"]]
+    assert not any(record.error for record in records)
+
+
+def test_other_encoding_fails_its_rows_and_names_the_line(read: Any) -> None:
+    _, (bad, good, also_bad) = read(TABLE.encode("latin-1"))
+    assert str(bad.error).endswith(
+        "input.csv, line 2: not UTF-8 at byte 13 (0xe9); pass --encoding NAME, such as latin-1, "
+        "or --errors replace"
+    )
+    assert (good.error, good.fields) == (None, {"id": "2", "text": "plain"})
+    assert "line 5: not UTF-8" in str(also_bad.error)
+    _, (bad, *_) = read("id,text\n1,日本\n".encode("gbk") + b"2,\xff\n", encoding="gbk")
+    assert bad.fields["text"] == "日本"
+
+
+def test_truncated_utf_16_is_an_error(read: Any) -> None:
+    content = TABLE.encode("utf-16")[:-1]
+    with pytest.raises(InputError, match="not utf-16"):
+        read(content)
+    _, records = read(content, errors="replace")
+    assert len(records) == 3
+
+
+@pytest.mark.parametrize("encoding", ["", "klingon", "base64", "a\0b"])
+def test_unknown_encoding_is_rejected(read: Any, encoding: str) -> None:
+    with pytest.raises(UsageError, match="unknown encoding"):
+        read(b"a,b\n", encoding=encoding)

@@ -21,13 +21,16 @@ from typing import Any
 import pytest
 from command import LLMTOOL, error_line, linux, read_exactly
 
+from llmtool.batch.readers import Record
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
+from llmtool.cli.render.batch import Tally
+from llmtool.cli.terminal import progress
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
+from llmtool.errors import Cancelled, ContextOverflow, RecordsFailed, UsageError
 from llmtool.local_model import ReadyModel
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.prepare import prepare
@@ -69,10 +72,11 @@ def run(
     *,
     seed: int | None = 1,
     template: Path | str = "gen",
+    console: Console | None = None,
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process; return the number of failed records."""
-    console, output = Console(Interrupts()), g.OutputOptions(path=str(out))
+    console, output = console or Console(Interrupts()), g.OutputOptions(path=str(out))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
     reader = batches.open_reader(console, group, g.InputOptions(files=[str(source)]), output)
@@ -109,6 +113,80 @@ def test_resume_after_truncation_at_any_byte_gives_the_same_file(
         cut.write_bytes(expected[:n])
         run(box, each, source, cut, resume=True)
         assert cut.read_bytes() == expected, f"cut after {n} bytes"
+
+
+class StatusConsole(Console):
+    """A console that records what it shows as a status."""
+
+    def __init__(self) -> None:
+        super().__init__(Interrupts())
+        self.shown: list[str] = []
+
+    def status(self, text: str) -> None:
+        self.shown.append(text)
+
+
+def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = StatusConsole()
+    at_load, at_first_prompt = [], []
+    engine = ScriptedEngine(lambda prompt: at_first_prompt.extend(console.shown[-1:]) or "fine")
+
+    class SlowModel(ReadyModel, frozen=True):
+        @property
+        def engine(self) -> ScriptedEngine:
+            at_load.extend(console.shown[-1:])
+            return engine
+
+    monkeypatch.setattr(box.context, "model", SlowModel(engine))
+    (tmp_path / "in.txt").write_text("one\ntwo\n")
+    run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
+    assert "loading model" in at_load
+    assert at_first_prompt[0] == "0 records"
+    assert console.shown[-1] == ""
+
+
+def test_status_counts_the_tokens_before_the_first_row(
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
+    console = StatusConsole()
+    (tmp_path / "in.txt").write_text("one\ntwo\n")
+    run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
+    assert re.fullmatch(r"0 records, \d+ tokens?", console.shown[3])
+    assert console.shown[-2].startswith("2 records")
+
+
+@pytest.mark.parametrize(
+    ("batch", "note"),
+    [
+        ({"each": "jsonl"}, "1 row saved in {out}; --resume continues"),
+        ({"each": "line", "jsonl": True}, "1 row saved in {out}; --resume continues"),
+        ({"each": "line"}, "1 row saved in {out}; plain text cannot be resumed, --jsonl can"),
+    ],
+    ids=["jsonl", "lines as JSON", "lines"],
+)
+def test_interrupted_batch_reports_how_to_continue(
+    box: Toolbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    batch: dict[str, Any],
+    note: str,
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_text('"one"\n"two"\n')
+    count = Tally.count
+
+    def interrupted(self: Tally, record: Record, outcome: Any) -> None:
+        count(self, record, outcome)
+        raise Cancelled("stopped by a signal", reason=signal.SIGINT)
+
+    monkeypatch.setattr(Tally, "count", interrupted)
+    with pytest.raises(Cancelled):
+        run(box, batch["each"], source, out, jsonl=batch.get("jsonl", False))
+    assert note.format(out=out) in capfd.readouterr().err
 
 
 def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:
@@ -438,6 +516,68 @@ def test_column_is_chosen_by_position(batch: Callable[..., Any]) -> None:
 def test_index_without_a_name_is_not_the_text(batch: Callable[..., Any]) -> None:
     done = batch("csv", "--dry-run", input=b",review\n0,lovely\n")
     assert done.returncode == 0 and b"lovely" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("gen", "Say"), ("classify", "-l", "a,b"), ("sum",), ("translate", "--to", "fr"), ("code",)],
+    ids=lambda args: args[0],
+)
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        (b"id;text\n1;one, two\n2;three\n", "id, text"),
+        (b",text,note,note\n0,a,b,c\n", "(column 1), text, note, note"),
+        (b"id|text\n1|I love it\n", "id, text"),
+    ],
+    ids=["semicolon", "index", "pipe"],
+)
+def test_table_read_as_text_is_reported(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], table: bytes, columns: str
+) -> None:
+    done = run_llmtool(*args, "-m", "none.gguf", input=table)
+    expected = (
+        "llmtool: standard input looks like a table and is read as one text; --each csv "
+        f"--field NAME reads its rows (columns: {columns})"
+    )
+    assert expected in done.stderr.decode().splitlines()
+
+
+def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Path) -> None:
+    done = batch("line", input=b"id,text\n1,hello\n")
+    assert b"standard input looks like a table and is read as lines; --each csv" in done.stderr
+    (tmp_path / "in.csv").write_text("text\nOne, two.\nNo.\n")
+    done = batch("line", "-f", tmp_path / "in.csv")
+    assert b"in.csv looks like a table and is read as lines" in done.stderr
+    done = batch("file", "-f", tmp_path / "in.csv")
+    assert b"in.csv looks like a table and is read as one text" in done.stderr
+    assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "content"),
+    [
+        (("--each", "csv", "--encoding", "latin-1"), "text\ncafé\n".encode("latin-1")),
+        (("--each", "line", "--encoding", "cp1252"), "café\n".encode("cp1252")),
+        (("--each", "jsonl", "--encoding", "latin-1"), '{"text": "café"}\n'.encode("latin-1")),
+        (("--each", "line"), "café\n".encode("utf-16")),
+        (("--each", "csv"), "text\ncafé\n".encode("utf-16-le")),
+        (("--encoding", "latin-1"), "café".encode("latin-1")),
+        ((), "café".encode("utf-16")),
+    ],
+)
+def test_input_is_decoded(gen: Callable[..., Any], args: tuple[str, ...], content: bytes) -> None:
+    done = gen(*args, "--dry-run", input=content)
+    assert "café" in done.stdout.decode()
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("args", [(), ("--each", "csv")])
+def test_unknown_encoding_is_a_usage_error(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...]
+) -> None:
+    done = run_llmtool("gen", "Say", *args, "--encoding", "klingon", input=b"a\nb\n")
+    assert "unknown encoding 'klingon'; use utf-8, utf-16, latin-1" in error_line(done, 2)
 
 
 def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:

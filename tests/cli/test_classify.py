@@ -74,6 +74,8 @@ def test_labels_can_be_given_in_several_forms(classify: Callable[..., Any], tmp_
     for spelled in (
         ["-l", "sports,music"],
         ["-l", "sports", "-l", "music"],
+        ["-l", "sports，music"],
+        ["-l", "sports、 music", "--prior", "sports=1，music=1"],
         ["-l", "sports=matches and players", "-l", "music"],
         ["-l", f"@{tmp_path / 'labels'}"],
     ):

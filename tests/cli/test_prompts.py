@@ -251,12 +251,21 @@ def test_imported_template_can_be_shown(
     (tmp_path / "recipe.yaml").write_text("prompt: Cook $what for $$5\nmodel: gpt-4\n")
     result = run_llmtool("prompts", "import", tmp_path / "recipe.yaml")
     assert out(result) == f"{env['LLMTOOL_CONFIG_DIR']}/prompts/recipe.yaml\n"
-    assert result.stderr.startswith(b"llmtool: model: ") and result.stderr.count(b"\n") == 1
+    first, second = result.stderr.decode().splitlines()
+    assert first == f"llmtool: reading {tmp_path / 'recipe.yaml'} as a template of llm"
+    assert second.startswith("llmtool: model: ")
     shown = run_llmtool("prompts", "show", "recipe", "--rendered", "-p", "what=leek", "--no-stdin")
     assert out(shown).startswith("user:\nCook leek for $5")
     assert "--force" in error_line(
         run_llmtool("prompts", "import", "-q", tmp_path / "recipe.yaml"), 2
     )
+
+
+def test_detected_format_of_standard_input_is_reported(run_llmtool: Run) -> None:
+    done = run_llmtool("prompts", "import", "-", "-o", "-", "--name", "x", input=b"prompt: Hi")
+    assert done.stderr == b"llmtool: reading standard input as a template of llm\n"
+    args = ("prompts", "import", "-", "-o", "-", "--name", "x", "--format", "llm")
+    assert run_llmtool(*args, input=b"prompt: Hi").stderr == b""
 
 
 def test_import_accepts_a_pattern_folder(run_llmtool: Run, tmp_path: Path) -> None:

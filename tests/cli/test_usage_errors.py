@@ -68,6 +68,62 @@ LINES = {
         ("code", "sort", "a", "list"),
         "too many arguments; put quotes around text of several words (see 'llmtool code --help')",
     ),
+    "no similar option": (
+        ("classify", "--temperature", "1", "-l", "a,b", "hi"),
+        "unknown option --temperature (see 'llmtool classify --help')",
+    ),
+    "start of an option": (
+        ("gen", "--sys", "x"),
+        "unknown option --sys; did you mean --system? (see 'llmtool gen --help')",
+    ),
+    "longer than an option": (
+        ("gen", "--output-file", "x"),
+        "unknown option --output-file; did you mean --output? (see 'llmtool gen --help')",
+    ),
+    "underscore": (
+        ("gen", "--max_tokens", "3"),
+        "unknown option --max_tokens; did you mean --max-tokens? (see 'llmtool gen --help')",
+    ),
+    "abbreviation": (
+        ("gen", "--temp", "0"),
+        "unknown option --temp; did you mean --temperature? (see 'llmtool gen --help')",
+    ),
+    "option of llama.cpp": (
+        ("gen", "--n-predict", "3"),
+        "unknown option --n-predict; did you mean --max-tokens? (see 'llmtool gen --help')",
+    ),
+    "option with a value": (
+        ("gen", "--format=json"),
+        "unknown option --format; did you mean --json? (see 'llmtool gen --help')",
+    ),
+    "verbose": (
+        ("gen", "-v"),
+        "unknown option -v; did you mean --debug? (see 'llmtool gen --help')",
+    ),
+    "prompt option": (
+        ("gen", "--prompt", "hi"),
+        "unknown option --prompt; pass the text as an argument (see 'llmtool gen --help')",
+    ),
+    "prompt option of a command for files": (
+        ("sum", "--prompt", "hi"),
+        "unknown option --prompt (see 'llmtool sum --help')",
+    ),
+    "sampling option as the output": (
+        ("gen", "-o", "temperature=0", "hi"),
+        "-o temperature=0: -o names the output file; use --temperature for the option",
+    ),
+    "number of threads as the template": (
+        ("gen", "-t", "4", "hi"),
+        "-t 4: must be the name of a template; use --threads for threads",
+    ),
+    "prompt as an input": (
+        ("gen", "-p", "Tell me a joke"),
+        "-p Tell me a joke: must have the form KEY=VALUE; pass a prompt as an argument",
+    ),
+    "empty stop": (
+        ("gen", "--stop", "", "hi"),
+        "--stop '': must not be empty; pass the text to stop before",
+    ),
     "minus": (
         ("config", "set", "temperature", "-1"),
         "unknown option -1; put -- before a value that begins with -"
@@ -99,6 +155,43 @@ def test_error_says_what_to_do(
     run_llmtool: Callable[..., Any], args: tuple[str, ...], line: str
 ) -> None:
     assert error_line(run_llmtool(*args), 2) == f"llmtool: {line}"
+
+
+BEFORE_THE_MODEL = {
+    "input": (("gen", "hi", "-p", "nmae=x"), 2, "has no input 'nmae'"),
+    "template input": (("run", "sentiment", "hi", "-p", "nmae=x"), 2, "has no input 'nmae'"),
+    "one label": (("classify", "hi", "-l", "a"), 2, "at least two labels"),
+    "no labels": (("classify", "hi"), 2, "no labels"),
+    "prior": (("classify", "hi", "-l", "a,b", "--prior", "a=1"), 2, "label 'b' is missing"),
+    "verdict": (("classify", "hi", "-l", "a,b", "--fail-on", "c"), 2, "unknown label 'c'"),
+    "length": (("sum", "in.txt", "--length", "tiny"), 2, "invalid length 'tiny'"),
+    "label template": (("sum", "in.txt", "-t", "sentiment"), 2, "is for classify, not for sum"),
+    "dry run": (("sum", "in.txt", "-t", "spam", "--dry-run"), 2, "is for classify, not for sum"),
+    "summary of labels": (("classify", "hi", "-l", "a,b", "-t", "sum"), 2, "not for classify"),
+    "translation": (("translate", "hi", "--to", "de", "-t", "sum"), 2, "not for translate"),
+    "chat template": (("chat", "hi", "-t", "sentiment"), 2, "is for classify, not for chat"),
+    "code template": (("code", "hi", "-t", "translate"), 2, "is for translate, not for code"),
+    "source language": (("translate", "hi", "--to", "de", "--from", "xyz"), 2, "'xyz'"),
+    "chat without a template": (("chat", "hi", "-t", "nonesuch"), 12, "'nonesuch'"),
+    "labels of eval": (("classify", "eval", "in.jsonl", "-t", "sum"), 2, "not for classify"),
+}
+
+
+@pytest.mark.parametrize("model", [["-m", "nothere"], []], ids=["unknown", "default"])
+@pytest.mark.parametrize(
+    ("args", "code", "reason"), BEFORE_THE_MODEL.values(), ids=BEFORE_THE_MODEL
+)
+def test_options_are_checked_before_the_model(
+    run_llmtool: Callable[..., Any],
+    cwd: Path,
+    args: tuple[str, ...],
+    code: int,
+    reason: str,
+    model: list[str],
+) -> None:
+    (cwd / "in.txt").write_text("Some text.")
+    (cwd / "in.jsonl").write_text('{"text": "x", "label": "a"}\n{"text": "y", "label": "b"}\n')
+    assert reason in error_line(run_llmtool(*args, *model), code)
 
 
 @pytest.mark.parametrize(

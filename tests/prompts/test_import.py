@@ -178,6 +178,58 @@ def test_prompty_version_2_is_converted() -> None:
     ]
 
 
+SAMPLES = {
+    "missing value": ("sample: {name: Jane}", "required input 'question' is missing"),
+    "empty value": ("sample: {name: , question: Why}", "name: expected a string, got NoneType"),
+    "mapping": ("sample: {name: {first: Jane}, question: Why}", "name: expected a string"),
+    "number": ("sample: {name: Jane, question: Why, age: old}", "age: expected a number"),
+    "file": ("sample: sample.json", "refers to a file, which is not read"),
+    "variable file": ("sample: ${file:sample.json}", "refers to a file, which is not read"),
+    "list": ("sample:\n- Jane", "must be a mapping"),
+    "braces": ("sample:\n  name: {{name}}\n  question: Why", "a key must be a string"),
+    "alias": ("sample: *jane", "aliases are not allowed"),
+    "not YAML": ("sample: {name: [}", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize(("sample", "reason"), SAMPLES.values(), ids=SAMPLES)
+def test_invalid_sample_is_skipped_with_a_note(sample: str, reason: str, end: str) -> None:
+    text = (
+        f"---\nname: Greeting\n{sample}\ninputs: {{age: {{type: number, default: 3}}}}\n---\n"
+        "user:\nI am {{name}}, {{age}}. {{question}}\n"
+    )
+    made = convert("\ufeff" + text.replace("\n", end), source="greeting.prompty")
+    (note,) = made.notes
+    assert note.startswith(f"sample: {reason}") and note.endswith("; skipped")
+    ours = template(made)
+    assert ours.tests == () and set(ours.inputs) == {"name", "age", "question"}
+    assert asked(made, name="Jane", question="Why?")[0][1].startswith("I am Jane, 3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Return {"a": {"b": {{name}}}}',
+        "int a[] = {{1,2},{3,4}}; // {{name}}",
+        "{{{name}}} and {{ and }",
+        "{% {{name}}",
+        "{# {{ name }}",
+        "a set {x} of {{name}}: {{ 1 + }}",
+        "\\frac{{{name}}}{{%2}}",
+    ],
+)
+def test_literal_braces_in_prompty_are_text(text: str) -> None:
+    made = convert(f"---\nname: x\n---\nuser:\n{text}\n", source="x.prompty")
+    expected = text.replace("{{name}}", "Ada").replace("{{ name }}", "Ada")
+    assert asked(made, name="Ada") == [("user", expected)]
+
+
+def test_literal_braces_at_the_end_of_prompty_are_a_prefill() -> None:
+    made = convert('---\nname: x\n---\nuser:\n{{a}}\nassistant:\n{"a": {{\n', source="x.prompty")
+    assert template(made).prefill == '{"a": {{' and made.notes == []
+
+
 TURNS = "---\nname: t\n---\nuser:\nHi\nassistant:\nHello!\nuser:\n{}\nassistant:\nSure:\n"
 
 
@@ -262,6 +314,7 @@ def test_invalid_files_fail_with_one_line(source: str, text: str, reason: str) -
 )
 def test_format_is_detected(source: str, text: str, format: str) -> None:
     assert detect(text, source=source) == format
+    assert detect("\ufeff" + text.replace("\n", "\r\n"), source=source) == format
 
 
 def test_names_are_converted_to_valid_names() -> None:

@@ -567,7 +567,7 @@ def close_objects(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_definitions_in_all_of_stay_open() -> None:
-    part = {"properties": {"a": {}}}
+    part: dict[str, Any] = {"properties": {"a": {}}}
     schema = {
         "prefixItems": [
             {"allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": {}}}]},

@@ -202,7 +202,7 @@ def test_reference_is_resolved(schema: dict[str, Any], is_part: bool) -> None:
         reference = {"$ref": schema["$ref"]}
         others = {key: value for key, value in schema.items() if key != "$ref"}
         schema = {**others, "allOf": [reference, {"properties": {"total": {"type": "integer"}}}]}
-    good = {"value": 1, "total": 2} if is_part else {"value": 1}
+    good: dict[str, int] = {"value": 1, "total": 2} if is_part else {"value": 1}
     assert accepted(schema, good, {"value": "a"}, {}) == [good]
     assert compiled(schema).unenforced == ""
 

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, Union
 
 import msgspec
 import pydantic
 import pytest
+from pydantic import BaseModel, Field, TypeAdapter
 
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.structured.resolve import from_argument, resolve
+from llmtool.tasks.pipeline.output_spec import make_output_spec
 
 
 class Size(Enum):
@@ -76,6 +78,10 @@ def properties_of(text: str) -> dict[str, Any]:
         ("größe int", {"größe": {"type": "integer"}}),
         ("a {b int, c {d}}", {"a": {"type": "object", "required": ["b", "c"]}}),
         ("a list[{b int}]: some", {"a": {"type": "array", "description": "some"}}),
+        ("姓名，年龄 int", {"姓名": {"type": "string"}, "年龄": {"type": "integer"}}),
+        ("姓名：全名，如张三", {"姓名": {"type": "string", "description": "全名，如张三"}}),
+        ("a {b、c int}，d", {"a": {"type": "object", "required": ["b", "c"]}, "d": {}}),
+        ("大小 大｜小", {"大小": {"enum": ["大", "小"]}}),
         ("{\n  a int,\n  b\n}", {"a": {"type": "integer"}, "b": {"type": "string"}}),
     ],
     ids=lambda value: value.replace("\n", "/") if isinstance(value, str) else "",
@@ -248,3 +254,115 @@ def test_validator_is_imported_only_to_check_a_reply() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "{'name': 'A', 'age': 1}\n", done.stderr
+
+
+class Cat(BaseModel):
+    lives: int = Field(ge=0, le=9)
+
+
+class Dog(BaseModel):
+    tricks: list[str]
+
+
+@dataclass
+class Address:
+    street: str
+
+
+@dataclass
+class Customer:
+    name: str
+    address: Address
+    cat: Cat | None = None
+
+
+@dataclass
+class Circle:
+    radius: float
+
+
+@dataclass
+class Square:
+    side: float
+
+
+class Shape(TypedDict):
+    kind: Literal["circle", "square"]
+    parts: list[Pet]
+
+
+Count = NewType("Count", int)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "value"),
+    [
+        (list[Cat], '[{"lives": 9}]', [Cat(lives=9)]),
+        (Cat | None, '{"lives": 9}', Cat(lives=9)),
+        (Cat | None, "null", None),
+        (Optional[Cat], "null", None),  # noqa: UP045
+        (Cat | Dog, '{"tricks": ["sit"]}', Dog(tricks=["sit"])),
+        (Union[Cat, Dog], '{"lives": 1}', Cat(lives=1)),  # noqa: UP007
+        (dict[str, list[Cat]], '{"a": [{"lives": 1}]}', {"a": [Cat(lives=1)]}),
+        (TypeAdapter(list[Cat]), '[{"lives": 9}]', [Cat(lives=9)]),
+        (TypeAdapter(Cat | None), "null", None),
+        (
+            Customer,
+            '{"name": "A", "address": {"street": "B"}, "cat": {"lives": 2}}',
+            Customer("A", Address("B"), Cat(lives=2)),
+        ),
+        (list[Circle], '[{"radius": 1.5}]', [Circle(1.5)]),
+        (Circle | None, "null", None),
+        (Circle | Square, '{"side": 2.0}', Square(2.0)),
+        (list[Circle | Square], '[{"side": 2.0}, {"radius": 1.0}]', [Square(2.0), Circle(1.0)]),
+        (list[Point], '[{"x": 1, "y": 2}]', [{"x": 1, "y": 2}]),
+        (Shape, '{"kind": "circle", "parts": []}', {"kind": "circle", "parts": []}),
+        (Size, '"small"', Size.SMALL),
+        (list[Size], '["small"]', [Size.SMALL]),
+        (Literal["a", "b"], '"b"', "b"),
+        (Literal[1, 2], "2", 2),
+        (int, "5", 5),
+        (int | str, '"a"', "a"),
+        (list[int] | None, "[1]", [1]),
+        (tuple[int, str], '[1, "a"]', (1, "a")),
+        (set[int], "[1, 2]", {1, 2}),
+        (dict[str, int], '{"a": 1}', {"a": 1}),
+        (Annotated[int, msgspec.Meta(ge=1)], "1", 1),
+        (list[Annotated[int, Field(ge=1)]], "[1]", [1]),
+        (Count, "3", 3),
+        (date | None, '"2020-01-31"', date(2020, 1, 31)),
+    ],
+    ids=lambda value: "" if isinstance(value, (str, list)) else str(value)[:40],
+)
+def test_type_is_a_schema_and_value_has_this_type(kind: object, reply: str, value: object) -> None:
+    resolved = resolve(kind)
+    spec = make_output_spec(schema=kind)
+    assert spec is not None and spec.matches(reply)
+    found = resolved.parse(reply)
+    assert found == value and type(found) is type(value)
+
+
+def test_invalid_value_of_a_generic_type_is_reported_with_its_path() -> None:
+    @dataclass
+    class Even:
+        n: int
+
+        def __post_init__(self) -> None:
+            if self.n % 2:
+                raise ValueError("odd")
+
+    with pytest.raises(
+        OutputValidationError, match=r"not a valid list\[Even\]: odd - at `\$\[0\]`"
+    ):
+        resolve(list[Even]).parse('[{"n": 1}]')
+    with pytest.raises(OutputValidationError, match=r"not a valid list\[Owner\]: \$.0.name: "):
+        resolve(list[Owner]).parse('[{"name": "ada", "age": 1}]')
+
+
+def test_type_without_a_json_form_in_a_union_is_rejected() -> None:
+    class Plain:
+        pass
+
+    with pytest.raises(UsageError, match="cannot convert") as caught:
+        resolve(Cat | Plain)
+    assert "\n" not in str(caught.value)

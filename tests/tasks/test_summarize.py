@@ -272,6 +272,10 @@ def test_find_fault_reports_omitted_and_invented_facts(summary: str, fault: str 
         ("3 sentences", "paragraph", "3 sentences", 54),
         ("1 bullet", "bullets", "one short line", 18),
         ("5 points", "bullets", "5 short lines", 90),
+        ("100字", "paragraph", "about 100 characters", 50),
+        ("２００ 词", "paragraph", "about 200 words", 200),
+        ("3句话", "paragraph", "3 sentences", 54),
+        ("5条", "bullets", "5 short lines", 90),
     ],
 )
 def test_parse_length(length: str, style: str, phrase: str, n_words: int) -> None:

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
 from typing_extensions import reveal_type
 
 import llmtool
@@ -22,6 +23,9 @@ def functions(prompts: list[str]) -> None:
     reveal_type(llmtool.generate("x"))  # Generation[None]
     reveal_type(llmtool.generate("x", schema=Person).value)  # Person
     reveal_type(llmtool.generate("x", schema=Person, template="own", seed=1).value)  # Person
+    reveal_type(llmtool.generate("x", schema=list[Person]).value)  # list[Person]
+    reveal_type(llmtool.generate("x", schema=TypeAdapter(Person)).value)  # Person
+    reveal_type(llmtool.generate("x", schema=Person | None).value)  # Any
     reveal_type(llmtool.generate("x", schema="name, age int").value)  # Any
     reveal_type(llmtool.generate("x", template="own").value)  # Any
     reveal_type(llmtool.generate("x", schema=Person).choices[0].value)  # Person | None
@@ -40,6 +44,7 @@ def functions(prompts: list[str]) -> None:
 def toolbox(box: llmtool.Toolbox, texts: list[str]) -> None:
     reveal_type(box.translate(["a"], "fr"))  # list[Translation]
     reveal_type(box.calibrate([("a", "b")]).accuracy)  # tuple[float, float]
+    reveal_type(box.generate(texts, schema=TypeAdapter(list[int]))[0].value)  # list[int]
     for event in box.stream_generate("x", schema=Person):
         reveal_type(event)  # Token | Generation[Person]
 

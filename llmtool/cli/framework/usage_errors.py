@@ -28,7 +28,39 @@ _REWORDINGS = (
     (r"^No such (option|command):? ", r"unknown \1 "),
     (r"^(unknown option -\d.*)", r"\1; put -- before a value that begins with -"),
 )
-_OPTION_SUGGESTIONS = re.compile(r"^(unknown option --(\S+)); did you mean (.*)\?$")
+_UNKNOWN_OPTION = re.compile(r"^(unknown option (-\S+))(?:; did you mean .*\?)?$")
+_TEXTS = ("message", "prompt", "request", "text")  # names of arguments
+_MIN_SIMILARITY = 0.8  # of a suggested option
+# Names of options in other programs, without dashes.
+_OTHER_NAMES = {
+    "batch": "each",
+    "c": "ctx-size",
+    "context": "ctx-size",
+    "ctx": "ctx-size",
+    "delimiter": "field",
+    "force": "overwrite",
+    "format": "json",
+    "gpu-layers": "n-gpu-layers",
+    "instructions": "system",
+    "json-schema": "schema",
+    "max-length": "max-tokens",
+    "max-new-tokens": "max-tokens",
+    "n-ctx": "ctx-size",
+    "n-predict": "max-tokens",
+    "ngl": "n-gpu-layers",
+    "num-ctx": "ctx-size",
+    "num-predict": "max-tokens",
+    "options": "param",
+    "predict": "max-tokens",
+    "reasoning": "think",
+    "repetition-penalty": "repeat-penalty",
+    "response-format": "json",
+    "target": "to",
+    "temp": "temperature",
+    "v": "debug",
+    "var": "param",
+    "verbose": "debug",
+}
 _TOO_MANY = "Got unexpected extra argument"
 _INPUT_OF = {"review": "pipe the diff in, or name its file with -f"}
 
@@ -47,17 +79,32 @@ def rewrite_usage_error(message: str, command: Any = None) -> str:
         message = message.removesuffix(".")
     for pattern, replacement in _REWORDINGS:
         message = re.sub(pattern, replacement, message)
-    message = _OPTION_SUGGESTIONS.sub(_keep_similar, message)
+    unknown = _UNKNOWN_OPTION.match(message)
+    if unknown:
+        message = unknown[1] + _suggest_option(unknown[2], command)
     return message[:1].lower() + message[1:] if message[1:2].islower() else message
 
 
-def _keep_similar(found: re.Match[str]) -> str:
-    """Drop suggested options that resemble the typed one only in their leading dashes."""
+def _suggest_option(typed: str, command: Any) -> str:
+    """Return what to use instead of an unknown option, or "" if nothing is similar enough."""
     import difflib
 
-    names = re.findall(r"--([^\s,'?]+)", found[3])
-    near = [f"--{name}" for name in difflib.get_close_matches(found[2], names)]
-    return f"{found[1]}; did you mean {' or '.join(near)}?" if near else found[1]
+    params = command.params if command is not None else ()
+    known = [each for param in params for each in (*param.opts, *param.secondary_opts)]
+    known = [each for each in (*known, "--help") if each.startswith("--")]
+    name = typed.lstrip("-").partition("=")[0].replace("_", "-").lower()
+    if name in _TEXTS and any(param.name in _TEXTS for param in params):
+        return "; pass the text as an argument"
+    other = f"--{_OTHER_NAMES.get(name, name)}"
+    if other in known:
+        return f"; did you mean {other}?"
+    if len(name) < 2:
+        return ""
+    found = [
+        each for each in known if each.startswith(f"--{name}") or f"--{name}".startswith(f"{each}-")
+    ] or difflib.get_close_matches(name, [each[2:] for each in known], cutoff=_MIN_SIMILARITY)
+    near = [f"--{each.lstrip('-')}" for each in found[:2]]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def is_too_many(message: str) -> bool:

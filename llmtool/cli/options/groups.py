@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from typer import BadParameter, Option
 
-from llmtool.encoding import Errors
+from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
+from llmtool.tasks.options import SamplingOptions
 
 _input = partial(Option, rich_help_panel="Input")
 _output = partial(Option, rich_help_panel="Output")
@@ -26,11 +27,21 @@ def _parse_layers(value: str) -> str:
     return value
 
 
+def _check_output(path: str) -> str:
+    name = path.partition("=")[0].replace("-", "_")
+    if "=" in path and name in SamplingOptions.__struct_fields__:
+        raise UsageError(
+            f"-o {path}: -o names the output file; use --{name.replace('_', '-')} for the option"
+        )
+    return path
+
+
 # Options that some commands use without the rest of their group.
 Json = Annotated[bool, _output("--json", help="Print the result as JSON.")]
 OutputFile = Annotated[
     str | None,
     _output("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout."),
+    _check_output,
 ]
 DryRemoval = Annotated[bool, Option("--dry-run", help="Show what would be removed, then exit.")]
 ModelReference = Annotated[
@@ -119,7 +130,17 @@ class InputOptions(_Group, frozen=True, kw_only=True):
         _input("--file", "-f", metavar="FILE", help="Read FILE (repeatable); - is stdin."),
     ] = []
     no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read stdin.")] = False
-    errors: Annotated[Errors, _input("--errors", help="How to handle invalid UTF-8.")] = "strict"
+    encoding: Annotated[
+        str | None,
+        _input(
+            "--encoding",
+            parser=check_encoding,
+            metavar="NAME",
+            help="Encoding of the input, such as latin-1.",
+            show_default="UTF-8 or, if detected, UTF-16",
+        ),
+    ] = None
+    errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"
 
 
 class ReportOptions(_Group, frozen=True, kw_only=True):

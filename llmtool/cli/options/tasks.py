@@ -35,7 +35,15 @@ def _parse_seed(value: str | None) -> int | None:
 
 
 def _read_stop(texts: list[str]) -> tuple[str, ...] | None:
+    if "" in texts:
+        raise UsageError("--stop '': must not be empty; pass the text to stop before")
     return tuple(read_argument(text, name="--stop") for text in texts) or None
+
+
+def _read_template(name: str) -> str:
+    if name.isdecimal():
+        raise UsageError(f"-t {name}: must be the name of a template; use --threads for threads")
+    return name
 
 
 def read_params(pairs: list[str]) -> dict[str, str]:
@@ -44,7 +52,9 @@ def read_params(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            raise UsageError(f"-p {pair}: must have the form KEY=VALUE")
+            raise UsageError(
+                f"-p {pair}: must have the form KEY=VALUE; pass a prompt as an argument"
+            )
         values[key] = read_argument(value, name=f"-p {key}")
     return values
 
@@ -136,13 +146,18 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "template": Annotated[
             str | None,
             _reply("--template", "-t", metavar="NAME|PATH", help="Prompt template."),
+            _read_template,
         ],
         "variables": Param,
     },
     t.ReplyOptions: {
         "thinking": Annotated[
             bool | None,
-            _reply("--think/--no-think", help="Enable reasoning, shown on stderr."),
+            _reply(
+                "--think/--no-think",
+                metavar="[=low|medium|high]",
+                help="Enable reasoning, shown on stderr.",
+            ),
         ],
         "sampling": t.SamplingOptions,
     },
@@ -154,6 +169,17 @@ OPTIONS: dict[type, dict[str, Any]] = {
             str,
             _reply(metavar="TEXT", help="Start of the reply, not printed.", show_default=False),
             _text("--prefill"),
+        ],
+        "retries": Annotated[
+            int,
+            _reply(
+                "--retries",
+                min=0,
+                max=10,
+                metavar="N",
+                help="Retry invalid replies up to N times.",
+                show_default=False,
+            ),
         ],
         "logprobs": Annotated[
             int,

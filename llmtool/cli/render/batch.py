@@ -8,11 +8,13 @@ from collections import Counter
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.runner import BatchOptions, BatchRunner
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.inputs import note_table
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import LlmtoolError, RecordsFailed
 from llmtool.sizes import format_count
 from llmtool.tasks.results import Result
 
+_N_SAMPLED, _MAX_SAMPLE = 10, 2000  # lines and characters of a text that may be a table
 _MAX_REPORTED = 20  # failures reported one by one; further ones are only counted
 
 
@@ -29,18 +31,29 @@ class Tally:
         self._console = console
         self._reader, self._runner, self._options = reader, runner, options
         self._started = time.monotonic()
-        self._progress = RecordProgress(console)
+        self._progress, self._n_tokens = RecordProgress(console), 0
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
         self._warnings: Counter[str] = Counter()
+        self._source, self._sample = "", ""  # the first lines of a file
 
     @property
     def n_rows(self) -> int:
         return self._runner.n_resumed + self.n_done
 
+    def count_token(self) -> None:
+        self._n_tokens += 1
+        if self._progress.is_due:
+            self.show()
+
     def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
         self.n_done += 1
+        if self._reader.format == "file" and record.source.lower().endswith((".csv", ".tsv")):
+            self._source, self._sample = record.source, (record.text or "")[:_MAX_SAMPLE]
+        if self._reader.format == "line" and self.n_done <= _N_SAMPLED:
+            self._source = record.source
+            self._sample += f"{record.text or ''}\n"
         if isinstance(outcome, LlmtoolError):
             self._fail(record, outcome)
         else:
@@ -49,12 +62,21 @@ class Tally:
             self._n_completion += outcome.usage.completion_tokens
             self._warnings.update(outcome.warnings)
         if self._progress.is_due:
-            expected = self._reader.n_expected
-            if expected is not None:
-                expected = min(expected, self._options.limit or expected)
-            self._progress.show(
-                self.n_done, expected, n_before=self._runner.n_resumed, n_failed=self.n_failed
-            )
+            self.show()
+
+    def show(self) -> None:
+        """Show the progress on a terminal."""
+        expected = self._reader.n_expected
+        if expected is not None:
+            expected = min(expected, self._options.limit or expected)
+        self._progress.show(
+            self.n_done,
+            expected,
+            n_before=self._runner.n_resumed,
+            n_failed=self.n_failed,
+            n_tokens=max(self._n_tokens, self._n_completion),
+            n_done_tokens=self._n_completion,
+        )
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1
@@ -74,7 +96,9 @@ class Tally:
         )
 
     def conclude(self) -> None:
-        """Report blank lines, the most frequent warnings and failures."""
+        """Report a table read as text, blank lines, the most frequent warnings and failures."""
+        read_as = "lines" if self._reader.format == "line" else "one text"
+        note_table(self._console, self._source, self._sample, read_as=read_as)
         if self._reader.n_skipped:
             n = self._reader.n_skipped
             self._console.note(f"{format_count(n, 'blank line')} skipped")

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
-from llmtool.errors import OutputError, os_error_reason
+from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+_ATOMIC_BYTES = 4096  # PIPE_BUF on Linux
 
 
 class BrokenPipe(Exception):
@@ -46,18 +47,23 @@ def ensure_std_fds() -> frozenset[int]:
 
 
 class Sink:
-    """The destination of a result: stdout or a file."""
+    """The destination of a result: stdout or a file.
+
+    Each write to a pipe or file ends with a newline, so that processes that share it do not
+    interleave within lines. `flush` writes an incomplete line.
+    """
 
     is_terminal = False
 
     def __init__(self) -> None:
         self._ends_with_newline = True
+        self._pending = b""  # an incomplete line
 
     def write(self, text: str, *, style: str = "") -> None:
         """Write text; on a terminal, in `style`, SGR numbers such as `4;31`."""
         if text:
             self._ends_with_newline = text.endswith("\n")
-            self._write_bytes(text.encode("utf-8", "replace"))
+            self._write_lines(text.encode("utf-8", "replace"))
 
     def write_json(self, value: object) -> None:
         """Write a JSON document and a newline: indented on a terminal, else on one line."""
@@ -77,6 +83,21 @@ class Sink:
 
     def close(self) -> None:
         """Complete the result; a temporary file is renamed."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the incomplete line, if any."""
+        if self._pending:
+            self._write_bytes(self._pending)
+            self._pending = b""
+
+    def _write_lines(self, data: bytes) -> None:
+        """Write the complete lines; a line that is too long for an atomic write is not held."""
+        data = self._pending + data
+        end = data.rfind(b"\n") + 1 if len(data) < _ATOMIC_BYTES else len(data)
+        self._pending = data[end:]
+        if end:
+            self._write_bytes(data[:end])
 
     def _write_bytes(self, data: bytes) -> None:
         raise NotImplementedError
@@ -129,7 +150,13 @@ class Stdout(Sink):
 
     def write_raw(self, text: str) -> None:
         """Write text without escaping it, such as text with our own escape sequences."""
-        self._write_bytes(text.encode("utf-8", "replace"))
+        data = text.encode("utf-8", "replace")
+        if self.is_terminal:
+            self._write_bytes(data)
+            return
+        self._write_lines(data)
+        if self._pending:
+            self._check_reader()
 
     def end_line(self) -> None:
         if self._pending_cr:
@@ -137,11 +164,27 @@ class Stdout(Sink):
             self.write_raw(escape_control_chars("\r"))
         super().end_line()
 
+    def flush_quietly(self) -> None:
+        """Write the incomplete line; on an error, it stays pending."""
+        with contextlib.suppress(OutputError, BrokenPipe, Cancelled):
+            self.flush()
+
     def break_line(self) -> None:
         """Start a new line on a terminal after an interrupted reply; ignore errors."""
+        self.flush_quietly()
         if self.is_mid_line and self.is_terminal:
             with contextlib.suppress(OSError):
                 os.write(STDOUT, b"\n")
+
+    def _check_reader(self) -> None:
+        """Raise `BrokenPipe` if the reader has closed the pipe: a write could be far away."""
+        import select
+
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(STDOUT, 0)  # errors only
+            if any(events & select.POLLERR for _, events in poll.poll(0)):
+                raise BrokenPipe
 
     def _write_bytes(self, data: bytes) -> None:
         view = memoryview(data)
@@ -242,6 +285,7 @@ class Console:
         Raises:
             Cancelled: a signal interrupted the wait.
         """
+        self.stdout.flush()
         with self.interrupts.interruptible():
             return os.read(STDIN, n_bytes)
 
@@ -253,6 +297,7 @@ class Console:
         """
         import select
 
+        self.stdout.flush()
         with self.interrupts.interruptible():
             return bool(select.select([STDIN], [], [], seconds)[0])
 
@@ -268,6 +313,7 @@ class Console:
     def say(self, text: str) -> None:
         """Write text to stderr; ignore write errors."""
         self._status_line.clear()
+        self.stdout.flush_quietly()  # both streams may be the same file
         # File names may contain surrogates for bytes that the locale cannot decode.
         data = text.encode("utf-8", "surrogateescape")
         if self.stderr_is_terminal:
@@ -299,12 +345,13 @@ class Console:
         self.resources.close()
 
     def flush(self) -> None:
-        """Flush text that Typer printed, such as help.
+        """Flush the last line, and text that Typer printed, such as help.
 
         Raises:
             BrokenPipe: the pipe is closed.
             OutputError: writing failed, for example on a full disk.
         """
+        self.stdout.flush()
         try:
             sys.stdout.flush()
         except BrokenPipeError:
@@ -314,6 +361,7 @@ class Console:
 
     def flush_quietly(self) -> None:
         """Flush both streams and ignore errors."""
+        self.stdout.flush_quietly()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from llmtool.engine.types import Prompt
+from llmtool.engine.llama.reasoning_switches import NAMES, Switches, find_switches
+from llmtool.engine.types import Effort, Message, Prompt, Role
 from llmtool.errors import TemplateError
 
 if TYPE_CHECKING:
     from llmtool.templating import Template
 
 ChatMessage = Mapping[str, object]
+Thinking = bool | Effort | None
 Shape = Callable[[list[ChatMessage]], list[ChatMessage]]
 
+_PROBE: tuple[Role, ...] = ("system", "user")
 _LANGUAGE_KEY = "source_lang_code"
 
 
@@ -35,21 +38,58 @@ class ChatRenderer:
         self._source = source
         self._tokens = tokens
         self._last_shape: tuple[object, Shape] | None = None
+        self._found_switches: dict[Effort, Switches] = {}
 
-    def render(self, messages: Sequence[ChatMessage], *, thinking: bool, begin: bool = True) -> str:
+    def render(
+        self, messages: Sequence[ChatMessage], *, thinking: Thinking, begin: bool = True
+    ) -> str:
         """Render messages as they are; with `begin` up to the beginning of the reply.
 
         Raises:
             TemplateError: the template is invalid, or rejects the messages.
         """
-        return self._template.render(
-            messages=messages,
-            add_generation_prompt=begin,
-            enable_thinking=thinking,
-            reasoning_effort="medium" if thinking else "low",
-            tools=None,
-            **self._tokens,
-        )
+        return self._apply(messages, self._switches(thinking), begin=begin)
+
+    @property
+    def switches_reasoning(self) -> bool:
+        """Whether the template can turn reasoning on or off; true if it is invalid."""
+        try:
+            return self._find_switches("medium").has_effect
+        except TemplateError:
+            return True
+
+    def _apply(
+        self,
+        messages: Sequence[ChatMessage],
+        variables: Mapping[str, object],
+        *,
+        begin: bool = True,
+    ) -> str:
+        known = {"messages": messages, "add_generation_prompt": begin, "tools": None}
+        return self._template.render(**{**known, **self._tokens, **variables})
+
+    def _switches(self, thinking: Thinking) -> Mapping[str, object]:
+        switches = self._find_switches(thinking if isinstance(thinking, str) else "medium")
+        return switches.on if thinking else switches.off
+
+    @cached_property
+    def _reasoning_variables(self) -> Mapping[str, list[object]]:
+        return self._template.find_variables(NAMES)
+
+    def _find_switches(self, effort: Effort) -> Switches:
+        if not self._reasoning_variables:
+            return Switches({}, {}, False)
+        if effort not in self._found_switches:
+            messages: list[ChatMessage] = [{"role": role, "content": "x"} for role in _PROBE]
+            prompt = Prompt(messages=tuple(Message(role, "x") for role in _PROBE))
+            try:
+                messages = self._choose_shape(prompt, {})[1](messages)
+            except TemplateError:  # it may require variables
+                del messages[0]
+            self._found_switches[effort] = find_switches(
+                self._reasoning_variables, partial(self._apply, messages), effort
+            )
+        return self._found_switches[effort]
 
     def choose_shape(self, prompt: Prompt) -> tuple[str, Shape]:
         """Return the prompt with a marker for each message, and the shape in which it has all.
@@ -57,6 +97,9 @@ class ChatRenderer:
         Raises:
             TemplateError: the template is invalid, rejects the messages, or drops one.
         """
+        return self._choose_shape(prompt, self._switches(prompt.thinking))
+
+    def _choose_shape(self, prompt: Prompt, variables: Mapping[str, object]) -> tuple[str, Shape]:
         markers = [_marker(n) if m.content.strip() else [] for n, m in enumerate(prompt.messages)]
         messages: list[ChatMessage] = [
             {"role": message.role, "content": "\n".join(words) or message.content}
@@ -73,7 +116,7 @@ class ChatRenderer:
         first_error = None
         for shape in shapes:
             try:
-                text = self.render(shape(messages), thinking=prompt.thinking)
+                text = self._apply(shape(messages), variables)
                 _check_markers(text, markers, prompt)
             except TemplateError as exc:
                 first_error = first_error or exc

@@ -102,6 +102,11 @@ class ChatTemplate:
         tokens = {name: vocabulary.token_text(i) if i >= 0 else "" for name, i in ids.items()}
         return ChatRenderer(self._source or "", tokens)
 
+    @property
+    def switches_reasoning(self) -> bool:
+        """Whether the template can turn reasoning on or off."""
+        return self._source is None or self._renderer.switches_reasoning
+
     @cached_property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The tags that the template writes around reasoning, or mentions."""
@@ -110,8 +115,8 @@ class ChatTemplate:
         if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
             return mentioned
 
-        def render(messages: Sequence[Mapping[str, str]], begin: bool) -> str:
-            return self._renderer.render(messages, thinking=True, begin=begin)
+        def render(messages: Sequence[Mapping[str, str]], thinking: bool, begin: bool) -> str:
+            return self._renderer.render(messages, thinking=thinking, begin=begin)
 
         try:
             return learn_reasoning_tags(render) or mentioned

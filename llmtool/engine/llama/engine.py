@@ -128,6 +128,7 @@ class LocalEngine:
             n_gpu_layers=self.model.weights.n_gpu_layers,
             load_seconds=self.model.weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
+            switches_reasoning=self.model.tokenizer.chat_template.switches_reasoning,
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:

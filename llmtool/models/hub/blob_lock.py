@@ -12,6 +12,7 @@ from llmtool.errors import Cancelled, DownloadError, os_error_reason
 from llmtool.models.hub import cache
 from llmtool.models.hub.callbacks import NO_CALLBACKS, Callbacks
 from llmtool.models.hub.client import load_library
+from llmtool.models.hub.environment import name_path
 
 _POLL_SECONDS: Final = 0.2
 
@@ -33,7 +34,8 @@ def lock_blob(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise DownloadError(f"cannot write to {path.parent}: {os_error_reason(exc)}") from exc
+        problem = f"cannot write to {path.parent}: {os_error_reason(exc)}"
+        raise DownloadError(name_path(path, problem)) from exc
     is_first = True
     with ExitStack() as stack:
         while True:

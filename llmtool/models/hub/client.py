@@ -10,25 +10,29 @@ import contextlib
 import importlib
 import os
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from llmtool._version import __version__
-from llmtool.errors import DownloadError, ModelNotFound, UsageError
-from llmtool.models.hub import cache
+from llmtool.errors import DownloadError, ModelNotFound, UsageError, os_error_reason
+from llmtool.models.hub import cache, environment
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.connection import Body
 from llmtool.models.hub.errors import (
-    DEFAULT_PORTS,
     RangeNotSatisfiable,
     TransientError,
     error_for_response,
     find_host,
     find_origin,
+    is_web_url,
     not_a_hub,
+    proxy_error,
+    tls_error,
 )
 from llmtool.models.hub.listing import Listing, RemoteFile, read_listing, read_refs
 from llmtool.models.hub.retry import RetryPolicy, with_retries
@@ -43,11 +47,18 @@ _READ_BYTES: Final = 2 * 1024 * 1024
 
 
 def load_library() -> ModuleType:
-    """Set the environment variables that huggingface_hub reads on import, and import its utils."""
+    """Set the environment variables that huggingface_hub reads on import, and import its utils.
+
+    Raises:
+        UsageError: a variable has a value that the library cannot read.
+    """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if not os.environ.get("HF_HUB_CACHE", "unset"):
-        del os.environ["HF_HUB_CACHE"]  # the library takes "" as a folder
-    return importlib.import_module("huggingface_hub.utils")
+    for name in [name for name, value in os.environ.items() if not value and name[:3] == "HF_"]:
+        del os.environ[name]  # the library takes "" as a folder, a number or a URL
+    environment.check_for_import()
+    with environment.setup_errors(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about variables that do nothing
+        return importlib.import_module("huggingface_hub.utils")
 
 
 class Hub:
@@ -63,16 +74,14 @@ class Hub:
         library = load_library()
         self.known_repos = known_repos
         self.retry, self.callbacks = retry, callbacks
+        environment.check()
         self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
-        self.session: httpx2.Client = library.get_session()
-        self.headers: dict[str, str] = library.build_hf_headers(
-            library_name="llmtool", library_version=__version__, token=False
-        )
-        self.token: str | None = library.get_token()
-        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
-            raise UsageError(
-                "the Hub token (HF_TOKEN or the saved token) has invalid characters; set it again"
+        with environment.setup_errors():
+            self.session: httpx2.Client = library.get_session()
+            self.headers: dict[str, str] = library.build_hf_headers(
+                library_name="llmtool", library_version=__version__, token=False
             )
+            self.token = _read_token(library)
 
     def list_repo(self, repo: str, revision: str | None = None) -> Listing:
         """Return the files of a repository with sizes and digests, in one request.
@@ -136,7 +145,7 @@ class Hub:
         first chunk, its buffers contain nothing more of the body.
         """
         host = find_host(str(response.url))
-        with self._mapped(host):
+        with self._mapped(str(response.url)):
             stream = response.extensions.get("network_stream")
             if length is None or stream is None or response.http_version != "HTTP/1.1":
                 yield from response.iter_bytes()
@@ -208,7 +217,7 @@ class Hub:
             if self.token and find_origin(url) == find_origin(self.endpoint):
                 sent["Authorization"] = f"Bearer {self.token}"
             with ExitStack() as stack:
-                with self._mapped(find_host(url)):
+                with self._mapped(url):
                     response = stack.enter_context(
                         self.session.stream(
                             method, url, headers=sent, timeout=timeout, follow_redirects=False
@@ -219,40 +228,42 @@ class Hub:
                     yield response
                     return
             url = urljoin(url, location)
-            if urlsplit(url).scheme not in DEFAULT_PORTS:
+            if not is_web_url(url):
                 raise not_a_hub(self.endpoint)
         raise DownloadError(
             f"{repo}: too many redirects from {find_host(self.endpoint)}; check HF_ENDPOINT"
         )
 
     @contextlib.contextmanager
-    def _mapped(self, host: str) -> Iterator[None]:
+    def _mapped(self, url: str) -> Iterator[None]:
         """Map the exceptions of the HTTP library; the messages contain no URLs or headers."""
         import httpx2
         from huggingface_hub.errors import OfflineModeIsEnabled
 
+        host = find_host(url)
+        proxy = environment.find_proxy(url)
+        target = str(proxy or host)
+        through = f" through {proxy}" if proxy else ""
+        remedy = f"check {proxy.variable}" if proxy else None
         try:
             yield
         except OfflineModeIsEnabled:
             raise ModelNotFound("cannot download in offline mode; unset HF_HUB_OFFLINE") from None
         except httpx2.ConnectTimeout:
-            raise TransientError(f"connecting to {host} timed out") from None
+            raise TransientError(f"connecting to {target} timed out", remedy=remedy) from None
         except httpx2.TimeoutException:
-            raise TransientError(f"{host} stopped responding") from None
-        except httpx2.ProxyError:
-            raise TransientError("the proxy (HTTPS_PROXY) refused the connection") from None
+            raise TransientError(f"{host} stopped responding{through}") from None
+        except httpx2.ProxyError as exc:
+            raise proxy_error(target, str(exc), remedy) from None
         except httpx2.ConnectError as exc:
-            text = str(exc).lower()
-            if "certificate" in text or "ssl" in text:
-                raise DownloadError(
-                    f"{host}: certificate not trusted; if a proxy intercepts the connection, "
-                    f"set SSL_CERT_FILE to its certificate"
-                ) from None
-            raise TransientError(f"cannot connect to {host}") from None
+            if "ssl" in str(exc).lower():
+                raise tls_error(target, str(exc)) from None
+            raise TransientError(f"cannot connect to {target}", remedy=remedy) from None
         except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
-            raise TransientError(f"lost the connection to {host}") from None
-        except httpx2.HTTPError as exc:
-            raise DownloadError(f"{host}: request failed ({type(exc).__name__})") from None
+            raise TransientError(f"lost the connection to {host}{through}") from None
+        except Exception as exc:  # noqa: BLE001 - the transport's own exception types
+            kind = type(exc).__name__
+            raise DownloadError(f"{host}: request failed{through} ({kind})") from None
 
     def _raise_for_status(
         self,
@@ -264,6 +275,9 @@ class Hub:
     ) -> None:
         if response.status_code < 400:
             return
+        proxy = environment.find_proxy(str(response.url))
+        if response.status_code == 407 and proxy is not None:
+            raise proxy_error(str(proxy), "407", None)
         raise error_for_response(
             response.status_code,
             str(response.url),
@@ -284,6 +298,22 @@ class Hub:
             with self._follow("GET", url, repo) as response:
                 return read_refs(self._read_json(response))
         return []
+
+
+def _read_token(library: ModuleType) -> str | None:
+    try:
+        token: str | None = library.get_token()
+    except OSError as exc:
+        path = Path(exc.filename or "the saved token")
+        problem = f"cannot read {path}: {os_error_reason(exc)}"
+        raise UsageError(environment.name_path(path, problem)) from exc
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        names = [name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)]
+        name = names[0] if names else "the saved Hub token"
+        raise UsageError(
+            f"{name}: contains a space or a character that is not ASCII; copy it again"
+        )
+    return token
 
 
 def _is_final(method: str, url: str, location: str) -> bool:

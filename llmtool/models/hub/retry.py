@@ -58,6 +58,7 @@ def wait_before_retry(
         DownloadError: this was the last attempt, or the wait is too long.
         Cancelled: `callbacks.cancelled` returned true.
     """
+    remedy = exc.remedy or remedy
     seconds = max(retry.backoff_seconds * 2 ** (attempt - 1), exc.retry_after or 0)
     if seconds > retry.max_wait_seconds:
         raise DownloadError(f"{label}: {exc}, retry after {seconds:.0f} s; {remedy}") from exc

@@ -34,6 +34,7 @@ def convert(
         >>> made.values["prompt"], list(made.values["inputs"])
         ('Say {{ what }}\\n\\n{{ input }}', ['what', 'input'])
     """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     chosen = format or detect(text, source=source)
     if chosen == "llm":
         from llmtool.prompts.foreign.llm import read_llm
@@ -53,12 +54,24 @@ def convert(
             f"{named!r} is not a valid template name: {NAME_RULE}; choose one with --name"
         )
     made.values = {"llmtool": 1, "name": named, **made.values}
+    made.format = chosen
+    reason = _find_error(made, source)
+    if reason is not None and "tests" in made.values:  # an invalid sample
+        del made.values["tests"]
+        made.notes.append(f"sample: {reason.removeprefix('tests.0.vars').lstrip(':. ')}; skipped")
+        reason = _find_error(made, source)
+    if reason is not None:
+        raise TemplateError(f"{source}:1: cannot convert this template: {reason}")
+    return made
+
+
+def _find_error(made: Imported, source: str) -> str | None:
+    """Return why a converted template is not valid, or None."""
     try:
         parse_template(made.text(), source=source)
     except TemplateError as exc:
-        reason = re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
-        raise TemplateError(f"{source}:1: cannot convert this template: {reason}") from exc
-    return made
+        return re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
+    return None
 
 
 def detect(text: str, *, source: str) -> Format:

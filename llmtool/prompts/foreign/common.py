@@ -25,12 +25,13 @@ Piece = str | Variable
 
 
 class Imported:
-    """A converted template, with notes on everything that was not converted."""
+    """A converted template and its former format, with notes on what was not converted."""
 
     def __init__(self, name: str, description: str = "") -> None:
         self.name = name
         self.values: dict[str, Any] = {"description": description} if description else {}
         self.notes: list[str] = []
+        self.format = ""
 
     def text(self) -> str:
         return to_yaml(self.values)

@@ -34,7 +34,7 @@ def read_fabric(text: str, user: str, *, source: str) -> Imported:
     Raises:
         TemplateError: the pattern is empty or too long.
     """
-    text, user = (part.replace("\r\n", "\n").strip() for part in (text, user))
+    text, user = text.strip(), user.replace("\r\n", "\n").strip()
     if not text and not user:
         raise TemplateError(f"{source}: the file is empty")
     if len(text) + len(user) > MAX_CHARACTERS:

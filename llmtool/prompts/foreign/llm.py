@@ -120,7 +120,7 @@ def _type(name: str, *texts: list[Piece]) -> str:
 
 def _pieces(text: str, notes: list[str]) -> list[Piece]:
     """Split a text into strings and variables, as Python's string.Template does."""
-    text = text.replace("\r\n", "\n").strip("\n")
+    text = text.strip("\n")
     pieces: list[Piece] = []
     end = 0
     for match in _VARIABLE.finditer(text):

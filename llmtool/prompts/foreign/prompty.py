@@ -21,6 +21,8 @@ from llmtool.safe_yaml import core, load_document
 _SPLIT = re.compile(
     r"\s*(?:---|\+\+\+)[ \t]*\n(.*?)^(?:---|\+\+\+)[ \t]*(?:\n|\Z)(.*)", re.S | re.M
 )
+# A top-level key with the lines that continue it.
+_SAMPLE = re.compile(r"^sample[ \t]*:.*(?:\n(?:[ \t#-].*)?$)*", re.MULTILINE)
 _KNOWN = (
     *("name", "description", "model", "inputs", "inputSchema", "sample", "template"),
     *("outputs", "outputSchema"),
@@ -43,9 +45,10 @@ def read_prompty(text: str, *, source: str) -> Imported:
     Raises:
         TemplateError: the file is not valid, or an input cannot be converted ("file:line: reason").
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    front, template = _split(text, source)
+    notes: list[str] = []
+    front, template = _split(text, notes, source)
     made = Imported(_name(front, source), as_text(front.get("description")) or "")
+    made.notes += notes
     for key in front:
         if key not in _KNOWN:
             made.notes.append(f"{key}: not supported; skipped")
@@ -54,7 +57,9 @@ def read_prompty(text: str, *, source: str) -> Imported:
     declared = _inputs(front, source)
     sample = front.get("sample")
     if sample is not None and not isinstance(sample, dict):
-        made.notes.append("sample: refers to a file, which is not read; skipped")
+        is_file = isinstance(sample, str)
+        reason = "refers to a file, which is not read" if is_file else "must be a mapping"
+        made.notes.append(f"sample: {reason}; skipped")
     samples = {key: each.sample for key, each in declared.items() if each.sample is not None}
     samples |= sample if isinstance(sample, dict) else {}
     names = Names(made.notes)
@@ -81,14 +86,23 @@ def read_prompty(text: str, *, source: str) -> Imported:
     return made
 
 
-def _split(text: str, source: str) -> tuple[dict[str, object], str]:
+def _split(text: str, notes: list[str], source: str) -> tuple[dict[str, object], str]:
+    """Return the front matter and the body; a sample that is not valid YAML is skipped."""
     match = _SPLIT.match(text)
     if match is None:
         if re.match(r"\s*(---|\+\+\+)", text):
             raise TemplateError(f"{source}:1: the front matter is not closed (---)")
         return {}, text
     before = text[: match.start(1)].count("\n")
-    front = load_document("\n" * before + match[1], source=source).value
+    yaml = "\n" * before + match[1]
+    try:
+        front = load_document(yaml, source=source).value
+    except TemplateError as exc:
+        without_sample = _SAMPLE.sub(lambda found: "\n" * found[0].count("\n"), yaml)
+        if without_sample == yaml:
+            raise
+        front = load_document(without_sample, source=source).value
+        notes.append(f"sample: {str(exc).partition(': ')[2]}; skipped")
     if front is None:
         front = {}
     if not isinstance(front, dict):
@@ -148,6 +162,8 @@ def _spec(
     is_mapping = isinstance(value, dict) or (
         isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)
     )
+    if given.default is None and not parts.uses_parts_of(name):
+        is_mapping = False  # the sample is invalid, and reported later
     if is_mapping or given.kind in ("object", "thread", "image", "file", "audio"):
         kind = "mapping" if is_mapping else given.kind
         raise TemplateError(

@@ -16,6 +16,11 @@ _ROLE = re.compile(
     r"^[ \t]*#?[ \t]*(system|user|assistant)[ \t]*(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$", re.I | re.M
 )
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_STATEMENT = re.compile(
+    r"\{%[-+]?\s*(?:for|if|elif|else|set|block|macro|include|import|from|extends|call|filter|raw|with"
+    r"|end\w+)\b"
+)
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _WORD = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<![\w.])[A-Za-z_]\w*""")
 _MUSTACHE = re.compile(r"\{\{\{\s*([\w.]+)\s*\}\}\}|\{\{&?\s*([\w.]+)\s*\}\}|\{\{[#^/!>].*?\}\}")
 _IMAGE = re.compile(r"!\[[^\]\n]*\]\(")
@@ -39,10 +44,16 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
             made["examples"] = list(self.examples)
         return made
 
+    def uses_parts_of(self, name: str) -> bool:
+        """Return whether the body reads elements of an input, as in `name.key` or a loop."""
+        uses = rf"\b{name}\s*[.\[]|\bin\s+{name}\b"
+        tags = _TAG.findall(f"{self.system}\n{self.prompt}")
+        return any(re.search(uses, tag) for tag in tags)
+
     def type_of(self, name: str) -> str:
         """Return `text` for an input that fills whole lines, else `string`."""
         text = self.system + "\n" + self.prompt
-        pieces: list[Any] = re.split(r"\{\{\s*(\w+)\s*\}\}", text)
+        pieces: list[Any] = _VARIABLE.split(text)
         pieces[1::2] = map(Variable, pieces[1::2])
         return input_type(pieces, name)
 
@@ -61,18 +72,14 @@ def read_body(
     for role, part in turns:
         if _IMAGE.search(part):
             notes.append(f"images in the {role} part are not supported; left as text")
-    made = [(role, _renamed(part, names, source)) for role, part in turns]
+    prefill = turns.pop()[1] if turns[-1][0] == "assistant" else ""
+    if _TAG.search(prefill):
+        raise TemplateError(
+            f"{source}:1: the last assistant: part contains variables, which is not supported"
+        )
+    made = [(role, _renamed(part, names, notes, source)) for role, part in turns]
     system = "\n\n".join(part for role, part in made if role == "system")
     rest = [(role, part) for role, part in made if role != "system"]
-    if not rest:
-        return Parts(prompt=system)
-    prefill = ""
-    if rest[-1][0] == "assistant":
-        prefill = rest.pop()[1]
-        if _TAG.search(prefill):
-            raise TemplateError(
-                f"{source}:1: the last assistant: part contains variables, which is not supported"
-            )
     if not rest:
         return Parts(prompt=system, prefill=prefill)
     *earlier, (_, prompt) = rest
@@ -104,13 +111,21 @@ def _examples(earlier: list[tuple[str, str]], prompt: str) -> tuple[dict[str, st
     )
 
 
-def _renamed(part: str, names: Names, source: str) -> str:
-    """Return a part with its variables renamed to input names."""
+def _renamed(part: str, names: Names, notes: list[str], source: str) -> str:
+    """Return a part with its variables renamed to input names.
+
+    If the part has no statements and is not valid Jinja, its other braces are text.
+    """
     try:
         read = Template(part, name=source, chat=False).names
     except TemplateError as exc:
         reason = re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
-        raise TemplateError(f"{source}:1: not valid Jinja: {reason}") from exc
+        if _STATEMENT.search(part) or reason.startswith("unknown "):
+            raise TemplateError(f"{source}:1: not valid Jinja: {reason}") from exc
+        notes.append(f"not valid Jinja ({reason}); only {{{{name}}}} is a variable, the rest text")
+        pieces: list[Any] = _VARIABLE.split(part)
+        pieces[1::2] = map(Variable, pieces[1::2])
+        return to_jinja(joined(pieces), names)
 
     def renamed(tag: re.Match[str]) -> str:
         return _WORD.sub(lambda word: names.of(word[0]) if word[0] in read else word[0], tag[0])

@@ -16,7 +16,7 @@ from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
-from llmtool.tasks.pipeline.prepare import Case, bind_inputs, prepare
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs, check_task, prepare
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Responder:
         fixed = {"template": session.template or TEMPLATE, "system": session.system}
         options = make_options(GenerateOptions, {**session.options, **fixed})
         self._prepared = prepare(context, options)
+        check_task(self._prepared.template, "chat")
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
             raise UsageError(f"template {name!r} has form completion; a chat needs form chat")

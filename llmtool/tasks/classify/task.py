@@ -10,7 +10,7 @@ from llmtool.tasks.classify.labels import make_labels
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case, check_task
 from llmtool.tasks.results import Classification
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def prepare_classifier(
     if options.calibrate == "balanced" and context.model.reproducible:
         raise UsageError("a balanced batch is not reproducible; its scores depend on all its texts")
     template = context.load_template(options.template or (MULTI if multi else DEFAULT))
+    check_task(template, "classify")
     if labels is not None:
         made = make_labels(labels, at_least=1 if multi else 2)
     elif template.output.kind == "labels" and not multi:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from llmtool.errors import UsageError
 from llmtool.tasks.options import CodeOptions, GenerateOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, prepare
+from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
 
 if TYPE_CHECKING:
     from llmtool.tasks.code.generate import CodeWriter
@@ -47,8 +48,11 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
     )
     from llmtool.text.code_languages import find_language, known_language
 
+    if not 0 <= options.repair <= 10:
+        raise UsageError(f"repair {options.repair}: must be between 0 and 10")
     language = find_language(options.language) if options.language else None
     template = context.load_template(options.template)
+    check_task(template, "code")
     variables = dict(options.variables)
     if LANGUAGE_INPUT in template.inputs:
         default = template.inputs[LANGUAGE_INPUT].default
@@ -75,4 +79,5 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
     checker = CodeChecker(
         checks_syntax=options.check, formats=options.format, run_tests=options.run_tests
     )
-    return CodeWriter(prompts, checker, max_repairs=options.repair, strict=strict)
+    max_repairs = options.repair if options.check else 0
+    return CodeWriter(prompts=prompts, checker=checker, max_repairs=max_repairs, strict=strict)

@@ -30,7 +30,11 @@ _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
         "headline": ("at most fifteen words", 15), "tldr": ("two sentences", 45),
     },
 }  # fmt: skip
-_COUNTED = re.compile(r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s)", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s|[个個]?字|[词詞]|句话?|[条點点行])",
+    re.IGNORECASE,
+)
+_CHINESE_UNITS = str.maketrans("个個词詞句条點点行", "字字wwspppp")
 _LOW, _HIGH = 0.7, 1.3  # times the requested number of words
 _WORDS_PER_SENTENCE = 18
 
@@ -107,7 +111,9 @@ def parse_length(length: str, style: Style) -> Length:
             f"invalid length {length!r}; use short, medium, long, or a number such as "
             "'100 words', '3 sentences' or '5 bullets'"
         )
-    n, unit = int(found[1]), found[2][0]
+    n, unit = int(found[1]), found[2][0].translate(_CHINESE_UNITS)
+    if unit == "字":  # two characters count as a word; not enforced, as no spaces separate them
+        return Length(phrase=f"about {n} characters", n_words=-(-n // 2))
     if unit == "w":
         return Length(phrase=f"about {n} words", n_words=n, n=n, unit="words")
     if unit == "s" and style != "bullets":

@@ -11,7 +11,7 @@ from llmtool.errors import UsageError
 from llmtool.tasks.options import Strategy, Style, SummarizeOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, prepare
+from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
 from llmtool.tasks.results import Summary
 
 if TYPE_CHECKING:
@@ -81,8 +81,10 @@ def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summa
     sampling = msgspec.structs.replace(options.sampling, max_tokens=None)
     notes = msgspec.structs.replace(options, variables={}, sampling=sampling)
     template = options.template or _TEMPLATES[style]
+    final = prepare(context, generate_options(options, template=template))
+    check_task(final.template, "sum")
     prompts = SummaryPrompts(
-        final=prepare(context, generate_options(options, template=template)),
+        final=final,
         notes=prepare(context, generate_options(notes, template="sum-map")),
         refined_notes=(
             prepare(context, generate_options(notes, template="sum-refine"))

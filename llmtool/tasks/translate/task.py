@@ -9,7 +9,7 @@ from llmtool.documents.formats import check_format
 from llmtool.tasks.options import TranslateOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, prepare
+from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.prompts import TranslationPrompts
@@ -46,6 +46,7 @@ def stream_translate(
 def prepare_translator(context: TaskContext, to: str, options: TranslateOptions) -> Translator:
     """Check the options of a call and load its template, once for all its texts."""
     prepared = prepare(context, generate_options(options, template=options.template))
+    check_task(prepared.template, "translate")
     terms = options.glossary
     glossary = Glossary(terms.items() if isinstance(terms, Mapping) else terms)
     return Translator(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import ChatOptions
+
+if TYPE_CHECKING:
+    from llmtool.tasks.pipeline.context import TaskContext
 
 app = App()
 
@@ -69,6 +72,7 @@ def chat(
     and the session is saved only with --session or -c.
     """
     import os
+    from contextlib import suppress
 
     from msgspec.structs import replace
 
@@ -76,7 +80,7 @@ def chat(
     from llmtool.cli.commands.chat import messages as read
     from llmtool.cli.commands.chat.render import json_lines, plain
     from llmtool.cli.terminal import inputs
-    from llmtool.errors import OutputError, UsageError
+    from llmtool.errors import InputError, OutputError, UsageError
     from llmtool.sessions.store import Sessions
     from llmtool.tasks.chat.chat import Chat
 
@@ -96,7 +100,8 @@ def chat(
     if "-" in input.files:
         raise UsageError("-f -: standard input is the message; pass a file name")
     files = [
-        (path, inputs.read_document(console, path, errors=input.errors)) for path in input.files
+        (path, inputs.read_document(console, path, errors=input.errors, encoding=input.encoding))
+        for path in input.files
     ]
     first = None if message is None or message == "-" else inputs.read_argument(message)
     is_interactive = not piped and not json and (first is None or console.stdout.is_terminal)
@@ -107,7 +112,15 @@ def chat(
         messages = [read.read_message(console, first, message, input, piped=piped)]
     if session is not None and model.reference is None and store.exists(session):
         model = replace(model, reference=store.load_header(session).model)
-    context = bootstrap.open_context(console, folders, settings, model)
+
+    def check(context: TaskContext) -> None:
+        saved = None
+        if session is not None and store.exists(session):
+            with suppress(InputError):  # reported when the session is opened
+                saved, _ = store.recover(session)
+        Chat(context, options, session=saved, overflow=overflow)
+
+    context, _ = bootstrap.open_task(console, folders, settings, model, check)
 
     def start(store: Sessions | None) -> Chat:
         return Chat(context, options, session=session, store=store, overflow=overflow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,10 @@ from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import ClassifyOptions
+
+if TYPE_CHECKING:
+    from llmtool.tasks.classify.classifier import Classifier
+    from llmtool.tasks.pipeline.context import TaskContext
 
 app = App("Choose the label that fits a text, with scores.", cls=DefaultGroup)
 
@@ -129,7 +133,6 @@ def classify(
         else:
             prompt, material = run.gather(console, text, input)
     read.report_skipped_examples(console, chosen, template, names)
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
     scored = RecordProgress(console, "scored: ")
 
     def show_scored(n_scored: int) -> None:
@@ -137,10 +140,17 @@ def classify(
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
-    classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
-    for name in (*verdict.fail_on, *verdict.expect):
-        if name not in classifier.names:
-            raise unknown_label(name, classifier.names)
+
+    def prepare(context: TaskContext) -> Classifier:
+        classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
+        for name in (*verdict.fail_on, *verdict.expect):
+            if name not in classifier.names:
+                raise unknown_label(name, classifier.names)
+        return classifier
+
+    context, classifier = bootstrap.open_task(
+        console, folders, settings, model, prepare, output.path
+    )
     if labels.calibrate is not None:
         run.calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
@@ -250,10 +260,17 @@ def evaluate(
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
     read.report_skipped_examples(console, chosen, template, names)
     chosen = msgspec.structs.replace(chosen, template=template)
-    context = bootstrap.open_context(console, folders, settings, model, output.path, plot)
     scored = RecordProgress(console)
-    classifier = prepare_classifier(
-        context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
+    context, classifier = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_classifier(
+            context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
+        ),
+        output.path,
+        plot,
     )
     if labels.calibrate is not None:
         calibrate(

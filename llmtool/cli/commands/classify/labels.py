@@ -21,6 +21,8 @@ from llmtool.tasks.classify.labels import normalize_label
 from llmtool.tasks.classify.task import DEFAULT, MULTI
 from llmtool.tasks.options import ClassifyOptions
 
+_COMMA = "[,，、،]"
+
 
 def load_template(folders: Folders, options: ClassifyOptions) -> Template:
     """Return the chosen template, or the default."""
@@ -96,11 +98,11 @@ def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None
             lines = inputs.read_file(console, text[1:]).splitlines()
             found += [_label(line) for line in lines if line.strip()]
         elif "=" in text:
-            if re.search(r",\s*[\w-]+\s*=", text):
+            if re.search(rf"{_COMMA}\s*[\w-]+\s*=", text):
                 raise UsageError(f"--label {text}: use -l once per label with a description")
             found.append(_label(text))
         else:
-            found += [(name.strip(), "") for name in text.split(",")]
+            found += [(name.strip(), "") for name in re.split(_COMMA, text)]
     names = Counter(name for name, _ in found)
     twice = [name for name, n in names.items() if n > 1]
     if twice:
@@ -118,7 +120,7 @@ def read_prior(text: str | None) -> dict[str, float] | None:
     if text is None:
         return None
     prior = {}
-    for part in inputs.read_argument(text, name="--prior").split(","):
+    for part in re.split(_COMMA, inputs.read_argument(text, name="--prior")):
         name, separator, number = part.rpartition("=")
         try:
             prior[name.strip()] = float(number)

@@ -79,11 +79,18 @@ def write(
             input.files,
             no_stdin=input.no_stdin,
             errors=input.errors,
+            encoding=input.encoding,
         )
         if prompt is None:
             prompt, material = material, None
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    writer = prepare_code(context, options, strict=batch.each is not None)
+    context, writer = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_code(context, options, strict=batch.each is not None),
+        output.path,
+    )
     if batch.each is not None:
         is_request = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         mapping, _ = RecordMapping.make(

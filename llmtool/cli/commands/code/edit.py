@@ -84,8 +84,14 @@ def fix(
         file=file,
         is_patch=True,
     )
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    writer = prepare_fix(context, text, complete_options)
+    context, writer = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_fix(context, text, complete_options),
+        output.path,
+    )
     case = Case(variables={"code": text, "error": reason})
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
@@ -207,8 +213,14 @@ def tests(
     )
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    writer = prepare_code(context, complete_options)
+    context, writer = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_code(context, complete_options),
+        output.path,
+    )
     case = tests_case(writer, text, framework=framework)
     generate.generate_one(
         console, context, writer, case, complete_options, output=output, strict=check.strict

@@ -66,8 +66,14 @@ def explain(
     file, text = read_source(console, location)
     template = bootstrap.open_library(folders).load(options.template)
     check(output.path, reads=bootstrap.input_files(template, file))
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    prepared = prepare(context, generate_options(options, template=template))
+    context, prepared = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare(context, generate_options(options, template=template)),
+        output.path,
+    )
     case = Case(variables={prepared.template.primary_input() or "code": text})
     if output.dry_run:
         show.prompt(console, context, prepared.request(case), as_json=output.json)
@@ -133,6 +139,7 @@ def review(
             input.files,
             no_stdin=input.no_stdin,
             errors=input.errors,
+            encoding=input.encoding,
             what="diff",
             advice="run `git diff | llmtool code review` or use --staged",
         )

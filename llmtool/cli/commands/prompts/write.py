@@ -107,6 +107,9 @@ def import_(
     folders, _ = bootstrap.start(console, general)
     text, user, source = _read(console, file)
     made = convert(text, source=source, user=user, name=name, format=format)
+    if format is None:
+        read = source if file == "-" else file
+        console.note(f"reading {read} as a template of {made.format}")
     for each in made.notes:
         console.note(" ".join(each.split()))
     if output == "-":

@@ -69,7 +69,7 @@ def summarize(
     from llmtool.tasks.pipeline.collect import raise_failures
     from llmtool.tasks.pipeline.prepare import Case
     from llmtool.tasks.pipeline.records import RecordMapping
-    from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
+    from llmtool.tasks.summarize.task import prepare_summarizer
 
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if options.template:
@@ -77,7 +77,6 @@ def summarize(
         options = msgspec.structs.replace(options, template=loaded)
     if together and options.sections:
         raise UsageError("--sections and --together cannot be combined; use one of them")
-    check_summarize(options)  # before a model is opened
     paths = [*(documents or []), *input.files]
     reads = bootstrap.input_files(options.template, *paths)
     texts, reader = [], None
@@ -89,11 +88,23 @@ def summarize(
     else:
         batch.check_unused()
         check(output.path, reads=reads)
-        texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
+        texts = inputs.read_documents(
+            console,
+            paths,
+            no_stdin=input.no_stdin,
+            errors=input.errors,
+            encoding=input.encoding,
+        )
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    summarizer = prepare_summarizer(context, options)
+    context, summarizer = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_summarizer(context, options),
+        output.path,
+    )
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "headings"}
         mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)

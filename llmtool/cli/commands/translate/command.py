@@ -66,7 +66,6 @@ def translate(
     from llmtool.tasks.pipeline.records import RecordMapping
     from llmtool.tasks.translate.glossary import read_glossary
     from llmtool.tasks.translate.task import prepare_translator
-    from llmtool.text.languages import find_language
 
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     loaded = bootstrap.open_library(folders).load(options.template)
@@ -84,13 +83,18 @@ def translate(
         batch.check_unused()
         check(output.path, reads=reads)
         name, material = render.gather(console, text, input)
-    find_language(to)  # before a model is opened
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    context, translator = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_translator(context, to, options),
+        output.path,
+    )
     if context.model.name == STARTER:
         console.note(
             "the starter model knows little of other languages; its translations are unreliable"
         )
-    translator = prepare_translator(context, to, options)
     if reader is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "placeholders"}
         mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
