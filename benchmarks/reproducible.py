@@ -48,7 +48,8 @@ def variants(run: Run, texts: Sequence[str]) -> tuple[list[Any], list[Any], list
 def print_row(name: str, changes: Sequence[str], seconds: Sequence[float], n: int) -> None:
     speeds = ", ".join(f"{n / each:.1f}" for each in seconds)
     print(
-        f"{name}: {'; '.join(changes)}; per CPU second (batch, shuffled, alone): {speeds}", flush=True
+        f"{name}: {'; '.join(changes)}; per CPU second (batch, shuffled, alone): {speeds}",
+        flush=True,
     )
 
 
