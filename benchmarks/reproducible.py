@@ -4,8 +4,8 @@
 
 The texts are those of tests/data (half `test`), classified with the built-in templates, and
 greedy replies of at most 32 tokens to the same texts. Each is computed in one batch, in a shuffled
-batch, and alone; the figures compare each result with that of the first batch. Speeds are per second of
-CPU time, which a busy machine changes less than wall-clock time.
+batch, and alone; the figures compare each result with that of the first batch. Speeds are per
+second of CPU time, which a busy machine changes less than wall-clock time.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
     name: str
     reference: str = ""
     identity: str = ""
+    reproducible: bool = False
 
     @property
     def engine(self) -> NoReturn:
