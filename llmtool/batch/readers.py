@@ -15,7 +15,7 @@ import msgspec
 
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import Errors, check_encoding, decode, too_long
+from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
 from llmtool.sizes import format_count
 
@@ -276,7 +276,7 @@ class Reader:
                     yield self._from_file(name)
 
     def _from_file(self, path: str) -> Record:
-        shown = path.encode("utf-8", "replace").decode()
+        shown = escape_name(path)
         fields = {"file": shown}
         try:
             data = read_file(path)
