@@ -109,6 +109,7 @@ _llmtool_gen() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -178,6 +179,7 @@ _llmtool_run() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -395,6 +397,7 @@ _llmtool_classify() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -457,6 +460,7 @@ _llmtool_classify_eval() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -523,6 +527,7 @@ _llmtool_sum() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -588,6 +593,7 @@ _llmtool_translate() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -657,6 +663,7 @@ _llmtool_code() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -725,6 +732,7 @@ _llmtool_code_explain() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -777,6 +785,7 @@ _llmtool_code_review() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -835,6 +844,7 @@ _llmtool_code_fix() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -875,6 +885,7 @@ _llmtool_code_complete() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -931,6 +942,7 @@ _llmtool_code_tests() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -981,6 +993,7 @@ _llmtool_code_commit() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -1033,6 +1046,7 @@ _llmtool_chat() {
         '*--parallel[Maximum requests run in parallel]:N:' \
         '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \

@@ -122,6 +122,9 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
             help="Set a variable of the chat template (repeatable).",
         ),
     ] = []
+    reproducible: Annotated[
+        bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+    ] = False
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
