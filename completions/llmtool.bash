@@ -84,6 +84,7 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --retries) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -97,7 +98,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -121,6 +122,7 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --retries) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -134,7 +136,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac

@@ -95,6 +95,7 @@ _llmtool_gen() {
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--retries[Retry invalid replies up to N times]:N:' \
         '*--logprobs[Print logprobs, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
@@ -161,6 +162,7 @@ _llmtool_run() {
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--retries[Retry invalid replies up to N times]:N:' \
         '*--logprobs[Print logprobs, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \

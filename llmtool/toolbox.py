@@ -298,6 +298,9 @@ class Toolbox:
                 or its short form, "name, age int". The prompt includes it.
             grammar: a GBNF grammar that the reply must match.
             regex: a regular expression that the whole reply must match.
+            retries: how often to request another reply if one does not match the schema, regular
+                expression or grammar, 0 to 10. The conversation then has the reply and the error.
+                Tokens are streamed when the last try is complete.
             logprobs: the number of alternatives to report for each token of the reply, with their
                 log-probabilities; 0 reports none.
             max_tokens: the maximum length of the reply in tokens.

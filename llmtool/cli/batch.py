@@ -135,14 +135,22 @@ def run(
         limit=batch.limit,
         full_results=output.json,
     )
-    runner = make_batch(context, task, mapping, reader, options, seed=seed)
+    runner = make_batch(
+        context,
+        task,
+        mapping,
+        reader,
+        options,
+        seed=seed,
+        on_token=lambda: tally.count_token(),
+    )
     console.status("loading model")
     try:
-        n_parallel = context.engine.info.n_parallel
+        _ = context.engine
     finally:
         console.status("")
     # The clock of the tally starts when the model is loaded.
-    tally = Tally(console, reader, runner, options, n_parallel=n_parallel)
+    tally = Tally(console, reader, runner, options)
     tally.show()
     try:
         with contextlib.closing(runner.run()) as rows:

@@ -44,7 +44,7 @@ HARMONY = ReasoningTags(
 _KNOWN_TAGS = {
     "<|channel|>": HARMONY,
     "<|channel>thought": ReasoningTags("<|channel>thought", "<channel|>"),
-    "<|open|>think": ReasoningTags(
+    "<|open|>": ReasoningTags(
         "<|open|>think<|sep|>",
         "<|close|>think<|sep|>",
         "<|open|>response<|sep|>",
@@ -73,7 +73,7 @@ _HEADERS = {
 }
 _ROLE = "assistant"
 _HEADER_WORDS = (_ROLE, "to=", "code", "json")
-_State = Literal["undecided", "reasoning", "answer", "header", "message"]
+_State = Literal["undecided", "reasoning", "answer", "header", "message", "ended"]
 
 
 class ControlTokens:
@@ -121,46 +121,50 @@ def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
 
 
 def learn_reasoning_tags(
-    render: Callable[[Sequence[Mapping[str, str]], bool], str],
+    render: Callable[[Sequence[Mapping[str, str]], bool, bool], str],
 ) -> ReasoningTags | None:
     """Return the text that a chat template writes around known reasoning, None if it writes none.
 
-    `render` renders messages; the second argument is whether to begin a reply.
+    `render` renders messages; its flags are whether to reason, and whether to begin a reply.
     """
     reasoning, answer = "Some reasoning", "Some answer"
     user = {"role": "user", "content": "Some question"}
     reply = {"role": "assistant", "content": answer}
     fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), reasoning)
-    before, _, rest = render([user, {**reply, **fields}], False).partition(reasoning)
+    before, _, rest = render([user, {**reply, **fields}], True, False).partition(reasoning)
     separator, found, after = rest.partition(answer)
-    if not found:
+    if not (found and separator.strip()):
         return None
-    without = [render([user], True), render([user, reply], False)]
-    n = min(len(os.path.commonprefix([before, each])) for each in without)
-    n = next((m.start() for m in _TAG.finditer(before) if m.start() < n < m.end()), n)
-    starts = _TAG.findall(before)
-    start = before[n:].strip() or (starts[-1] if starts else "")
-    n_tags = len(_TAG.findall(start))
-    ends = list(_TAG.finditer(separator))
-    if not n_tags or len(ends) < n_tags:
+    prompt = render([user], True, True)
+    others = [prompt, render([user], False, True), render([user, reply], True, False)]
+    n = min(len(os.path.commonprefix([before, each])) for each in others)
+    is_word = before[n : n + 1].isalnum()  # as in <|open|>think<|sep|>
+    spans = [m.span() for m in _TAG.finditer(before)]
+    n = next((a for a, b in spans if a < n < b + is_word), n)
+    # The prompt may begin the reasoning, with a text or the last tag.
+    opened = prompt.removeprefix(before) if prompt.startswith(before) else ""
+    last = before[spans[-1][0] :].strip() if spans else ""
+    start = before[n:].strip() or opened.strip() or (last if _partner(last) in separator else "")
+    if not start:
         return None
-    at = ends[n_tags - 1].end()
-    answer_end = _TAG.match(after)
-    has_end = answer_end is not None and _kind(answer_end[0]) == "answer end"
-    return ReasoningTags(
-        start,
-        separator[:at].strip(),
-        separator[at:].strip(),
-        answer_end[0] if answer_end is not None and has_end else "",
-        separator,
-    )
+    end, opening = _split_tags(separator, len(_TAG.findall(start)))
+    answer_end, _ = _split_tags(after, len(_TAG.findall(opening))) if opening else ("", "")
+    return ReasoningTags(start, end, opening, answer_end, separator)
+
+
+def _split_tags(text: str, n: int) -> tuple[str, str]:
+    """Split text after its first `n` tags; without tags, all of it is the first part."""
+    tags = list(_TAG.finditer(text))[:n]
+    at = tags[-1].end() if tags else len(text)
+    return text[:at].strip(), text[at:].strip()
 
 
 def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
     """Return the tag that a prompt ends with, which begins the reasoning or the answer, or ""."""
     prompt = prompt.rstrip()
     for tag in (tags.start, tags.answer) if tags else ():
-        if tag and prompt.endswith(tag):
+        before, found, after = prompt.rpartition(tag or "\0")
+        if found and not _TAG.sub("", after).strip() and "/" not in after:
             return tag
     at = prompt.rfind("<|start|>") if tags == HARMONY else -1
     if at >= 0 and "\n" not in prompt[at:]:
@@ -282,6 +286,12 @@ class ReasoningSplitter:
         """Whether the reasoning has ended, and a tag of the answer may follow."""
         return self._state == "undecided" and bool(self._sections)
 
+    def continues_after(self, char: str) -> bool:
+        """Return whether a control token ends only the reasoning, although it may end replies."""
+        if self._state == "message":
+            return self._message_is_reasoning and self._markers.get(char) == "end"
+        return self._state == "reasoning" and char in self._reasoning_ends
+
     def push(self, text: str) -> list[tuple[str, bool]]:
         """Return the complete chunks as (text, is reasoning) pairs."""
         out: list[tuple[str, bool]] = []
@@ -313,7 +323,10 @@ class ReasoningSplitter:
             return self._read_header()
         if self._state == "message":
             return self._read_message(out)
-        return self._read_answer(out)
+        if self._state == "answer":
+            return self._read_answer(out)
+        self._pending = ""
+        return False
 
     def _read_tag(self) -> bool:
         head = self._pending.lstrip()
@@ -336,12 +349,14 @@ class ReasoningSplitter:
         if self._marker.match(head):
             self._state, self.closing = "header", HARMONY.closing
             return True
+        if any(tag.startswith(head) for tag in tags if tag):
+            return False
         name = self._controls.names.get(head[0])
-        match = _TAG.match(head)
         if name is not None:
             return self._read_named_tag(name, head[1:], is_control=True)
-        if any(tag.startswith(head) for tag in tags if tag) or _PARTIAL_TAG.fullmatch(head):
+        if _PARTIAL_TAG.fullmatch(head):
             return False
+        match = _TAG.match(head)
         if match and self._read_named_tag(match[0], head[match.end() :], is_control=False):
             return True
         self._state = "answer"
@@ -397,8 +412,12 @@ class ReasoningSplitter:
             self._pending = ""
             return False
         before, tag, after = self._pending.partition(end)
-        if tag and after.strip():  # not the end of the reply
-            self._emit(out, before + tag, reasoning=False)
+        if tag and after.strip():
+            if end.startswith("<|") or _CONTROL.match(end):
+                self._emit(out, before.rstrip(), reasoning=False)
+                self._state, self._answer_end = "ended", ""
+                return True
+            self._emit(out, before + tag, reasoning=False)  # text, not the end of the reply
             self._pending = after
             return True
         if tag:

@@ -264,12 +264,11 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's limits, threads, GPU layers and load times.
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
-    context, which all sequences share. `n_parallel` is the maximum number of parallel sequences.
+    context, which all sequences share.
     `switches_reasoning` is false if the chat template has no variable that changes the reasoning.
     """
 
     n_ctx: int
-    n_parallel: int = 1
     n_cells: int = 0
     n_ctx_train: int
     n_threads: int

@@ -39,6 +39,7 @@ class TextKeywords(SamplingKeywords, total=False):
     prefill: str | None
     grammar: str | None
     regex: str | None
+    retries: int | None
     logprobs: int | None
 
 

@@ -82,6 +82,7 @@ class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
     schema: object = None
     grammar: str | None = None
     regex: str | None = None
+    retries: int = 0
     logprobs: int = 0
 
 

@@ -25,6 +25,7 @@ from llmtool.batch.readers import Record
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
 from llmtool.cli.render.batch import Tally
+from llmtool.cli.terminal import progress
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
@@ -144,6 +145,17 @@ def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
     assert "loading model" in at_load
     assert at_first_prompt[0] == "0 records"
     assert console.shown[-1] == ""
+
+
+def test_status_counts_the_tokens_before_the_first_row(
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
+    console = StatusConsole()
+    (tmp_path / "in.txt").write_text("one\ntwo\n")
+    run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
+    assert re.fullmatch(r"0 records, \d+ tokens?", console.shown[3])
+    assert console.shown[-2].startswith("2 records")
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,12 @@ WRITE_REASONING = {
         "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<idea>\n{% endif %}",
         ("<idea>", "</idea>", "", ""),
     ),
+    "next to the role": (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning %}<idea>{{ m.reasoning }}</idea>"
+        "{% endif %}{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        ("<idea>", "</idea>", "", ""),
+    ),
     "Cohere": (
         "{% for m in messages %}<|TURN|>{{ m.role }}<|{% if m.role == 'assistant' %}"
         "{% if m.thinking %}START_THINKING|>{{ m.thinking }}<|END_THINKING|><|{% endif %}"
@@ -246,7 +252,29 @@ WRITE_REASONING = {
         "{% for m in messages %}{% if m.reasoning %}<|begin|>assistant<|muse|>{{ m.reasoning }}"
         "<|end|>{% endif %}<|begin|>{{ m.role }}<|content|>{{ m.content }}<|end|>{% endfor %}"
         "{% if add_generation_prompt %}<|begin|>assistant{% endif %}",
-        ("<|muse|>", "<|end|>", "<|begin|>assistant<|content|>", ""),
+        ("<|muse|>", "<|end|>", "<|begin|>assistant<|content|>", "<|end|>"),
+    ),
+    "Kimi K3": (
+        "{% macro open(tag) %}<|open|>{{ tag }}<|sep|>{% endmacro %}"
+        "{% macro close(tag) %}<|close|>{{ tag }}<|sep|>{% endmacro %}{% for m in messages %}"
+        "{{ open('message ' ~ m.role) }}{% if m.role == 'assistant' %}{% if thinking %}"
+        "{{ open('muse') }}{{ m.reasoning }}{{ close('muse') }}{% endif %}{{ open('response') }}"
+        "{% endif %}{{ m.content }}{% if m.role == 'assistant' %}{{ close('response') }}{% endif %}"
+        "{{ close('message') }}{% endfor %}{% if add_generation_prompt %}"
+        "{{ open('message assistant') }}{{ open('muse' if thinking else 'response') }}{% endif %}",
+        (
+            "<|open|>muse<|sep|>",
+            "<|close|>muse<|sep|>",
+            "<|open|>response<|sep|>",
+            "<|close|>response<|sep|>",
+        ),
+    ),
+    "Apriel": (
+        "{% for m in messages %}<|begin_{{ m.role }}|>\n{% if m.reasoning_content %}"
+        "{{ m.reasoning_content }}\n[BEGIN FINAL RESPONSE]\n{% endif %}{{ m.content }}\n"
+        "{% endfor %}{% if add_generation_prompt %}<|begin_assistant|>\n"
+        "Here are my reasoning steps:\n{% endif %}",
+        ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]", "", ""),
     ),
 }
 
@@ -257,6 +285,13 @@ def test_reasoning_tags_are_learned_from_the_template(tiny: Path, family: str) -
     tags = ChatTemplate(load(tiny), source).reasoning_tags
     assert tags is not None
     assert tags[:4] == expected
+
+
+def test_text_between_reasoning_and_answer_is_no_tag_without_a_start(tiny: Path) -> None:
+    message = "<|{{ m.role }}|>{{ m.reasoning }}\n--\n{{ m.content }}"
+    source = f"{{% for m in messages %}}{message}{{% endfor %}}"
+    source += "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    assert ChatTemplate(load(tiny), source).reasoning_tags is None
 
 
 def test_prefill_continues_the_reasoning_or_the_answer(tiny: Path) -> None:

@@ -207,8 +207,13 @@ def test_reasoning_of_any_model_is_separated_from_the_answer(family: str, size: 
         ("Plan.<|close|>think<|sep|><|open|>response<|sep|>Four.", "<|open|>think<|sep|>", "Plan."),
         ("<|open|>response<|sep|>Four.<|close|>response<|sep|>", "", ""),
         ("Four.<|close|>response<|sep|>", "<|open|>response<|sep|>", ""),
+        (
+            "Four.<|close|>response<|sep|><|close|>message<|sep|>",
+            "<|open|>response<|sep|>",
+            "",
+        ),
     ],
-    ids=["complete", "opened", "no reasoning", "answer opened"],
+    ids=["complete", "opened", "no reasoning", "answer opened", "end of the message"],
 )
 def test_tags_of_several_words_are_removed(
     reply: str, opening: str, reasoning: str, size: int
@@ -323,6 +328,7 @@ def test_tags_are_found_in_the_chat_template(template: str, expected: tuple[str,
         ("<|assistant|><seed:think>", "<seed:think>"),
         ("<|CHATBOT_TOKEN|><|START_RESPONSE|>", "<|START_RESPONSE|>"),
         ("<think>\n\n</think>\n\n", ""),
+        ("<|assistant|><|think|><|budget|>", ""),
         ("<|assistant|>", ""),
         ("<|assistant|>\n", ""),
     ],

@@ -170,6 +170,17 @@ OPTIONS: dict[type, dict[str, Any]] = {
             _reply(metavar="TEXT", help="Start of the reply, not printed.", show_default=False),
             _text("--prefill"),
         ],
+        "retries": Annotated[
+            int,
+            _reply(
+                "--retries",
+                min=0,
+                max=10,
+                metavar="N",
+                help="Retry invalid replies up to N times.",
+                show_default=False,
+            ),
+        ],
         "logprobs": Annotated[
             int,
             _output(

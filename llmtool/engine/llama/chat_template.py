@@ -115,8 +115,8 @@ class ChatTemplate:
         if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
             return mentioned
 
-        def render(messages: Sequence[Mapping[str, str]], begin: bool) -> str:
-            return self._renderer.render(messages, thinking=True, begin=begin)
+        def render(messages: Sequence[Mapping[str, str]], thinking: bool, begin: bool) -> str:
+            return self._renderer.render(messages, thinking=thinking, begin=begin)
 
         try:
             return learn_reasoning_tags(render) or mentioned

@@ -71,7 +71,6 @@ class LocalEngine:
         self._stream: ref[Generator[Any, None, None]] | None = None
         self._closed = False
         self._n_threads = n_threads or default_threads()
-        self._n_parallel = n_parallel or MAX_PARALLEL
         self.model = LoadedModel(weights, n_ctx=n_ctx, cancellation=self.cancellation)
         prefixes = PrefixStates(
             prefix_folder,
@@ -83,7 +82,7 @@ class LocalEngine:
         self.contexts = ContextManager(
             weights,
             n_threads=self._n_threads,
-            max_parallel=self._n_parallel,
+            max_parallel=n_parallel or MAX_PARALLEL,
             kv_type=kv_type,
             prefixes=prefixes,
             cancellation=self.cancellation,
@@ -113,7 +112,6 @@ class LocalEngine:
         sequences = self.contexts.sequences
         return EngineInfo(
             n_ctx=self.model.n_ctx,
-            n_parallel=self._n_parallel,
             n_cells=sequences.context.n_ctx if sequences else 0,
             n_ctx_train=self.model.weights.n_ctx_train,
             n_threads=self._n_threads,

@@ -265,16 +265,19 @@ class _Choice:
     def push(self) -> Iterator[Event]:
         """Append the sampled token to the reply."""
         weights = self._model.weights
-        if weights.is_end(self.token):
+        char = ""
+        if weights.kind(self.token) == "control":
+            name = weights.token_text(self.token)
+            char = self._model.control_tokens.char(self.token, name)
+        if weights.is_end(self.token) and not self._reply.continues_after(char):
             self.finish_reason = "stop"
             return
         self.tokens.append(self.token)
         was_in_reasoning = self._reply.in_reasoning
         if self._constrained is not None:
             self._constrained.accept(self.token)
-        if weights.kind(self.token) == "control":
-            name = weights.token_text(self.token)
-            events = self._reply.push_control(self._model.control_tokens.char(self.token, name))
+        if char:
+            events = self._reply.push_control(char)
         else:
             piece = weights.piece(self.token)
             if self._removes_space and len(self.tokens) == 1:

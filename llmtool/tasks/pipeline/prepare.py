@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
+MAX_RETRIES = 10
 SCHEMA_INPUT = "schema"  # the template input for a description of the JSON
 
 
@@ -110,7 +111,12 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
         requests = each_or_failed(self.request, cases)
         return stream_outcomes(
-            engine, requests, model=self.model, output_spec=self.output_spec, started=started
+            engine,
+            requests,
+            model=self.model,
+            output_spec=self.output_spec,
+            started=started,
+            retries=self.options.retries,
         )
 
     def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
@@ -124,12 +130,19 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     def columns(self) -> list[str]:
         several = self.options.n > 1
         has_value = self.output_spec is not None and bool(self.output_spec.description)
-        more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
-        return ["reply", *more, "finish_reason", "seed"]
+        columns = {
+            "reply": True,
+            "replies": several,
+            "value": has_value,
+            "tries": self.options.retries,
+            "finish_reason": True,
+            "seed": True,
+        }
+        return [name for name, is_used in columns.items() if is_used]
 
     def identity(self) -> bytes:
         o = self.options
-        options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input]
+        options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input, o.retries]
         return identify(self.template, self.model, options, self.sampling)
 
     def _values(self, case: Case) -> dict[str, Any]:
@@ -250,8 +263,12 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     """
     if options.n < 1:
         raise UsageError(f"n {options.n}: must be at least 1")
+    if not 0 <= options.retries <= MAX_RETRIES:
+        raise UsageError(f"retries {options.retries}: must be between 0 and {MAX_RETRIES}")
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
+    if options.retries and output_spec is None:
+        raise UsageError("retries: the output is not checked; add a schema, regex or grammar")
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -214,8 +214,11 @@ def make_batch(
     options: BatchOptions,
     *,
     seed: int | None = None,
+    on_token: Callable[[], object] = lambda: None,
 ) -> BatchRunner[Result]:
     """Return a runner that processes the records of a reader and writes a row for each.
+
+    It calls `on_token` for each token of the replies in progress.
 
     Raises:
         UsageError: the text column is missing, or ambiguous.
@@ -230,7 +233,9 @@ def make_batch(
     shape = [context.model.identity, mapping.prompt, mapping.field, seed]
     return BatchRunner(
         reader,
-        lambda records: answer_each(task, context.engine, records, mapping, seed=seed),
+        lambda records: answer_each(
+            task, context.engine, records, mapping, seed=seed, on_token=on_token
+        ),
         options,
         columns=task.columns,
         identity=task.identity() + repr(shape).encode(),
@@ -244,6 +249,7 @@ def answer_each(
     mapping: RecordMapping,
     *,
     seed: int | None = None,
+    on_token: Callable[[], object] = lambda: None,
 ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]:
     """Yield each record with its result or error.
 
@@ -266,6 +272,8 @@ def answer_each(
                 yield waiting.popleft(), event.error
             elif isinstance(event, Result):
                 yield waiting.popleft(), event
+            else:
+                on_token()
 
 
 def derive_seed(seed: int, digest: bytes) -> int:
