@@ -13,7 +13,6 @@ from llmtool.engine.types import Engine, Failed, Message, Prompt, Request, Sampl
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.conversation import insert_history
 from llmtool.tasks.pipeline.duplicates import digest, is_determined, is_greedy
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
         prompt = rendered.prompt(prefill=options.prefill, thinking=thinking)
         if case.history:
+            from llmtool.tasks.pipeline.conversation import insert_history
+
             messages = insert_history(prompt.messages, case.history, system=options.system)
             prompt = msgspec.structs.replace(prompt, messages=messages, probe=())
         return Request(
