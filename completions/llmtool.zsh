@@ -55,7 +55,7 @@ _llmtool_gen() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -69,7 +69,7 @@ _llmtool_gen() {
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -84,7 +84,7 @@ _llmtool_gen() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -124,7 +124,7 @@ _llmtool_run() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -138,7 +138,7 @@ _llmtool_run() {
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -151,7 +151,7 @@ _llmtool_run() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -243,7 +243,7 @@ _llmtool_prompts_show() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
@@ -367,7 +367,7 @@ _llmtool_classify() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -376,7 +376,7 @@ _llmtool_classify() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -472,7 +472,7 @@ _llmtool_sum() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -490,7 +490,7 @@ _llmtool_sum() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -500,7 +500,7 @@ _llmtool_sum() {
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -537,7 +537,7 @@ _llmtool_translate() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -553,7 +553,7 @@ _llmtool_translate() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -563,7 +563,7 @@ _llmtool_translate() {
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -600,7 +600,7 @@ _llmtool_code() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -621,7 +621,7 @@ _llmtool_code() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -630,7 +630,7 @@ _llmtool_code() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -688,7 +688,7 @@ _llmtool_code_explain() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -735,7 +735,7 @@ _llmtool_code_review() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -746,7 +746,7 @@ _llmtool_code_review() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -785,7 +785,7 @@ _llmtool_code_fix() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -833,7 +833,7 @@ _llmtool_code_complete() {
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -877,7 +877,7 @@ _llmtool_code_tests() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -936,7 +936,7 @@ _llmtool_code_commit() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -983,7 +983,7 @@ _llmtool_chat() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -994,7 +994,7 @@ _llmtool_chat() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \

@@ -148,9 +148,9 @@ def _check(field: str, value: Any, name: str, *, is_text: bool = False) -> Any:
     kind = next(each.type for each in msgspec.structs.fields(Settings) if each.name == field)
     try:
         return msgspec.convert(value, kind, strict=not is_text)
-    except msgspec.ValidationError as exc:
-        found = msgspec.json.encode(value).decode()
-        found = repr(value) if is_text or found == "null" else found  # nan and inf are not JSON
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:
+        found = "null" if is_text else msgspec.json.encode(value).decode()
+        found = repr(value) if found == "null" else found  # nan and inf are not JSON
         raise UsageError(f"{name} {found}: must be {_describe(kind)}") from exc
 
 

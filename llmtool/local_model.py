@@ -20,7 +20,7 @@ from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
-from llmtool.models.reference import STARTER
+from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 
 NO_MODEL = (
@@ -117,7 +117,9 @@ class LocalModel:
     @property
     def reference(self) -> str:
         """A reference that finds the model from any directory."""
-        return str(self.file.path.absolute()) if self.file.source == "path" else self.file.name
+        if self.file.source == "path":
+            return portable(str(self.file.path.absolute()))
+        return self.file.name
 
     @cached_property
     def identity(self) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, too_long
+from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, escape_name, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 
@@ -298,7 +298,7 @@ class Reader:
                     yield self._from_file(name)
 
     def _from_file(self, path: str) -> Record:
-        shown = path.encode("utf-8", "replace").decode()
+        shown = escape_name(path)
         fields = {"file": shown}
         try:
             data = read_file(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 
@@ -85,7 +86,7 @@ class ControlTokens:
     """
 
     def __init__(self, find: Callable[[str], Mapping[str, int]] = lambda _: {}) -> None:
-        self._find = find
+        self._find = lru_cache(maxsize=64)(find)
         self._chars: dict[int, str] = {}
         self.names: dict[str, str] = {}
 
@@ -342,7 +343,7 @@ class ReasoningSplitter:
             tags += [start, end, answer]
             if head.startswith(start):
                 return self._begin_reasoning(head[len(start) :], [end, answer])
-            if answer and head.startswith(answer):
+            if answer and head.startswith(answer) and answer not in self._prompt:
                 return self._begin_answer(head[len(answer) :], answer_end)
             if head.startswith(end):
                 return self._skip(head[len(end) :])

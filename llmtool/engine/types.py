@@ -303,14 +303,17 @@ def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:
         (200, 100)
         >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 4000)
         (1200, 1000)
+        >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 500)
+        (500, 300)
     """
     n_think, n_answer = sampling.think_tokens, sampling.max_tokens
     if n_answer is None:
         total = min(DEFAULT_MAX_TOKENS + (n_think or 0), n_free)
+    elif n_think is None:
+        total = n_answer
     else:
-        total = n_answer + (n_think or 0)
-    if n_answer is not None and n_think is not None:
-        return total, n_think
+        total = max(n_answer, min(n_answer + n_think, n_free))
+        return total, total - n_answer
     limit = total - min(total // 2, DEFAULT_MAX_TOKENS) if total >= _MIN_CUT else total
     return total, limit if n_think is None else min(n_think, limit)
 

@@ -57,14 +57,17 @@ def set_(
     """Set a key in config.toml, preserving comments and other keys."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
-    from llmtool.models.reference import check_name
+    from llmtool.models.reference import check_name, portable
 
     console.configure(quiet=general.quiet)
     folders = bootstrap.find_folders()
-    if key.startswith("aliases."):
+    is_alias = key.startswith("aliases.")
+    if is_alias:
         check_name(key.removeprefix("aliases."))
+    if is_alias or key == "model":
+        value = portable(value)
     set_value(folders.config_file, key, value)
-    if key == "model" or key.startswith("aliases."):
+    if is_alias or key == "model":
         _warn_if_not_found(console, folders, value)
 
 

@@ -133,8 +133,8 @@ class InputOptions(_Group, frozen=True, kw_only=True):
             "--encoding",
             parser=check_encoding,
             metavar="NAME",
-            help="Encoding of the input, such as latin-1.",
-            show_default="UTF-8 or, if detected, UTF-16",
+            help="Encoding of the input.",
+            show_default="UTF-8 or detected UTF-16",
         ),
     ] = None
     errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"
@@ -199,7 +199,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         _batch(
             "--delimiter",
             metavar="CHAR",
-            help="Column delimiter of a table: ';', ',', '|' or tab.",
+            help="Column delimiter: ';', ',', '|' or tab.",
             show_default="detected",
         ),
     ] = None

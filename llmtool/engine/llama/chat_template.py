@@ -119,9 +119,12 @@ class ChatTemplate:
             return self._renderer.render(messages, thinking=thinking, begin=begin)
 
         try:
-            return learn_reasoning_tags(render) or mentioned
+            learned = learn_reasoning_tags(render)
         except TemplateError:  # it rejects the messages
             return mentioned
+        if learned is None or mentioned is None or learned.answer:
+            return learned or mentioned
+        return learned._replace(answer=mentioned.answer, answer_end=mentioned.answer_end)
 
     def _tokenize_text(self, prompt: Prompt) -> Tokenized:
         text = prompt.text

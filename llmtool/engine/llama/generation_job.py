@@ -57,7 +57,7 @@ class GenerationJob:
         self._prompt = prompt
         n_prompt, sampling = len(self.ids), request.sampling
         self.n_cells, self._max_reasoning = plan_reply(sampling, model.n_ctx - n_prompt)
-        model.check_length(n_prompt, self.n_cells if sampling.max_tokens else None)
+        model.check_length(n_prompt, sampling.max_tokens)
         self.n_choices = request.n
         self.can_use_own_stream = request.n == 1 and not self.keep
         self._constraint = model.compile(request.sampling.constraint)
