@@ -16,7 +16,7 @@ from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
-from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
+from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
@@ -46,6 +46,7 @@ class LocalModel:
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
         n_parallel: int | None = None,
+        reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
         cancellation: Cancellation,
@@ -59,7 +60,10 @@ class LocalModel:
         self._n_ctx = n_ctx or settings.ctx_size
         self._n_threads = n_threads or settings.threads
         self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
+        if reproducible and (n_parallel or 1) > 1:
+            raise UsageError(f"n_parallel {n_parallel}: must be 1 for reproducible results")
         self._n_parallel = n_parallel or settings.n_parallel
+        self.reproducible = reproducible
         self._kv_type: KVType = kv_type
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self.cancellation, self.on_fault = cancellation, on_fault
@@ -179,6 +183,7 @@ class LocalModel:
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
             n_parallel=self._n_parallel,
+            reproducible=self.reproducible,
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
@@ -209,6 +214,7 @@ class ReadyModel(msgspec.Struct, frozen=True):
 
     engine: Engine
     name: str = "scripted"
+    reproducible: bool = False
 
     @property
     def reference(self) -> str:

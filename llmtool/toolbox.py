@@ -108,6 +108,8 @@ class Toolbox:
         n_threads: the number of threads; None uses one per CPU core available to this process.
         n_gpu_layers: the number of layers to offload to the GPU, "auto" or "all".
         n_parallel: the number of replies to decode in parallel, 1 to 64; None chooses it.
+        reproducible: whether to process one request at a time, so that labels and greedy replies do
+            not depend on the other inputs of a call; slower.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
         prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
             `prefix_cache_mb` of the settings.
@@ -136,6 +138,7 @@ class Toolbox:
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
         n_parallel: int | None = None,
+        reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
         settings: config.Settings | None = None,
@@ -167,6 +170,7 @@ class Toolbox:
                     n_threads=n_threads,
                     n_gpu_layers=n_gpu_layers,
                     n_parallel=n_parallel,
+                    reproducible=reproducible,
                     kv_type=kv_type,
                     prefix_cache=prefix_cache,
                     cancellation=stop,

@@ -110,6 +110,7 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
     name: str
     reference: str = ""
     identity: str = ""
+    reproducible: bool = False
 
     @property
     def engine(self) -> NoReturn:
@@ -237,6 +238,8 @@ def _make_model(
     reference: str | None,
     progress: DownloadProgress | None = None,
 ) -> LocalModel:
+    if options.reproducible and (options.parallel or 1) > 1:
+        raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
     model = LocalModel(
         reference,
         settings=settings,
@@ -246,6 +249,7 @@ def _make_model(
         n_threads=options.threads,
         n_gpu_layers=options.n_gpu_layers,
         n_parallel=options.parallel,
+        reproducible=options.reproducible,
         kv_type=options.kv_type,
         prefix_cache=not options.no_cache,
         cancellation=Cancellation(),

@@ -110,6 +110,9 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
+    reproducible: Annotated[
+        bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+    ] = False
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"

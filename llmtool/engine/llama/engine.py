@@ -42,6 +42,8 @@ class LocalEngine:
             context is allocated for the actual requests.
         n_threads: None uses the cores available to this process.
         n_parallel: maximum number of sequences to decode together; None is `MAX_PARALLEL`.
+        reproducible: run one request at a time, in a state that depends on no other request, so
+            that other requests do not change the rounding of its logits.
         kv_type: data type of the KV cache.
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.
@@ -61,6 +63,7 @@ class LocalEngine:
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_parallel: int | None = None,
+        reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
@@ -77,12 +80,19 @@ class LocalEngine:
             weights,
             limit_bytes=prefix_bytes,
             parts=list_parts(weights.path),
-            params={"threads": self._n_threads, "gpu": weights.n_gpu_layers, "kv": kv_type},
+            params={
+                "threads": self._n_threads,
+                "gpu": weights.n_gpu_layers,
+                "kv": kv_type,
+                # In other contexts, the place of the prefix depends on earlier requests.
+                **({"reproducible": True} if reproducible else {}),
+            },
         )
         self.contexts = ContextManager(
             weights,
             n_threads=self._n_threads,
-            max_parallel=n_parallel or MAX_PARALLEL,
+            max_parallel=1 if reproducible else n_parallel or MAX_PARALLEL,
+            reproducible=reproducible,
             kv_type=kv_type,
             prefixes=prefixes,
             cancellation=self.cancellation,

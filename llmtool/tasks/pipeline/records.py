@@ -231,6 +231,8 @@ def make_batch(
     if reader.format == "csv":
         mapping.check(reader)
     shape = [context.model.identity, mapping.prompt, mapping.field, seed]
+    if context.model.reproducible:
+        shape.append("reproducible")
     return BatchRunner(
         reader,
         lambda records: answer_each(
