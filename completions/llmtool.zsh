@@ -68,7 +68,7 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -140,7 +140,7 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -381,7 +381,7 @@ _llmtool_classify() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -511,7 +511,7 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -577,7 +577,7 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -647,7 +647,7 @@ _llmtool_code() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \

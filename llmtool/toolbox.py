@@ -529,7 +529,8 @@ class Toolbox:
             template: the name or path of a template, or a loaded `Template`.
             reader: reads the records.
             output: the output file, its format, and whether to resume it.
-            field: the field of a record with the text; None uses `text`, or the only field.
+            field: the field of a record with the text, such as `data.text`, or the number of a
+                column; None uses `text`, `input`, `messages` or the only field.
             options: options of `generate`; the seed of each record is derived from `seed` and its
                 content.
             inputs: values for the other inputs of the template.

@@ -203,7 +203,11 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
     field: Annotated[
         str | None,
-        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+        _batch(
+            "--field",
+            metavar="NAME",
+            help="Column, number of a column or key of the text: a.b is nested.",
+        ),
     ] = None
     delimiter: Annotated[
         str | None,
