@@ -303,10 +303,10 @@ class _Converter:
             return siblings
         if target is None:
             return {**siblings, "$ref": node["$ref"]}  # llguidance reports it
-        if siblings and "expand_references" in self._remedies:
-            return {"allOf": [self._part({"$ref": node["$ref"]}, base, True), siblings]}
         keywords = siblings.keys() | node.keys() - {"$ref"}
         shared = shared or bool(keywords & (_OBJECT_KEYWORDS | {"properties", "required"}))
+        if siblings and "expand_references" in self._remedies:
+            return {"allOf": [self._part({"$ref": node["$ref"]}, base, shared), siblings]}
         return {**siblings, "$ref": self._define(*target, shared, node["$ref"])}
 
     def _part(self, node: Any, base: str, shared: bool) -> Any:
