@@ -68,7 +68,7 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -107,6 +107,9 @@ _llmtool_gen() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -137,7 +140,7 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -174,6 +177,9 @@ _llmtool_run() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -375,7 +381,7 @@ _llmtool_classify() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -389,6 +395,9 @@ _llmtool_classify() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -449,6 +458,9 @@ _llmtool_classify_eval() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -499,7 +511,7 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -513,6 +525,9 @@ _llmtool_sum() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -562,7 +577,7 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -576,6 +591,9 @@ _llmtool_translate() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -629,7 +647,7 @@ _llmtool_code() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
@@ -643,6 +661,9 @@ _llmtool_code() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -709,6 +730,9 @@ _llmtool_code_explain() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -759,6 +783,9 @@ _llmtool_code_review() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -815,6 +842,9 @@ _llmtool_code_fix() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -853,6 +883,9 @@ _llmtool_code_complete() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -907,6 +940,9 @@ _llmtool_code_tests() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -955,6 +991,9 @@ _llmtool_code_commit() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -1005,6 +1044,9 @@ _llmtool_chat() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \

@@ -110,6 +110,21 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
+    chat_template: Annotated[
+        str | None,
+        _model("--chat-template", metavar="FILE", help="Chat template instead of the model's."),
+    ] = None
+    template_args: Annotated[
+        list[str],
+        _model(
+            "--template-arg",
+            metavar="KEY=VALUE",
+            help="Set a variable of the chat template (repeatable).",
+        ),
+    ] = []
+    reproducible: Annotated[
+        bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+    ] = False
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
@@ -188,7 +203,11 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
     field: Annotated[
         str | None,
-        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+        _batch(
+            "--field",
+            metavar="NAME",
+            help="Column, number of a column or key of the text: a.b is nested.",
+        ),
     ] = None
     delimiter: Annotated[
         str | None,
