@@ -46,6 +46,19 @@ def decode(
     return text.removeprefix("\ufeff") if offset == 0 else text
 
 
+def escape_name(name: str) -> str:
+    """Return a file name as valid Unicode, for results, keys and messages.
+
+    Python represents a byte of a file name that is not UTF-8 as a surrogate, which UTF-8 cannot
+    encode.
+
+    Example:
+        >>> escape_name("caf\\udce9.txt")
+        'caf\\\\xe9.txt'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def detect_encoding(data: bytes) -> str | None:
     """Return the encoding of a text in UTF-16 or UTF-32 by its first bytes, else None.
 

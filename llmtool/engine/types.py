@@ -8,8 +8,8 @@ probabilities of given continuations, and returns `Scores`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -130,6 +130,21 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     probe_text: str = ""
     n_fixed: int | None = None
     languages: tuple[str, str] | None = None
+
+    @property
+    def input_text(self) -> str:
+        return "\n".join([self.text or "", *(message.content for message in self.messages)])
+
+
+class ChatTemplateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The source and name of a chat template, and the values of variables that it reads.
+
+    `source` None is the template of the model.
+    """
+
+    source: str | None = None
+    name: str = "the model's chat template"
+    arguments: Mapping[str, Any] = {}
 
 
 class FimTokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,14 +318,17 @@ def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:
         (200, 100)
         >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 4000)
         (1200, 1000)
+        >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 500)
+        (500, 300)
     """
     n_think, n_answer = sampling.think_tokens, sampling.max_tokens
     if n_answer is None:
         total = min(DEFAULT_MAX_TOKENS + (n_think or 0), n_free)
+    elif n_think is None:
+        total = n_answer
     else:
-        total = n_answer + (n_think or 0)
-    if n_answer is not None and n_think is not None:
-        return total, n_think
+        total = max(n_answer, min(n_answer + n_think, n_free))
+        return total, total - n_answer
     limit = total - min(total // 2, DEFAULT_MAX_TOKENS) if total >= _MIN_CUT else total
     return total, limit if n_think is None else min(n_think, limit)
 

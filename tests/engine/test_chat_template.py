@@ -235,6 +235,12 @@ WRITE_REASONING = {
         "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<idea>\n{% endif %}",
         ("<idea>", "</idea>", "", ""),
     ),
+    "Hunyuan": (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning %}<think>{{ m.reasoning }}"
+        "</think>{% endif %}{{ m.content.split('<answer>')[-1].split('</answer>')[0] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        ("<think>", "</think>", "<answer>", "</answer>"),
+    ),
     "next to the role": (
         "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning %}<idea>{{ m.reasoning }}</idea>"
         "{% endif %}{{ m.content }}{% endfor %}"

@@ -99,6 +99,13 @@ def test_no_start_tag_is_needed_if_the_prompt_opens_the_reasoning() -> None:
     assert splitter.push("\nwell</think>yes") == [("well", True), ("yes", False)]
 
 
+def test_requested_answer_tags_of_the_template_are_text() -> None:
+    tags = ReasoningTags("<think>", "</think>", "<answer>", "</answer>")
+    assert split(["<answer>Four.</answer>"], ReasoningSplitter(tags)) == ("", "Four.")
+    splitter = ReasoningSplitter(tags, prompt="Use <answer>.")
+    assert split(["<answer>Four.</answer>"], splitter) == ("", "<answer>Four.</answer>")
+
+
 def test_gpt_oss_channels_are_separated_by_their_tags() -> None:
     tags = find_reasoning_tags("… <|channel|>analysis …")
     assert tags is not None
@@ -331,6 +338,7 @@ def test_tags_are_found_in_the_chat_template(template: str, expected: tuple[str,
         ("<|assistant|><|think|><|budget|>", ""),
         ("<|assistant|>", ""),
         ("<|assistant|>\n", ""),
+        ("Write <answer>", ""),
     ],
 )
 def test_prompt_may_begin_the_reasoning_or_the_answer(prompt: str, opening: str) -> None:

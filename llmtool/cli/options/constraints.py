@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from llmtool.cli.options.groups import ConstraintOptions
@@ -30,7 +32,10 @@ def read(
     grammar = regex = None
     try:
         if constraint.schema is not None:
-            schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
+            text = constraint.schema
+            if not os.path.isfile(text):
+                text = inputs.read_argument(text, name="--schema")
+            schema = from_argument(text)
         if constraint.grammar is not None:
             grammar = inputs.read_file(console, constraint.grammar)
         if constraint.regex is not None:

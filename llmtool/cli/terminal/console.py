@@ -63,14 +63,11 @@ class Sink:
         """Write text; on a terminal, in `style`, SGR numbers such as `4;31`."""
         if text:
             self._ends_with_newline = text.endswith("\n")
-            self._write_lines(text.encode("utf-8", "replace"))
+            self._write_lines(_encode(text))
 
     def write_json(self, value: object) -> None:
         """Write a JSON document and a newline: indented on a terminal, else on one line."""
-        import json
-
-        indent = 2 if self.is_terminal else None
-        self.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+        self.write(to_json(value, indent=2 if self.is_terminal else None) + "\n")
 
     @property
     def is_mid_line(self) -> bool:
@@ -150,11 +147,10 @@ class Stdout(Sink):
 
     def write_raw(self, text: str) -> None:
         """Write text without escaping it, such as text with our own escape sequences."""
-        data = text.encode("utf-8", "replace")
         if self.is_terminal:
-            self._write_bytes(data)
+            self._write_bytes(text.encode("utf-8", "replace"))
             return
-        self._write_lines(data)
+        self._write_lines(_encode(text))
         if self._pending:
             self._check_reader()
 
@@ -365,6 +361,22 @@ class Console:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return a value as JSON. Bytes of file names that are not UTF-8 are escaped: `\\udce9`."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _encode(text: str) -> bytes:
+    """Encode as UTF-8, with the original bytes of file names; replace other surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def _stdout_error(exc: OSError) -> OutputError:
