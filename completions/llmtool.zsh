@@ -71,6 +71,7 @@ _llmtool_gen() {
         '*--field[Column or key of the text, or column number]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -141,6 +142,7 @@ _llmtool_run() {
         '*--field[Column or key of the text, or column number]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -380,6 +382,7 @@ _llmtool_classify() {
         '*--field[Column or key of the text, or column number]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -506,6 +509,7 @@ _llmtool_sum() {
         '*--field[Column or key of the text, or column number]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -570,6 +574,7 @@ _llmtool_translate() {
         '*--field[Column or key of the text, or column number]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -638,6 +643,7 @@ _llmtool_code() {
         '*--field[Column or key of the text, or column number]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
