@@ -68,7 +68,7 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
@@ -108,6 +108,8 @@ _llmtool_gen() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -139,7 +141,7 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
@@ -177,6 +179,8 @@ _llmtool_run() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -379,7 +383,7 @@ _llmtool_classify() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
@@ -394,6 +398,8 @@ _llmtool_classify() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -455,6 +461,8 @@ _llmtool_classify_eval() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -506,7 +514,7 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
@@ -521,6 +529,8 @@ _llmtool_sum() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -571,7 +581,7 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
@@ -586,6 +596,8 @@ _llmtool_translate() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -640,7 +652,7 @@ _llmtool_code() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
@@ -655,6 +667,8 @@ _llmtool_code() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -722,6 +736,8 @@ _llmtool_code_explain() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -773,6 +789,8 @@ _llmtool_code_review() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -830,6 +848,8 @@ _llmtool_code_fix() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -869,6 +889,8 @@ _llmtool_code_complete() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -924,6 +946,8 @@ _llmtool_code_tests() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -973,6 +997,8 @@ _llmtool_code_commit() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
@@ -1024,6 +1050,8 @@ _llmtool_chat() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \

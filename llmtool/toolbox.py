@@ -111,6 +111,8 @@ class Toolbox:
         reproducible: whether to process one request at a time, so that labels and greedy replies do
             not depend on the other inputs of a call; slower.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
+        chat_template: a file with a Jinja template to use instead of the model's chat template.
+        template_args: values of variables that the chat template reads; they take precedence.
         prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
             `prefix_cache_mb` of the settings.
         settings, folders: the user's configuration; None reads it from `environ` on first use.
@@ -141,6 +143,8 @@ class Toolbox:
         reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
+        chat_template: str | os.PathLike[str] | None = None,
+        template_args: Mapping[str, Any] | None = None,
         settings: config.Settings | None = None,
         folders: config.Folders | None = None,
         environ: Mapping[str, str] | None = None,
@@ -173,6 +177,8 @@ class Toolbox:
                     reproducible=reproducible,
                     kv_type=kv_type,
                     prefix_cache=prefix_cache,
+                    chat_template=chat_template,
+                    template_args=template_args,
                     cancellation=stop,
                     on_fault=on_fault,
                     on_load_progress=on_load_progress,
@@ -523,7 +529,8 @@ class Toolbox:
             template: the name or path of a template, or a loaded `Template`.
             reader: reads the records.
             output: the output file, its format, and whether to resume it.
-            field: the field of a record with the text; None uses `text`, or the only field.
+            field: the field of a record with the text, such as `data.text`, or the number of a
+                column; None uses `text`, `input`, `messages` or the only field.
             options: options of `generate`; the seed of each record is derived from `seed` and its
                 content.
             inputs: values for the other inputs of the template.

@@ -252,6 +252,8 @@ def _make_model(
         reproducible=options.reproducible,
         kv_type=options.kv_type,
         prefix_cache=not options.no_cache,
+        chat_template=options.chat_template,
+        template_args=_parse_template_args(options.template_args),
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=_LoadStatus(console),
@@ -260,6 +262,14 @@ def _make_model(
     )
     console.resources.callback(model.close)
     return model
+
+
+def _parse_template_args(pairs: list[str]) -> dict[str, object]:
+    if not pairs:
+        return {}
+    from llmtool.engine.chat_template_options import parse_arguments
+
+    return parse_arguments(pairs)
 
 
 class _LoadStatus:

@@ -425,7 +425,10 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
         (["--csv-safe"], "--csv-safe needs a batch"),
         (["--csv-safe", "--each", "csv", "--json"], "--csv-safe needs CSV output"),
         (["--csv-safe", "--each", "line"], "--csv-safe needs CSV output"),
-        (["--reproducible", "--parallel", "4"], "--parallel and --reproducible cannot be combined"),
+        (
+            ["--reproducible", "--parallel", "4", "--each", "line"],
+            "--parallel and --reproducible cannot be combined",
+        ),
         (["--retry-failed", "--each", "line"], "--retry-failed needs an output file; add -o FILE"),
         (
             ["--each", "line", "-o", "x", "--retry-failed"],

@@ -110,6 +110,18 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
+    chat_template: Annotated[
+        str | None,
+        _model("--chat-template", metavar="FILE", help="Chat template instead of the model's."),
+    ] = None
+    template_args: Annotated[
+        list[str],
+        _model(
+            "--template-arg",
+            metavar="KEY=VALUE",
+            help="Set a variable of the chat template (repeatable).",
+        ),
+    ] = []
     reproducible: Annotated[
         bool, _model("--reproducible", help="Make results independent of the batch; slower.")
     ] = False
@@ -191,7 +203,11 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
     field: Annotated[
         str | None,
-        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+        _batch(
+            "--field",
+            metavar="NAME",
+            help="Column, number of a column or key of the text: a.b is nested.",
+        ),
     ] = None
     delimiter: Annotated[
         str | None,

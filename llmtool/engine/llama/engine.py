@@ -15,6 +15,7 @@ from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
     Cancellation,
+    ChatTemplateOptions,
     EngineInfo,
     Event,
     Failed,
@@ -47,6 +48,7 @@ class LocalEngine:
         kv_type: data type of the KV cache.
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.
+        chat_template: replaces the model's chat template, and sets its variables.
         cancellation: stops prefill and decode.
 
     Example:
@@ -67,6 +69,7 @@ class LocalEngine:
         kv_type: KVType = "f16",
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
+        chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         cancellation: Cancellation | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
@@ -74,7 +77,9 @@ class LocalEngine:
         self._stream: ref[Generator[Any, None, None]] | None = None
         self._closed = False
         self._n_threads = n_threads or default_threads()
-        self.model = LoadedModel(weights, n_ctx=n_ctx, cancellation=self.cancellation)
+        self.model = LoadedModel(
+            weights, n_ctx=n_ctx, cancellation=self.cancellation, chat_template=chat_template
+        )
         prefixes = PrefixStates(
             prefix_folder,
             weights,
