@@ -94,11 +94,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -132,11 +134,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -234,11 +238,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='eval'
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -259,11 +265,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sum")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -296,11 +304,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -332,11 +342,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -368,11 +380,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -393,11 +407,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code review")
             case "$prev" in
                 --fail-on) COMPREPLY=($(compgen -W 'error warning note' -- "$cur")); return ;;
@@ -422,11 +438,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code fix")
             case "$prev" in
                 --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -452,11 +470,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code complete")
             case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -475,11 +495,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code tests")
             case "$prev" in
                 --framework) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -505,11 +527,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
                 --max-lines) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -532,11 +556,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -562,11 +588,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sessions")
             case "$prev" in
             esac

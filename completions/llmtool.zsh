@@ -55,7 +55,7 @@ _llmtool_gen() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -68,8 +68,8 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -84,7 +84,7 @@ _llmtool_gen() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -107,6 +107,9 @@ _llmtool_gen() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -124,7 +127,7 @@ _llmtool_run() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -137,8 +140,8 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -151,7 +154,7 @@ _llmtool_run() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -174,6 +177,9 @@ _llmtool_run() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -243,7 +249,7 @@ _llmtool_prompts_show() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
@@ -367,7 +373,7 @@ _llmtool_classify() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -375,8 +381,8 @@ _llmtool_classify() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -389,6 +395,9 @@ _llmtool_classify() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -449,6 +458,9 @@ _llmtool_classify_eval() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -472,7 +484,7 @@ _llmtool_sum() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -490,7 +502,7 @@ _llmtool_sum() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -499,8 +511,8 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -513,6 +525,9 @@ _llmtool_sum() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -537,7 +552,7 @@ _llmtool_translate() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -553,7 +568,7 @@ _llmtool_translate() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -562,8 +577,8 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -576,6 +591,9 @@ _llmtool_translate() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -600,7 +618,7 @@ _llmtool_code() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -621,7 +639,7 @@ _llmtool_code() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -629,8 +647,8 @@ _llmtool_code() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
@@ -643,6 +661,9 @@ _llmtool_code() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -688,7 +709,7 @@ _llmtool_code_explain() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -709,6 +730,9 @@ _llmtool_code_explain() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -735,7 +759,7 @@ _llmtool_code_review() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -746,7 +770,7 @@ _llmtool_code_review() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
@@ -759,6 +783,9 @@ _llmtool_code_review() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -785,7 +812,7 @@ _llmtool_code_fix() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -815,6 +842,9 @@ _llmtool_code_fix() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -833,7 +863,7 @@ _llmtool_code_complete() {
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -853,6 +883,9 @@ _llmtool_code_complete() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -877,7 +910,7 @@ _llmtool_code_tests() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -907,6 +940,9 @@ _llmtool_code_tests() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -936,7 +972,7 @@ _llmtool_code_commit() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -955,6 +991,9 @@ _llmtool_code_commit() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -983,7 +1022,7 @@ _llmtool_chat() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -994,7 +1033,7 @@ _llmtool_chat() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--encoding[Encoding of the input, such as latin-1]:NAME:' \
+        '*--encoding[Encoding of the input]:NAME:' \
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \
@@ -1005,6 +1044,9 @@ _llmtool_chat() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \

@@ -149,6 +149,9 @@ def test_template_folders_are_in_order_of_precedence(tmp_path: Path) -> None:
     )
 
 
+MODELS = (
+    "a table of names and tables with the keys chat_template (a string) and template_args (a table)"
+)
 INVALID = {
     "LLMTOOL_TEMPERATURE=hot": "'hot': must be a number from 0 to 100",
     "LLMTOOL_TEMPERATURE=1e9": "'1e9': must be a number from 0 to 100",
@@ -165,6 +168,8 @@ INVALID = {
     "log = 1": "1: must be true or false",
     "aliases = 3": "3: must be a table of names and models",
     "[aliases]\nbig = 3": '{"big":3}: must be a table of names and models',
+    "models = 3": f"3: must be {MODELS}",
+    '[models]\nx = {chat = "y"}': f'{{"x":{{"chat":"y"}}}}: must be {MODELS}',
 }
 
 
@@ -177,9 +182,7 @@ def test_error_for_invalid_value_describes_valid_values(
     environ = {name: value} if name.startswith("LLMTOOL_") else {}
     with pytest.raises(UsageError) as caught:
         load_settings(environ, file)
-    setting_name = (
-        name if environ else f"{file}: {'aliases' if 'aliases' in name else name.strip()}"
-    )
+    setting_name = name if environ else f"{file}: {name.strip().strip('[').partition(']')[0]}"
     assert str(caught.value) == f"{setting_name} {reason}"
 
 

@@ -6,7 +6,7 @@ import codecs
 import os
 import select
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -80,9 +80,13 @@ class LineSource:
         self.size_bytes = self.info.st_size if stat.S_ISREG(self.info.st_mode) else None
 
     def __iter__(self) -> Iterator[Line | None]:
+        return self.split_lines(self.chunks())
+
+    def split_lines(self, chunks: Iterable[bytes | None]) -> Iterator[Line | None]:
+        """Yield the lines of `chunks`."""
         pending: list[bytes] = []  # pieces of an incomplete line
         size, number, offset = 0, 1, 0  # of that line
-        for chunk in self.chunks():
+        for chunk in chunks:
             if chunk is None:
                 yield None
                 continue

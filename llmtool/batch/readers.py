@@ -6,17 +6,18 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Any, Literal
 
 import msgspec
 
+from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
-from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
+from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, escape_name, too_long
+from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
@@ -29,6 +30,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is the content of a record that is a line or a file. `line` is the number of its first
     line in `source`, from 1, or None for a file. `digest` is a hash of the bytes of the record.
+    `written` are the fields of a JSON object to encode again, with numbers as they are written.
     """
 
     index: int
@@ -36,6 +38,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None
     digest: bytes
     fields: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     text: str | None = None
     error: LlmtoolError | None = None
 
@@ -204,10 +207,12 @@ class Reader:
                 yield from map(self._numbered, map(partial(self._from_row, table), table))
         elif self.format == "file":
             yield from map(self._numbered, self._read_files())
-        else:
-            make = self._from_line if self.format == "line" else self._from_json
+        elif self.format == "line":
             for source in self._sources:
-                yield from map(self._numbered, self._from_lines(source, make))
+                yield from map(self._numbered, self._from_lines(source, source, self._from_line))
+        else:
+            for source in self._sources:
+                yield from map(self._numbered, self._read_json(source))
         self.is_done = True
 
     def _numbered(self, record: Record | None) -> Record | None:
@@ -216,10 +221,27 @@ class Reader:
         self._index += 1
         return msgspec.structs.replace(record, index=self._index - 1)
 
+    def _read_json(self, source: LineSource) -> Iterator[Record | None]:
+        chunks = source.chunks()
+        start = b""
+        for chunk in chunks:
+            if chunk is None:
+                yield None
+                continue
+            start += chunk
+            if is_array(start) is not None or len(start) > MAX_BYTES:
+                break
+        chunks = chain([start], chunks)
+        lines = source.split_lines(chunks) if is_array(start) is False else split_array(chunks)
+        yield from self._from_lines(source, lines, self._from_json)
+
     def _from_lines(
-        self, source: LineSource, make: Callable[[LineSource, Line], Record]
+        self,
+        source: LineSource,
+        lines: Iterable[Line | None],
+        make: Callable[[LineSource, Line], Record],
     ) -> Iterator[Record | None]:
-        for line in source:
+        for line in lines:
             if line is None:
                 yield None
                 continue
@@ -242,16 +264,16 @@ class Reader:
         text = _decode_line(source, line)
         place = format_place(source.name, line.number)
         try:
-            value = msgspec.json.decode(text)
-        except msgspec.DecodeError as exc:
-            raise InputError(f"{place}: not valid JSON: {format_json_error(exc)}") from exc
-        except RecursionError:
-            raise InputError(f"{place}: nested too deeply") from None
+            value, written = decode_json(text, errors=self.errors)
+        except InputError as exc:
+            raise InputError(f"{place}: {exc}") from exc
         if isinstance(value, str):
             return _record(source.name, line.number, line.data, text=value, fields={"text": value})
+        if isinstance(value, list) and value and all(map(is_message, value)):
+            value = {"messages": value}
         if not isinstance(value, dict):
-            raise InputError(f"{place}: expected a JSON object or a string")
-        return _record(source.name, line.number, line.data, fields=value)
+            raise InputError(f"{place}: expected a JSON object, a string or a list of messages")
+        return _record(source.name, line.number, line.data, fields=value, written=written)
 
     def _from_row(self, table: Table, row: TableRow | None) -> Record | None:
         if row is None:
@@ -316,6 +338,7 @@ def _record(
     *,
     text: str | None = None,
     fields: dict[str, Any] | None = None,
+    written: dict[str, Any] | None = None,
     error: LlmtoolError | None = None,
 ) -> Record:
     digest = hashlib.sha256(data).digest()
@@ -325,6 +348,7 @@ def _record(
         line=line,
         digest=digest,
         fields=fields or {},
+        written=written or {},
         text=text,
         error=error,
     )

@@ -237,7 +237,8 @@ class BatchRunner(Generic[R]):
     def _fields(self, record: Record) -> dict[str, Any]:
         """Return the fields of a record by output column."""
         names = rename_fields(record.fields, self._reserved)
-        return {names[name]: value for name, value in record.fields.items()}
+        fields = {**record.fields, **record.written}
+        return {names[name]: value for name, value in fields.items()}
 
     def _line(self, row: dict[str, Any]) -> bytes:
         if self._options.format == "text":

@@ -110,6 +110,7 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
     name: str
     reference: str = ""
     identity: str = ""
+    reproducible: bool = False
 
     @property
     def engine(self) -> NoReturn:
@@ -237,6 +238,8 @@ def _make_model(
     reference: str | None,
     progress: DownloadProgress | None = None,
 ) -> LocalModel:
+    if options.reproducible and (options.parallel or 1) > 1:
+        raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
     model = LocalModel(
         reference,
         settings=settings,
@@ -246,8 +249,11 @@ def _make_model(
         n_threads=options.threads,
         n_gpu_layers=options.n_gpu_layers,
         n_parallel=options.parallel,
+        reproducible=options.reproducible,
         kv_type=options.kv_type,
         prefix_cache=not options.no_cache,
+        chat_template=options.chat_template,
+        template_args=_parse_template_args(options.template_args),
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=_LoadStatus(console),
@@ -256,6 +262,14 @@ def _make_model(
     )
     console.resources.callback(model.close)
     return model
+
+
+def _parse_template_args(pairs: list[str]) -> dict[str, object]:
+    if not pairs:
+        return {}
+    from llmtool.engine.chat_template_options import parse_arguments
+
+    return parse_arguments(pairs)
 
 
 class _LoadStatus:

@@ -8,8 +8,8 @@ probabilities of given continuations, and returns `Scores`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -130,6 +130,21 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     probe_text: str = ""
     n_fixed: int | None = None
     languages: tuple[str, str] | None = None
+
+    @property
+    def input_text(self) -> str:
+        return "\n".join([self.text or "", *(message.content for message in self.messages)])
+
+
+class ChatTemplateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The source and name of a chat template, and the values of variables that it reads.
+
+    `source` None is the template of the model.
+    """
+
+    source: str | None = None
+    name: str = "the model's chat template"
+    arguments: Mapping[str, Any] = {}
 
 
 class FimTokens(msgspec.Struct, frozen=True, kw_only=True):

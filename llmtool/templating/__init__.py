@@ -29,7 +29,7 @@ from llmtool.templating.budget import MAX_DEPTH, Budget, RenderError
 if TYPE_CHECKING:
     from llmtool.templating.environment import MeteredEnvironment
 
-__all__ = ["Budget", "Template"]
+__all__ = ["Budget", "Template", "measure_variables"]
 
 _TYPE_NAMES = set("object str list dict tuple int float bool NoneType range".split())
 _TOO_DEEP = "the template is nested too deeply"

@@ -304,6 +304,20 @@ def test_retry_failed_reports_the_rows_that_still_fail(
     assert f"no failed records in {out}" in capfd.readouterr().err
 
 
+def test_reproducible_rows_do_not_depend_on_the_other_records(
+    run_llmtool: Callable[..., Any], tiny: Path
+) -> None:
+    def rows(*texts: str) -> dict[str, Any]:
+        args = ("classify", "-m", tiny, "-l", "late,early", "--each", "line", "--json", "-q")
+        done = run_llmtool(*args, "--reproducible", input="\n".join(texts).encode())
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return {row["text"]: row["result"]["logprobs"] for row in found}
+
+    whole = rows("parcel", "the parcel is late again and again", "a")
+    assert len(whole) == 3
+    assert rows("a", "parcel") == {text: whole[text] for text in ("a", "parcel")}
+
+
 def test_input_file_cannot_be_the_output_file(tmp_path: Path, box: Toolbox) -> None:
     source, link = tmp_path / "in", tmp_path / "link"
     source.write_text('"a"\n')
@@ -408,6 +422,7 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
         (["--resume", "--each", "line"], "--resume needs an output file; add -o FILE"),
         (["--limit", "3"], "--limit needs a batch"),
         (["--retry-failed"], "--retry-failed needs a batch"),
+        (["--reproducible", "--parallel", "4"], "--parallel and --reproducible cannot be combined"),
         (["--retry-failed", "--each", "line"], "--retry-failed needs an output file; add -o FILE"),
         (
             ["--each", "line", "-o", "x", "--retry-failed"],

@@ -327,6 +327,22 @@ REASONING = {
 }
 
 
+def test_user_defined_tokens_that_look_special_are_not_text(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = bpe_vocabulary()
+    for name in ("<|tool_call|>", "<table>"):
+        vocabulary.add(name, name.encode(), TokenType.USER_DEFINED)
+    weights = load_model(tiny_model("plain", vocabulary=vocabulary))
+    reply = b"Four<|tool_call|> <table>"
+    script = iter([*weights.tokenize(reply, add_special=False, parse_special=True), weights.eos])
+    monkeypatch.setattr(Sampler, "_sample", lambda *_: next(script))
+    engine = LocalEngine(weights, n_threads=1)
+    (text, *_), _ = run(engine)
+    engine.close()
+    assert text == "Four <table>"
+
+
 @pytest.mark.parametrize("family", REASONING)
 def test_reasoning_tokens_are_not_part_of_the_answer(
     tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, family: str

@@ -110,6 +110,21 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
+    chat_template: Annotated[
+        str | None,
+        _model("--chat-template", metavar="FILE", help="Chat template instead of the model's."),
+    ] = None
+    template_args: Annotated[
+        list[str],
+        _model(
+            "--template-arg",
+            metavar="KEY=VALUE",
+            help="Set a variable of the chat template (repeatable).",
+        ),
+    ] = []
+    reproducible: Annotated[
+        bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+    ] = False
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
@@ -133,8 +148,8 @@ class InputOptions(_Group, frozen=True, kw_only=True):
             "--encoding",
             parser=check_encoding,
             metavar="NAME",
-            help="Encoding of the input, such as latin-1.",
-            show_default="UTF-8 or, if detected, UTF-16",
+            help="Encoding of the input.",
+            show_default="UTF-8 or detected UTF-16",
         ),
     ] = None
     errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"
@@ -188,14 +203,18 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
     field: Annotated[
         str | None,
-        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+        _batch(
+            "--field",
+            metavar="NAME",
+            help="Column, number of a column or key of the text: a.b is nested.",
+        ),
     ] = None
     delimiter: Annotated[
         str | None,
         _batch(
             "--delimiter",
             metavar="CHAR",
-            help="Column delimiter of a table: ';', ',', '|' or tab.",
+            help="Column delimiter: ';', ',', '|' or tab.",
             show_default="detected",
         ),
     ] = None

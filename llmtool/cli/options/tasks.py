@@ -89,7 +89,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 "--think-tokens",
                 min=0,
                 metavar="N",
-                help="Maximum reasoning tokens, before --max-tokens; enables reasoning.",
+                help="Maximum reasoning tokens; enables reasoning.",
             ),
         ],
         "temperature": Annotated[

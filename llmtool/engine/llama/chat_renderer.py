@@ -7,11 +7,11 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from llmtool.engine.llama.reasoning_switches import NAMES, Switches, find_switches
 from llmtool.engine.types import Effort, Message, Prompt, Role
 from llmtool.errors import TemplateError
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.reasoning_switches import Switches
     from llmtool.templating import Template
 
 ChatMessage = Mapping[str, object]
@@ -19,6 +19,7 @@ Thinking = bool | Effort | None
 Shape = Callable[[list[ChatMessage]], list[ChatMessage]]
 
 _PROBE: tuple[Role, ...] = ("system", "user")
+_REASONING = "think|reason"  # in names of variables
 _LANGUAGE_KEY = "source_lang_code"
 
 
@@ -32,11 +33,20 @@ class ChatRenderer:
     Args:
         source: the chat template.
         tokens: the texts of special tokens, such as `bos_token`.
+        name: the template's name in errors.
+        arguments: values of variables, which take precedence.
     """
 
-    def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
-        self._source = source
-        self._tokens = tokens
+    def __init__(
+        self,
+        source: str,
+        tokens: Mapping[str, str],
+        *,
+        name: str = "the model's chat template",
+        arguments: Mapping[str, object] | None = None,
+    ) -> None:
+        self._source, self._name = source, name
+        self._tokens, self._arguments = tokens, arguments or {}
         self._last_shape: tuple[object, Shape] | None = None
         self._found_switches: dict[Effort, Switches] = {}
 
@@ -54,7 +64,7 @@ class ChatRenderer:
     def switches_reasoning(self) -> bool:
         """Whether the template can turn reasoning on or off; true if it is invalid."""
         try:
-            return self._find_switches("medium").has_effect
+            return bool(self._reasoning_variables) and self._find_switches("medium").has_effect
         except TemplateError:
             return True
 
@@ -66,20 +76,24 @@ class ChatRenderer:
         begin: bool = True,
     ) -> str:
         known = {"messages": messages, "add_generation_prompt": begin, "tools": None}
-        return self._template.render(**{**known, **self._tokens, **variables})
+        values = {**known, **self._tokens, **variables, **self._arguments}
+        return self._template.render(**values)
 
     def _switches(self, thinking: Thinking) -> Mapping[str, object]:
+        if not self._reasoning_variables:
+            return {}
         switches = self._find_switches(thinking if isinstance(thinking, str) else "medium")
         return switches.on if thinking else switches.off
 
     @cached_property
     def _reasoning_variables(self) -> Mapping[str, list[object]]:
-        return self._template.find_variables(NAMES)
+        found = self._template.find_variables(_REASONING)
+        return {name: each for name, each in found.items() if name not in self._arguments}
 
     def _find_switches(self, effort: Effort) -> Switches:
-        if not self._reasoning_variables:
-            return Switches({}, {}, False)
         if effort not in self._found_switches:
+            from llmtool.engine.llama.reasoning_switches import find_switches
+
             messages: list[ChatMessage] = [{"role": role, "content": "x"} for role in _PROBE]
             prompt = Prompt(messages=tuple(Message(role, "x") for role in _PROBE))
             try:
@@ -117,7 +131,7 @@ class ChatRenderer:
         for shape in shapes:
             try:
                 text = self._apply(shape(messages), variables)
-                _check_markers(text, markers, prompt)
+                _check_markers(text, markers, prompt, self._name)
             except TemplateError as exc:
                 first_error = first_error or exc
                 continue
@@ -129,7 +143,7 @@ class ChatRenderer:
     def _template(self) -> Template:
         from llmtool.templating import Template
 
-        return Template(self._source, name="the model's chat template", chat=True)
+        return Template(self._source, name=self._name, chat=True)
 
     def _shapes(self, languages: tuple[str, str] | None) -> Iterator[Shape]:
         """Yield ways to pass a conversation, the usual one first."""
@@ -155,7 +169,7 @@ def _marker(n: int) -> list[str]:
     return [f"qz{letters}zq", f"qx{letters}xq"]
 
 
-def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt) -> None:
+def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt, name: str) -> None:
     text = text.lower()
     for n, words in enumerate(markers):
         is_printed_part = any(f"text{q}: {q}{word}" in text for word in words for q in "'\"")
@@ -166,7 +180,7 @@ def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt) 
                 f"message {n + 1} of {len(markers)} ({role})" if several else f"the {role} message"
             )
             raise TemplateError(
-                f"the model's chat template drops {which}; "
+                f"{name} drops {which}; "
                 "use another model, or another template with --chat-template FILE"
             )
 

@@ -21,9 +21,8 @@ from llmtool.engine.text_stream import (
     ReasoningTags,
     find_opening,
     find_reasoning_tags,
-    learn_reasoning_tags,
 )
-from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
+from llmtool.engine.types import ChatTemplateOptions, FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
@@ -55,11 +54,17 @@ class ChatTemplate:
 
     Args:
         source: the chat template, or None for a base model, which completes text.
+        options: replace the template, and set its variables.
     """
 
-    def __init__(self, vocabulary: Vocabulary, source: str | None) -> None:
-        self._vocabulary = vocabulary
-        self._source = source
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        source: str | None,
+        options: ChatTemplateOptions = ChatTemplateOptions(),
+    ) -> None:
+        self._vocabulary, self._options = vocabulary, options
+        self._source = source if options.source is None else options.source
         self._special: dict[int, str] = {}
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
@@ -100,7 +105,8 @@ class ChatTemplate:
         vocabulary = self._vocabulary
         ids = {"bos_token": vocabulary.bos, "eos_token": vocabulary.eos}
         tokens = {name: vocabulary.token_text(i) if i >= 0 else "" for name, i in ids.items()}
-        return ChatRenderer(self._source or "", tokens)
+        name, arguments = self._options.name, self._options.arguments
+        return ChatRenderer(self._source or "", tokens, name=name, arguments=arguments)
 
     @property
     def switches_reasoning(self) -> bool:
@@ -114,6 +120,7 @@ class ChatTemplate:
         mentioned = find_reasoning_tags(source)
         if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
             return mentioned
+        from llmtool.engine.llama.learned_tags import learn_reasoning_tags
 
         def render(messages: Sequence[Mapping[str, str]], thinking: bool, begin: bool) -> str:
             return self._renderer.render(messages, thinking=thinking, begin=begin)

@@ -229,7 +229,7 @@ class _Choice:
             tags=tags,
             opening=opening,
             controls=model.control_tokens,
-            prompt="".join(message.content for message in request.prompt.messages),
+            prompt=request.prompt.input_text,
             is_plain=request.prompt.suffix is not None or is_only_answer,
         )
         self._answer_tag = tags.answer if tags is not None and constraint is not None else ""
@@ -266,7 +266,7 @@ class _Choice:
         """Append the sampled token to the reply."""
         weights = self._model.weights
         char = ""
-        if weights.kind(self.token) == "control":
+        if weights.is_special(self.token):
             name = weights.token_text(self.token)
             char = self._model.control_tokens.char(self.token, name)
         if weights.is_end(self.token) and not self._reply.continues_after(char):
@@ -277,6 +277,7 @@ class _Choice:
         if self._constrained is not None:
             self._constrained.accept(self.token)
         if char:
+            self._logprob = None  # it is not part of the text
             events = self._reply.push_control(char)
         else:
             piece = weights.piece(self.token)

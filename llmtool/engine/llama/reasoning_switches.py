@@ -11,7 +11,6 @@ from llmtool.errors import TemplateError
 
 Render = Callable[[Mapping[str, object]], str]
 
-NAMES = "think|reason"
 _WITH_LEVELS = re.compile("effort|level|strength")
 _WITH_NUMBERS = re.compile("budget|limit|tokens")
 _NEGATIVE = re.compile("(?:^|_)(?:no|disable|disabled|skip|without)(?:_|$)")
@@ -38,7 +37,7 @@ def find_switches(
     with.
 
     Args:
-        variables: those with names like `NAMES`, with the constants that they are compared with.
+        variables: those for reasoning, with the constants that they are compared with.
         render: renders a conversation with variables.
     """
     off: dict[str, object] = {}

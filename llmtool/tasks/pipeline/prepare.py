@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
+from llmtool.engine.types import Engine, Failed, Message, Prompt, Request, Sampling, Token
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
@@ -31,6 +31,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt` and `input` are texts for the inputs of these names, `variables` has values for any
     input. `seed` overrides the seed of the options. `name` is the file that the text comes from.
+    `history` is a conversation that precedes the last message of the prompt.
     """
 
     id: int = 0
@@ -39,6 +40,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, Any] = {}
     seed: int | None = None
     name: str | None = None
+    history: tuple[Message, ...] = ()
 
 
 def text_of(case: Case, name: str) -> str:
@@ -85,9 +87,15 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         sampling = self.sampling
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
+        prompt = rendered.prompt(prefill=options.prefill, thinking=thinking)
+        if case.history:
+            from llmtool.tasks.pipeline.conversation import insert_history
+
+            messages = insert_history(prompt.messages, case.history, system=options.system)
+            prompt = msgspec.structs.replace(prompt, messages=messages, probe=())
         return Request(
             id=case.id,
-            prompt=rendered.prompt(prefill=options.prefill, thinking=thinking),
+            prompt=prompt,
             sampling=sampling,
             n=options.n,
         )
