@@ -215,7 +215,8 @@ class Table:
                 self.delimiter = named[1]
                 return
             sample.append(line)
-            if len(sample) == 1 and len(_rank_delimiters([text])) < 2:
+            # A quote can continue the header on the next line.
+            if len(sample) == 1 and text.count('"') % 2 == 0 and len(_rank_delimiters([text])) < 2:
                 break
         self._waiting.extend(sample)
         self.delimiter = next(iter(_rank_delimiters(list(map(self._decode, sample)))), ",")

@@ -103,6 +103,7 @@ def test_row_larger_than_the_limit_is_an_error_and_the_next_is_read(
         (b'sep=;\nid;text\n1;a\n', ";"),
         (b"id,text\n1,a\tb\n", ","),
         (b'id;text\n1;"two\nlines; here"\n', ";"),
+        (b'"two\nlines";text\n1;a, b\n', ";"),
     ],
 )  # fmt: skip
 def test_delimiter_is_detected(read: Any, content: bytes, delimiter: str) -> None:
