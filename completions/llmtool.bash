@@ -63,6 +63,7 @@ _llmtool() {
         "gen")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -83,6 +84,7 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --retries) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -92,14 +94,17 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -119,6 +124,7 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --retries) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -128,11 +134,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --overwrite --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -150,11 +158,12 @@ _llmtool() {
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --errors --json --offline --quiet -q --color --debug --help -h' ;;
+            options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --encoding --errors --json --offline --quiet -q --color --debug --help -h' ;;
         "prompts schema")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
@@ -217,6 +226,7 @@ _llmtool() {
                 --expect) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --fail-on) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -228,11 +238,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='eval'
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -253,11 +265,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sum")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -278,6 +292,7 @@ _llmtool() {
                 --strategy) COMPREPLY=($(compgen -W 'auto stuff map-reduce refine' -- "$cur")); return ;;
                 --chunk-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -289,11 +304,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -313,6 +330,7 @@ _llmtool() {
                 --format) COMPREPLY=($(compgen -W 'auto txt md html srt vtt po json' -- "$cur")); return ;;
                 --glossary) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -324,11 +342,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -348,6 +368,7 @@ _llmtool() {
                 --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -359,11 +380,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -384,11 +407,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code review")
             case "$prev" in
                 --fail-on) COMPREPLY=($(compgen -W 'error warning note' -- "$cur")); return ;;
@@ -405,6 +430,7 @@ _llmtool() {
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -412,11 +438,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code fix")
             case "$prev" in
                 --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -442,11 +470,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code complete")
             case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -465,11 +495,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code tests")
             case "$prev" in
                 --framework) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -495,11 +527,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
                 --max-lines) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -522,11 +556,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -544,6 +580,7 @@ _llmtool() {
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --encoding) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -551,11 +588,13 @@ _llmtool() {
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --chat-template) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template-arg) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sessions")
             case "$prev" in
             esac

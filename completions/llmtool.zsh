@@ -55,7 +55,8 @@ _llmtool_gen() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -67,9 +68,10 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -83,7 +85,7 @@ _llmtool_gen() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -94,6 +96,7 @@ _llmtool_gen() {
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--retries[Retry invalid replies up to N times]:N:' \
         '*--logprobs[Print logprobs, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
@@ -105,6 +108,9 @@ _llmtool_gen() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -122,7 +128,8 @@ _llmtool_run() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -134,9 +141,10 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -148,7 +156,7 @@ _llmtool_run() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -159,6 +167,7 @@ _llmtool_run() {
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--retries[Retry invalid replies up to N times]:N:' \
         '*--logprobs[Print logprobs, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
@@ -170,6 +179,9 @@ _llmtool_run() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -239,7 +251,8 @@ _llmtool_prompts_show() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
@@ -362,16 +375,18 @@ _llmtool_classify() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -383,6 +398,9 @@ _llmtool_classify() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -443,6 +461,9 @@ _llmtool_classify_eval() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -466,7 +487,7 @@ _llmtool_sum() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -484,7 +505,8 @@ _llmtool_sum() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -492,9 +514,10 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -506,6 +529,9 @@ _llmtool_sum() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -530,7 +556,7 @@ _llmtool_translate() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -546,7 +572,8 @@ _llmtool_translate() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -554,9 +581,10 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -568,6 +596,9 @@ _llmtool_translate() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -592,7 +623,7 @@ _llmtool_code() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -613,16 +644,18 @@ _llmtool_code() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column or key of the text, or column number]:NAME:' \
-        '*--delimiter[Column delimiter of a table\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
+        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -634,6 +667,9 @@ _llmtool_code() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -679,7 +715,7 @@ _llmtool_code_explain() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -700,6 +736,9 @@ _llmtool_code_explain() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -726,7 +765,7 @@ _llmtool_code_review() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -737,7 +776,8 @@ _llmtool_code_review() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -749,6 +789,9 @@ _llmtool_code_review() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -775,7 +818,7 @@ _llmtool_code_fix() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -805,6 +848,9 @@ _llmtool_code_fix() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -823,7 +869,7 @@ _llmtool_code_complete() {
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -843,6 +889,9 @@ _llmtool_code_complete() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -867,7 +916,7 @@ _llmtool_code_tests() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -897,6 +946,9 @@ _llmtool_code_tests() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -926,7 +978,7 @@ _llmtool_code_commit() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -945,6 +997,9 @@ _llmtool_code_commit() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
@@ -973,7 +1028,7 @@ _llmtool_chat() {
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--think-tokens[Maximum reasoning tokens, before --max-tokens; enables reasoning]:N:' \
+        '*--think-tokens[Maximum reasoning tokens; enables reasoning]:N:' \
         '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed[Random seed, 0 to 4294967294]:N:' \
         '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
@@ -984,7 +1039,8 @@ _llmtool_chat() {
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read stdin]' \
-        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--encoding[Encoding of the input]:NAME:' \
+        '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -994,6 +1050,9 @@ _llmtool_chat() {
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \

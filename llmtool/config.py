@@ -7,7 +7,7 @@ read the process's environment; callers pass a mapping.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ Parallel = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts with more
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
+_MODEL_KEYS = "tables with the keys chat_template (a string) and template_args (a table)"
 # Replaces the home folder of a user without HOME and without an account, as in a container.
 NO_HOME = Path("/nonexistent")
 
@@ -49,8 +50,15 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
         return (*self.more_prompts, self.prompts)
 
 
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one model: a chat template file, and values of the template's variables."""
+
+    chat_template: str | None = None
+    template_args: dict[str, Any] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings in config.toml; `LLMTOOL_<FIELD>` overrides every field except `aliases`."""
+    """The settings in config.toml; `LLMTOOL_<FIELD>` overrides every field but the tables."""
 
     model: str | None = None
     threads: Threads | None = None
@@ -64,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prefix_cache_mb: NaturalInt = 512
     log: bool = False
     aliases: dict[str, str] = {}
+    models: dict[str, ModelSettings] = {}
+
+
+TABLES = ("aliases", "models")
 
 
 def find_folders(environ: Mapping[str, str]) -> Folders:
@@ -81,7 +93,7 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
 
     def folder(variable: str, find: Callable[[str, Literal[False]], str]) -> Path:
         if given := environ.get(variable):
-            return _expanded(given)
+            return _expanded(given, variable)
         try:
             return Path(find("llmtool", False)).expanduser()
         except RuntimeError:
@@ -89,24 +101,34 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
 
     home = environ.get("HOME") or os.path.expanduser("~")
     cache = environ.get("XDG_CACHE_HOME") or Path(NO_HOME if home == "~" else home, ".cache")
-    hf_home = environ.get("HF_HOME") or str(Path(cache, "huggingface"))
-    hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if given := environ.get(name):
+            hub = _expanded(given, name)
+            break
+    else:
+        hf_home = environ.get("HF_HOME")
+        base = hf_home or str(Path(cache, "huggingface"))
+        hub = _expanded(base, "HF_HOME" if hf_home else "XDG_CACHE_HOME") / "hub"
     return Folders(
         config=folder("LLMTOOL_CONFIG_DIR", platformdirs.user_config_dir),
         data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir),
         cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir),
-        hub_cache=_expanded(hub) if hub else _expanded(hf_home) / "hub",
+        hub_cache=hub,
         more_prompts=tuple(
-            _expanded(path) for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep) if path
+            _expanded(path, "LLMTOOL_PROMPTS")
+            for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep)
+            if path
         ),
     )
 
 
-def _expanded(text: str) -> Path:
+def _expanded(text: str, variable: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"home folder in {text!r} not found; check the user name") from None
+        raise UsageError(
+            f"home folder in {text!r} not found; check the user name in {variable}"
+        ) from None
 
 
 def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
@@ -123,7 +145,7 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
     values = _read_toml(config_file)
     for name in Settings.__struct_fields__:
         text = environ.get(f"LLMTOOL_{name.upper()}")
-        if text and name != "aliases":
+        if text and name not in TABLES:
             values[name] = _parse_variable(f"LLMTOOL_{name.upper()}", text, name)
     offline = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE") or ""
     if offline.upper() in ("1", "ON", "YES", "TRUE"):
@@ -148,9 +170,9 @@ def _check(field: str, value: Any, name: str, *, is_text: bool = False) -> Any:
     kind = next(each.type for each in msgspec.structs.fields(Settings) if each.name == field)
     try:
         return msgspec.convert(value, kind, strict=not is_text)
-    except msgspec.ValidationError as exc:
-        found = msgspec.json.encode(value).decode()
-        found = repr(value) if is_text or found == "null" else found  # nan and inf are not JSON
+    except (msgspec.ValidationError, UnicodeEncodeError) as exc:
+        found = "null" if is_text else msgspec.json.encode(value).decode()
+        found = repr(value) if found == "null" else found  # nan and inf are not JSON
         raise UsageError(f"{name} {found}: must be {_describe(kind)}") from exc
 
 
@@ -173,7 +195,8 @@ def _describe(kind: Any) -> str:
         elif isinstance(each, inspect.StrType):
             words.append("a string")
         elif isinstance(each, inspect.DictType):
-            words.append("a table of names and models")
+            of = "models" if isinstance(each.value_type, inspect.StrType) else _MODEL_KEYS
+            words.append(f"a table of names and {of}")
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
@@ -186,7 +209,8 @@ def set_value(
 ) -> None:
     """Set a key of config.toml to the value in `text`, or remove it if None; comments remain.
 
-    The key `aliases.NAME` sets an alias.
+    The key `aliases.NAME` sets an alias, `models.NAME.chat_template` and
+    `models.NAME.template_args.KEY` set options of a model.
 
     Raises:
         UsageError: the key is unknown or the value is invalid; nothing is written.
@@ -200,31 +224,74 @@ def set_value(
 
     from llmtool import files
 
-    table, _, name = key.rpartition(".")
-    if table not in ("", "aliases") or (not table and name in ("", "aliases")):
-        raise UsageError(f"unknown key {key!r}; valid keys: {', '.join(_keys())}, aliases.NAME")
-    is_known = bool(table) or name in Settings.__struct_fields__
+    *tables, name = _split_key(key)
+    if not name or (not tables and name in TABLES):
+        known = [*_keys(), "aliases.NAME", "models.NAME.chat_template"]
+        raise UsageError(
+            f"unknown key {key!r}; valid keys: {', '.join(known)}, models.NAME.template_args.KEY"
+        )
+    is_known = bool(tables) or name in Settings.__struct_fields__
     if not is_known and (text is not None or name not in _read_toml(config_file)):
         raise UsageError(f"unknown key {key!r}{_hint(key)}")
     if text is not None and not text.strip():
         raise UsageError(f"{key} needs a value; to remove it, run `llmtool config unset {key}`")
-    value = None if text is None else text if table else _parse_variable(key, text, name)
+    value: Any = text
+    if text is not None and "template_args" in tables:
+        value = json_or_text(text)
+    elif text is not None and not tables:
+        value = _parse_variable(key, text, name)
     with files.lock(config_file, cancelled=cancelled):
         _read_toml(config_file)  # raises if the file is not TOML
         try:
             document = tomlkit.parse(config_file.read_text(encoding="utf-8-sig"))
         except (FileNotFoundError, NotADirectoryError):
             document = tomlkit.document()
-        where = document.setdefault("aliases", tomlkit.table()) if table else document
-        if value is None:
+        where: Any = document
+        for table in tables:
+            where = where.setdefault(table, tomlkit.table())
+        if text is None:
             where.pop(name, None)
         else:
             where[name] = value
         files.write_atomically(config_file, tomlkit.dumps(document).encode())
 
 
+def json_or_text(text: str) -> Any:
+    """Return the value of JSON, or else the text; `NaN` and `Infinity` are text."""
+    import json
+
+    def reject(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        return json.loads(text, parse_constant=reject)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _split_key(key: str) -> list[str]:
+    """Return the tables and the name of a key, [""] if it is unknown; names may contain dots."""
+    table, _, name = key.partition(".")
+    if table == "aliases" and name and "." not in name:
+        return [table, name]
+    if table == "models":
+        model, separator, argument = name.rpartition(".template_args.")
+        if model and separator:
+            return [table, model, "template_args", argument]
+        model, _, field = name.rpartition(".")
+        return [table, model, field] if model and field == "chat_template" else [""]
+    return [key] if "." not in key else [""]
+
+
+def find_model_settings(settings: Settings, names: Iterable[str]) -> ModelSettings:
+    """Return the settings of the model with one of these names, which are not case-sensitive."""
+    known = {name.lower() for name in names}
+    found = (each for name, each in settings.models.items() if name.lower() in known)
+    return next(found, ModelSettings())
+
+
 def _keys() -> list[str]:
-    return [name for name in Settings.__struct_fields__ if name != "aliases"]
+    return [name for name in Settings.__struct_fields__ if name not in TABLES]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -253,4 +320,4 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
 
 def _hint(key: str) -> str:
     fields = Settings.__struct_fields__
-    return suggest(key, fields) or f"; valid keys: {', '.join(_keys())}, aliases"
+    return suggest(key, fields) or f"; valid keys: {', '.join([*_keys(), *TABLES])}"

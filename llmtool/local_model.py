@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
+from llmtool import config
 from llmtool.background import BackgroundCall
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
-from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
-from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
+from llmtool.engine.types import Cancellation, ChatTemplateOptions, Engine, KVType, OnProgress
+from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
-from llmtool.models.reference import STARTER
+from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 
 NO_MODEL = (
@@ -46,8 +49,11 @@ class LocalModel:
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
         n_parallel: int | None = None,
+        reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
+        chat_template: str | os.PathLike[str] | None = None,
+        template_args: Mapping[str, Any] | None = None,
         cancellation: Cancellation,
         on_fault: Callable[[], object] | None = None,
         on_load_progress: OnProgress | None = None,
@@ -59,8 +65,12 @@ class LocalModel:
         self._n_ctx = n_ctx or settings.ctx_size
         self._n_threads = n_threads or settings.threads
         self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
+        if reproducible and (n_parallel or 1) > 1:
+            raise UsageError(f"n_parallel {n_parallel}: must be 1 for reproducible results")
         self._n_parallel = n_parallel or settings.n_parallel
+        self.reproducible = reproducible
         self._kv_type: KVType = kv_type
+        self._template_options = _read_options(chat_template, template_args or {})
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self.cancellation, self.on_fault = cancellation, on_fault
         self._on_load_progress = on_load_progress
@@ -117,14 +127,33 @@ class LocalModel:
     @property
     def reference(self) -> str:
         """A reference that finds the model from any directory."""
-        return str(self.file.path.absolute()) if self.file.source == "path" else self.file.name
+        if self.file.source == "path":
+            return portable(str(self.file.path.absolute()))
+        return self.file.name
 
     @cached_property
     def identity(self) -> str:
-        """The name and a hash of the file, a cache key for results of this model."""
+        """The name and a hash of file and options, a cache key for results of this model."""
         from llmtool.models.hashing import fingerprint
 
-        return f"{self.file.name}:{fingerprint(self.file.parts)}"
+        options, changes = self._chat_template, ""
+        if options != ChatTemplateOptions():
+            import hashlib
+
+            text = repr((options.source, sorted(options.arguments.items())))
+            changes = ":" + hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{self.file.name}:{fingerprint(self.file.parts)}{changes}"
+
+    @cached_property
+    def _chat_template(self) -> ChatTemplateOptions:
+        """The options of this call, or else those of the settings for this model."""
+        names = {self._reference or STARTER, self.file.name, str(self.file.path)}
+        found = config.find_model_settings(self.settings, names)
+        arguments = {**found.template_args, **self._template_options.arguments}
+        if self._template_options.source is not None:
+            return msgspec.structs.replace(self._template_options, arguments=arguments)
+        path = found.chat_template
+        return _read_options(self.folders.config / path if path else None, arguments)
 
     @property
     def engine(self) -> Engine:
@@ -177,9 +206,11 @@ class LocalModel:
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
             n_parallel=self._n_parallel,
+            reproducible=self.reproducible,
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
+            chat_template=self._chat_template,
             cancellation=self.cancellation,
         )
 
@@ -202,11 +233,22 @@ class LocalModel:
         )
 
 
+def _read_options(
+    chat_template: str | os.PathLike[str] | None, template_args: Mapping[str, Any]
+) -> ChatTemplateOptions:
+    if chat_template is None and not template_args:
+        return ChatTemplateOptions()
+    from llmtool.engine.chat_template_options import read_options
+
+    return read_options(chat_template, template_args)
+
+
 class ReadyModel(msgspec.Struct, frozen=True):
     """An engine that the caller created and closes, such as `ScriptedEngine`."""
 
     engine: Engine
     name: str = "scripted"
+    reproducible: bool = False
 
     @property
     def reference(self) -> str:

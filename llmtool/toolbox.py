@@ -108,7 +108,11 @@ class Toolbox:
         n_threads: the number of threads; None uses one per CPU core available to this process.
         n_gpu_layers: the number of layers to offload to the GPU, "auto" or "all".
         n_parallel: the number of replies to decode in parallel, 1 to 64; None chooses it.
+        reproducible: whether to process one request at a time, so that labels and greedy replies do
+            not depend on the other inputs of a call; slower.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
+        chat_template: a file with a Jinja template to use instead of the model's chat template.
+        template_args: values of variables that the chat template reads; they take precedence.
         prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
             `prefix_cache_mb` of the settings.
         settings, folders: the user's configuration; None reads it from `environ` on first use.
@@ -136,8 +140,11 @@ class Toolbox:
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
         n_parallel: int | None = None,
+        reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
+        chat_template: str | os.PathLike[str] | None = None,
+        template_args: Mapping[str, Any] | None = None,
         settings: config.Settings | None = None,
         folders: config.Folders | None = None,
         environ: Mapping[str, str] | None = None,
@@ -167,8 +174,11 @@ class Toolbox:
                     n_threads=n_threads,
                     n_gpu_layers=n_gpu_layers,
                     n_parallel=n_parallel,
+                    reproducible=reproducible,
                     kv_type=kv_type,
                     prefix_cache=prefix_cache,
+                    chat_template=chat_template,
+                    template_args=template_args,
                     cancellation=stop,
                     on_fault=on_fault,
                     on_load_progress=on_load_progress,
@@ -289,7 +299,8 @@ class Toolbox:
             system: the system prompt; None uses that of the template, if any.
             n: the number of replies; they share one prefill, and reply i uses `seed + i`.
             prefill: the start of the reply, which the model continues.
-            thinking: whether a reasoning model reasons first; `choices[0].reasoning` is the text.
+            thinking: whether a reasoning model reasons first, or "low", "medium" or "high" for
+                models with levels; `choices[0].reasoning` is the text.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.
             schema: the schema of a JSON reply: a type, such as a dataclass, a pydantic model or a
@@ -297,6 +308,9 @@ class Toolbox:
                 or its short form, "name, age int". The prompt includes it.
             grammar: a GBNF grammar that the reply must match.
             regex: a regular expression that the whole reply must match.
+            retries: how often to request another reply if one does not match the schema, regular
+                expression or grammar, 0 to 10. The conversation then has the reply and the error.
+                Tokens are streamed when the last try is complete.
             logprobs: the number of alternatives to report for each token of the reply, with their
                 log-probabilities; 0 reports none.
             max_tokens: the maximum length of the reply in tokens.
@@ -515,7 +529,8 @@ class Toolbox:
             template: the name or path of a template, or a loaded `Template`.
             reader: reads the records.
             output: the output file, its format, and whether to resume it.
-            field: the field of a record with the text; None uses `text`, or the only field.
+            field: the field of a record with the text, such as `data.text`, or the number of a
+                column; None uses `text`, `input`, `messages` or the only field.
             options: options of `generate`; the seed of each record is derived from `seed` and its
                 content.
             inputs: values for the other inputs of the template.

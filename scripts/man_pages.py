@@ -116,7 +116,7 @@ def man_page(command: Command, commands: tuple[Command, ...]) -> str:
 
 
 def _root_sections(commands: tuple[Command, ...]) -> list[str]:
-    fields = [name for name in Settings.__struct_fields__ if name != "aliases"]
+    fields = [name for name in Settings.__struct_fields__ if name not in ("aliases", "models")]
     variables = [
         (f"LLMTOOL_{name.upper()}", f"Overrides {name} in config.toml.") for name in fields
     ] + [

@@ -190,7 +190,10 @@ OTHER_COMMANDS: dict[str, tuple[str, tuple[str, ...] | str]] = {
     ),
     "cache ls": ("an object", ("path", "size_bytes", "limit_bytes", "entries")),
     "cache clear": ("an object", ("files", "size_bytes")),
-    "config show": ("an object", "the settings, `aliases`, and the `path` of config.toml"),
+    "config show": (
+        "an object",
+        "the settings, `aliases`, `models`, and the `path` of config.toml",
+    ),
     "bench": ("an object", BenchReport.__struct_fields__),
     "doctor": ("an object", DoctorReport.__struct_fields__),
 }
@@ -279,6 +282,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+from llmtool.engine.types import Effort
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import TestRun

@@ -54,6 +54,8 @@ def test_prefix_cache_limit(
         ("color = 'red'", "color"),
         ("prefix_cache_mb = -1", "prefix_cache_mb"),
         ("model = ", "not valid TOML"),
+        (f"model = {'[' * 5000}", "not valid TOML: nested too deeply"),
+        (f"threads = 1{'0' * 5000}", "not valid TOML: a number has too many digits"),
         ("\xff", "not UTF-8 at byte 0"),
     ],
 )
@@ -115,7 +117,8 @@ def test_user_without_home_has_nonexistent_folders(
 
 @pytest.mark.parametrize("variable", ["LLMTOOL_CACHE_DIR", "LLMTOOL_PROMPTS", "HF_HOME"])
 def test_home_of_unknown_user_is_rejected(variable: str) -> None:
-    with pytest.raises(UsageError, match="^home folder in '~no-such-user/x' not found; "):
+    message = f"^home folder in '~no-such-user/x' not found; check the user name in {variable}$"
+    with pytest.raises(UsageError, match=message):
         find_folders({"HOME": "/h", variable: "~no-such-user/x"})
 
 
@@ -146,6 +149,9 @@ def test_template_folders_are_in_order_of_precedence(tmp_path: Path) -> None:
     )
 
 
+MODELS = (
+    "a table of names and tables with the keys chat_template (a string) and template_args (a table)"
+)
 INVALID = {
     "LLMTOOL_TEMPERATURE=hot": "'hot': must be a number from 0 to 100",
     "LLMTOOL_TEMPERATURE=1e9": "'1e9': must be a number from 0 to 100",
@@ -162,6 +168,8 @@ INVALID = {
     "log = 1": "1: must be true or false",
     "aliases = 3": "3: must be a table of names and models",
     "[aliases]\nbig = 3": '{"big":3}: must be a table of names and models',
+    "models = 3": f"3: must be {MODELS}",
+    '[models]\nx = {chat = "y"}': f'{{"x":{{"chat":"y"}}}}: must be {MODELS}',
 }
 
 
@@ -174,9 +182,7 @@ def test_error_for_invalid_value_describes_valid_values(
     environ = {name: value} if name.startswith("LLMTOOL_") else {}
     with pytest.raises(UsageError) as caught:
         load_settings(environ, file)
-    setting_name = (
-        name if environ else f"{file}: {'aliases' if 'aliases' in name else name.strip()}"
-    )
+    setting_name = name if environ else f"{file}: {name.strip().strip('[').partition(']')[0]}"
     assert str(caught.value) == f"{setting_name} {reason}"
 
 

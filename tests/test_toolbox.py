@@ -49,12 +49,12 @@ def test_to_dict_is_json_with_the_documented_keys() -> None:
     assert json.loads(json.dumps(value)) == value
     assert list(value) == [
         "text", "value", "choices", "model", "usage", "seconds", "timing", "finish_reason", "seed",
-        "warnings",
+        "tries", "warnings",
     ]  # fmt: skip
     (choice,) = value["choices"]
     assert choice["text"] == "Hello there!" and choice["seed"] == 5
     assert list(choice) == [
-        "text", "value", "error", "reasoning", "finish_reason", "seed", "logprobs",
+        "text", "value", "error", "reasoning", "finish_reason", "seed", "tries", "logprobs",
     ]  # fmt: skip
     assert list(value["usage"]) == ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
@@ -115,6 +115,7 @@ def test_reasoning_is_separated_from_the_answer() -> None:
         ({"seed": 2**32 - 1}, UsageError),
         ({"top_p": 1.1}, UsageError),
         ({"max_tokens": 0}, UsageError),
+        ({"thinking": "max"}, UsageError),
         ({"temprature": 1}, UsageError),
         ({"n": 0}, UsageError),
         ({"template": "no-such-template"}, TemplateError),

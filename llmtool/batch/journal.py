@@ -26,6 +26,7 @@ from llmtool.batch.writers import ERROR, KEY, OutputFormat
 from llmtool.errors import LockedError, OutputError, UsageError, os_error_reason
 
 _SYNC_ROWS = 200
+_DECODER = msgspec.json.Decoder(float_hook=float)  # also of numbers out of range, as infinity
 _BLOCK_BYTES = 1 << 20
 _REWRITE_SECONDS = 1.0
 
@@ -181,7 +182,7 @@ class Journal:
             )
             return dict(zip(header, cells, strict=False))
         try:
-            values = msgspec.json.decode(text)
+            values = _DECODER.decode(text)
         except (msgspec.DecodeError, RecursionError):
             return {}
         return values if isinstance(values, dict) else {}

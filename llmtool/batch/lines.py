@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import select
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
 
-from llmtool.encoding import MAX_BYTES, too_long
+from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, detect_encoding, too_long
 from llmtool.errors import InputError, os_error_reason
 
 Separator = Literal["LF", "any", "NUL"]
 
 _CHUNK_BYTES = 1 << 16
+_BOM_STARTS = (b"\xff", b"\xfe")  # of UTF-16 and UTF-32
 _ENDS: dict[Separator, tuple[bytes, ...]] = {
     "LF": (b"\n",),
     "any": (b"\r\n", b"\n", b"\r"),
@@ -45,16 +47,26 @@ class LineSource:
     Args:
         separator: what separates lines: LF; "any" of LF, CRLF and CR; or "NUL", if the first chunk
             contains one, and otherwise LF.
+        encoding: the encoding of the text; None is UTF-8, or UTF-16 if it is detected.
+        errors: how to decode invalid bytes.
 
     Raises:
         InputError: the file does not exist, or cannot be read.
     """
 
-    def __init__(self, path: str, *, separator: Separator = "LF") -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        separator: Separator = "LF",
+        encoding: str | None = None,
+        errors: Errors = "strict",
+    ) -> None:
         self.name = "standard input" if path == "-" else path
         self.n_consumed = 0
-        self._path, self._separator = path, separator
-        self._fd, self._ended = -1, False
+        self._path, self._separator, self._errors = path, separator, errors
+        self._encoding = None if encoding is None else check_encoding(encoding)
+        self._ended = False
         try:
             self.info = os.fstat(0) if path == "-" else os.stat(path)
         except FileNotFoundError as exc:
@@ -68,9 +80,13 @@ class LineSource:
         self.size_bytes = self.info.st_size if stat.S_ISREG(self.info.st_mode) else None
 
     def __iter__(self) -> Iterator[Line | None]:
+        return self.split_lines(self.chunks())
+
+    def split_lines(self, chunks: Iterable[bytes | None]) -> Iterator[Line | None]:
+        """Yield the lines of `chunks`."""
         pending: list[bytes] = []  # pieces of an incomplete line
         size, number, offset = 0, 1, 0  # of that line
-        for chunk in self.chunks():
+        for chunk in chunks:
             if chunk is None:
                 yield None
                 continue
@@ -93,25 +109,66 @@ class LineSource:
             self.n_consumed = offset + size
             yield self._line(pending, number, offset)
 
+    def decode(self, line: Line, *, errors: Errors | None = None) -> str:
+        """Return the text of a line with its line ending.
+
+        Raises:
+            InputError: the line is not valid in the encoding.
+        """
+        return decode(
+            line.data + line.end,
+            source=format_place(self.name, line.number),
+            errors=errors or self._errors,
+            encoding=self._encoding or "UTF-8",
+            offset=line.offset,
+        )
+
     def chunks(self) -> Iterator[bytes | None]:
         """Yield the content in chunks, which do not end within a CRLF.
+
+        In the chunks, a newline is the byte LF: UTF-16 and similar encodings become UTF-8.
 
         Raises:
             InputError: the file cannot be read.
         """
-        try:
-            self._fd = 0 if self._path == "-" else os.open(self._path, os.O_RDONLY)
-        except OSError as exc:
-            raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
-        held = b""
-        while not self._ended:
-            if not self._is_ready():
+        decoder: codecs.IncrementalDecoder | None = None
+        start: bytes | None = b""  # of the content, until its encoding is known
+        held = b""  # a CR that may belong to a CRLF
+        for data in self._read():
+            if data is None:
                 yield None
                 continue
-            chunk = held + self._read()
-            held = b"\r" if chunk.endswith(b"\r") and not self._ended else b""
-            if chunk := chunk.removesuffix(held):
-                yield chunk
+            if start is not None:
+                start += data
+                may_be_wide = len(start) == 1 or b"\0" in start or start.startswith(_BOM_STARTS)
+                if data and len(start) < 4 and may_be_wide:
+                    continue
+                decoder = self._make_decoder(start)
+                data, start = start, None
+            if decoder is not None:
+                data = self._recode(decoder, data)
+            data = held + data
+            held = b"\r" if data.endswith(b"\r") and not self._ended else b""
+            if data := data.removesuffix(held):
+                yield data
+
+    def _make_decoder(self, start: bytes) -> codecs.IncrementalDecoder | None:
+        """Return a decoder for an encoding whose newlines are not single bytes."""
+        name = self._encoding
+        if name is None and self._separator != "NUL":
+            name = detect_encoding(start)
+        if name is None or "\n".encode(name) == b"\n":
+            return None
+        self._encoding = None
+        return codecs.getincrementaldecoder(name)(self._errors)
+
+    def _recode(self, decoder: codecs.IncrementalDecoder, data: bytes) -> bytes:
+        try:
+            return decoder.decode(data, final=self._ended).encode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InputError(
+                f"{self.name}: not {exc.encoding}; pass another --encoding, or --errors replace"
+            ) from exc
 
     def _split(self, chunk: bytes) -> list[bytes]:
         """Split a chunk after each line end; the last piece is an incomplete line, or empty."""
@@ -128,21 +185,23 @@ class LineSource:
         data = data.removesuffix(end)
         return Line(data[:MAX_BYTES], end, number, offset, len(data) > MAX_BYTES)
 
-    def _is_ready(self) -> bool:
-        if self.size_bytes is not None or os.name == "nt":  # select supports only sockets there
-            return True
-        return bool(select.select([self._fd], [], [], 0)[0])
-
-    def _read(self) -> bytes:
+    def _read(self) -> Iterator[bytes | None]:
+        """Yield the content as it is, `None` while a pipe has no data, and b"" at the end."""
         try:
-            chunk = os.read(self._fd, _CHUNK_BYTES)
+            fd = 0 if self._path == "-" else os.open(self._path, os.O_RDONLY)
+            while not self._ended:
+                # On Windows, select supports only sockets.
+                if self.size_bytes is None and os.name != "nt":
+                    if not select.select([fd], [], [], 0)[0]:
+                        yield None
+                        continue
+                data = os.read(fd, _CHUNK_BYTES)
+                self._ended = not data
+                yield data
+            if fd:
+                os.close(fd)
         except OSError as exc:
             raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
-        if not chunk:
-            self._ended = True
-            if self._fd > 2:
-                os.close(self._fd)
-        return chunk
 
 
 def format_place(source: str, line: int) -> str:

@@ -6,17 +6,18 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from typing import Any, Literal
 
 import msgspec
 
+from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import Errors, decode, too_long
-from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
+from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, escape_name, too_long
+from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
@@ -29,6 +30,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is the content of a record that is a line or a file. `line` is the number of its first
     line in `source`, from 1, or None for a file. `digest` is a hash of the bytes of the record.
+    `written` are the fields of a JSON object to encode again, with numbers as they are written.
     """
 
     index: int
@@ -36,6 +38,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None
     digest: bytes
     fields: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     text: str | None = None
     error: LlmtoolError | None = None
 
@@ -57,6 +60,8 @@ class Reader:
         paths: the files to read in order; empty for standard input. With the format "file", each
             file is one record, and standard input is a list of file names.
 
+        errors: how to decode invalid bytes, "strict" or "replace".
+        encoding: the encoding of the files; None is UTF-8, or UTF-16 if it is detected.
         delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
             tab or pipe.
 
@@ -79,21 +84,24 @@ class Reader:
         paths: Sequence[str] = (),
         *,
         errors: Errors = "strict",
+        encoding: str | None = None,
         delimiter: str | None = None,
     ) -> None:
         self.format, self._paths, self.errors = format, paths, errors
+        self.encoding = None if encoding is None else check_encoding(encoding)
         self.n_skipped = 0
         self._index = 0
         self._sources: list[LineSource] = []
         if format != "file":
             separator: Separator = "any" if format == "csv" else "LF"
-            self._sources = [LineSource(path, separator=separator) for path in paths or ["-"]]
+            self._sources = [
+                LineSource(path, separator=separator, encoding=encoding, errors=errors)
+                for path in paths or ["-"]
+            ]
         elif not paths:
             self._sources = [LineSource("-", separator="NUL")]
         self._tables = [
-            Table(source, errors=errors, delimiter=delimiter)
-            for source in self._sources
-            if format == "csv"
+            Table(source, delimiter=delimiter) for source in self._sources if format == "csv"
         ]
         self.header: list[str] = []
         self.columns: list[str] = []
@@ -199,10 +207,12 @@ class Reader:
                 yield from map(self._numbered, map(partial(self._from_row, table), table))
         elif self.format == "file":
             yield from map(self._numbered, self._read_files())
-        else:
-            make = self._from_line if self.format == "line" else self._from_json
+        elif self.format == "line":
             for source in self._sources:
-                yield from map(self._numbered, self._from_lines(source, make))
+                yield from map(self._numbered, self._from_lines(source, source, self._from_line))
+        else:
+            for source in self._sources:
+                yield from map(self._numbered, self._read_json(source))
         self.is_done = True
 
     def _numbered(self, record: Record | None) -> Record | None:
@@ -211,10 +221,27 @@ class Reader:
         self._index += 1
         return msgspec.structs.replace(record, index=self._index - 1)
 
+    def _read_json(self, source: LineSource) -> Iterator[Record | None]:
+        chunks = source.chunks()
+        start = b""
+        for chunk in chunks:
+            if chunk is None:
+                yield None
+                continue
+            start += chunk
+            if is_array(start) is not None or len(start) > MAX_BYTES:
+                break
+        chunks = chain([start], chunks)
+        lines = source.split_lines(chunks) if is_array(start) is False else split_array(chunks)
+        yield from self._from_lines(source, lines, self._from_json)
+
     def _from_lines(
-        self, source: LineSource, make: Callable[[LineSource, Line], Record]
+        self,
+        source: LineSource,
+        lines: Iterable[Line | None],
+        make: Callable[[LineSource, Line], Record],
     ) -> Iterator[Record | None]:
-        for line in source:
+        for line in lines:
             if line is None:
                 yield None
                 continue
@@ -230,23 +257,23 @@ class Reader:
                 )
 
     def _from_line(self, source: LineSource, line: Line) -> Record:
-        text = _decode_line(source, line, self.errors).removesuffix("\r")
+        text = _decode_line(source, line).removesuffix("\r")
         return _record(source.name, line.number, line.data, text=text, fields={"text": text})
 
     def _from_json(self, source: LineSource, line: Line) -> Record:
-        text = _decode_line(source, line, self.errors)
+        text = _decode_line(source, line)
         place = format_place(source.name, line.number)
         try:
-            value = msgspec.json.decode(text)
-        except msgspec.DecodeError as exc:
-            raise InputError(f"{place}: not valid JSON: {format_json_error(exc)}") from exc
-        except RecursionError:
-            raise InputError(f"{place}: nested too deeply") from None
+            value, written = decode_json(text, errors=self.errors)
+        except InputError as exc:
+            raise InputError(f"{place}: {exc}") from exc
         if isinstance(value, str):
             return _record(source.name, line.number, line.data, text=value, fields={"text": value})
+        if isinstance(value, list) and value and all(map(is_message, value)):
+            value = {"messages": value}
         if not isinstance(value, dict):
-            raise InputError(f"{place}: expected a JSON object or a string")
-        return _record(source.name, line.number, line.data, fields=value)
+            raise InputError(f"{place}: expected a JSON object, a string or a list of messages")
+        return _record(source.name, line.number, line.data, fields=value, written=written)
 
     def _from_row(self, table: Table, row: TableRow | None) -> Record | None:
         if row is None:
@@ -271,11 +298,11 @@ class Reader:
                     yield self._from_file(name)
 
     def _from_file(self, path: str) -> Record:
-        shown = path.encode("utf-8", "replace").decode()
+        shown = escape_name(path)
         fields = {"file": shown}
         try:
             data = read_file(path)
-            text = decode(data, source=shown, errors=self.errors)
+            text = decode(data, source=shown, errors=self.errors, encoding=self.encoding)
         except LlmtoolError as exc:
             return _record(shown, None, shown.encode(), fields=fields, error=exc)
         return _record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
@@ -298,11 +325,10 @@ def _unique(names: list[str]) -> list[str]:
     return found
 
 
-def _decode_line(source: LineSource, line: Line, errors: Errors) -> str:
-    place = format_place(source.name, line.number)
+def _decode_line(source: LineSource, line: Line) -> str:
     if line.is_too_long:
-        raise too_long(place)
-    return decode(line.data, source=place, errors=errors, offset=line.offset)
+        raise too_long(format_place(source.name, line.number))
+    return source.decode(line).removesuffix("\n")
 
 
 def _record(
@@ -312,6 +338,7 @@ def _record(
     *,
     text: str | None = None,
     fields: dict[str, Any] | None = None,
+    written: dict[str, Any] | None = None,
     error: LlmtoolError | None = None,
 ) -> Record:
     digest = hashlib.sha256(data).digest()
@@ -321,6 +348,7 @@ def _record(
         line=line,
         digest=digest,
         fields=fields or {},
+        written=written or {},
         text=text,
         error=error,
     )

@@ -64,6 +64,15 @@ class LazyGroup(Group):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return load_command(cmd_name) if cmd_name in COMMANDS else None
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        from llmtool.cli.framework.default_command import DEFAULT, complete_arguments
+
+        if not args:
+            args = ["--help"]
+        elif args[0] not in COMMANDS:
+            args = complete_arguments(args, COMMANDS, load_command(DEFAULT))
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         self.commands: Any = COMMANDS  # for suggestions
         return super().resolve_command(ctx, args)
@@ -86,7 +95,8 @@ def _print_version(ctx: typer.Context, wanted: bool) -> None:
 
 
 app = App(
-    "Run local language models in the shell: one-liners, pipes, batches.",
+    "Run local language models in the shell: one-liners, pipes, batches.\n\n"
+    'Text without a command is a prompt for gen: llmtool "Tell me a joke".',
     epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
     cls=LazyGroup,
 )

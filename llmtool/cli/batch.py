@@ -65,6 +65,8 @@ def open_reader(
         raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
     if chosen and not batch.overwrite and _format_of(batch, output) == "text":
         raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
+    if batch.csv_safe and _format_of(batch, output) != "csv":
+        raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
@@ -72,7 +74,13 @@ def open_reader(
         raise UsageError("no input; use -f FILE or pipe records to standard input")
     if batch.delimiter is not None and format != "csv":
         raise UsageError("--delimiter needs a table; add --each csv")
-    reader = Reader(format, input.files, errors=input.errors, delimiter=batch.delimiter)
+    reader = Reader(
+        format,
+        input.files,
+        errors=input.errors,
+        encoding=input.encoding,
+        delimiter=batch.delimiter,
+    )
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
@@ -128,15 +136,24 @@ def run(
         overwrite=batch.overwrite,
         limit=batch.limit,
         full_results=output.json,
+        csv_safe=batch.csv_safe,
     )
-    runner = make_batch(context, task, mapping, reader, options, seed=seed)
+    runner = make_batch(
+        context,
+        task,
+        mapping,
+        reader,
+        options,
+        seed=seed,
+        on_token=lambda: tally.count_token(),
+    )
     console.status("loading model")
     try:
-        n_parallel = context.engine.info.n_parallel
+        _ = context.engine
     finally:
         console.status("")
     # The clock of the tally starts when the model is loaded.
-    tally = Tally(console, reader, runner, options, n_parallel=n_parallel)
+    tally = Tally(console, reader, runner, options)
     tally.show()
     try:
         with contextlib.closing(runner.run()) as rows:

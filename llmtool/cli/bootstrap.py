@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -99,16 +100,21 @@ def start_loading(
     return model
 
 
+class _NeedsEngine(Exception):
+    """Preparing a task needs a model that is not installed."""
+
+
 class _UninstalledModel(msgspec.Struct, frozen=True):
     """The name of a model that is not installed; tasks can be prepared, but not run."""
 
     name: str
     reference: str = ""
     identity: str = ""
+    reproducible: bool = False
 
     @property
     def engine(self) -> NoReturn:
-        raise NotImplementedError
+        raise _NeedsEngine
 
     def warm_up(self) -> None: ...
 
@@ -136,7 +142,8 @@ def open_task(
         unopened = TaskContext(
             _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
         )
-        check(prepare(unopened))
+        with contextlib.suppress(_NeedsEngine):
+            check(prepare(unopened))
     context = open_context(console, folders, settings, options, *writes, loading=loading)
     return context, prepare(context)
 
@@ -231,6 +238,8 @@ def _make_model(
     reference: str | None,
     progress: DownloadProgress | None = None,
 ) -> LocalModel:
+    if options.reproducible and (options.parallel or 1) > 1:
+        raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
     model = LocalModel(
         reference,
         settings=settings,
@@ -240,8 +249,11 @@ def _make_model(
         n_threads=options.threads,
         n_gpu_layers=options.n_gpu_layers,
         n_parallel=options.parallel,
+        reproducible=options.reproducible,
         kv_type=options.kv_type,
         prefix_cache=not options.no_cache,
+        chat_template=options.chat_template,
+        template_args=_parse_template_args(options.template_args),
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=_LoadStatus(console),
@@ -250,6 +262,14 @@ def _make_model(
     )
     console.resources.callback(model.close)
     return model
+
+
+def _parse_template_args(pairs: list[str]) -> dict[str, object]:
+    if not pairs:
+        return {}
+    from llmtool.engine.chat_template_options import parse_arguments
+
+    return parse_arguments(pairs)
 
 
 class _LoadStatus:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from llmtool import config
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.text import cell_width
@@ -18,7 +20,7 @@ def ask(console: Console, settings: config.Settings) -> str | None:
     Return None if there are fewer than two, or if the input ends.
     """
     from llmtool.models import catalogue
-    from llmtool.models.reference import parse
+    from llmtool.models.reference import parse, portable
 
     rows = _suggestions(offline=settings.offline)
     if len(rows) < 2:
@@ -35,7 +37,7 @@ def ask(console: Console, settings: config.Settings) -> str | None:
         if not line:
             console.say("\n")
             return None
-        answer = line.decode("utf-8", "replace").strip() or "1"
+        answer = os.fsdecode(line).strip() or "1"
         if answer.isdecimal() and 1 <= int(answer) <= len(rows):
             return rows[int(answer) - 1][0]
         try:
@@ -43,7 +45,7 @@ def ask(console: Console, settings: config.Settings) -> str | None:
         except LlmtoolError as exc:
             console.error(str(exc))
             continue
-        return str(reference.path.absolute()) if reference.path is not None else answer
+        return portable(str(reference.path.absolute())) if reference.path is not None else answer
 
 
 def save_choice(console: Console, folders: config.Folders, model: str) -> None:

@@ -84,6 +84,7 @@ def run(
             input.files,
             no_stdin=input.no_stdin,
             errors=input.errors,
+            encoding=input.encoding,
             required=loaded.needs_text(given),
         )
 

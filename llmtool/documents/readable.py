@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.encoding import Errors, decode
+from llmtool.encoding import Errors, decode, detect_encoding
 from llmtool.errors import InputError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email"]
@@ -34,13 +34,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def read_document(content: bytes, *, name: str, errors: Errors = "strict") -> Document:
+def read_document(
+    content: bytes, *, name: str, errors: Errors = "strict", encoding: str | None = None
+) -> Document:
     """Return the text of a document without its markup.
 
     Args:
         content: an HTML, PDF, e-mail or text file.
         name: the file name; its suffix helps to detect the kind, and errors begin with it.
-        errors: how to decode a text file that is not UTF-8.
+        errors: how to decode invalid bytes of a text file.
+        encoding: the encoding of HTML and text; None is UTF-8, or what the file declares.
 
     Raises:
         InputError: the document is encrypted, malformed, binary or empty.
@@ -51,11 +54,12 @@ def read_document(content: bytes, *, name: str, errors: Errors = "strict") -> Do
         '# Hi\\n\\nOne two'
     """
     try:
-        document = _read_markup(content, PurePath(name).suffix.lower())
+        document = _read_markup(content, PurePath(name).suffix.lower(), encoding)
     except InputError as exc:
         raise InputError(f"{name}: {exc}") from exc
     if document is None:
-        document = Document(text=decode(content, source=name, errors=errors))
+        text = decode(content, source=name, errors=errors, encoding=encoding)
+        document = Document(text=text)
     if "\0" in document.text[:_PROBE_CHARACTERS]:
         raise InputError(f"{name} is a binary file; only text, HTML, PDF and e-mail can be read")
     if not document.text.strip():
@@ -63,14 +67,14 @@ def read_document(content: bytes, *, name: str, errors: Errors = "strict") -> Do
     return document
 
 
-def _read_markup(content: bytes, suffix: str) -> Document | None:
+def _read_markup(content: bytes, suffix: str, encoding: str | None) -> Document | None:
     """Return the text of an HTML, PDF or e-mail file, or None for another file."""
     if content.startswith(b"%PDF-") or suffix == ".pdf":
         return _read_pdf(content)
     if suffix == ".eml":
         return _read_email(content)
     if suffix in (".html", ".htm", ".xhtml") or _HTML.match(content[:2000]):
-        return Document(text=html_text(_decode(content)), kind="html")
+        return Document(text=html_text(_decode(content, encoding)), kind="html")
     return None
 
 
@@ -183,12 +187,13 @@ def _read_pdf(content: bytes) -> Document:
     return Document(text=text, kind="pdf", notes=notes)
 
 
-def _decode(content: bytes) -> str:
+def _decode(content: bytes, encoding: str | None) -> str:
+    encoding = encoding or detect_encoding(content) or "utf-8-sig"
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as exc:
         found = re.search(rb"""charset\s*=\s*["']?([\w-]+)""", content[:2000], re.IGNORECASE)
         try:
             return content.decode(found[1].decode() if found else "utf-8")
         except (LookupError, UnicodeDecodeError):
-            raise InputError(f"not UTF-8 at byte {exc.start}; convert the file to UTF-8") from exc
+            raise InputError(f"not UTF-8 at byte {exc.start}; pass --encoding NAME") from exc

@@ -59,6 +59,10 @@ class Reply:
         """Whether the reasoning has ended, and a tag of the answer may follow."""
         return self._splitter is not None and self._splitter.awaits_answer
 
+    def continues_after(self, char: str) -> bool:
+        """Return whether a control token ends only the reasoning, although it may end replies."""
+        return self._splitter is not None and self._splitter.continues_after(char)
+
     @property
     def closing(self) -> str:
         """The text that ends the current reasoning and begins the answer."""

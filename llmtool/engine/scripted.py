@@ -137,7 +137,7 @@ class ScriptedEngine:
         self.prompts.append(prompt.text)
         n_prompt, sampling = len(prompt.token_ids), request.sampling
         max_tokens, max_reasoning = plan_reply(sampling, self._n_ctx - n_prompt)
-        self.check_length(n_prompt, max_tokens if sampling.max_tokens else None)
+        self.check_length(n_prompt, sampling.max_tokens)
         for choice in range(request.n):
             words = _WORD.findall(self._next_reply(prompt.text))
             reply = Reply(

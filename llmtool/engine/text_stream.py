@@ -6,9 +6,9 @@ which returns the pending text.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 
@@ -44,7 +44,7 @@ HARMONY = ReasoningTags(
 _KNOWN_TAGS = {
     "<|channel|>": HARMONY,
     "<|channel>thought": ReasoningTags("<|channel>thought", "<channel|>"),
-    "<|open|>think": ReasoningTags(
+    "<|open|>": ReasoningTags(
         "<|open|>think<|sep|>",
         "<|close|>think<|sep|>",
         "<|open|>response<|sep|>",
@@ -52,7 +52,7 @@ _KNOWN_TAGS = {
     ),
 }
 # Other tags are a name in brackets: <think>, [THINK], ◁think▷, <|START_THINKING|>.
-_TAG = re.compile(r"<[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]{1,40}\]|◁[^◁▷\s]{1,40}▷")
+TAG = re.compile(r"<[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]{1,40}\]|◁[^◁▷\s]{1,40}▷")
 _PARTIAL_TAG = re.compile(r"<[^<>\s{}'\"]{0,40}|\[/?[A-Z_]{0,40}|◁[^◁▷\s]{0,40}")
 _REASONING_WORDS = {"think", "thinking", "thought", "thoughts", "reasoning", "inner"}
 _ANSWER_WORDS = {"answer", "response", "solution"}
@@ -73,7 +73,7 @@ _HEADERS = {
 }
 _ROLE = "assistant"
 _HEADER_WORDS = (_ROLE, "to=", "code", "json")
-_State = Literal["undecided", "reasoning", "answer", "header", "message"]
+_State = Literal["undecided", "reasoning", "answer", "header", "message", "ended"]
 
 
 class ControlTokens:
@@ -85,7 +85,7 @@ class ControlTokens:
     """
 
     def __init__(self, find: Callable[[str], Mapping[str, int]] = lambda _: {}) -> None:
-        self._find = find
+        self._find = lru_cache(maxsize=64)(find)
         self._chars: dict[int, str] = {}
         self.names: dict[str, str] = {}
 
@@ -109,64 +109,30 @@ def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
     for key, tags in _KNOWN_TAGS.items():
         if key in chat_template:
             return tags
-    mentioned = dict.fromkeys(_TAG.findall(chat_template))
-    answer = next((t for t in mentioned if _kind(t) == "answer" and _partner(t) in mentioned), "")
+    mentioned = dict.fromkeys(TAG.findall(chat_template))
+    answer = next((t for t in mentioned if _kind(t) == "answer" and partner(t) in mentioned), "")
     for tag in mentioned:
         if _kind(tag) in ("reasoning", "reasoning end"):
-            start, end = sorted((tag, _partner(tag)), key=lambda each: _kind(each) != "reasoning")
+            start, end = sorted((tag, partner(tag)), key=lambda each: _kind(each) != "reasoning")
             if "<|end|>" in mentioned and end not in mentioned:
                 end = "<|end|>"
-            return ReasoningTags(start, end, answer, _partner(answer) if answer else "")
+            return ReasoningTags(start, end, answer, partner(answer) if answer else "")
     return None
-
-
-def learn_reasoning_tags(
-    render: Callable[[Sequence[Mapping[str, str]], bool], str],
-) -> ReasoningTags | None:
-    """Return the text that a chat template writes around known reasoning, None if it writes none.
-
-    `render` renders messages; the second argument is whether to begin a reply.
-    """
-    reasoning, answer = "Some reasoning", "Some answer"
-    user = {"role": "user", "content": "Some question"}
-    reply = {"role": "assistant", "content": answer}
-    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), reasoning)
-    before, _, rest = render([user, {**reply, **fields}], False).partition(reasoning)
-    separator, found, after = rest.partition(answer)
-    if not found:
-        return None
-    without = [render([user], True), render([user, reply], False)]
-    n = min(len(os.path.commonprefix([before, each])) for each in without)
-    n = next((m.start() for m in _TAG.finditer(before) if m.start() < n < m.end()), n)
-    starts = _TAG.findall(before)
-    start = before[n:].strip() or (starts[-1] if starts else "")
-    n_tags = len(_TAG.findall(start))
-    ends = list(_TAG.finditer(separator))
-    if not n_tags or len(ends) < n_tags:
-        return None
-    at = ends[n_tags - 1].end()
-    answer_end = _TAG.match(after)
-    has_end = answer_end is not None and _kind(answer_end[0]) == "answer end"
-    return ReasoningTags(
-        start,
-        separator[:at].strip(),
-        separator[at:].strip(),
-        answer_end[0] if answer_end is not None and has_end else "",
-        separator,
-    )
 
 
 def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
     """Return the tag that a prompt ends with, which begins the reasoning or the answer, or ""."""
     prompt = prompt.rstrip()
     for tag in (tags.start, tags.answer) if tags else ():
-        if tag and prompt.endswith(tag):
+        before, found, after = prompt.rpartition(tag or "\0")
+        if found and not TAG.sub("", after).strip() and "/" not in after:
             return tag
     at = prompt.rfind("<|start|>") if tags == HARMONY else -1
     if at >= 0 and "\n" not in prompt[at:]:
         return prompt[at:]
     last = prompt[max(prompt.rfind(bracket) for bracket in "<[◁") :]
-    is_opening = _TAG.fullmatch(last) and _kind(last) in ("reasoning", "answer")
+    kind = _kind(last) if TAG.fullmatch(last) else "other"
+    is_opening = kind == "reasoning" or (kind == "answer" and last.startswith("<|"))
     return last if is_opening else ""
 
 
@@ -180,7 +146,7 @@ def _kind(tag: str) -> _Kind:
     return "other"
 
 
-def _partner(tag: str) -> str:
+def partner(tag: str) -> str:
     """Return the end tag of a start tag, or the start tag of an end tag."""
     pairs = [*_OPPOSITES.items(), *((end, start) for start, end in _OPPOSITES.items())]
     for word, opposite in pairs:
@@ -282,6 +248,12 @@ class ReasoningSplitter:
         """Whether the reasoning has ended, and a tag of the answer may follow."""
         return self._state == "undecided" and bool(self._sections)
 
+    def continues_after(self, char: str) -> bool:
+        """Return whether a control token ends only the reasoning, although it may end replies."""
+        if self._state == "message":
+            return self._message_is_reasoning and self._markers.get(char) == "end"
+        return self._state == "reasoning" and char in self._reasoning_ends
+
     def push(self, text: str) -> list[tuple[str, bool]]:
         """Return the complete chunks as (text, is reasoning) pairs."""
         out: list[tuple[str, bool]] = []
@@ -313,7 +285,10 @@ class ReasoningSplitter:
             return self._read_header()
         if self._state == "message":
             return self._read_message(out)
-        return self._read_answer(out)
+        if self._state == "answer":
+            return self._read_answer(out)
+        self._pending = ""
+        return False
 
     def _read_tag(self) -> bool:
         head = self._pending.lstrip()
@@ -329,19 +304,21 @@ class ReasoningSplitter:
             tags += [start, end, answer]
             if head.startswith(start):
                 return self._begin_reasoning(head[len(start) :], [end, answer])
-            if answer and head.startswith(answer):
+            if answer and head.startswith(answer) and answer not in self._prompt:
                 return self._begin_answer(head[len(answer) :], answer_end)
             if head.startswith(end):
                 return self._skip(head[len(end) :])
         if self._marker.match(head):
             self._state, self.closing = "header", HARMONY.closing
             return True
+        if any(tag.startswith(head) for tag in tags if tag):
+            return False
         name = self._controls.names.get(head[0])
-        match = _TAG.match(head)
         if name is not None:
             return self._read_named_tag(name, head[1:], is_control=True)
-        if any(tag.startswith(head) for tag in tags if tag) or _PARTIAL_TAG.fullmatch(head):
+        if _PARTIAL_TAG.fullmatch(head):
             return False
+        match = TAG.match(head)
         if match and self._read_named_tag(match[0], head[match.end() :], is_control=False):
             return True
         self._state = "answer"
@@ -353,7 +330,7 @@ class ReasoningSplitter:
         is_requested = not (self._is_trusted or is_control or tag == "<think>")
         if is_requested and tag in self._prompt:
             return False
-        end = _partner(tag)
+        end = partner(tag)
         if kind == "reasoning":
             ends = [end, end.replace("<|/", "</|"), "<|end|>"] if end.startswith("<|/") else [end]
             self.closing = ReasoningTags(tag, end).closing
@@ -397,8 +374,12 @@ class ReasoningSplitter:
             self._pending = ""
             return False
         before, tag, after = self._pending.partition(end)
-        if tag and after.strip():  # not the end of the reply
-            self._emit(out, before + tag, reasoning=False)
+        if tag and after.strip():
+            if end.startswith("<|") or _CONTROL.match(end):
+                self._emit(out, before.rstrip(), reasoning=False)
+                self._state, self._answer_end = "ended", ""
+                return True
+            self._emit(out, before + tag, reasoning=False)  # text, not the end of the reply
             self._pending = after
             return True
         if tag:

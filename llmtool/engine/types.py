@@ -8,8 +8,8 @@ probabilities of given continuations, and returns `Scores`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +26,8 @@ Role = Literal["system", "user", "assistant"]
 TokenKind = Literal["ordinary", "control", "unknown", "user"]
 FinishReason = Literal["stop", "length"]
 KVType = Literal["f16", "q8_0"]
+Effort = Literal["low", "medium", "high"]
+EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 OnProgress = Callable[[float, float], None]
 
 
@@ -112,7 +114,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     - Pass either `messages` or `text`.
     - `suffix`: the reply goes between `text` and `suffix` (fill in the middle).
     - `prefill` is the beginning of the reply, which the model continues.
-    - `thinking` turns reasoning on or off if the chat template supports it.
+    - `thinking` turns reasoning on, with medium or another effort, or off, if the chat template
+      supports it. None turns it off, but is not a request to do so.
     - `probe` or `probe_text` is the same prompt with a different input. The common prefix of both
       is stored in the prompt cache. `n_fixed` sets the number of its tokens directly.
     - `languages` are the codes of source and target language, for chat templates that use them.
@@ -122,11 +125,26 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     suffix: str | None = None
     prefill: str = ""
-    thinking: bool = False
+    thinking: bool | Effort | None = None
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
     n_fixed: int | None = None
     languages: tuple[str, str] | None = None
+
+    @property
+    def input_text(self) -> str:
+        return "\n".join([self.text or "", *(message.content for message in self.messages)])
+
+
+class ChatTemplateOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The source and name of a chat template, and the values of variables that it reads.
+
+    `source` None is the template of the model.
+    """
+
+    source: str | None = None
+    name: str = "the model's chat template"
+    arguments: Mapping[str, Any] = {}
 
 
 class FimTokens(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,17 +279,18 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's limits, threads, GPU layers and load times.
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
-    context, which all sequences share. `n_parallel` is the maximum number of parallel sequences.
+    context, which all sequences share.
+    `switches_reasoning` is false if the chat template has no variable that changes the reasoning.
     """
 
     n_ctx: int
-    n_parallel: int = 1
     n_cells: int = 0
     n_ctx_train: int
     n_threads: int
     n_gpu_layers: int
     load_seconds: float
     context_seconds: float
+    switches_reasoning: bool = True
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,14 +318,17 @@ def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:
         (200, 100)
         >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 4000)
         (1200, 1000)
+        >>> plan_reply(Sampling(max_tokens=200, think_tokens=1000), 500)
+        (500, 300)
     """
     n_think, n_answer = sampling.think_tokens, sampling.max_tokens
     if n_answer is None:
         total = min(DEFAULT_MAX_TOKENS + (n_think or 0), n_free)
+    elif n_think is None:
+        total = n_answer
     else:
-        total = n_answer + (n_think or 0)
-    if n_answer is not None and n_think is not None:
-        return total, n_think
+        total = max(n_answer, min(n_answer + n_think, n_free))
+        return total, total - n_answer
     limit = total - min(total // 2, DEFAULT_MAX_TOKENS) if total >= _MIN_CUT else total
     return total, limit if n_think is None else min(n_think, limit)
 

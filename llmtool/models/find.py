@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llmtool.encoding import escape_name
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import quants, registry
 from llmtool.models.hub import cache
@@ -71,7 +72,7 @@ def _find_path(
         raise ModelNotFound(f"{path}: no such file{hint}")
     size = sum(part.stat().st_size for part in parts if part.exists())
     return Model(
-        name=path.name, path=parts[0], parts=parts, size_bytes=size, source="path",
+        name=escape_name(path.name), path=parts[0], parts=parts, size_bytes=size, source="path",
         quant=quants.find_label(path.name),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 org/name[:QUANT | :file.gguf | /file.gguf][@revision]     hf.co/org/name…   hf://org/name…
 https://huggingface.co/org/name[/tree/REV | /resolve/REV/file.gguf]
 an alias or a catalogue name, optionally with [:QUANT][@revision]
-starter, or a path to a .gguf file, or to a folder with [:QUANT | :file.gguf]
+starter, or a path or file:// URL to a .gguf file, or to a folder with [:QUANT | :file.gguf]
 """
 
 from __future__ import annotations
@@ -74,6 +74,22 @@ def parse_hub_file(text: str) -> Reference | None:
     if not file.lower().endswith(".gguf") or org in HUB_HOSTS or os.path.lexists(org):
         return None
     return _parse_repo(text, text) if _REPO.fullmatch(f"{org}/{name}") else None
+
+
+def portable(text: str) -> str:
+    """Return a reference as text that TOML and JSON can store: a path may not be UTF-8.
+
+    Example:
+        >>> portable("/models/caf\\udce9.gguf")
+        'file:///models/caf%E9.gguf'
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        from urllib.parse import quote_from_bytes
+
+        return f"file://{quote_from_bytes(os.fsencode(os.path.abspath(text)))}"
+    return text
 
 
 def check_name(name: str) -> str:
@@ -208,12 +224,14 @@ def _hub(original: str, repo: str, selector: str, revision: str) -> Reference:
 
 
 def _parse_url(text: str, endpoint: str) -> Reference:
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
     try:
         url = urlsplit(text)
     except ValueError as exc:
         raise UsageError(f"{text!r} is not a valid URL: {exc}") from exc
+    if url.scheme == "file":
+        return _parse_path(os.fsdecode(unquote_to_bytes(url.path)))
     if url.scheme == "hf":
         # hf://org/name[@rev][/file.gguf], the format of the Hub's tools, or with :QUANT
         org, _, rest = text[len("hf://") :].partition("/")

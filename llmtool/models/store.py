@@ -20,7 +20,7 @@ from llmtool.models.find import find_model
 from llmtool.models.hub.callbacks import NO_CALLBACKS, Callbacks
 from llmtool.models.installed import Model, list_models, list_repos
 from llmtool.models.layout import Layout
-from llmtool.models.reference import Reference, check_name, parse, parse_hub_file
+from llmtool.models.reference import Reference, check_name, parse, parse_hub_file, portable
 
 if TYPE_CHECKING:
     from llmtool.models.cleanup import Removal
@@ -186,9 +186,10 @@ class Store:
             aliases = {key: value for key, value in known.aliases.items() if key != name}
             if reference is not None:
                 aliases[name] = reference
-                path = self._parse(reference, {**self._names(known), **aliases}).path
-                if path is not None and not path.is_absolute():
-                    aliases[name] = os.path.abspath(path)
+                target = self._parse(reference, {**self._names(known), **aliases})
+                if target.path is not None and reference not in aliases:
+                    path = Path(os.path.abspath(target.path))
+                    aliases[name] = portable(str(msgspec.structs.replace(target, path=path)))
             elif name not in known.aliases:
                 raise ModelNotFound(f"unknown alias {name!r}")
             return msgspec.structs.replace(known, aliases=aliases)

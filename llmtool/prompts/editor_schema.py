@@ -68,7 +68,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "think_tokens": "Maximum reasoning tokens, in addition to max_tokens.",
         "stop": "Strings that end the reply; they are not part of it.",
         "logprobs": "Number of alternatives to report for each token.",
-        "thinking": "Enable the reasoning of models that support it.",
+        "thinking": "Enable reasoning if the model supports it; a word sets the effort.",
     },
     "ModelFile": {
         "prefer": "Preferred models, best first.",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from llmtool.engine.types import Message, Prompt
+from llmtool.engine.types import Effort, Message, Prompt
 from llmtool.errors import InputError, UsageError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
@@ -33,7 +33,7 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
 
-    def prompt(self, *, prefill: str = "", thinking: bool = False) -> Prompt:
+    def prompt(self, *, prefill: str = "", thinking: bool | Effort | None = None) -> Prompt:
         """Return the engine's prompt; `prefill` is appended to the template's own."""
         if self.text is not None:
             return Prompt(text=self.text, prefill=prefill, probe_text=self.probe_text)

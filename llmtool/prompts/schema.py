@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from llmtool.engine.types import Sampling
+from llmtool.engine.types import Effort, Sampling
 from llmtool.prompts.raw_template import FORMAT
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
@@ -80,7 +80,7 @@ Params = msgspec.defstruct(
             for f in msgspec.structs.fields(Sampling)
             if f.name != "constraint"
         ),
-        ("thinking", bool | UnsetType, UNSET),
+        ("thinking", bool | Effort | UnsetType, UNSET),
     ],
     frozen=True,
     kw_only=True,

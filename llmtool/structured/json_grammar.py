@@ -303,10 +303,10 @@ class _Converter:
             return siblings
         if target is None:
             return {**siblings, "$ref": node["$ref"]}  # llguidance reports it
-        if siblings and "expand_references" in self._remedies:
-            return {"allOf": [self._part({"$ref": node["$ref"]}, base, True), siblings]}
         keywords = siblings.keys() | node.keys() - {"$ref"}
         shared = shared or bool(keywords & (_OBJECT_KEYWORDS | {"properties", "required"}))
+        if siblings and "expand_references" in self._remedies:
+            return {"allOf": [self._part({"$ref": node["$ref"]}, base, shared), siblings]}
         return {**siblings, "$ref": self._define(*target, shared, node["$ref"])}
 
     def _part(self, node: Any, base: str, shared: bool) -> Any:
@@ -385,7 +385,7 @@ class _Converter:
     def _pattern(self, pattern: str) -> str | None:
         """Return a pattern in the syntax of llguidance, None if it is not supported."""
         patterns.check_expansion(f"JSON Schema: pattern {explain.quote(pattern)}", pattern)
-        converted = patterns.from_ecma(pattern)
+        converted = patterns.with_ecma_spaces(patterns.from_ecma(pattern))
         error = self._error({"type": "string", "pattern": converted})
         return None if error else converted
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+from llmtool.engine.types import Effort
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import TestRun
@@ -32,12 +33,13 @@ class SamplingKeywords(TypedDict, total=False):
 class TextKeywords(SamplingKeywords, total=False):
     system: str | None
     variables: Mapping[str, Any] | None
-    thinking: bool | None
+    thinking: bool | Effort | None
     input: str | None
     n: int | None
     prefill: str | None
     grammar: str | None
     regex: str | None
+    retries: int | None
     logprobs: int | None
 
 
@@ -53,7 +55,7 @@ class ChatKeywords(SamplingKeywords, total=False):
     template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
-    thinking: bool | None
+    thinking: bool | Effort | None
 
 
 class ClassifyKeywords(TypedDict, total=False):
@@ -75,7 +77,7 @@ class TranslateKeywords(SamplingKeywords, total=False):
     template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
-    thinking: bool | None
+    thinking: bool | Effort | None
     source: str | None
     format: Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"] | None
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] | None
@@ -87,7 +89,7 @@ class SummarizeKeywords(SamplingKeywords, total=False):
     template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
-    thinking: bool | None
+    thinking: bool | Effort | None
     length: str | None
     style: Style | None
     focus: str | None
@@ -100,7 +102,7 @@ class CodeKeywords(SamplingKeywords, total=False):
     template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
-    thinking: bool | None
+    thinking: bool | Effort | None
     language: str | None
     check: bool | None
     repair: int | None

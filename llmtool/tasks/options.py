@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from llmtool.engine.types import EFFORTS, Effort
 from llmtool.errors import UsageError
 from llmtool.tasks.results import TestRun
 
@@ -59,8 +60,14 @@ class PromptOptions(_Options, frozen=True, kw_only=True):
 class ReplyOptions(PromptOptions, frozen=True, kw_only=True):
     """A prompt, and how to generate the reply."""
 
-    thinking: bool | None = None
+    thinking: bool | Effort | None = None
     sampling: SamplingOptions = SamplingOptions()
+
+    def __post_init__(self) -> None:
+        if self.thinking not in (None, True, False, *EFFORTS):
+            raise UsageError(
+                f"thinking {self.thinking!r}: must be true, false, low, medium or high"
+            )
 
     @property
     def requests_reasoning(self) -> bool:
@@ -75,6 +82,7 @@ class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
     schema: object = None
     grammar: str | None = None
     regex: str | None = None
+    retries: int = 0
     logprobs: int = 0
 
 

@@ -66,7 +66,8 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One of the replies to a prompt; `reasoning` is None if the model did not reason.
 
     With a schema, `value` is the parsed text, and `error` the reason why the text is invalid.
-    `logprobs` are the tokens of the text, None unless requested.
+    `tries` counts the replies up to this one, at most 1 + `retries`. `logprobs` are the tokens of
+    the text, None unless requested.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     reasoning: str | None
     finish_reason: FinishReason
     seed: int
+    tries: int = 1
     logprobs: tuple[TokenLogprob, ...] | None = None
 
 
@@ -96,8 +98,9 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 class Generation(Result, Generic[T], frozen=True, kw_only=True):
     """The result of `generate`.
 
-    `text` and `value` are those of the first of the `choices`. `usage` sums the tokens of all
-    choices; `seconds` is the duration of the call. `warnings` are messages for the user.
+    `text`, `value` and `tries` are those of the first of the `choices`. `usage` sums the tokens of
+    all choices and tries; `seconds` is the duration of the call. `warnings` are messages for the
+    user.
     """
 
     value: T
@@ -108,15 +111,18 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
     timing: Timing
     finish_reason: FinishReason
     seed: int
+    tries: int = 1
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `reply`, `replies` (if several), `value` (if any), `finish_reason`, `seed`."""
+        """Return `reply`, `replies`, `value` and `tries` (if any), `finish_reason` and `seed`."""
         row: dict[str, Any] = {"reply": self.text}
         if len(self.choices) > 1:
             row["replies"] = [choice.text for choice in self.choices]
         if self.value is not None:
             row["value"] = self.to_dict()["value"]
+        if self.tries > 1:
+            row["tries"] = self.tries
         return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
 
 

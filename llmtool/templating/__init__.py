@@ -29,7 +29,7 @@ from llmtool.templating.budget import MAX_DEPTH, Budget, RenderError
 if TYPE_CHECKING:
     from llmtool.templating.environment import MeteredEnvironment
 
-__all__ = ["Budget", "Template"]
+__all__ = ["Budget", "Template", "measure_variables"]
 
 _TYPE_NAMES = set("object str list dict tuple int float bool NoneType range".split())
 _TOO_DEEP = "the template is nested too deeply"
@@ -70,8 +70,8 @@ class Template:
         self._lines_before = first_line - 1
         environment = self._environment = make_environment(chat)
         try:
-            tree, code = environment.generate_code(source)
-            names: list[Any] = list(tree.find_all((nodes.Name, nodes.Macro)))
+            self._tree, code = environment.generate_code(source)
+            names: list[Any] = list(self._tree.find_all((nodes.Name, nodes.Macro)))
             self._template = JinjaTemplate.from_code(environment, code, environment.globals)
         except TemplateSyntaxError as exc:
             raise self._error(exc.lineno, _suggest_name(exc.message or "", environment)) from exc
@@ -82,13 +82,23 @@ class Template:
         except (ValueError, OverflowError) as exc:
             raise self._error(1, f"the template cannot be read ({exc})") from exc
         known = {*environment.globals, "loop", "caller"}
-        known |= {"varargs", "kwargs"} if tree.find(nodes.Macro) else set()
+        known |= {"varargs", "kwargs"} if self._tree.find(nodes.Macro) else set()
         known |= {each.name for each in names if getattr(each, "ctx", "") != "load"}
         self.names: dict[str, int] = {}
         """Each variable that the template reads and never sets, with the line of its first use."""
         for each in sorted(names, key=lambda each: each.lineno):
             if each.name not in known:
                 self.names.setdefault(each.name, self._lines_before + each.lineno)
+
+    def find_variables(self, pattern: str) -> dict[str, list[Any]]:
+        """Return the variables whose names match, each with the constants it is compared with."""
+        from jinja2 import nodes
+
+        from llmtool.templating.environment import compared_constants
+
+        names = dict.fromkeys(each.name for each in self._tree.find_all(nodes.Name))
+        found = [name for name in names if re.search(pattern, name)]
+        return {name: compared_constants(self._tree, name) for name in found}
 
     def render(self, /, **variables: object) -> str:
         """Render the template with variables.

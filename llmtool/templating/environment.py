@@ -356,3 +356,17 @@ def _raise(message: object) -> NoReturn:
 def _strftime_now(context: Any, format: str) -> str:
     context.environment.budget.reserve(100 * len(format) + _count_columns(format))
     return str(context.environment.clock().strftime(format))
+
+
+def compared_constants(tree: nodes.Template, variable: str) -> list[Any]:
+    """Return the constants that a template compares a variable or a copy of it with."""
+
+    def reads(node: nodes.Node) -> bool:
+        return any(each.name in names for each in node.find_all(nodes.Name))
+
+    names = {variable}
+    for copy in tree.find_all(nodes.Assign):
+        if isinstance(copy.target, nodes.Name) and not copy.find(nodes.BinExpr) and reads(copy):
+            names.add(copy.target.name)
+    found = tree.find_all((nodes.Compare, nodes.Test, nodes.Getitem))
+    return [const.value for node in found if reads(node) for const in node.find_all(nodes.Const)]

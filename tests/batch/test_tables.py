@@ -103,6 +103,9 @@ def test_row_larger_than_the_limit_is_an_error_and_the_next_is_read(
         (b'sep=;\nid;text\n1;a\n', ";"),
         (b"id,text\n1,a\tb\n", ","),
         (b'id;text\n1;"two\nlines; here"\n', ";"),
+        (b'"two\nlines";text\n1;a, b\n', ";"),
+        (b"name, first|text|a;b\nx|late;|y\n", "|"),
+        (b"id;text, long, detail\n1;one, two, three\n", ";"),
     ],
 )  # fmt: skip
 def test_delimiter_is_detected(read: Any, content: bytes, delimiter: str) -> None:
@@ -151,15 +154,24 @@ def test_detection_does_not_wait_for_more_than_it_needs() -> None:
             b'id\ttext\n1\t"tab\there"\n2\t"two\nlines"\n3\t"say ""hi"""\n',
             [["1", "tab\there"], ["2", "two\nlines"], ["3", 'say "hi"']],
         ),
-        (b'text\tn\n"two\nlines"\t1\n"x\t2\n', [["two\nlines", "1"], ['"x', "2"]]),
         (b'id|text\n1|"open\n2|b\n', [["1", '"open'], ["2", "b"]]),
+        (  # the first row can only be quoted
+            b'id|text\n1|"a | b"\n"x | 2|\ny"|c\n',
+            [["1", "a | b"], ["x | 2|\ny", "c"]],
+        ),
     ],
-    ids=["open quote", "quote in a cell", "quoted", "both", "pipes"],
+    ids=["open quote", "quote in a cell", "quoted", "pipes", "quoted pipes"],
 )
 def test_quotes_of_tab_separated_cells(read: Any, content: bytes, rows: list[list[str]]) -> None:
     _, records = read(content)
     assert [list(record.fields.values()) for record in records] == rows
     assert not any(record.error for record in records)
+
+
+def test_open_quote_after_a_quoted_row_is_an_error(read: Any) -> None:
+    _, (good, bad) = read(b'text\tn\n"two\nlines"\t1\n"x\t2\n')
+    assert good.fields == {"text": "two\nlines", "n": "1"}
+    assert "line 4: unclosed quote" in str(bad.error)
 
 
 @pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
@@ -254,3 +266,64 @@ def test_other_text_does_not_look_like_a_table(text: str) -> None:
 )
 def test_tables_are_recognized(name: str, text: str, header: list[str]) -> None:
     assert find_header(name, text) == header
+
+
+TABLE = 'id,text\n1,café\n2,plain\n3,"two\nlines é"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (TABLE.encode("utf-16"), None),
+        (TABLE.encode("utf-16-le"), None),
+        (TABLE.encode("utf-16-be"), None),
+        (b"\xfe\xff" + TABLE.encode("utf-16-be"), None),
+        (TABLE.encode("utf-32"), None),
+        (TABLE.encode("utf-8-sig"), None),
+        (TABLE.encode("utf-16-le"), "utf-16-le"),
+        (TABLE.encode("utf-16"), "utf-16"),
+        (TABLE.encode("utf-8-sig"), "utf-8"),
+        (TABLE.encode("latin-1"), "latin-1"),
+        (TABLE.encode("cp1252"), "windows-1252"),
+        (TABLE.encode("cp037"), "cp037"),
+    ],
+    ids=[
+        "UTF-16", "UTF-16-LE", "UTF-16-BE", "BOM and UTF-16-BE", "UTF-32", "UTF-8 with BOM",
+        "UTF-16-LE given", "UTF-16 given", "UTF-8 given", "Latin-1", "Windows-1252", "EBCDIC",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 16])
+def test_encodings(
+    read: Any, monkeypatch: pytest.MonkeyPatch, content: bytes, encoding: str | None, chunk: int
+) -> None:
+    monkeypatch.setattr("llmtool.batch.lines._CHUNK_BYTES", chunk)
+    _, records = read(content, encoding=encoding)
+    cells = [list(record.fields.values()) for record in records]
+    assert cells == [["1", "café"], ["2", "plain"], ["3", "two\nlines é"]]
+    assert not any(record.error for record in records)
+
+
+def test_other_encoding_fails_its_rows_and_names_the_line(read: Any) -> None:
+    _, (bad, good, also_bad) = read(TABLE.encode("latin-1"))
+    assert str(bad.error).endswith(
+        "input.csv, line 2: not UTF-8 at byte 13 (0xe9); pass --encoding NAME, such as latin-1, "
+        "or --errors replace"
+    )
+    assert (good.error, good.fields) == (None, {"id": "2", "text": "plain"})
+    assert "line 5: not UTF-8" in str(also_bad.error)
+    _, (bad, *_) = read("id,text\n1,日本\n".encode("gbk") + b"2,\xff\n", encoding="gbk")
+    assert bad.fields["text"] == "日本"
+
+
+def test_truncated_utf_16_is_an_error(read: Any) -> None:
+    content = TABLE.encode("utf-16")[:-1]
+    with pytest.raises(InputError, match="not utf-16"):
+        read(content)
+    _, records = read(content, errors="replace")
+    assert len(records) == 3
+
+
+@pytest.mark.parametrize("encoding", ["", "klingon", "base64", "a\0b"])
+def test_unknown_encoding_is_rejected(read: Any, encoding: str) -> None:
+    with pytest.raises(UsageError, match="unknown encoding"):
+        read(b"a,b\n", encoding=encoding)

@@ -25,6 +25,7 @@ from llmtool.batch.readers import Record
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
 from llmtool.cli.render.batch import Tally
+from llmtool.cli.terminal import progress
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
@@ -144,6 +145,17 @@ def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
     assert "loading model" in at_load
     assert at_first_prompt[0] == "0 records"
     assert console.shown[-1] == ""
+
+
+def test_status_counts_the_tokens_before_the_first_row(
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
+    console = StatusConsole()
+    (tmp_path / "in.txt").write_text("one\ntwo\n")
+    run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
+    assert re.fullmatch(r"0 records, \d+ tokens?", console.shown[3])
+    assert console.shown[-2].startswith("2 records")
 
 
 @pytest.mark.parametrize(
@@ -292,6 +304,20 @@ def test_retry_failed_reports_the_rows_that_still_fail(
     assert f"no failed records in {out}" in capfd.readouterr().err
 
 
+def test_reproducible_rows_do_not_depend_on_the_other_records(
+    run_llmtool: Callable[..., Any], tiny: Path
+) -> None:
+    def rows(*texts: str) -> dict[str, Any]:
+        args = ("classify", "-m", tiny, "-l", "late,early", "--each", "line", "--json", "-q")
+        done = run_llmtool(*args, "--reproducible", input="\n".join(texts).encode())
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return {row["text"]: row["result"]["logprobs"] for row in found}
+
+    whole = rows("parcel", "the parcel is late again and again", "a")
+    assert len(whole) == 3
+    assert rows("a", "parcel") == {text: whole[text] for text in ("a", "parcel")}
+
+
 def test_input_file_cannot_be_the_output_file(tmp_path: Path, box: Toolbox) -> None:
     source, link = tmp_path / "in", tmp_path / "link"
     source.write_text('"a"\n')
@@ -396,6 +422,13 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
         (["--resume", "--each", "line"], "--resume needs an output file; add -o FILE"),
         (["--limit", "3"], "--limit needs a batch"),
         (["--retry-failed"], "--retry-failed needs a batch"),
+        (["--csv-safe"], "--csv-safe needs a batch"),
+        (["--csv-safe", "--each", "csv", "--json"], "--csv-safe needs CSV output"),
+        (["--csv-safe", "--each", "line"], "--csv-safe needs CSV output"),
+        (
+            ["--reproducible", "--parallel", "4", "--each", "line"],
+            "--parallel and --reproducible cannot be combined",
+        ),
         (["--retry-failed", "--each", "line"], "--retry-failed needs an output file; add -o FILE"),
         (
             ["--each", "line", "-o", "x", "--retry-failed"],
@@ -525,6 +558,32 @@ def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Pa
     done = batch("file", "-f", tmp_path / "in.csv")
     assert b"in.csv looks like a table and is read as one text" in done.stderr
     assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "content"),
+    [
+        (("--each", "csv", "--encoding", "latin-1"), "text\ncafé\n".encode("latin-1")),
+        (("--each", "line", "--encoding", "cp1252"), "café\n".encode("cp1252")),
+        (("--each", "jsonl", "--encoding", "latin-1"), '{"text": "café"}\n'.encode("latin-1")),
+        (("--each", "line"), "café\n".encode("utf-16")),
+        (("--each", "csv"), "text\ncafé\n".encode("utf-16-le")),
+        (("--encoding", "latin-1"), "café".encode("latin-1")),
+        ((), "café".encode("utf-16")),
+    ],
+)
+def test_input_is_decoded(gen: Callable[..., Any], args: tuple[str, ...], content: bytes) -> None:
+    done = gen(*args, "--dry-run", input=content)
+    assert "café" in done.stdout.decode()
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("args", [(), ("--each", "csv")])
+def test_unknown_encoding_is_a_usage_error(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...]
+) -> None:
+    done = run_llmtool("gen", "Say", *args, "--encoding", "klingon", input=b"a\nb\n")
+    assert "unknown encoding 'klingon'; use utf-8, utf-16, latin-1" in error_line(done, 2)
 
 
 def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:

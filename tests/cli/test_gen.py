@@ -168,6 +168,46 @@ def test_reasoning_is_not_written_to_stdout(gen: Run, tiny_model: Callable[..., 
     assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
 
 
+EFFORT = (
+    "{{ messages[0].content }}|{% if enable_thinking %}{{ reasoning_effort }}{% endif %}"
+    "{% if thinking is defined and not thinking %}off{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("args", "ending"),
+    [
+        (("--think",), "medium"),
+        (("--think=low",), "low"),
+        (("--think=high", "--no-think"), "off"),
+        (("--no-think", "--think=high"), "high"),
+        (("--think=low", "--think"), "medium"),
+        (("--think-tokens", "9"), "medium"),
+        ((), "off"),
+    ],
+    ids=repr,
+)
+def test_reasoning_effort_is_in_the_prompt(
+    gen: Run, tiny_model: Callable[..., Path], args: tuple[str, ...], ending: str
+) -> None:
+    model = tiny_model("plain", chat_template=EFFORT)
+    assert reply(gen("--dry-run", "-m", model, *args, "--", "--think=x")) == f"--think=x|{ending}\n"
+
+
+def test_unknown_reasoning_effort_is_an_error(gen: Run) -> None:
+    line = error_line(gen(QUESTION, "--think=max"), 2)
+    assert line == "llmtool: --think 'max': must be low, medium or high"
+
+
+def test_no_think_without_effect_is_reported(gen: Run, tiny_model: Callable[..., Path]) -> None:
+    note = "--no-think has no effect: the chat template of this model cannot switch reasoning"
+    fixed = tiny_model("plain", chat_template="{{ messages[0].content }}<think>")
+    assert note in gen(QUESTION, "-m", fixed, "--no-think").stderr.decode()
+    assert note not in gen(QUESTION, "-m", fixed).stderr.decode()
+    switched = tiny_model("plain", chat_template=EFFORT)
+    assert note not in gen(QUESTION, "-m", switched, "--no-think").stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("args", "n_reasoning", "n_tokens"),
     [
@@ -208,7 +248,9 @@ def test_control_tokens_are_not_written_to_stdout(
     assert value["usage"]["completion_tokens"] == 60 and value["text"]
     assert "<|" not in value["text"]
     tokens = gen(QUESTION, "-m", model, "--json", "--max-tokens", "60", "--logprobs", "1")
-    assert "<|" not in json.loads(reply(tokens))["text"]
+    (choice,) = json.loads(reply(tokens))["choices"]
+    joined = b"".join(bytes(token["bytes"]) for token in choice["logprobs"])
+    assert joined.decode("utf-8", "replace") == choice["text"]
 
 
 def test_base_model_continues_the_text(gen: Run, tiny_base: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +40,33 @@ def test_crlf_split_across_writes_is_one_line_end(monkeypatch: pytest.MonkeyPatc
         stdout.write(piece)
     stdout.end_line()
     assert b"".join(written).decode() == "a\nb\u240dc\u240d\n"
+
+
+def test_pipe_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    stdout = console.Stdout(console.StatusLine(), Interrupts(), is_terminal=False)
+    monkeypatch.setattr(stdout, "_write_bytes", written.append)
+    for piece in ("one", " two\nthr", "ee\n\nfour", "x" * 4096, "five"):
+        stdout.write(piece)
+    assert written == [b"one two\n", b"three\n\n", b"four" + b"x" * 4096]
+    stdout.flush()
+    assert written[3:] == [b"five"]
+
+
+def test_incomplete_line_precedes_a_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = os.open(tmp_path / "both", os.O_CREAT | os.O_RDWR)
+    monkeypatch.setattr(console, "STDOUT", file)
+    monkeypatch.setattr(console, "STDERR", file)
+    both = console.Console(Interrupts())
+    both.stdout.write("half a line")
+    both.say("\nmessage\nrea")
+    both.say("soning")
+    assert (tmp_path / "both").read_bytes() == b"half a line\nmessage\n"
+    both.flush_quietly()
+    os.close(file)
+    assert (tmp_path / "both").read_bytes() == b"half a line\nmessage\nreasoning"
 
 
 def check_shown(text: str) -> None:

@@ -16,12 +16,13 @@ CASES = {
         describe_progress(10, 80, seconds=2, n_before=40, n_failed=1),
         "50 records, 5.0/s, 1 failed, 0:06 left",
     ),
-    "in parallel": (
-        describe_progress(1, 60, seconds=10, n_parallel=32),
-        "1 record, 0.1/s, 0:25 left",
+    "first tokens": (describe_progress(0, 60, seconds=3, n_tokens=300), "0 records, 300 tokens"),
+    "first record of many in progress": (  # 30 of them are almost done
+        describe_progress(1, 60, seconds=10, n_tokens=900, n_done_tokens=31),
+        "1 record, 0.1/s, 0:10 left",
     ),
-    "last in parallel": (
-        describe_progress(56, 60, seconds=58, n_parallel=32),
+    "last ones": (
+        describe_progress(56, 60, seconds=58, n_tokens=1150, n_done_tokens=1120),
         "56 records, 1.0/s, 0:02 left",
     ),
     "more than expected": (describe_progress(20, 10, seconds=2), "20 records, 10.0/s, 0:00 left"),

@@ -261,6 +261,13 @@ def test_imported_template_can_be_shown(
     )
 
 
+def test_detected_format_of_standard_input_is_reported(run_llmtool: Run) -> None:
+    done = run_llmtool("prompts", "import", "-", "-o", "-", "--name", "x", input=b"prompt: Hi")
+    assert done.stderr == b"llmtool: reading standard input as a template of llm\n"
+    args = ("prompts", "import", "-", "-o", "-", "--name", "x", "--format", "llm")
+    assert run_llmtool(*args, input=b"prompt: Hi").stderr == b""
+
+
 def test_import_accepts_a_pattern_folder(run_llmtool: Run, tmp_path: Path) -> None:
     (tmp_path / "find_ideas").mkdir()
     (tmp_path / "find_ideas" / "system.md").write_text("# ROLE\n\nYou find ideas.\n\n# INPUT\n")

@@ -61,6 +61,37 @@ def test_truncated_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "source", "reason"),
+    [
+        ("--schema", '{"type": "integer", "minimum": 5, "maximum": 3}', "no value satisfies it"),
+        ("--schema", '{"type": "string", "pattern": "^a$", "minLength": 3}', "no value satisfies"),
+        ("--regex", "[^\\x00-\\U0010FFFF]", "--regex '[^\\x00-\\U0010FFFF]': nothing matches it"),
+    ],
+)
+def test_constraint_that_nothing_satisfies_is_17(
+    gen: Run, option: str, source: str, reason: str
+) -> None:
+    assert reason in error_line(gen(QUESTION, option, source), 17)
+
+
+IMPOSSIBLE = '{"type": "string", "maxLength": 3, "not": {}}'  # `not` is only checked afterwards
+
+
+def test_exhausted_retries_are_17_with_the_number_of_tries(gen: Run) -> None:
+    options = ("--schema", IMPOSSIBLE, *ENOUGH, "--retries", "2")
+    assert error_line(gen(QUESTION, *options), 17).endswith("(after 3 tries)")
+    record = json.loads(gen(QUESTION, *options, "--json").stdout)
+    assert record["tries"] == record["choices"][0]["tries"] == 3
+    assert record["usage"]["prompt_tokens"] > 3 * len(QUESTION.split())
+
+
+def test_each_record_is_retried(gen: Run) -> None:
+    done = gen("Go", "--each", "line", "--schema", IMPOSSIBLE, "--retries", "1", input=b"a\nb\n")
+    assert done.returncode == 3
+    assert done.stderr.count(b"(after 2 tries)") == 3  # both, and the first in the summary
+
+
 def test_json_has_the_partial_text_of_an_invalid_reply(gen: Run, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     printed = gen(QUESTION, *SCHEMA, "--max-tokens", "3", "--json")

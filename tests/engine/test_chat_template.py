@@ -214,6 +214,34 @@ def test_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     assert not template.tokenize(Prompt(messages=question)).token_ids == ()
 
 
+TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}:{{ m.content }}END{% endfor %}"
+TURN_ENDS = {
+    "marked as an end": (TURNS.replace("END", "<|im_end|>\n"), "<|im_end|>"),
+    "not marked": (TURNS.replace("END", "<|filler|>\n"), "<|filler|>"),
+    "after white space": (TURNS.replace("END", "\n\n<|filler|>"), "<|filler|>"),
+    "the start of the next turn": (TURNS.replace("END", "\n"), "<|im_start|>"),
+    "two tokens": (TURNS.replace("END", "<|filler|><|im_end|>"), "<|filler|>"),
+    "upper case": (TURNS.replace("m.content", "m.content|upper").replace("END", "<|filler|>"),
+                   "<|filler|>"),
+    "parts": (TURNS.replace("m.content", "m.content[0].text").replace("END", "<|filler|>"),
+              "<|filler|>"),
+    "text": (TURNS.replace("END", " - done<|filler|>"), None),
+    "several ordinary tokens": (TURNS.replace("END", "<end_of_reply>"), None),
+    "only one message": ("{{ messages[0].content }}<|filler|>", None),
+    "channels": (TURNS.replace("END", "<|filler|>") + "{# <|channel|> #}", None),
+    "no template": (None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "token"), TURN_ENDS.values(), ids=TURN_ENDS)
+def test_turn_end_is_the_token_after_a_reply(
+    tiny: Path, source: str | None, token: str | None
+) -> None:
+    model = load(tiny)
+    turn_end = ChatTemplate(model, source).turn_end
+    assert (None if turn_end is None else model.token_text(turn_end)) == token
+
+
 def test_replies_do_not_render_bos_as_a_reasoning_tag(tiny_model: Callable[..., Path]) -> None:
     path = tiny_model("spm", chat_template="{{ messages[0].content }}<think>")
     model = LoadedModel(load(path), n_ctx=None, cancellation=Cancellation())
@@ -235,6 +263,18 @@ WRITE_REASONING = {
         "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n<idea>\n{% endif %}",
         ("<idea>", "</idea>", "", ""),
     ),
+    "Hunyuan": (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning %}<think>{{ m.reasoning }}"
+        "</think>{% endif %}{{ m.content.split('<answer>')[-1].split('</answer>')[0] }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        ("<think>", "</think>", "<answer>", "</answer>"),
+    ),
+    "next to the role": (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning %}<idea>{{ m.reasoning }}</idea>"
+        "{% endif %}{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        ("<idea>", "</idea>", "", ""),
+    ),
     "Cohere": (
         "{% for m in messages %}<|TURN|>{{ m.role }}<|{% if m.role == 'assistant' %}"
         "{% if m.thinking %}START_THINKING|>{{ m.thinking }}<|END_THINKING|><|{% endif %}"
@@ -246,7 +286,29 @@ WRITE_REASONING = {
         "{% for m in messages %}{% if m.reasoning %}<|begin|>assistant<|muse|>{{ m.reasoning }}"
         "<|end|>{% endif %}<|begin|>{{ m.role }}<|content|>{{ m.content }}<|end|>{% endfor %}"
         "{% if add_generation_prompt %}<|begin|>assistant{% endif %}",
-        ("<|muse|>", "<|end|>", "<|begin|>assistant<|content|>", ""),
+        ("<|muse|>", "<|end|>", "<|begin|>assistant<|content|>", "<|end|>"),
+    ),
+    "Kimi K3": (
+        "{% macro open(tag) %}<|open|>{{ tag }}<|sep|>{% endmacro %}"
+        "{% macro close(tag) %}<|close|>{{ tag }}<|sep|>{% endmacro %}{% for m in messages %}"
+        "{{ open('message ' ~ m.role) }}{% if m.role == 'assistant' %}{% if thinking %}"
+        "{{ open('muse') }}{{ m.reasoning }}{{ close('muse') }}{% endif %}{{ open('response') }}"
+        "{% endif %}{{ m.content }}{% if m.role == 'assistant' %}{{ close('response') }}{% endif %}"
+        "{{ close('message') }}{% endfor %}{% if add_generation_prompt %}"
+        "{{ open('message assistant') }}{{ open('muse' if thinking else 'response') }}{% endif %}",
+        (
+            "<|open|>muse<|sep|>",
+            "<|close|>muse<|sep|>",
+            "<|open|>response<|sep|>",
+            "<|close|>response<|sep|>",
+        ),
+    ),
+    "Apriel": (
+        "{% for m in messages %}<|begin_{{ m.role }}|>\n{% if m.reasoning_content %}"
+        "{{ m.reasoning_content }}\n[BEGIN FINAL RESPONSE]\n{% endif %}{{ m.content }}\n"
+        "{% endfor %}{% if add_generation_prompt %}<|begin_assistant|>\n"
+        "Here are my reasoning steps:\n{% endif %}",
+        ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]", "", ""),
     ),
 }
 
@@ -257,6 +319,13 @@ def test_reasoning_tags_are_learned_from_the_template(tiny: Path, family: str) -
     tags = ChatTemplate(load(tiny), source).reasoning_tags
     assert tags is not None
     assert tags[:4] == expected
+
+
+def test_text_between_reasoning_and_answer_is_no_tag_without_a_start(tiny: Path) -> None:
+    message = "<|{{ m.role }}|>{{ m.reasoning }}\n--\n{{ m.content }}"
+    source = f"{{% for m in messages %}}{message}{{% endfor %}}"
+    source += "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    assert ChatTemplate(load(tiny), source).reasoning_tags is None
 
 
 def test_prefill_continues_the_reasoning_or_the_answer(tiny: Path) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_model import CHATML
+from tiny_vocabulary import TokenType, bpe_vocabulary
 
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
+from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.types import (
     MAX_SEED,
     Cancellation,
@@ -291,3 +294,86 @@ def test_sentencepiece_reply_does_not_start_with_the_added_space(
     engine.close()
     assert any(text.startswith(" ") for text in decoded)
     assert texts == [text.removeprefix(" ") if is_removed else text for text in decoded]
+
+
+# Special tokens, chat template and reply of models that reason.
+HARMONY = ("<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|return|>")
+KIMI_K3 = ("<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>")
+REASONING = {
+    "gpt-oss": (
+        HARMONY,
+        "{% for m in messages %}<|start|>user<|message|>{{ m.content }}<|end|>{% endfor %}"
+        "<|start|>assistant{# <|channel|>analysis #}",
+        "<|channel|>analysis<|message|>Plan.<|end|><|start|>assistant<|channel|>final "
+        "<|constrain|>json<|message|>Four. <|channel|><|return|>",
+    ),
+    "Solar": (
+        ("<|begin|>", "<|think|>", "<|content|>", "<|end|>"),
+        "{{ messages[0].content }}<|begin|>assistant",
+        "<|think|>Plan.<|end|><|begin|>assistant<|content|>Four.<|end|>",
+    ),
+    "Kimi K3": (
+        KIMI_K3,
+        "{{ messages[0].content }}<|open|>think<|sep|>",
+        "Plan.<|close|>think<|sep|><|open|>response<|sep|>Four.<|close|>response<|sep|>"
+        "<|close|>message<|sep|>",
+    ),
+    "Apertus": (
+        ("<|inner_prefix|>", "<|inner_suffix|>"),
+        CHATML,
+        "<|inner_prefix|>Plan.<|inner_suffix|>Four.<|inner_prefix|>",
+    ),
+    "think": ((), CHATML, "<think>\nPlan.\n</think>\n\nFour."),
+}
+
+
+def test_user_defined_tokens_that_look_special_are_not_text(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = bpe_vocabulary()
+    for name in ("<|tool_call|>", "<table>"):
+        vocabulary.add(name, name.encode(), TokenType.USER_DEFINED)
+    weights = load_model(tiny_model("plain", vocabulary=vocabulary))
+    reply = b"Four<|tool_call|> <table>"
+    script = iter([*weights.tokenize(reply, add_special=False, parse_special=True), weights.eos])
+    monkeypatch.setattr(Sampler, "_sample", lambda *_: next(script))
+    engine = LocalEngine(weights, n_threads=1)
+    (text, *_), _ = run(engine)
+    engine.close()
+    assert text == "Four <table>"
+
+
+@pytest.mark.parametrize("family", REASONING)
+def test_reasoning_tokens_are_not_part_of_the_answer(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    names, template, reply = REASONING[family]
+    vocabulary = bpe_vocabulary()
+    for name in names:
+        vocabulary.add(name, name.encode(), TokenType.CONTROL)
+    weights = load_model(tiny_model("plain", vocabulary=vocabulary, chat_template=template))
+    tokens = weights.tokenize(reply.encode(), add_special=False, parse_special=True)
+    script = iter([*tokens, weights.eos])
+    monkeypatch.setattr(Sampler, "_sample", lambda *_: next(script))
+    engine = LocalEngine(weights, n_threads=1)
+    request = Request(prompt=Prompt(messages=(Message("user", "go"),)))
+    events = [event for event in engine.stream([request]) if isinstance(event, Token)]
+    engine.close()
+    assert "".join(event.text for event in events if event.reasoning) == "Plan."
+    assert "".join(event.text for event in events if not event.reasoning).rstrip() == "Four."
+
+
+@pytest.mark.parametrize("is_chat", [True, False], ids=["chat", "text"])
+def test_turn_end_of_the_chat_template_ends_a_reply(
+    tiny_model: Callable[..., Path], is_chat: bool
+) -> None:
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|filler|>{% endfor %}"
+    scale = {"<|filler|>": 8.0}
+    model = tiny_model("plain", chat_template=template, logit_scale=scale, printable=True)
+    engine = LocalEngine(load_model(model), n_threads=1)
+    prompt = Prompt(messages=(Message("user", "Hi"),)) if is_chat else Prompt(text="Hi")
+    request = Request(prompt=prompt, sampling=Sampling(max_tokens=60, seed=1, temperature=2.0))
+    *_, finished = engine.stream([request])
+    engine.close()
+    assert isinstance(finished, Finished)
+    assert finished.finish_reason == ("stop" if is_chat else "length")

@@ -99,6 +99,13 @@ def test_no_start_tag_is_needed_if_the_prompt_opens_the_reasoning() -> None:
     assert splitter.push("\nwell</think>yes") == [("well", True), ("yes", False)]
 
 
+def test_requested_answer_tags_of_the_template_are_text() -> None:
+    tags = ReasoningTags("<think>", "</think>", "<answer>", "</answer>")
+    assert split(["<answer>Four.</answer>"], ReasoningSplitter(tags)) == ("", "Four.")
+    splitter = ReasoningSplitter(tags, prompt="Use <answer>.")
+    assert split(["<answer>Four.</answer>"], splitter) == ("", "<answer>Four.</answer>")
+
+
 def test_gpt_oss_channels_are_separated_by_their_tags() -> None:
     tags = find_reasoning_tags("… <|channel|>analysis …")
     assert tags is not None
@@ -207,8 +214,13 @@ def test_reasoning_of_any_model_is_separated_from_the_answer(family: str, size: 
         ("Plan.<|close|>think<|sep|><|open|>response<|sep|>Four.", "<|open|>think<|sep|>", "Plan."),
         ("<|open|>response<|sep|>Four.<|close|>response<|sep|>", "", ""),
         ("Four.<|close|>response<|sep|>", "<|open|>response<|sep|>", ""),
+        (
+            "Four.<|close|>response<|sep|><|close|>message<|sep|>",
+            "<|open|>response<|sep|>",
+            "",
+        ),
     ],
-    ids=["complete", "opened", "no reasoning", "answer opened"],
+    ids=["complete", "opened", "no reasoning", "answer opened", "end of the message"],
 )
 def test_tags_of_several_words_are_removed(
     reply: str, opening: str, reasoning: str, size: int
@@ -323,8 +335,10 @@ def test_tags_are_found_in_the_chat_template(template: str, expected: tuple[str,
         ("<|assistant|><seed:think>", "<seed:think>"),
         ("<|CHATBOT_TOKEN|><|START_RESPONSE|>", "<|START_RESPONSE|>"),
         ("<think>\n\n</think>\n\n", ""),
+        ("<|assistant|><|think|><|budget|>", ""),
         ("<|assistant|>", ""),
         ("<|assistant|>\n", ""),
+        ("Write <answer>", ""),
     ],
 )
 def test_prompt_may_begin_the_reasoning_or_the_answer(prompt: str, opening: str) -> None:

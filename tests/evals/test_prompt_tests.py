@@ -29,13 +29,14 @@ from llmtool.evals import EvalPlan, Outcome, make_plan, run_tests
 from llmtool.evals import baseline as baselines
 from llmtool.evals.baseline import Baseline
 from llmtool.evals.junit import write_junit
-from llmtool.evals.reply_cache import ReplyCache, clear
+from llmtool.evals.reply_cache import ReplyCache
 from llmtool.evals.results import Failure
 from llmtool.prompts.library import Library
 from llmtool.prompts.template import Template
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
 from llmtool.tasks.generate.template import run_each
 from llmtool.tasks.options import GenerateOptions, keywords_of
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.results import Classification, Result
 from llmtool.toolbox import Toolbox
 
@@ -461,7 +462,7 @@ def test_damaged_cache_is_ignored_and_cache_size_is_limited(
     fake = Fake(lambda text: TextResult(text="x"))
     list(run_with(fake, plan_of(path), cache=cache))
     assert fake.texts == ["a"]
-    assert clear(tmp_path / "replies")[0] == len(files) and not list(
+    assert DiskCache(tmp_path / "replies").clear()[0] == len(files) and not list(
         (tmp_path / "replies").iterdir()
     )
 

@@ -94,7 +94,7 @@ def clear(
     Removes cached prompts, replies of template tests, notes of summaries, label scores and the
     search index of sessions. They are recomputed when needed. Sessions and models are not removed.
     """
-    from llmtool.evals import reply_cache
+    from llmtool.evals.reply_cache import FOLDER
     from llmtool.sessions.store import INDEX_NAME
     from llmtool.tasks.pipeline.disk_cache import DiskCache
 
@@ -102,8 +102,7 @@ def clear(
     folder = cache.folder.parent
     cleared = [
         cache.clear(dry_run=dry_run),
-        reply_cache.clear(folder / reply_cache.FOLDER, dry_run=dry_run),
-        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
+        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in (FOLDER, "notes", "anchors")),
     ]
     index = folder / INDEX_NAME
     if index.exists():

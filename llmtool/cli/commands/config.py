@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from llmtool.config import Folders
 
 app = App("Show and change settings.", epilog="Example: llmtool config set model starter")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Setting, or aliases.NAME.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Setting, aliases.NAME or models.NAME.…")]
 
 
 @app.add("show", epilog="Example: llmtool config show --json")
@@ -36,14 +37,20 @@ def show(
     if json:
         console.stdout.write_json({**values, "path": str(folders.config_file)})
         return
-    aliases = values.pop("aliases")
-    words = {None: "-", True: "true", False: "false"}
-    lines = [
-        (name, words[value] if value is None or isinstance(value, bool) else str(value))
-        for name, value in values.items()
-    ]
+    aliases, models = values.pop("aliases"), values.pop("models")
+    lines = [(name, _format(value)) for name, value in values.items()]
     lines += [(f"aliases.{name}", value) for name, value in aliases.items()]
+    for name, model in models.items():
+        arguments = {f"template_args.{key}": each for key, each in model["template_args"].items()}
+        fields = {"chat_template": model["chat_template"], **arguments}
+        lines += [(f"models.{name}.{key}", _format(each)) for key, each in fields.items()]
     tables.fields(console, [*lines, ("path", str(folders.config_file))])
+
+
+def _format(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "true", False: "false"}[value]
+    return str(value)
 
 
 @app.add("set", epilog="Example: llmtool config set model starter")
@@ -57,14 +64,19 @@ def set_(
     """Set a key in config.toml, preserving comments and other keys."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
-    from llmtool.models.reference import check_name
+    from llmtool.models.reference import check_name, portable
 
     console.configure(quiet=general.quiet)
     folders = bootstrap.find_folders()
-    if key.startswith("aliases."):
+    is_alias = key.startswith("aliases.")
+    if is_alias:
         check_name(key.removeprefix("aliases."))
+    elif key.startswith("models."):
+        value = _check_model_setting(key, value)
+    if is_alias or key == "model":
+        value = portable(value)
     set_value(folders.config_file, key, value)
-    if key == "model" or key.startswith("aliases."):
+    if is_alias or key == "model":
         _warn_if_not_found(console, folders, value)
 
 
@@ -78,6 +90,18 @@ def unset(
     from llmtool.config import set_value
 
     set_value(bootstrap.find_folders().config_file, key, None)
+
+
+def _check_model_setting(key: str, value: str) -> str:
+    """Check the setting of a model; return it, with the full path of a file."""
+    from llmtool.engine.chat_template_options import parse_arguments, read_options
+
+    if key.endswith(".chat_template"):
+        read_options(value, {})
+        return os.path.abspath(value)
+    if ".template_args." in key:
+        parse_arguments([f"{key.rpartition('.template_args.')[2]}={value}"])
+    return value
 
 
 def _warn_if_not_found(console: Console, folders: Folders, model: str) -> None:

@@ -45,16 +45,26 @@ def run(
     with standard input or files, it sets the template's next input, such as a question about the
     text.
     """
-    from llmtool.cli import pipeline
+    from llmtool.cli import bootstrap, pipeline
+    from llmtool.errors import TemplateError
+    from llmtool.prompts.library import SUFFIXES
 
-    pipeline.run(
-        console,
-        text,
-        options,
-        constraint=constraint,
-        input=input,
-        output=output,
-        batch=batch,
-        model=model,
-        general=general,
-    )
+    try:
+        pipeline.run(
+            console,
+            text,
+            options,
+            constraint=constraint,
+            input=input,
+            output=output,
+            batch=batch,
+            model=model,
+            general=general,
+        )
+    except TemplateError as exc:
+        library = bootstrap.open_library(bootstrap.find_folders())
+        is_file = template.endswith(SUFFIXES) or library.has(template)
+        if is_file or "did you mean" in str(exc):
+            raise
+        hint = f"to run a model, use `llmtool chat -m {template}`"
+        raise TemplateError(f"{exc} ({hint})") from exc

@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from llmtool.cli.framework.help import format_options
+from llmtool.engine.types import EFFORTS
+from llmtool.errors import UsageError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -21,6 +23,20 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         format_options(self, ctx, formatter)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Accept `--think=LEVEL` beside the flags `--think` and `--no-think`; the last counts."""
+        end = args.index("--") if "--" in args else len(args)
+        levels = [arg.partition("=")[2] for arg in args[:end] if arg.startswith("--think=")]
+        given = [arg for arg in args[:end] if arg.split("=")[0] in ("--think", "--no-think")]
+        options = ["--think" if arg.startswith("--think=") else arg for arg in args[:end]]
+        rest = super().parse_args(ctx, options + args[end:])
+        for level in levels:
+            if level not in EFFORTS:
+                raise UsageError(f"--think {level!r}: must be low, medium or high")
+            if given[-1] == f"--think={level}":
+                ctx.params["thinking"] = level
+        return rest
 
 
 class Group(TyperGroup):

@@ -119,6 +119,8 @@ def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
     if record is None:
         return None
     name, text = record
+    if getattr(param, "is_flag", False) and param.metavar:  # with an optional value
+        name = name.replace(param.opts[0], param.opts[0] + param.metavar, 1)
     if param.param_type_name == "argument":
         text = text.removesuffix("  [required]")  # the usage line shows it
     for pattern, replacement in _SIMPLIFICATIONS:

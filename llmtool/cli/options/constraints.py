@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from llmtool.cli.options.groups import ConstraintOptions
@@ -30,7 +32,10 @@ def read(
     grammar = regex = None
     try:
         if constraint.schema is not None:
-            schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
+            text = constraint.schema
+            if not os.path.isfile(text):
+                text = inputs.read_argument(text, name="--schema")
+            schema = from_argument(text)
         if constraint.grammar is not None:
             grammar = inputs.read_file(console, constraint.grammar)
         if constraint.regex is not None:
@@ -39,9 +44,9 @@ def read(
     except UsageError as exc:
         reason = str(exc)
         if reason.startswith(("regex ", "regex: ", "schema: ")):  # name the option
-            raise UsageError(f"--{reason}") from exc
+            raise type(exc)(f"--{reason}") from exc
         if constraint.grammar is None:
             raise
         source = "standard input" if constraint.grammar == "-" else constraint.grammar
-        raise UsageError(source + reason.removeprefix("grammar")) from exc
+        raise type(exc)(source + reason.removeprefix("grammar")) from exc
     return msgspec.structs.replace(options, schema=schema, grammar=grammar, regex=regex)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from typer import BadParameter, Option
 
-from llmtool.encoding import Errors
+from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
 from llmtool.tasks.options import SamplingOptions
@@ -110,6 +110,21 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
+    chat_template: Annotated[
+        str | None,
+        _model("--chat-template", metavar="FILE", help="Chat template instead of the model's."),
+    ] = None
+    template_args: Annotated[
+        list[str],
+        _model(
+            "--template-arg",
+            metavar="KEY=VALUE",
+            help="Set a variable of the chat template (repeatable).",
+        ),
+    ] = []
+    reproducible: Annotated[
+        bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+    ] = False
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
@@ -127,7 +142,17 @@ class InputOptions(_Group, frozen=True, kw_only=True):
         _input("--file", "-f", metavar="FILE", help="Read FILE (repeatable); - is stdin."),
     ] = []
     no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read stdin.")] = False
-    errors: Annotated[Errors, _input("--errors", help="How to handle invalid UTF-8.")] = "strict"
+    encoding: Annotated[
+        str | None,
+        _input(
+            "--encoding",
+            parser=check_encoding,
+            metavar="NAME",
+            help="Encoding of the input.",
+            show_default="UTF-8 or detected UTF-16",
+        ),
+    ] = None
+    errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"
 
 
 class ReportOptions(_Group, frozen=True, kw_only=True):
@@ -178,18 +203,25 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
     field: Annotated[
         str | None,
-        _batch("--field", metavar="NAME", help="Column or key of the text, or column number."),
+        _batch(
+            "--field",
+            metavar="NAME",
+            help="Column, number of a column or key of the text: a.b is nested.",
+        ),
     ] = None
     delimiter: Annotated[
         str | None,
         _batch(
             "--delimiter",
             metavar="CHAR",
-            help="Column delimiter of a table: ';', ',', '|' or tab.",
+            help="Column delimiter: ';', ',', '|' or tab.",
             show_default="detected",
         ),
     ] = None
     jsonl: Annotated[bool, _batch("--jsonl", help="Write rows as JSON lines.")] = False
+    csv_safe: Annotated[
+        bool, _batch("--csv-safe", help="Put ' before text that a spreadsheet runs as a formula.")
+    ] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
     retry_failed: Annotated[
         bool, _batch("--retry-failed", help="Resume, and run the failed records of -o FILE again.")
@@ -212,6 +244,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             ("--overwrite", self.overwrite),
             ("--limit", self.limit),
             ("--jsonl", self.jsonl),
+            ("--csv-safe", self.csv_safe),
         ):
             if value:
                 raise UsageError(f"{name} needs a batch; add --each line, jsonl, csv or file")

@@ -89,7 +89,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 "--think-tokens",
                 min=0,
                 metavar="N",
-                help="Maximum reasoning tokens, before --max-tokens; enables reasoning.",
+                help="Maximum reasoning tokens; enables reasoning.",
             ),
         ],
         "temperature": Annotated[
@@ -153,7 +153,11 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.ReplyOptions: {
         "thinking": Annotated[
             bool | None,
-            _reply("--think/--no-think", help="Enable reasoning, shown on stderr."),
+            _reply(
+                "--think/--no-think",
+                metavar="[=low|medium|high]",
+                help="Enable reasoning, shown on stderr.",
+            ),
         ],
         "sampling": t.SamplingOptions,
     },
@@ -165,6 +169,17 @@ OPTIONS: dict[type, dict[str, Any]] = {
             str,
             _reply(metavar="TEXT", help="Start of the reply, not printed.", show_default=False),
             _text("--prefill"),
+        ],
+        "retries": Annotated[
+            int,
+            _reply(
+                "--retries",
+                min=0,
+                max=10,
+                metavar="N",
+                help="Retry invalid replies up to N times.",
+                show_default=False,
+            ),
         ],
         "logprobs": Annotated[
             int,

@@ -27,13 +27,11 @@ class Tally:
         reader: Reader,
         runner: BatchRunner[Result],
         options: BatchOptions,
-        *,
-        n_parallel: int,
     ) -> None:
         self._console = console
         self._reader, self._runner, self._options = reader, runner, options
         self._started = time.monotonic()
-        self._progress, self._n_parallel = RecordProgress(console), n_parallel
+        self._progress, self._n_tokens = RecordProgress(console), 0
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -43,6 +41,11 @@ class Tally:
     @property
     def n_rows(self) -> int:
         return self._runner.n_resumed + self.n_done
+
+    def count_token(self) -> None:
+        self._n_tokens += 1
+        if self._progress.is_due:
+            self.show()
 
     def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
         self.n_done += 1
@@ -71,7 +74,8 @@ class Tally:
             expected,
             n_before=self._runner.n_resumed,
             n_failed=self.n_failed,
-            n_parallel=self._n_parallel,
+            n_tokens=max(self._n_tokens, self._n_completion),
+            n_done_tokens=self._n_completion,
         )
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
-from llmtool.errors import OutputError, os_error_reason
+from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+_ATOMIC_BYTES = 4096  # PIPE_BUF on Linux
 
 
 class BrokenPipe(Exception):
@@ -46,25 +47,27 @@ def ensure_std_fds() -> frozenset[int]:
 
 
 class Sink:
-    """The destination of a result: stdout or a file."""
+    """The destination of a result: stdout or a file.
+
+    Each write to a pipe or file ends with a newline, so that processes that share it do not
+    interleave within lines. `flush` writes an incomplete line.
+    """
 
     is_terminal = False
 
     def __init__(self) -> None:
         self._ends_with_newline = True
+        self._pending = b""  # an incomplete line
 
     def write(self, text: str, *, style: str = "") -> None:
         """Write text; on a terminal, in `style`, SGR numbers such as `4;31`."""
         if text:
             self._ends_with_newline = text.endswith("\n")
-            self._write_bytes(text.encode("utf-8", "replace"))
+            self._write_lines(_encode(text))
 
     def write_json(self, value: object) -> None:
         """Write a JSON document and a newline: indented on a terminal, else on one line."""
-        import json
-
-        indent = 2 if self.is_terminal else None
-        self.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+        self.write(to_json(value, indent=2 if self.is_terminal else None) + "\n")
 
     @property
     def is_mid_line(self) -> bool:
@@ -77,6 +80,19 @@ class Sink:
 
     def close(self) -> None:
         """Complete the result; a temporary file is renamed."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the incomplete line, if any."""
+        if self._pending:
+            self._write_bytes(self._pending)
+            self._pending = b""
+
+    def _write_lines(self, data: bytes) -> None:
+        """Write the complete lines."""
+        lines, self._pending = _split_lines(self._pending + data)
+        if lines:
+            self._write_bytes(lines)
 
     def _write_bytes(self, data: bytes) -> None:
         raise NotImplementedError
@@ -129,7 +145,12 @@ class Stdout(Sink):
 
     def write_raw(self, text: str) -> None:
         """Write text without escaping it, such as text with our own escape sequences."""
-        self._write_bytes(text.encode("utf-8", "replace"))
+        if self.is_terminal:
+            self._write_bytes(text.encode("utf-8", "replace"))
+            return
+        self._write_lines(_encode(text))
+        if self._pending:
+            self._check_reader()
 
     def end_line(self) -> None:
         if self._pending_cr:
@@ -137,11 +158,27 @@ class Stdout(Sink):
             self.write_raw(escape_control_chars("\r"))
         super().end_line()
 
+    def flush_quietly(self) -> None:
+        """Write the incomplete line; on an error, it stays pending."""
+        with contextlib.suppress(OutputError, BrokenPipe, Cancelled):
+            self.flush()
+
     def break_line(self) -> None:
         """Start a new line on a terminal after an interrupted reply; ignore errors."""
+        self.flush_quietly()
         if self.is_mid_line and self.is_terminal:
             with contextlib.suppress(OSError):
                 os.write(STDOUT, b"\n")
+
+    def _check_reader(self) -> None:
+        """Raise `BrokenPipe` if the reader has closed the pipe: a write could be far away."""
+        import select
+
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(STDOUT, 0)  # errors only
+            if any(events & select.POLLERR for _, events in poll.poll(0)):
+                raise BrokenPipe
 
     def _write_bytes(self, data: bytes) -> None:
         view = memoryview(data)
@@ -180,6 +217,7 @@ class Console:
         self.stderr_is_terminal = _is_terminal(STDERR)
         self.quiet = False
         self._color = "auto"
+        self._pending = b""  # an incomplete line for a stderr that is not a terminal
         self._status_line = StatusLine()
         self._cleanups: set[Callable[[], object]] = set()
         self.resources = contextlib.ExitStack()
@@ -242,6 +280,7 @@ class Console:
         Raises:
             Cancelled: a signal interrupted the wait.
         """
+        self._flush_lines()
         with self.interrupts.interruptible():
             return os.read(STDIN, n_bytes)
 
@@ -253,6 +292,7 @@ class Console:
         """
         import select
 
+        self._flush_lines()
         with self.interrupts.interruptible():
             return bool(select.select([STDIN], [], [], seconds)[0])
 
@@ -268,10 +308,22 @@ class Console:
     def say(self, text: str) -> None:
         """Write text to stderr; ignore write errors."""
         self._status_line.clear()
+        self.stdout.flush_quietly()  # both streams may be the same file
         # File names may contain surrogates for bytes that the locale cannot decode.
         data = text.encode("utf-8", "surrogateescape")
         if self.stderr_is_terminal:
             data = escape_control_chars(data.decode("utf-8", "replace")).encode()
+        else:
+            data, self._pending = _split_lines(self._pending + data)
+        self._write_stderr(data)
+
+    def _flush_lines(self) -> None:
+        """Write the incomplete lines of both streams."""
+        pending, self._pending = self._pending, b""
+        self._write_stderr(pending)
+        self.stdout.flush()
+
+    def _write_stderr(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.write(STDERR, data)
 
@@ -299,12 +351,13 @@ class Console:
         self.resources.close()
 
     def flush(self) -> None:
-        """Flush text that Typer printed, such as help.
+        """Flush the last line, and text that Typer printed, such as help.
 
         Raises:
             BrokenPipe: the pipe is closed.
             OutputError: writing failed, for example on a full disk.
         """
+        self.stdout.flush()
         try:
             sys.stdout.flush()
         except BrokenPipeError:
@@ -314,9 +367,33 @@ class Console:
 
     def flush_quietly(self) -> None:
         """Flush both streams and ignore errors."""
+        with contextlib.suppress(OutputError, BrokenPipe, Cancelled):
+            self._flush_lines()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return a value as JSON. Bytes of file names that are not UTF-8 are escaped: `\\udce9`."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _encode(text: str) -> bytes:
+    """Encode as UTF-8, with the original bytes of file names; replace other surrogates."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def _split_lines(data: bytes) -> tuple[bytes, bytes]:
+    """Return the complete lines and the rest; a line too long for an atomic write is complete."""
+    end = data.rfind(b"\n") + 1 if len(data) < _ATOMIC_BYTES else len(data)
+    return data[:end], data[end:]
 
 
 def _stdout_error(exc: OSError) -> OutputError:

@@ -21,10 +21,12 @@ def read_argument(text: str, *, errors: Errors | None = None, name: str = "the p
     return decode(os.fsencode(text), source=name, errors=errors)
 
 
-def read_file(console: Console, path: str, *, errors: Errors | None = None) -> str:
+def read_file(
+    console: Console, path: str, *, errors: Errors | None = None, encoding: str | None = None
+) -> str:
     """Return the text of a file; `-` is standard input. If `errors` is None, it must be UTF-8."""
     source = "standard input" if path == "-" else path
-    return decode(read_bytes(console, path), source=source, errors=errors)
+    return decode(read_bytes(console, path), source=source, errors=errors, encoding=encoding)
 
 
 def read_bytes(console: Console, path: str) -> bytes:
@@ -44,7 +46,12 @@ def read_bytes(console: Console, path: str) -> bytes:
 
 
 def read_documents(
-    console: Console, paths: list[str], *, no_stdin: bool, errors: Errors
+    console: Console,
+    paths: list[str],
+    *,
+    no_stdin: bool,
+    errors: Errors,
+    encoding: str | None,
 ) -> list[tuple[str, str]]:
     """Return the name and text of each document, or of standard input if `paths` is empty."""
     if not paths:
@@ -60,13 +67,17 @@ def read_documents(
     for path in paths:
         if path != "-" and not os.path.lexists(path):
             raise InputError(f"{path}: no such file; to summarize text, pipe it in")
-    texts = [(path, read_document(console, path, errors=errors)) for path in paths]
+    texts = [
+        (path, read_document(console, path, errors=errors, encoding=encoding)) for path in paths
+    ]
     for path, text in texts:
         note_table(console, path, text)
     return texts
 
 
-def read_document(console: Console, path: str, *, errors: Errors) -> str:
+def read_document(
+    console: Console, path: str, *, errors: Errors, encoding: str | None = None
+) -> str:
     """Return the text of one document of any supported format; `-` is standard input."""
     from llmtool.documents.readable import read_document as read
 
@@ -74,17 +85,19 @@ def read_document(console: Console, path: str, *, errors: Errors) -> str:
     content = read_bytes(console, path)
     if path == "-" and not content.strip():
         raise InputError("standard input is empty; pipe text in, or name files")
-    document = read(content, name=name, errors=errors)
+    document = read(content, name=name, errors=errors, encoding=encoding)
     for note in document.notes:
         console.note(f"{name}: {note}")
     return document.text
 
 
-def read_stdin(console: Console, *, errors: Errors = "strict") -> str:
-    return read_file(console, "-", errors=errors)
+def read_stdin(console: Console, *, errors: Errors = "strict", encoding: str | None = None) -> str:
+    return read_file(console, "-", errors=errors, encoding=encoding)
 
 
-def read_optional_stdin(console: Console, *, errors: Errors = "strict") -> str | None:
+def read_optional_stdin(
+    console: Console, *, errors: Errors = "strict", encoding: str | None = None
+) -> str | None:
     """Return standard input in addition to an argument, or None if there is none to read.
 
     It is not read if it is a terminal, closed or /dev/null; if it is shared with the calling
@@ -107,7 +120,7 @@ def read_optional_stdin(console: Console, *, errors: Errors = "strict") -> str |
             "(- waits for it, --no-stdin does not)"
         )
         return None
-    return read_stdin(console, errors=errors) or None
+    return read_stdin(console, errors=errors, encoding=encoding) or None
 
 
 def note_table(console: Console, name: str, text: str, *, read_as: str = "one text") -> None:
@@ -176,6 +189,7 @@ def gather(
     *,
     no_stdin: bool,
     errors: Errors,
+    encoding: str | None = None,
     required: bool = True,
     what: str = "prompt",
     advice: str = "pass one as an argument, pipe it in, or use -f FILE",
@@ -191,9 +205,11 @@ def gather(
         raise UsageError(STDIN_REFUSED)
     if prompt is not None and prompt != "-":
         instruction = read_argument(prompt, errors=errors)
-        sources = [(path, _read_source(console, path, errors=errors)) for path in files]
+        sources = [
+            (path, _read_source(console, path, errors=errors, encoding=encoding)) for path in files
+        ]
         if not no_stdin and "-" not in files:
-            piped = read_optional_stdin(console, errors=errors)
+            piped = read_optional_stdin(console, errors=errors, encoding=encoding)
             if piped is not None:
                 note_table(console, "-", piped)
                 sources.append(("standard input", piped))
@@ -203,7 +219,9 @@ def gather(
             raise InputError(f"the prompt is empty; {advice}")
         return instruction, join(sources)
     if prompt is None and not files and not required:
-        return None, None if no_stdin else read_optional_stdin(console, errors=errors)
+        return None, None if no_stdin else read_optional_stdin(
+            console, errors=errors, encoding=encoding
+        )
     if prompt is None and not files:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError(f"no {what}; {advice}")
@@ -212,14 +230,19 @@ def gather(
     names = ["-"] if prompt == "-" else []
     if not names and not files:
         names = ["-"]
-    text = join([(path, _read_source(console, path, errors=errors)) for path in [*names, *files]])
+    text = join(
+        [
+            (path, _read_source(console, path, errors=errors, encoding=encoding))
+            for path in [*names, *files]
+        ]
+    )
     if not (text or "").strip():
         raise InputError(f"no {what}: the input is empty; {advice}")
     return None, text
 
 
-def _read_source(console: Console, path: str, *, errors: Errors) -> str:
-    text = read_file(console, path, errors=errors)
+def _read_source(console: Console, path: str, *, errors: Errors, encoding: str | None) -> str:
+    text = read_file(console, path, errors=errors, encoding=encoding)
     note_table(console, path, text)
     return text
 

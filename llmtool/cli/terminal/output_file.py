@@ -97,6 +97,7 @@ class FileSink(Sink):
 
     def close(self) -> None:
         """Complete the file and rename it to its name."""
+        self.flush()
         try:
             if self._temporary:
                 os.fsync(self._fd)
@@ -113,6 +114,9 @@ class FileSink(Sink):
     def discard(self) -> None:
         """Remove the file unless it is complete."""
         if self._is_open:
+            if not self._temporary:
+                with contextlib.suppress(OutputError, BrokenPipe):
+                    self.flush()
             self._is_open = False
             with contextlib.suppress(OSError):
                 os.close(self._fd)

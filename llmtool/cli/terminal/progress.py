@@ -49,7 +49,8 @@ class RecordProgress:
         *,
         n_before: int = 0,
         n_failed: int = 0,
-        n_parallel: int = 0,
+        n_tokens: int = 0,
+        n_done_tokens: int = 0,
     ) -> None:
         """Show the progress; see `describe_progress`."""
         self._shown = time.monotonic()
@@ -59,7 +60,8 @@ class RecordProgress:
             seconds=self._shown - self._started,
             n_before=n_before,
             n_failed=n_failed,
-            n_parallel=n_parallel,
+            n_tokens=n_tokens,
+            n_done_tokens=n_done_tokens,
         )
         self._console.status(self._what + text)
 
@@ -71,27 +73,34 @@ def describe_progress(
     seconds: float,
     n_before: int = 0,
     n_failed: int = 0,
-    n_parallel: int = 0,
+    n_tokens: int = 0,
+    n_done_tokens: int = 0,
 ) -> str:
     """Return the number of records, and after a second their rate and the time left.
 
-    `n_before` records were done by an earlier run. Up to `n_parallel` records are in progress, on
-    average half done: without them, the time left would be far too long after the first record.
+    `n_before` records were done by an earlier run. `n_tokens` were generated, `n_done_tokens` of
+    them for records that are done. Many records are in progress at the same time, so the time left
+    follows from the tokens: that from the first records alone would be far too long.
 
     Example:
         >>> describe_progress(10, 40, seconds=2.0)
         '10 records, 5.0/s, 0:06 left'
     """
     parts = [format_count(n_before + done, "record")]
-    rate = done / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
-    if rate:
-        parts.append(f"{rate:.1f}/s")
+    if n_tokens and not done:
+        parts.append(format_count(n_tokens, "token"))
+    has_rate = done > 0 and seconds >= _MIN_RATE_SECONDS
+    if has_rate:
+        parts.append(f"{done / seconds:.1f}/s")
     if n_failed:
         parts.append(f"{n_failed:,} failed")
-    if rate and total is not None:
+    if has_rate and total is not None:
         n_left = max(0.0, total - n_before - done)
-        n_half_done = min(n_parallel, n_left) / 2
-        parts.append(_describe_left(seconds * (n_left - n_half_done) / (done + n_half_done)))
+        n_left_tokens = n_left * n_done_tokens / done - (n_tokens - n_done_tokens)
+        if n_done_tokens:
+            parts.append(_describe_left(max(0.0, n_left_tokens) * seconds / n_tokens))
+        else:
+            parts.append(_describe_left(n_left * seconds / done))
     return ", ".join(parts)
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from llmtool.engine.types import Prompt
+from llmtool.engine.types import Effort, Message, Prompt, Role
 from llmtool.errors import TemplateError
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.reasoning_switches import Switches
     from llmtool.templating import Template
 
 ChatMessage = Mapping[str, object]
+Thinking = bool | Effort | None
 Shape = Callable[[list[ChatMessage]], list[ChatMessage]]
 
+_PROBE: tuple[Role, ...] = ("system", "user")
+_REASONING = "think|reason"  # in names of variables
 _LANGUAGE_KEY = "source_lang_code"
 
 
@@ -29,27 +34,77 @@ class ChatRenderer:
     Args:
         source: the chat template.
         tokens: the texts of special tokens, such as `bos_token`.
+        name: the template's name in errors.
+        arguments: values of variables, which take precedence.
     """
 
-    def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
-        self._source = source
-        self._tokens = tokens
+    def __init__(
+        self,
+        source: str,
+        tokens: Mapping[str, str],
+        *,
+        name: str = "the model's chat template",
+        arguments: Mapping[str, object] | None = None,
+    ) -> None:
+        self._source, self._name = source, name
+        self._tokens, self._arguments = tokens, arguments or {}
         self._last_shape: tuple[object, Shape] | None = None
+        self._found_switches: dict[Effort, Switches] = {}
 
-    def render(self, messages: Sequence[ChatMessage], *, thinking: bool, begin: bool = True) -> str:
+    def render(
+        self, messages: Sequence[ChatMessage], *, thinking: Thinking, begin: bool = True
+    ) -> str:
         """Render messages as they are; with `begin` up to the beginning of the reply.
 
         Raises:
             TemplateError: the template is invalid, or rejects the messages.
         """
-        return self._template.render(
-            messages=messages,
-            add_generation_prompt=begin,
-            enable_thinking=thinking,
-            reasoning_effort="medium" if thinking else "low",
-            tools=None,
-            **self._tokens,
-        )
+        return self._apply(messages, self._switches(thinking), begin=begin)
+
+    @property
+    def switches_reasoning(self) -> bool:
+        """Whether the template can turn reasoning on or off; true if it is invalid."""
+        try:
+            return bool(self._reasoning_variables) and self._find_switches("medium").has_effect
+        except TemplateError:
+            return True
+
+    def _apply(
+        self,
+        messages: Sequence[ChatMessage],
+        variables: Mapping[str, object],
+        *,
+        begin: bool = True,
+    ) -> str:
+        known = {"messages": messages, "add_generation_prompt": begin, "tools": None}
+        values = {**known, **self._tokens, **variables, **self._arguments}
+        return self._template.render(**values)
+
+    def _switches(self, thinking: Thinking) -> Mapping[str, object]:
+        if not self._reasoning_variables:
+            return {}
+        switches = self._find_switches(thinking if isinstance(thinking, str) else "medium")
+        return switches.on if thinking else switches.off
+
+    @cached_property
+    def _reasoning_variables(self) -> Mapping[str, list[object]]:
+        found = self._template.find_variables(_REASONING)
+        return {name: each for name, each in found.items() if name not in self._arguments}
+
+    def _find_switches(self, effort: Effort) -> Switches:
+        if effort not in self._found_switches:
+            from llmtool.engine.llama.reasoning_switches import find_switches
+
+            messages: list[ChatMessage] = [{"role": role, "content": "x"} for role in _PROBE]
+            prompt = Prompt(messages=tuple(Message(role, "x") for role in _PROBE))
+            try:
+                messages = self._choose_shape(prompt, {})[1](messages)
+            except TemplateError:  # it may require variables
+                del messages[0]
+            self._found_switches[effort] = find_switches(
+                self._reasoning_variables, partial(self._apply, messages), effort
+            )
+        return self._found_switches[effort]
 
     def choose_shape(self, prompt: Prompt) -> tuple[str, Shape]:
         """Return the prompt with a marker for each message, and the shape in which it has all.
@@ -57,6 +112,9 @@ class ChatRenderer:
         Raises:
             TemplateError: the template is invalid, rejects the messages, or drops one.
         """
+        return self._choose_shape(prompt, self._switches(prompt.thinking))
+
+    def _choose_shape(self, prompt: Prompt, variables: Mapping[str, object]) -> tuple[str, Shape]:
         markers = [_marker(n) if m.content.strip() else [] for n, m in enumerate(prompt.messages)]
         messages: list[ChatMessage] = [
             {"role": message.role, "content": "\n".join(words) or message.content}
@@ -73,8 +131,8 @@ class ChatRenderer:
         first_error = None
         for shape in shapes:
             try:
-                text = self.render(shape(messages), thinking=prompt.thinking)
-                _check_markers(text, markers, prompt)
+                text = self._apply(shape(messages), variables)
+                _check_markers(text, markers, prompt, self._name)
             except TemplateError as exc:
                 first_error = first_error or exc
                 continue
@@ -82,11 +140,22 @@ class ChatRenderer:
             return text, shape
         raise first_error or TemplateError("the prompt has no messages")
 
+    def text_after_reply(self) -> str:
+        """Return what the template writes between a reply and the next message, "" if unknown."""
+        roles: tuple[Role, ...] = ("user", "assistant", "user")
+        prompt = Prompt(messages=tuple(Message(role, "x") for role in roles))
+        try:
+            text, _ = self.choose_shape(prompt)
+        except TemplateError:
+            return ""
+        between = re.search(f"{_marker(1)[1]}(.*?){_marker(2)[0]}", text, re.DOTALL | re.IGNORECASE)
+        return between[1] if between else ""
+
     @cached_property
     def _template(self) -> Template:
         from llmtool.templating import Template
 
-        return Template(self._source, name="the model's chat template", chat=True)
+        return Template(self._source, name=self._name, chat=True)
 
     def _shapes(self, languages: tuple[str, str] | None) -> Iterator[Shape]:
         """Yield ways to pass a conversation, the usual one first."""
@@ -112,7 +181,7 @@ def _marker(n: int) -> list[str]:
     return [f"qz{letters}zq", f"qx{letters}xq"]
 
 
-def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt) -> None:
+def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt, name: str) -> None:
     text = text.lower()
     for n, words in enumerate(markers):
         is_printed_part = any(f"text{q}: {q}{word}" in text for word in words for q in "'\"")
@@ -123,7 +192,7 @@ def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt) 
                 f"message {n + 1} of {len(markers)} ({role})" if several else f"the {role} message"
             )
             raise TemplateError(
-                f"the model's chat template drops {which}; "
+                f"{name} drops {which}; "
                 "use another model, or another template with --chat-template FILE"
             )
 

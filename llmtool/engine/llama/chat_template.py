@@ -21,14 +21,14 @@ from llmtool.engine.text_stream import (
     ReasoningTags,
     find_opening,
     find_reasoning_tags,
-    learn_reasoning_tags,
 )
-from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
+from llmtool.engine.types import ChatTemplateOptions, FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _ANCHORS = "\n:x\x01"
+_TAG = re.compile(r"<\S+>|\[\S+\]")
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
                    r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
 
@@ -55,11 +55,17 @@ class ChatTemplate:
 
     Args:
         source: the chat template, or None for a base model, which completes text.
+        options: replace the template, and set its variables.
     """
 
-    def __init__(self, vocabulary: Vocabulary, source: str | None) -> None:
-        self._vocabulary = vocabulary
-        self._source = source
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        source: str | None,
+        options: ChatTemplateOptions = ChatTemplateOptions(),
+    ) -> None:
+        self._vocabulary, self._options = vocabulary, options
+        self._source = source if options.source is None else options.source
         self._special: dict[int, str] = {}
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
@@ -100,7 +106,23 @@ class ChatTemplate:
         vocabulary = self._vocabulary
         ids = {"bos_token": vocabulary.bos, "eos_token": vocabulary.eos}
         tokens = {name: vocabulary.token_text(i) if i >= 0 else "" for name, i in ids.items()}
-        return ChatRenderer(self._source or "", tokens)
+        name, arguments = self._options.name, self._options.arguments
+        return ChatRenderer(self._source or "", tokens, name=name, arguments=arguments)
+
+    @property
+    def switches_reasoning(self) -> bool:
+        """Whether the template can turn reasoning on or off."""
+        return self._source is None or self._renderer.switches_reasoning
+
+    @cached_property
+    def turn_end(self) -> int | None:
+        """The token that the template writes after a reply, even if it is not marked as an end."""
+        if self._source is None or self.reasoning_tags == HARMONY:  # where it ends each message
+            return None
+        after = self._renderer.text_after_reply().lstrip()
+        ids = self._vocabulary.tokenize(after.encode(), add_special=False, parse_special=True)
+        is_tag = bool(ids) and _TAG.fullmatch(self._vocabulary.token_text(ids[0])) is not None
+        return ids[0] if is_tag or self._special_tokens(ids[:1]) else None
 
     @cached_property
     def reasoning_tags(self) -> ReasoningTags | None:
@@ -109,14 +131,18 @@ class ChatTemplate:
         mentioned = find_reasoning_tags(source)
         if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
             return mentioned
+        from llmtool.engine.llama.learned_tags import learn_reasoning_tags
 
-        def render(messages: Sequence[Mapping[str, str]], begin: bool) -> str:
-            return self._renderer.render(messages, thinking=True, begin=begin)
+        def render(messages: Sequence[Mapping[str, str]], thinking: bool, begin: bool) -> str:
+            return self._renderer.render(messages, thinking=thinking, begin=begin)
 
         try:
-            return learn_reasoning_tags(render) or mentioned
+            learned = learn_reasoning_tags(render)
         except TemplateError:  # it rejects the messages
             return mentioned
+        if learned is None or mentioned is None or learned.answer:
+            return learned or mentioned
+        return learned._replace(answer=mentioned.answer, answer_end=mentioned.answer_end)
 
     def _tokenize_text(self, prompt: Prompt) -> Tokenized:
         text = prompt.text

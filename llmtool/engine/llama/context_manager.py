@@ -31,8 +31,9 @@ _Saved = tuple[Sequences, ctypes.Array[ctypes.c_uint8]]
 class ContextManager:
     """Creates contexts for a loaded model; each inherits the shared prefix of the previous one.
 
-    `max_parallel` is the maximum number of sequences to decode together. `context_seconds` is how
-    long the creation of the current context took.
+    `max_parallel` is the maximum number of sequences to decode together. `reproducible` is whether
+    the state of a context must not depend on other requests. `context_seconds` is how long the
+    creation of the current context took.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class ContextManager:
         *,
         n_threads: int,
         max_parallel: int,
+        reproducible: bool = False,
         kv_type: KVType,
         prefixes: PrefixStates,
         cancellation: Cancellation,
     ) -> None:
-        self.max_parallel = max_parallel
+        self.max_parallel, self.reproducible = max_parallel, reproducible
         self.sequences: Sequences | None = None
         self.context_seconds = 0.0
         self._weights, self._prefixes = weights, prefixes
@@ -76,7 +78,8 @@ class ContextManager:
         size = self._planner.plan(waiting, is_all=is_all)
         n_outputs = max(size.n_seq, *(job.n_outputs for job in waiting))
         swa_full = self._weights.has_sliding_window and (
-            len(waiting) > 1
+            self.reproducible
+            or len(waiting) > 1
             or not is_all
             or any(job.n_fixed or job.n_seq > 1 or job.keep for job in waiting)
         )

@@ -15,6 +15,7 @@ from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
     Cancellation,
+    ChatTemplateOptions,
     EngineInfo,
     Event,
     Failed,
@@ -42,9 +43,12 @@ class LocalEngine:
             context is allocated for the actual requests.
         n_threads: None uses the cores available to this process.
         n_parallel: maximum number of sequences to decode together; None is `MAX_PARALLEL`.
+        reproducible: run one request at a time, in a state that depends on no other request, so
+            that other requests do not change the rounding of its logits.
         kv_type: data type of the KV cache.
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.
+        chat_template: replaces the model's chat template, and sets its variables.
         cancellation: stops prefill and decode.
 
     Example:
@@ -61,9 +65,11 @@ class LocalEngine:
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_parallel: int | None = None,
+        reproducible: bool = False,
         kv_type: KVType = "f16",
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
+        chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         cancellation: Cancellation | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
@@ -71,19 +77,27 @@ class LocalEngine:
         self._stream: ref[Generator[Any, None, None]] | None = None
         self._closed = False
         self._n_threads = n_threads or default_threads()
-        self._n_parallel = n_parallel or MAX_PARALLEL
-        self.model = LoadedModel(weights, n_ctx=n_ctx, cancellation=self.cancellation)
+        self.model = LoadedModel(
+            weights, n_ctx=n_ctx, cancellation=self.cancellation, chat_template=chat_template
+        )
         prefixes = PrefixStates(
             prefix_folder,
             weights,
             limit_bytes=prefix_bytes,
             parts=list_parts(weights.path),
-            params={"threads": self._n_threads, "gpu": weights.n_gpu_layers, "kv": kv_type},
+            params={
+                "threads": self._n_threads,
+                "gpu": weights.n_gpu_layers,
+                "kv": kv_type,
+                # In other contexts, the place of the prefix depends on earlier requests.
+                **({"reproducible": True} if reproducible else {}),
+            },
         )
         self.contexts = ContextManager(
             weights,
             n_threads=self._n_threads,
-            max_parallel=self._n_parallel,
+            max_parallel=1 if reproducible else n_parallel or MAX_PARALLEL,
+            reproducible=reproducible,
             kv_type=kv_type,
             prefixes=prefixes,
             cancellation=self.cancellation,
@@ -113,13 +127,13 @@ class LocalEngine:
         sequences = self.contexts.sequences
         return EngineInfo(
             n_ctx=self.model.n_ctx,
-            n_parallel=self._n_parallel,
             n_cells=sequences.context.n_ctx if sequences else 0,
             n_ctx_train=self.model.weights.n_ctx_train,
             n_threads=self._n_threads,
             n_gpu_layers=self.model.weights.n_gpu_layers,
             load_seconds=self.model.weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
+            switches_reasoning=self.model.tokenizer.chat_template.switches_reasoning,
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:

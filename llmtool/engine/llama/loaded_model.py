@@ -12,7 +12,13 @@ from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ControlTokens, ReasoningTags
-from llmtool.engine.types import DEFAULT_MAX_TOKENS, Cancellation, TokenLogprob
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Cancellation,
+    ChatTemplateOptions,
+    Prompt,
+    TokenLogprob,
+)
 from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
 
@@ -28,15 +34,23 @@ class LoadedModel:
         weights: the model, from `load_model`.
         n_ctx: maximum number of tokens of one request; None is the model's training context.
         cancellation: stops the tokenization of long texts.
+        chat_template: replaces the model's chat template, and sets its variables.
     """
 
     def __init__(
-        self, weights: LlamaModel, *, n_ctx: int | None, cancellation: Cancellation
+        self,
+        weights: LlamaModel,
+        *,
+        n_ctx: int | None,
+        cancellation: Cancellation,
+        chat_template: ChatTemplateOptions = ChatTemplateOptions(),
     ) -> None:
         self.weights, self.cancellation = weights, cancellation
         self._n_ctx_option = n_ctx
         self.n_ctx = n_ctx or weights.n_ctx_train
-        self.tokenizer = Tokenizer(weights, n_ctx=self.n_ctx, cancellation=cancellation)
+        self.tokenizer = Tokenizer(
+            weights, n_ctx=self.n_ctx, cancellation=cancellation, chat_template=chat_template
+        )
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
@@ -46,6 +60,10 @@ class LoadedModel:
         if "softmax" in self.__dict__:
             self.softmax.close()
         self.weights.close()
+
+    def find_turn_end(self, prompt: Prompt) -> int | None:
+        """Return the token that ends the reply beside the end tokens of the vocabulary, or None."""
+        return self.tokenizer.chat_template.turn_end if prompt.messages else None
 
     @property
     def reasoning_tags(self) -> ReasoningTags | None:

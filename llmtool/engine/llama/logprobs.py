@@ -55,6 +55,7 @@ class LogSoftmax:
         values = (ctypes.c_float * self._n).from_address(ctypes.addressof(logits.contents))
         self._row = memoryview(values).cast("B").cast("f")
         self._logits[:] = self._row
+        self._lib.llama_sampler_reset(self._softmax)  # so that equal rows give equal results
         self._apply(self._softmax)
         # The normalizer follows from any token; the sampled one is not too unlikely.
         sampled = self._data[self._array.selected]

@@ -139,11 +139,11 @@ class Scheduler:
             if self._backlog >= sequences.context.n_batch:
                 return False
         else:
-            sequences = contexts.ensure_context(list(self._waiting), is_all=self._exhausted)
+            sequences = self._ensure_context(job)
             if job.keep:
                 contexts.restore_state(job.ids[: job.n_fixed])
                 job.reuse_cached_tokens(sequences.token_history)  # may change the prompt's length
-                sequences = contexts.ensure_context(list(self._waiting), is_all=self._exhausted)
+                sequences = self._ensure_context(job)
         needed = cells_needed(job)
         if sequences.n_free < job.n_seq or sequences.context.n_ctx_seq < needed:
             return False
@@ -158,6 +158,11 @@ class Scheduler:
         job.start(sequences, match)
         return True
 
+    def _ensure_context(self, job: Job) -> Sequences:
+        if self._contexts.reproducible:
+            return self._contexts.ensure_context([job], is_all=True)
+        return self._contexts.ensure_context(list(self._waiting), is_all=self._exhausted)
+
     @property
     def _backlog(self) -> int:
         """The number of tokens that the running jobs have yet to compute."""
@@ -170,6 +175,9 @@ class Scheduler:
         """
         started_at = time.perf_counter()
         old, wanted = sequences.prefix, self._find_prefix(sequences, job)
+        if wanted != old and self._contexts.reproducible and not job.keep:
+            sequences.reset()  # so that the tokens of this job get the first cells
+            old = ()
         if wanted == old and job.keep:
             sequences.n_pinned = len(old)
         if not wanted or wanted == old:
@@ -187,6 +195,9 @@ class Scheduler:
         old, ids = sequences.prefix, job.ids
         if job.keep:
             return ids[:-1]  # at least one token must be computed
+        if self._contexts.reproducible:
+            n_fixed = min(job.n_fixed, len(ids) - 1)
+            return ids[:n_fixed] if n_fixed >= _MIN_SHARED else ()
         best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
         group = [each.ids[:-1] for each in self._waiting]
         common = common_prefix_length(group) if len(group) > 1 else 0

@@ -11,7 +11,13 @@ import msgspec
 from llmtool.background import run_cancellable
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import Cancellation, Prompt, Tokenized, common_prefix_length
+from llmtool.engine.types import (
+    Cancellation,
+    ChatTemplateOptions,
+    Prompt,
+    Tokenized,
+    common_prefix_length,
+)
 from llmtool.errors import ContextOverflow, InputError
 
 _LARGE_TEXT = 1 << 16  # characters; smaller texts are tokenized within milliseconds
@@ -22,8 +28,16 @@ _ANCHOR = ":"
 class Tokenizer:
     """Tokenizes for a model whose requests may have `n_ctx` tokens."""
 
-    def __init__(self, weights: LlamaModel, *, n_ctx: int, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        weights: LlamaModel,
+        *,
+        n_ctx: int,
+        cancellation: Cancellation,
+        chat_template: ChatTemplateOptions = ChatTemplateOptions(),
+    ) -> None:
         self._weights, self._n_ctx, self._cancellation = weights, n_ctx, cancellation
+        self._options = chat_template
         self._probe: tuple[Prompt, tuple[int, ...]] | None = None
         self._abandoned: list[threading.Thread] = []
 
@@ -35,7 +49,7 @@ class Tokenizer:
 
     @cached_property
     def chat_template(self) -> ChatTemplate:
-        return ChatTemplate(self._weights, self._weights.chat_template)
+        return ChatTemplate(self._weights, self._weights.chat_template, self._options)
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the rendered prompt and its ids.
@@ -73,7 +87,7 @@ class Tokenizer:
         """Return the control tokens that a text spells, by their text."""
         weights = self._weights
         ids = weights.tokenize(text.encode(), add_special=False, parse_special=True)
-        return {weights.token_text(t): t for t in ids if weights.kind(t) == "control"}
+        return {weights.token_text(t): t for t in ids if weights.is_special(t)}
 
     def _encode(self, text: str) -> tuple[int, ...]:
         raw = text.encode()

@@ -28,6 +28,7 @@ class LabelBias:
         n_questions: the number of questions about a text.
         model_identity: identifies the model file, so that another file of that name is calibrated
             anew.
+        anchor_identity: identifies the model for cached scores of anchors.
         uses_anchors: whether to score anchors; otherwise raw scores are not corrected.
         anchor_cache: caches the scores of anchors; None disables the cache.
         calibrations: stores calibrations on labelled texts; None ignores them.
@@ -40,11 +41,13 @@ class LabelBias:
         n_labels: int,
         n_questions: int,
         model_identity: str,
+        anchor_identity: str,
         uses_anchors: bool,
         anchor_cache: DiskCache | None,
         calibrations: DiskCache | None,
     ) -> None:
-        self._prompts, self._model_identity = prompts, model_identity
+        self._prompts = prompts
+        self._model_identity, self._anchor_identity = model_identity, anchor_identity
         self._n_labels, self._n_questions = n_labels, n_questions
         self._uses_anchors = uses_anchors
         self._anchor_cache, self._calibrations = anchor_cache, calibrations
@@ -93,13 +96,13 @@ class LabelBias:
         calibration = calibrate(rows, truth, start=self.correction(0).bias)
         self._corrections = [calibration] * self._n_questions
         if self._calibrations is not None:
-            self._calibrations.save(self._key("calibration"), calibration)
+            self._calibrations.save(self._calibration_key, calibration)
         return calibration
 
     def _load(self) -> Calibration | None:
         if self._calibrations is None:
             return None
-        found = self._calibrations.load(self._key("calibration"), Calibration)
+        found = self._calibrations.load(self._calibration_key, Calibration)
         return found if found is not None and len(found.bias) == self._n_labels else None
 
     def _load_scores(self, anchors: Sequence[ScoreRequest]) -> list[list[float]] | None:
@@ -128,10 +131,11 @@ class LabelBias:
 
     def _anchor_key(self, anchors: Sequence[ScoreRequest]) -> str:
         prompts = [(a.prompt.text, a.prompt.messages, a.prompt.prefill) for a in anchors]
-        return self._key("anchors", prompts)
+        return self._prompts.key(self._anchor_identity, "anchors", prompts)
 
-    def _key(self, *parts: object) -> str:
-        return self._prompts.key(self._model_identity, *parts)
+    @property
+    def _calibration_key(self) -> str:
+        return self._prompts.key(self._model_identity, "calibration")
 
 
 def _correction(bias: list[float]) -> Calibration:

@@ -80,6 +80,7 @@ class Classifier:
             n_labels=len(labels),
             n_questions=len(questions),
             model_identity=context.model.identity,
+            anchor_identity=context.cache_identity,
             uses_anchors=calibrate in ("auto", "anchors"),
             anchor_cache=context.anchors,
             calibrations=context.calibrations if calibrate == "auto" else None,

@@ -54,6 +54,8 @@ def prepare_classifier(
         on_scored: called after each text with the number of texts scored so far.
     """
     multi = options.multi
+    if options.calibrate == "balanced" and context.model.reproducible:
+        raise UsageError("a balanced batch is not reproducible; its scores depend on all its texts")
     template = context.load_template(options.template or (MULTI if multi else DEFAULT))
     check_task(template, "classify")
     if labels is not None:

@@ -17,13 +17,17 @@ _COLOR = re.compile(r"\x1b\[[\d;]*[mK]")
 _COLORED_HEADER = re.compile(r"^(?:\x1b\[[\d;]*[mK])+(?:diff |--- |\+\+\+ |@@ )", re.MULTILINE)
 _GIT_PREFIX = re.compile(r"[abciow12]/")  # of a/, b/, and those of diff.mnemonicPrefix
 _LOCK_NAMES = frozenset(
-    "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum Gopkg.lock "
-    "packages.lock.json gradle.lockfile flake.lock mix.lock Package.resolved".split()
+    "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum go.work.sum "
+    "packages.lock.json project.assets.json gradle.lockfile Package.resolved conda-lock.yml "
+    ".terraform.lock.hcl cabal.project.freeze".split()
 )
 _GENERATED = re.compile(
-    r"(?:^|/)(?:node_modules|vendor|third_party|__snapshots__)/|\.min\.(?:js|css)$|\.map$"
-    r"|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.dart$|\.snap$|\.generated\.\w+$"
+    r"(?:^|/)(?:node_modules|vendor|third_party|__snapshots__|__generated__)/"
+    r"|\.min\.(?:m?js|css)$|\.map$|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.snap$"
+    r"|\.(?:g|freezed)\.dart$|\.(?:g|designer)\.cs$|[._]generated\.\w+$",
+    re.IGNORECASE,
 )
+_MIN_MINIFIED = 1000  # characters per changed line
 _GENERATED_LINE = re.compile(
     r"^[+ ].{0,20}(?:@generated|code generated .{0,60}do not edit)", re.IGNORECASE | re.MULTILINE
 )
@@ -132,7 +136,10 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
             file.reason = "binary"
         elif header := _HEADER.fullmatch(line):
             name = _unquoted(header[2])
-            file.notes.append(f"{header[1]} {name}")
+            is_whole = header[1] in ("new file mode", "deleted file mode")
+            file.notes.append(
+                header[1].removesuffix(" mode") if is_whole else f"{header[1]} {name}"
+            )
             if header[1] in ("rename to", "copy to"):
                 file.moved_to = name
             elif header[2] == _SUBMODULE_MODE:
@@ -141,7 +148,8 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
             file.reason = "a submodule"
         elif file.path and (hunk_header := _HUNK.match(line)):
             hunk, at = _read_hunk(lines, at, hunk_header)
-            file.hunks.append(hunk)
+            if hunk.body:  # none of a diff of words
+                file.hunks.append(hunk)
     return tuple([*found, *file.close()])
 
 
@@ -266,6 +274,9 @@ def _skip_reason(file: FileDiff) -> str:
         return "generated"
     if file.hunks and file.hunks[0].first == 1 and _GENERATED_LINE.search(file.hunks[0].body):
         return "generated"
+    n_changed = file.n_added + file.n_removed
+    if sum(len(hunk.body) for hunk in file.hunks) > _MIN_MINIFIED * max(n_changed, 1):
+        return "minified"
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, FinishReason, Request
-from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError, UsageError
+from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError
 from llmtool.sizes import format_count
 from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import NO_CODE, extract_code
@@ -91,42 +91,30 @@ class CodeChecker(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class CodeWriter:
+class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
     """The options of one call, ready for any number of cases.
 
-    Args:
-        max_repairs: how many times the model may repair code with an error.
-        strict: whether code with an error is a failure, whose error has the code as its result.
-
-    Raises:
-        UsageError: `max_repairs` is out of range.
+    The model may repair code with an error `max_repairs` times. With `strict`, code with an error
+    is a failure, whose error has the code as its result.
     """
 
-    def __init__(
-        self,
-        prompts: CodePrompts,
-        checker: CodeChecker,
-        *,
-        max_repairs: int = 2,
-        strict: bool = False,
-    ) -> None:
-        if not 0 <= max_repairs <= 10:
-            raise UsageError(f"repair {max_repairs}: must be between 0 and 10")
-        self._prompts, self._checker, self._strict = prompts, checker, strict
-        self._max_repairs = max_repairs if checker.checks_syntax else 0
+    prompts: CodePrompts
+    checker: CodeChecker
+    max_repairs: int
+    strict: bool
 
     @property
     def template(self) -> Template:
-        return self._prompts.first.template
+        return self.prompts.first.template
 
     @property
     def language(self) -> str | None:
-        return self._prompts.language
+        return self.prompts.language
 
     @property
     def max_tokens(self) -> int | None:
         """The limit of the first reply."""
-        return self._prompts.first.sampling.max_tokens
+        return self.prompts.first.sampling.max_tokens
 
     @property
     def columns(self) -> list[str]:
@@ -136,31 +124,29 @@ class CodeWriter:
     def with_max_tokens(self, max_tokens: int) -> CodeWriter:
         """Return a writer with another limit for each reply."""
         prompts = msgspec.structs.replace(
-            self._prompts,
-            first=with_sampling(self._prompts.first, max_tokens=max_tokens),
-            repair=with_sampling(self._prompts.repair, max_tokens=max_tokens),
+            self.prompts,
+            first=with_sampling(self.prompts.first, max_tokens=max_tokens),
+            repair=with_sampling(self.prompts.repair, max_tokens=max_tokens),
         )
-        return CodeWriter(
-            prompts, self._checker, max_repairs=self._max_repairs, strict=self._strict
-        )
+        return msgspec.structs.replace(self, prompts=prompts)
 
     def identity(self) -> bytes:
         """Return a hash of everything that affects the results, except the cases."""
-        first, repair = self._prompts.first, self._prompts.repair
-        checker = self._checker
-        options = [self.language, checker.checks_syntax, self._max_repairs, checker.formats]
+        first, repair = self.prompts.first, self.prompts.repair
+        checker = self.checker
+        options = [self.language, checker.checks_syntax, self.max_repairs, checker.formats]
         parts = [first.identity(), repair.identity(), options]
         return identify(self.template, first.model, *map(repr, parts))
 
     def request(self, case: Case) -> Request:
         """Return the first request of a case."""
-        return self._prompts.first_request(case)
+        return self.prompts.first_request(case)
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Code | Failed, None, None]:
         """Write the code of cases together; yield results in the order of the cases."""
-        samplings = self._prompts.first.sampling, self._prompts.repair.sampling
+        samplings = self.prompts.first.sampling, self.prompts.repair.sampling
         return answer_once(
             cases,
             lambda each: self._outcomes(engine, each),
@@ -179,13 +165,13 @@ class CodeWriter:
                     result = event.result
                     warnings = (*context_warnings(engine.info), *result.warnings)
                     result = msgspec.structs.replace(result, warnings=warnings)
-                    is_failure = self._strict and result.status == "error"
+                    is_failure = self.strict and result.status == "error"
                     yield Failed(event.id, syntax_error(result)) if is_failure else result
                 else:
                     yield event
 
     def _workflow(self, case: Case) -> CodeWorkflow:
-        return CodeWorkflow(case, self._prompts, self._checker, max_repairs=self._max_repairs)
+        return CodeWorkflow(case, self.prompts, self.checker, max_repairs=self.max_repairs)
 
 
 def syntax_error(result: Code) -> OutputValidationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from llmtool.errors import UsageError
 from llmtool.tasks.options import CodeOptions, GenerateOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
@@ -47,6 +48,8 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
     )
     from llmtool.text.code_languages import find_language, known_language
 
+    if not 0 <= options.repair <= 10:
+        raise UsageError(f"repair {options.repair}: must be between 0 and 10")
     language = find_language(options.language) if options.language else None
     template = context.load_template(options.template)
     check_task(template, "code")
@@ -76,4 +79,5 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
     checker = CodeChecker(
         checks_syntax=options.check, formats=options.format, run_tests=options.run_tests
     )
-    return CodeWriter(prompts, checker, max_repairs=options.repair, strict=strict)
+    max_repairs = options.repair if options.check else 0
+    return CodeWriter(prompts=prompts, checker=checker, max_repairs=max_repairs, strict=strict)

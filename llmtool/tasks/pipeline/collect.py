@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,16 +16,16 @@ from llmtool.engine.types import (
     EngineInfo,
     Failed,
     Finished,
+    Message,
     Request,
     Token,
-    TokenLogprob,
     Usage,
 )
 from llmtool.errors import EngineError, OutputValidationError, UsageError
 from llmtool.tasks.pipeline.duplicates import answer_once, request_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
-from llmtool.tasks.results import Choice, Generation, Timing
+from llmtool.tasks.results import Choice, Generation, Timing, total_usage
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.output_spec import OutputSpec
@@ -76,6 +77,7 @@ def stream_outcomes(
     model: str,
     output_spec: OutputSpec | None = None,
     started: float | None = None,
+    retries: int = 0,
 ) -> Generator[Token | Generation | Failed, None, None]:
     """Run requests in one engine stream; yield tokens as they arrive, and outcomes in order.
 
@@ -83,12 +85,15 @@ def stream_outcomes(
     A request that fails, or whose reply is invalid, yields a `Failed`. Equal requests whose reply
     is not random are answered once. `started` is the `time.perf_counter()` from which `seconds`
     counts, by default the time when each request is read.
+
+    An invalid reply is requested again up to `retries` times, with the error in the conversation;
+    its tokens are then yielded only when the last try is complete.
     """
 
     def run(
         requests: Iterator[Request | Failed | None],
     ) -> Generator[Token | Generation | Failed, None, None]:
-        return _stream(engine, requests, model=model, output_spec=output_spec, started=started)
+        return _stream(engine, requests, model, output_spec, started, retries)
 
     def adapt(outcome: Token | Generation, request: Request) -> Token | Generation:
         if isinstance(outcome, Token):
@@ -112,133 +117,212 @@ def stream_outcomes(
 def _stream(
     engine: Engine,
     requests: Iterable[Request | Failed | None],
-    *,
     model: str,
     output_spec: OutputSpec | None,
     started: float | None,
+    retries: int,
 ) -> Generator[Token | Generation | Failed, None, None]:
-    results = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
-    with closing_stream(engine.stream(results.requests())) as events:
+    results = OrderedResults[Request, _Answer](
+        requests, lambda request: _Answer(request, output_spec, started, retries)
+    )
+    again: deque[Request] = deque()
+
+    def new_and_repeated() -> Iterator[Request | Failed | None]:
+        for request in results.requests():
+            while again:
+                yield again.popleft()
+            yield request
+        while retries and results:
+            yield again.popleft() if again else None
+
+    with closing_stream(engine.stream(new_and_repeated())) as events:
         for event in events:
-            if isinstance(event, Failed):
-                results.fail(event)
-            elif isinstance(event, Token):
+            if isinstance(event, Token):
                 results.answer(event.id).take(event)
-                yield event
+                if not retries:
+                    yield event
+            elif isinstance(event, Failed):
+                answer = results.find(event.id)
+                if answer is None or not answer.give_up():
+                    results.fail(event)
             else:
-                results.answer(event.id).end(event)
+                answer = results.answer(event.id)
+                again.extend(answer.end(event))
+                if retries and answer.is_complete:
+                    yield from answer.tokens()
             for done in results.pop_complete():
-                yield done if isinstance(done, Failed) else done.outcome(engine, model, output_spec)
+                yield done if isinstance(done, Failed) else done.outcome(engine, model)
         if results:
             raise EngineError("the model was closed before all replies were complete")
 
 
 class _Answer:
-    """The events of one request so far."""
+    """The events of one request so far, and of the requests that repeat it.
 
-    def __init__(self, request: Request, started: float | None) -> None:
-        self.request = request
+    Invalid replies are requested again one after another, with the id of the first request.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        output_spec: OutputSpec | None,
+        started: float | None,
+        retries: int,
+    ) -> None:
+        self._request, self._output_spec, self._retries = request, output_spec, retries
         self._started = time.perf_counter() if started is None else started
         self._first_token: float | None = None
         self._seconds = 0.0
-        self._parts = [_Parts() for _ in range(request.n)]
-        self._ends: dict[int, Finished] = {}
-
-    @property
-    def is_complete(self) -> bool:
-        return len(self._ends) == self.request.n
+        self._choices = [[_Try()] for _ in range(request.n)]
+        self._repeated: int | None = None  # the choice that was requested again last
+        self._rounds: list[list[Finished]] = [[]]
+        self.is_complete = False
 
     def take(self, token: Token) -> None:
         if self._first_token is None:
             self._first_token = time.perf_counter() - self._started
-        parts = self._parts[token.choice]
-        (parts.reasoning if token.reasoning else parts.text).append(token.text)
-        if token.logprob is not None:
-            parts.logprobs.append(token.logprob)
+        choice = token.choice if self._repeated is None else self._repeated
+        if choice != token.choice:
+            token = msgspec.structs.replace(token, choice=choice)
+        self._choices[choice][-1].tokens.append(token)
 
-    def end(self, event: Finished) -> None:
-        self._ends[event.choice] = event
+    def end(self, event: Finished) -> Iterator[Request]:
+        """Add the end of a reply; yield the request for the next try, if one is needed."""
+        choice = event.choice if self._repeated is None else self._repeated
+        self._choices[choice][-1].check(event, self._output_spec)
+        self._rounds[-1].append(event)
         self._seconds = time.perf_counter() - self._started
+        if any(tries[-1].end is None for tries in self._choices):
+            return
+        for i, tries in enumerate(self._choices):
+            if tries[-1].error is not None and len(tries) <= self._retries:
+                yield _repeat(self._request, tries[-1])
+                self._repeated = i
+                self._rounds.append([])
+                tries.append(_Try())
+                return
+        self.is_complete = True
 
-    def outcome(
-        self, engine: Engine, model: str, output_spec: OutputSpec | None
-    ) -> Generation | Failed:
+    def give_up(self) -> bool:
+        """Use the last complete try of each choice; return whether there is one."""
+        if self._repeated is None:
+            return False
+        self._choices[self._repeated].pop()
+        self._rounds.pop()
+        self.is_complete = True
+        return True
+
+    def tokens(self) -> Iterator[Token]:
+        for tries in self._choices:
+            yield from tries[-1].tokens
+
+    def outcome(self, engine: Engine, model: str) -> Generation | Failed:
         """Return the result, or the error of an invalid reply."""
-        wants_logprobs = self.request.sampling.logprobs > 0
-        ends = [self._ends[i] for i in range(self.request.n)]
-        choices = tuple(
-            parts.choice(end, output_spec, logprobs=wants_logprobs)
-            for parts, end in zip(self._parts, ends, strict=True)
-        )
+        logprobs = self._request.sampling.logprobs > 0
+        choices = tuple(tries[-1].choice(len(tries), logprobs=logprobs) for tries in self._choices)
+        ends = [tries[-1].end for tries in self._choices]
+        complete = [end for end in ends if end is not None]
+        first = choices[0]
         generation = Generation(
-            text=choices[0].text,
-            value=choices[0].value,
+            text=first.text,
+            value=first.value,
             choices=choices,
             model=model,
-            usage=Usage(
-                prompt_tokens=ends[0].usage.prompt_tokens,
-                cached_tokens=ends[0].usage.cached_tokens,
-                completion_tokens=sum(end.usage.completion_tokens for end in ends),
-            ),
+            usage=total_usage(map(_usage, self._rounds)),
             seconds=self._seconds,
-            timing=_timing(engine, ends, self._seconds, self._first_token),
-            finish_reason=ends[0].finish_reason,
-            seed=ends[0].seed,
-            warnings=tuple(_warnings(engine, ends, choices, output_spec)),
+            timing=_timing(engine, self._rounds, self._seconds, self._first_token),
+            finish_reason=first.finish_reason,
+            seed=first.seed,
+            tries=first.tries,
+            warnings=tuple(_warnings(engine, self._request, complete, choices, self._output_spec)),
         )
         error = _validation_error(generation)
-        return generation if error is None else Failed(self.request.id, error)
+        return generation if error is None else Failed(self._request.id, error)
 
 
-class _Parts:
-    """The tokens of one choice so far."""
+class _Try:
+    """The tokens of one reply so far; `value` and `error` are the result of its check."""
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.logprobs: list[TokenLogprob] = []
+        self.tokens: list[Token] = []
+        self.end: Finished | None = None
+        self.value: Any = None
+        self.error: str | None = None
 
-    def choice(self, end: Finished, output_spec: OutputSpec | None, *, logprobs: bool) -> Choice:
-        text = "".join(self.text)
-        value, error = None, None
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.tokens if not token.reasoning)
+
+    def check(self, end: Finished, output_spec: OutputSpec | None) -> None:
+        self.end = end
         if output_spec is not None:
             try:
-                value = output_spec.check(text, end)
+                self.value = output_spec.check(self.text, end)
             except OutputValidationError as exc:
-                error = str(exc)
+                self.error = str(exc)
+
+    def choice(self, n_tries: int, *, logprobs: bool) -> Choice:
+        assert self.end is not None
+        text = self.text
+        found = [token.logprob for token in self.tokens if token.logprob is not None]
         return Choice(
             text=text,
-            value=value,
-            error=error,
-            reasoning="".join(self.reasoning) or None,
-            finish_reason=end.finish_reason,
-            seed=end.seed,
-            logprobs=tokens_of(text, self.logprobs) if logprobs else None,
+            value=self.value,
+            error=self.error,
+            reasoning="".join(token.text for token in self.tokens if token.reasoning) or None,
+            finish_reason=self.end.finish_reason,
+            seed=self.end.seed,
+            tries=n_tries,
+            logprobs=tokens_of(text, found) if logprobs else None,
         )
+
+
+def _repeat(request: Request, invalid: _Try) -> Request:
+    """Return a request for another reply, with the invalid one and its error before it."""
+    problem = invalid.error
+    if invalid.end is not None and invalid.end.finish_reason == "length":
+        problem = f"it is longer than {invalid.end.usage.completion_tokens} tokens"
+    ask = f"This reply is invalid: {problem}. Write the corrected reply, and nothing else."
+    prompt, text = request.prompt, request.prompt.prefill + invalid.text
+    if prompt.text is None:
+        more = (Message("assistant", text), Message("user", ask))
+        prompt = msgspec.structs.replace(prompt, messages=(*prompt.messages, *more))
+    else:
+        prompt = msgspec.structs.replace(prompt, text=f"{prompt.text}{text}\n\n{ask}\n\n")
+    return msgspec.structs.replace(request, prompt=prompt, n=1)
+
+
+def _usage(ends: list[Finished]) -> Usage:
+    """Return the token counts of replies to one request."""
+    return msgspec.structs.replace(
+        ends[0].usage, completion_tokens=sum(end.usage.completion_tokens for end in ends)
+    )
 
 
 def _validation_error(generation: Generation) -> OutputValidationError | None:
-    invalid = [(i, each.error) for i, each in enumerate(generation.choices, 1) if each.error]
+    invalid = [(i, each) for i, each in enumerate(generation.choices, 1) if each.error]
     if not invalid:
         return None
-    number, error = invalid[0]
+    number, choice = invalid[0]
     n = len(generation.choices)
+    tries = f" (after {choice.tries} tries)" if choice.tries > 1 else ""
+    error = f"{choice.error}{tries}"
     if n > 1:
         error = f"{len(invalid)} of {n} replies are invalid; reply {number}: {error}"
     return OutputValidationError(error, result=generation)
 
 
 def _timing(
-    engine: Engine, ends: list[Finished], seconds: float, first_token: float | None
+    engine: Engine, rounds: list[list[Finished]], seconds: float, first_token: float | None
 ) -> Timing:
     info = engine.info
-    prefill = sum(end.timings.prefill_seconds for end in ends)
-    # Choices are decoded together, so their times overlap.
-    spans = [
-        (t.first_token_at, t.first_token_at + t.decode_seconds)
-        for t in (end.timings for end in ends)
-    ]
-    decode = max(end for _, end in spans) - min(begin for begin, _ in spans)
+    prefill = decode = 0.0
+    for ends in rounds:
+        timings = [end.timings for end in ends]
+        prefill += sum(each.prefill_seconds for each in timings)
+        # Choices are decoded together, so their times overlap.
+        decode += max(each.first_token_at + each.decode_seconds for each in timings)
+        decode -= min(each.first_token_at for each in timings)
     known = info.load_seconds + info.context_seconds + prefill + decode
     return Timing(
         setup=max(0.0, seconds - known),
@@ -252,6 +336,7 @@ def _timing(
 
 def _warnings(
     engine: Engine,
+    request: Request,
     ends: list[Finished],
     choices: tuple[Choice, ...],
     output_spec: OutputSpec | None,
@@ -265,8 +350,13 @@ def _warnings(
         yield f"reasoning ended after {n_cut} tokens; raise --think-tokens or --max-tokens"
     if any(each.reasoning and not each.text for each in choices):
         yield NO_ANSWER
+    if n_repeated := sum(each.tries > 1 and not each.error for each in choices):
+        which = f"{n_repeated} of {len(ends)} replies" if len(ends) > 1 else "reply"
+        yield f"{which} valid only after a retry"
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
+    if request.prompt.thinking is False and not engine.info.switches_reasoning:
+        yield "--no-think has no effect: the chat template of this model cannot switch reasoning"
     yield from context_warnings(engine.info)
 
 

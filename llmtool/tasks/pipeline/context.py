@@ -32,6 +32,11 @@ class TaskModel(Protocol):
         ...
 
     @property
+    def reproducible(self) -> bool:
+        """Whether results do not depend on the other requests of a batch."""
+        ...
+
+    @property
     def engine(self) -> Engine: ...
 
     def warm_up(self) -> None:
@@ -70,6 +75,11 @@ class TaskContext:
     def engine(self) -> Engine:
         """The model's engine, loaded on first use."""
         return self.model.engine
+
+    @property
+    def cache_identity(self) -> str:
+        """Identifies the model and, as rounding differs, whether its results are reproducible."""
+        return f"{self.model.identity}{' reproducible' if self.model.reproducible else ''}"
 
     @cached_property
     def library(self) -> Library:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import re
 from pathlib import Path
 from typing import TypeVar
@@ -17,17 +19,23 @@ _KEY = re.compile(r"[0-9a-f]{16,64}")
 
 
 class DiskCache:
-    """A folder with at most `limit` values, by key; the oldest are removed first.
+    """A folder of values by key, at most `limit` of `limit_bytes`, both unlimited if None.
 
-    A file that cannot be read, or does not have the expected type, counts as missing.
+    The least recently used are removed first. A file that cannot be read, or does not have the
+    expected type, counts as missing.
     """
 
-    def __init__(self, folder: Path, *, limit: int = 500) -> None:
-        self.folder, self._limit = folder, limit
+    def __init__(
+        self, folder: Path, *, limit: int | None = 500, limit_bytes: int | None = None
+    ) -> None:
+        self.folder, self._limit, self._limit_bytes = folder, limit, limit_bytes
 
     def load(self, key: str, kind: type[T]) -> T | None:
+        path = self._path(key)
         try:
-            return msgspec.json.decode(self._path(key).read_bytes(), type=kind)
+            value = msgspec.json.decode(path.read_bytes(), type=kind)
+            os.utime(path)
+            return value
         except (OSError, msgspec.DecodeError):
             return None
 
@@ -64,9 +72,11 @@ class DiskCache:
         return self.folder / f"{key}.json"
 
     def _drop_oldest(self) -> None:
-        paths = [path for path in self.folder.iterdir() if path.suffix == ".json"]
-        if len(paths) <= self._limit:
-            return
-        paths.sort(key=lambda path: path.stat().st_mtime)
-        for path in paths[: len(paths) - self._limit]:
-            path.unlink(missing_ok=True)
+        limit = math.inf if self._limit is None else self._limit
+        limit_bytes = math.inf if self._limit_bytes is None else self._limit_bytes
+        found = [(path.stat(), path) for path in self.folder.iterdir() if path.suffix == ".json"]
+        size = 0
+        for n, (state, path) in enumerate(sorted(found, key=lambda each: -each[0].st_mtime_ns), 1):
+            size += state.st_size
+            if n > limit or size > limit_bytes:
+                path.unlink(missing_ok=True)

@@ -64,6 +64,9 @@ class OrderedResults(Generic[R, A]):
     def answer(self, id: int) -> A:
         return self._answers[id]
 
+    def find(self, id: int) -> A | None:
+        return self._answers.get(id)
+
     def fail(self, event: Failed) -> None:
         self._failed[event.id] = event
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
+from llmtool.engine.types import Engine, Failed, Message, Prompt, Request, Sampling, Token
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
+MAX_RETRIES = 10
 SCHEMA_INPUT = "schema"  # the template input for a description of the JSON
 
 
@@ -30,6 +31,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt` and `input` are texts for the inputs of these names, `variables` has values for any
     input. `seed` overrides the seed of the options. `name` is the file that the text comes from.
+    `history` is a conversation that precedes the last message of the prompt.
     """
 
     id: int = 0
@@ -38,6 +40,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, Any] = {}
     seed: int | None = None
     name: str | None = None
+    history: tuple[Message, ...] = ()
 
 
 def text_of(case: Case, name: str) -> str:
@@ -79,13 +82,20 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         thinking = options.thinking
         if thinking is None:
-            thinking = bool(rendered.params.get("thinking", self.sampling.think_tokens))
+            default = True if self.sampling.think_tokens else None
+            thinking = rendered.params.get("thinking", default) or None
         sampling = self.sampling
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
+        prompt = rendered.prompt(prefill=options.prefill, thinking=thinking)
+        if case.history:
+            from llmtool.tasks.pipeline.conversation import insert_history
+
+            messages = insert_history(prompt.messages, case.history, system=options.system)
+            prompt = msgspec.structs.replace(prompt, messages=messages, probe=())
         return Request(
             id=case.id,
-            prompt=rendered.prompt(prefill=options.prefill, thinking=thinking),
+            prompt=prompt,
             sampling=sampling,
             n=options.n,
         )
@@ -102,26 +112,49 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
         requests = each_or_failed(self.request, cases)
         return stream_outcomes(
-            engine, requests, model=self.model, output_spec=self.output_spec, started=started
+            engine,
+            requests,
+            model=self.model,
+            output_spec=self.output_spec,
+            started=started,
+            retries=self.options.retries,
         )
 
-    def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
+    def answer(
+        self,
+        engine: Engine,
+        requests: Iterable[Request],
+        *,
+        on_done: Callable[[int], None] = lambda n_done: None,
+    ) -> list[Generation | Failed]:
         """Return the outcome of each request, in request order; their ids must differ."""
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
         events = stream_outcomes(engine, requests, model=self.model, output_spec=self.output_spec)
-        return [event for event in events if not isinstance(event, Token)]
+        found: list[Generation | Failed] = []
+        for event in events:
+            if not isinstance(event, Token):
+                found.append(event)
+                on_done(len(found))
+        return found
 
     @property
     def columns(self) -> list[str]:
         several = self.options.n > 1
         has_value = self.output_spec is not None and bool(self.output_spec.description)
-        more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
-        return ["reply", *more, "finish_reason", "seed"]
+        columns = {
+            "reply": True,
+            "replies": several,
+            "value": has_value,
+            "tries": self.options.retries,
+            "finish_reason": True,
+            "seed": True,
+        }
+        return [name for name, is_used in columns.items() if is_used]
 
     def identity(self) -> bytes:
         o = self.options
-        options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input]
+        options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input, o.retries]
         return identify(self.template, self.model, options, self.sampling)
 
     def _values(self, case: Case) -> dict[str, Any]:
@@ -242,8 +275,12 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     """
     if options.n < 1:
         raise UsageError(f"n {options.n}: must be at least 1")
+    if not 0 <= options.retries <= MAX_RETRIES:
+        raise UsageError(f"retries {options.retries}: must be between 0 and {MAX_RETRIES}")
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
+    if options.retries and output_spec is None:
+        raise UsageError("retries: the output is not checked; add a schema, regex or grammar")
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from llmtool.engine.types import MAX_SEED, Engine, Failed, Token
+from llmtool.batch.json_records import MISSING, find_field, is_message, number_as_written
+from llmtool.engine.types import MAX_SEED, Engine, Failed, Message, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.conversation import read_messages, split_conversation, transcript
 from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case, bind_inputs
 from llmtool.tasks.results import Result
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from llmtool.batch.runner import BatchOptions, BatchRunner
 
 _POLL_SECONDS = 0.02
-_TEXT_FIELDS = ("text", "input")
+_TEXT_FIELDS = ("text", "input", "messages")
 
 
 class BatchTask(Protocol):
@@ -50,9 +52,10 @@ class RecordMapping(msgspec.Struct, kw_only=True):
     """Maps the fields of records to the inputs of a template.
 
     Fields are assigned to the inputs of their names, and the text to the primary input. The text is
-    the field named by `field`, else the only other field, else `text` or `input`; a record that is
-    a line or a file is itself the text. `prompt` is the same for all records, and `given` names
-    inputs that have a value already.
+    the field named by `field`, else the only other field, else `text`, `input` or `messages`; a
+    record that is a line or a file is itself the text. Chat messages are a conversation that the
+    reply continues, or a text if the template has a prompt of its own. `prompt` is the same for all
+    records, and `given` names inputs that have a value already.
     """
 
     template: Template
@@ -86,13 +89,14 @@ class RecordMapping(msgspec.Struct, kw_only=True):
         if record.error is not None:
             return Failed(record.index, record.error)
         try:
-            variables = self._variables(record)
+            variables, history = self._variables(record)
         except InputError as exc:
             return Failed(record.index, exc)
         return Case(
             id=record.index,
             prompt=self.prompt,
             variables=variables,
+            history=history,
             seed=None if seed is None else derive_seed(seed, record.digest),
             name=None if record.text is None else record.fields.get("file"),
         )
@@ -117,23 +121,31 @@ class RecordMapping(msgspec.Struct, kw_only=True):
     def _primary_input(self) -> str | None:
         return self.template.primary_input(self.given)
 
-    def _variables(self, record: Record) -> dict[str, Any]:
+    def _variables(self, record: Record) -> tuple[dict[str, Any], tuple[Message, ...]]:
+        """Return the values of the inputs, and the conversation before them."""
         if record.text is not None:
             return self._with_text({}, record.text, record)
         named = self._named(record.fields)
         variables = {
-            name: _value(record, name, value)
+            name: self._input_value(record, name, value)
             for name, value in record.fields.items()
             if name in named and value is not None
         }
-        field = self._text_field(list(record.fields))
-        if field is not None:
-            return self._with_text(variables, record.fields[field], record, field)
+        field = self.field or self._text_field(list(record.fields))
+        value = MISSING if field is None else find_field(record.fields, field)
+        if field is not None and value is not MISSING:
+            return self._with_text(variables, value, record, field)
         if self._has_required(list(variables)):
-            return variables
+            return variables, ()
         known = ", ".join(record.fields) or "none"
         missing = self.field or "text"
         raise InputError(f"{record.place}: field {missing!r} is missing; fields: {known}")
+
+    def _input_value(self, record: Record, name: str, value: object) -> object:
+        is_text = self.template.inputs[name].type in ("text", "string")
+        if is_text and _is_number(value) and record.written:
+            return number_as_written(record.written, name)
+        return _value(record, name, value)
 
     def _named(self, fields: Iterable[str]) -> set[str]:
         taken = self.given | {SCHEMA_INPUT} | ({"prompt"} if self.prompt is not None else set())
@@ -142,7 +154,7 @@ class RecordMapping(msgspec.Struct, kw_only=True):
     def _text_field(self, fields: list[str]) -> str | None:
         """Return the text field, None if it is missing or belongs to another input."""
         if self.field is not None:
-            return self.field if self.field in fields else None
+            return self.field
         primary = self._primary_input
         if primary is not None and primary in fields:
             self._chosen = self._chosen or primary
@@ -164,19 +176,40 @@ class RecordMapping(msgspec.Struct, kw_only=True):
 
     def _with_text(
         self, variables: dict[str, Any], value: object, record: Record, field: str = "text"
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], tuple[Message, ...]]:
         primary = self._primary_input
         if primary is None:
             name = self.template.name
             raise InputError(f"{record.place}: template {name!r} has no input for a text")
-        if isinstance(value, (list, bool)):
+        text = ""
+        history: tuple[Message, ...] = ()
+        if isinstance(value, list) and value and all(map(is_message, value)):
+            text, history = self._converse(value, record)
+        elif isinstance(value, (list, bool)):
             kind = "a list" if isinstance(value, list) else "true or false"
             raise InputError(f"{record.place}: field {field!r} is {kind}; it must be text")
-        value = _value(record, field, value)
-        text = "" if value is None else str(value)
+        elif _is_number(value) and record.written:
+            text = number_as_written(record.written, field)
+        elif value is not None:
+            text = str(_value(record, field, value))
         if not text.strip():
             raise InputError(f"{record.place}: the text is empty")
-        return {**variables, primary: text}
+        return {**variables, primary: text}, history
+
+    def _converse(
+        self, values: list[dict[str, Any]], record: Record
+    ) -> tuple[str, tuple[Message, ...]]:
+        """Return the last message of a conversation and those before it, or all as one text."""
+        has_prompt = self.prompt is not None or "prompt" in self.given
+        is_chat = not has_prompt and {"prompt", "input"} <= self.template.inputs.keys()
+        try:
+            messages = read_messages(values)
+            if not is_chat or self.template.form == "completion":
+                return transcript(messages), ()
+            history, text = split_conversation(messages)
+        except InputError as exc:
+            raise InputError(f"{record.place}: {exc}") from exc
+        return text, history
 
 
 def make_batch(
@@ -187,8 +220,11 @@ def make_batch(
     options: BatchOptions,
     *,
     seed: int | None = None,
+    on_token: Callable[[], object] = lambda: None,
 ) -> BatchRunner[Result]:
     """Return a runner that processes the records of a reader and writes a row for each.
+
+    It calls `on_token` for each token of the replies in progress.
 
     Raises:
         UsageError: the text column is missing, or ambiguous.
@@ -201,9 +237,13 @@ def make_batch(
     if reader.format == "csv":
         mapping.check(reader)
     shape = [context.model.identity, mapping.prompt, mapping.field, seed]
+    if context.model.reproducible:
+        shape.append("reproducible")
     return BatchRunner(
         reader,
-        lambda records: answer_each(task, context.engine, records, mapping, seed=seed),
+        lambda records: answer_each(
+            task, context.engine, records, mapping, seed=seed, on_token=on_token
+        ),
         options,
         columns=task.columns,
         identity=task.identity() + repr(shape).encode(),
@@ -217,6 +257,7 @@ def answer_each(
     mapping: RecordMapping,
     *,
     seed: int | None = None,
+    on_token: Callable[[], object] = lambda: None,
 ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]:
     """Yield each record with its result or error.
 
@@ -239,12 +280,18 @@ def answer_each(
                 yield waiting.popleft(), event.error
             elif isinstance(event, Result):
                 yield waiting.popleft(), event
+            else:
+                on_token()
 
 
 def derive_seed(seed: int, digest: bytes) -> int:
     """Derive the seed of a record, independent of other records."""
     mixed = hashlib.sha256(b"%d:" % seed + digest).digest()
     return int.from_bytes(mixed[:8], "big") % (MAX_SEED + 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _value(record: Record, name: str, value: object) -> object:

@@ -100,5 +100,5 @@ def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summa
         strategy=strategy,
         by_section=options.sections,
         chunk_tokens=options.chunk_tokens,
-        note_cache=NoteCache(context.notes, context.model.identity),
+        note_cache=NoteCache(context.notes, context.cache_identity),
     )

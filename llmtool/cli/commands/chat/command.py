@@ -100,7 +100,8 @@ def chat(
     if "-" in input.files:
         raise UsageError("-f -: standard input is the message; pass a file name")
     files = [
-        (path, inputs.read_document(console, path, errors=input.errors)) for path in input.files
+        (path, inputs.read_document(console, path, errors=input.errors, encoding=input.encoding))
+        for path in input.files
     ]
     first = None if message is None or message == "-" else inputs.read_argument(message)
     is_interactive = not piped and not json and (first is None or console.stdout.is_terminal)

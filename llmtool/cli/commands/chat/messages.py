@@ -8,7 +8,7 @@ from llmtool.batch.lines import LineSource
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.encoding import Errors, decode
+from llmtool.encoding import Errors
 from llmtool.errors import InputError, UsageError
 
 Message = tuple[str, str | None]  # text, and attached standard input
@@ -19,12 +19,14 @@ def read_message(
 ) -> Message:
     """Return the message of a pipe: the argument with standard input attached, or one of them."""
     errors: Errors = input.errors
+    encoding = input.encoding
     if first is not None:
-        material = None if input.no_stdin else inputs.read_optional_stdin(console, errors=errors)
-        return first, material
+        if input.no_stdin:
+            return first, None
+        return first, inputs.read_optional_stdin(console, errors=errors, encoding=encoding)
     if input.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
         raise UsageError("no message; pass MESSAGE or pipe text in")
-    message = inputs.read_stdin(console, errors=errors)
+    message = inputs.read_stdin(console, errors=errors, encoding=encoding)
     if not message.strip():
         raise InputError("no message: standard input is empty; pass MESSAGE or pipe text in")
     return message.strip("\n"), None
@@ -36,7 +38,8 @@ def read_lines(console: Console, first: str | None, input: g.InputOptions) -> It
         yield first, None
     if input.no_stdin or console.stdin_is_closed:
         return
-    for line in LineSource("-"):
+    lines = LineSource("-", encoding=input.encoding, errors=input.errors)
+    for line in lines:
         if line is None:  # a slow pipe
             console.wait_for_input()
             continue
@@ -44,7 +47,6 @@ def read_lines(console: Console, first: str | None, input: g.InputOptions) -> It
             raise InputError(
                 f"line {line.number} of standard input is too long for any context; split it"
             )
-        source = f"line {line.number} of standard input"
-        text = decode(line.data, source=source, errors=input.errors).rstrip("\r")
+        text = lines.decode(line).rstrip("\r\n")
         if text.strip():
             yield text, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Generator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import tty
-from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.console import Console, to_json
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
@@ -159,4 +158,4 @@ def _consume(
 
 
 def _write_line(console: Console, value: dict[str, object]) -> None:
-    console.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    console.stdout.write(to_json(value) + "\n")

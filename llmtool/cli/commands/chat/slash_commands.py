@@ -19,6 +19,7 @@ from llmtool.cli.commands.chat.context import (
 )
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import inputs
+from llmtool.engine.types import EFFORTS
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.sessions.store import is_generated_name
 from llmtool.sizes import format_count
@@ -124,8 +125,10 @@ def _parse_value(name: str, text: str) -> Any:
     if name == "stop":
         return [text]
     if name == "thinking":
+        if text in EFFORTS:
+            return text
         if text not in ("on", "off", "true", "false"):
-            raise UsageError(f"thinking {text!r}: must be on or off")
+            raise UsageError(f"thinking {text!r}: must be on, off, low, medium or high")
         return text in ("on", "true")
     try:
         return json.loads(text)

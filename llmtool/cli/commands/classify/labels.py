@@ -93,11 +93,12 @@ def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None
         return None
     found: list[tuple[str, str]] = []
     for argument in arguments:
-        text = inputs.read_argument(argument, name="--label")
-        if text.startswith("@"):
-            lines = inputs.read_file(console, text[1:]).splitlines()
+        if argument.startswith("@"):
+            lines = inputs.read_file(console, argument[1:]).splitlines()
             found += [_label(line) for line in lines if line.strip()]
-        elif "=" in text:
+            continue
+        text = inputs.read_argument(argument, name="--label")
+        if "=" in text:
             if re.search(rf"{_COMMA}\s*[\w-]+\s*=", text):
                 raise UsageError(f"--label {text}: use -l once per label with a description")
             found.append(_label(text))

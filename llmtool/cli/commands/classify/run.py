@@ -53,6 +53,7 @@ def gather(
         input.files,
         no_stdin=input.no_stdin or ignores_stdin,
         errors=input.errors,
+        encoding=input.encoding,
         what="text",
         advice="pass it as an argument, pipe it in, or use -f FILE",
     )

@@ -79,6 +79,7 @@ def write(
             input.files,
             no_stdin=input.no_stdin,
             errors=input.errors,
+            encoding=input.encoding,
         )
         if prompt is None:
             prompt, material = material, None

@@ -17,13 +17,15 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
-from llmtool.tasks.options import CommitOptions, ReplyOptions, generate_options, keywords_of
+from llmtool.tasks.options import CommitOptions, ReplyOptions, generate_options
 
 _HOOK_SECONDS = 60.0
+_NOT_IN_HOOK = frozenset("hook install_hook uninstall_hook path timeout offline".split())
 
 
 def commit(
     console: Console,
+    ctx: typer.Context,
     *,
     body: Annotated[
         bool, typer.Option("--body", help="Add a body with a list of changes.")
@@ -86,15 +88,7 @@ def commit(
     own = model.reference if hook else None  # with a hook, `open_model` does not check it
     check(output.path, reads=bootstrap.input_files(template, own))
     if modes:
-        arguments = hook_arguments(
-            options,
-            model,
-            body=body,
-            max_lines=max_lines,
-            timeout=_HOOK_SECONDS if timeout is None else timeout,
-            quiet=general.quiet,
-        )
-        write_hook(console, arguments, output.path, install=install_hook)
+        write_hook(console, hook_arguments(ctx), output.path, install=install_hook)
         return
     diff = git.staged_diff()
     if max_lines is not None and (n := count_changed_lines(diff)) > max_lines:
@@ -185,39 +179,21 @@ def remove_hook(console: Console) -> None:
     console.note(f"{'restored the earlier hook' if is_restored else 'removed'} {path}")
 
 
-def hook_arguments(
-    options: ReplyOptions,
-    model: g.ModelOptions,
-    *,
-    body: bool,
-    max_lines: int | None,
-    timeout: float,
-    quiet: bool,
-) -> list[str]:
-    """Return the arguments that give a hook, which runs in another directory, the same options."""
-    found = ["--offline", f"--timeout={timeout:g}", *["--quiet"] * quiet]
-    found += ["-m", _absolute_path(model.reference)] if model.reference else []
-    found += ["--body"] * body + ["--no-cache"] * model.no_cache
-    if isinstance(options.template, str) and options.template != CommitOptions().template:
-        found += ["-t", _absolute_path(options.template)]
-    if options.thinking is not None:
-        found.append("--think" if options.thinking else "--no-think")
-    values = {
-        **keywords_of(options.sampling),
-        "max_lines": max_lines,
-        "system": options.system,
-        "param": [f"{name}={value}" for name, value in options.variables.items()],
-        "ctx_size": model.ctx_size,
-        "threads": model.threads,
-        "n_gpu_layers": model.n_gpu_layers,
-        "parallel": model.parallel,
-        "kv_type": None if model.kv_type == g.ModelOptions().kv_type else model.kv_type,
-    }
-    for name, value in values.items():
-        given = value if isinstance(value, (list, tuple)) else [value]
-        found += [f"--{name.replace('_', '-')}={each}" for each in given if each is not None]
+def hook_arguments(ctx: typer.Context) -> list[str]:
+    """Return the options given to a command, for a hook, which runs in another folder."""
+    timeout = ctx.params["timeout"]
+    found = ["--offline", f"--timeout={_HOOK_SECONDS if timeout is None else timeout:g}"]
+    for option in ctx.command.params:
+        name = option.name or ""
+        source = ctx.get_parameter_source(name)
+        if name in _NOT_IN_HOOK or source is None or source.name != "COMMANDLINE":
+            continue
+        value = ctx.params[name]
+        if isinstance(value, bool):
+            found += (option.opts if value else option.secondary_opts)[:1]
+            continue
+        is_file = any(word in (option.metavar or "") for word in ("FILE", "PATH", "REF"))
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            text = os.path.abspath(each) if is_file and os.path.isfile(each) else each
+            found.append(f"{max(option.opts, key=len)}={text}")
     return found
-
-
-def _absolute_path(name: str) -> str:
-    return os.path.abspath(name) if os.path.isfile(name) else name

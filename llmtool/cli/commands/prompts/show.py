@@ -133,6 +133,7 @@ def render(
         input.files,
         no_stdin=input.no_stdin,
         errors=input.errors,
+        encoding=input.encoding,
         required=False,
     )
     if text is not None:

@@ -108,7 +108,8 @@ def import_(
     text, user, source = _read(console, file)
     made = convert(text, source=source, user=user, name=name, format=format)
     if format is None:
-        console.note(f"reading {file} as a template of {made.format}")
+        read = source if file == "-" else file
+        console.note(f"reading {read} as a template of {made.format}")
     for each in made.notes:
         console.note(" ".join(each.split()))
     if output == "-":

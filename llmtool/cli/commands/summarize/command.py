@@ -88,7 +88,13 @@ def summarize(
     else:
         batch.check_unused()
         check(output.path, reads=reads)
-        texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
+        texts = inputs.read_documents(
+            console,
+            paths,
+            no_stdin=input.no_stdin,
+            errors=input.errors,
+            encoding=input.encoding,
+        )
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
     context, summarizer = bootstrap.open_task(

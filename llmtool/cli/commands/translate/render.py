@@ -85,7 +85,7 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not (text or files):
         raise UsageError("no input; pass TEXT, use -f FILE or pipe text to standard input")
-    material = inputs.read_file(console, path, errors=errors)
+    material = inputs.read_file(console, path, errors=errors, encoding=input.encoding)
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
     inputs.note_table(console, path, material)

@@ -1,0 +1,111 @@
+"""Arguments that do not begin with a command: text, options, and commands of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+from llmtool.cli.app import COMMANDS, load_command
+from llmtool.cli.framework.default_command import complete_arguments
+from llmtool.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("args", "completed"),
+    [
+        (["Tell me a joke"], ["gen", "Tell me a joke"]),
+        (["Hello"], ["gen", "Hello"]),
+        (["讲个笑话"], ["gen", "讲个笑话"]),
+        (["help me write a letter"], ["gen", "help me write a letter"]),
+        (["list three rivers", "--json"], ["gen", "list three rivers", "--json"]),
+        (["-m", "starter", "Hi there"], ["gen", "-m", "starter", "Hi there"]),
+        (["-m", "chat", "Hi there"], ["gen", "-m", "chat", "Hi there"]),
+        (["--temperature=0", "Hi"], ["gen", "--temperature=0", "Hi"]),
+        (["-f", "notes.txt"], ["gen", "-f", "notes.txt"]),
+        (["-"], ["gen", "-"]),
+        (["--", "-1 + 2?"], ["gen", "--", "-1 + 2?"]),
+        ([""], ["gen", ""]),
+        (["sum", "a.txt"], ["sum", "a.txt"]),
+        (["--version"], ["--version"]),
+        (["help"], ["--help"]),
+        (["help", "models", "pull"], ["models", "pull", "--help"]),
+        (["version"], ["--version"]),
+        (["list"], ["models", "ls"]),
+        (["ls", "--json"], ["models", "ls", "--json"]),
+        (["pull", "org/name"], ["models", "pull", "org/name"]),
+        (["rm", "name"], ["models", "rm", "name"]),
+        (["show", "starter"], ["models", "info", "starter"]),
+        (["templates"], ["prompts", "ls"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[str]) -> None:
+    assert complete_arguments(args, COMMANDS, load_command("gen")) == completed
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["clasify", "hi"], "unknown command 'clasify'; did you mean 'classify'?"),
+        (["gne", "hi"], "did you mean 'gen'?"),
+        (["SUM", "a.txt"], "did you mean 'sum'?"),
+        (["Translate"], "did you mean 'translate'?"),
+        (["summarize", "a.txt"], "unknown command 'summarize'; did you mean 'sum'?"),
+        (["sumarise", "a.txt"], "unknown command 'sumarise'; did you mean 'sum'?"),
+        (["pulll", "org/name"], "did you mean 'pull'?"),
+        (["versions"], "did you mean 'version'?"),
+        (["generate", "hi"], "did you mean 'gen'?"),
+        (["ps"], "`llmtool models ls`"),
+        (["logs"], "`llmtool sessions ls`"),
+        (["keys"], "need no keys"),
+        (["aliases"], "`llmtool models alias`"),
+        (["serve"], "no server"),
+        (["-m", "starter", "chat"], "put options after the command: llmtool chat -m …"),
+        (["-q", "models", "ls"], "put options after the command: llmtool models -q …"),
+        (["--temperature=0", "gen", "hi"], "llmtool gen --temperature=0 …"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_typo_and_unsupported_verb_name_the_right_command(args: list[str], reason: str) -> None:
+    with pytest.raises(UsageError) as error:
+        complete_arguments(args, COMMANDS, load_command("gen"))
+    assert reason in str(error.value)
+
+
+def test_text_runs_gen(run_llmtool: Callable[..., Any], tiny: Path) -> None:
+    args = ("-m", tiny, "--dry-run", "Sum up")
+    expected = run_llmtool("gen", *args, input=b"Some notes.")
+    assert expected.returncode == 0 and b"Some notes." in expected.stdout
+    assert run_llmtool(*args, input=b"Some notes.").stdout == expected.stdout
+    text_first = run_llmtool("Sum up", "-m", tiny, "--dry-run", input=b"Some notes.")
+    assert text_first.stdout == expected.stdout
+
+
+def test_bare_program_prints_the_help(run_llmtool: Callable[..., Any]) -> None:
+    shown = run_llmtool()
+    assert shown.returncode == 0
+    assert shown.stdout == run_llmtool("--help").stdout
+    assert b"Text without a command is a prompt for gen" in shown.stdout
+    assert run_llmtool("help", "sum").stdout == run_llmtool("sum", "--help").stdout
+
+
+def test_usage_error_of_default_command_names_gen(run_llmtool: Callable[..., Any]) -> None:
+    line = error_line(run_llmtool("--temp", "0", "hi"), 2)
+    assert line.endswith("did you mean --temperature? (see 'llmtool gen --help')")
+
+
+@pytest.mark.parametrize("name", ["llama3.2", "org/name", "qwen3"])
+def test_run_with_a_model_names_the_chat(run_llmtool: Callable[..., Any], name: str) -> None:
+    line = error_line(run_llmtool("run", name, "hi"), 12)
+    assert line.endswith(f"(to run a model, use `llmtool chat -m {name}`)")
+
+
+@pytest.mark.parametrize("name", ["sentimnt", "./nothere.yaml"])
+def test_run_with_a_similar_or_missing_template_does_not_name_the_chat(
+    run_llmtool: Callable[..., Any], name: str
+) -> None:
+    assert "chat" not in error_line(run_llmtool("run", name, "hi"), 12)
