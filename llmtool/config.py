@@ -93,7 +93,7 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
 
     def folder(variable: str, find: Callable[[str, Literal[False]], str]) -> Path:
         if given := environ.get(variable):
-            return _expanded(given)
+            return _expanded(given, variable)
         try:
             return Path(find("llmtool", False)).expanduser()
         except RuntimeError:
@@ -101,24 +101,34 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
 
     home = environ.get("HOME") or os.path.expanduser("~")
     cache = environ.get("XDG_CACHE_HOME") or Path(NO_HOME if home == "~" else home, ".cache")
-    hf_home = environ.get("HF_HOME") or str(Path(cache, "huggingface"))
-    hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if given := environ.get(name):
+            hub = _expanded(given, name)
+            break
+    else:
+        hf_home = environ.get("HF_HOME")
+        base = hf_home or str(Path(cache, "huggingface"))
+        hub = _expanded(base, "HF_HOME" if hf_home else "XDG_CACHE_HOME") / "hub"
     return Folders(
         config=folder("LLMTOOL_CONFIG_DIR", platformdirs.user_config_dir),
         data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir),
         cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir),
-        hub_cache=_expanded(hub) if hub else _expanded(hf_home) / "hub",
+        hub_cache=hub,
         more_prompts=tuple(
-            _expanded(path) for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep) if path
+            _expanded(path, "LLMTOOL_PROMPTS")
+            for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep)
+            if path
         ),
     )
 
 
-def _expanded(text: str) -> Path:
+def _expanded(text: str, variable: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"home folder in {text!r} not found; check the user name") from None
+        raise UsageError(
+            f"home folder in {text!r} not found; check the user name in {variable}"
+        ) from None
 
 
 def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:

@@ -10,7 +10,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DecodeError = tomllib.TOMLDecodeError
+
+class DecodeError(ValueError):
+    """A text is not TOML; `str()` is the reason."""
 
 
 def loads(text: str) -> dict[str, Any]:
@@ -23,4 +25,11 @@ def loads(text: str) -> dict[str, Any]:
         >>> loads("threads = 4")
         {'threads': 4}
     """
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise DecodeError(str(exc)) from exc
+    except ValueError as exc:  # Python's limit on the digits of a number
+        raise DecodeError("a number has too many digits") from exc
+    except RecursionError as exc:
+        raise DecodeError("nested too deeply") from exc

@@ -54,6 +54,8 @@ def test_prefix_cache_limit(
         ("color = 'red'", "color"),
         ("prefix_cache_mb = -1", "prefix_cache_mb"),
         ("model = ", "not valid TOML"),
+        (f"model = {'[' * 5000}", "not valid TOML: nested too deeply"),
+        (f"threads = 1{'0' * 5000}", "not valid TOML: a number has too many digits"),
         ("\xff", "not UTF-8 at byte 0"),
     ],
 )
@@ -115,7 +117,8 @@ def test_user_without_home_has_nonexistent_folders(
 
 @pytest.mark.parametrize("variable", ["LLMTOOL_CACHE_DIR", "LLMTOOL_PROMPTS", "HF_HOME"])
 def test_home_of_unknown_user_is_rejected(variable: str) -> None:
-    with pytest.raises(UsageError, match="^home folder in '~no-such-user/x' not found; "):
+    message = f"^home folder in '~no-such-user/x' not found; check the user name in {variable}$"
+    with pytest.raises(UsageError, match=message):
         find_folders({"HOME": "/h", variable: "~no-such-user/x"})
 
 

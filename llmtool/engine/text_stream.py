@@ -6,7 +6,6 @@ which returns the pending text.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -53,7 +52,7 @@ _KNOWN_TAGS = {
     ),
 }
 # Other tags are a name in brackets: <think>, [THINK], ◁think▷, <|START_THINKING|>.
-_TAG = re.compile(r"<[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]{1,40}\]|◁[^◁▷\s]{1,40}▷")
+TAG = re.compile(r"<[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]{1,40}\]|◁[^◁▷\s]{1,40}▷")
 _PARTIAL_TAG = re.compile(r"<[^<>\s{}'\"]{0,40}|\[/?[A-Z_]{0,40}|◁[^◁▷\s]{0,40}")
 _REASONING_WORDS = {"think", "thinking", "thought", "thoughts", "reasoning", "inner"}
 _ANSWER_WORDS = {"answer", "response", "solution"}
@@ -110,54 +109,15 @@ def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
     for key, tags in _KNOWN_TAGS.items():
         if key in chat_template:
             return tags
-    mentioned = dict.fromkeys(_TAG.findall(chat_template))
-    answer = next((t for t in mentioned if _kind(t) == "answer" and _partner(t) in mentioned), "")
+    mentioned = dict.fromkeys(TAG.findall(chat_template))
+    answer = next((t for t in mentioned if _kind(t) == "answer" and partner(t) in mentioned), "")
     for tag in mentioned:
         if _kind(tag) in ("reasoning", "reasoning end"):
-            start, end = sorted((tag, _partner(tag)), key=lambda each: _kind(each) != "reasoning")
+            start, end = sorted((tag, partner(tag)), key=lambda each: _kind(each) != "reasoning")
             if "<|end|>" in mentioned and end not in mentioned:
                 end = "<|end|>"
-            return ReasoningTags(start, end, answer, _partner(answer) if answer else "")
+            return ReasoningTags(start, end, answer, partner(answer) if answer else "")
     return None
-
-
-def learn_reasoning_tags(
-    render: Callable[[Sequence[Mapping[str, str]], bool, bool], str],
-) -> ReasoningTags | None:
-    """Return the text that a chat template writes around known reasoning, None if it writes none.
-
-    `render` renders messages; its flags are whether to reason, and whether to begin a reply.
-    """
-    reasoning, answer = "Some reasoning", "Some answer"
-    user = {"role": "user", "content": "Some question"}
-    reply = {"role": "assistant", "content": answer}
-    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), reasoning)
-    before, _, rest = render([user, {**reply, **fields}], True, False).partition(reasoning)
-    separator, found, after = rest.partition(answer)
-    if not (found and separator.strip()):
-        return None
-    prompt = render([user], True, True)
-    others = [prompt, render([user], False, True), render([user, reply], True, False)]
-    n = min(len(os.path.commonprefix([before, each])) for each in others)
-    is_word = before[n : n + 1].isalnum()  # as in <|open|>think<|sep|>
-    spans = [m.span() for m in _TAG.finditer(before)]
-    n = next((a for a, b in spans if a < n < b + is_word), n)
-    # The prompt may begin the reasoning, with a text or the last tag.
-    opened = prompt.removeprefix(before) if prompt.startswith(before) else ""
-    last = before[spans[-1][0] :].strip() if spans else ""
-    start = before[n:].strip() or opened.strip() or (last if _partner(last) in separator else "")
-    if not start:
-        return None
-    end, opening = _split_tags(separator, len(_TAG.findall(start)))
-    answer_end, _ = _split_tags(after, len(_TAG.findall(opening))) if opening else ("", "")
-    return ReasoningTags(start, end, opening, answer_end, separator)
-
-
-def _split_tags(text: str, n: int) -> tuple[str, str]:
-    """Split text after its first `n` tags; without tags, all of it is the first part."""
-    tags = list(_TAG.finditer(text))[:n]
-    at = tags[-1].end() if tags else len(text)
-    return text[:at].strip(), text[at:].strip()
 
 
 def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
@@ -165,13 +125,14 @@ def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
     prompt = prompt.rstrip()
     for tag in (tags.start, tags.answer) if tags else ():
         before, found, after = prompt.rpartition(tag or "\0")
-        if found and not _TAG.sub("", after).strip() and "/" not in after:
+        if found and not TAG.sub("", after).strip() and "/" not in after:
             return tag
     at = prompt.rfind("<|start|>") if tags == HARMONY else -1
     if at >= 0 and "\n" not in prompt[at:]:
         return prompt[at:]
     last = prompt[max(prompt.rfind(bracket) for bracket in "<[◁") :]
-    is_opening = _TAG.fullmatch(last) and _kind(last) in ("reasoning", "answer")
+    kind = _kind(last) if TAG.fullmatch(last) else "other"
+    is_opening = kind == "reasoning" or (kind == "answer" and last.startswith("<|"))
     return last if is_opening else ""
 
 
@@ -185,7 +146,7 @@ def _kind(tag: str) -> _Kind:
     return "other"
 
 
-def _partner(tag: str) -> str:
+def partner(tag: str) -> str:
     """Return the end tag of a start tag, or the start tag of an end tag."""
     pairs = [*_OPPOSITES.items(), *((end, start) for start, end in _OPPOSITES.items())]
     for word, opposite in pairs:
@@ -357,7 +318,7 @@ class ReasoningSplitter:
             return self._read_named_tag(name, head[1:], is_control=True)
         if _PARTIAL_TAG.fullmatch(head):
             return False
-        match = _TAG.match(head)
+        match = TAG.match(head)
         if match and self._read_named_tag(match[0], head[match.end() :], is_control=False):
             return True
         self._state = "answer"
@@ -369,7 +330,7 @@ class ReasoningSplitter:
         is_requested = not (self._is_trusted or is_control or tag == "<think>")
         if is_requested and tag in self._prompt:
             return False
-        end = _partner(tag)
+        end = partner(tag)
         if kind == "reasoning":
             ends = [end, end.replace("<|/", "</|"), "<|end|>"] if end.startswith("<|/") else [end]
             self.closing = ReasoningTags(tag, end).closing

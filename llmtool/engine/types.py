@@ -131,6 +131,10 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     n_fixed: int | None = None
     languages: tuple[str, str] | None = None
 
+    @property
+    def input_text(self) -> str:
+        return "\n".join([self.text or "", *(message.content for message in self.messages)])
+
 
 class ChatTemplateOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The source and name of a chat template, and the values of variables that it reads.

@@ -385,7 +385,7 @@ class _Converter:
     def _pattern(self, pattern: str) -> str | None:
         """Return a pattern in the syntax of llguidance, None if it is not supported."""
         patterns.check_expansion(f"JSON Schema: pattern {explain.quote(pattern)}", pattern)
-        converted = patterns.from_ecma(pattern)
+        converted = patterns.with_ecma_spaces(patterns.from_ecma(pattern))
         error = self._error({"type": "string", "pattern": converted})
         return None if error else converted
 

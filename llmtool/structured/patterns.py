@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from llmtool.errors import UsageError
 
@@ -17,9 +18,11 @@ DATE = (
 TIME = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 
 _TOKEN = re.compile(
-    r"\\c[A-Za-z]|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?P<minimum>\d+)(?:,\d*)?\}|.", re.DOTALL
+    r"\\[pPux]\{[^}]*\}|\\c[A-Za-z]|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]"
+    r"|\{(?P<minimum>\d+)(?:,\d*)?\}|.",
+    re.DOTALL,
 )
-_IN_CLASS = re.compile(r"\\c[A-Za-z]|\\.|[\[&~]", re.DOTALL)
+_IN_CLASS = re.compile(r"\\[pPux]\{[^}]*\}|\\c[A-Za-z]|\\.|[\[&~]", re.DOTALL)
 
 
 def check_expansion(name: str, pattern: str) -> None:
@@ -48,31 +51,58 @@ def check_expansion(name: str, pattern: str) -> None:
             raise UsageError(f"{name}: expands to more than {MAX_EXPANDED_CHARACTERS:,} characters")
 
 
+def rewrite(schema: Any) -> Any:
+    """Return a JSON Schema with its patterns converted by `from_ecma`."""
+    if isinstance(schema, list):
+        return [rewrite(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {
+        key: value if key in ("enum", "const") else rewrite(value) for key, value in schema.items()
+    }
+    if isinstance(result.get("pattern"), str):
+        result["pattern"] = from_ecma(result["pattern"])
+    if isinstance(found := result.get("patternProperties"), dict):
+        result["patternProperties"] = {from_ecma(key): value for key, value in found.items()}
+    return result
+
+
 def from_ecma(pattern: str) -> str:
     r"""Return the pattern of a JSON Schema in the syntax of Rust's regex crate, if it differs.
 
     Example:
-        >>> from_ecma(r"^\<[[&]\s")
-        '^<[\\[\\&][\\s\\ufeff]'
+        >>> from_ecma(r"^\<[[&]}")
+        '^<[\\[\\&]\\}'
     """
     return _TOKEN.sub(_convert, pattern)
 
 
+def with_ecma_spaces(pattern: str) -> str:
+    r"""Return a pattern in which \s also matches U+FEFF, as in ECMA 262."""
+
+    def convert(token: re.Match[str]) -> str:
+        text = token[0]
+        if text in (r"\s", r"\S"):
+            return r"[\s\ufeff]" if text == r"\s" else r"[^\s\ufeff]"
+        if text[0] != "[":
+            return text
+        return _IN_CLASS.sub(lambda each: each[0] + r"\ufeff" * (each[0] == r"\s"), text)
+
+    return _TOKEN.sub(convert, pattern)
+
+
 def _convert(token: re.Match[str]) -> str:
     text = token[0]
-    if text[0] == "[" and len(text) > 1:
-        begin = 2 if text[1] == "^" else 1
-        return text[:begin] + _IN_CLASS.sub(_convert_in_class, text[begin:-1]) + "]"
-    if text in (r"\s", r"\S"):
-        return r"[\s\ufeff]" if text == r"\s" else r"[^\s\ufeff]"
-    return _convert_escape(text)
+    if text in ("{", "}", "]"):  # literal, as they are not part of a quantifier or class
+        return "\\" + text
+    if text[0] != "[" or len(text) == 1:
+        return _convert_escape(text)
+    begin = 2 if text[1] == "^" else 1
+    return text[:begin] + _IN_CLASS.sub(_convert_in_class, text[begin:-1]) + "]"
 
 
 def _convert_in_class(token: re.Match[str]) -> str:
-    text = token[0]
-    if text == r"\s":
-        return r"\s\ufeff"
-    return "\\" + text if len(text) == 1 else _convert_escape(text)
+    return "\\" + token[0] if len(token[0]) == 1 else _convert_escape(token[0])
 
 
 def _convert_escape(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.errors import OutputValidationError, UsageError, format_json_error
+from llmtool.structured import patterns
 from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Schema:
 
         try:
             return jsonschema_rs.validator_for(
-                self.json_schema, validate_formats=True, retriever=_reject_other_documents
+                patterns.rewrite(self.json_schema),
+                validate_formats=True,
+                retriever=_reject_other_documents,
             )
         except jsonschema_rs.ValidationError as exc:
             raise UsageError(f"JSON Schema: {_describe_schema_error(exc)}") from exc
@@ -103,6 +106,10 @@ def _reject_other_documents(uri: str) -> Any:
 
 
 def _describe_schema_error(error: ValidationError) -> str:
+    causes = [each for branch in getattr(error.kind, "context", ()) for each in branch]
+    deepest = max(causes, key=lambda each: len(each.instance_path), default=error)
+    if len(deepest.instance_path) > len(error.instance_path):
+        return _describe_schema_error(deepest)
     _, ours, why = error.message.partition("ValueError: ")
     if ours and _OTHER_DOCUMENT in why:
         return why

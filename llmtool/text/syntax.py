@@ -136,8 +136,8 @@ def _toml(text: str) -> Diagnostic | None:
 
     try:
         toml.loads(text)
-    except (toml.DecodeError, RecursionError) as exc:
-        return _at_position(str(exc) or "nested too deeply")
+    except toml.DecodeError as exc:
+        return _at_position(str(exc))
     return None
 
 

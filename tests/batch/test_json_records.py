@@ -162,6 +162,11 @@ def test_rows_with_unusual_numbers_are_resumed(run: Any, tmp_path: Path) -> None
     assert out.read_bytes() == whole
 
 
+def test_numbers_of_inputs_are_as_written(run: Any, prompts: list[str]) -> None:
+    run('{"input": "a", "prompt": 12345678901234567890.50}')
+    assert "12345678901234567890.50\n" in prompts[-1]
+
+
 @pytest.mark.parametrize(
     ("value", "path", "found"),
     [

@@ -213,12 +213,12 @@ def test_signal_ends_hanging_user_tests(
 ) -> None:
     pid, file = tmp_path / "pid", tmp_path / "even.py"
     file.write_text("old")
-    command = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 500"
+    command = f"echo $$ > {pid}; exec sleep 500"  # one process, which llmtool waits for
     process = start_llmtool(
         "code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file,
         "--run-tests", command, "--test-timeout", "400",
     )  # fmt: skip
-    while not pid.exists():
+    while not pid.exists() or not pid.read_text().endswith("\n"):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)

@@ -338,6 +338,7 @@ def test_tags_are_found_in_the_chat_template(template: str, expected: tuple[str,
         ("<|assistant|><|think|><|budget|>", ""),
         ("<|assistant|>", ""),
         ("<|assistant|>\n", ""),
+        ("Write <answer>", ""),
     ],
 )
 def test_prompt_may_begin_the_reasoning_or_the_answer(prompt: str, opening: str) -> None:

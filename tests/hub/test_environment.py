@@ -41,7 +41,7 @@ BAD = [
     ("ALL_PROXY", "/tmp/x", NO_URL),
     ("ALL_PROXY", "h h", NO_URL),
     ("ALL_PROXY", "http://\udcff:1", NO_URL),
-    ("SSL_CERT_FILE", "/nonexistent", f"no such file or directory; {NO_PEM}"),
+    ("SSL_CERT_FILE", "/dev/null/x", f"not a directory; {NO_PEM}"),
     ("SSL_CERT_FILE", "/", f"is a directory; {NO_PEM}"),
     ("SSL_CERT_FILE", "/dev/null", f"no certificate in the file; {NO_PEM}"),
     (
@@ -145,6 +145,12 @@ def test_dead_proxy_is_named_without_password(
         f"{REPO}: cannot connect to the proxy {scheme}://***@{DEAD} ({name}) (3 attempts); "
         f"check {name}"
     )
+
+
+def test_dead_endpoint_is_named(plan: Callable[..., Any]) -> None:
+    with pytest.raises(DownloadError) as caught:
+        plan(HF_ENDPOINT=f"http://user:secret@{DEAD}")
+    assert str(caught.value) == f"{REPO}: cannot connect to {DEAD} (3 attempts); check HF_ENDPOINT"
 
 
 def test_no_proxy_is_respected(plan: Callable[..., Any]) -> None:
@@ -342,6 +348,14 @@ def test_untrusted_certificate_says_what_to_set(
         assert message.startswith(start + remedy.format(**paths))
     else:
         assert "HTTP 407" in message
+
+
+def test_doctor_reports_bad_variables(run_llmtool: Run) -> None:
+    result = run_llmtool(
+        "doctor", env={"ALL_PROXY": "socks://u:secret@h", "HF_HUB_ETAG_TIMEOUT": "x"}
+    )
+    assert b"advice\tALL_PROXY 'socks://***@h': unknown scheme 'socks'" in result.stdout
+    assert b"advice\tHF_HUB_ETAG_TIMEOUT 'x': must be a whole number" in result.stdout
 
 
 @pytest.mark.parametrize("status", [200, 511])

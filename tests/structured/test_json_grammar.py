@@ -143,12 +143,15 @@ def test_unsupported_pattern_of_properties_allows_any_property() -> None:
         (r"^\/\cJ$", ["/\n"], ["/a"]),
         (r"^\s$", [" ", "\ufeff"], ["a"]),
         (r"^[^\s]$", ["a"], ["\ufeff"]),
+        (r"^{{[a-z]+}}]$", ["{{a}}]"], ["{a}]"]),
+        (r"^\p{L}{2}\u{61}$", ["éba"], ["1ba"]),
     ],
 )
 def test_pattern_has_the_syntax_of_ecma_262(pattern: str, good: list[str], bad: list[str]) -> None:
     schema = {"type": "string", "pattern": pattern}
     spec = compiled(schema)
     assert [v for v in [*good, *bad] if spec.matches(json.dumps(v, ensure_ascii=False))] == good
+    assert valid(schema, *good, *bad) == good
 
 
 def test_overlapping_patterns_are_enforced_together() -> None:

@@ -132,6 +132,11 @@ def test_short_form_gives_the_same_schema_as_the_llm_command() -> None:
         ('{"$ref": "file:///etc/passwd"}', "references to other documents are not supported"),
         ('{"$ref": "http://127.0.0.1:9/x"}', "references to other documents are not supported"),
         ('{"pattern": "[a"}', "$.pattern"),
+        ('{"items": {"properties": {"a": {"pattern": "(a"}}}}', "$.items.properties.a.pattern: "),
+        (
+            '{"$schema": "http://json-schema.org/draft-07/schema#", "items": {"minLength": -1}}',
+            "$.items.minLength: -1 is less than the minimum of 0",
+        ),
         ('{"a":' * 5000 + "1" + "}" * 5000, "JSON Schema: "),
     ],
 )

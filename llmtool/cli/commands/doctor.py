@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
+from llmtool.errors import UsageError
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -30,8 +31,14 @@ def doctor(
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import examine
+    from llmtool.models.hub import environment
 
     folders, settings, errors = bootstrap.start_lenient(console, general)
+    for check in (environment.check, environment.check_for_import):
+        try:
+            check()
+        except UsageError as exc:
+            errors.append(str(exc))
     report = examine(folders, settings, errors)
     if json:
         console.stdout.write_json(report.to_dict())

@@ -21,7 +21,6 @@ from llmtool.engine.text_stream import (
     ReasoningTags,
     find_opening,
     find_reasoning_tags,
-    learn_reasoning_tags,
 )
 from llmtool.engine.types import ChatTemplateOptions, FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
@@ -29,6 +28,7 @@ from llmtool.errors import TemplateError, UsageError
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _ANCHORS = "\n:x\x01"
+_TAG = re.compile(r"<\S+>|\[\S+\]")
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
                    r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
 
@@ -115,12 +115,23 @@ class ChatTemplate:
         return self._source is None or self._renderer.switches_reasoning
 
     @cached_property
+    def turn_end(self) -> int | None:
+        """The token that the template writes after a reply, even if it is not marked as an end."""
+        if self._source is None or self.reasoning_tags == HARMONY:  # where it ends each message
+            return None
+        after = self._renderer.text_after_reply().lstrip()
+        ids = self._vocabulary.tokenize(after.encode(), add_special=False, parse_special=True)
+        is_tag = bool(ids) and _TAG.fullmatch(self._vocabulary.token_text(ids[0])) is not None
+        return ids[0] if is_tag or self._special_tokens(ids[:1]) else None
+
+    @cached_property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The tags that the template writes around reasoning, or mentions."""
         source = self._source or ""
         mentioned = find_reasoning_tags(source)
         if mentioned == HARMONY or not ("reasoning" in source or "thinking" in source):
             return mentioned
+        from llmtool.engine.llama.learned_tags import learn_reasoning_tags
 
         def render(messages: Sequence[Mapping[str, str]], thinking: bool, begin: bool) -> str:
             return self._renderer.render(messages, thinking=thinking, begin=begin)

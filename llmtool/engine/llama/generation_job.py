@@ -222,6 +222,7 @@ class _Choice:
         may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
         is_only_answer = constraint is not None and not may_begin_with_tag and not opening
         self._removes_space = prompt.begins_text and model.weights.adds_space
+        self._turn_end = model.find_turn_end(request.prompt)
         self._reply = Reply(
             request.id,
             index,
@@ -229,7 +230,7 @@ class _Choice:
             tags=tags,
             opening=opening,
             controls=model.control_tokens,
-            prompt="".join(message.content for message in request.prompt.messages),
+            prompt=request.prompt.input_text,
             is_plain=request.prompt.suffix is not None or is_only_answer,
         )
         self._answer_tag = tags.answer if tags is not None and constraint is not None else ""
@@ -266,10 +267,11 @@ class _Choice:
         """Append the sampled token to the reply."""
         weights = self._model.weights
         char = ""
-        if weights.kind(self.token) == "control":
+        if weights.is_special(self.token):
             name = weights.token_text(self.token)
             char = self._model.control_tokens.char(self.token, name)
-        if weights.is_end(self.token) and not self._reply.continues_after(char):
+        is_end = weights.is_end(self.token) or self.token == self._turn_end
+        if is_end and not self._reply.continues_after(char):
             self.finish_reason = "stop"
             return
         self.tokens.append(self.token)
@@ -277,6 +279,7 @@ class _Choice:
         if self._constrained is not None:
             self._constrained.accept(self.token)
         if char:
+            self._logprob = None  # it is not part of the text
             events = self._reply.push_control(char)
         else:
             piece = weights.piece(self.token)

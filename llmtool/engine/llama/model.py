@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -16,6 +17,8 @@ from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
 from llmtool.errors import ModelUnreadable
 from llmtool.machine import trim_heap
 from llmtool.models.quants import list_parts
+
+_SPECIAL = re.compile(r"<[|｜][^<>\s]+[|｜]>")  # some files mark such tokens as USER_DEFINED
 
 
 def load_model(
@@ -227,6 +230,13 @@ class LlamaModel:
         if attributes & lib.LLAMA_TOKEN_ATTR_USER_DEFINED:
             return "user"
         return "unknown" if attributes & lib.LLAMA_TOKEN_ATTR_UNKNOWN else "ordinary"
+
+    def is_special(self, token: int) -> bool:
+        """Whether a token is never text: a control token, or one that is written like one."""
+        kind = self.kind(token)
+        return kind == "control" or (
+            kind == "user" and _SPECIAL.fullmatch(self.token_text(token)) is not None
+        )
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:

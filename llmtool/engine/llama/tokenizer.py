@@ -87,7 +87,7 @@ class Tokenizer:
         """Return the control tokens that a text spells, by their text."""
         weights = self._weights
         ids = weights.tokenize(text.encode(), add_special=False, parse_special=True)
-        return {weights.token_text(t): t for t in ids if weights.kind(t) == "control"}
+        return {weights.token_text(t): t for t in ids if weights.is_special(t)}
 
     def _encode(self, text: str) -> tuple[int, ...]:
         raw = text.encode()

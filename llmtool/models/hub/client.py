@@ -244,7 +244,9 @@ class Hub:
         proxy = environment.find_proxy(url)
         target = str(proxy or host)
         through = f" through {proxy}" if proxy else ""
-        remedy = f"check {proxy.variable}" if proxy else None
+        is_own_hub = os.environ.get("HF_ENDPOINT") and host == find_host(self.endpoint)
+        variable = proxy.variable if proxy else "HF_ENDPOINT" if is_own_hub else None
+        remedy = f"check {variable}" if variable else None
         try:
             yield
         except OfflineModeIsEnabled:

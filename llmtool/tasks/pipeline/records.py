@@ -127,7 +127,7 @@ class RecordMapping(msgspec.Struct, kw_only=True):
             return self._with_text({}, record.text, record)
         named = self._named(record.fields)
         variables = {
-            name: _value(record, name, value)
+            name: self._input_value(record, name, value)
             for name, value in record.fields.items()
             if name in named and value is not None
         }
@@ -140,6 +140,12 @@ class RecordMapping(msgspec.Struct, kw_only=True):
         known = ", ".join(record.fields) or "none"
         missing = self.field or "text"
         raise InputError(f"{record.place}: field {missing!r} is missing; fields: {known}")
+
+    def _input_value(self, record: Record, name: str, value: object) -> object:
+        is_text = self.template.inputs[name].type in ("text", "string")
+        if is_text and _is_number(value) and record.written:
+            return number_as_written(record.written, name)
+        return _value(record, name, value)
 
     def _named(self, fields: Iterable[str]) -> set[str]:
         taken = self.given | {SCHEMA_INPUT} | ({"prompt"} if self.prompt is not None else set())
@@ -182,7 +188,7 @@ class RecordMapping(msgspec.Struct, kw_only=True):
         elif isinstance(value, (list, bool)):
             kind = "a list" if isinstance(value, list) else "true or false"
             raise InputError(f"{record.place}: field {field!r} is {kind}; it must be text")
-        elif isinstance(value, (int, float)) and record.written:
+        elif _is_number(value) and record.written:
             text = number_as_written(record.written, field)
         elif value is not None:
             text = str(_value(record, field, value))
@@ -282,6 +288,10 @@ def derive_seed(seed: int, digest: bytes) -> int:
     """Derive the seed of a record, independent of other records."""
     mixed = hashlib.sha256(b"%d:" % seed + digest).digest()
     return int.from_bytes(mixed[:8], "big") % (MAX_SEED + 1)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _value(record: Record, name: str, value: object) -> object:
