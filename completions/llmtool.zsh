@@ -71,6 +71,7 @@ _llmtool_gen() {
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -143,6 +144,7 @@ _llmtool_run() {
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -384,6 +386,7 @@ _llmtool_classify() {
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -514,6 +517,7 @@ _llmtool_sum() {
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -580,6 +584,7 @@ _llmtool_translate() {
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
@@ -650,6 +655,7 @@ _llmtool_code() {
         '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
+        '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \

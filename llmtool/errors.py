@@ -11,6 +11,7 @@
     ├── LowConfidence          15  the confidence is too low, or a --fail-on label was found
     ├── DownloadError          16  a download or its checksum failed
     ├── OutputValidationError  17  the output is invalid (schema, syntax, length)
+    │   └── UnsatisfiableError 17  no text satisfies a schema, regex or grammar; also a UsageError
     ├── LockedError            18  another process holds the lock
     ├── EngineError             1  llama.cpp could not decode or allocate memory
     ├── OutputError             1  the result could not be written
@@ -125,6 +126,12 @@ class OutputValidationError(LlmtoolError):
     def __init__(self, message: str, *, result: object = None) -> None:
         super().__init__(message)
         self.result = result
+
+
+class UnsatisfiableError(UsageError, OutputValidationError):
+    """No text satisfies a constraint on the output."""
+
+    exit_code = ExitCode.INVALID_OUTPUT
 
 
 class LockedError(LlmtoolError):

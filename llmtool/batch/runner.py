@@ -62,6 +62,8 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
         overwrite: replace a file that has content.
         limit: maximum number of records, including those completed earlier; None for all.
         full_results: add the full result to each row, as `result`.
+        csv_safe: start texts that a spreadsheet would evaluate as formulas with an apostrophe; only
+            with `format` "csv".
     """
 
     output: Path | None = None
@@ -71,6 +73,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     limit: int | None = None
     full_results: bool = False
+    csv_safe: bool = False
 
 
 class Row(msgspec.Struct, Generic[R], frozen=True):
@@ -132,10 +135,15 @@ class BatchRunner(Generic[R]):
         ]
         ours = [*columns, ERROR, ERROR_CODE, *([KEY] if options.output is not None else [])]
         self._csv = CsvRows(
-            [*given.values(), *ours], header=[*header, *ours], delimiter=reader.delimiter
+            [*given.values(), *ours],
+            header=[*header, *ours],
+            delimiter=reader.delimiter,
+            safe=options.csv_safe,
         )
         self.header = self._csv.header if options.format == "csv" else b""
-        shape = [reader.format, reader.errors, reader.columns]
+        if options.csv_safe and options.format != "csv":
+            raise UsageError(f"csv_safe needs the format csv, not {options.format}")
+        shape = [reader.format, reader.errors, reader.columns, *["safe"] * options.csv_safe]
         self._identity = identity + repr([*shape, options.format, options.full_results]).encode()
         self.n_resumed = self.n_resumed_failures = self.n_other = 0
         self._retried: set[int] = set()  # the numbers of the failed rows that are replaced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ import msgspec
 OutputFormat = Literal["jsonl", "csv", "text"]
 ERROR, ERROR_CODE, KEY, RESULT = "error", "exit_code", "key", "result"
 COMMON_COLUMNS = (ERROR, ERROR_CODE, KEY, RESULT)
+# What starts a formula in a spreadsheet (OWASP, "CSV Injection"), also as full-width characters.
+_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?%?")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
@@ -22,22 +26,34 @@ def json_line(row: Mapping[str, Any]) -> bytes:
 class CsvRows:
     """CSV rows; None is an empty cell, and any other value except a string is encoded as JSON.
 
-    `header` are the names of the columns in the first row, if they differ.
+    `header` are the names of the columns in the first row, if they differ. With `safe`, a text that
+    a spreadsheet would evaluate as a formula starts with an apostrophe.
 
     Example:
-        >>> writer = CsvRows(["id", "label"])
-        >>> (writer.header + writer.encode({"id": "1", "label": "so, so"})).decode().split()
-        ['id,label', '1,"so,', 'so"']
+        >>> writer = CsvRows(["id", "label"], safe=True)
+        >>> (writer.header + writer.encode({"id": "-1", "label": "=1+2"})).decode().split()
+        ['id,label', "-1,'=1+2"]
     """
 
     def __init__(
-        self, columns: Sequence[str], *, header: Sequence[str] | None = None, delimiter: str = ","
+        self,
+        columns: Sequence[str],
+        *,
+        header: Sequence[str] | None = None,
+        delimiter: str = ",",
+        safe: bool = False,
     ) -> None:
-        self._columns, self._delimiter = list(columns), delimiter
-        self.header = self._line(columns if header is None else header)
+        self._columns, self._delimiter, self._safe = list(columns), delimiter, safe
+        self.header = self._line([self._cell(name) for name in header or columns])
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
-        return self._line([_cell(row.get(name)) for name in self._columns])
+        return self._line([self._cell(row.get(name)) for name in self._columns])
+
+    def _cell(self, value: Any) -> str:
+        if not isinstance(value, str):
+            return "" if value is None else msgspec.json.encode(value).decode()
+        is_formula = self._safe and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+        return f"'{value}" if is_formula else value
 
     def _line(self, cells: Sequence[str]) -> bytes:
         text = io.StringIO()
@@ -59,14 +75,6 @@ def text_line(row: Mapping[str, Any], column: str) -> bytes:
     value = row.get(column) or ""
     text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
     return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()
 
 
 def rename_fields(names: Iterable[str], reserved: Container[str]) -> dict[str, str]:

@@ -65,6 +65,8 @@ def open_reader(
         raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
     if chosen and not batch.overwrite and _format_of(batch, output) == "text":
         raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
+    if batch.csv_safe and _format_of(batch, output) != "csv":
+        raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
@@ -134,6 +136,7 @@ def run(
         overwrite=batch.overwrite,
         limit=batch.limit,
         full_results=output.json,
+        csv_safe=batch.csv_safe,
     )
     runner = make_batch(
         context,

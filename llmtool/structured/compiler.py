@@ -27,7 +27,7 @@ import ctypes
 from collections import OrderedDict
 from typing import Any
 
-from llmtool.errors import OutputValidationError, UsageError
+from llmtool.errors import OutputValidationError, UnsatisfiableError, UsageError
 from llmtool.structured import (
     explain,
     gbnf,
@@ -65,7 +65,8 @@ class ConstraintCompiler:
         """Return the compiled constraint.
 
         Raises:
-            UsageError: the constraint is invalid or too large, or no text satisfies it.
+            UsageError: the constraint is invalid or too large.
+            UnsatisfiableError: no text satisfies it.
         """
         found = self._compiled.get(constraint)
         if found is None:
@@ -82,7 +83,7 @@ class ConstraintCompiler:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(constraint)
         if isinstance(found, UsageError):
-            raise UsageError(*found.args)
+            raise type(found)(*found.args)
         return found
 
 
@@ -228,10 +229,14 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
         matcher = guidance.lark_matcher(tokens, gbnf_lark.to_lark(gbnf.parse(source)))
         beginning = matcher.deep_copy()
     if not beginning.is_error() and not any(beginning.compute_bitmask()):
-        raise UsageError(f"{name}: {_error(beginning) or _NOTHING[constraint.kind]}")
+        if error := _error(beginning):
+            raise UsageError(f"{name}: {error}")
+        raise UnsatisfiableError(f"{name}: {_NOTHING[constraint.kind]}")
     for each in (beginning, matcher):
         if each.is_error():
-            raise UsageError(f"{name}: {_explain(tokens, constraint, each.get_error())}")
+            reason = _explain(tokens, constraint, each.get_error())
+            is_empty = reason.startswith(_NOTHING[constraint.kind])
+            raise (UnsatisfiableError if is_empty else UsageError)(f"{name}: {reason}")
     return CompiledConstraint(tokens, matcher, constraint, unenforced)
 
 

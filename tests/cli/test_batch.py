@@ -422,7 +422,13 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
         (["--resume", "--each", "line"], "--resume needs an output file; add -o FILE"),
         (["--limit", "3"], "--limit needs a batch"),
         (["--retry-failed"], "--retry-failed needs a batch"),
-        (["--reproducible", "--parallel", "4"], "--parallel and --reproducible cannot be combined"),
+        (["--csv-safe"], "--csv-safe needs a batch"),
+        (["--csv-safe", "--each", "csv", "--json"], "--csv-safe needs CSV output"),
+        (["--csv-safe", "--each", "line"], "--csv-safe needs CSV output"),
+        (
+            ["--reproducible", "--parallel", "4", "--each", "line"],
+            "--parallel and --reproducible cannot be combined",
+        ),
         (["--retry-failed", "--each", "line"], "--retry-failed needs an output file; add -o FILE"),
         (
             ["--each", "line", "-o", "x", "--retry-failed"],

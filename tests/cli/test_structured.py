@@ -61,6 +61,20 @@ def test_truncated_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "source", "reason"),
+    [
+        ("--schema", '{"type": "integer", "minimum": 5, "maximum": 3}', "no value satisfies it"),
+        ("--schema", '{"type": "string", "pattern": "^a$", "minLength": 3}', "no value satisfies"),
+        ("--regex", "[^\\x00-\\U0010FFFF]", "--regex '[^\\x00-\\U0010FFFF]': nothing matches it"),
+    ],
+)
+def test_constraint_that_nothing_satisfies_is_17(
+    gen: Run, option: str, source: str, reason: str
+) -> None:
+    assert reason in error_line(gen(QUESTION, option, source), 17)
+
+
 IMPOSSIBLE = '{"type": "string", "maxLength": 3, "not": {}}'  # `not` is only checked afterwards
 
 

@@ -44,9 +44,9 @@ def read(
     except UsageError as exc:
         reason = str(exc)
         if reason.startswith(("regex ", "regex: ", "schema: ")):  # name the option
-            raise UsageError(f"--{reason}") from exc
+            raise type(exc)(f"--{reason}") from exc
         if constraint.grammar is None:
             raise
         source = "standard input" if constraint.grammar == "-" else constraint.grammar
-        raise UsageError(source + reason.removeprefix("grammar")) from exc
+        raise type(exc)(source + reason.removeprefix("grammar")) from exc
     return msgspec.structs.replace(options, schema=schema, grammar=grammar, regex=regex)

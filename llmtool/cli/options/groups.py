@@ -219,6 +219,9 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         ),
     ] = None
     jsonl: Annotated[bool, _batch("--jsonl", help="Write rows as JSON lines.")] = False
+    csv_safe: Annotated[
+        bool, _batch("--csv-safe", help="Put ' before text that a spreadsheet runs as a formula.")
+    ] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
     retry_failed: Annotated[
         bool, _batch("--retry-failed", help="Resume, and run the failed records of -o FILE again.")
@@ -241,6 +244,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             ("--overwrite", self.overwrite),
             ("--limit", self.limit),
             ("--jsonl", self.jsonl),
+            ("--csv-safe", self.csv_safe),
         ):
             if value:
                 raise UsageError(f"{name} needs a batch; add --each line, jsonl, csv or file")

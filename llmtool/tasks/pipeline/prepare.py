@@ -120,12 +120,23 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             retries=self.options.retries,
         )
 
-    def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
+    def answer(
+        self,
+        engine: Engine,
+        requests: Iterable[Request],
+        *,
+        on_done: Callable[[int], None] = lambda n_done: None,
+    ) -> list[Generation | Failed]:
         """Return the outcome of each request, in request order; their ids must differ."""
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
         events = stream_outcomes(engine, requests, model=self.model, output_spec=self.output_spec)
-        return [event for event in events if not isinstance(event, Token)]
+        found: list[Generation | Failed] = []
+        for event in events:
+            if not isinstance(event, Token):
+                found.append(event)
+                on_done(len(found))
+        return found
 
     @property
     def columns(self) -> list[str]:
@@ -169,7 +180,7 @@ def case_key(case: Case, *samplings: Sampling, name: str = "") -> bytes | None:
     if not all(map(is_determined, samplings)):
         return None
     seed = None if all(map(is_greedy, samplings)) else case.seed
-    return digest(case.prompt, case.input, case.variables, seed, name)
+    return digest(case.prompt, case.input, case.variables, case.history, seed, name)
 
 
 def with_sampling(item: T, **changes: Any) -> T:
