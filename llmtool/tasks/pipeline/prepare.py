@@ -189,7 +189,7 @@ def case_key(case: Case, *samplings: Sampling, name: str = "") -> bytes | None:
     if not all(map(is_determined, samplings)):
         return None
     seed = None if all(map(is_greedy, samplings)) else case.seed
-    return digest(case.prompt, case.input, case.variables, seed, name)
+    return digest(case.prompt, case.input, case.variables, case.history, seed, name)
 
 
 def with_sampling(item: T, **changes: Any) -> T:
