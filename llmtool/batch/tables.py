@@ -69,7 +69,7 @@ class Table:
 
     A cell that begins with a quote is quoted. A file separated by tabs or pipes may have no
     quoting: there, quotes are ordinary characters from the first row on that is not well-formed
-    with quoting, but has as many cells as the header without.
+    with quoting, but has as many cells as the header without, unless an earlier row needs quoting.
     """
 
     def __init__(self, source: LineSource, *, delimiter: str | None = None) -> None:
@@ -79,6 +79,7 @@ class Table:
         self._waiting: deque[Line] = deque()  # lines to read before `_lines`
         self._n_columns = 0
         self._has_quoting = True
+        self._is_quoting_certain = False
         self._begin_row()
 
     def __iter__(self) -> Iterator[TableRow | None]:
@@ -98,7 +99,7 @@ class Table:
             except (csv.Error, _TooLong) as exc:
                 error = self._describe(exc)
             if self._may_lack_quoting and self._lacks_quoting(cells, error):
-                self._has_quoting = False
+                self._has_quoting, self._is_quoting_certain = False, True
                 self._waiting.extendleft(reversed(self._row))
                 rows = self._open()
             elif cells or error:
@@ -156,7 +157,7 @@ class Table:
 
     @property
     def _may_lack_quoting(self) -> bool:
-        return self._has_quoting and self.delimiter in tuple(_MAY_LACK_QUOTING)
+        return not self._is_quoting_certain and self.delimiter in tuple(_MAY_LACK_QUOTING)
 
     def _lacks_quoting(self, cells: list[str], error: LlmtoolError | None) -> bool:
         """Return whether the row shows that the file has no quoting."""
@@ -167,7 +168,9 @@ class Table:
         n_columns = self._n_columns or (len(cells) if is_valid else len(plain[0]))
         if is_valid and len(cells) == n_columns:
             # Several lines that are all complete rows without quoting are not one row.
-            return len(plain) > 1 and all(len(row) == n_columns for row in plain)
+            is_plain = all(len(row) == n_columns for row in plain)
+            self._is_quoting_certain = not is_plain
+            return is_plain and len(plain) > 1
         return len(plain[0]) == n_columns
 
     def _make_row(self, cells: list[str], error: LlmtoolError | None) -> TableRow:
@@ -251,9 +254,11 @@ def _rank_delimiters(texts: Sequence[str]) -> dict[str, float]:
 
     The value is the share of the rows that have as many cells as the header.
     """
-    counts = {each: _count_cells(texts, each) for each in _DETECTED if texts}
-    shares = {each: n.count(n[0]) / len(n) for each, n in counts.items() if n[0] > 1}
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+    cells = {each: _count_cells(texts, each) for each in _DETECTED if texts}
+    shares = {each: n.count(n[0]) / len(n) for each, n in cells.items() if n[0] > 1}
+    # After a space follows text, not another cell.
+    counts = {each: len(re.findall(re.escape(each) + r"(?! )", texts[0])) for each in shares}
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], -counts[item[0]])))
 
 
 def _count_cells(texts: Sequence[str], delimiter: str) -> list[int]:

@@ -104,6 +104,8 @@ def test_row_larger_than_the_limit_is_an_error_and_the_next_is_read(
         (b"id,text\n1,a\tb\n", ","),
         (b'id;text\n1;"two\nlines; here"\n', ";"),
         (b'"two\nlines";text\n1;a, b\n', ";"),
+        (b"name, first|text|a;b\nx|late;|y\n", "|"),
+        (b"id;text, long, detail\n1;one, two, three\n", ";"),
     ],
 )  # fmt: skip
 def test_delimiter_is_detected(read: Any, content: bytes, delimiter: str) -> None:
@@ -152,15 +154,24 @@ def test_detection_does_not_wait_for_more_than_it_needs() -> None:
             b'id\ttext\n1\t"tab\there"\n2\t"two\nlines"\n3\t"say ""hi"""\n',
             [["1", "tab\there"], ["2", "two\nlines"], ["3", 'say "hi"']],
         ),
-        (b'text\tn\n"two\nlines"\t1\n"x\t2\n', [["two\nlines", "1"], ['"x', "2"]]),
         (b'id|text\n1|"open\n2|b\n', [["1", '"open'], ["2", "b"]]),
+        (  # the first row can only be quoted
+            b'id|text\n1|"a | b"\n"x | 2|\ny"|c\n',
+            [["1", "a | b"], ["x | 2|\ny", "c"]],
+        ),
     ],
-    ids=["open quote", "quote in a cell", "quoted", "both", "pipes"],
+    ids=["open quote", "quote in a cell", "quoted", "pipes", "quoted pipes"],
 )
 def test_quotes_of_tab_separated_cells(read: Any, content: bytes, rows: list[list[str]]) -> None:
     _, records = read(content)
     assert [list(record.fields.values()) for record in records] == rows
     assert not any(record.error for record in records)
+
+
+def test_open_quote_after_a_quoted_row_is_an_error(read: Any) -> None:
+    _, (good, bad) = read(b'text\tn\n"two\nlines"\t1\n"x\t2\n')
+    assert good.fields == {"text": "two\nlines", "n": "1"}
+    assert "line 4: unclosed quote" in str(bad.error)
 
 
 @pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])

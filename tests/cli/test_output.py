@@ -61,9 +61,12 @@ def test_incomplete_line_precedes_a_message(
     monkeypatch.setattr(console, "STDERR", file)
     both = console.Console(Interrupts())
     both.stdout.write("half a line")
-    both.say("\nmessage\n")
-    os.close(file)
+    both.say("\nmessage\nrea")
+    both.say("soning")
     assert (tmp_path / "both").read_bytes() == b"half a line\nmessage\n"
+    both.flush_quietly()
+    os.close(file)
+    assert (tmp_path / "both").read_bytes() == b"half a line\nmessage\nreasoning"
 
 
 def check_shown(text: str) -> None:

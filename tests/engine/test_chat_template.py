@@ -214,6 +214,34 @@ def test_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     assert not template.tokenize(Prompt(messages=question)).token_ids == ()
 
 
+TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}:{{ m.content }}END{% endfor %}"
+TURN_ENDS = {
+    "marked as an end": (TURNS.replace("END", "<|im_end|>\n"), "<|im_end|>"),
+    "not marked": (TURNS.replace("END", "<|filler|>\n"), "<|filler|>"),
+    "after white space": (TURNS.replace("END", "\n\n<|filler|>"), "<|filler|>"),
+    "the start of the next turn": (TURNS.replace("END", "\n"), "<|im_start|>"),
+    "two tokens": (TURNS.replace("END", "<|filler|><|im_end|>"), "<|filler|>"),
+    "upper case": (TURNS.replace("m.content", "m.content|upper").replace("END", "<|filler|>"),
+                   "<|filler|>"),
+    "parts": (TURNS.replace("m.content", "m.content[0].text").replace("END", "<|filler|>"),
+              "<|filler|>"),
+    "text": (TURNS.replace("END", " - done<|filler|>"), None),
+    "several ordinary tokens": (TURNS.replace("END", "<end_of_reply>"), None),
+    "only one message": ("{{ messages[0].content }}<|filler|>", None),
+    "channels": (TURNS.replace("END", "<|filler|>") + "{# <|channel|> #}", None),
+    "no template": (None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "token"), TURN_ENDS.values(), ids=TURN_ENDS)
+def test_turn_end_is_the_token_after_a_reply(
+    tiny: Path, source: str | None, token: str | None
+) -> None:
+    model = load(tiny)
+    turn_end = ChatTemplate(model, source).turn_end
+    assert (None if turn_end is None else model.token_text(turn_end)) == token
+
+
 def test_replies_do_not_render_bos_as_a_reasoning_tag(tiny_model: Callable[..., Path]) -> None:
     path = tiny_model("spm", chat_template="{{ messages[0].content }}<think>")
     model = LoadedModel(load(path), n_ctx=None, cancellation=Cancellation())

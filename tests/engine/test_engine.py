@@ -361,3 +361,19 @@ def test_reasoning_tokens_are_not_part_of_the_answer(
     engine.close()
     assert "".join(event.text for event in events if event.reasoning) == "Plan."
     assert "".join(event.text for event in events if not event.reasoning).rstrip() == "Four."
+
+
+@pytest.mark.parametrize("is_chat", [True, False], ids=["chat", "text"])
+def test_turn_end_of_the_chat_template_ends_a_reply(
+    tiny_model: Callable[..., Path], is_chat: bool
+) -> None:
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|filler|>{% endfor %}"
+    scale = {"<|filler|>": 8.0}
+    model = tiny_model("plain", chat_template=template, logit_scale=scale, printable=True)
+    engine = LocalEngine(load_model(model), n_threads=1)
+    prompt = Prompt(messages=(Message("user", "Hi"),)) if is_chat else Prompt(text="Hi")
+    request = Request(prompt=prompt, sampling=Sampling(max_tokens=60, seed=1, temperature=2.0))
+    *_, finished = engine.stream([request])
+    engine.close()
+    assert isinstance(finished, Finished)
+    assert finished.finish_reason == ("stop" if is_chat else "length")

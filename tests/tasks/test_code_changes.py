@@ -39,7 +39,10 @@ from llmtool.tasks.code.cursor import (
 from llmtool.tasks.code.diffs import parse_diff, split_file_diff, unified_diff, with_line_numbers
 from llmtool.tasks.code.fix import back_up, restore_line_endings
 from llmtool.tasks.code.git import staged_diff
+from llmtool.tasks.code.review import review
 from llmtool.tasks.code.sarif import sarif
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
+from llmtool.tasks.pipeline.prepare import prepare
 from llmtool.toolbox import Toolbox
 
 DIFF = """\
@@ -490,6 +493,14 @@ def test_large_file_is_reviewed_by_hunk_without_duplicates(tmp_path: Path) -> No
     result = toolbox.review_code(DIFF, max_tokens=30)
     assert result.n_parts == len(engine.prompts) == 2
     assert [f.line for f in result.findings] == [1]
+
+
+def test_review_reports_progress(tmp_path: Path) -> None:
+    toolbox, engine = make_toolbox(tmp_path, findings((1, "error", "the same remark")), n_ctx=105)
+    options = GenerateOptions(template="review-hunk", sampling=SamplingOptions(max_tokens=30))
+    calls: list[tuple[int, int]] = []
+    review(engine, prepare(toolbox.context, options), DIFF, lambda *done: calls.append(done))
+    assert calls == [(1, 2), (2, 2)]
 
 
 class Looping(ScriptedEngine):

@@ -89,12 +89,10 @@ class Sink:
             self._pending = b""
 
     def _write_lines(self, data: bytes) -> None:
-        """Write the complete lines; a line that is too long for an atomic write is not held."""
-        data = self._pending + data
-        end = data.rfind(b"\n") + 1 if len(data) < _ATOMIC_BYTES else len(data)
-        self._pending = data[end:]
-        if end:
-            self._write_bytes(data[:end])
+        """Write the complete lines."""
+        lines, self._pending = _split_lines(self._pending + data)
+        if lines:
+            self._write_bytes(lines)
 
     def _write_bytes(self, data: bytes) -> None:
         raise NotImplementedError
@@ -219,6 +217,7 @@ class Console:
         self.stderr_is_terminal = _is_terminal(STDERR)
         self.quiet = False
         self._color = "auto"
+        self._pending = b""  # an incomplete line for a stderr that is not a terminal
         self._status_line = StatusLine()
         self._cleanups: set[Callable[[], object]] = set()
         self.resources = contextlib.ExitStack()
@@ -281,7 +280,7 @@ class Console:
         Raises:
             Cancelled: a signal interrupted the wait.
         """
-        self.stdout.flush()
+        self._flush_lines()
         with self.interrupts.interruptible():
             return os.read(STDIN, n_bytes)
 
@@ -293,7 +292,7 @@ class Console:
         """
         import select
 
-        self.stdout.flush()
+        self._flush_lines()
         with self.interrupts.interruptible():
             return bool(select.select([STDIN], [], [], seconds)[0])
 
@@ -314,6 +313,17 @@ class Console:
         data = text.encode("utf-8", "surrogateescape")
         if self.stderr_is_terminal:
             data = escape_control_chars(data.decode("utf-8", "replace")).encode()
+        else:
+            data, self._pending = _split_lines(self._pending + data)
+        self._write_stderr(data)
+
+    def _flush_lines(self) -> None:
+        """Write the incomplete lines of both streams."""
+        pending, self._pending = self._pending, b""
+        self._write_stderr(pending)
+        self.stdout.flush()
+
+    def _write_stderr(self, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.write(STDERR, data)
 
@@ -357,7 +367,8 @@ class Console:
 
     def flush_quietly(self) -> None:
         """Flush both streams and ignore errors."""
-        self.stdout.flush_quietly()
+        with contextlib.suppress(OutputError, BrokenPipe, Cancelled):
+            self._flush_lines()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
@@ -377,6 +388,12 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace")
+
+
+def _split_lines(data: bytes) -> tuple[bytes, bytes]:
+    """Return the complete lines and the rest; a line too long for an atomic write is complete."""
+    end = data.rfind(b"\n") + 1 if len(data) < _ATOMIC_BYTES else len(data)
+    return data[:end], data[end:]
 
 
 def _stdout_error(exc: OSError) -> OutputError:

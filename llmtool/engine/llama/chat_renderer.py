@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import groupby
@@ -138,6 +139,17 @@ class ChatRenderer:
             self._last_shape = key, shape
             return text, shape
         raise first_error or TemplateError("the prompt has no messages")
+
+    def text_after_reply(self) -> str:
+        """Return what the template writes between a reply and the next message, "" if unknown."""
+        roles: tuple[Role, ...] = ("user", "assistant", "user")
+        prompt = Prompt(messages=tuple(Message(role, "x") for role in roles))
+        try:
+            text, _ = self.choose_shape(prompt)
+        except TemplateError:
+            return ""
+        between = re.search(f"{_marker(1)[1]}(.*?){_marker(2)[0]}", text, re.DOTALL | re.IGNORECASE)
+        return between[1] if between else ""
 
     @cached_property
     def _template(self) -> Template:

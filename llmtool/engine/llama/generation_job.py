@@ -222,6 +222,7 @@ class _Choice:
         may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
         is_only_answer = constraint is not None and not may_begin_with_tag and not opening
         self._removes_space = prompt.begins_text and model.weights.adds_space
+        self._turn_end = model.find_turn_end(request.prompt)
         self._reply = Reply(
             request.id,
             index,
@@ -269,7 +270,8 @@ class _Choice:
         if weights.is_special(self.token):
             name = weights.token_text(self.token)
             char = self._model.control_tokens.char(self.token, name)
-        if weights.is_end(self.token) and not self._reply.continues_after(char):
+        is_end = weights.is_end(self.token) or self.token == self._turn_end
+        if is_end and not self._reply.continues_after(char):
             self.finish_reason = "stop"
             return
         self.tokens.append(self.token)

@@ -12,7 +12,13 @@ from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ControlTokens, ReasoningTags
-from llmtool.engine.types import DEFAULT_MAX_TOKENS, Cancellation, ChatTemplateOptions, TokenLogprob
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Cancellation,
+    ChatTemplateOptions,
+    Prompt,
+    TokenLogprob,
+)
 from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
 
@@ -54,6 +60,10 @@ class LoadedModel:
         if "softmax" in self.__dict__:
             self.softmax.close()
         self.weights.close()
+
+    def find_turn_end(self, prompt: Prompt) -> int | None:
+        """Return the token that ends the reply beside the end tokens of the vocabulary, or None."""
+        return self.tokenizer.chat_template.turn_end if prompt.messages else None
 
     @property
     def reasoning_tags(self) -> ReasoningTags | None:

@@ -189,8 +189,9 @@ class ScoringJob:
             for child, logprob in zip(children, softmax.of(node.children), strict=True):
                 child.logprob = logprob
             if node.ends:
-                ends = softmax.of(self._model.weights.end_tokens)
-                total = math.fsum(map(math.exp, ends))
+                turn_end = self._model.find_turn_end(self.request.prompt)
+                ids = {*self._model.weights.end_tokens, *([] if turn_end is None else [turn_end])}
+                total = math.fsum(map(math.exp, softmax.of(sorted(ids))))
                 node.logprob_of_end = math.log(total) if total else -math.inf
 
     def _collect(self, root: Node, group: list[tuple[int, ...]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,12 +24,18 @@ _MIN_TRIGRAMS = 5  # shorter messages can match the instructions by chance
 MAX_PROMPT_TOKENS = 2048  # models find more in short parts
 
 
-def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
+def review(
+    engine: Engine,
+    prepared: PreparedTask,
+    diff: str,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Review:
     """Return the findings of a model on a diff.
 
     A constraint limits the lines of findings to those of the part that the model sees. Equal
     findings are merged. A part with a truncated reply is retried once, and a part that fails is
-    named in the warnings.
+    named in the warnings. `on_progress` is called after each part with the number of parts done and
+    of all parts.
 
     Raises:
         InputError: the diff has no changes.
@@ -55,7 +61,7 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
     ]
     parts = [part for part in all_parts if not _only_removes(part)]
     requests = [_request(prepared, part, i) for i, part in enumerate(parts)]
-    outcomes = _generate(engine, prepared, requests)
+    outcomes = _generate(engine, prepared, requests, lambda n: on_progress(n, len(requests)))
     failed = [each for each in outcomes if isinstance(each, Failed)]
     if failed and len(failed) == len(outcomes):
         raise failed[0].error
@@ -88,13 +94,16 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
 
 
 def _generate(
-    engine: Engine, prepared: PreparedTask, requests: list[Request]
+    engine: Engine,
+    prepared: PreparedTask,
+    requests: list[Request],
+    on_done: Callable[[int], None],
 ) -> list[Generation | Failed]:
     """Return the outcome of each request, and retry truncated replies.
 
     A truncated reply is usually a loop, which a penalty on repeated sequences prevents.
     """
-    outcomes = prepared.answer(engine, requests)
+    outcomes = prepared.answer(engine, requests, on_done=on_done)
     truncated = [
         i
         for i, outcome in enumerate(outcomes)

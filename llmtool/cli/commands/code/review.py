@@ -119,9 +119,11 @@ def review(
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.cli.terminal.progress import RecordProgress
     from llmtool.tasks.code import git
+    from llmtool.tasks.code.review import review as review_diff
     from llmtool.tasks.code.sarif import sarif as to_sarif
-    from llmtool.tasks.code.subtasks import review_code
+    from llmtool.tasks.pipeline.prepare import prepare
 
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if sarif and output.json:
@@ -144,7 +146,9 @@ def review(
             advice="run `git diff | llmtool code review` or use --staged",
         )
     context = bootstrap.open_context(console, folders, settings, model, output.path)
-    result = review_code(context, diff or "", generate_options(options, template=template))
+    prepared = prepare(context, generate_options(options, template=template))
+    with RecordProgress(console, "reviewed: ") as progress:
+        result = review_diff(context.engine, prepared, diff or "", progress)
     with open_sink(console, output.path) as sink:
         if sarif:
             sink.write_json(to_sarif(result, version=__version__))
