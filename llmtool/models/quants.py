@@ -33,7 +33,7 @@ _LABEL = r"""
                              | XXS | XS | S | M | NL )
       | MXFP4 (?: [-_] MOE )? | NVFP4 | BF16 | FP?16 | FP?32
       | [IT]? Q [1-9] )
-    (?: _ (?: [A-Z] | X{1,3} [SML] | NL | [0-9] | [RG] [0-9]{1,3} ) (?![A-Za-z0-9]) )*
+    (?: _ (?: [A-Z] | X{1,3} [SML] | NL | [RG] [0-9]{1,3} ) (?![A-Za-z0-9]) )*
 """
 _IN_NAME = re.compile(rf"(?<![A-Za-z0-9]) {_LABEL} (?![A-Za-z0-9])", re.VERBOSE | re.IGNORECASE)
 _SPLIT = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)

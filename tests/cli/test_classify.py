@@ -242,11 +242,11 @@ def test_calibration_is_saved_and_reused(
     classify: Callable[..., Any], tmp_path: Path, env: dict[str, str]
 ) -> None:
     file = tmp_path / "labelled.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in TUNED[:40]))
+    file.write_text("".join(json.dumps(row) + "\n" for row in TUNED[:20]))
     before = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
     done = classify("-t", "topic", "--calibrate", file)
     assert done.returncode == 0 and done.stdout == b""
-    assert b"saved calibration on 40 texts" in done.stderr
+    assert b"saved calibration on 20 texts" in done.stderr
     after = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
     assert (before["calibrated"], after["calibrated"]) == (False, True)
     assert before["scores"] != after["scores"]
@@ -300,12 +300,14 @@ def data(tmp_path: Path) -> Path:
     return file
 
 
-def test_eval_prints_metrics(classify: Callable[..., Any], data: Path, tmp_path: Path) -> None:
-    fields = ["--text-field", "body", "--label-field", "kind"]
+def test_eval_prints_metrics(
+    run_llmtool: Callable[..., Any], tiny: Path, data: Path, tmp_path: Path
+) -> None:
+    fields = ["--text-field", "body", "--label-field", "kind", "-m", tiny]
     plot = tmp_path / "plot.svg"
-    done = classify(
-        "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines", "--compare",
-        "--plot", plot, "--json",
+    done = run_llmtool(
+        "classify", "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines",
+        "--compare", "--plot", plot, "--json",
     )  # fmt: skip
     result = json.loads(done.stdout)
     n = sum(map(sum, result["confusion"]))
@@ -319,7 +321,7 @@ def test_eval_prints_metrics(classify: Callable[..., Any], data: Path, tmp_path:
         "free generation",
     ]
     assert plot.read_text().lstrip().startswith("<?xml")
-    piped = classify("eval", data, "-t", "topic", *fields, "--split", "test")
+    piped = run_llmtool("classify", "eval", data, "-t", "topic", *fields, "--split", "test")
     assert f"accuracy\t{result['accuracy']:.3f}\n".encode() in piped.stdout
 
 

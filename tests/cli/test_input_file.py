@@ -1,8 +1,9 @@
-"""A missing input file is an error in one line with exit code 14 for every command."""
+"""Input files: named by arguments, missing, or not text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,3 +22,62 @@ def test_missing_file_is_reported_with_its_name(
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "none.gguf"), 14)
     assert line.startswith("llmtool: in.txt: no such file")
+
+
+BINARY = {
+    "a PNG image": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "a JPEG image": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "a GIF image": b"GIF89a\x01\0\x01\0\xf0\0\0",
+    "an audio file": b"ID3\x04\0\0\0\0\xff\xfb",
+    "a video or audio file": b"\0\0\0\x18ftypmp42\xff",
+    "a PDF document": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "an Office document": b"PK\x03\x04" + b"\xff" * 26 + b"word/document.xml",
+    "a ZIP file": b"PK\x03\x04" + b"\xff" * 26 + b"notes.txt",
+    "a compressed file": b"\x1f\x8b\x08\0\0\0\0\0",
+    "a GGUF model": b"GGUF\x03\0\0\0\xff\xff",
+    "a program": b"\x7fELF\x02\x01\x01\xff",
+}
+
+
+@pytest.mark.parametrize(("kind", "content"), BINARY.items(), ids=BINARY)
+def test_file_that_is_not_text_is_named(
+    run_llmtool: Callable[..., Any], cwd: Path, kind: str, content: bytes
+) -> None:
+    (cwd / "in.bin").write_bytes(content)
+    line = error_line(run_llmtool("gen", "-f", "in.bin", "Describe", "-m", "none.gguf"), 14)
+    assert line == f"llmtool: in.bin is {kind}, not text"
+
+
+def test_unknown_bytes_are_reported_with_their_offset(
+    run_llmtool: Callable[..., Any], cwd: Path
+) -> None:
+    (cwd / "in.txt").write_bytes(b"caf\xe9")
+    line = error_line(run_llmtool("gen", "-f", "in.txt", "-m", "none.gguf"), 14)
+    assert "in.txt: not UTF-8 at byte 3 (0xe9)" in line
+
+
+def test_gen_reads_the_files_after_the_prompt(
+    run_llmtool: Callable[..., Any], cwd: Path, tiny: Path
+) -> None:
+    for name in ("a", "b", "c"):
+        (cwd / f"{name}.txt").write_text(f"Text {name}.")
+    args = ("-m", tiny, "--dry-run", "-f", "c.txt")
+    by_argument = run_llmtool("gen", "Compare", "a.txt", "b.txt", *args)
+    by_option = run_llmtool("gen", "Compare", "-f", "a.txt", "-f", "b.txt", *args)
+    assert by_argument.returncode == 0 and b"Text b." in by_argument.stdout
+    assert by_argument.stdout == by_option.stdout
+    assert run_llmtool("Compare", "a.txt", "b.txt", *args).stdout == by_option.stdout
+    line = error_line(run_llmtool("gen", "Compare", "a.txt", "nothere.txt", *args), 14)
+    assert line == "llmtool: nothere.txt: no such file"
+
+
+def test_translate_reads_a_file_named_by_its_argument(
+    run_llmtool: Callable[..., Any], cwd: Path, tiny: Path
+) -> None:
+    (cwd / "note.txt").write_text("Good morning")
+    args = ("translate", "--to", "fr", "-m", tiny, "--dry-run")
+    by_argument = run_llmtool(*args, "note.txt")
+    assert b"translating the file note.txt" in by_argument.stderr
+    assert by_argument.stdout == run_llmtool(*args, "-f", "note.txt").stdout
+    assert b"note.txt" in run_llmtool(*args, "note.txt or another").stdout
+    assert "also an input" in error_line(run_llmtool(*args[:-1], "note.txt", "-o", "note.txt"), 2)

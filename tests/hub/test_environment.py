@@ -26,7 +26,7 @@ from llmtool.models.hub.retry import RetryPolicy
 from llmtool.models.store import Store
 
 Run = Callable[..., Any]
-RETRY = RetryPolicy(connect_seconds=2, response_seconds=0.3, backoff_seconds=0.01)
+RETRY = RetryPolicy(connect_seconds=2, response_seconds=0.1, backoff_seconds=0.01)
 DEAD = "127.0.0.1:9"
 NO_URL = "not a valid URL; use a URL such as http://host:port or socks5://host:port"
 NO_PEM = "set it to a PEM file, or unset it"
@@ -134,8 +134,9 @@ def plan(
         yield plan
 
 
-@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    ("name", "scheme"), [("HTTP_PROXY", "http"), ("ALL_PROXY", "socks5"), ("all_proxy", "socks5h")]
+)
 def test_dead_proxy_is_named_without_password(
     plan: Callable[..., Any], name: str, scheme: str
 ) -> None:
@@ -356,6 +357,16 @@ def test_doctor_reports_bad_variables(run_llmtool: Run) -> None:
     )
     assert b"advice\tALL_PROXY 'socks://***@h': unknown scheme 'socks'" in result.stdout
     assert b"advice\tHF_HUB_ETAG_TIMEOUT 'x': must be a whole number" in result.stdout
+
+
+def test_untrusted_certificate_behind_proxy_is_that_of_the_host(
+    plan: Callable[..., Any], certificate: Path, socks: Callable[..., SocksServer]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with serving(Refusing, context) as address, pytest.raises(DownloadError) as caught:
+        plan(HF_ENDPOINT=f"https://{address}", ALL_PROXY=f"socks5://127.0.0.1:{socks().port}")
+    assert str(caught.value).startswith(f"{address}: certificate not trusted (self-signed")
 
 
 @pytest.mark.parametrize("status", [200, 511])

@@ -61,6 +61,8 @@ def test_choice_in_real_repositories(case):
         ("m_q4_k_m_v2.gguf", "Q4_K_M"),
         ("m_q4_0_it.gguf", "Q4_0"),
         ("m_q4_0_7b.gguf", "Q4_0"),
+        ("m-IQ4_XS_4.25bpw.gguf", "IQ4_XS"),
+        ("m-Q4_K_M_2.gguf", "Q4_K_M"),
         ("Q4_K_P/m-00001-of-00002.gguf", "Q4_K_P"),
     ],
 )

@@ -21,7 +21,7 @@ app = App()
 \b
   llmtool gen "Write a haiku about rain"
   git log --oneline | head -20 | llmtool gen "Summarize the changes"
-  llmtool gen -f notes.txt "List the open questions" --json | jq -r .text
+  llmtool gen "List the open questions" notes.txt --json | jq -r .text
   llmtool gen --schema "name, year int" "Extract the person" < bio.txt
   llmtool gen --each csv --field body "Name the topic" < in.csv > out.csv""",
 )
@@ -29,6 +29,10 @@ def gen(
     console: Console,
     prompt: Annotated[
         str | None, typer.Argument(metavar="[PROMPT]", help="Instruction; - reads it from stdin.")
+    ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Files to read, like -f."),
     ] = None,
     *,
     input: g.InputOptions,
@@ -41,11 +45,23 @@ def gen(
 ) -> None:
     """Generate text from a prompt, standard input and files.
 
-    The argument is the instruction; standard input and files (-f) are the text that it refers to.
+    The first argument is the instruction; standard input and files are the text that it refers to.
     Without an argument, that text is the prompt.
     """
-    from llmtool.cli import pipeline
+    import os
 
+    import msgspec
+
+    from llmtool.cli import pipeline
+    from llmtool.errors import UsageError
+
+    if paths:
+        if not any(os.path.exists(path) for path in paths):
+            raise UsageError(
+                "too many arguments; put quotes around text of several words "
+                "(see 'llmtool gen --help')"
+            )
+        input = msgspec.structs.replace(input, files=[*paths, *input.files])
     pipeline.run(
         console,
         prompt,

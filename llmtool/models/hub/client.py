@@ -259,7 +259,8 @@ class Hub:
             raise proxy_error(target, str(exc), remedy) from None
         except httpx2.ConnectError as exc:
             if "ssl" in str(exc).lower():
-                raise tls_error(target, str(exc)) from None
+                is_tls_proxy = proxy is not None and proxy.url.startswith("https:")
+                raise tls_error(target if is_tls_proxy else host, str(exc)) from None
             raise TransientError(f"cannot connect to {target}", remedy=remedy) from None
         except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
             raise TransientError(f"lost the connection to {host}{through}") from None

@@ -49,7 +49,8 @@ def check() -> None:
     for name, value in sorted(os.environ.items()):
         problem = _find_problem(name, value) if value else None
         if problem is not None:
-            raise UsageError(f"{name} {mask_url(value)!r}: {problem}")
+            shown = value if name.startswith("SSL_") else mask_url(value)
+            raise UsageError(f"{name} {shown!r}: {problem}")
 
 
 def check_for_import() -> None:
@@ -125,9 +126,13 @@ def setup_errors() -> Iterator[None]:
         raise
     except Exception as exc:  # noqa: BLE001 - the libraries raise anything for a bad value
         reason = " ".join(str(exc).split()).partition(". ")[0] or type(exc).__name__
-        given = {name: os.environ[name] for name in sorted(os.environ) if _READ.fullmatch(name)}
+        given = {name: v for name, v in sorted(os.environ.items()) if v and _READ.fullmatch(name)}
         named = [name for name, value in given.items() if name in reason or value in reason]
         check = ", ".join(named or given)
+        for name in named:
+            reason = reason.replace(
+                given[name], "***" if "TOKEN" in name else mask_url(given[name])
+            )
         raise UsageError(
             f"cannot prepare a connection to the Hub: {reason}; check {check}"
         ) from exc
@@ -159,6 +164,6 @@ def name_path(path: Path, problem: str) -> str:
     """Return a problem with a path, after the variable that the path comes from, if any."""
     for name, remedy in _PATHS.items():
         value = os.environ.get(name)
-        if value and os.path.abspath(path).startswith(os.path.abspath(os.path.expanduser(value))):
+        if value and path.absolute().is_relative_to(Path(os.path.expanduser(value)).absolute()):
             return f"{name} {value!r}: {problem}; set it to {remedy}"
     return problem

@@ -19,7 +19,7 @@ from llmtool.engine.types import Failed, Request, Sampling, ScoreRequest
 from llmtool.errors import LlmtoolError
 
 _MAX_RECENT = 64  # answers
-_MAX_ANSWERS, _MAX_BYTES = 50_000, 32 << 20  # of the table with the earlier ones
+_MAX_ANSWERS, _MAX_BYTES = 50_000, 8 << 20  # of the table with the earlier ones
 _PLACEHOLDER = LlmtoolError("an equal request has the answer")
 
 

@@ -29,7 +29,7 @@ def translate(
     console: Console,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="Text to translate; - reads it from stdin."),
+        typer.Argument(metavar="[TEXT|FILE]", help="Text or file to translate; - is stdin."),
     ] = None,
     *,
     to: Annotated[str, typer.Option("--to", metavar="LANG", help="Target language (German, de).")],
@@ -71,7 +71,7 @@ def translate(
     loaded = bootstrap.open_library(folders).load(options.template)
     glossary = () if glossary_file is None else read_glossary(glossary_file, to)
     options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
-    reads = bootstrap.input_files(loaded, glossary_file, *input.files)
+    reads = bootstrap.input_files(loaded, glossary_file, text, *input.files)
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
@@ -114,7 +114,7 @@ def translate(
             to_file=output.path,
             as_json=output.json,
             is_live=not (output.no_stream or options.strict),
-            ends_line=text not in (None, "-"),
+            ends_line=name is None and text not in (None, "-"),
         )
     for warning in result.warnings:
         console.note(warning)

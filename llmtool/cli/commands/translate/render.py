@@ -65,6 +65,10 @@ def write(
 def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[str | None, str]:
     """Return the document's file name, if it has one, and its text."""
     files = input.files
+    if text is not None and text != "-" and not files and os.path.isfile(text):
+        console.note(f"translating the file {text}")
+        files = [text]
+        text = None
     if len(files) > 1:
         raise UsageError("more than one -f; translate several files with --each file")
     if text is not None and files:
@@ -74,8 +78,6 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
         inputs.note_unread(console, "-f" if files else "TEXT")
     if text is not None and text != "-":
         material = inputs.read_argument(text, errors=errors, name="TEXT")
-        if os.path.isfile(text):
-            console.note(f"translating the words {text!r}, not the file; use -f {text} to read it")
         if not material.strip():
             raise InputError("TEXT is empty")
         return None, material
