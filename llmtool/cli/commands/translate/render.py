@@ -90,10 +90,9 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
     material = inputs.read_file(console, path, errors=errors, encoding=input.encoding)
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
-    if path != "-":  # by its name, the translator recognizes a table
-        return path, material
-    inputs.note_table(console, path, material)
-    return None, material
+    if not path.lower().endswith((".csv", ".tsv")):  # an error, unless --format is given
+        inputs.note_table(console, path, material)
+    return (None if path == "-" else path), material
 
 
 @contextmanager
