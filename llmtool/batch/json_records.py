@@ -126,7 +126,7 @@ def split_array(chunks: Iterable[bytes | None]) -> Iterator[Line | None]:
     """Yield the elements of an array as lines, numbered by their first line in the file.
 
     `None` means that a pipe has no data. Text after the array is one more element. Elements are not
-    validated, and a missing element or end of the array is an invalid one.
+    validated, and a missing element or end of the array is an empty one.
 
     Example:
         >>> [line.data for line in split_array([b'[{"a": [1, 2]}, "]', b'", 3]'])]
@@ -168,10 +168,8 @@ def split_array(chunks: Iterable[bytes | None]) -> Iterator[Line | None]:
         element.add(data[begin:])
         if not begin:
             yield None  # lets the caller cancel in the middle of a long element
-    last = element.end()
-    if last is not None:
-        yield last
-    elif depth:
+    yield from filter(None, [element.end()])
+    if not has_ended:
         yield element.missing()
 
 
@@ -208,4 +206,4 @@ class _Element:
         return line if text else None
 
     def missing(self) -> Line:
-        return Line(b",", b"", self._number, self._offset)
+        return Line(b"", b"", self._number, self._offset)

@@ -245,7 +245,7 @@ class Reader:
             if line is None:
                 yield None
                 continue
-            if not line.data.strip():
+            if not line.data.strip() and (line.data or line.end):
                 self.n_skipped += 1
                 continue
             try:

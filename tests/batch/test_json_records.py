@@ -90,9 +90,9 @@ def test_records_of_an_array_have_line_numbers(read: Any) -> None:
     ("content", "n_good", "n_bad"),
     [
         ("[]", 0, 0),
-        ('[{"text": "a"}, {"text": "b"}', 2, 0),
+        ('[{"text": "a"}, {"text": "b"}', 2, 1),
         ('[{"text": "a"},', 1, 1),
-        ('[{"text": "a"}, {"text": "b', 1, 1),
+        ('[{"text": "a"}, {"text": "b', 1, 2),
         ('[{"text": "a"},, {"text": "b"}]', 2, 1),
         ('[{"text": "a"}] x', 1, 1),
         ('[{"text": "a"}] {"text": "b"}', 2, 0),
@@ -104,6 +104,12 @@ def test_malformed_array(read: Any, content: str, n_good: int, n_bad: int) -> No
     records = read(content)
     assert sum(record.error is None for record in records) == n_good
     assert sum(record.error is not None for record in records) == n_bad
+
+
+def test_unclosed_array_is_an_error(read: Any) -> None:
+    good, end = read('[{"text": "a"}\n\n')
+    assert (good.error, end.line) == (None, 3)
+    assert str(end.error).endswith("input.json, line 3: not valid JSON: ends too early")
 
 
 def test_array_from_a_pipe_is_read_as_it_arrives() -> None:

@@ -607,6 +607,35 @@ BATCHES: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.parametrize("each", ["csv", "jsonl"])
+@pytest.mark.parametrize("name", ["gen", "classify", "sum", "translate", "code"])
+def test_every_task_reads_tables_and_nested_json_and_resumes(
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path, name: str, each: str
+) -> None:
+    if each == "csv":
+        content = 'id;text\n1;"one, two;\nthree"\n2;four\n'.encode("utf-16")
+        field = "text"
+    else:
+        records = [{"id": 1.5, "data": {"text": "one, two"}}, {"id": 2, "data": {"text": "four"}}]
+        content, field = json.dumps(records).encode(), "data.text"
+    out = tmp_path / "out"
+    reply = ("--max-tokens", "6", "--seed", "1") if name != "classify" else ()
+    command = [arg for arg in BATCHES[name] if arg != "--jsonl"]
+    command += ["--each", each, "--field", field, "-m", tiny, "-o", out, *reply]
+    run_llmtool(*command, input=content)
+    whole = out.read_bytes()
+    if each == "csv":
+        lines = io.StringIO(whole.decode(), newline="")
+        n_rows = len(list(csv.reader(lines, delimiter=";"))) - 1
+    else:
+        n_rows = whole.count(b"\n")
+    assert n_rows == 2
+    assert whole.startswith(b"id;text;" if each == "csv" else b'{"id":1.5,"data":{"text": "one')
+    out.write_bytes(whole[: whole.index(b"four")])
+    run_llmtool(*command, "--resume", input=content)
+    assert out.read_bytes() == whole
+
+
 @pytest.mark.parametrize("args", BATCHES.values(), ids=BATCHES)
 def test_existing_output_fails_before_the_model_is_found(
     run_llmtool: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]

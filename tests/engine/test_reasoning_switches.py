@@ -81,6 +81,53 @@ FAMILIES = {
         "{% if thinking is defined %}<think>{% endif %}",
         ("", "<think>", "<think>", "<think>"),
     ),
+    "an effort that also turns off": (
+        "{%- if not reasoning_effort is defined or reasoning_effort not in "
+        "['high', 'low', 'no_think'] %}{%- set reasoning_effort = 'no_think' %}{%- endif %}"
+        "{{ reasoning_effort }}",
+        ("no_think", "high", "low", "high"),
+    ),
+    "efforts beyond the usual": (
+        "{% if reasoning_effort == 'xhigh' %}++{% elif reasoning_effort == 'low' %}-{% endif %}",
+        ("-", "", "-", ""),
+    ),
+    "an effort for extreme cases": (
+        "{%- if enable_thinking and reasoning_effort == 'max' -%}++{%- endif -%}"
+        "{{ '<think>' if enable_thinking else '</think>' }}",
+        ("</think>", "<think>", "<think>", "<think>"),
+    ),
+    "low effort is none": (
+        "{%- if reasoning_effort in ['low', 'minimal'] -%}<think></think>{%- endif -%}",
+        ("<think></think>", "", "<think></think>", ""),
+    ),
+    "an effort of none": (
+        "{%- set thinking = false if reasoning_effort is defined and "
+        "reasoning_effort | lower == 'none' else true -%}{{ thinking }}",
+        ("False", "True", "True", "True"),
+    ),
+    "a budget with a default": (
+        "{%- if not thinking_budget is defined %}{%- set thinking_budget = -1 -%}{%- endif %}"
+        "{%- if thinking_budget == 0 %}off{%- elif not thinking_budget == -1 %}"
+        "{{ thinking_budget }}{%- endif %}",
+        ("off", "", "", ""),
+    ),
+    "variables that set one another": (
+        "{%- set state = namespace(off=false, effort=none) -%}"
+        "{%- if reasoning_effort is defined and reasoning_effort is not none -%}"
+        "{%- if reasoning_effort == 'none' -%}{%- set state.off = true -%}"
+        "{%- elif reasoning_effort in ['low', 'high', 'max'] -%}"
+        "{%- set state.effort = reasoning_effort -%}{%- endif -%}{%- endif -%}"
+        "{%- if thinking is not defined -%}{%- if enable_thinking is defined -%}"
+        "{%- set thinking = enable_thinking -%}{%- elif state.off -%}"
+        "{%- set thinking = false -%}{%- else -%}{%- set thinking = true -%}"
+        "{%- endif -%}{%- endif -%}{{ thinking }} {{ state.effort }}",
+        ("False None", "True high", "True low", "True high"),
+    ),
+    "reasoning that cannot be turned off": (
+        "{%- if not enable_thinking -%}{{ raise_exception('cannot disable') }}{%- endif -%}"
+        "<think>",
+        ("<think>", "<think>", "<think>", "<think>"),
+    ),
     "all values rejected": (
         "{% if reasoning_effort is defined %}{{ raise_exception('no') }}{% endif %}.",
         (".", ".", ".", "."),

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
-from llmtool.engine.types import Prompt, Tokenized
+from llmtool.engine.types import Prompt, Request, Sampling, Tokenized
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
 from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.prepare import limit_answer
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
@@ -142,6 +143,17 @@ def test_reasoning_is_not_part_of_a_streamed_summary() -> None:
     *events, result = Toolbox(engine=engine, model="scripted").stream_summarize("Rain. All week.")
     pieces = [event.text for event in events if isinstance(event, SummaryText)]
     assert "".join(pieces) == str(result) == "It rains a lot."
+
+
+def test_reasoning_is_in_addition_to_the_length_of_a_task() -> None:
+    engine = ScriptedEngine("<think>" + "hm " * 300 + "</think>Es regnet.")
+    box = Toolbox(engine=engine, model="scripted")
+    assert box.summarize("Rain. All week.", thinking=True).text == "Es regnet."
+    assert box.translate("It rains.", to="de", thinking=True).text == "Es regnet."
+    request = Request(prompt=Prompt(text="x", thinking=True))
+    assert limit_answer(request, 60).sampling == Sampling(max_tokens=60, think_tokens=512)
+    request = Request(prompt=Prompt(text="x"), sampling=Sampling(think_tokens=9))
+    assert limit_answer(request, 60).sampling == Sampling(max_tokens=60, think_tokens=9)
 
 
 def test_progress_counts_tokens_read() -> None:

@@ -62,7 +62,7 @@ def find_switches(
         set_off = settings_off[0] if settings_off else {}
         set_on = settings_on[0] if settings_on else {}
         for setting in settings_on:
-            if setting == set_off or prompt(on, setting) != prompt(on, set_off):
+            if setting[name] == effort or prompt(on, setting) != prompt(on, set_off):
                 set_on = setting
                 break
         if prompt(on, set_on) == prompt(on, set_off) != prompt(on):
@@ -73,6 +73,8 @@ def find_switches(
         fewer_off, fewer_on = ({k: v for k, v in each.items() if k != name} for each in (off, on))
         if prompt(fewer_off) == prompt(off) and prompt(fewer_on) == prompt(on):
             off, on = fewer_off, fewer_on
+    if prompt(off) is None:  # reasoning cannot be turned off
+        off = on
     return Switches(off, on, prompt(off) != prompt(on))
 
 
@@ -87,10 +89,11 @@ def _values(
     at = EFFORTS.index(effort)
     nearest = sorted(EFFORTS, key=lambda each: (abs(EFFORTS.index(each) - at), each != "high"))
     off: list[object] = [own[word] for word in _OFF if word in own]
-    on: list[object] = [own[word] for word in [*nearest, *_ON] if word in own]
-    on += [text for word, text in own.items() if word not in _OFF and text not in on]
+    efforts = [own[word] for word in nearest if word in own]  # the template may ignore others
+    on: list[object] = [own[word] for word in _ON if word in own]
+    on += [text for word, text in own.items() if word not in [*_OFF, *_ON, *EFFORTS]]
     if _WITH_LEVELS.search(name):
-        # A template that lists other efforts may ignore this one.
-        return [*off, "low"], [*on, effort] if on else [effort]
+        return [*off, "low"], [*efforts, effort, *on]
+    on = [*efforts, *on]
     negative = _NEGATIVE.search(name) is not None
     return [*off, negative], [*on, not negative]

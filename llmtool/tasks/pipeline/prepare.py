@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Message, Prompt, Request, Sampling, Token
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Engine,
+    Failed,
+    Message,
+    Prompt,
+    Request,
+    Sampling,
+    Token,
+)
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
@@ -187,6 +196,14 @@ def with_sampling(item: T, **changes: Any) -> T:
     """Return a copy of a request or task with changed sampling options."""
     sampling = msgspec.structs.replace(item.sampling, **changes)
     return msgspec.structs.replace(item, sampling=sampling)
+
+
+def limit_answer(request: Request, max_tokens: int) -> Request:
+    """Return a request whose answer has at most `max_tokens`, in addition to its reasoning."""
+    n_think = request.sampling.think_tokens
+    if n_think is None and request.prompt.thinking:
+        n_think = DEFAULT_MAX_TOKENS
+    return with_sampling(request, max_tokens=max_tokens, think_tokens=n_think)
 
 
 def identify(template: Template, *parts: object) -> bytes:

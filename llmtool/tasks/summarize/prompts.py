@@ -9,7 +9,7 @@ import msgspec
 from llmtool.engine.types import Request
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.options import Style
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, with_sampling
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, limit_answer, with_sampling
 from llmtool.tasks.summarize.length import Length
 from llmtool.text.sections import Chunk
 
@@ -56,7 +56,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         request = _request(self.final, values)
         if self.final.options.sampling.max_tokens is None:
             max_tokens = int(self.length.n_words * 1.3 * _TOKENS_PER_WORD) + 40
-            request = with_sampling(request, max_tokens=max_tokens)
+            request = limit_answer(request, max_tokens)
         expression = self.length.expression(self.style)
         if expression is not None:
             request = with_sampling(request, constraint=Constraint("regex", expression), stop=())
@@ -98,4 +98,4 @@ def _request(
     inputs = prepared.template.inputs
     variables = {name: value for name, value in values.items() if name in inputs and value}
     request = prepared.request(Case(variables=variables))
-    return request if max_tokens is None else with_sampling(request, max_tokens=max_tokens)
+    return request if max_tokens is None else limit_answer(request, max_tokens)

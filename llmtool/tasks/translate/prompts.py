@@ -6,7 +6,7 @@ import msgspec
 
 from llmtool.engine.types import Prompt, Request
 from llmtool.structured.constraint import Constraint
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, with_sampling
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, limit_answer, with_sampling
 from llmtool.tasks.pipeline.workflow import StepReply
 from llmtool.tasks.translate import checks
 from llmtool.tasks.translate.glossary import Glossary
@@ -47,7 +47,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         request = self.prepared.request(Case(variables={self.text_input: text, **variables}))
         if request.sampling.max_tokens is None:
             max_tokens = int(len(text.encode()) * _TOKENS_PER_BYTE) + _EXTRA_TOKENS
-            request = with_sampling(request, max_tokens=max_tokens)
+            request = limit_answer(request, max_tokens)
         if is_retry:
             request = with_sampling(
                 request,
