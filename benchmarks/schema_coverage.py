@@ -161,7 +161,8 @@ def opened(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     node = {key: opened(value) for key, value in node.items()}
-    return {"additionalProperties": True, **node} if "properties" in node else node
+    is_schema = "properties" in node and isinstance(node.get("type", ""), (str, list))
+    return {"additionalProperties": True, **node} if is_schema else node
 
 
 def names_of(schema: object) -> list[str]:

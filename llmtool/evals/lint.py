@@ -33,9 +33,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     level: Literal["error", "warning"]
     reason: str
 
-    def to_dict(self) -> dict[str, object]:
-        return {"file": self.file, "line": self.line, "level": self.level, "reason": self.reason}
-
     def __str__(self) -> str:
         warning = "warning: " if self.level == "warning" else ""
         return f"{self.file}:{self.line}: {warning}{self.reason}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -46,8 +46,3 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_bad(self) -> bool:
         return self.status in ("failed", "error")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the outcome as JSON-compatible values."""
-        value: dict[str, Any] = msgspec.to_builtins(self)
-        return value

@@ -33,6 +33,7 @@ _MAX_COUNT = 1_000_000  # no reply has as many characters, items or properties
 # llguidance takes seconds for 1,000,003 as a multiple. Digits without trailing zeros, and value:
 _MAX_MULTIPLE_DIGITS, _MAX_MULTIPLE = 4, 10_000
 _MAX_INT64 = (1 << 63) - 1
+_INT64_MAXIMA = (_MAX_INT64, 9223372036854776000)  # exact, and as JavaScript prints it
 
 _COMBINATIONS = ("allOf", "anyOf", "oneOf")
 # JSON Schema: keywords whose subschemas describe the same value.
@@ -349,7 +350,7 @@ class _Converter:
         kind = result.get("type", "number")
         numbers = {key: result[key] for key in _NUMBERS if key in result}
         for key, value in numbers.items():
-            is_int64 = (key, value, kind) == ("maximum", _MAX_INT64, "integer")
+            is_int64 = (key, kind) == ("maximum", "integer") and value in _INT64_MAXIMA
             if not (is_int64 or _is_exact(key, value)) or self._error({"type": kind, key: value}):
                 self._omit(result, key, value)
         numbers = {key: result[key] for key in _NUMBERS if key in result}
@@ -392,17 +393,29 @@ class _Converter:
     def _fix_objects(self, result: Schema, node: Schema, shared: bool) -> None:
         """Close objects, and omit patterns and numbers of properties that are unsupported."""
         properties, required = result.get("properties", {}), result.get("required", [])
-        for key in ("minProperties", "maxProperties"):
-            if key in result and not properties.keys() <= set(required):
-                self._omit(result, key)
         if "patternProperties" in result:
             self._fix_pattern_properties(result)
+        if not properties.keys() <= set(required):
+            self._fix_property_counts(result, len(properties), len(required))
         if shared or "properties" not in node or (_OBJECT_KEYWORDS | _OTHER_KEYWORDS) & node.keys():
             return
         if isinstance(required, list) and all(name in properties for name in required):
             result["additionalProperties"] = False
             if not {"type", "enum", "const"} & result.keys():
                 result["type"] = "object"
+
+    def _fix_property_counts(self, result: Schema, n_properties: int, n_required: int) -> None:
+        """Omit numbers of properties if some are optional, except "at least one of these"."""
+        is_closed = (
+            result.get("additionalProperties") is False and "patternProperties" not in result
+        )
+        minimum, maximum = result.get("minProperties", 0), result.pop("maxProperties", None)
+        if maximum is not None and not (is_closed and maximum >= n_properties):
+            self._omit(result, "maxProperties")
+        if minimum <= n_required:
+            result.pop("minProperties", None)
+        elif minimum > 1 or not is_closed:
+            self._omit(result, "minProperties")
 
     def _fix_pattern_properties(self, result: Schema) -> None:
         found: Schema = {}

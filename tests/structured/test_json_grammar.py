@@ -275,7 +275,7 @@ TREE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/tree"}}}
     ],
 )
 def test_recursive_reference_may_have_siblings(schema: dict[str, Any]) -> None:
-    good = {"next": {"next": {}}}
+    good: dict[str, Any] = {"next": {"next": {}}}
     assert accepted(schema, good, {"next": {"next": 3}}, {"next": 3}) == [good]
 
 
@@ -324,6 +324,29 @@ def test_date_and_time_of_the_grammar_are_valid(name: str, good: list[str], bad:
     schema = {"type": "string", "format": name}
     assert accepted(schema, *good, *bad) == good
     assert valid(schema, *good) == good
+
+
+@pytest.mark.parametrize(
+    ("counts", "unenforced", "good"),
+    [
+        ({"minProperties": 1, "additionalProperties": False}, "", [{"a": 1}, {"b": 1}]),
+        ({"minProperties": 1, "required": ["a"]}, "", [{"a": 1}]),
+        ({"maxProperties": 2, "additionalProperties": False}, "", [{}, {"a": 1}, {"b": 1}]),
+        ({"minProperties": 1}, "minProperties", [{}, {"a": 1}, {"b": 1}]),
+        ({"maxProperties": 1}, "maxProperties", [{}, {"a": 1}, {"b": 1}]),
+        (
+            {"minProperties": 2, "additionalProperties": False},
+            "minProperties",
+            [{}, {"a": 1}, {"b": 1}],
+        ),
+    ],
+)
+def test_numbers_of_properties_are_enforced_where_possible(
+    counts: dict[str, Any], unenforced: str, good: list[object]
+) -> None:
+    schema = {"type": "object", "properties": {"a": {}, "b": {}}, **counts}
+    assert compiled(schema).unenforced == unenforced
+    assert accepted(schema, {}, {"a": 1}, {"b": 1}) == good
 
 
 def test_format_and_pattern_are_enforced_together() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from llmtool.cli.commands.prompts import evals, write
@@ -147,7 +148,7 @@ def lint(
         finding for name in chosen for finding in _check(library, name, is_single=is_single)
     ]
     if json:
-        console.stdout.write_json([finding.to_dict() for finding in findings])
+        console.stdout.write_json(msgspec.to_builtins(findings))
     else:
         for finding in findings:
             console.stdout.write(f"{' '.join(str(finding).split())}\n")

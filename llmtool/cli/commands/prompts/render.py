@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.text import cell_width, escape_control_chars, truncate_to_width
@@ -48,7 +50,7 @@ def summary(
                 "passed": not n_bad,
                 "counts": counts,
                 "seconds": round(seconds, 3),
-                "tests": [outcome.to_dict() for outcome in outcomes],
+                "tests": msgspec.to_builtins(outcomes),
             }
         )
     if n_bad:
