@@ -37,6 +37,11 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {processors[int(worker[2:]) % len(processors)]})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the soak tests first: what other tests leave in the allocator is not theirs."""
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
+
+
 @pytest.fixture
 def console() -> Console:
     """The streams of this process."""

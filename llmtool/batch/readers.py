@@ -16,12 +16,13 @@ import msgspec
 from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, escape_name, too_long
+from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
+_MAX_START_BYTES = 1 << 20  # of JSON that is read before its first record
 _MAX_SNIPPET_BYTES = 1000  # of an invalid line, to include in its row
 
 
@@ -59,7 +60,6 @@ class Reader:
     Args:
         paths: the files to read in order; empty for standard input. With the format "file", each
             file is one record, and standard input is a list of file names.
-
         errors: how to decode invalid bytes, "strict" or "replace".
         encoding: the encoding of the files; None is UTF-8, or UTF-16 if it is detected.
         delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
@@ -229,11 +229,11 @@ class Reader:
                 yield None
                 continue
             start += chunk
-            if is_array(start) is not None or len(start) > MAX_BYTES:
+            if is_array(start) is not None or len(start) > _MAX_START_BYTES:
                 break
-        chunks = chain([start], chunks)
-        lines = source.split_lines(chunks) if is_array(start) is False else split_array(chunks)
-        yield from self._from_lines(source, lines, self._from_json)
+        has_lines = not start.strip() or is_array(start) is False
+        split = source.split_lines if has_lines else split_array
+        yield from self._from_lines(source, split(chain([start], chunks)), self._from_json)
 
     def _from_lines(
         self,

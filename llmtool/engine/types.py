@@ -81,7 +81,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     - `dry_multiplier` penalizes tokens that would extend a repetition, more for each token beyond
       `dry_allowed_length`; 0 disables DRY.
     - `temperature` 0 is greedy.
-    - `seed` None picks a random seed, which `Finished` reports.
+    - `seed` None picks a random seed, which `Finished` reports, or 0 if the reply is greedy.
     - `max_tokens` None allows `DEFAULT_MAX_TOKENS`, or as many as the context has room for. A
       number that does not fit is an error.
     - `think_tokens` ends the reasoning after as many tokens, in addition to `max_tokens`. None

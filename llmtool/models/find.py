@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llmtool.encoding import escape_name
-from llmtool.errors import ModelNotFound, ModelUnreadable
+from llmtool.errors import ModelNotFound, ModelUnreadable, os_error_reason
 from llmtool.models import quants, registry
 from llmtool.models.hub import cache
 from llmtool.models.installed import (
@@ -64,13 +65,17 @@ def _find_path(
                 remedy = f"run `llmtool models rm {record.name}` and import it again"
                 _check_sizes(record, model.parts, remedy)
             return model
-    if path.is_dir():
+    if os.path.isdir(path):
         path = _choose_in_folder(path, reference)
     parts = quants.list_parts(path)
-    if not path.exists() and not path.is_symlink():
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError) as exc:
         hint = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
-        raise ModelNotFound(f"{path}: no such file{hint}")
-    size = sum(part.stat().st_size for part in parts if part.exists())
+        raise ModelNotFound(f"{path}: no such file{hint}") from exc
+    except OSError as exc:
+        raise ModelUnreadable(f"cannot read {path}: {os_error_reason(exc)}") from exc
+    size = sum(part.stat().st_size for part in parts if os.path.exists(part))
     return Model(
         name=escape_name(path.name), path=parts[0], parts=parts, size_bytes=size, source="path",
         quant=quants.find_label(path.name),
@@ -79,8 +84,10 @@ def _find_path(
 
 def _choose_in_folder(folder: Path, reference: Reference) -> Path:
     """Return the model in a folder or its subfolders, or the folder itself if there are none."""
-    found = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(found)}
+    sizes: dict[str, int | None] = {}
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if path.suffix.lower() == ".gguf" and os.path.isfile(path):
+            sizes[path.relative_to(folder).as_posix()] = os.path.getsize(path)
     try:
         return folder / quants.choose(sizes, reference.quant, reference.file).file
     except quants.ChoiceError as exc:

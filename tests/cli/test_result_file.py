@@ -142,7 +142,7 @@ def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
 def test_model_file_is_not_overwritten(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
-    line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
+    line = error_line(run_llmtool(*args, "-q", "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
     assert line.endswith(MESSAGE.format("m.gguf"))
     assert (folder / "m.gguf").read_bytes() == tiny.read_bytes()
 

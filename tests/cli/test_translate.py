@@ -174,7 +174,7 @@ def test_glossary_terms_are_added_where_they_occur(
         (("hello",), None, 2, "--to"),
         (("hello", "--to", "fr", "--from", "xx"), None, 2, "unknown language 'xx'"),
         (("--to", "fr"), b" \n", 14, "empty"),
-        (("--to", "fr"), b"\xff\xfe", 14, "UTF-8"),
+        (("--to", "fr"), b"caf\xe9", 14, "UTF-8"),
         (("--to", "fr"), b"\0\1\2 Hello, my dear friends!", 14, "NUL byte"),
         (("--to", "fr"), b"%PDF-1.4 Hello, my dear friends!", 14, "PDF"),
         (("", "--to", "fr"), None, 14, "TEXT is empty"),

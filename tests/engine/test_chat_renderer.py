@@ -111,7 +111,7 @@ def test_error_of_a_template_that_rejects_all_shapes_is_its_first() -> None:
 
 def test_shape_does_not_depend_on_earlier_prompts() -> None:
     renderer = ChatRenderer(USER_PARTS, {})
-    for roles in ("u", "su", "u", "ua"):
+    for roles in ("u", "su", "u", "ua", "uaua", "suau", "uu"):
         prompt = conversation(roles)
         text, _ = renderer.choose_shape(prompt)
         assert text == ChatRenderer(USER_PARTS, {}).choose_shape(prompt)[0]

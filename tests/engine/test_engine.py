@@ -123,6 +123,10 @@ def test_seed_0_is_used_and_a_random_seed_is_reported(engine: LocalEngine) -> No
     assert run(engine, seed=end.seed, max_tokens=9, temperature=1.5)[0] == [text]
 
 
+def test_greedy_reply_reports_seed_0(engine: LocalEngine) -> None:
+    assert run(engine, max_tokens=2, temperature=0)[1][0].seed == 0
+
+
 def test_seeds_wrap_around_after_the_maximum(engine: LocalEngine) -> None:
     texts, ends = run(engine, n=2, seed=MAX_SEED, temperature=1.5, max_tokens=9)
     assert [end.seed for end in ends] == [MAX_SEED, 0]
@@ -314,7 +318,9 @@ REASONING = {
     ),
     "Kimi K3": (
         KIMI_K3,
-        "{{ messages[0].content }}<|open|>think<|sep|>",
+        "{% for m in messages %}{% if m.role == 'assistant' %}<|open|>response<|sep|>"
+        "{{ m.content }}<|close|>response<|sep|>{% else %}{{ m.content }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|open|>think<|sep|>{% endif %}",
         "Plan.<|close|>think<|sep|><|open|>response<|sep|>Four.<|close|>response<|sep|>"
         "<|close|>message<|sep|>",
     ),

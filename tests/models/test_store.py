@@ -313,3 +313,14 @@ def test_local_file_takes_precedence_over_file_in_repository(store, tmp_path, mo
         store.find("org/name/m.gguf")
     path.write_bytes(b"GGUF")
     assert store.find("org/name/m.gguf").source == "path"
+
+
+def test_unreadable_path_has_the_reason_of_the_system(store):
+    with pytest.raises(ModelUnreadable, match=r"^cannot read /x{300}\.gguf: file name too long$"):
+        store.find(f"/{'x' * 300}.gguf")
+
+
+def test_folder_with_dangling_link_is_searched(store, tmp_path):
+    (tmp_path / "a-Q4_K_M.gguf").symlink_to("nowhere")
+    (tmp_path / "b-Q8_0.gguf").write_bytes(b"GGUF")
+    assert store.find(f"{tmp_path}/").path.name == "b-Q8_0.gguf"

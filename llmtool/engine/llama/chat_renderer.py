@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from llmtool.engine.types import Effort, Message, Prompt, Role
@@ -20,6 +20,8 @@ Thinking = bool | Effort | None
 Shape = Callable[[list[ChatMessage]], list[ChatMessage]]
 
 _PROBE: tuple[Role, ...] = ("system", "user")
+_MARKER = re.compile("q[zx][a-j]{6}[zx]q")
+_PRINTED_PART = re.compile(f"text['\"]: ['\"]({_MARKER.pattern})")
 _REASONING = "think|reason"  # in names of variables
 _LANGUAGE_KEY = "source_lang_code"
 
@@ -120,25 +122,21 @@ class ChatRenderer:
             {"role": message.role, "content": "\n".join(words) or message.content}
             for message, words in zip(prompt.messages, markers, strict=True)
         ]
-        key = (
-            [bool(words) for words in markers],
-            [m.role for m in prompt.messages],
-            prompt.languages,
-        )
-        shapes = list(self._shapes(prompt.languages))
-        if self._last_shape is not None and self._last_shape[0] == key:
-            shapes.insert(0, self._last_shape[1])
-        first_error = None
-        for shape in shapes:
+        roles = [message.role for message in prompt.messages]
+        kind = roles[:1], any(a == b for a, b in pairwise(roles)), all(markers), prompt.languages
+        last = self._last_shape
+        first = [last[1]] if last is not None and last[0] == kind else []
+        errors = []
+        for shape in (*first, *self._shapes(prompt.languages)):
             try:
                 text = self._apply(shape(messages), variables)
                 _check_markers(text, markers, prompt, self._name)
             except TemplateError as exc:
-                first_error = first_error or exc
+                errors.append(exc)
                 continue
-            self._last_shape = key, shape
+            self._last_shape = kind, shape
             return text, shape
-        raise first_error or TemplateError("the prompt has no messages")
+        raise errors[len(first)]
 
     def text_after_reply(self) -> str:
         """Return what the template writes between a reply and the next message, "" if unknown."""
@@ -183,18 +181,15 @@ def _marker(n: int) -> list[str]:
 
 def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt, name: str) -> None:
     text = text.lower()
-    for n, words in enumerate(markers):
-        is_printed_part = any(f"text{q}: {q}{word}" in text for word in words for q in "'\"")
-        if is_printed_part or not all(word in text for word in words):
-            role = prompt.messages[n].role
-            several = len(markers) > 2
-            which = (
-                f"message {n + 1} of {len(markers)} ({role})" if several else f"the {role} message"
-            )
-            raise TemplateError(
-                f"{name} drops {which}; "
-                "use another model, or another template with --chat-template FILE"
-            )
+    found = {*_MARKER.findall(text)} - {*_PRINTED_PART.findall(text)}
+    n = next((n for n, words in enumerate(markers) if not found.issuperset(words)), None)
+    if n is not None:
+        role, total = prompt.messages[n].role, len(markers)
+        which = f"message {n + 1} of {total} ({role})" if total > 2 else f"the {role} message"
+        raise TemplateError(
+            f"{name} drops {which}; "
+            "use another model, or another template with --chat-template FILE"
+        )
 
 
 def _join_turns(messages: list[ChatMessage]) -> list[ChatMessage]:

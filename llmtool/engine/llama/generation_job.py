@@ -125,8 +125,9 @@ class GenerationJob:
 
     def _start_choices(self, prompt: TokenRun, row: int) -> Iterator[Event]:
         seed = self.request.sampling.seed
-        if seed is None:
-            seed = random.SystemRandom().randint(0, MAX_SEED)
+        if seed is None:  # a greedy reply needs none
+            is_greedy = self.request.sampling.temperature == 0
+            seed = 0 if is_greedy else random.SystemRandom().randint(0, MAX_SEED)
         self._waiting = [
             _Choice(
                 self._model,

@@ -90,7 +90,8 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
     material = inputs.read_file(console, path, errors=errors, encoding=input.encoding)
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
-    inputs.note_table(console, path, material)
+    if not path.lower().endswith((".csv", ".tsv")):  # an error, unless --format is given
+        inputs.note_table(console, path, material)
     return (None if path == "-" else path), material
 
 
