@@ -112,13 +112,18 @@ def number_as_written(fields: dict[str, Any], path: str) -> str:
 
 
 def is_array(start: bytes) -> bool | None:
-    """Return whether a file is one array, not lines of JSON; None if more of it is needed."""
-    first, _, rest = start.lstrip(_SPACE + codecs.BOM_UTF8).partition(b"\n")
+    """Return whether a file is one array, not lines of JSON; None if more of it is needed.
+
+    Example:
+        >>> [is_array(start) for start in (b"[1,\\n2]", b"[1]\\n[2]\\n", b"{", b"[1]\\n")]
+        [True, False, False, None]
+    """
+    first, end, rest = start.lstrip(_SPACE + codecs.BOM_UTF8).partition(b"\n")
     if first[:1] != b"[":
         return False if first else None
-    # Lines can also be arrays.
-    if not first.rstrip(_SPACE).endswith(b"]"):
+    if end and not first.rstrip(_SPACE).endswith(b"]"):
         return True
+    # Lines can also be arrays.
     return rest.lstrip(_SPACE)[:1] != b"[" if rest.strip(_SPACE) else None
 
 

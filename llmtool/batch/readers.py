@@ -16,12 +16,13 @@ import msgspec
 from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow
-from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, escape_name, too_long
+from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
+_MAX_START_BYTES = 1 << 20  # of JSON that is read before its first record
 _MAX_SNIPPET_BYTES = 1000  # of an invalid line, to include in its row
 
 
@@ -59,7 +60,6 @@ class Reader:
     Args:
         paths: the files to read in order; empty for standard input. With the format "file", each
             file is one record, and standard input is a list of file names.
-
         errors: how to decode invalid bytes, "strict" or "replace".
         encoding: the encoding of the files; None is UTF-8, or UTF-16 if it is detected.
         delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
@@ -204,22 +204,21 @@ class Reader:
         if self.format == "csv":
             yield from self.read_header()
             for table in self._tables:
-                yield from map(self._numbered, map(partial(self._from_row, table), table))
+                yield from map(partial(self._from_row, table), table)
         elif self.format == "file":
-            yield from map(self._numbered, self._read_files())
+            yield from self._read_files()
         elif self.format == "line":
             for source in self._sources:
-                yield from map(self._numbered, self._from_lines(source, source, self._from_line))
+                yield from self._from_lines(source, source, self._from_line)
         else:
             for source in self._sources:
-                yield from map(self._numbered, self._read_json(source))
+                yield from self._read_json(source)
         self.is_done = True
 
-    def _numbered(self, record: Record | None) -> Record | None:
-        if record is None:
-            return None
+    def _record(self, source: str, line: int | None, data: bytes, **values: Any) -> Record:
         self._index += 1
-        return msgspec.structs.replace(record, index=self._index - 1)
+        digest = hashlib.sha256(data).digest()
+        return Record(index=self._index - 1, source=source, line=line, digest=digest, **values)
 
     def _read_json(self, source: LineSource) -> Iterator[Record | None]:
         chunks = source.chunks()
@@ -229,11 +228,11 @@ class Reader:
                 yield None
                 continue
             start += chunk
-            if is_array(start) is not None or len(start) > MAX_BYTES:
+            if is_array(start) is not None or len(start) > _MAX_START_BYTES:
                 break
-        chunks = chain([start], chunks)
-        lines = source.split_lines(chunks) if is_array(start) is False else split_array(chunks)
-        yield from self._from_lines(source, lines, self._from_json)
+        has_lines = not start.strip() or is_array(start) is False
+        split = source.split_lines if has_lines else split_array
+        yield from self._from_lines(source, split(chain([start], chunks)), self._from_json)
 
     def _from_lines(
         self,
@@ -252,13 +251,13 @@ class Reader:
                 yield make(source, line)
             except LlmtoolError as exc:
                 snippet = line.data[:_MAX_SNIPPET_BYTES].decode("utf-8", "replace")
-                yield _record(
+                yield self._record(
                     source.name, line.number, line.data, fields={"input": snippet}, error=exc
                 )
 
     def _from_line(self, source: LineSource, line: Line) -> Record:
         text = _decode_line(source, line).removesuffix("\r")
-        return _record(source.name, line.number, line.data, text=text, fields={"text": text})
+        return self._record(source.name, line.number, line.data, text=text, fields={"text": text})
 
     def _from_json(self, source: LineSource, line: Line) -> Record:
         text = _decode_line(source, line)
@@ -268,12 +267,14 @@ class Reader:
         except InputError as exc:
             raise InputError(f"{place}: {exc}") from exc
         if isinstance(value, str):
-            return _record(source.name, line.number, line.data, text=value, fields={"text": value})
+            return self._record(
+                source.name, line.number, line.data, text=value, fields={"text": value}
+            )
         if isinstance(value, list) and value and all(map(is_message, value)):
             value = {"messages": value}
         if not isinstance(value, dict):
             raise InputError(f"{place}: expected a JSON object, a string or a list of messages")
-        return _record(source.name, line.number, line.data, fields=value, written=written)
+        return self._record(source.name, line.number, line.data, fields=value, written=written)
 
     def _from_row(self, table: Table, row: TableRow | None) -> Record | None:
         if row is None:
@@ -284,7 +285,7 @@ class Reader:
             place = format_place(name, row.line)
             error = InputError(f"{place}: {n_cells}, but the header has {len(self.columns)}")
         fields = dict(zip(self.columns, row.cells, strict=False))
-        return _record(name, row.line, row.data, fields=fields, error=error)
+        return self._record(name, row.line, row.data, fields=fields, error=error)
 
     def _read_files(self) -> Iterator[Record | None]:
         if not self._sources:
@@ -304,8 +305,8 @@ class Reader:
             data = read_file(path)
             text = decode(data, source=shown, errors=self.errors, encoding=self.encoding)
         except LlmtoolError as exc:
-            return _record(shown, None, shown.encode(), fields=fields, error=exc)
-        return _record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
+            return self._record(shown, None, shown.encode(), fields=fields, error=exc)
+        return self._record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -329,26 +330,3 @@ def _decode_line(source: LineSource, line: Line) -> str:
     if line.is_too_long:
         raise too_long(format_place(source.name, line.number))
     return source.decode(line).removesuffix("\n")
-
-
-def _record(
-    source: str,
-    line: int | None,
-    data: bytes,
-    *,
-    text: str | None = None,
-    fields: dict[str, Any] | None = None,
-    written: dict[str, Any] | None = None,
-    error: LlmtoolError | None = None,
-) -> Record:
-    digest = hashlib.sha256(data).digest()
-    return Record(
-        index=-1,
-        source=source,
-        line=line,
-        digest=digest,
-        fields=fields or {},
-        written=written or {},
-        text=text,
-        error=error,
-    )

@@ -252,7 +252,8 @@ class ReasoningSplitter:
         """Return whether a control token ends only the reasoning, although it may end replies."""
         if self._state == "message":
             return self._message_is_reasoning and self._markers.get(char) == "end"
-        return self._state == "reasoning" and char in self._reasoning_ends
+        begins_tag = any(tag.startswith(char) for tag in self._reasoning_ends)
+        return self._state == "reasoning" and char != "" and begins_tag
 
     def push(self, text: str) -> list[tuple[str, bool]]:
         """Return the complete chunks as (text, is reasoning) pairs."""

@@ -373,6 +373,8 @@ class _Converter:
             result["pattern"] = self._pattern(pattern)
             if result["pattern"] is None:
                 self._omit(result, "pattern", explain.quote(pattern))
+            else:
+                self._fix_lengths(result)
         if isinstance(name, str) and name in _FORMATS:
             del result["format"]
             exact = f"^{_FORMATS[name]}$"
@@ -382,6 +384,14 @@ class _Converter:
                 result["pattern"] = exact
         elif isinstance(name, str) and self._error({"type": "string", "format": name}):
             self._omit(result, "format", name)
+
+    def _fix_lengths(self, result: Schema) -> None:
+        """Omit lengths that together with a pattern make the grammar too large."""
+        names = [name for name in ("minLength", "maxLength") if name in result]
+        parts = {name: result[name] for name in ("pattern", *names)}
+        if names and self._error({"type": "string", **parts}):
+            for name in names:
+                self._omit(result, name)
 
     def _pattern(self, pattern: str) -> str | None:
         """Return a pattern in the syntax of llguidance, None if it is not supported."""

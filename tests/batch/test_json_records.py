@@ -89,7 +89,12 @@ def test_records_of_an_array_have_line_numbers(read: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "n_good", "n_bad"),
     [
+        ("", 0, 0),
+        (" \n", 0, 0),
         ("[]", 0, 0),
+        ("[]\n", 0, 0),
+        ("[1]", 0, 1),
+        ("[1]\n[2]\n", 0, 2),
         ('[{"text": "a"}, {"text": "b"}', 2, 1),
         ('[{"text": "a"},', 1, 1),
         ('[{"text": "a"}, {"text": "b', 1, 2),
@@ -115,7 +120,9 @@ def test_unclosed_array_is_an_error(read: Any) -> None:
 def test_array_from_a_pipe_is_read_as_it_arrives() -> None:
     r, w = os.pipe()
     records: Iterator[Record | None] = iter(Reader("jsonl", [f"/dev/fd/{r}"]))
-    os.write(w, b'[\n{"text": "a"},\n{"te')
+    os.write(w, b"[")
+    assert next(records) is None
+    os.write(w, b'\n{"text": "a"},\n{"te')
     first = next(records)
     assert first is not None and first.fields == {"text": "a"}
     assert next(records) is None

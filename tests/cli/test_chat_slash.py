@@ -56,6 +56,15 @@ def test_command_returns_the_next_action(
     assert slash_commands.run(context, line) == action
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("on", True), ("off", False), ("low", "low"), ("default", None)]
+)
+def test_set_thinking_takes_an_effort(context: ChatContext, text: str, value: object) -> None:
+    slash_commands.run(context, f"/set thinking {text}")
+    assert context.chat.session.options.get("thinking") == value
+    context.chat.say("Hi")
+
+
 def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
     context.chat.say("Hi")
     action = slash_commands.run(context, "/retry")
@@ -68,6 +77,7 @@ def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
     ("line", "message"),
     [
         ("/rety", "did you mean '/retry'?"),
+        ("/set thinking max", "'max': must be on, off, low, medium or high"),
         ("/undo 2", "/undo takes no argument"),
         ("/read", "missing argument; use /read FILE"),
         ("/export pdf", r"unknown format 'pdf'; use /export md\|json\|html"),

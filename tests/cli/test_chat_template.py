@@ -177,3 +177,18 @@ def test_other_template_resumes_no_batch(run_llmtool: Run, tiny: Path, template:
     out(run_llmtool(*args, input=b"a\nb\n"))
     changed = run_llmtool(*args, "--resume", "--chat-template", template, input=b"a\nb\n")
     assert changed.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("args", "effort"),
+    [((), "high"), (("--no-think",), "low"), (("--think",), "medium")],
+    ids=["template", "off", "on"],
+)
+def test_effort_of_a_prompt_template_is_the_default(
+    run_llmtool: Run, tiny_model: Callable[..., Path], cwd: Path, args: tuple[str], effort: str
+) -> None:
+    prompt = "llmtool: 1\nname: t\nprompt: hi\nmodel: {params: {thinking: high}}\n"
+    (cwd / "t.yaml").write_text(prompt)
+    model = tiny_model("plain", chat_template="{{ messages[0].content }}({{ reasoning_effort }})")
+    shown = out(run_llmtool("run", "./t.yaml", "-m", model, "--dry-run", *args))
+    assert shown == f"hi({effort})\n"

@@ -321,7 +321,7 @@ def test_reasoning_tags_are_learned_from_the_template(tiny: Path, family: str) -
     assert tags[:4] == expected
 
 
-def test_text_between_reasoning_and_answer_is_no_tag_without_a_start(tiny: Path) -> None:
+def test_text_between_reasoning_and_answer_is_not_a_tag_without_a_start(tiny: Path) -> None:
     message = "<|{{ m.role }}|>{{ m.reasoning }}\n--\n{{ m.content }}"
     source = f"{{% for m in messages %}}{message}{{% endfor %}}"
     source += "{% if add_generation_prompt %}<|assistant|>{% endif %}"

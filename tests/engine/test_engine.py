@@ -318,7 +318,9 @@ REASONING = {
     ),
     "Kimi K3": (
         KIMI_K3,
-        "{{ messages[0].content }}<|open|>think<|sep|>",
+        "{% for m in messages %}{% if m.role == 'assistant' %}<|open|>response<|sep|>"
+        "{{ m.content }}<|close|>response<|sep|>{% else %}{{ m.content }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|open|>think<|sep|>{% endif %}",
         "Plan.<|close|>think<|sep|><|open|>response<|sep|>Four.<|close|>response<|sep|>"
         "<|close|>message<|sep|>",
     ),

@@ -118,6 +118,13 @@ def test_unsupported_pattern_is_only_checked(pattern: str) -> None:
     assert spec.matches('"-"') and spec.matches('"12"')
 
 
+def test_length_that_makes_a_pattern_too_complex_is_only_checked() -> None:
+    words = {"type": "string", "pattern": r"^(?:\S+\s+){0,99}\S+$", "maxLength": 5000}
+    spec = compiled({"type": "object", "properties": {"a": words}, "required": ["a"]})
+    assert spec.unenforced == "maxLength"
+    assert spec.matches('{"a": "What is it all about?"}') and not spec.matches('{"a": ""}')
+
+
 def test_unsupported_pattern_beside_another_type_is_only_checked() -> None:
     pattern = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"
     amount = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": pattern}]}
