@@ -68,12 +68,12 @@ _llmtool_gen() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--field[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
-        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
+        '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -97,7 +97,7 @@ _llmtool_gen() {
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
         '*--retries[Retry invalid replies up to N times]:N:' \
-        '*--logprobs[Print logprobs, with N alternatives]:N:' \
+        '*--logprobs[Print log-probabilities, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar[Constrain the reply to a GBNF grammar]:FILE:_files' \
@@ -107,8 +107,8 @@ _llmtool_gen() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -141,12 +141,12 @@ _llmtool_run() {
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
         '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--field[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
-        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
+        '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
@@ -168,7 +168,7 @@ _llmtool_run() {
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply, not printed]:TEXT:' \
         '*--retries[Retry invalid replies up to N times]:N:' \
-        '*--logprobs[Print logprobs, with N alternatives]:N:' \
+        '*--logprobs[Print log-probabilities, with N alternatives]:N:' \
         '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar[Constrain the reply to a GBNF grammar]:FILE:_files' \
@@ -178,8 +178,8 @@ _llmtool_run() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -327,7 +327,7 @@ _llmtool_prompts_test() {
         '*--baseline[Allow failures recorded in FILE]:FILE:_files' \
         '*--update-baseline[Record the outcomes in the baseline]' \
         '*--tolerance[Allowed drop of a metric below the baseline]:X:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
@@ -383,12 +383,12 @@ _llmtool_classify() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--field[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
-        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
+        '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -397,8 +397,8 @@ _llmtool_classify() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -460,8 +460,8 @@ _llmtool_classify_eval() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -514,12 +514,12 @@ _llmtool_sum() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--field[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
-        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
+        '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -528,8 +528,8 @@ _llmtool_sum() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -581,12 +581,12 @@ _llmtool_translate() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--field[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
-        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
+        '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -595,8 +595,8 @@ _llmtool_translate() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -652,12 +652,12 @@ _llmtool_code() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
-        '*--field[Column, number of a column or key of the text\: a.b is nested]:NAME:' \
+        '*--field[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
         '*--jsonl[Write rows as JSON lines]' \
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
-        '*--retry-failed[Resume, and run the failed records of -o FILE again]' \
+        '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -666,8 +666,8 @@ _llmtool_code() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -735,8 +735,8 @@ _llmtool_code_explain() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -788,8 +788,8 @@ _llmtool_code_review() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -847,8 +847,8 @@ _llmtool_code_fix() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -888,8 +888,8 @@ _llmtool_code_complete() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -945,8 +945,8 @@ _llmtool_code_tests() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -996,8 +996,8 @@ _llmtool_code_commit() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
@@ -1049,8 +1049,8 @@ _llmtool_chat() {
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
-        '*--parallel[Maximum requests run in parallel]:N:' \
-        '*--chat-template[Chat template instead of the model'\''s]:FILE:_files' \
+        '*--parallel[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \

@@ -178,7 +178,7 @@ class Reader:
         if len(positions) > 1:
             choices = " or ".join(str(i + 1) for i in positions)
             raise UsageError(
-                f"{len(positions)} columns are named {field!r}; give a position: {choices}"
+                f"{len(positions)} columns are named {field!r}; pass a column number: {choices}"
             )
         if not positions and field in self.columns:
             return field

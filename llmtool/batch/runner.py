@@ -218,7 +218,7 @@ class BatchRunner(Generic[R]):
                 options = "" if retry else ", prompt, template, model or option"
                 raise UsageError(
                     f"cannot {'retry' if retry else 'resume'} {journal.path}: row {number} was "
-                    f"written with another input{options}; use --overwrite to start over"
+                    f"written with a different input{options}; use --overwrite to start over"
                 )
             self.n_other += is_other
             self.n_resumed_failures += saved.has_failed

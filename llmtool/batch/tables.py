@@ -57,7 +57,9 @@ def parse_delimiter(value: str) -> str:
     """
     delimiter = _NAMES.get(value, value)
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
-        raise UsageError(f"delimiter {value!r}: not one ASCII character; use ';', ',', '|' or tab")
+        raise UsageError(
+            f"delimiter {value!r}: must be one ASCII character, such as ';', ',', '|' or tab"
+        )
     return delimiter
 
 

@@ -225,7 +225,7 @@ class Translation(Result, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `translation`, `source` and `untranslated`, a number of segments."""
+        """Return `translation`, `source` and `untranslated` (the number of segments)."""
         return {
             "translation": self.text,
             "source": self.source,

@@ -74,7 +74,9 @@ class Template:
             names: list[Any] = list(self._tree.find_all((nodes.Name, nodes.Macro)))
             self._template = JinjaTemplate.from_code(environment, code, environment.globals)
         except TemplateSyntaxError as exc:
-            raise self._error(exc.lineno, _suggest_name(exc.message or "", environment)) from exc
+            raise self._error(
+                exc.lineno, _suggest_name((exc.message or "").removesuffix("."), environment)
+            ) from exc
         except (RecursionError, MemoryError):
             raise self._error(1, _TOO_DEEP) from None
         except SyntaxError as exc:  # of Python: a limit on nesting, or `break` in `else`

@@ -207,7 +207,7 @@ def test_other_records_are_rejected(box: Toolbox, tmp_path: Path, kind: str) -> 
     list(prepare(box, kind, tmp_path).run())
     before = (tmp_path / "out").read_bytes()
     for texts in (["other", *TEXTS[1:]], TEXTS[1:], TEXTS[:5]):
-        with pytest.raises(UsageError, match=r"row \d was written with another input; use"):
+        with pytest.raises(UsageError, match=r"row \d was written with a different input; use"):
             list(prepare(box, kind, tmp_path, texts, retry_failed=True).run())
         assert (tmp_path / "out").read_bytes() == before
 

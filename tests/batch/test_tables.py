@@ -122,7 +122,7 @@ def test_delimiter_can_be_given(read: Any, name: str) -> None:
 
 @pytest.mark.parametrize("delimiter", ["", "ab", '"', "\n", "é"])
 def test_invalid_delimiter_is_rejected(read: Any, delimiter: str) -> None:
-    with pytest.raises(UsageError, match="not one ASCII character"):
+    with pytest.raises(UsageError, match="must be one ASCII character"):
         read(b"a,b\n", delimiter=delimiter)
 
 
@@ -219,7 +219,7 @@ def test_column_by_name_or_position(read: Any, field: str, column: str) -> None:
 @pytest.mark.parametrize(
     ("field", "reason"),
     [
-        ("note", "2 columns are named 'note'; give a position: 2 or 3"),
+        ("note", "2 columns are named 'note'; pass a column number: 2 or 3"),
         ("4", "unknown column '4'; columns: text, note, note"),
         ("0", "unknown column '0'"),
     ],

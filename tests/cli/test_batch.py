@@ -242,7 +242,7 @@ def test_resume_rejects_changed_options(tmp_path: Path, box: Toolbox, change: st
     if change == "template":
         template.write_text(template.read_text().replace("}}: {{", "}} - {{"))
     other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.context.folders, environ={})
-    with pytest.raises(UsageError, match="row [12] was written with another input, prompt"):
+    with pytest.raises(UsageError, match="row [12] was written with a different input, prompt"):
         run(
             other if change == "model" else box,
             "file" if change == "format" else "line",
@@ -275,7 +275,7 @@ def test_resume_rejects_changed_columns(tmp_path: Path, box: Toolbox) -> None:
     source.write_text("text,note\na,b\n")
     run(box, "csv", source, out, jsonl=True)
     source.write_text("note,text\na,b\nc,d\n")
-    with pytest.raises(UsageError, match="row 1 was written with another input"):
+    with pytest.raises(UsageError, match="row 1 was written with a different input"):
         run(box, "csv", source, out, jsonl=True, resume=True)
 
 
@@ -480,7 +480,7 @@ def test_delimiter_is_detected_and_reported(batch: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (("--each", "csv", "--delimiter", "ab"), "delimiter 'ab': not one ASCII character"),
+        (("--each", "csv", "--delimiter", "ab"), "delimiter 'ab': must be one ASCII character"),
         (("--each", "jsonl", "--delimiter", ";"), "--delimiter needs a table; add --each csv"),
         (("--delimiter", ";"), "--delimiter needs a batch"),
     ],
@@ -513,10 +513,10 @@ def test_header_with_empty_and_repeated_names_is_passed_through(
 def test_column_is_chosen_by_position(batch: Callable[..., Any]) -> None:
     content = b"note,note\n,hello\n"
     line = error_line(batch("csv", "--field", "note", input=content), 2)
-    assert line == "llmtool: 2 columns are named 'note'; give a position: 1 or 2"
+    assert line == "llmtool: 2 columns are named 'note'; pass a column number: 1 or 2"
     assert batch("csv", "--field", "2", input=content).returncode == 0
     line = error_line(batch("csv", input=b"text,text\na,b\n"), 2)
-    assert line == "llmtool: 2 columns are named 'text'; give a position: 1 or 2"
+    assert line == "llmtool: 2 columns are named 'text'; pass a column number: 1 or 2"
 
 
 def test_index_without_a_name_is_not_the_text(batch: Callable[..., Any]) -> None:
@@ -543,7 +543,7 @@ def test_table_read_as_text_is_reported(
 ) -> None:
     done = run_llmtool(*args, "-m", "none.gguf", input=table)
     expected = (
-        "llmtool: standard input looks like a table and is read as one text; --each csv "
+        "llmtool: standard input looks like a table, but is read as one text; --each csv "
         f"--field NAME reads its rows (columns: {columns})"
     )
     assert expected in done.stderr.decode().splitlines()
@@ -556,7 +556,7 @@ def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Pa
     done = batch("line", "-f", tmp_path / "in.csv")
     assert b"in.csv looks like a table and is read as lines" in done.stderr
     done = batch("file", "-f", tmp_path / "in.csv")
-    assert b"in.csv looks like a table and is read as one text" in done.stderr
+    assert b"in.csv looks like a table, but is read as one text" in done.stderr
     assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr
 
 

@@ -547,7 +547,9 @@ def test_completion_that_breaks_the_file_is_reported(
 
 def test_model_without_fim_tokens_is_an_error(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
-    assert "cannot fill in the middle" in error_line(code("complete", f"{tmp_path / 'a.py'}:1"), 2)
+    assert "has no fill-in-the-middle tokens" in error_line(
+        code("complete", f"{tmp_path / 'a.py'}:1"), 2
+    )
 
 
 # gen -x

@@ -294,7 +294,7 @@ def test_hook_folder_that_cannot_be_written_is_an_error(
         (["--install-hook", "--hook"], "--hook and --install-hook cannot be combined", 2),
         (["--install-hook", "-o", "x"], "--install-hook and -o cannot be combined", 2),
         (["--uninstall-hook", "--json"], "--uninstall-hook cannot be combined with --json", 2),
-        (["--max-lines", "3"], "4 changed lines are more than --max-lines 3", 14),
+        (["--max-lines", "3"], "4 lines are changed, more than --max-lines 3", 14),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

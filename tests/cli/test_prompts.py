@@ -252,7 +252,7 @@ def test_imported_template_can_be_shown(
     result = run_llmtool("prompts", "import", tmp_path / "recipe.yaml")
     assert out(result) == f"{env['LLMTOOL_CONFIG_DIR']}/prompts/recipe.yaml\n"
     first, second = result.stderr.decode().splitlines()
-    assert first == f"llmtool: reading {tmp_path / 'recipe.yaml'} as a template of llm"
+    assert first == f"llmtool: reading {tmp_path / 'recipe.yaml'} in the llm format"
     assert second.startswith("llmtool: model: ")
     shown = run_llmtool("prompts", "show", "recipe", "--rendered", "-p", "what=leek", "--no-stdin")
     assert out(shown).startswith("user:\nCook leek for $5")
@@ -263,7 +263,7 @@ def test_imported_template_can_be_shown(
 
 def test_detected_format_of_standard_input_is_reported(run_llmtool: Run) -> None:
     done = run_llmtool("prompts", "import", "-", "-o", "-", "--name", "x", input=b"prompt: Hi")
-    assert done.stderr == b"llmtool: reading standard input as a template of llm\n"
+    assert done.stderr == b"llmtool: reading standard input in the llm format\n"
     args = ("prompts", "import", "-", "-o", "-", "--name", "x", "--format", "llm")
     assert run_llmtool(*args, input=b"prompt: Hi").stderr == b""
 

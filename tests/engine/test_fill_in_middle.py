@@ -114,4 +114,4 @@ def test_model_without_fim_tokens_is_a_usage_error(
     (event,) = engine.stream([Request(prompt=Prompt(text="a", suffix="b"))])
     engine.close()
     assert isinstance(event, Failed) and isinstance(event.error, UsageError)
-    assert "fill in the middle" in str(event.error)
+    assert "no fill-in-the-middle tokens" in str(event.error)

@@ -32,8 +32,8 @@ NO_URL = "not a valid URL; use a URL such as http://host:port or socks5://host:p
 NO_PEM = "set it to a PEM file, or unset it"
 
 BAD = [
-    ("ALL_PROXY", "socks://h:1", "unknown scheme 'socks'; use http, https, socks5 or socks5h"),
-    ("https_proxy", "ftp://h:1", "unknown scheme 'ftp'; use http, https, socks5 or socks5h"),
+    ("ALL_PROXY", "socks://h:1", "unsupported scheme 'socks'; use http, https, socks5 or socks5h"),
+    ("https_proxy", "ftp://h:1", "unsupported scheme 'ftp'; use http, https, socks5 or socks5h"),
     ("HTTPS_PROXY", "http://", NO_URL),
     ("HTTPS_PROXY", "http://h:abc", NO_URL),
     ("HTTP_PROXY", "http://h:99999", NO_URL),
@@ -50,7 +50,7 @@ BAD = [
         "no such folder; set it to a folder with certificates, or unset it",
     ),
     ("HF_ENDPOINT", "huggingface.co", "no scheme; use a URL such as https://huggingface.co"),
-    ("HF_ENDPOINT", "ftp://h", "unknown scheme 'ftp'; use http or https"),
+    ("HF_ENDPOINT", "ftp://h", "unsupported scheme 'ftp'; use http or https"),
     ("HF_ENDPOINT", "https://h:abc", "not a valid URL; use a URL such as https://huggingface.co"),
     ("HF_ENDPOINT", "http://[", "not a valid URL; use a URL such as https://huggingface.co"),
     ("HF_HUB_DOWNLOAD_TIMEOUT", "abc", "must be a whole number of seconds"),
@@ -355,7 +355,7 @@ def test_doctor_reports_bad_variables(run_llmtool: Run) -> None:
     result = run_llmtool(
         "doctor", env={"ALL_PROXY": "socks://u:secret@h", "HF_HUB_ETAG_TIMEOUT": "x"}
     )
-    assert b"advice\tALL_PROXY 'socks://***@h': unknown scheme 'socks'" in result.stdout
+    assert b"advice\tALL_PROXY 'socks://***@h': unsupported scheme 'socks'" in result.stdout
     assert b"advice\tHF_HUB_ETAG_TIMEOUT 'x': must be a whole number" in result.stdout
 
 

@@ -218,7 +218,7 @@ def test_values_are_preserved(value: str) -> None:
 
 ERRORS = {
     "a bad tag": ("ok\n{% nonsense %}", "t:2: Encountered unknown tag 'nonsense'."),
-    "an open tag": ("{{ a", "t:1: unexpected end of template, expected 'end of print statement'."),
+    "an open tag": ("{{ a", "t:1: unexpected end of template, expected 'end of print statement'"),
     "a missing variable": ("one\n\n{{ name }}{{ nope }}", "t:3: 'nope' is undefined"),
     "a missing key": ("{{ table.nope }}", "t:1: 'dict object' has no attribute 'nope'"),
     "a missing key in brackets": ("{{ table['nope'] }}", "t:1: 'dict object' has no attribute 'nope'"),  # noqa: E501

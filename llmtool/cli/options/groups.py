@@ -83,7 +83,7 @@ GpuLayers = Annotated[
 ]
 Parallel = Annotated[
     int | None,
-    _model("--parallel", min=1, max=64, metavar="N", help="Maximum requests run in parallel."),
+    _model("--parallel", min=1, max=64, metavar="N", help="Maximum replies decoded in parallel."),
 ]
 Offline = Annotated[bool, _model("--offline", help="Do not use the network.")]
 
@@ -112,7 +112,9 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     parallel: Parallel = None
     chat_template: Annotated[
         str | None,
-        _model("--chat-template", metavar="FILE", help="Chat template instead of the model's."),
+        _model(
+            "--chat-template", metavar="FILE", help="Use this chat template instead of the model's."
+        ),
     ] = None
     template_args: Annotated[
         list[str],
@@ -206,7 +208,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         _batch(
             "--field",
             metavar="NAME",
-            help="Column, number of a column or key of the text: a.b is nested.",
+            help="Column name or number, or JSON key, of the text; a.b is nested.",
         ),
     ] = None
     delimiter: Annotated[
@@ -224,7 +226,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
     retry_failed: Annotated[
-        bool, _batch("--retry-failed", help="Resume, and run the failed records of -o FILE again.")
+        bool, _batch("--retry-failed", help="Resume, and retry the failed records of -o FILE.")
     ] = False
     overwrite: Annotated[
         bool, _batch("--overwrite", help="Replace the batch saved in -o FILE.")

@@ -188,7 +188,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=MAX_LOGPROBS,
                 metavar="N",
-                help="Print logprobs, with N alternatives.",
+                help="Print log-probabilities, with N alternatives.",
                 show_default=False,
             ),
         ],

@@ -131,7 +131,7 @@ def note_table(console: Console, name: str, text: str, *, read_as: str = "one te
     if header := find_header(name, text):
         columns = ", ".join(cell.strip() or f"(column {i})" for i, cell in enumerate(header, 1))
         console.note(
-            f"{name} looks like a table and is read as {read_as}; --each csv --field NAME reads "
+            f"{name} looks like a table, but is read as {read_as}; --each csv --field NAME reads "
             f"its rows (columns: {columns})"
         )
 

@@ -166,7 +166,7 @@ class ChatTemplate:
         tokens = vocabulary.fim_tokens
         if tokens is None:
             raise UsageError(
-                "this model cannot fill in the middle; use one that can, such as "
+                "this model has no fill-in-the-middle tokens; use one that has them, such as "
                 "-m ggml-org/Qwen2.5-Coder-1.5B-Q8_0-GGUF"
             )
         ids = [vocabulary.bos] if vocabulary.adds_bos else []

@@ -89,7 +89,7 @@ def _find_url_problem(url: str, schemes: tuple[str, ...], example: str) -> str |
     if not separator:
         return f"no scheme; {remedy}"
     if scheme.lower() not in schemes:
-        return f"unknown scheme {scheme!r}; use {', '.join(schemes[:-1])} or {schemes[-1]}"
+        return f"unsupported scheme {scheme!r}; use {', '.join(schemes[:-1])} or {schemes[-1]}"
     try:
         parts = urlsplit(url)
         is_complete = bool(parts.hostname) and parts.port != 0

@@ -55,7 +55,9 @@ def prepare_classifier(
     """
     multi = options.multi
     if options.calibrate == "balanced" and context.model.reproducible:
-        raise UsageError("a balanced batch is not reproducible; its scores depend on all its texts")
+        raise UsageError(
+            "a balanced batch cannot be reproducible; its scores depend on all its texts"
+        )
     template = context.load_template(options.template or (MULTI if multi else DEFAULT))
     check_task(template, "classify")
     if labels is not None:

@@ -35,7 +35,7 @@ def staged_diff(folder: str | None = None) -> str:
     """
     diff = _run(_STAGED, folder=folder, name="diff --staged")
     if not diff.strip():
-        raise InputError("nothing is staged; stage changes with git add FILE")
+        raise InputError("nothing is staged; stage changes with `git add FILE`")
     return diff.decode("utf-8", "replace")
 
 
@@ -76,5 +76,5 @@ def _run(arguments: Sequence[str], *, folder: str | None, name: str) -> bytes:
     reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
     # Outside a repository, git diff does not know --staged.
     if done.returncode == _USAGE_ERROR or "not a git repository" in reason:
-        raise UsageError("not a git repository; change to one")
+        raise UsageError("not a git repository; change to a folder inside one")
     raise UsageError(f"git {name}: {reason}")

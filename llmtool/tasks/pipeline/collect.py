@@ -356,7 +356,7 @@ def _warnings(
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
     if request.prompt.thinking is False and not engine.info.switches_reasoning:
-        yield "--no-think has no effect: the chat template of this model cannot switch reasoning"
+        yield "--no-think has no effect: this model's chat template has no reasoning variable"
     yield from context_warnings(engine.info)
 
 

@@ -297,7 +297,7 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
     if options.retries and output_spec is None:
-        raise UsageError("retries: the output is not checked; add a schema, regex or grammar")
+        raise UsageError("retries require a schema, regex or grammar; add one")
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature

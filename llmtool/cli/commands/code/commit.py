@@ -60,9 +60,9 @@ def commit(
 ) -> None:
     """Write a commit message for the staged changes.
 
-    Its first line is 'type(scope): subject', at most 72 characters long. With --install-hook, git
-    fills empty commit messages in the same way, with the other options given here. A hook that
-    exists runs first.
+    Its first line is 'type(scope): subject', at most 72 characters long. --install-hook installs a
+    git hook that fills empty commit messages with the other options given. An existing hook runs
+    first.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.terminal.output_file import check, open_sink
@@ -92,7 +92,9 @@ def commit(
         return
     diff = git.staged_diff()
     if max_lines is not None and (n := count_changed_lines(diff)) > max_lines:
-        raise InputError(f"{n:,} changed lines are more than --max-lines {max_lines}; raise it")
+        raise InputError(
+            f"{n:,} lines are changed, more than --max-lines {max_lines}; raise the limit"
+        )
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     chosen_options = generate_options(options, template=template)
     with limited_time(console, context.cancellation, timeout):

@@ -271,7 +271,7 @@ def alias(
     store = _open(console, general)
     if name is not None:
         if remove == (model is not None):
-            raise UsageError(f"alias {name!r}: add either REF or --remove")
+            raise UsageError(f"alias {name!r}: pass either REF or --remove")
         store.set_alias(name, model)
         path = None if model is None else store.resolve(name).path
         if path is not None and not path.exists():

@@ -109,7 +109,7 @@ def import_(
     made = convert(text, source=source, user=user, name=name, format=format)
     if format is None:
         read = source if file == "-" else file
-        console.note(f"reading {read} as a template of {made.format}")
+        console.note(f"reading {read} in the {made.format} format")
     for each in made.notes:
         console.note(" ".join(each.split()))
     if output == "-":

@@ -48,8 +48,8 @@ def summarize(
     """Summarize files or standard input of any length.
 
     A long text is split into chunks at its headings and paragraphs. The notes on each chunk are
-    cached, so a rerun (say, with a different --length) is faster. If a summary omits numbers or
-    names of the notes, it is replaced by sentences from them.
+    cached, so a rerun (say, with a different --length) is faster. If a summary omits too many
+    numbers or names from the notes, it is replaced by sentences from them.
 
     --strategy stuff sends the whole text at once, map-reduce summarizes the chunks in parallel and
     combines the notes, and refine updates one summary chunk by chunk. auto is stuff for a short
