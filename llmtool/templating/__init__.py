@@ -74,9 +74,7 @@ class Template:
             names: list[Any] = list(self._tree.find_all((nodes.Name, nodes.Macro)))
             self._template = JinjaTemplate.from_code(environment, code, environment.globals)
         except TemplateSyntaxError as exc:
-            raise self._error(
-                exc.lineno, _suggest_name((exc.message or "").removesuffix("."), environment)
-            ) from exc
+            raise self._error(exc.lineno, _suggest_name(exc.message or "", environment)) from exc
         except (RecursionError, MemoryError):
             raise self._error(1, _TOO_DEEP) from None
         except SyntaxError as exc:  # of Python: a limit on nesting, or `break` in `else`
@@ -156,7 +154,7 @@ class Template:
         return re.sub(r"has no (attribute|element) …", r"has no such \1", reason)
 
     def _error(self, line: int, reason: str) -> TemplateError:
-        reason = " ".join(reason[:300].split())
+        reason = " ".join(reason[:300].split()).removesuffix(".")
         return TemplateError(f"{self.name}:{self._lines_before + line}: {reason}")
 
 

@@ -551,10 +551,10 @@ def test_table_read_as_text_is_reported(
 
 def test_table_read_as_lines_is_reported(batch: Callable[..., Any], tmp_path: Path) -> None:
     done = batch("line", input=b"id,text\n1,hello\n")
-    assert b"standard input looks like a table and is read as lines; --each csv" in done.stderr
+    assert b"standard input looks like a table, but is read as lines; --each csv" in done.stderr
     (tmp_path / "in.csv").write_text("text\nOne, two.\nNo.\n")
     done = batch("line", "-f", tmp_path / "in.csv")
-    assert b"in.csv looks like a table and is read as lines" in done.stderr
+    assert b"in.csv looks like a table, but is read as lines" in done.stderr
     done = batch("file", "-f", tmp_path / "in.csv")
     assert b"in.csv looks like a table, but is read as one text" in done.stderr
     assert b"table" not in batch("line", input=b"Yes, it is.\nNo, not.\n").stderr

@@ -217,7 +217,7 @@ def test_values_are_preserved(value: str) -> None:
 
 
 ERRORS = {
-    "a bad tag": ("ok\n{% nonsense %}", "t:2: Encountered unknown tag 'nonsense'."),
+    "a bad tag": ("ok\n{% nonsense %}", "t:2: Encountered unknown tag 'nonsense'"),
     "an open tag": ("{{ a", "t:1: unexpected end of template, expected 'end of print statement'"),
     "a missing variable": ("one\n\n{{ name }}{{ nope }}", "t:3: 'nope' is undefined"),
     "a missing key": ("{{ table.nope }}", "t:1: 'dict object' has no attribute 'nope'"),
@@ -245,7 +245,7 @@ ERRORS = {
     "include": ("{% include 'x' %}", "t:1: 'include' is not available in templates"),
     "import": ("{% import 'x' as y %}", "t:1: 'import' is not available in templates"),
     "extends": ("{% extends 'x' %}", "t:1: 'extends' is not available in templates"),
-    "a changed list": ("{{ words.append(1) }}", "t:1: access to attribute 'append' of 'list' object is unsafe."),  # noqa: E501
+    "a changed list": ("{{ words.append(1) }}", "t:1: access to attribute 'append' of 'list' object is unsafe"),  # noqa: E501
 }  # fmt: skip
 
 
