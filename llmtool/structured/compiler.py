@@ -44,6 +44,7 @@ from llmtool.structured.references import Schema
 
 MAX_REGEX_CHARACTERS = 1 << 16
 _MAX_CACHED = 64  # compiled constraints
+_N_PROBED = 4  # characters
 
 
 class ConstraintCompiler:
@@ -205,17 +206,11 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     source = constraint.source
     name, unenforced = _NAMES[constraint.kind], ""
     if constraint.kind == "json_schema":
-
-        def compile_value(schema: Schema) -> Any:
-            # Without leading white space, whose mask is never empty.
-            return guidance.lark_matcher(tokens, json_grammar.to_lark(schema, lead=False))
-
-        schema, omitted = json_grammar.convert_supported(
-            json_grammar.decode(source), lambda schema: str(compile_value(schema).get_error())
-        )
+        schema, omitted = json_grammar.convert_supported(json_grammar.decode(source), _find_error)
         unenforced = ", ".join(omitted)
         matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(schema))
-        beginning = compile_value(schema)
+        # Without leading white space, whose mask is never empty.
+        beginning = guidance.lark_matcher(tokens, json_grammar.to_lark(schema, lead=False))
     elif constraint.kind == "regex":
         name = f"regex {explain.quote(source)}"
         if len(source) > MAX_REGEX_CHARACTERS:
@@ -238,6 +233,19 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
             is_empty = reason.startswith(_NOTHING[constraint.kind])
             raise (UnsatisfiableError if is_empty else UsageError)(f"{name}: {reason}")
     return CompiledConstraint(tokens, matcher, constraint, unenforced)
+
+
+def _find_error(schema: Schema) -> str:
+    """Return llguidance's error for a schema, also in the first characters of a string."""
+    matcher = guidance.lark_matcher(
+        guidance.byte_tokens(), json_grammar.to_lark(schema, lead=False)
+    )
+    for _ in range(_N_PROBED if schema.get("type") == "string" else 0):
+        allowed = token_mask.allowed_tokens(matcher.compute_bitmask())
+        if not allowed or matcher.is_error():
+            break
+        matcher.consume_token(allowed[len(allowed) // 2])
+    return str(matcher.get_error())
 
 
 def _explain(tokens: Tokens, constraint: Constraint, error: str) -> str:

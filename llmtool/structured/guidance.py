@@ -109,6 +109,29 @@ def _is_markup(piece: bytes) -> bool:
     return len(piece) > 2 and piece[:1] == b"<" and piece[-1:] == b">"
 
 
+class ByteVocabulary:
+    """A vocabulary with one token per byte, for work without a model."""
+
+    n_vocab = 257
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        return list(text)
+
+    def render_piece(self, token: int, *, special: bool) -> bytes:
+        return bytes([token]) if token < 256 else b""
+
+    def kind(self, token: int) -> str:
+        return "ordinary" if token < 256 else "control"
+
+    def is_end(self, token: int) -> bool:
+        return token == 256
+
+
+@lru_cache(maxsize=1)
+def byte_tokens() -> Tokens:
+    return Tokens(ByteVocabulary())
+
+
 def lark_matcher(tokens: Tokens, grammar: str) -> Any:
     """Return an `LLMatcher` for a Lark grammar; the caller checks `is_error`."""
     return _matcher(tokens, library().LLMatcher.grammar_from_lark(grammar))

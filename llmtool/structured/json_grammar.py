@@ -145,7 +145,8 @@ def convert_supported(
     reduced = converted
     for _ in range(_MAX_ERRORS):
         found = _DEFINITION.search(error)
-        if found is None or found[1] not in reduced["$defs"]:
+        is_whole = found is not None and reduced.get("$ref") == found[0]
+        if found is None or is_whole or found[1] not in reduced["$defs"]:
             break
         if "Unsatisfiable" in error:
             reduced = _replace_reference(reduced, found[0])
@@ -373,6 +374,8 @@ class _Converter:
             result["pattern"] = self._pattern(pattern)
             if result["pattern"] is None:
                 self._omit(result, "pattern", explain.quote(pattern))
+            else:
+                self._fix_lengths(result)
         if isinstance(name, str) and name in _FORMATS:
             del result["format"]
             exact = f"^{_FORMATS[name]}$"
@@ -382,6 +385,14 @@ class _Converter:
                 result["pattern"] = exact
         elif isinstance(name, str) and self._error({"type": "string", "format": name}):
             self._omit(result, "format", name)
+
+    def _fix_lengths(self, result: Schema) -> None:
+        """Omit lengths that together with a pattern make the grammar too large."""
+        names = [name for name in ("minLength", "maxLength") if name in result]
+        parts = {name: result[name] for name in ("pattern", *names)}
+        if names and self._error({"type": "string", **parts}):
+            for name in names:
+                self._omit(result, name)
 
     def _pattern(self, pattern: str) -> str | None:
         """Return a pattern in the syntax of llguidance, None if it is not supported."""

@@ -194,3 +194,22 @@ def test_empty_text_is_an_input_error(box: Toolbox) -> None:
         box.run("gen")
     with pytest.raises(InputError, match="input 'document' is empty"):
         box.run("qa", document=" \n", question="?")
+
+
+def test_template_of_another_task_is_rejected(box: Toolbox) -> None:
+    message = "template 'mood' is for classify, not for "
+    with pytest.raises(UsageError, match=message + "sum"):
+        box.summarize("A text.", template="mood")
+    with pytest.raises(UsageError, match=message + "translate"):
+        box.translate("A text.", "French", template="mood")
+    with pytest.raises(UsageError, match=message + "chat"):
+        box.chat(template="mood")
+    with pytest.raises(UsageError, match="template 'sum' is for sum, not for classify"):
+        box.classify("A text.", ["good", "bad"], template="sum")
+    assert box.summarize("A text.", template="qa", variables={"question": "Why?"}).text
+
+
+@pytest.mark.parametrize("stop", ["", ["end", ""]])
+def test_empty_stop_text_is_rejected(box: Toolbox, stop: str | list[str]) -> None:
+    with pytest.raises(UsageError, match="stop '': must not be empty"):
+        box.generate("Hi", stop=stop)

@@ -111,23 +111,6 @@ def output_spec_of(output: Output) -> OutputSpec | None:
 @lru_cache(maxsize=1)
 def _compiler() -> ConstraintCompiler:
     from llmtool.structured.compiler import ConstraintCompiler
+    from llmtool.structured.guidance import ByteVocabulary
 
-    return ConstraintCompiler(_Bytes())
-
-
-class _Bytes:
-    """A vocabulary with one token per byte, for checking texts without a model."""
-
-    n_vocab = 257
-
-    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
-        return list(text)
-
-    def render_piece(self, token: int, *, special: bool) -> bytes:
-        return bytes([token]) if token < 256 else b""
-
-    def kind(self, token: int) -> str:
-        return "ordinary" if token < 256 else "control"
-
-    def is_end(self, token: int) -> bool:
-        return token == 256
+    return ConstraintCompiler(ByteVocabulary())
