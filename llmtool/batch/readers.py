@@ -204,22 +204,21 @@ class Reader:
         if self.format == "csv":
             yield from self.read_header()
             for table in self._tables:
-                yield from map(self._numbered, map(partial(self._from_row, table), table))
+                yield from map(partial(self._from_row, table), table)
         elif self.format == "file":
-            yield from map(self._numbered, self._read_files())
+            yield from self._read_files()
         elif self.format == "line":
             for source in self._sources:
-                yield from map(self._numbered, self._from_lines(source, source, self._from_line))
+                yield from self._from_lines(source, source, self._from_line)
         else:
             for source in self._sources:
-                yield from map(self._numbered, self._read_json(source))
+                yield from self._read_json(source)
         self.is_done = True
 
-    def _numbered(self, record: Record | None) -> Record | None:
-        if record is None:
-            return None
+    def _record(self, source: str, line: int | None, data: bytes, **values: Any) -> Record:
         self._index += 1
-        return msgspec.structs.replace(record, index=self._index - 1)
+        digest = hashlib.sha256(data).digest()
+        return Record(index=self._index - 1, source=source, line=line, digest=digest, **values)
 
     def _read_json(self, source: LineSource) -> Iterator[Record | None]:
         chunks = source.chunks()
@@ -252,13 +251,13 @@ class Reader:
                 yield make(source, line)
             except LlmtoolError as exc:
                 snippet = line.data[:_MAX_SNIPPET_BYTES].decode("utf-8", "replace")
-                yield _record(
+                yield self._record(
                     source.name, line.number, line.data, fields={"input": snippet}, error=exc
                 )
 
     def _from_line(self, source: LineSource, line: Line) -> Record:
         text = _decode_line(source, line).removesuffix("\r")
-        return _record(source.name, line.number, line.data, text=text, fields={"text": text})
+        return self._record(source.name, line.number, line.data, text=text, fields={"text": text})
 
     def _from_json(self, source: LineSource, line: Line) -> Record:
         text = _decode_line(source, line)
@@ -268,12 +267,14 @@ class Reader:
         except InputError as exc:
             raise InputError(f"{place}: {exc}") from exc
         if isinstance(value, str):
-            return _record(source.name, line.number, line.data, text=value, fields={"text": value})
+            return self._record(
+                source.name, line.number, line.data, text=value, fields={"text": value}
+            )
         if isinstance(value, list) and value and all(map(is_message, value)):
             value = {"messages": value}
         if not isinstance(value, dict):
             raise InputError(f"{place}: expected a JSON object, a string or a list of messages")
-        return _record(source.name, line.number, line.data, fields=value, written=written)
+        return self._record(source.name, line.number, line.data, fields=value, written=written)
 
     def _from_row(self, table: Table, row: TableRow | None) -> Record | None:
         if row is None:
@@ -284,7 +285,7 @@ class Reader:
             place = format_place(name, row.line)
             error = InputError(f"{place}: {n_cells}, but the header has {len(self.columns)}")
         fields = dict(zip(self.columns, row.cells, strict=False))
-        return _record(name, row.line, row.data, fields=fields, error=error)
+        return self._record(name, row.line, row.data, fields=fields, error=error)
 
     def _read_files(self) -> Iterator[Record | None]:
         if not self._sources:
@@ -304,8 +305,8 @@ class Reader:
             data = read_file(path)
             text = decode(data, source=shown, errors=self.errors, encoding=self.encoding)
         except LlmtoolError as exc:
-            return _record(shown, None, shown.encode(), fields=fields, error=exc)
-        return _record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
+            return self._record(shown, None, shown.encode(), fields=fields, error=exc)
+        return self._record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -329,26 +330,3 @@ def _decode_line(source: LineSource, line: Line) -> str:
     if line.is_too_long:
         raise too_long(format_place(source.name, line.number))
     return source.decode(line).removesuffix("\n")
-
-
-def _record(
-    source: str,
-    line: int | None,
-    data: bytes,
-    *,
-    text: str | None = None,
-    fields: dict[str, Any] | None = None,
-    written: dict[str, Any] | None = None,
-    error: LlmtoolError | None = None,
-) -> Record:
-    digest = hashlib.sha256(data).digest()
-    return Record(
-        index=-1,
-        source=source,
-        line=line,
-        digest=digest,
-        fields=fields or {},
-        written=written or {},
-        text=text,
-        error=error,
-    )

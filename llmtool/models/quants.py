@@ -56,6 +56,10 @@ Reason = Literal[
 ]
 
 
+Files = Mapping[str, int | None] | Iterable[str]
+"""Paths inside a repository or folder, optionally with sizes in bytes, which errors show."""
+
+
 class ChoiceError(ModelNotFound):
     """No model file could be chosen; `reason` is the cause."""
 
@@ -115,12 +119,12 @@ def list_parts(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(f"{stem}-{i:05}-of-{count:05}{end}") for i in range(1, count + 1))
 
 
-def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
+def find_models(files: Files) -> list[ModelFiles]:
     """Return the models among these files in order, without vision and audio projectors."""
     return [model for model in _group(files) if "mmproj" not in _spaced(model.file).split()]
 
 
-def _group(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
+def _group(files: Files) -> list[ModelFiles]:
     """Return the GGUF files in order; the parts of a split file count as one."""
     sizes: dict[str, int | None] = (
         dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
@@ -151,15 +155,10 @@ def _group(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
     return models
 
 
-def choose(
-    files: Mapping[str, int | None] | Iterable[str],
-    quant: str | None = None,
-    file: str | None = None,
-) -> ModelFiles:
+def choose(files: Files, quant: str | None = None, file: str | None = None) -> ModelFiles:
     """Choose the model with this quant or file, or else the first match in `DEFAULT_ORDER`.
 
     Args:
-        files: paths inside the repository, optionally with sizes in bytes, which errors show.
         file: a path or a unique file name. Any GGUF file can be chosen; case matters only between
             names that differ in nothing else.
 
@@ -172,13 +171,13 @@ def choose(
     raw_parts = [name for name in files if _RAW_PART.fullmatch(name)]
     if quant is not None:
         return _choose_label(models, raw_parts, quant)
+    models = _likely(models)
     for limit in range(3):
         accepted = [m for m in models if doubt(m.file) <= limit]
         for label in DEFAULT_ORDER:
             found = [m for m in accepted if fnmatchcase(m.quant or "", label)]
             if found:
                 return _only(found, label)
-    models = _likely(models)
     if len(models) == 1:
         return _only(models, models[0].file)
     if models:
@@ -199,7 +198,7 @@ def is_chosen_by_quant(files: Mapping[str, int | None], model: ModelFiles) -> bo
         return False
 
 
-def _choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> ModelFiles:
+def _choose_file(files: Files, name: str) -> ModelFiles:
     paths = _find_paths(list(files), name)
     models = _group(files)
     found = [m for m in models if len(paths) == 1 and paths[0] in m.files]

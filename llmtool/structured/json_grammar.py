@@ -145,7 +145,8 @@ def convert_supported(
     reduced = converted
     for _ in range(_MAX_ERRORS):
         found = _DEFINITION.search(error)
-        if found is None or found[1] not in reduced["$defs"]:
+        is_whole = found is not None and reduced.get("$ref") == found[0]
+        if found is None or is_whole or found[1] not in reduced["$defs"]:
             break
         if "Unsatisfiable" in error:
             reduced = _replace_reference(reduced, found[0])

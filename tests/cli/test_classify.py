@@ -36,6 +36,16 @@ def classify(run_llmtool: Callable[..., Any], starter: Path, cache: str) -> Call
     return run
 
 
+@pytest.fixture
+def classify_with_tiny(run_llmtool: Callable[..., Any], tiny: Path) -> Callable[..., Any]:
+    """For tests that do not depend on which label is right."""
+
+    def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return run_llmtool("classify", *args, "-m", tiny, **options)  # type: ignore[no-any-return]
+
+    return run
+
+
 SPORT = "The striker scored a hat-trick in the cup final."
 
 
@@ -203,7 +213,8 @@ def test_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> 
     assert b"no label 1" in unsure.stderr
 
 
-def test_balanced_reports_its_assumption(classify: Callable[..., Any]) -> None:
+def test_balanced_reports_its_assumption(classify_with_tiny: Callable[..., Any]) -> None:
+    classify = classify_with_tiny
     tested = [json.loads(line) for line in (DATA / "sentiment.jsonl").read_text().splitlines()]
     texts = [row["text"] for row in tested if row["split"] == "test"]
     args = ["-l", "positive,negative", "--each", "line", "--jsonl"]
@@ -216,7 +227,8 @@ def test_balanced_reports_its_assumption(classify: Callable[..., Any]) -> None:
     assert b"at least as many texts as labels" in classify(*args, "--balanced", input=b"one").stderr
 
 
-def test_multi_returns_any_number_of_labels(classify: Callable[..., Any]) -> None:
+def test_multi_returns_any_number_of_labels(classify_with_tiny: Callable[..., Any]) -> None:
+    classify = classify_with_tiny
     args = [SPORT, "-l", "football", "-l", "weather=rain, snow and wind", "--multi"]
     result = json.loads(classify(*args, "--json").stdout)
     assert result["label"] is None
@@ -301,13 +313,14 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_eval_prints_metrics(
-    run_llmtool: Callable[..., Any], tiny: Path, data: Path, tmp_path: Path
+    classify_with_tiny: Callable[..., Any], data: Path, tmp_path: Path
 ) -> None:
-    fields = ["--text-field", "body", "--label-field", "kind", "-m", tiny]
+    classify = classify_with_tiny
+    fields = ["--text-field", "body", "--label-field", "kind"]
     plot = tmp_path / "plot.svg"
-    done = run_llmtool(
-        "classify", "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines",
-        "--compare", "--plot", plot, "--json",
+    done = classify(
+        "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines", "--compare",
+        "--plot", plot, "--json",
     )  # fmt: skip
     result = json.loads(done.stdout)
     n = sum(map(sum, result["confusion"]))
@@ -321,7 +334,7 @@ def test_eval_prints_metrics(
         "free generation",
     ]
     assert plot.read_text().lstrip().startswith("<?xml")
-    piped = run_llmtool("classify", "eval", data, "-t", "topic", *fields, "--split", "test")
+    piped = classify("eval", data, "-t", "topic", *fields, "--split", "test")
     assert f"accuracy\t{result['accuracy']:.3f}\n".encode() in piped.stdout
 
 

@@ -153,6 +153,12 @@ def test_file_with_companion_word_is_model_unless_better_one_is_beside_it(word):
     assert choose([*names, "Acme-9B-Q6_K.gguf"]).file == "Acme-9B-Q6_K.gguf"
     assert choose([*names, "Acme-9B-Q4_K_M.gguf"], "Q4_K_M").file == "Acme-9B-Q4_K_M.gguf"
     assert choose([f"{word}.gguf", "mmproj.gguf"]).file == f"{word}.gguf"
+    assert choose([f"{word}-Q4_K_M.gguf", "m-Q2_K.gguf"], "Q2_K").file == "m-Q2_K.gguf"
+
+
+@pytest.mark.parametrize("name", ["draft-Q4_K_M", "mtp-m-Q4_K_M", "m-LoRA-Q4_0", "imatrix"])
+def test_companion_is_not_chosen_beside_model_of_any_quant(name):
+    assert choose([f"{name}.gguf", "m-Q2_K.gguf"]).file == "m-Q2_K.gguf"
 
 
 @pytest.mark.parametrize("word", ["MTP", "imatrix"])
