@@ -11,6 +11,7 @@ What llguidance does not support is omitted from the grammar and listed, for a c
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -56,7 +57,10 @@ _OTHER_KEYWORDS = frozenset(  # of schemas that also describe values that are no
     ("items", "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format")
     + _NUMBERS
 )
-_COPIED = frozenset(("type", "enum", "const", "required", "format", "pattern", *_NUMBERS))
+_COPIED = frozenset(
+    ("type", "enum", "const", "required", "format", "pattern", "prefixItems")
+    + (*_NUMBERS, *_COMBINATIONS)
+)
 # Keywords that llguidance does not support, with the value that has no effect.
 _UNSUPPORTED: dict[str, Any] = {
     "uniqueItems": False,
@@ -259,9 +263,7 @@ class _Converter:
                 result[key] = {k: self._schema(each, base, below) for k, each in value.items()}
             elif key in _COMBINATIONS and self._is_expanded(node):
                 result[key] = [self._part(each, base, below) for each in value]
-            elif key in (*_COMBINATIONS, "prefixItems") or (
-                key == "items" and isinstance(value, list)
-            ):
+            elif key in (*_COMBINATIONS, "prefixItems", "items") and isinstance(value, list):
                 result[key] = [self._schema(each, base, below) for each in value]
             elif key in ("items", "additionalItems", "additionalProperties"):
                 result[key] = self._schema(value, base, below)
@@ -339,7 +341,9 @@ class _Converter:
     def _count(self, result: Schema, key: str, value: Any) -> None:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not isinstance(value, int) or value <= _MAX_COUNT:
+        if not isinstance(value, int):
+            raise UsageError(f"JSON Schema: {key}: must be an integer, not {json.dumps(value)}")
+        if value <= _MAX_COUNT:
             result[key] = value
         elif key.startswith("min"):
             self._omit(result, key)
@@ -406,11 +410,13 @@ class _Converter:
         properties, required = result.get("properties", {}), result.get("required", [])
         if "patternProperties" in result:
             self._fix_pattern_properties(result)
-        if not properties.keys() <= set(required):
+        if not isinstance(required, list):
+            return  # llguidance reports it
+        if not all(name in required for name in properties):
             self._fix_property_counts(result, len(properties), len(required))
         if shared or "properties" not in node or (_OBJECT_KEYWORDS | _OTHER_KEYWORDS) & node.keys():
             return
-        if isinstance(required, list) and all(name in properties for name in required):
+        if all(name in list(properties) for name in required):
             result["additionalProperties"] = False
             if not {"type", "enum", "const"} & result.keys():
                 result["type"] = "object"
