@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmtool.errors import OutputValidationError
+from llmtool.errors import OutputValidationError, UnsatisfiableError
 from llmtool.structured.describe import describe
 from llmtool.structured.resolve import resolve
 from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
@@ -369,6 +369,12 @@ def test_definition_that_no_value_satisfies_is_never_used() -> None:
         "$defs": {"none": impossible | {"properties": {}}},
     }
     assert accepted(schema, {"b": 1}, {"a": {}}) == [{"b": 1}]
+
+
+def test_schema_that_refers_to_an_unsatisfiable_definition_is_rejected() -> None:
+    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer", "minimum": 3, "maximum": 1}}}
+    with pytest.raises(UnsatisfiableError, match="no value satisfies it"):
+        compiled(schema)
 
 
 def test_keyword_without_effect_is_not_reported() -> None:
