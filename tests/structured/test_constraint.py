@@ -24,9 +24,9 @@ from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 from llmtool.structured.compiler import ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
-from llmtool.structured.json_grammar import convert
 from llmtool.structured.json_numbers import NumberLength
 from llmtool.structured.resolve import resolve
+from llmtool.structured.schema_converter import convert
 from llmtool.structured.token_mask import allowed_tokens, apply_mask
 from llmtool.tasks.pipeline.output_spec import make_output_spec
 
