@@ -372,7 +372,7 @@ def test_errors_do_not_quote_values() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("source", ["{{ 1[1:] }}", "{{ 'a'(1) }}", "{{ 1[0] }}", "{{ '\\d' }}"])
+@pytest.mark.parametrize("source", ["{{ 1[1:] }}", "{{ 'a'(1) }}", "{{ 1[0] }}"])
 def test_python_warns_of_nothing_in_templates(
     source: str, recwarn: pytest.WarningsRecorder
 ) -> None:
