@@ -154,7 +154,7 @@ def run_llmtool_process(env: dict[str, str], cwd: Path) -> Callable[..., Any]:
     """Return `run` as `run_llmtool` does, but run the command as a child process.
 
     It takes 0.3 s longer. Use it for signals, closed or full streams, limits, the umask, the
-    locale, and whatever else belongs to a process. The options are those of `subprocess.run`.
+    locale, and other state that belongs to a process. The options are those of `subprocess.run`.
     """
 
     def run(

@@ -49,6 +49,7 @@ _MARKDOWN_SIGNS = (
 )
 _MIN_WEIGHT = 2
 _SAMPLE_CHARACTERS = 20_000
+_MAX_LINE = 100  # characters of a line in an error
 
 
 def check_format(name: str) -> Format:
@@ -81,7 +82,7 @@ def detect(name: str | None, text: str) -> Format:
     if suffix in _TABLES:
         raise UsageError(
             f"{name} is a table; use --each {_TABLES[suffix]} --field NAME, "
-            "or --format txt to translate all of it"
+            f"or --format txt to translate all of it (first line: {_first_line(text)})"
         )
     if suffix in _CODE:
         raise UsageError(f"{name} is source code; use --format txt to translate it as plain text")
@@ -115,6 +116,11 @@ def _detect_by_content(text: str) -> Format:
     if sum(weight for sign, weight in _MARKDOWN_SIGNS if sign.search(sample)) >= _MIN_WEIGHT:
         return "md"
     return "txt"
+
+
+def _first_line(text: str) -> str:
+    line = next(iter(text.removeprefix("\ufeff").splitlines()), "")
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
 
 
 def _is_json(text: str) -> bool:

@@ -39,8 +39,8 @@ HARMONY = ReasoningTags(
     "<|channel|>final<|message|>",
     separator="<|end|><|start|>assistant<|channel|>final<|message|>",
 )
-# Tags of several words, by text in the chat template. Sources: the templates of gpt-oss, Gemma 4
-# and Kimi K3.
+# Tags of several words, by text in the chat template. Sources: the templates of gpt-oss, Gemma 4,
+# Kimi K3 and Granite 3.2.
 _KNOWN_TAGS = {
     "<|channel|>": HARMONY,
     "<|channel>thought": ReasoningTags("<|channel>thought", "<channel|>"),
@@ -50,12 +50,18 @@ _KNOWN_TAGS = {
         "<|open|>response<|sep|>",
         "<|close|>response<|sep|>",
     ),
+    "Here is my thought process:": ReasoningTags(
+        "Here is my thought process:",
+        "Here is my response:",
+        separator="\n\nHere is my response:\n\n",
+    ),
 }
+_UNAMBIGUOUS = [each for each in _KNOWN_TAGS.values() if each.start.startswith("<")]
 # Other tags are a name in brackets: <think>, [THINK], ◁think▷, <|START_THINKING|>.
 TAG = re.compile(r"<[^<>\s{}'\"]{1,40}>|\[/?[A-Z_]{1,40}\]|◁[^◁▷\s]{1,40}▷")
 _PARTIAL_TAG = re.compile(r"<[^<>\s{}'\"]{0,40}|\[/?[A-Z_]{0,40}|◁[^◁▷\s]{0,40}")
 _REASONING_WORDS = {"think", "thinking", "thought", "thoughts", "reasoning", "inner"}
-_ANSWER_WORDS = {"answer", "response", "solution"}
+_ANSWER_WORDS = {"answer", "response", "solution", "output"}
 _OPPOSITES = {"start": "end", "begin": "end", "prefix": "suffix", "open": "close"}
 _Kind = Literal["reasoning", "reasoning end", "answer", "answer end", "other"]
 
@@ -123,8 +129,8 @@ def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
 def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
     """Return the tag that a prompt ends with, which begins the reasoning or the answer, or ""."""
     prompt = prompt.rstrip()
-    for tag in (tags.start, tags.answer) if tags else ():
-        before, found, after = prompt.rpartition(tag or "\0")
+    for tag in (tag for each in (tags, *_UNAMBIGUOUS) if each for tag in each[:3:2] if tag):
+        _, found, after = prompt.rpartition(tag)
         if found and not TAG.sub("", after).strip() and "/" not in after:
             return tag
     at = prompt.rfind("<|start|>") if tags == HARMONY else -1
@@ -214,7 +220,11 @@ class ReasoningSplitter:
         self._controls = controls or ControlTokens()
         self._prompt = prompt
         spell = self._controls.spell
-        self._tags = ReasoningTags(*map(spell, tags)) if tags and tags != HARMONY else None
+        self._tags = [  # as text, and with control tokens
+            (each, ReasoningTags(*map(spell, each)))
+            for each in [tags, *_UNAMBIGUOUS]
+            if each is not None and each != HARMONY
+        ]
         self.closing = (tags or HARMONY).closing  # of the current reasoning
         self._markers = {spell(f"<|{name}|>"): name for name in _MARKERS}
         self._marker = re.compile("|".join(map(re.escape, self._markers)))
@@ -300,10 +310,10 @@ class ReasoningSplitter:
             return False
         self._may_be_role = False
         tags = [*self._markers]
-        if self._tags is not None:
-            start, end, answer, answer_end, _ = self._tags
+        for plain, (start, end, answer, answer_end, _) in self._tags:
             tags += [start, end, answer]
             if head.startswith(start):
+                self.closing = plain.closing
                 return self._begin_reasoning(head[len(start) :], [end, answer])
             if answer and head.startswith(answer) and answer not in self._prompt:
                 return self._begin_answer(head[len(answer) :], answer_end)

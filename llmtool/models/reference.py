@@ -230,7 +230,7 @@ def _parse_url(text: str, endpoint: str) -> Reference:
         url = urlsplit(text)
     except ValueError as exc:
         raise UsageError(f"{text!r} is not a valid URL: {exc}") from exc
-    if url.scheme == "file":
+    if url.scheme == "file" and url.path:
         return _parse_path(os.fsdecode(unquote_to_bytes(url.path)))
     if url.scheme == "hf":
         # hf://org/name[@rev][/file.gguf], the format of the Hub's tools, or with :QUANT

@@ -223,9 +223,8 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     else:
         matcher = guidance.lark_matcher(tokens, gbnf_lark.to_lark(gbnf.parse(source)))
         beginning = matcher.deep_copy()
-    if not beginning.is_error() and not any(beginning.compute_bitmask()):
-        if error := _error(beginning):
-            raise UsageError(f"{name}: {error}")
+    is_empty = not beginning.is_error() and not any(beginning.compute_bitmask())
+    if is_empty and not beginning.is_error():
         raise UnsatisfiableError(f"{name}: {_NOTHING[constraint.kind]}")
     for each in (beginning, matcher):
         if each.is_error():

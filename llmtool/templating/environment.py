@@ -81,9 +81,14 @@ class MeteredGenerator(CodeGenerator):
         self.write("))")
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
-        self.write("environment.budget.track(" if isinstance(node.arg, nodes.Slice) else "(")
-        super().visit_Getitem(node, frame)
-        self.write(")")
+        if not isinstance(node.arg, nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.budget.track(identity(")  # Python warns about slices of constants
+        self.visit(node.node, frame)
+        self.write(")[")
+        self.visit(node.arg, frame)
+        self.write("])")
 
     def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:
         self.write("environment.budget.track(" if node.ctx == "load" else "(")

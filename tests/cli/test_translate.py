@@ -213,7 +213,13 @@ def test_errors_are_one_line(
         ("a.srt", b"no subtitles\n", 14, "a.srt: line 1: no timing found"),
         ("a.txt", b" \n", 14, "is empty"),
         ("a.bin", b"text\0\1", 14, "a.bin: contains a NUL byte; the input must be text"),
-        ("a.csv", b"a,b\nx y,z\n", 2, "a.csv is a table; use --each csv --field NAME"),
+        (
+            "a.csv",
+            b"a,b\nx y,z\n",
+            2,
+            "a.csv is a table; use --each csv --field NAME, or --format "
+            "txt to translate all of it (first line: a,b)",
+        ),
     ],
     ids=["json", "srt", "empty", "binary", "table"],
 )

@@ -1,4 +1,4 @@
-"""Reasoning is switched by whatever variables and values the chat template uses."""
+"""Reasoning is switched by the variables and values that the chat template uses."""
 
 from __future__ import annotations
 

@@ -141,6 +141,12 @@ REPLIES = {
         "<|begin_of_thought|>Plan.<|end_of_thought|><|begin_of_solution|>Four.<|end_of_solution|>",
         "",
     ),
+    "Marco": ("<Thought>Plan.</Thought>\n<Output>Four.</Output>", ""),
+    "Gemma 4": ("<|channel>thought\nPlan.<channel|>Four.", ""),
+    "Kimi K3": (
+        "Plan.<|close|>think<|sep|><|open|>response<|sep|>Four.<|close|>response<|sep|>",
+        "<|open|>think<|sep|>",
+    ),
     "Cohere": (
         "<|START_THINKING|>Plan.<|END_THINKING|><|START_RESPONSE|>Four.<|END_RESPONSE|>",
         "",
@@ -320,6 +326,10 @@ def test_chunks_of_any_size_give_the_same_text(reply: str, size: int) -> None:
         ("<|START_THINKING|>", ("<|START_THINKING|>", "<|END_THINKING|>", "")),
         ("<think></think> <response></response>", ("<think>", "</think>", "<response>")),
         ("<|think|> <|end|>", ("<|think|>", "<|end|>", "")),
+        (
+            "'Here is my thought process:'",
+            ("Here is my thought process:", "Here is my response:", ""),
+        ),
     ],
 )
 def test_tags_are_found_in_the_chat_template(template: str, expected: tuple[str, ...]) -> None:

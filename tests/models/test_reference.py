@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.errors import ModelNotFound, UsageError
-from llmtool.models.reference import Reference, check_name, parse
+from llmtool.models.reference import Reference, check_name, parse, portable
 
 ALIASES = {
     "qwen3.5-2b": "unsloth/Qwen3.5-2B-GGUF",
@@ -203,3 +203,11 @@ def test_str_returns_the_reference(text):
 def test_invalid_model_name_is_rejected(name):
     with pytest.raises(UsageError, match="not a valid model name"):
         check_name(name)
+
+
+def test_file_url_is_path():
+    assert parse("file:///models/caf%E9.gguf").path == Path("/models/caf\udce9.gguf")
+    assert portable("/models/caf\udce9.gguf") == "file:///models/caf%E9.gguf"
+    assert portable("models/café.gguf") == "models/café.gguf"
+    with pytest.raises(UsageError, match="'file://' is not a Hub URL"):
+        parse("file://")

@@ -24,9 +24,9 @@ from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 from llmtool.structured.compiler import ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
-from llmtool.structured.json_grammar import convert
 from llmtool.structured.json_numbers import NumberLength
 from llmtool.structured.resolve import resolve
+from llmtool.structured.schema_converter import convert
 from llmtool.structured.token_mask import allowed_tokens, apply_mask
 from llmtool.tasks.pipeline.output_spec import make_output_spec
 
@@ -302,6 +302,9 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("json_schema", '{"minimum": 5, "maximum": 3, "type": "integer"}', "minimum (5) is"),
         ("json_schema", '{"enum": []}', "JSON Schema: no value satisfies it"),
         ("json_schema", DEEP, "JSON Schema: "),
+        ("json_schema", '{"required": 3}', "JSON Schema: "),
+        ("json_schema", '{"prefixItems": 3}', "JSON Schema: "),
+        ("json_schema", '{"minItems": "3"}', 'minItems: must be an integer, not "3"'),
         ("regex", r"\d{4", r"regex '\d{4': '{' is not closed"),
         ("regex", r"[\d", r"regex '[\d': '[' is not closed"),
         ("regex", r"(\d)\1", r"regex '(\d)\1': backreferences are not supported"),

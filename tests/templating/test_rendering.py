@@ -370,3 +370,11 @@ def test_errors_do_not_quote_values() -> None:
     with pytest.raises(TemplateError) as caught:
         template.render(table={}, key="secret")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["{{ 1[1:] }}", "{{ 'a'(1) }}", "{{ 1[0] }}"])
+def test_python_warns_of_nothing_in_templates(
+    source: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    Template(source, name="t", chat=True)
+    assert not recwarn.list

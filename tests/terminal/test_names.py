@@ -100,7 +100,7 @@ ERRORS = {
     "a model to pull": (("models", "pull", EVIL), 10),
     "a file to import": (("models", "import", f"./{EVIL}.gguf"), 11),
     "an option": (("gen", f"--{EVIL}"), 2),
-    "a command": ((EVIL,), 2),
+    "a command": (("sessions", EVIL), 2),
     "a value": (("gen", "x", "--threads", EVIL), 2),
     "a parameter": (("gen", "x", "-p", EVIL), 2),
     "a schema": (("gen", "x", "--schema", f"./no {EVIL}.json"), 14),

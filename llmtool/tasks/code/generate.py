@@ -16,7 +16,7 @@ from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import NO_CODE, extract_code
 from llmtool.tasks.code.format import format_code
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.pipeline.collect import NO_ANSWER, context_warnings
+from llmtool.tasks.pipeline.collect import NO_ANSWER, context_warnings, reasoning_warnings
 from llmtool.tasks.pipeline.duplicates import answer_once
 from llmtool.tasks.pipeline.prepare import (
     Case,
@@ -163,7 +163,8 @@ class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
                 if isinstance(event, CodeWorkflow):
                     assert event.result is not None
                     result = event.result
-                    warnings = (*context_warnings(engine.info), *result.warnings)
+                    switch = reasoning_warnings(engine.info, self.prompts.first.options.thinking)
+                    warnings = (*context_warnings(engine.info), *switch, *result.warnings)
                     result = msgspec.structs.replace(result, warnings=warnings)
                     is_failure = self.strict and result.status == "error"
                     yield Failed(event.id, syntax_error(result)) if is_failure else result

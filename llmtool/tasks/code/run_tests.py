@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from llmtool.errors import UsageError
@@ -27,6 +28,7 @@ class TestCommand:
 
     `{}` in the command is replaced with the path of a temporary file with the code, called `name`.
     Without `{}`, `write` is called with the code before each run to store it for the tests.
+    `interruptible` returns a context in which a signal may end the wait for the command.
 
     Raises:
         UsageError: the command has no `{}`, and `write` is None.
@@ -41,6 +43,7 @@ class TestCommand:
         name: str = "code",
         write: Callable[[str], None] | None = None,
         timeout_seconds: float = DEFAULT_SECONDS,
+        interruptible: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         if CODE_FILE not in command and write is None:
             raise UsageError(
@@ -48,22 +51,31 @@ class TestCommand:
                 "unless -o names it"
             )
         self.command, self._name, self._write = command, name, write
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._interruptible = timeout_seconds, interruptible
 
     def __call__(self, code: str) -> TestRun:
         """Run the tests on code in the current folder."""
         if CODE_FILE not in self.command:
             assert self._write is not None
             self._write(code)
-            return run(self.command, timeout_seconds=self._timeout_seconds)
+            return self._run(self.command)
         with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
             path = Path(folder, self._name)
             path.write_bytes(code.encode("utf-8", "replace"))
             filled = self.command.replace(CODE_FILE, shlex.quote(str(path)))
-            return run(filled, timeout_seconds=self._timeout_seconds)
+            return self._run(filled)
+
+    def _run(self, command: str) -> TestRun:
+        seconds, interruptible = self._timeout_seconds, self._interruptible
+        return run(command, timeout_seconds=seconds, interruptible=interruptible)
 
 
-def run(command: str, *, timeout_seconds: float) -> TestRun:
+def run(
+    command: str,
+    *,
+    timeout_seconds: float,
+    interruptible: Callable[[], AbstractContextManager[None]],
+) -> TestRun:
     """Run a shell command without input; kill its remaining child processes when it ends."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as output_file:
@@ -77,7 +89,8 @@ def run(command: str, *, timeout_seconds: float) -> TestRun:
         )
         exit_code: int | None
         try:
-            exit_code = child.wait(timeout_seconds)
+            with interruptible():  # not the start, which would leave a process behind
+                exit_code = child.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
             exit_code = None
         finally:

@@ -355,9 +355,14 @@ def _warnings(
         yield f"{which} valid only after a retry"
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
-    if request.prompt.thinking is False and not engine.info.switches_reasoning:
-        yield "--no-think has no effect: this model's chat template has no reasoning variable"
+    yield from reasoning_warnings(engine.info, request.prompt.thinking)
     yield from context_warnings(engine.info)
+
+
+def reasoning_warnings(info: EngineInfo, thinking: object) -> Iterator[str]:
+    """Yield a warning if reasoning is turned off, and the chat template cannot switch it."""
+    if thinking is False and not info.switches_reasoning:
+        yield "--no-think has no effect: this model's chat template has no reasoning variable"
 
 
 def context_warnings(info: EngineInfo) -> Iterator[str]:

@@ -46,7 +46,7 @@ def split_conversation(messages: Sequence[tuple[str, str]]) -> tuple[tuple[Messa
     Replies after it are omitted, because the model writes a new one.
 
     Raises:
-        InputError: no message has the role `user`, or a role is unknown.
+        InputError: no user message, or an unknown role.
     """
     last = max((i for i, (role, _) in enumerate(messages) if role == "user"), default=None)
     if last is None:

@@ -83,6 +83,7 @@ def chat(
     from llmtool.errors import InputError, OutputError, UsageError
     from llmtool.sessions.store import Sessions
     from llmtool.tasks.chat.chat import Chat
+    from llmtool.tasks.pipeline.collect import reasoning_warnings
 
     if sum((session is not None, continue_last, no_save)) > 1:
         raise UsageError("--session, --continue and --no-save cannot be combined; use one of them")
@@ -159,5 +160,7 @@ def chat(
             if turn.finish_reason == "length":
                 n_tokens = turn.completion_tokens
                 console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
+        for warning in reasoning_warnings(context.engine.info, options.thinking):
+            console.note(warning)
         if conversation.is_saved:
             conversation.save_state()

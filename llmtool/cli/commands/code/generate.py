@@ -90,6 +90,7 @@ class ReportedTests:
             name=name,
             write=None if file is None else self._write,
             timeout_seconds=timeout_seconds,
+            interruptible=console.interrupts.interruptible,
         )
 
     def _write(self, code: str) -> None:
@@ -114,8 +115,7 @@ class ReportedTests:
 
     def __call__(self, code: str) -> TestRun:
         self._console.note(f"running {self._command.command}")
-        with self._console.interrupts.interruptible():
-            run = self._command(code)
+        run = self._command(code)
         if not run.passed:
             self._console.note(run.reason)
         return run

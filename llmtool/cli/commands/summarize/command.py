@@ -66,7 +66,7 @@ def summarize(
     from llmtool.cli.terminal import inputs
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.errors import UsageError
-    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
     from llmtool.tasks.pipeline.prepare import Case
     from llmtool.tasks.pipeline.records import RecordMapping
     from llmtool.tasks.summarize.task import prepare_summarizer
@@ -137,3 +137,5 @@ def summarize(
                 console.note(f"{name}: {warning}" if len(texts) > 1 else warning)
             if output.stats:
                 render.statistics(console, result)
+    for warning in reasoning_warnings(context.engine.info, options.thinking):
+        console.note(warning)

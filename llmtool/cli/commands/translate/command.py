@@ -61,7 +61,7 @@ def translate(
     from llmtool.errors import UsageError
     from llmtool.models.reference import STARTER
     from llmtool.sizes import format_count
-    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
     from llmtool.tasks.pipeline.prepare import Case
     from llmtool.tasks.pipeline.records import RecordMapping
     from llmtool.tasks.translate.glossary import read_glossary
@@ -116,7 +116,10 @@ def translate(
             is_live=not (output.no_stream or options.strict),
             ends_line=name is None and text not in (None, "-"),
         )
-    for warning in result.warnings:
+    for warning in (
+        *result.warnings,
+        *reasoning_warnings(context.engine.info, options.thinking),
+    ):
         console.note(warning)
     if output.stats:
         rate = result.usage.completion_tokens / max(result.seconds, 1e-9)
