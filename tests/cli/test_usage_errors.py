@@ -44,8 +44,13 @@ LINES = {
         "--max-tokens needs a value (see 'llmtool gen --help')",
     ),
     "too many": (
+        ("translate", "hello", "out", "there", "--to", "de"),
+        "too many arguments; put quotes around text of several words"
+        " (see 'llmtool translate --help')",
+    ),
+    "words or a missing file": (
         ("gen", "hello", "out", "there"),
-        "too many arguments; put quotes around text of several words (see 'llmtool gen --help')",
+        "out: no such file; check the name, or put quotes around a prompt of several words",
     ),
     "too many for a command without arguments": (
         ("config", "show", "foo"),
