@@ -19,6 +19,15 @@ CASES = {
     "one of": (("gen", "--each", "xml"), "'xml': must be one of 'line', 'jsonl', 'csv', 'file'"),
 }
 LINES = {
+    "tabs as a format": (
+        ("gen", "--each", "tsv"),
+        "--each 'tsv': must be one of 'line', 'jsonl', 'csv', 'file'; for tabs, use --each csv "
+        "(see 'llmtool gen --help')",
+    ),
+    "tabs in a conversation": (
+        ("chat", "--each", "tsv"),
+        "--each 'tsv': must be 'line' (see 'llmtool chat --help')",
+    ),
     "misspelt option": (
         ("gen", "--max-token", "3"),
         "unknown option --max-token; did you mean --max-tokens? (see 'llmtool gen --help')",
