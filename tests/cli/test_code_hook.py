@@ -205,7 +205,7 @@ def test_earlier_hook_runs_first_and_is_restored(
     earlier = repository.write_hook('echo "source $2" >> "$1"')
     before = earlier.read_bytes()
     note = commit("--install-hook").stderr.decode()
-    assert f"the earlier hook is now {earlier}.before-llmtool, and runs first" in note
+    assert f"renamed the existing hook to {earlier}.before-llmtool; it runs first" in note
     commit("--install-hook", "--body")  # replaces only its own hook
     assert "--body" in earlier.read_text()
     repository.commit_file("a")

@@ -143,7 +143,7 @@ def test_dead_proxy_is_named_without_password(
     with pytest.raises(DownloadError) as caught:
         plan(**{name: f"{scheme}://user:secret@{DEAD}"})
     assert str(caught.value) == (
-        f"{REPO}: cannot connect to the proxy {scheme}://***@{DEAD} ({name}) (3 attempts); "
+        f"{REPO}: cannot connect to the proxy {scheme}://***@{DEAD} ({name}) after 3 attempts; "
         f"check {name}"
     )
 
@@ -151,7 +151,9 @@ def test_dead_proxy_is_named_without_password(
 def test_dead_endpoint_is_named(plan: Callable[..., Any]) -> None:
     with pytest.raises(DownloadError) as caught:
         plan(HF_ENDPOINT=f"http://user:secret@{DEAD}")
-    assert str(caught.value) == f"{REPO}: cannot connect to {DEAD} (3 attempts); check HF_ENDPOINT"
+    assert (
+        str(caught.value) == f"{REPO}: cannot connect to {DEAD} after 3 attempts; check HF_ENDPOINT"
+    )
 
 
 def test_no_proxy_is_respected(plan: Callable[..., Any]) -> None:
@@ -232,8 +234,14 @@ def test_model_is_downloaded_through_socks_proxy(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"code": 5}, "refused the connection (connection refused) (3 attempts); check ALL_PROXY"),
-        ({"code": 4}, "refused the connection (host unreachable) (3 attempts); check ALL_PROXY"),
+        (
+            {"code": 5},
+            "refused the connection (connection refused) after 3 attempts; check ALL_PROXY",
+        ),
+        (
+            {"code": 4},
+            "refused the connection (host unreachable) after 3 attempts; check ALL_PROXY",
+        ),
         ({"login": (b"a", b"b")}, "needs a valid user name and password"),
     ],
 )

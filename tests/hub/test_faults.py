@@ -51,7 +51,7 @@ def test_failed_download_keeps_partial_file(hub, client):
     hub.fail("cdn", "close", times=50)
     result = client.pull()
     assert result["code"] == 16
-    assert "attempts); 1.0 MB saved, run again to resume" in result["message"]
+    assert "attempts; 1.0 MB saved, run again to resume" in result["message"]
     assert_unchanged(client)
     assert [part.stat().st_size for part in client.parts()] == [1_000_000]
 
@@ -138,7 +138,7 @@ def test_permanent_server_error_names_the_host(hub, client, where):
     result = client.pull()
     assert result["code"] == 16
     host = (hub.cdn_url if where == "cdn" else hub.url).removeprefix("http://")
-    assert f"HTTP 503 from {host} (3 attempts)" in result["message"]
+    assert f"HTTP 503 from {host} after 3 attempts" in result["message"]
     assert_unchanged(client)
 
 
@@ -212,7 +212,7 @@ def test_refused_connection_is_reported(hub, client):
     client.env["HF_ENDPOINT"] = "http://127.0.0.1:9"
     result = client.pull()
     assert result["code"] == 16
-    assert "cannot connect to 127.0.0.1:9 (3 attempts)" in result["message"]
+    assert "cannot connect to 127.0.0.1:9 after 3 attempts" in result["message"]
 
 
 def test_redirect_loop_is_reported(hub, client):

@@ -44,7 +44,7 @@ def test_permanently_failing_request_is_an_error(mirror, client, kind, message):
     mirror.fail("resolve", kind, status=503, times=50, method="HEAD")
     result = client.pull(MIRRORED)
     assert (result["error"], result["code"]) == ("DownloadError", 16)
-    assert message in result["message"] and "(3 attempts)" in result["message"]
+    assert message in result["message"] and "after 3 attempts" in result["message"]
     assert client.visible() == {}
 
 

@@ -63,7 +63,7 @@ def wait_before_retry(
     if seconds > retry.max_wait_seconds:
         raise DownloadError(f"{label}: {exc}, retry after {seconds:.0f} s; {remedy}") from exc
     if is_last:
-        raise DownloadError(f"{label}: {exc} ({attempt} attempts); {remedy}") from exc
+        raise DownloadError(f"{label}: {exc} after {attempt} attempts; {remedy}") from exc
     callbacks.on_note(f"{label}: {exc}; {describe_wait(seconds)}")
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:

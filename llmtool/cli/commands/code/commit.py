@@ -163,10 +163,10 @@ def write_hook(
         installed, earlier = hook.install_hook(script)
         console.stdout.write(f"{installed}\n")
         if earlier is not None:
-            console.note(f"the earlier hook is now {earlier}, and runs first")
+            console.note(f"renamed the existing hook to {earlier}; it runs first")
         return
     if path and os.path.isfile(path) and not hook.is_own_hook(Path(path)):
-        raise UsageError(f"{path} already exists; --install-hook preserves an earlier hook")
+        raise UsageError(f"{path} already exists; --install-hook preserves the existing hook")
     with open_sink(console, path) as sink:
         sink.write(script)
     if path and os.path.isfile(path):
