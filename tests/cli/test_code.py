@@ -294,9 +294,7 @@ def test_each_sample_of_a_code_template_is_its_code(
     run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
     template = tmp_path / "code.yaml"
-    template.write_text(
-        'llmtool: 1\nname: t\ntask: code\nprompt: write code\nprefill: "```\\n"\n'
-    )
+    template.write_text('llmtool: 1\nname: t\ntask: code\nprompt: write code\nprefill: "```\\n"\n')
     done = run_llmtool(
         "run", template, "--samples", "2", "--seed", "1", "--max-tokens", "5", "--json", "-m", tiny
     )
