@@ -290,18 +290,15 @@ def test_json_output_name_does_not_select_the_language(
     assert json.loads((tmp_path / "result.json").read_text())["language"] != "json"
 
 
-def test_each_sample_of_a_code_template_is_its_code(
-    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+def test_extract_reduces_each_sample_to_its_code(
+    run_llmtool: Callable[..., Any], tiny: Path
 ) -> None:
-    template = tmp_path / "code.yaml"
-    template.write_text('llmtool: 1\nname: t\ntask: code\nprompt: write code\nprefill: "```\\n"\n')
     done = run_llmtool(
-        "run", template, "--samples", "2", "--seed", "1", "--max-tokens", "5", "--json", "-m", tiny
-    )
-    result = json.loads(done.stdout)
-    assert done.returncode == 0, done.stderr
-    assert len({choice["text"] for choice in result["choices"]}) == 2
-    assert "```" not in done.stdout.decode()
+        "gen", "a function", "--extract", "--prefill", "```\n", "--samples", "2", "--seed", "1",
+        "--max-tokens", "5", "--json", "-m", tiny,
+    )  # fmt: skip
+    texts = [choice["text"] for choice in json.loads(done.stdout)["choices"]]
+    assert len(set(texts)) == 2 and "```" not in "".join(texts)
 
 
 def test_incomplete_explanation_with_an_output_spec_is_not_written_to_a_pipe(
@@ -309,7 +306,7 @@ def test_incomplete_explanation_with_an_output_spec_is_not_written_to_a_pipe(
 ) -> None:
     template = tmp_path / "explain.yaml"
     template.write_text(
-        "llmtool: 1\nname: t\ntask: code\ninputs: {code: {type: text}}\nprompt: explain {{ code }}\n"
+        "llmtool: 1\nname: t\ntask: code\ninputs: {code: {type: text}}\nprompt: '{{ code }}'\n"
         "output: {json: {type: array, items: {type: integer}, minItems: 9}}\n"
     )
     (tmp_path / "add.py").write_text("x = 1\n")
