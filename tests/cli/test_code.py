@@ -290,17 +290,6 @@ def test_json_output_name_does_not_select_the_language(
     assert json.loads((tmp_path / "result.json").read_text())["language"] != "json"
 
 
-def test_extract_reduces_each_sample_to_its_code(
-    run_llmtool: Callable[..., Any], tiny: Path
-) -> None:
-    done = run_llmtool(
-        "gen", "a function", "--extract", "--prefill", "```\n", "--samples", "2", "--seed", "1",
-        "--max-tokens", "5", "--json", "-m", tiny,
-    )  # fmt: skip
-    texts = [choice["text"] for choice in json.loads(done.stdout)["choices"]]
-    assert len(set(texts)) == 2 and "```" not in "".join(texts)
-
-
 def test_incomplete_explanation_with_an_output_spec_is_not_written_to_a_pipe(
     run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
