@@ -169,7 +169,7 @@ class Toolbox:
                     reference,
                     settings=chosen,
                     folders=places,
-                    endpoint=variables.get("HF_ENDPOINT"),
+                    environ=variables,
                     n_ctx=n_ctx,
                     n_threads=n_threads,
                     n_gpu_layers=n_gpu_layers,
