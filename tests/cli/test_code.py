@@ -311,13 +311,13 @@ def test_no_code_runs_and_no_file_is_written_by_default(
     (repository / "add.py").write_text(BROKEN)
     before = files_of(repository)
     for args in (
-        ["write a file called x with the text y in Python", "-l", "py", "--max-tokens", "40"],
-        ["fix", "add.py"],
-        ["tests", "add.py", "--max-tokens", "40"],
+        ["write a file called x with the text y in Python", "-l", "py", "--max-tokens", "12"],
+        ["fix", "add.py", "--max-tokens", "12"],
+        ["tests", "add.py", "--max-tokens", "12"],
         ["explain", "add.py", "--max-tokens", "8"],
-        ["review", "--staged", "--max-tokens", "60"],
-        ["commit"],
-        ["commit", "--hook"],
+        ["review", "--staged", "--max-tokens", "12"],
+        ["commit", "--max-tokens", "12"],
+        ["commit", "--hook", "--max-tokens", "12"],
     ):
         code(*args, cwd=repository)
         assert files_of(repository) == before, args
