@@ -68,7 +68,10 @@ def test_gen_reads_the_files_after_the_prompt(
     assert by_argument.stdout == by_option.stdout
     assert run_llmtool("Compare", "a.txt", "b.txt", *args).stdout == by_option.stdout
     line = error_line(run_llmtool("gen", "Compare", "a.txt", "nothere.txt", *args), 14)
-    assert line == "llmtool: nothere.txt: no such file"
+    assert line == (
+        "llmtool: nothere.txt: no such file; check the name, or put quotes around a prompt of "
+        "several words"
+    )
 
 
 def test_translate_reads_a_file_named_by_its_argument(
