@@ -203,5 +203,7 @@ def test_commands_report_a_no_think_without_effect(
     model = tiny_model("plain", chat_template="{% for m in messages %}{{ m.content }}{% endfor %}")
     args = ("-m", model, "--max-tokens", "3")
     text = b"The river rose during the night."
-    note = b"--no-think has no effect: this model's chat template has no reasoning variable"
-    assert note in run_llmtool(*command, *args, "--no-think", input=text).stderr
+    note = " has no effect: this model's chat template has no reasoning variable"
+    for option in ("--no-think", "--think"):
+        stderr = run_llmtool(*command, *args, option, input=text).stderr.decode()
+        assert f"{option}{note}" in stderr
