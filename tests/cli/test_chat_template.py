@@ -197,7 +197,7 @@ def test_effort_of_a_prompt_template_is_the_default(
 @pytest.mark.parametrize(
     "command", [("sum",), ("translate", "--to", "fr"), ("code",), ("chat",)], ids=str
 )
-def test_commands_report_a_no_think_without_effect(
+def test_commands_report_a_reasoning_option_without_effect(
     run_llmtool: Run, tiny_model: Callable[..., Path], command: tuple[str, ...]
 ) -> None:
     model = tiny_model("plain", chat_template="{% for m in messages %}{{ m.content }}{% endfor %}")
