@@ -6,6 +6,7 @@ read the process's environment; callers pass a mapping.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -159,6 +160,24 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         for name, value in values.items():
             _check(name, value, f"{config_file}: {name}")
         raise UsageError(f"{config_file}: {exc}") from exc
+
+
+def describe_model_source(settings: Settings, environ: Mapping[str, str], config_file: Path) -> str:
+    """Return where the default model is set, for the end of an error, or "" if unknown.
+
+    Example:
+        >>> environ = {"LLMTOOL_MODEL": "qwen9"}
+        >>> describe_model_source(Settings(model="qwen9"), environ, Path("none.toml"))
+        ' (set by LLMTOOL_MODEL)'
+    """
+    if settings.model is None:
+        return ""
+    if environ.get("LLMTOOL_MODEL") == settings.model:
+        return " (set by LLMTOOL_MODEL)"
+    with contextlib.suppress(UsageError):  # the caller's settings may replace an invalid file
+        if _read_toml(config_file).get("model") == settings.model:
+            return f" (set in {config_file}; `llmtool config unset model` removes it)"
+    return ""
 
 
 def _check(field: str, value: Any, name: str, *, is_text: bool = False) -> Any:

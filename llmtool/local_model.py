@@ -44,7 +44,7 @@ class LocalModel:
         *,
         settings: Settings,
         folders: Folders,
-        endpoint: str | None = None,
+        environ: Mapping[str, str],
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
@@ -61,7 +61,8 @@ class LocalModel:
         on_note: OnNote = no_note,
     ) -> None:
         self._reference = reference or settings.model
-        self.settings, self.folders, self._endpoint = settings, folders, endpoint
+        self._is_from_settings = not reference
+        self.settings, self.folders, self._environ = settings, folders, environ
         self._n_ctx = n_ctx or settings.ctx_size
         self._n_threads = n_threads or settings.threads
         self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
@@ -90,7 +91,7 @@ class LocalModel:
             self.folders,
             self.settings.aliases,
             offline=self.settings.offline,
-            endpoint=self._endpoint,
+            endpoint=self._environ.get("HF_ENDPOINT"),
         )
 
     @cached_property
@@ -118,7 +119,15 @@ class LocalModel:
             on_note=self._on_note,
             cancelled=lambda: self.cancellation.cancelled,
         )
-        return self._store.get(self._reference or STARTER, callbacks)
+        try:
+            return self._store.get(self._reference or STARTER, callbacks)
+        except ModelNotFound as exc:
+            if self._is_from_settings:
+                source = config.describe_model_source(
+                    self.settings, self._environ, self.folders.config_file
+                )
+                exc.args = (f"{exc}{source}",)
+            raise
 
     @property
     def name(self) -> str:

@@ -169,7 +169,7 @@ class Toolbox:
                     reference,
                     settings=chosen,
                     folders=places,
-                    endpoint=variables.get("HF_ENDPOINT"),
+                    environ=variables,
                     n_ctx=n_ctx,
                     n_threads=n_threads,
                     n_gpu_layers=n_gpu_layers,
@@ -315,7 +315,7 @@ class Toolbox:
                 log-probabilities; 0 reports none.
             max_tokens: the maximum length of the reply in tokens.
             think_tokens: the maximum length of the reasoning, in addition to `max_tokens`. By
-                default it is half of them, or all but 512.
+                default it is half of `max_tokens`, or `max_tokens` - 512 if that is more.
             temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, dry_multiplier,
                 dry_base, dry_allowed_length: sampling parameters; None uses the user's setting, or
                 else that of the template.

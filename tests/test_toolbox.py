@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import llmtool
+from llmtool.config import Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Token
@@ -204,6 +205,14 @@ def test_error_without_a_model_has_a_remedy(
     box = Toolbox(environ={"HOME": str(tmp_path)})
     with pytest.raises(ModelNotFound, match="one with -m .*pip install 'llmtool\\[starter\\]'"):
         box.generate("hello")
+
+
+def test_unknown_model_of_the_settings_names_the_variable(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "LLMTOOL_MODEL": "nothere"}
+    with pytest.raises(ModelNotFound, match=r"'nothere'; .* \(set by LLMTOOL_MODEL\)$"):
+        Toolbox(environ=environ).generate("hello")
+    with pytest.raises(ModelNotFound, match="'other'; [^(]*$"):
+        Toolbox(environ=environ, settings=Settings(model="other")).generate("hello")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import msgspec
 
 from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
-from llmtool.batch.tables import Table, TableRow
+from llmtool.batch.tables import Table, TableRow, find_other_delimiter
 from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
@@ -185,8 +185,15 @@ class Reader:
         if not positions and field.isascii() and field.isdigit() and 0 < int(field) <= len(names):
             positions = [int(field) - 1]
         if not positions:
-            raise UsageError(f"unknown column {field!r}; columns: {self.column_list}")
+            raise UsageError(
+                f"unknown column {field!r}; columns: {self.column_list}{self._delimiter_hint()}"
+            )
         return self.columns[positions[0]]
+
+    def _delimiter_hint(self) -> str:
+        """Return a question about the delimiter if the only column name contains another one."""
+        found = len(self.header) == 1 and find_other_delimiter(self.header[0], self.delimiter)
+        return f"; is the delimiter {found}?" if found else ""
 
     def check_unique_columns(self) -> None:
         """Raise `InputError` if the header of a table, which was read, repeats a name."""

@@ -63,6 +63,19 @@ def parse_delimiter(value: str) -> str:
     return delimiter
 
 
+def find_other_delimiter(text: str, current: str) -> str | None:
+    """Return the most frequent delimiter in a text except the current one, as a user types it.
+
+    Example:
+        >>> find_other_delimiter("id,body,note", ";")
+        "','"
+    """
+    found = max(_DETECTED.replace(current, ""), key=text.count)
+    if found not in text:
+        return None
+    return "tab" if found == "\t" else repr(found)
+
+
 class Table:
     """The rows of a file; the first one is the header.
 

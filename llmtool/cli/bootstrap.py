@@ -244,7 +244,7 @@ def _make_model(
         reference,
         settings=settings,
         folders=folders,
-        endpoint=os.environ.get("HF_ENDPOINT"),
+        environ=os.environ,
         n_ctx=options.ctx_size,
         n_threads=options.threads,
         n_gpu_layers=options.n_gpu_layers,

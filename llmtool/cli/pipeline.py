@@ -16,7 +16,7 @@ from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
-from llmtool.errors import Cancelled, LlmtoolError, UsageError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def run(
         result.prompt(console, context, prepared.request(case), as_json=output.json)
         return
     with contextlib.ExitStack() as stack:
+        if sends_prompt and material is not None:
+            stack.enter_context(_suggesting_sum())
         log = None
         if settings.log if output.log is None else output.log:
             from llmtool.tasks.generate import reply_log
@@ -150,6 +152,16 @@ def run(
             stats=output.stats,
             started=started,
         )
+
+
+@contextlib.contextmanager
+def _suggesting_sum() -> Iterator[None]:
+    """Add the command for long texts to an error on a text that is longer than the context."""
+    try:
+        yield
+    except ContextOverflow as exc:
+        exc.args = (f"{exc} (or use `llmtool sum`)",)
+        raise
 
 
 def _save(console: Console, folders: Folders, log: ReplyLog) -> None:

@@ -31,6 +31,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "time": {"type": "string", "format": "time"},
     "datetime": {"type": "string", "format": "date-time"},
 }
+_JSON_SCHEMA_TYPES = ("string", "integer", "number", "boolean")
 
 
 def read_short_form(text: str) -> dict[str, Any]:
@@ -115,6 +116,8 @@ def _type(text: str, name: str, depth: int) -> dict[str, Any]:
         _fail(f"nested deeper than {MAX_DEPTH}")
     if text in _TYPES:
         return dict(_TYPES[text])
+    if text in _JSON_SCHEMA_TYPES:
+        return {"type": text}
     if text == "list":
         return {"type": "array", "items": {"type": "string"}}
     if text.startswith("list[") and _enclosed(text[4:], "[]"):
@@ -125,7 +128,10 @@ def _type(text: str, name: str, depth: int) -> dict[str, Any]:
     if len(choices) > 1 and all(choices) and len(set(choices)) == len(choices):
         return {"enum": choices}
     known = ", ".join([*_TYPES, "list", "list[…]", "{…}"])
-    _fail(f"unknown type {text[:60]!r} of field {name!r}; use {known} or a|b|c")
+    _fail(
+        f"unknown type {text[:60]!r} of field {name!r}; use {known} or a|b|c, and put commas "
+        "between fields"
+    )
 
 
 def _enclosed(text: str, pair: str) -> bool:

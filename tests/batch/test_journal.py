@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def test_partial_row_is_truncated(tmp_path: Path) -> None:
     journal.append(b'{"key":"d"}\n')
     journal.close()
     assert path.read_bytes() == b'{"key":"a"}\n{"key":"b"}\n{"key":"d"}\n'
+
+
+def test_rows_are_synced_in_groups_and_on_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "out.jsonl", "jsonl")
+    journal.begin()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    for number in range(450):
+        journal.append(b'{"key":"%d"}\n' % number)
+    assert len(synced) == 2  # after each 200 rows
+    journal.close()
+    assert len(synced) == 3
 
 
 def test_quoted_newline_does_not_end_csv_row(tmp_path: Path) -> None:

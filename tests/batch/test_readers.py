@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,20 @@ def test_blank_lines_are_counted(tmp_path: Path) -> None:
     reader = Reader("line", [str(path)])
     assert len(list(reader)) == 2
     assert reader.n_skipped == 2
+
+
+def test_number_of_records_of_a_pipe_is_known_at_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"a\nb\n",))
+    writer.start()
+    reader = Reader("line", [str(path)])
+    records = iter(reader)
+    assert next(record for record in records if record).text == "a"
+    assert reader.n_expected is None
+    assert [record.text for record in records if record] == ["b"]
+    assert reader.n_expected == 2
+    writer.join()
 
 
 def test_byte_order_mark_is_removed(read: Any) -> None:

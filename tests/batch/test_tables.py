@@ -230,6 +230,27 @@ def test_unknown_or_ambiguous_column_is_rejected(read: Any, field: str, reason: 
         reader.find_column(field)
 
 
+@pytest.mark.parametrize(
+    ("header", "delimiter", "columns"),
+    [
+        ("id,body,note", ";", "id,body,note; is the delimiter ','?"),
+        ("id;body, or text;note", "tab", "id;body, or text;note; is the delimiter ';'?"),
+        ("id\tbody", ",", "id\tbody; is the delimiter tab?"),
+        ('"last, first"', ",", "last, first"),
+        ("id,body|note", "|", "id,body, note"),
+        ("id", ";", "id"),
+    ],
+    ids=["comma", "semicolon", "tab", "quoted", "two columns", "one column"],
+)
+def test_unknown_column_suggests_another_delimiter(
+    read: Any, header: str, delimiter: str, columns: str
+) -> None:
+    reader, _ = read(f"{header}\n".encode(), delimiter=delimiter)
+    with pytest.raises(UsageError) as caught:
+        reader.find_column("text")
+    assert str(caught.value) == f"unknown column 'text'; columns: {columns}"
+
+
 def test_malformed_header_is_rejected(read: Any) -> None:
     with pytest.raises(InputError, match="line 1: unclosed quote"):
         read(b'"id,text\n1,2\n')

@@ -291,19 +291,34 @@ def test_json_output_name_does_not_select_the_language(
     assert json.loads((tmp_path / "result.json").read_text())["language"] != "json"
 
 
+def test_incomplete_explanation_with_an_output_spec_is_not_written_to_a_pipe(
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    template = tmp_path / "explain.yaml"
+    template.write_text(
+        "llmtool: 1\nname: t\ntask: code\ninputs: {code: {type: text}}\nprompt: '{{ code }}'\n"
+        "output: {json: {type: array, items: {type: integer}, minItems: 9}}\n"
+    )
+    (tmp_path / "add.py").write_text("x = 1\n")
+    done = run_llmtool(
+        "code", "explain", "add.py", "-t", template, "--max-tokens", "4", "-m", tiny, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (17, b"")
+
+
 def test_no_code_runs_and_no_file_is_written_by_default(
     code: Callable[..., Done], repository: Path
 ) -> None:
     (repository / "add.py").write_text(BROKEN)
     before = files_of(repository)
     for args in (
-        ["write a file called x with the text y in Python", "-l", "py", "--max-tokens", "40"],
-        ["fix", "add.py"],
-        ["tests", "add.py", "--max-tokens", "40"],
+        ["write a file called x with the text y in Python", "-l", "py", "--max-tokens", "12"],
+        ["fix", "add.py", "--max-tokens", "12"],
+        ["tests", "add.py", "--max-tokens", "12"],
         ["explain", "add.py", "--max-tokens", "8"],
-        ["review", "--staged", "--max-tokens", "60"],
-        ["commit"],
-        ["commit", "--hook"],
+        ["review", "--staged", "--max-tokens", "12"],
+        ["commit", "--max-tokens", "12"],
+        ["commit", "--hook", "--max-tokens", "12"],
     ):
         code(*args, cwd=repository)
         assert files_of(repository) == before, args

@@ -90,6 +90,30 @@ def test_files_and_stdin_are_input_in_order(gen: Run, tmp_path: Path) -> None:
     assert "a.txt" in text and "b.txt" in text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "missing"),
+    [
+        (("Compare", "none.txt"), 2, "none.txt"),
+        (("Summarize", "this", "notes.txt"), 14, "this"),
+        (("Compare", "notes.txt", "none.txt"), 14, "none.txt"),
+    ],
+    ids=["a file", "words before a file", "a file after another"],
+)
+def test_missing_file_or_a_prompt_without_quotes_is_an_error(
+    gen: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, missing: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("Rain.")
+    line = error_line(gen(*arguments, cwd=tmp_path), code)
+    assert line == (
+        f"llmtool: {missing}: no such file; check the name, or put quotes around a prompt of "
+        "several words"
+    )
+
+
+def test_hyphen_among_the_files_is_standard_input(gen: Run) -> None:
+    assert "from the pipe" in reply(gen("Summarize", "-", "--dry-run", input=b"from the pipe"))
+
+
 def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("secret")
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)

@@ -173,6 +173,20 @@ def test_unknown_model_is_set_with_a_note(run_llmtool: Run, env: dict[str, str])
     assert 'model = "nothere"\n' in text
 
 
+def test_error_on_an_unknown_default_model_says_where_it_is_set(
+    run_llmtool: Run, env: dict[str, str]
+) -> None:
+    run_llmtool("config", "set", "model", "nothere", "-q")
+    file = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
+    line = error_line(run_llmtool("gen", "Hi"), 10)
+    assert line.startswith("llmtool: unknown model 'nothere'; ")
+    assert line.endswith(f" (set in {file}; `llmtool config unset model` removes it)")
+    line = error_line(run_llmtool("gen", "Hi", env={"LLMTOOL_MODEL": "absent"}), 10)
+    assert line.startswith("llmtool: unknown model 'absent'; ")
+    assert line.endswith(" (set by LLMTOOL_MODEL)")
+    assert "set " not in error_line(run_llmtool("gen", "Hi", "-m", "nothere"), 10)
+
+
 @pytest.mark.parametrize("model", ["starter", "qwen3-4b-2507", "org/name", "x"])
 def test_known_model_is_set_without_a_note(run_llmtool: Run, model: str) -> None:
     out(run_llmtool("config", "set", "aliases.x", "starter"))

@@ -43,12 +43,13 @@ def quick(run_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]) -> C
 
 
 def test_pipe_and_file_give_the_same_summary(summarize: Callable[..., Any], tmp_path: Path) -> None:
+    short = ("--length", "1 sentence")
     (tmp_path / "a.txt").write_text(LIBRARY)
-    piped = summarize(input=LIBRARY.encode())
+    piped = summarize(*short, input=LIBRARY.encode())
     assert piped.returncode == 0 and piped.stderr == b"" and piped.stdout.endswith(b".\n")
-    assert summarize(tmp_path / "a.txt").stdout == piped.stdout
-    assert summarize("-", input=LIBRARY.encode()).stdout == piped.stdout
-    summarize(tmp_path / "a.txt", "-o", tmp_path / "b.txt")
+    assert summarize(*short, tmp_path / "a.txt").stdout == piped.stdout
+    assert summarize(*short, "-", input=LIBRARY.encode()).stdout == piped.stdout
+    summarize(*short, tmp_path / "a.txt", "-o", tmp_path / "b.txt")
     assert (tmp_path / "b.txt").read_bytes() == piped.stdout
 
 

@@ -157,6 +157,21 @@ def test_error_names_the_option_to_change(
     assert "--ctx-size" in line
 
 
+@pytest.mark.parametrize(
+    ("n_characters", "needed"), [(3_000, "needs "), (200_000, "needs at least ")]
+)
+def test_error_on_long_input_names_the_command_for_long_texts(
+    gen: Run, tiny_base: Path, n_characters: int, needed: str
+) -> None:
+    text = ("rain " * n_characters)[:n_characters].encode()
+    args = ("-m", tiny_base, "--ctx-size", "256")
+    line = error_line(gen("Summarize", *args, input=text), 13)
+    assert re.search(rf"input {needed}[\d,]+ tokens.*, but the context holds 256; ", line)
+    assert line.endswith(" (or use `llmtool sum`)")
+    line = error_line(gen("Hi", "--max-tokens", "999", "--no-stdin", *args), 13)
+    assert "sum" not in line
+
+
 @pytest.mark.parametrize(("n_tokens", "fits"), [(1023, True), (1024, False), (1025, False)])
 def test_model_context_is_the_limit(
     gen: Run, tiny_base: Path, words: Callable[[int], str], n_tokens: int, fits: bool

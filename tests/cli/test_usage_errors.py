@@ -19,6 +19,15 @@ CASES = {
     "one of": (("gen", "--each", "xml"), "'xml': must be one of 'line', 'jsonl', 'csv', 'file'"),
 }
 LINES = {
+    "tabs as a format": (
+        ("gen", "--each", "tsv"),
+        "--each 'tsv': must be one of 'line', 'jsonl', 'csv', 'file'; for tabs, use --each csv "
+        "(see 'llmtool gen --help')",
+    ),
+    "tabs in a conversation": (
+        ("chat", "--each", "tsv"),
+        "--each 'tsv': must be 'line' (see 'llmtool chat --help')",
+    ),
     "misspelt option": (
         ("gen", "--max-token", "3"),
         "unknown option --max-token; did you mean --max-tokens? (see 'llmtool gen --help')",
@@ -44,8 +53,13 @@ LINES = {
         "--max-tokens needs a value (see 'llmtool gen --help')",
     ),
     "too many": (
+        ("translate", "hello", "out", "there", "--to", "de"),
+        "too many arguments; put quotes around text of several words"
+        " (see 'llmtool translate --help')",
+    ),
+    "words or a missing file": (
         ("gen", "hello", "out", "there"),
-        "too many arguments; put quotes around text of several words (see 'llmtool gen --help')",
+        "out: no such file; check the name, or put quotes around a prompt of several words",
     ),
     "too many for a command without arguments": (
         ("config", "show", "foo"),

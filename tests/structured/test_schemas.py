@@ -67,6 +67,11 @@ def properties_of(text: str) -> dict[str, Any]:
     [
         ("name", {"name": {"type": "string"}}),
         ("name, age int", {"name": {"type": "string"}, "age": {"type": "integer"}}),
+        ("name string, age integer", {"name": {"type": "string"}, "age": {"type": "integer"}}),
+        (
+            "a list[number], b boolean",
+            {"a": {"items": {"type": "number"}}, "b": {"type": "boolean"}},
+        ),
         ("a float, b bool", {"a": {"type": "number"}, "b": {"type": "boolean"}}),
         ("name: full name", {"name": {"type": "string", "description": "full name"}}),
         ("age int: years: whole", {"age": {"type": "integer", "description": "years: whole"}}),
@@ -119,6 +124,7 @@ def test_short_form_gives_the_same_schema_as_the_llm_command() -> None:
     [
         ("", "schema: no fields; write them as in 'name, age int'"),
         ("name strng", "schema: unknown type 'strng' of field 'name'; use str, int"),
+        ("name age", "or a|b|c, and put commas between fields"),
         ("name, name", "duplicate field 'name'"),
         (": text", "': text' does not begin with a field name"),
         ("a {b", "unbalanced brackets"),

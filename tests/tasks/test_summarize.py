@@ -309,6 +309,22 @@ def test_choose_sentences_skips_code_and_headings(text: str, chosen: str) -> Non
     assert facts.choose_sentences([text], 20) == chosen
 
 
+@pytest.mark.parametrize(
+    ("length", "text", "is_met"),
+    [
+        ("2 points", "- one\n\n- two\n", True),
+        ("2 points", "- one\n- two\n- three\n", False),
+        ("2 sentences", "One is here. Two is there.", True),
+        ("2 sentences", "One is here.", False),
+        ("10 words", "one two three four five six seven eight", True),
+        ("10 words", "one two three", False),
+    ],
+)
+def test_length_is_met(length: str, text: str, is_met: bool) -> None:
+    style: Style = "bullets" if "points" in length else "paragraph"
+    assert parse_length(length, style).is_met(text) is is_met
+
+
 @pytest.mark.parametrize("length", ["", "many", "0 words", "-3 words", "1e9 words", "3 pages"])
 def test_invalid_length_is_a_usage_error(length: str) -> None:
     with pytest.raises(UsageError, match="invalid length"):

@@ -53,13 +53,15 @@ def gen(
     import msgspec
 
     from llmtool.cli import pipeline
-    from llmtool.errors import UsageError
+    from llmtool.errors import InputError, UsageError
 
     if paths:
-        if not any(os.path.exists(path) for path in paths):
-            raise UsageError(
-                "too many arguments; put quotes around text of several words "
-                "(see 'llmtool gen --help')"
+        missing = [path for path in paths if path != "-" and not os.path.lexists(path)]
+        if missing:
+            error = UsageError if missing == paths else InputError
+            raise error(
+                f"{missing[0]}: no such file; check the name, or put quotes around a prompt of "
+                "several words"
             )
         input = msgspec.structs.replace(input, files=[*paths, *input.files])
     pipeline.run(

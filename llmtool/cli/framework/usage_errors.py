@@ -12,6 +12,7 @@ _REWORDINGS = (
     (r"^(\S+): '(.*)' is not a valid float(?: range)?$", r"\1 '\2': must be a number"),
     (r"^(\S+): '(.*)' is not one of (.*)", r"\1 '\2': must be one of \3"),
     (r": must be one of ('[^',]+')$", r": must be \1"),
+    (r"^(--each '(?i:tsv|tabs?)': .*'csv'.*)", r"\1; for tabs, use --each csv"),
     (r"^(\S+): '(.*)' is not ", r"\1 '\2': not "),
     (r"^(\S+): '(.*)': ", r"\1 '\2': "),
     (r"(\S+)\.0 is not in the range ", r"\1 is not in the range "),

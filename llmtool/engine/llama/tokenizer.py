@@ -118,11 +118,12 @@ class Tokenizer:
                 self._cancellation.check()
                 chunk = text[at : at + _LARGE_TEXT].encode("utf-8", "replace")
                 n += len(self._weights.tokenize(chunk, add_special=False, parse_special=False))
-                if n > self._n_ctx + at // _LARGE_TEXT + 1:  # each chunk border may split a token
+                needed = n - at // _LARGE_TEXT - 1  # each chunk border may split a token
+                if needed > self._n_ctx:
                     raise ContextOverflow(
-                        f"input needs more than {n:,} tokens, but the context holds "
+                        f"input needs at least {needed:,} tokens, but the context holds "
                         f"{self._n_ctx:,}; shorten the input or use a model with a longer context",
-                        needed=n,
+                        needed=needed,
                         available=self._n_ctx,
                     )
         return self.chat_template.tokenize(prompt)
