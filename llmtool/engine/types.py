@@ -280,7 +280,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
     context, which all sequences share.
-    `switches_reasoning` is false if the chat template has no variable that changes the reasoning.
+    `switches_reasoning` is false if the chat template has no variable that changes the reasoning,
+    and `has_reasoning_tags` if it has no tags for reasoning.
     """
 
     n_ctx: int
@@ -291,6 +292,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     load_seconds: float
     context_seconds: float
     switches_reasoning: bool = True
+    has_reasoning_tags: bool = True
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):

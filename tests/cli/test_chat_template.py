@@ -197,11 +197,13 @@ def test_effort_of_a_prompt_template_is_the_default(
 @pytest.mark.parametrize(
     "command", [("sum",), ("translate", "--to", "fr"), ("code",), ("chat",)], ids=str
 )
-def test_commands_report_a_no_think_without_effect(
+def test_commands_report_a_reasoning_option_without_effect(
     run_llmtool: Run, tiny_model: Callable[..., Path], command: tuple[str, ...]
 ) -> None:
     model = tiny_model("plain", chat_template="{% for m in messages %}{{ m.content }}{% endfor %}")
     args = ("-m", model, "--max-tokens", "3")
     text = b"The river rose during the night."
-    note = b"--no-think has no effect: this model's chat template has no reasoning variable"
-    assert note in run_llmtool(*command, *args, "--no-think", input=text).stderr
+    note = " has no effect: this model's chat template has no reasoning variable"
+    for option in ("--no-think", "--think"):
+        stderr = run_llmtool(*command, *args, option, input=text).stderr.decode()
+        assert f"{option}{note}" in stderr

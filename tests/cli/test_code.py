@@ -10,6 +10,7 @@ import shlex
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -271,7 +272,7 @@ def test_hook_uses_the_options_it_was_installed_with(
         "--threads", "3", "-ngl", "all", "--parallel", "4", "--kv-type", "q8_0", "--no-cache",
     )  # fmt: skip
     hook = run_llmtool("code", "commit", "--hook", "-m", "m.gguf", *options, cwd=repository)
-    (command,) = re.findall(r"\(llmtool code commit (.*) </dev/null\)", hook.stdout.decode())
+    (command,) = re.findall(r'\("\$llmtool" code commit (.*) </dev/null\)', hook.stdout.decode())
     assert shlex.split(command) == [
         "--offline", "--timeout=60", "--system=be brief", "--param=a=b c", "--param=d=e",
         "--think=low", f"--model={repository / 'm.gguf'}", "--ctx-size=2048", "--threads=3",
@@ -485,12 +486,12 @@ def test_repository_config_cannot_run_programs(code: Callable[..., Done], reposi
 
 @linux
 def test_hook_fills_only_empty_messages(
-    code: Callable[..., Done], repository: Path, tmp_path: Path
+    code: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hook = code("commit", "--hook").stdout
-    script, message = tmp_path / "hook", tmp_path / "message"
-    script.write_bytes(hook)
     fake = tmp_path / "bin" / "llmtool"
+    monkeypatch.setattr(sys, "argv", [str(fake)])
+    script, message = tmp_path / "hook", tmp_path / "message"
+    script.write_bytes(code("commit", "--hook").stdout)
     fake.parent.mkdir()
     fake.write_text('#!/bin/sh\necho "fix: $4"\n')
     fake.chmod(0o755)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ NAME = "prepare-commit-msg"
 
 
 class Repository:
-    """A repository with a staged change, and a fake `llmtool` that its hook finds."""
+    """A repository with a staged change, and a fake `llmtool` in a folder on `PATH`."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.folder, self.programs = folder, programs
@@ -72,7 +73,11 @@ def repository(tmp_path: Path) -> Repository:
 
 
 @pytest.fixture
-def commit(run_llmtool: Callable[..., Any], repository: Repository) -> Callable[..., Done]:
+def commit(
+    run_llmtool: Callable[..., Any], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    monkeypatch.setattr(sys, "argv", [str(repository.programs / "llmtool")])
+
     def run(*args: str | Path, cwd: Path | None = None, **options: Any) -> Done:
         folder = cwd or repository.folder
         return run_llmtool("code", "commit", *args, cwd=folder, **options)  # type: ignore[no-any-return]
@@ -151,8 +156,40 @@ def test_missing_program_opens_the_editor_as_usual(
     commit("--install-hook")
     (repository.programs / "llmtool").unlink()
     repository.write_program("editor", 'echo "by hand" > "$1"')
-    repository.commit_file("a")
+    done = repository.commit_file("a")
     assert repository.message == "by hand"
+    assert done.stderr.decode() == (
+        "llmtool: command not found; reinstall the hook with `llmtool code commit --install-hook`\n"
+    )
+
+
+def test_hook_runs_the_command_that_installed_it(
+    commit: Callable[..., Done],
+    repository: Repository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "it's a venv").mkdir()
+    program = tmp_path / "it's a venv" / "llmtool"
+    program.write_text("#!/bin/sh\necho 'fix: use the venv'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", ["../it's a venv/llmtool"])
+    commit("--install-hook")
+    repository.commit_file("a")
+    assert repository.message == "fix: use the venv"
+    program.unlink()
+    repository.commit_file("b")
+    assert repository.message == "fix: wait longer"  # of the command on PATH
+
+
+def test_hook_of_a_module_runs_the_command_beside_python(
+    commit: Callable[..., Done], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/package/llmtool/__main__.py"])
+    monkeypatch.setattr(sys, "executable", str(repository.programs / "python"))
+    assert f"\nllmtool={repository.programs}/llmtool\n" in commit("--hook").stdout.decode()
+    (repository.programs / "llmtool").unlink()
+    assert "\nllmtool=''\n" in commit("--hook").stdout.decode()
 
 
 # The folder of the hook

@@ -233,6 +233,28 @@ def test_no_think_without_effect_is_reported(gen: Run, tiny_model: Callable[...,
 
 
 @pytest.mark.parametrize(
+    ("args", "option"),
+    [
+        (("--think",), "--think"),
+        (("--think=low",), "--think"),
+        (("--think", "--think-tokens", "0"), "--think"),
+        (("--think-tokens", "5"), "--think-tokens"),
+    ],
+    ids=" ".join,
+)
+def test_think_without_effect_is_reported(
+    gen: Run, tiny_model: Callable[..., Path], args: tuple[str, ...], option: str
+) -> None:
+    note = f"{option} has no effect: this model's chat template has no reasoning variable"
+    plain = tiny_model("plain", chat_template="{{ messages[0].content }}")
+    assert note in gen(QUESTION, "-m", plain, *args).stderr.decode()
+    always = "{{ messages[0].content }}<think>"
+    for template in (always, EFFORT):
+        model = tiny_model("plain", chat_template=template)
+        assert "no effect" not in gen(QUESTION, "-m", model, *args).stderr.decode()
+
+
+@pytest.mark.parametrize(
     ("args", "n_reasoning", "n_tokens"),
     [
         (("--think-tokens", "5", "--max-tokens", "20"), 5, 25),

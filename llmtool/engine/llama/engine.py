@@ -134,6 +134,7 @@ class LocalEngine:
             load_seconds=self.model.weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
             switches_reasoning=self.model.tokenizer.chat_template.switches_reasoning,
+            has_reasoning_tags=self.model.reasoning_tags is not None,
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:

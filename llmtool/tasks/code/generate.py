@@ -163,7 +163,9 @@ class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
                 if isinstance(event, CodeWorkflow):
                     assert event.result is not None
                     result = event.result
-                    switch = reasoning_warnings(engine.info, self.prompts.first.options.thinking)
+                    options = self.prompts.first.options
+                    think_tokens = options.sampling.think_tokens
+                    switch = reasoning_warnings(engine.info, options.thinking, think_tokens)
                     warnings = (*context_warnings(engine.info), *switch, *result.warnings)
                     result = msgspec.structs.replace(result, warnings=warnings)
                     is_failure = self.strict and result.status == "error"

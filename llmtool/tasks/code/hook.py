@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,13 @@ _SCRIPT = f"""\
 earlier="$(dirname "$0")/{SAVED_NAME}"
 if [ -x "$earlier" ]; then "$earlier" "$@" || exit; fi
 case "$2" in "" | template) ;; *) exit 0 ;; esac
-message=$(llmtool code commit OPTIONS </dev/null) || exit 0
+llmtool=PROGRAM
+[ -x "$llmtool" ] || llmtool=$(command -v llmtool) || {{
+  echo 'llmtool: command not found;' \\
+    'reinstall the hook with `llmtool code commit --install-hook`' >&2
+  exit 0
+}}
+message=$("$llmtool" code commit OPTIONS </dev/null) || exit 0
 [ -n "$message" ] || exit 0
 {{ printf '%s\\n' "$message"; [ -z "$(head -n 1 "$1")" ] || echo; cat "$1"; }} > "$1.llmtool" &&
   mv "$1.llmtool" "$1" || rm -f "$1.llmtool"
@@ -31,9 +38,14 @@ exit 0
 """
 
 
-def hook_script(arguments: Sequence[str]) -> str:
-    """Return a hook that runs `llmtool code commit` with some arguments."""
-    return _SCRIPT.replace("OPTIONS", shlex.join(arguments), 1)
+def hook_script(program: str, arguments: Sequence[str]) -> str:
+    """Return a hook that runs `llmtool code commit` with some arguments.
+
+    `program` is the path of the command. If it is not executable when the hook runs, the hook
+    searches `PATH`.
+    """
+    values = {"PROGRAM": shlex.quote(program), "OPTIONS": shlex.join(arguments)}
+    return re.sub("PROGRAM|OPTIONS", lambda match: values[match[0]], _SCRIPT)
 
 
 def is_own_hook(path: Path) -> bool:
@@ -64,7 +76,7 @@ def install_hook(script: str) -> tuple[Path, Path | None]:
                 path.chmod(path.stat().st_mode | 0o111)
             path.rename(saved)
         try:
-            write_atomically(path, script.encode())
+            write_atomically(path, os.fsencode(script))
             path.chmod(0o755)
         except BaseException:
             if is_replaced:

@@ -12,6 +12,7 @@ import msgspec
 
 from llmtool.engine.types import (
     MAX_SEED,
+    Effort,
     Engine,
     EngineInfo,
     Failed,
@@ -355,14 +356,27 @@ def _warnings(
         yield f"{which} valid only after a retry"
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
-    yield from reasoning_warnings(engine.info, request.prompt.thinking)
+    think_tokens = request.sampling.think_tokens
+    yield from reasoning_warnings(engine.info, request.prompt.thinking, think_tokens)
     yield from context_warnings(engine.info)
 
 
-def reasoning_warnings(info: EngineInfo, thinking: object) -> Iterator[str]:
-    """Yield a warning if reasoning is turned off, and the chat template cannot switch it."""
-    if thinking is False and not info.switches_reasoning:
-        yield "--no-think has no effect: this model's chat template has no reasoning variable"
+def reasoning_warnings(
+    info: EngineInfo, thinking: bool | Effort | None, think_tokens: int | None
+) -> Iterator[str]:
+    """Yield a warning if an option for reasoning has no effect on the chat template.
+
+    A model whose template has reasoning tags may always reason.
+    """
+    if info.switches_reasoning:
+        return
+    option = ""
+    if thinking is False:
+        option = "--no-think"
+    elif not info.has_reasoning_tags:
+        option = "--think-tokens" if think_tokens else "--think" if thinking else ""
+    if option:
+        yield f"{option} has no effect: this model's chat template has no reasoning variable"
 
 
 def context_warnings(info: EngineInfo) -> Iterator[str]:

@@ -160,7 +160,9 @@ def chat(
             if turn.finish_reason == "length":
                 n_tokens = turn.completion_tokens
                 console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
-        for warning in reasoning_warnings(context.engine.info, options.thinking):
+        for warning in reasoning_warnings(
+            context.engine.info, options.thinking, options.sampling.think_tokens
+        ):
             console.note(warning)
         if conversation.is_saved:
             conversation.save_state()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -158,7 +160,7 @@ def write_hook(
     from llmtool.cli.terminal.output_file import open_sink
     from llmtool.tasks.code import hook
 
-    script = hook.hook_script(arguments)
+    script = hook.hook_script(find_program(), arguments)
     if install:
         installed, earlier = hook.install_hook(script)
         console.stdout.write(f"{installed}\n")
@@ -171,6 +173,17 @@ def write_hook(
         sink.write(script)
     if path and os.path.isfile(path):
         Path(path).chmod(os.stat(path).st_mode | 0o111)  # git ignores other hooks
+
+
+def find_program() -> str:
+    """Return the absolute path of the running `llmtool` command, "" if there is none.
+
+    With `python -m llmtool`, it is the command in Python's folder.
+    """
+    started = Path(sys.argv[0])
+    folder = started.parent if started.stem == "llmtool" else Path(sys.executable).parent
+    found = shutil.which("llmtool", path=str(folder))
+    return os.path.abspath(found) if found else ""
 
 
 def remove_hook(console: Console) -> None:

@@ -137,5 +137,7 @@ def summarize(
                 console.note(f"{name}: {warning}" if len(texts) > 1 else warning)
             if output.stats:
                 render.statistics(console, result)
-    for warning in reasoning_warnings(context.engine.info, options.thinking):
+    for warning in reasoning_warnings(
+        context.engine.info, options.thinking, options.sampling.think_tokens
+    ):
         console.note(warning)

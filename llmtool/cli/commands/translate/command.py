@@ -118,7 +118,7 @@ def translate(
         )
     for warning in (
         *result.warnings,
-        *reasoning_warnings(context.engine.info, options.thinking),
+        *reasoning_warnings(context.engine.info, options.thinking, options.sampling.think_tokens),
     ):
         console.note(warning)
     if output.stats:
