@@ -158,7 +158,7 @@ def test_error_names_the_option_to_change(
 
 
 @pytest.mark.parametrize(
-    ("n_characters", "needed"), [(3_000, "needs "), (200_000, "needs at least ")]
+    ("n_characters", "needed"), [(3_000, "needs "), (200_000, "needs more than ")]
 )
 def test_error_on_long_input_names_the_command_for_long_texts(
     gen: Run, tiny_base: Path, n_characters: int, needed: str

@@ -121,7 +121,7 @@ class Tokenizer:
                 needed = n - at // _LARGE_TEXT - 1  # each chunk border may split a token
                 if needed > self._n_ctx:
                     raise ContextOverflow(
-                        f"input needs at least {needed:,} tokens, but the context holds "
+                        f"input needs more than {needed:,} tokens, but the context holds "
                         f"{self._n_ctx:,}; shorten the input or use a model with a longer context",
                         needed=needed,
                         available=self._n_ctx,
