@@ -193,6 +193,20 @@ def test_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None:
     assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr
 
 
+def test_batch_counts_the_records_with_an_unexpected_label(
+    run_llmtool: Callable[..., Any], tiny: Path
+) -> None:
+    done = run_llmtool(
+        "classify", "-l", "a,b", "--each", "line", "--jsonl", "--expect", "b", "-q", "-m", tiny,
+        input="\n".join(f"parcel {n}" for n in range(5)).encode(),
+    )  # fmt: skip
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    n_unexpected = sum(row["label"] != "b" for row in rows)
+    assert n_unexpected > 1
+    assert done.returncode == 15
+    assert f"llmtool: {n_unexpected} records with an unexpected label".encode() in done.stderr
+
+
 def test_record_without_text_fails(classify: Callable[..., Any]) -> None:
     lines = [json.dumps({"id": 1, "text": SPORT}), json.dumps({"id": 2})]
     done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
