@@ -25,7 +25,10 @@ RECORDS, TURNS = 10_200, 210
 PORTION = 200  # lines that fit in the buffer of a pipe
 CACHE_MB = 1
 RULE = "You repeat the message word for word. "  # repeated, so that the prefix cache stores it
-MAX_BATCH_GROWTH_MB = 0.3  # 46 bytes per record; measured: 0.00 to 0.03
+# Over 6,800 records, 46 bytes per record; measured: 0.00 to 0.03, in addition to the table of earlier
+# answers (`tasks/pipeline/duplicates.py`), which has 420 and 310 bytes per record, at most 8 MB.
+MAX_BATCH_GROWTH_MB = 0.3
+ANSWERS_MB = {"gen": 2.8, "classify": 2.0}
 # Over 140 turns; measured: 0 to 0.45, including the session, and once a step of 1.0, the size of an
 # arena of Python's allocator.
 MAX_CHAT_GROWTH_MB = 2.0
@@ -97,7 +100,7 @@ def test_long_batch_does_not_leak(
     assert not [row for row in rows if row.get("error")]
     assert end.n_descriptors == warm.n_descriptors
     assert end.n_threads == warm.n_threads
-    assert end.anonymous_mb - warm.anonymous_mb < MAX_BATCH_GROWTH_MB
+    assert end.anonymous_mb - warm.anonymous_mb < ANSWERS_MB[args[0]] + MAX_BATCH_GROWTH_MB
     assert 0 < warm_bytes == end_bytes <= CACHE_MB * 10**6
 
 
