@@ -25,8 +25,8 @@ RECORDS, TURNS = 10_200, 210
 PORTION = 200  # lines that fit in the buffer of a pipe
 CACHE_MB = 1
 RULE = "You repeat the message word for word. "  # repeated, so that the prefix cache stores it
-# Over 6,800 records, 46 bytes per record; measured: 0.00 to 0.03, in addition to the table of earlier
-# answers (`tasks/pipeline/duplicates.py`), which has 420 and 310 bytes per record, at most 8 MB.
+# Over 6,800 records, 46 bytes per record; measured: 0.00 to 0.03, in addition to the table of
+# earlier answers (`tasks/pipeline/duplicates.py`): 420 and 310 bytes per record, at most 8 MB.
 MAX_BATCH_GROWTH_MB = 0.3
 ANSWERS_MB = {"gen": 2.8, "classify": 2.0}
 # Over 140 turns; measured: 0 to 0.45, including the session, and once a step of 1.0, the size of an
