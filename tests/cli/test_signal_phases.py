@@ -78,7 +78,6 @@ MANY = {
     "code, batch": ("code", "--each", "line", "-l", "python", "-f", "lines.txt")
     + ("--max-tokens", "40"),
     "code review, hunks": ("code", "review", "-f", "app.diff", *LONG_REPLY),
-    "code commit, parts": ("code", "commit", "--ctx-size", "1024"),
     "chat, lines": ("chat", "--each", "line", *LONG_REPLY),
 }
 
@@ -122,7 +121,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "long.py": "x = 1  # the river and the hill\n" * 2_000,
         "book.txt": "".join(f"{i}. {page}" for i in range(3_000)),
         "lines.txt": "".join(f"The river rose, {i} times\n" for i in range(20_000)),
-        "rows.jsonl": '{"text": "The river rose", "label": "good"}\n' * 20_000,
+        "rows.jsonl": "".join(
+            f'{{"text": "The river rose {i}", "label": "good"}}\n' for i in range(20_000)
+        ),
         "many.json": '{"type": "array", "items": {"type": "string"}, "minItems": 50000}',
         "long.yaml": TEMPLATE + TEST.format("the river and the hill " * 8_000),
         "app.py": "def f(x):\n    return x\n",

@@ -18,6 +18,7 @@ MAX_PROMPT_TOKENS = 2048  # limits the time that a commit waits
 _MAX_LISTED = 30  # files
 _MAX_PIECE_LINES = 20
 _MAX_LINE = 200  # characters
+_LONG_SUBJECT = "~!" * (MAX_SUBJECT // 2)  # of many tokens, to reserve room for the subject
 
 
 def write_commit_message(
@@ -43,7 +44,7 @@ def write_commit_message(
     tasks = [one] if body is None else [one, body]
 
     def fits(text: str) -> bool:
-        requests = (_request(task, text, "") for task in tasks)
+        requests = (_request(task, text, _LONG_SUBJECT) for task in tasks)
         return all(fits_context(engine, r, max_prompt_tokens=MAX_PROMPT_TOKENS) for r in requests)
 
     text, omitted = shorten_diff(files, fits=fits)
@@ -94,10 +95,12 @@ def shorten_diff(
     ranked: list[tuple[int, int, int, Hunk]] = []
     for i, file in enumerate(files):
         hunks = () if file.skip_reason else file.hunks
-        for rank, hunk in enumerate(sorted(hunks, key=lambda hunk: -hunk.n_changed)):
+        sized = sorted(((-hunk.n_changed, hunk) for hunk in hunks), key=lambda each: each[0])
+        for rank, (size, hunk) in enumerate(sized):
             for j, piece in enumerate(split_hunk(hunk, fits=_is_short)):
-                ranked.append((rank + j, -hunk.n_changed, i, piece))
+                ranked.append((rank + j, size, i, piece))
     ranked.sort(key=lambda each: each[:3])
+    overview = _overview(files)
 
     def render(n: int) -> str:
         chosen: dict[int, list[Hunk]] = {}
@@ -107,7 +110,7 @@ def shorten_diff(
             _with_hunks(files[i], sorted(hunks, key=lambda hunk: hunk.first))
             for i, hunks in sorted(chosen.items())
         )
-        return f"{_overview(files)}\n{shown}"
+        return f"{overview}\n{shown}"
 
     n = bisect_left(range(1, len(ranked) + 1), True, key=lambda n: not fits(render(n)))
     if n == len(ranked):
