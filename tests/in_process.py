@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -128,6 +129,8 @@ def _input(stdin: Any, data: bytes | None) -> Iterator[int]:
 
     thread = threading.Thread(target=feed, daemon=True)
     thread.start()
+    if len(data) <= select.PIPE_BUF:
+        thread.join()  # the pipe holds all of it before the command looks
     try:
         yield reader
     finally:

@@ -94,20 +94,24 @@ def test_files_and_stdin_are_input_in_order(gen: Run, tmp_path: Path) -> None:
     ("arguments", "code", "missing"),
     [
         (("Compare", "none.txt"), 2, "none.txt"),
-        (("Summarize", "this", "notes.txt"), 14, "this"),
+        (("Compare", "these", "none.txt"), 2, "none.txt"),
         (("Compare", "notes.txt", "none.txt"), 14, "none.txt"),
+        (("Summarize", "this", "notes.txt"), 14, None),
     ],
-    ids=["a file", "words before a file", "a file after another"],
+    ids=["a file", "a word and a file", "a file after another", "words before a file"],
 )
 def test_missing_file_or_a_prompt_without_quotes_is_an_error(
-    gen: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, missing: str
+    gen: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, missing: str | None
 ) -> None:
     (tmp_path / "notes.txt").write_text("Rain.")
     line = error_line(gen(*arguments, cwd=tmp_path), code)
-    assert line == (
-        f"llmtool: {missing}: no such file; check the name, or put quotes around a prompt of "
-        "several words"
-    )
+    if missing is None:
+        assert line == "llmtool: too many arguments; put quotes around text of several words"
+    else:
+        assert line == (
+            f"llmtool: {missing}: no such file; check the name, or put quotes around a prompt of "
+            "several words"
+        )
 
 
 def test_hyphen_among_the_files_is_standard_input(gen: Run) -> None:

@@ -57,9 +57,9 @@ LINES = {
         "too many arguments; put quotes around text of several words"
         " (see 'llmtool translate --help')",
     ),
-    "words or a missing file": (
+    "words without quotes": (
         ("gen", "hello", "out", "there"),
-        "out: no such file; check the name, or put quotes around a prompt of several words",
+        "too many arguments; put quotes around text of several words",
     ),
     "too many for a command without arguments": (
         ("config", "show", "foo"),

@@ -59,8 +59,12 @@ def gen(
         missing = [path for path in paths if path != "-" and not os.path.lexists(path)]
         if missing:
             error = UsageError if missing == paths else InputError
+            # A word of a prompt without quotes is not repeated; it may be private.
+            named = [path for path in missing if os.path.basename(path) != path or "." in path]
+            if not named:
+                raise error("too many arguments; put quotes around text of several words")
             raise error(
-                f"{missing[0]}: no such file; check the name, or put quotes around a prompt of "
+                f"{named[0]}: no such file; check the name, or put quotes around a prompt of "
                 "several words"
             )
         input = msgspec.structs.replace(input, files=[*paths, *input.files])
