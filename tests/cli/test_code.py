@@ -208,7 +208,14 @@ def test_user_tests_find_the_output_file(code: Callable[..., Done], tmp_path: Pa
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
 def test_signal_ends_hanging_user_tests(
     start_llmtool: Callable[..., Any], starter: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -46,7 +46,7 @@ for ids in json.load(sys.stdin):
     model.reset()
     made = []
     for token in model.generate(ids, temp=0.0, repeat_penalty=1.0):
-        if token in (model.token_eos(), 0) or len(made) == 12:
+        if token in (model.token_eos(), 0) or len(made) == 6:
             break
         made.append(token)
     out.append(made)
@@ -65,7 +65,7 @@ def test_twenty_greedy_replies_match_llama_cpp_python(starter: Path) -> None:
         capture_output=True,
         check=True,
     )
-    sampling = Sampling(temperature=0, max_tokens=12)
+    sampling = Sampling(temperature=0, max_tokens=6)
     requests = [Request(id=i, prompt=p, sampling=sampling) for i, p in enumerate(prompts)]
     texts = dict.fromkeys(range(len(prompts)), "")
     for request in requests:  # one at a time, as the batch size affects the logits

@@ -48,7 +48,7 @@ def test_evaluation_shows_progress_only_on_a_terminal(
 ) -> None:
     other = None if stderr_is_terminal else tmp_path / "stderr"
     data = tmp_path / "data.jsonl"
-    data.write_text("".join(DATA.read_text().splitlines(keepends=True)[:20]))
+    data.write_text("".join(DATA.read_text().splitlines(keepends=True)[:12]))
     command = [*LLMTOOL, "classify", "eval", data, "-t", "topic", "-m", starter, *options]
     with Terminal(command, env, lines=50, stderr=other) as terminal:
         assert terminal.wait(120) == 0
