@@ -164,21 +164,36 @@ def contestants(model: Path, *, max_tokens: int = 64, prompt: str = PROMPT) -> l
 
 
 def speed_of(command: list[str], *, first_only: bool = False) -> Speed:
-    """Run and measure a program; `first_only` stops it after its first byte."""
+    """Run and measure a program; `first_only` stops it after its first byte on a terminal.
+
+    `llmtool` writes whole lines to a pipe, so a pipe would measure its first line.
+    """
+    terminal, stdout = os.openpty() if first_only else (None, subprocess.PIPE)
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert child.stdout is not None and child.stderr is not None
-    n_bytes = len(os.read(child.stdout.fileno(), 1))
+    child = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE)
+    assert child.stderr is not None
+    if terminal is not None:
+        os.close(stdout)
+        try:
+            first_byte = os.read(terminal, 1)
+        except OSError:  # the program printed nothing
+            first_byte = b""
+    else:
+        assert child.stdout is not None
+        first_byte = os.read(child.stdout.fileno(), 1)
+    n_bytes = len(first_byte)
     first = time.perf_counter() - started
     if not n_bytes:
         output = child.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
         raise SystemExit(f"printed nothing: {' '.join(command[:2])} …: {''.join(output)}")
     if first_only:
         child.kill()
-    while not first_only and (data := os.read(child.stdout.fileno(), 65536)):
+    while child.stdout and (data := os.read(child.stdout.fileno(), 65536)):
         n_bytes += len(data)
     child.wait()
     total = time.perf_counter() - started
-    child.stdout.close()
-    child.stderr.close()
+    for stream in filter(None, (child.stdout, child.stderr)):
+        stream.close()
+    if terminal is not None:
+        os.close(terminal)
     return Speed(first, total, n_bytes)
