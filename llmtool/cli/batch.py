@@ -43,15 +43,19 @@ def open_reader(
     output: g.OutputOptions,
     *,
     reads: Iterable[str] = (),
+    text: str | None = None,
     n: int = 1,
 ) -> Reader:
     """Check a batch's options and return the reader of its records, before a model is opened.
 
     Args:
         reads: other files that the command reads.
+        text: an argument that is not an instruction, which a batch rejects.
         n: replies per row.
     """
     assert batch.each is not None
+    if text is not None:
+        raise UsageError("TEXT and --each cannot be combined; a batch reads its texts from input")
     format: Format = batch.each
     modes = {
         "--resume": batch.resume,

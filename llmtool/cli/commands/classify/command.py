@@ -119,11 +119,7 @@ def classify(
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
-        if text is not None:
-            raise UsageError(
-                "TEXT and --each cannot be combined; a batch reads its texts from input"
-            )
-        reader = batches.open_reader(console, batch, input, output, reads=reads)
+        reader = batches.open_reader(console, batch, input, output, reads=reads, text=text)
     else:
         batch.check_unused()
         check(output.path, reads=reads)

@@ -58,7 +58,6 @@ def translate(
     from llmtool.cli.commands.translate import render
     from llmtool.cli.render import result as show
     from llmtool.cli.terminal.output_file import check
-    from llmtool.errors import UsageError
     from llmtool.models.reference import STARTER
     from llmtool.sizes import format_count
     from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
@@ -74,11 +73,7 @@ def translate(
     reads = bootstrap.input_files(loaded, glossary_file, text, *input.files)
     reader = name = material = None
     if batch.each is not None:
-        if text is not None:
-            raise UsageError(
-                "TEXT and --each cannot be combined; a batch reads its texts from input"
-            )
-        reader = batches.open_reader(console, batch, input, output, reads=reads)
+        reader = batches.open_reader(console, batch, input, output, reads=reads, text=text)
     else:
         batch.check_unused()
         check(output.path, reads=reads)
