@@ -363,6 +363,8 @@ def test_help_and_version_load_no_heavy_modules(args: list[str]) -> None:
     assert "typer" in loaded
     assert libraries(loaded) & HEAVY == set()
     assert len(loaded) <= 210
+    if args in (["--help"], ["--version"]):
+        assert not [name for name in loaded if name.startswith("llmtool.cli.commands")]
 
 
 def test_importing_the_package_loads_no_heavy_modules() -> None:

@@ -70,7 +70,7 @@ class LazyGroup(Group):
         if not args:
             args = ["--help"]
         elif args[0] not in COMMANDS:
-            args = complete_arguments(args, COMMANDS, load_command(DEFAULT))
+            args = complete_arguments(args, COMMANDS, lambda: load_command(DEFAULT))
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

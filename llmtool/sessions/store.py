@@ -135,9 +135,11 @@ class Sessions:
             session = Session(name=name, folder=os.getcwd(), created_at=timestamp())
             report = f"{report}; nothing could be recovered"
         if report is not None:
-            copy, copies = Path(f"{self.path(name)}{_DAMAGED}"), self._copies(name)
-            if copies:
-                copy = Path(f"{copy}-{len(copies) + 1}")
+            first = Path(f"{self.path(name)}{_DAMAGED}")
+            copy, number = first, 1
+            while copy.exists():
+                number += 1
+                copy = Path(f"{first}-{number}")
             files.write_atomically(copy, data)
             self.save(session)
             report = f"{report}; the original is saved as {copy.name}"

@@ -44,7 +44,7 @@ from llmtool.errors import UsageError
     ids=lambda value: " ".join(value),
 )
 def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[str]) -> None:
-    assert complete_arguments(args, COMMANDS, load_command("gen")) == completed
+    assert complete_arguments(args, COMMANDS, lambda: load_command("gen")) == completed
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
 )
 def test_typo_and_unsupported_verb_name_the_right_command(args: list[str], reason: str) -> None:
     with pytest.raises(UsageError) as error:
-        complete_arguments(args, COMMANDS, load_command("gen"))
+        complete_arguments(args, COMMANDS, lambda: load_command("gen"))
     assert reason in str(error.value)
 
 

@@ -135,6 +135,9 @@ def test_each_original_is_preserved_privately_and_removed_with_its_session(
         sessions.repair("work")
     assert sessions.repair("work")[1] is None
     copies = sorted(each for each in sessions.folder.iterdir() if each != path)
+    copies[1].unlink()
+    path.write_bytes(HEAD + ONE + b"{1")
+    sessions.repair("work")  # takes the free name, and does not replace the third copy
     assert [each.name.removeprefix("work.jsonl") for each in copies] == [
         *(".damaged", ".damaged-2", ".damaged-3")
     ]

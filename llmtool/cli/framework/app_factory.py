@@ -9,7 +9,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from llmtool.cli.framework.help import format_options
-from llmtool.engine.types import EFFORTS
 from llmtool.errors import UsageError
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -32,6 +31,8 @@ class Command(TyperCommand):
         options = ["--think" if arg.startswith("--think=") else arg for arg in args[:end]]
         rest = super().parse_args(ctx, options + args[end:])
         for level in levels:
+            from llmtool.engine.types import EFFORTS
+
             if level not in EFFORTS:
                 raise UsageError(f"--think {level!r}: must be low, medium or high")
             if given[-1] == f"--think={level}":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from llmtool.errors import UsageError
@@ -46,13 +46,15 @@ _INSTEAD = {
 }
 
 
-def complete_arguments(args: list[str], commands: Collection[str], default: Any) -> list[str]:
+def complete_arguments(
+    args: list[str], commands: Collection[str], default: Callable[[], Any]
+) -> list[str]:
     """Return the arguments with a command in front.
 
     Text, and options of the default command, are passed to it.
 
     Args:
-        default: the default command, whose options may come first.
+        default: imports the default command, whose options may come first.
 
     Raises:
         UsageError: options come before a command, or a word resembles a command or is one of
@@ -87,11 +89,13 @@ def _check_no_typo(word: str, commands: Collection[str]) -> None:
         raise UsageError(f"unknown command {word!r}; {hint} (see 'llmtool --help')")
 
 
-def _command_after_options(args: list[str], commands: Collection[str], default: Any) -> str | None:
+def _command_after_options(
+    args: list[str], commands: Collection[str], default: Callable[[], Any]
+) -> str | None:
     """Return the word after leading options if it is a command."""
     takes_value = {
         name: not param.is_flag
-        for param in default.params
+        for param in default().params
         if param.param_type_name == "option"
         for name in (*param.opts, *param.secondary_opts)
     }

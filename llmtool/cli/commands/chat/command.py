@@ -121,7 +121,9 @@ def chat(
                 saved, _ = store.recover(session)
         Chat(context, options, session=saved, overflow=overflow)
 
-    context, _ = bootstrap.open_task(console, folders, settings, model, check)
+    context, _ = bootstrap.open_task(
+        console, folders, settings, model, lambda context: context, check=check
+    )
 
     def start(store: Sessions | None) -> Chat:
         return Chat(context, options, session=session, store=store, overflow=overflow)

@@ -124,7 +124,10 @@ def classify(
         batch.check_unused()
         check(output.path, reads=reads)
         if labels.calibrate is not None and text is None and not input.files:
-            material = None if input.no_stdin else inputs.read_optional_stdin(console)
+            if not input.no_stdin:
+                material = inputs.read_optional_stdin(
+                    console, errors=input.errors, encoding=input.encoding
+                )
             fits_only = material is None
         else:
             prompt, material = run.gather(console, text, input)
