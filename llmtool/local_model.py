@@ -160,7 +160,8 @@ class LocalModel:
         found = config.find_model_settings(self.settings, names)
         arguments = {**found.template_args, **self._template_options.arguments}
         if self._template_options.source is not None:
-            return msgspec.structs.replace(self._template_options, arguments=arguments)
+            checked = _read_options(None, arguments)
+            return msgspec.structs.replace(self._template_options, arguments=checked.arguments)
         path = found.chat_template
         return _read_options(self.folders.config / path if path else None, arguments)
 

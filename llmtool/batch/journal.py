@@ -94,6 +94,7 @@ class Journal:
     ) -> None:
         self.path, self._format, self._header = path, format, header
         self._delimiter = delimiter
+        self._columns = self._cells(header.decode())
         self._since_sync = 0
         self._replacements: dict[int, bytes] = {}
         self._next_rewrite = time.monotonic() + _REWRITE_SECONDS
@@ -176,29 +177,27 @@ class Journal:
         """Return the values of a row by column; an invalid row has none."""
         text = row.decode("utf-8", "replace")
         if self._format == "csv":
-            header, cells = (
-                next(csv.reader(io.StringIO(line, newline=""), delimiter=self._delimiter), [])
-                for line in (self._header.decode(), text)
-            )
-            return dict(zip(header, cells, strict=False))
+            return dict(zip(self._columns, self._cells(text), strict=False))
         try:
             values = _DECODER.decode(text)
         except (msgspec.DecodeError, RecursionError):
             return {}
         return values if isinstance(values, dict) else {}
 
+    def _cells(self, row: str) -> list[str]:
+        return next(csv.reader(io.StringIO(row, newline=""), delimiter=self._delimiter), [])
+
     def _raw_rows(self) -> Iterator[bytes]:
         """Yield the complete rows, without the header."""
         with open(self.path, "rb") as file:
             file.seek(len(self._header))
-            row, is_open = b"", False
             for _ in range(self.n_done):
-                while not row or is_open:
-                    line = file.readline()
-                    is_open ^= self._format == "csv" and line.count(b'"') % 2 == 1
-                    row += line
-                yield row
-                row = b""
+                lines: list[bytes] = []
+                is_open = False
+                while not lines or is_open:
+                    lines.append(file.readline())
+                    is_open ^= self._format == "csv" and lines[-1].count(b'"') % 2 == 1
+                yield b"".join(lines)
 
     def replace(self, number: int, row: bytes) -> None:
         """Replace a saved row by its number, from 0.

@@ -189,17 +189,19 @@ class LineSource:
         """Yield the content as it is, `None` while a pipe has no data, and b"" at the end."""
         try:
             fd = 0 if self._path == "-" else os.open(self._path, os.O_RDONLY)
-            while not self._ended:
-                # On Windows, select supports only sockets.
-                if self.size_bytes is None and os.name != "nt":
-                    if not select.select([fd], [], [], 0)[0]:
-                        yield None
-                        continue
-                data = os.read(fd, _CHUNK_BYTES)
-                self._ended = not data
-                yield data
-            if fd:
-                os.close(fd)
+            try:
+                while not self._ended:
+                    # On Windows, select supports only sockets.
+                    if self.size_bytes is None and os.name != "nt":
+                        if not select.select([fd], [], [], 0)[0]:
+                            yield None
+                            continue
+                    data = os.read(fd, _CHUNK_BYTES)
+                    self._ended = not data
+                    yield data
+            finally:
+                if fd:
+                    os.close(fd)
         except OSError as exc:
             raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, count
@@ -22,6 +23,7 @@ from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
+_POLL_SECONDS = 0.02
 _MAX_START_BYTES = 1 << 20  # of JSON that is read before its first record
 _MAX_SNIPPET_BYTES = 1000  # of an invalid line, to include in its row
 
@@ -141,6 +143,19 @@ class Reader:
     def delimiter(self) -> str:
         """The delimiter of the first table, after `read_header`."""
         return next((table.delimiter for table in self._tables if table.delimiter), ",")
+
+    def wait_for_header(self) -> None:
+        """Read the columns of a table, waiting while a pipe has no data."""
+        for _ in self.read_header():
+            time.sleep(_POLL_SECONDS)
+
+    def wait_for_records(self) -> Iterator[Record]:
+        """Yield the records, waiting while a pipe has no data."""
+        for record in self:
+            if record is None:
+                time.sleep(_POLL_SECONDS)
+            else:
+                yield record
 
     def read_header(self) -> Iterator[None]:
         """Read the columns of a table once; yield while they are not available yet.

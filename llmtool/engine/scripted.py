@@ -22,6 +22,7 @@ from llmtool.engine.types import (
     Finished,
     FinishReason,
     Prompt,
+    ReasoningSupport,
     Request,
     ScoreRequest,
     Scores,
@@ -84,6 +85,10 @@ class ScriptedEngine:
             load_seconds=0.0,
             context_seconds=0.0,
         )
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport:
+        return ReasoningSupport()
 
     def close(self) -> None:
         pass

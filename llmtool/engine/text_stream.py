@@ -129,7 +129,8 @@ def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
 def find_opening(prompt: str, tags: ReasoningTags | None) -> str:
     """Return the tag that a prompt ends with, which begins the reasoning or the answer, or ""."""
     prompt = prompt.rstrip()
-    for tag in (tag for each in (tags, *_UNAMBIGUOUS) if each for tag in each[:3:2] if tag):
+    known = [each for each in (tags, *_UNAMBIGUOUS) if each]
+    for tag in (tag for each in known for tag in (each.start, each.answer) if tag):
         _, found, after = prompt.rpartition(tag)
         if found and not TAG.sub("", after).strip() and "/" not in after:
             return tag
@@ -368,7 +369,7 @@ class ReasoningSplitter:
         return self._skip(rest)
 
     def _read_reasoning(self, out: list[tuple[str, bool]]) -> bool:
-        *ends, answer = self._reasoning_ends
+        answer = self._reasoning_ends[-1]
         found = [(self._pending.find(tag), tag) for tag in self._reasoning_ends if tag]
         at, tag = min((each for each in found if each[0] >= 0), default=(-1, ""))
         if at < 0:

@@ -85,7 +85,8 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     - `max_tokens` None allows `DEFAULT_MAX_TOKENS`, or as many as the context has room for. A
       number that does not fit is an error.
     - `think_tokens` ends the reasoning after as many tokens, in addition to `max_tokens`. None
-      leaves room for an answer within `max_tokens`: half of them, at most `DEFAULT_MAX_TOKENS`.
+      leaves room for an answer within `max_tokens`: half of them, at most `DEFAULT_MAX_TOKENS`. The
+      text that then closes the reasoning counts towards `max_tokens`.
     - `stop`: the reply ends before the first of these strings.
     - `constraint`: the answer satisfies it.
     - `logprobs` is the number of alternatives to report with each token; 0 reports none.
@@ -280,8 +281,6 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
     context, which all sequences share.
-    `switches_reasoning` is false if the chat template has no variable that changes the reasoning,
-    and `has_reasoning_tags` if it has no tags for reasoning.
     """
 
     n_ctx: int
@@ -291,8 +290,13 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_gpu_layers: int
     load_seconds: float
     context_seconds: float
-    switches_reasoning: bool = True
-    has_reasoning_tags: bool = True
+
+
+class ReasoningSupport(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the chat template has variables that switch the reasoning, and tags around it."""
+
+    has_variables: bool = True
+    has_tags: bool = True
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
@@ -350,6 +354,9 @@ class Engine(Protocol):
 
     @property
     def info(self) -> EngineInfo: ...
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport: ...
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         """Yield the events of requests, which run concurrently.

@@ -104,10 +104,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     except OSError as exc:
         raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     reader = Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])
-    for _ in reader.read_header():
-        pass
+    reader.wait_for_header()
     reader.check_unique_columns()
-    for record in filter(None, reader):
+    for record in reader.wait_for_records():
         if record.error is not None:
             raise record.error
         yield record.line or 0, record.fields

@@ -33,7 +33,7 @@ class ReplyCache:
     Example:
         >>> model = [files.identify(path)]  # doctest: +SKIP
         >>> cache = ReplyCache(folders.cache / FOLDER, model=model)  # doctest: +SKIP
-        >>> replies = cache.load(template, {"seed": 0})  # doctest: +SKIP
+        >>> replies = cache.load(template, GenerateOptions())  # doctest: +SKIP
     """
 
     def __init__(

@@ -10,9 +10,11 @@ overlap, allOf, references within the schema, bounds of numbers, multipleOf, min
 pattern, and the formats date, time, date-time, duration, email, hostname, ipv4, ipv6, uuid and uri.
 
 Not enforced, but checked in the finished reply and listed in `CompiledConstraint.unenforced`:
-look-around and backreferences in patterns, bounds beyond 64 bits, uniqueItems, contains, not, if,
-dependent*, propertyNames, unevaluated*, minProperties with optional properties, other formats, and
-that exactly one branch of an overlapping oneOf matches.
+look-around and backreferences in patterns, lengths that make a pattern too complex, bounds that are
+not exact as a 64-bit float or beyond 64 bits, multipleOf with more than 4 digits or above 10,000,
+uniqueItems, contains, not, if, dependent*, propertyNames, unevaluated*, other formats,
+minProperties and maxProperties with optional properties (except at least one property of a closed
+object), and that exactly one branch of an overlapping oneOf matches.
 
 Rejected: patterns whose counted repetitions expand to more than 100,000 characters, references to
 other documents, and schemas that no value satisfies.

@@ -8,7 +8,13 @@ from typing import Any, Protocol, TypeVar, get_origin, runtime_checkable
 
 import msgspec
 
-from llmtool.errors import InputError, OutputValidationError, UsageError, format_json_error
+from llmtool.errors import (
+    InputError,
+    OutputValidationError,
+    UsageError,
+    format_json_error,
+    os_error_reason,
+)
 from llmtool.structured.schema import Schema
 from llmtool.structured.short_form import read_short_form
 
@@ -81,7 +87,7 @@ def from_argument(argument: str) -> Schema:
             raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
         text = content.removeprefix(b"\xef\xbb\xbf").decode()
     except OSError as exc:
-        raise InputError(f"cannot read {path}: {(exc.strerror or str(exc)).lower()}") from exc
+        raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     except UnicodeDecodeError as exc:
         raise InputError(f"{path}: not valid UTF-8 at byte {exc.start}") from exc
     try:

@@ -37,9 +37,7 @@ _INT64_MAXIMA = (_MAX_INT64, 9223372036854776000)  # exact, and as JavaScript pr
 
 _COMBINATIONS = ("allOf", "anyOf", "oneOf")
 # JSON Schema: keywords whose subschemas describe the same value.
-_IN_PLACE_APPLICATORS = (
-    *(*_COMBINATIONS, "$ref", "not", "if", "then", "else", "dependentSchemas"),
-)
+_IN_PLACE_APPLICATORS = (*_COMBINATIONS, "$ref", "not", "if", "then", "else", "dependentSchemas")
 _OBJECT_KEYWORDS = frozenset(
     ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
     + ("minProperties", "dependentRequired", "dependencies", "$dynamicRef", "$recursiveRef")
@@ -119,6 +117,7 @@ class _Converter:
         self._remedies = remedies
         self._references = References(root)
         self._names: dict[tuple[int, bool], str] = {}
+        self._taken: set[str] = set()
         self._pending: list[tuple[str, Any, str, bool]] = []
         self._expanding: list[int] = []
         self._find_error = cache(lambda text: find_error(msgspec.json.decode(text)))
@@ -197,9 +196,9 @@ class _Converter:
         key = id(node), shared
         if key not in self._names:
             stem = re.sub("[^A-Za-z0-9_.-]", "_", unquote(name.rpartition("/")[2])) or "root"
-            taken = set(self._names.values())
             names = (f"{stem}{'' if n == 1 else n}" for n in count(1))
-            self._names[key] = next(each for each in names if each not in taken)
+            self._names[key] = next(each for each in names if each not in self._taken)
+            self._taken.add(self._names[key])
             self._pending.append((self._names[key], node, base, shared))
         return f"#/$defs/{self._names[key]}"
 
@@ -319,7 +318,8 @@ class _Converter:
             self._fix_property_counts(result, len(properties), len(required))
         if shared or "properties" not in node or (_OBJECT_KEYWORDS | _OTHER_KEYWORDS) & node.keys():
             return
-        if all(name in list(properties) for name in required):
+        names = list(properties)  # `required` may have values that cannot be hashed
+        if all(name in names for name in required):
             result["additionalProperties"] = False
             if not {"type", "enum", "const"} & result.keys():
                 result["type"] = "object"

@@ -87,7 +87,7 @@ def find_language(name: str) -> str:
 
 
 def canonical_name(name: str) -> str:
-    """Do the same for a name in a reply, which can be any text."""
+    """Return the name as `find_language` does, but accept any text, such as that in a reply."""
     return known_language(name) or name.strip().lower()
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 from llmtool.engine.llama.chat_renderer import ChatMessage, ChatRenderer
 from llmtool.engine.text_stream import (
     HARMONY,
+    TAG,
     ReasoningTags,
     find_opening,
     find_reasoning_tags,
@@ -28,7 +29,6 @@ from llmtool.errors import TemplateError, UsageError
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _ANCHORS = "\n:x\x01"
-_TAG = re.compile(r"<\S+>|\[\S+\]")
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
                    r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
 
@@ -111,7 +111,7 @@ class ChatTemplate:
 
     @property
     def switches_reasoning(self) -> bool:
-        """Whether the template can turn reasoning on or off."""
+        """Whether the template can turn reasoning on or off; true without a template."""
         return self._source is None or self._renderer.switches_reasoning
 
     @cached_property
@@ -121,7 +121,7 @@ class ChatTemplate:
             return None
         after = self._renderer.text_after_reply().lstrip()
         ids = self._vocabulary.tokenize(after.encode(), add_special=False, parse_special=True)
-        is_tag = bool(ids) and _TAG.fullmatch(self._vocabulary.token_text(ids[0])) is not None
+        is_tag = bool(ids) and TAG.fullmatch(self._vocabulary.token_text(ids[0])) is not None
         return ids[0] if is_tag or self._special_tokens(ids[:1]) else None
 
     @cached_property

@@ -21,6 +21,7 @@ from llmtool.engine.types import (
     Failed,
     KVType,
     Prompt,
+    ReasoningSupport,
     Request,
     ScoreRequest,
     Scores,
@@ -133,8 +134,13 @@ class LocalEngine:
             n_gpu_layers=self.model.weights.n_gpu_layers,
             load_seconds=self.model.weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
-            switches_reasoning=self.model.tokenizer.chat_template.switches_reasoning,
-            has_reasoning_tags=self.model.reasoning_tags is not None,
+        )
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport:
+        return ReasoningSupport(
+            has_variables=self.model.tokenizer.chat_template.switches_reasoning,
+            has_tags=self.model.reasoning_tags is not None,
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:

@@ -25,7 +25,7 @@ def learn_reasoning_tags(
         return None
     prompt = render([user], True, True)
     others = [prompt, render([user], False, True), render([user, reply], True, False)]
-    n = min(len(os.path.commonprefix([before, each])) for each in others)
+    n = len(os.path.commonprefix([before, *others]))
     is_word = before[n : n + 1].isalnum()  # as in <|open|>think<|sep|>
     spans = [m.span() for m in TAG.finditer(before)]
     n = next((a for a, b in spans if a < n < b + is_word), n)

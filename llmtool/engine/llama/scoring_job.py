@@ -184,14 +184,14 @@ class ScoringJob:
         """Read the probabilities of the children of nodes from their common row."""
         softmax = self._model.softmax
         softmax.read(self.sequences.context, row)
+        turn_end = self._model.find_turn_end(self.request.prompt)
+        ends = {*self._model.weights.end_tokens, *([] if turn_end is None else [turn_end])}
         for node in nodes:
             children = list(node.children.values())
             for child, logprob in zip(children, softmax.of(node.children), strict=True):
                 child.logprob = logprob
             if node.ends:
-                turn_end = self._model.find_turn_end(self.request.prompt)
-                ids = {*self._model.weights.end_tokens, *([] if turn_end is None else [turn_end])}
-                total = math.fsum(map(math.exp, softmax.of(sorted(ids))))
+                total = math.fsum(map(math.exp, softmax.of(ends)))
                 node.logprob_of_end = math.log(total) if total else -math.inf
 
     def _collect(self, root: Node, group: list[tuple[int, ...]]) -> None:

@@ -19,7 +19,7 @@ def no_note(text: str) -> None:
 
 
 class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
-    """The callbacks of a download; `cancelled` is polled ten times a second."""
+    """The callbacks of a long operation; `cancelled` is polled several times a second."""
 
     on_progress: OnProgress = no_progress
     on_note: OnNote = no_note

@@ -250,7 +250,9 @@ class Hub:
         try:
             yield
         except OfflineModeIsEnabled:
-            raise ModelNotFound("cannot download in offline mode; unset HF_HUB_OFFLINE") from None
+            raise ModelNotFound(
+                "cannot download in offline mode; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
+            ) from None
         except httpx2.ConnectTimeout:
             raise TransientError(f"connecting to {target} timed out", remedy=remedy) from None
         except httpx2.TimeoutException:

@@ -38,10 +38,9 @@ def read_labelled_texts(
     format: Format = "csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl"
     found: list[LabelledText] = []
     reader = Reader(format, [path])
-    for _ in reader.read_header():
-        pass
+    reader.wait_for_header()
     reader.check_unique_columns()
-    for record in filter(None, reader):
+    for record in reader.wait_for_records():
         if record.error is not None:
             if (
                 isinstance(record.error, InputError)

@@ -33,6 +33,7 @@ _GENERATED_LINE = re.compile(
 )
 
 _SUBMODULE_MODE = "160000"
+_MAX_NAMES = 8192  # characters of two paths
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _QUOTED_END = re.compile(_QUOTED.pattern + r"\Z")
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
@@ -212,7 +213,8 @@ def _split_names(text: str) -> tuple[str, str]:
         names = quoted[0], (text[: quoted.start()] or text[quoted.end() :]).strip()
         first, second = names if quoted.start() == 0 else names[::-1]
         return _unquoted(first), _unquoted(second)
-    splits = [(text[: at.start()], text[at.end() :]) for at in re.finditer(" ", text)]
+    text = text[:_MAX_NAMES]
+    splits = ((text[: at.start()], text[at.end() :]) for at in re.finditer(" ", text))
     return max(splits, key=lambda names: len(_common_end(*names)), default=("", text))
 
 

@@ -165,7 +165,7 @@ class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
                     result = event.result
                     options = self.prompts.first.options
                     think_tokens = options.sampling.think_tokens
-                    switch = reasoning_warnings(engine.info, options.thinking, think_tokens)
+                    switch = reasoning_warnings(engine, options.thinking, think_tokens)
                     warnings = (*context_warnings(engine.info), *switch, *result.warnings)
                     result = msgspec.structs.replace(result, warnings=warnings)
                     is_failure = self.strict and result.status == "error"

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, UsageError, os_error_reason
 from llmtool.machine import find_program
 
 _STAGED = (
@@ -69,7 +69,7 @@ def _run(arguments: Sequence[str], *, folder: str | None, name: str) -> bytes:
     except subprocess.TimeoutExpired as exc:
         raise UsageError(f"git {name} took more than {_TIMEOUT_SECONDS:.0f} s") from exc
     except OSError as exc:
-        raise UsageError(f"cannot run git: {exc.strerror}") from exc
+        raise UsageError(f"cannot run git: {os_error_reason(exc)}") from exc
     if done.returncode == 0:
         return done.stdout
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["unknown error"]

@@ -19,8 +19,8 @@ _MARK = "# Written by `llmtool code commit`"
 _SCRIPT = f"""\
 #!/bin/sh
 {_MARK}; `llmtool code commit --uninstall-hook` removes it.
-# Fills an empty commit message with one from a local model. A message that already has text, as of
-# -m, --amend or a merge, is unchanged. After an error, the editor opens as usual.
+# Fills an empty commit message with one from a local model. A message that already has text, such
+# as that of -m, --amend or a merge, is unchanged. After an error, the editor opens as usual.
 earlier="$(dirname "$0")/{SAVED_NAME}"
 if [ -x "$earlier" ]; then "$earlier" "$@" || exit; fi
 case "$2" in "" | template) ;; *) exit 0 ;; esac

@@ -357,26 +357,24 @@ def _warnings(
     if output_spec is not None and output_spec.unenforced:
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
     think_tokens = request.sampling.think_tokens
-    yield from reasoning_warnings(engine.info, request.prompt.thinking, think_tokens)
+    yield from reasoning_warnings(engine, request.prompt.thinking, think_tokens)
     yield from context_warnings(engine.info)
 
 
 def reasoning_warnings(
-    info: EngineInfo, thinking: bool | Effort | None, think_tokens: int | None
+    engine: Engine, thinking: bool | Effort | None, think_tokens: int | None
 ) -> Iterator[str]:
     """Yield a warning if an option for reasoning has no effect on the chat template.
 
     A model whose template has reasoning tags may always reason.
     """
-    if info.switches_reasoning:
+    if thinking is None and not think_tokens:
         return
-    option = ""
-    if thinking is False:
-        option = "--no-think"
-    elif not info.has_reasoning_tags:
-        option = "--think-tokens" if think_tokens else "--think" if thinking else ""
-    if option:
-        yield f"{option} has no effect: this model's chat template has no reasoning variable"
+    support = engine.reasoning_support
+    if support.has_variables or (support.has_tags and thinking is not False):
+        return
+    option = "--no-think" if thinking is False else "--think-tokens" if think_tokens else "--think"
+    yield f"{option} has no effect: this model's chat template has no reasoning variable"
 
 
 def context_warnings(info: EngineInfo) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from llmtool.batch.readers import Reader, Record
     from llmtool.batch.runner import BatchOptions, BatchRunner
 
-_POLL_SECONDS = 0.02
 _TEXT_FIELDS = ("text", "input", "messages")
 
 
@@ -232,8 +230,7 @@ def make_batch(
     """
     from llmtool.batch.runner import BatchRunner
 
-    for _ in reader.read_header():
-        time.sleep(_POLL_SECONDS)
+    reader.wait_for_header()
     if reader.format == "csv":
         mapping.check(reader)
     shape = [context.model.identity, mapping.prompt, mapping.field, seed]

@@ -56,8 +56,7 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
     from llmtool.batch.readers import Reader
 
     reader = Reader("csv", [path])
-    for _ in reader.read_header():
-        pass
+    reader.wait_for_header()
     columns, header = reader.columns, reader.header
     if len(columns) < 2:
         raise InputError(f"{path} has one column; a glossary needs two, a term and its translation")
@@ -69,7 +68,7 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
     has_header = named or columns[0].strip().lower() in _HEADERS or find_code(columns[0])
     first = {column: name.strip() for column, name in zip(columns, header, strict=True)}
     pairs = [] if has_header else [(first[term], first[target])]
-    for record in filter(None, reader):
+    for record in reader.wait_for_records():
         if record.error is not None:
             raise record.error
         pair = str(record.fields[term] or "").strip(), str(record.fields[target] or "").strip()

@@ -163,7 +163,7 @@ def chat(
                 n_tokens = turn.completion_tokens
                 console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
         for warning in reasoning_warnings(
-            context.engine.info, options.thinking, options.sampling.think_tokens
+            context.engine, options.thinking, options.sampling.think_tokens
         ):
             console.note(warning)
         if conversation.is_saved:

@@ -138,6 +138,6 @@ def summarize(
             if output.stats:
                 render.statistics(console, result)
     for warning in reasoning_warnings(
-        context.engine.info, options.thinking, options.sampling.think_tokens
+        context.engine, options.thinking, options.sampling.think_tokens
     ):
         console.note(warning)

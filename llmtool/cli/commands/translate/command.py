@@ -113,7 +113,7 @@ def translate(
         )
     for warning in (
         *result.warnings,
-        *reasoning_warnings(context.engine.info, options.thinking, options.sampling.think_tokens),
+        *reasoning_warnings(context.engine, options.thinking, options.sampling.think_tokens),
     ):
         console.note(warning)
     if output.stats:
