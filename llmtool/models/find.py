@@ -67,6 +67,7 @@ def _find_path(
             return model
     if os.path.isdir(path):
         path = _choose_in_folder(path, reference)
+    path = _match_case(path)
     parts = quants.list_parts(path)
     try:
         path.lstat()
@@ -80,6 +81,14 @@ def _find_path(
         name=escape_name(path.name), path=parts[0], parts=parts, size_bytes=size, source="path",
         quant=quants.find_label(path.name),
     )  # fmt: skip
+
+
+def _match_case(path: Path) -> Path:
+    """Return the path, or if it does not exist, the only one beside it that differs in case."""
+    if os.path.lexists(path):
+        return path
+    found = [p for p in path.parent.glob("*") if p.name.lower() == path.name.lower()]
+    return found[0] if len(found) == 1 else path
 
 
 def _choose_in_folder(folder: Path, reference: Reference) -> Path:

@@ -35,6 +35,12 @@ def test_model_is_found_by_path(store, tmp_path):
     assert (model.path, model.size_bytes, model.source, model.quant) == (path, 4, "path", "Q8_0")
 
 
+def test_path_may_differ_in_case(store, tmp_path):
+    path = tmp_path / "Acme-9B-MTP-Q8_0.gguf"
+    path.write_bytes(b"GGUF")
+    assert os.path.samefile(store.find(str(tmp_path / "acme-9b-mtp-q8_0.GGUF")).path, path)
+
+
 def test_missing_path_suggests_similar_file(store, tmp_path):
     (tmp_path / "model-Q8_0.gguf").touch()
     with pytest.raises(ModelNotFound, match=r"no such file.*did you mean 'model-Q8_0.gguf'\?"):
