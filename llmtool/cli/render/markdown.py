@@ -1,22 +1,24 @@
 """Render streamed Markdown on a terminal.
 
-Text is shown immediately, as plain text. Once a paragraph, list item or table is complete, its rows
-are replaced by the rendered block; code blocks are replaced line by line. Clearing and drawing are
-one write, so that nothing flickers. Only rows on the screen are replaced, not those that have
-scrolled away, so a block higher than the screen remains plain text.
+Text is shown immediately, as plain text wrapped at words. Once a paragraph, list item or table is
+complete, its rows are replaced by the rendered block; code blocks are replaced line by line.
+Clearing and drawing are one write, so that nothing flickers. Only rows on the screen are replaced,
+not those that have scrolled away, so a block higher than the screen remains plain text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmtool.cli.terminal.text import escape_control_chars
+from llmtool.cli.render.tables import text_class
+from llmtool.cli.terminal.text import escape_control_chars, truncate_to_width
+from llmtool.cli.terminal.wrap import wrap
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
     from rich.markdown import Markdown
     from rich.text import Text
 
@@ -45,8 +47,10 @@ class MarkdownStream:
         console: Callable[[int], Console],
     ) -> None:
         self._write, self._size, self._console = write, size, console
-        self._block: list[str] = []  # complete lines of the current block, shown as plain text
-        self._line = ""  # the incomplete last line, shown as plain text
+        self._block: list[str] = []  # complete lines of the current block
+        self._shown: list[str] = []  # the terminal rows that show them as plain text
+        self._line = ""  # the incomplete last line
+        self._rows = [""]  # the terminal rows that show it
         self._fence = ""  # the fence that closes the open code block, if any
         self._language = ""
         self._code: list[str] = []
@@ -60,47 +64,72 @@ class MarkdownStream:
         text = escape_control_chars(text.removesuffix("\r")).replace("\t", _TAB)
         *lines, rest = text.split("\n")
         for line in lines:
-            self._out += line + "\n"
-            self._add_line(self._line + line)
-            self._line = ""
-        self._out += rest
-        self._line += rest
+            self._show(line)
+            self._end_line()
+        self._show(rest)
         self._flush()
 
     def end(self) -> None:
         """Render the remaining text; the cursor is then at the start of a line."""
         if self._pending_cr:
             self._pending_cr = ""
-            self._out += escape_control_chars("\r")
-            self._line += escape_control_chars("\r")
+            self._show(escape_control_chars("\r"))
         if self._line:
-            self._out += "\n"
-            self._add_line(self._line)
-            self._line = ""
+            self._end_line()
         self._draw_block()
         self._flush()
         self._fence, self._code = "", []
+
+    def redraw(self) -> None:
+        """Show the current block again, below what another program wrote."""
+        for row in self._shown:
+            self._out += row + "\n"
+        self._out += "\n".join(self._fitting(self._rows))
+        self._flush()
 
     def _flush(self) -> None:
         if self._out:
             self._write(self._out)
             self._out = ""
 
-    def _add_line(self, line: str) -> None:
-        """Add a complete line, which is shown as plain text with its newline."""
+    def _show(self, text: str) -> None:
+        """Add text to the last line; a word that no longer fits moves to the next row."""
+        self._line += text
+        if self._fence:  # the terminal wraps code, at any character
+            self._out += text
+            self._rows = [self._line]
+            return
+        last = self._rows.pop()
+        rows = wrap(last + text, self._size()[0])
+        self._rows += rows
+        last, *rows = self._fitting([last, *rows])
+        if rows[0].startswith(last):
+            self._out += rows[0][len(last) :]
+        else:
+            self._out += f"\r\x1b[K{rows[0]}"
+        self._out += "".join(f"\n{row}" for row in rows[1:])
+
+    def _fitting(self, rows: list[str]) -> list[str]:
+        """Return rows without the spaces that exceed the width of the terminal."""
+        columns = self._size()[0]
+        return rows if self._fence else [truncate_to_width(row, columns) for row in rows]
+
+    def _end_line(self) -> None:
+        line, shown = self._line, self._fitting(self._rows)
+        self._line, self._rows = "", [""]
+        self._out += "\n"
         if self._fence:
             self._add_code_line(line)
             return
         if self._block and _starts_block(line, self._block):
-            self._draw_block(below=line)
+            self._draw_block(below=shown)
         fence = _FENCE.match(line)
         if fence:
             self._fence, self._language, self._code = fence[1], fence[2], []
-            self._replace([line], _dim(line))
-        elif not line.strip():
-            return
-        else:
+            self._replace(shown, _dim(line))
+        elif line.strip():
             self._block.append(line)
+            self._shown += shown
             if _HEADING.match(line) or _RULE.match(line):
                 self._draw_block()
 
@@ -112,26 +141,26 @@ class MarkdownStream:
         self._code.append(line)
         self._replace([line], _highlight(self._code, self._language))
 
-    def _draw_block(self, below: str | None = None) -> None:
-        """Render the current block, which may have one line of plain text below it."""
+    def _draw_block(self, below: Sequence[str] = ()) -> None:
+        """Render the current block, which may have rows of plain text below it."""
         if self._block:
             lines, self._block = self._block, []
-            self._replace(lines, _render(lines), below=[] if below is None else [below])
+            shown, self._shown = self._shown, []
+            self._replace(shown, _render(lines), below=below)
 
     def _replace(
-        self, lines: list[str], rendered: RenderableType, *, below: list[str] | None = None
+        self, shown: Sequence[str], rendered: RenderableType, *, below: Sequence[str] = ()
     ) -> None:
-        """Replace lines by `rendered`; only the lines `below` are between them and the cursor."""
+        """Replace rows by `rendered`; only the rows `below` are between them and the cursor."""
         columns, height = self._size()
-        below = below or []
-        n_rows = sum(rows(line, columns) for line in [*lines, *below])
+        # A row takes several if it is code, or if the terminal has become narrower.
+        n_rows = sum(rows(row, columns) for row in [*shown, *below])
         if n_rows >= height:
             return
         console = self._console(columns)
-        is_code = bool(self._fence)  # the terminal wraps code, at any character
         with console.capture() as captured:
-            console.print(rendered, soft_wrap=is_code)
-        text = captured.get().strip("\n") + "\n" + "".join(f"{line}\n" for line in below)
+            console.print(rendered, soft_wrap=bool(self._fence))
+        text = captured.get().strip("\n") + "\n" + "".join(f"{row}\n" for row in below)
         self._out += f"\r\x1b[{n_rows}A\x1b[J{text}"
 
 
@@ -184,17 +213,29 @@ def _render(lines: list[str]) -> RenderableType:
         grid.add_row(bullet, _inline("\n".join(rest)))
         return Padding(grid, (0, 0, 0, min(len(item[1]), 12)), expand=False)
     if lines[0].lstrip().startswith(("|", ">")):
-        return _markdown_with_wrapped_cells()(_literal_html("\n".join(lines)), hyperlinks=False)
+        return _markdown(_literal_html("\n".join(lines)))
     return _inline("\n".join(lines))
 
 
 @lru_cache(maxsize=1)
-def _markdown_with_wrapped_cells() -> type[Markdown]:
-    """Return Rich's Markdown class, changed to wrap long words in table cells, not cut them."""
-    from rich.markdown import Markdown, TableElement
+def _markdown_class() -> type[Markdown]:
+    """Return Rich's Markdown class, changed to wrap text as `wrap` does, also in table cells."""
+    from rich.markdown import Markdown, MarkdownContext, Paragraph, TableDataElement, TableElement
     from rich.table import Table
 
-    class WrappedCells(TableElement):
+    Text = text_class()
+
+    class WrappedParagraph(Paragraph):
+        def on_enter(self, context: MarkdownContext) -> None:
+            super().on_enter(context)
+            self.text = Text(justify="left")
+
+    class WrappedCell(TableDataElement):
+        def __init__(self, justify: JustifyMethod) -> None:
+            super().__init__(justify)
+            self.content = Text(justify=justify)
+
+    class TableWithWrappedCells(TableElement):
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
             for part in super().__rich_console__(console, options):
                 if isinstance(part, Table):
@@ -202,18 +243,27 @@ def _markdown_with_wrapped_cells() -> type[Markdown]:
                         column.overflow = "fold"
                 yield part
 
-    class MarkdownWithWrappedCells(Markdown):
-        elements = {**Markdown.elements, "table_open": WrappedCells}
+    class WrappedMarkdown(Markdown):
+        elements = {
+            **Markdown.elements,
+            "paragraph_open": WrappedParagraph,
+            "table_open": TableWithWrappedCells,
+            "td_open": WrappedCell,
+            "th_open": WrappedCell,
+        }
 
-    return MarkdownWithWrappedCells
+    return WrappedMarkdown
+
+
+def _markdown(text: str, *, style: str = "none") -> RenderableType:
+    # The other code themes have a background, which differs from that of the terminal.
+    return _markdown_class()(text, hyperlinks=False, style=style, code_theme="ansi_dark")
 
 
 def _inline(text: str, *, style: str = "none") -> RenderableType:
     """Return a paragraph that preserves line breaks, as in a poem or an address."""
-    from rich.markdown import Markdown
-
     hard_breaks = "  \n".join(_escape_block_syntax(line) for line in text.split("\n"))
-    return Markdown(_literal_html(hard_breaks), hyperlinks=False, style=style)
+    return _markdown(_literal_html(hard_breaks), style=style)
 
 
 def _escape_block_syntax(line: str) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.text import escape_control_chars
+from llmtool.cli.terminal.wrap import split_offsets
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.containers import Lines
+    from rich.text import Text
 
 _MIN_TABLE_WIDTH = 60  # terminal columns; with less, each cell gets a line
 _MIN_VALUE_WIDTH = 24  # terminal columns; with less, values go below their names
@@ -31,8 +35,8 @@ def table(
             console.stdout.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
         return
     from rich.table import Table
-    from rich.text import Text
 
+    Text = text_class()
     grid = Table(box=None, pad_edge=False, header_style="bold")
     if console.width < _MIN_TABLE_WIDTH:
         fields(
@@ -60,8 +64,8 @@ def fields(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
         return
     from rich.padding import Padding
     from rich.table import Table
-    from rich.text import Text
 
+    Text = text_class()
     longest = max((len(name) for name, _ in pairs), default=0)
     is_narrow = make_rich_console(console).width - longest < _MIN_VALUE_WIDTH
     grid = Table(box=None, show_header=False, pad_edge=False)
@@ -87,9 +91,33 @@ def draw(console: Console, renderable: object) -> None:
     console.stdout.write_raw(captured.get())
 
 
+@lru_cache(maxsize=1)
+def text_class() -> type[Text]:
+    """Return Rich's Text class, changed to wrap Chinese and Japanese text as `wrap` does."""
+    from rich.containers import Lines
+    from rich.text import Text
+
+    class WrappedText(Text):
+        def wrap(self, console: RichConsole, width: int, **options: Any) -> Lines:
+            if options.get("no_wrap") or str(self).isascii():
+                return super().wrap(console, width, **options)
+            justify = options.get("justify") or self.justify or "left"
+            lines = Lines()
+            for line in self.split(allow_blank=True):
+                rows = line.divide(split_offsets(line.plain, width))
+                for row in rows:
+                    row.rstrip_end(width)
+                rows.justify(console, width, justify=justify, overflow="fold")
+                lines.extend(rows)
+            return lines
+
+    return WrappedText
+
+
 def make_rich_console(console: Console, width: int | None = None) -> RichConsole:
     """Return a Rich console for stdout with our colour settings; markup in data is not parsed."""
     from rich.console import Console as RichConsole
+    from rich.theme import Theme
 
     colored = console.stdout_color
     return RichConsole(
@@ -100,4 +128,6 @@ def make_rich_console(console: Console, width: int | None = None) -> RichConsole
         markup=False,
         emoji=False,
         highlight=False,
+        # Rich's default is black behind code, also on a light terminal.
+        theme=Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"}),
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
+from llmtool.cli.terminal.wrap import wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -297,9 +298,15 @@ class Console:
             return bool(select.select([STDIN], [], [], seconds)[0])
 
     def note(self, text: str) -> None:
-        """Write a message to stderr, unless `--quiet` is set."""
-        if not self.quiet:
-            self.say(f"llmtool: {text}\n")
+        """Write a message to stderr, unless `--quiet` is set; wrapped at words on a terminal."""
+        if self.quiet:
+            return
+        message = f"llmtool: {text}"
+        if self.stderr_is_terminal:
+            with contextlib.suppress(OSError):
+                columns = os.get_terminal_size(STDERR).columns or 80
+                message = wrap_message(escape_control_chars(message), columns)
+        self.say(message + "\n")
 
     def error(self, text: str) -> None:
         """Write an error to stderr, on one line."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from llmtool.cli.terminal.console import STDIN
 
 
 @contextlib.contextmanager
-def disable_echo() -> Iterator[None]:
+def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hide typed keys during the block, where they would garble the output.
 
     They can be read afterwards. Ctrl-C and Ctrl-Z still work.
+
+    Args:
+        on_resume: called in a signal handler when the process continues after Ctrl-Z; by then, the
+            shell has changed the settings of the terminal and written to it.
     """
     try:
         import termios
@@ -26,10 +33,22 @@ def disable_echo() -> Iterator[None]:
         return
     silent = list(before)
     silent[3] = int(silent[3]) & ~termios.ECHO
-    try:
+
+    def hide() -> None:
         with contextlib.suppress(termios.error):  # the terminal belongs to another job
             termios.tcsetattr(STDIN, termios.TCSANOW, silent)
+
+    def resume(_number: int, _frame: FrameType | None) -> None:
+        # In the background, changing the terminal would stop the process.
+        if os.tcgetpgrp(STDIN) == os.getpgrp():
+            hide()
+        on_resume()
+
+    previous = signal.signal(signal.SIGCONT, resume)
+    try:
+        hide()
         yield
     finally:
+        signal.signal(signal.SIGCONT, previous)
         with contextlib.suppress(termios.error):
             termios.tcsetattr(STDIN, termios.TCSANOW, before)

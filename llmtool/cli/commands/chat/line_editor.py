@@ -44,7 +44,7 @@ class LineReader(Protocol):
 
         Raises:
             EOFError: Ctrl-D, or the end of the input.
-            KeyboardInterrupt: Ctrl-C; the line is discarded.
+            KeyboardInterrupt: Ctrl-C; the line, its argument, is discarded.
             Cancelled: another stop signal.
         """
         ...
@@ -96,7 +96,7 @@ class PlainReader:
         except Cancelled as exc:
             self._console.say("\n")
             if exc.reason == signal.SIGINT:
-                raise KeyboardInterrupt from None
+                raise KeyboardInterrupt("") from None  # the terminal has discarded the line
             raise
         if not line:
             self._console.say("\n")
@@ -128,6 +128,8 @@ class EditedReader:
         end_on_signals = partial(_end_on_signals, self._session.app)
         try:
             text = self._session.prompt(default=default, pre_run=end_on_signals)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._session.default_buffer.text) from None
         finally:
             signals.reinstall(self._interrupts)
         return unquote(str(text))
@@ -201,6 +203,7 @@ def _make_session(
         multiline=has_more,
         prompt_continuation=_MORE,
         enable_open_in_editor=True,
+        enable_suspend=True,
         tempfile_suffix=".md",
         reserve_space_for_menu=4,
         color_depth=None if colored else ColorDepth.DEPTH_1_BIT,
@@ -211,6 +214,8 @@ def _make_session(
             ]
         ),
     )
+    # Without an answer to its request for the cursor position, prompt_toolkit prints a warning.
+    session.app.renderer.cpr_not_supported_callback = None
     return session
 
 

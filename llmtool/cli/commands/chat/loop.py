@@ -54,13 +54,19 @@ def run(
     if first is not None:
         _perform(context, partial(_send, context, first), open_context)
     prefill = ""
+    has_explained = False
     while True:
         try:
             line = reader.read(prefill)
         except EOFError:
             break
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as exc:
             line = ""
+            if not (has_explained or exc.args[0].strip()):
+                console.note("press Ctrl-D or type /exit to leave")
+                has_explained = True
+        else:
+            has_explained = False
         console.interrupts.clear()
         prefill = ""
         if not line.strip():

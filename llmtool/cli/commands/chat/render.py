@@ -31,6 +31,7 @@ class ReplyView:
         self._reasoning_began = 0.0
         self._has_text = False
         self._late: list[str] = []  # notes to show after the text
+        self._resumed = False  # after Ctrl-Z; the shell has written to the terminal
 
     def show(self, events: Generator[ChatEvent, None, None]) -> Turn:
         """Show a reply while it is generated, and return its turn.
@@ -40,7 +41,7 @@ class ReplyView:
         """
         self._console.status("...")
         try:
-            with tty.disable_echo():
+            with tty.disable_echo(self._on_resume):
                 turn = _consume(events, self._show_event)  # also saves the session
         except Cancelled:
             self._console.interrupts.clear()  # enables output again
@@ -57,6 +58,9 @@ class ReplyView:
         self._show_event(Token(0, 0, text))
         self._close()
 
+    def _on_resume(self) -> None:
+        self._resumed = True
+
     def _show_event(self, event: Token | ChatNote) -> None:
         if isinstance(event, Token):
             self._show_token(event)
@@ -66,8 +70,14 @@ class ReplyView:
             self._console.note(event.text)
             self._console.status("...")
 
+    def _redraw(self) -> None:
+        if self._resumed and self._markdown is not None:
+            self._resumed = False
+            self._markdown.redraw()
+
     def _close(self) -> None:
         self._console.status("")
+        self._redraw()
         self._fold_reasoning()
         if self._markdown is not None:
             self._markdown.end()
@@ -83,6 +93,7 @@ class ReplyView:
             self._console.status(f"thinking: {self._n_reasoning} tokens")
             return
         self._fold_reasoning()
+        self._redraw()
         self._has_text = self._has_text or bool(token.text)
         if self._markdown is None:
             self._console.stdout.write(token.text)

@@ -290,7 +290,8 @@ _KEYS = (
     ("Ctrl-X Ctrl-E", "Write the message in $EDITOR."),
     ("Ctrl-R", "Search the history."),
     ("Tab", "Complete a command, name or file."),
-    ("Ctrl-C", "Stop the reply."),
+    ("Ctrl-C", "Stop the reply, or discard the line."),
+    ("Ctrl-Z", "Suspend the chat; fg continues it."),
     ("Ctrl-D", "Exit."),
 )
 _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}

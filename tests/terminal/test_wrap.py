@@ -1,0 +1,155 @@
+"""Text wraps at words on a terminal, also while streamed; Chinese punctuation is not split off."""
+
+from __future__ import annotations
+
+import random
+
+import pyte
+import pytest
+from rich.console import Console as RichConsole
+from terminal.talk import Start, wait_for_prompt
+
+from llmtool.cli.render.markdown import MarkdownStream
+from llmtool.cli.render.tables import make_rich_console
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.cli.terminal.wrap import wrap, wrap_message
+
+NO_START = "，。！？；：、）」』”》,.!?;:)"
+NO_END = "（「『“《("
+ENGLISH = "Internationalization and localization are words that stay whole at the right edge. "
+CHINESE = (
+    "他说，“今天（星期一）天气很好。”我用Python写了一个程序；它能运行吗？能！"
+    "《书名》也完整、正确：好。"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ("", 5, [""]),
+        ("one two", 7, ["one two"]),
+        ("one two", 6, ["one ", "two"]),
+        ("one   two", 4, ["one   ", "two"]),
+        ("a sesquipedalian", 8, ["a ", "sesquipe", "dalian"]),
+        ("see https://example.com/x", 12, ["see ", "https://exam", "ple.com/x"]),
+        ("你好，世界", 4, ["你", "好，", "世界"]),
+        ("你好世界", 5, ["你好", "世界"]),
+        ("他说：“好。”", 8, ["他说：", "“好。”"]),
+        ("他用（或许）", 6, ["他用", "（或", "许）"]),
+        ("用Python写", 6, ["用", "Python", "写"]),
+        ("한국어 문장", 8, ["한국어 ", "문장"]),
+        ("ちょっと", 6, ["ちょっ", "と"]),
+        ("日本ー", 4, ["日", "本ー"]),
+        ("甲👩\u200d👩", 5, ["甲", "👩\u200d👩"]),
+        ("一e\u0301二", 3, ["一e\u0301", "二"]),
+        ("字", 1, ["字"]),
+    ],
+)
+def test_wrap_splits_between_words_and_ideographs(text: str, columns: int, rows: list[str]) -> None:
+    assert wrap(text, columns) == rows
+
+
+def test_rows_before_the_last_do_not_change_if_text_is_appended() -> None:
+    choice = random.Random(5)
+    for _ in range(2000):
+        text = "".join(choice.choices("ab  字，。（）\u0301가！", k=40))
+        columns = choice.randint(2, 12)
+        rows = [""]
+        for at in range(0, len(text), 3):
+            rows[-1:] = wrap(rows[-1] + text[at : at + 3], columns)
+        assert rows == wrap(text, columns) and "".join(rows) == text
+
+
+def test_a_message_does_not_split_words_that_are_longer_than_a_row() -> None:
+    assert wrap_message("see https://example.com/x ok", 12) == "see\nhttps://example.com/x ok"
+    assert wrap_message("no file at\nall", 8) == "no file\nat\nall"
+
+
+class Screen:
+    """A terminal that shows a stream of Markdown."""
+
+    def __init__(self, columns: int, *, lines: int = 50) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self.screen.set_mode(pyte.modes.LNM)
+        feed = pyte.Stream(self.screen).feed
+        self.raw = ""
+
+        def write(text: str) -> None:
+            self.raw += text
+            feed(text)
+
+        def console(width: int) -> RichConsole:
+            return make_rich_console(CONSOLE, width)
+
+        self.markdown = MarkdownStream(write, size=lambda: (columns, lines), console=console)
+
+    def rows(self) -> list[str]:
+        return [row.rstrip().replace("\0", "") for row in self.screen.display]
+
+
+CONSOLE = Console(Interrupts())
+CONSOLE.configure(color="always")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_no_word_is_split_while_it_arrives(columns: int) -> None:
+    words = set((ENGLISH * 4).split())
+    shown = Screen(columns)
+    for character in ENGLISH * 4:
+        shown.markdown.push(character)
+        *seen, _ = "\n".join(shown.rows()).split()
+        assert words.issuperset(seen)
+    shown.markdown.end()
+    assert " ".join(shown.rows()).split() == (ENGLISH * 4).split()
+
+
+@pytest.mark.parametrize("columns", [20, 21, 40, 80])
+@pytest.mark.parametrize("prefix", ["", "- ", "> ", "# ", "| a |\n|---|\n| "])
+def test_chinese_punctuation_does_not_start_a_row(columns: int, prefix: str) -> None:
+    shown = Screen(columns)
+    for character in prefix + CHINESE * 3:
+        shown.markdown.push(character)
+        check_punctuation(shown.rows())
+    shown.markdown.end()
+    check_punctuation(shown.rows())
+    text = "".join("".join(shown.rows()).split())
+    assert all(text.count(character) >= 3 for character in "，。“”（）《》、：；！？")
+
+
+def check_punctuation(rows: list[str]) -> None:
+    texts = [text for row in rows if (text := row.strip("•▌>-# "))]
+    assert not [text for text in texts if text[0] in NO_START]
+    assert not [text for text in texts[:-1] if text[-1] in NO_END]
+
+
+def test_code_is_not_wrapped() -> None:
+    line = "x = " + " + ".join(f"value_{i}" for i in range(20))
+    shown = Screen(40)
+    for character in f"```python\n{line}\n```\n":
+        shown.markdown.push(character)
+    shown.markdown.end()
+    rows = shown.rows()
+    assert "".join(row.ljust(40) for row in rows[1:8]).startswith(line)
+
+
+def test_code_has_the_background_of_the_terminal() -> None:
+    shown = Screen(40)
+    shown.markdown.push("Call `main()`.\n\n> ```py\n> x = 1\n> ```\n\n| `a` |\n|---|\n| `b` |\n")
+    shown.markdown.end()
+    assert "x = 1" in "\n".join(shown.rows())
+    assert "\x1b[" in shown.raw
+    backgrounds = {cell.bg for row in shown.screen.buffer.values() for cell in row.values()}
+    assert backgrounds == {"default"}
+
+
+def test_notes_wrap_at_words(chat: Start) -> None:
+    with chat("fine", columns=30) as terminal:
+        wait_for_prompt(terminal)
+        rows = terminal.screen()
+        assert rows[:4] == [
+            "llmtool: scripted, session",
+            "'work' (/help for commands,",
+            "Ctrl-D to exit)",
+            ">",
+        ]
