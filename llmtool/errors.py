@@ -15,6 +15,7 @@
     ├── LockedError            18  another process holds the lock
     ├── EngineError             1  llama.cpp could not decode or allocate memory
     ├── OutputError             1  the result could not be written
+    ├── ClosedError             1  the Toolbox, and so its model, was closed
     └── Cancelled               1  stopped by the caller; a signal exits with 128 + its number
 
 A message is one line: what is wrong, with the value, then what to do. It does not contain the text
@@ -55,6 +56,14 @@ class LlmtoolError(Exception):
     """
 
     exit_code: ExitCode = ExitCode.ERROR
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By default, a process that receives the error calls the class without its keywords.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(kind: type[LlmtoolError], args: tuple[object, ...]) -> LlmtoolError:
+    return kind.__new__(kind, *args)
 
 
 def format_json_error(exc: Exception) -> str:
@@ -143,6 +152,10 @@ class EngineError(LlmtoolError):
 
 
 class OutputError(LlmtoolError):
+    exit_code = ExitCode.ERROR
+
+
+class ClosedError(LlmtoolError):
     exit_code = ExitCode.ERROR
 
 

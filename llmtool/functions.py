@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from llmtool.toolbox import Toolbox
 
-_toolbox = Toolbox()
+
+class _DefaultToolbox(Toolbox):
+    """Other processes that receive it, such as those of a pool, use their own."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _get_toolbox, ()
+
+
+def _get_toolbox() -> Toolbox:
+    return _toolbox
+
+
+_toolbox = _DefaultToolbox()
 
 aclassify = _toolbox.aclassify
 agenerate = _toolbox.agenerate

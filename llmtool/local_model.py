@@ -20,6 +20,7 @@ from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
 from llmtool.engine.types import Cancellation, ChatTemplateOptions, Engine, KVType, OnProgress
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
+from llmtool.forks import call_after_fork
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
@@ -79,6 +80,14 @@ class LocalModel:
         self._engine: Engine | None = None
         self._loading: BackgroundCall[LlamaModel] | None = None
         self._lock = threading.Lock()
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Load the model again in a child; that of the parent is not freed."""
+        self._parents = self._engine, self._loading
+        self._engine = self._loading = None
+        self._lock = threading.Lock()
+        self.cancellation.reset()
 
     @property
     def is_default(self) -> bool:
@@ -177,6 +186,11 @@ class LocalModel:
                 self._engine = self._engine or self._make_engine()
         return self._engine
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory, or being loaded in the background."""
+        return self._engine is not None or self._loading is not None
+
     def warm_up(self) -> None:
         """Start loading the model in the background; `engine` waits for it and raises its error.
 
@@ -191,14 +205,20 @@ class LocalModel:
 
     def close(self) -> None:
         """Free the model, even while it is loading; `engine` loads it again."""
-        if self._loading is not None:
-            self._loading.thread.join()
-            if self._loading.value is not None:
-                self._loading.value.close()
-            self._loading = None
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        if not self._lock.acquire(blocking=False):  # another thread waits for the model
+            self.cancellation.cancel()
+            self._lock.acquire()
+            self.cancellation.reset()
+        try:
+            if self._loading is not None:
+                self._loading.thread.join()
+                if self._loading.value is not None:
+                    self._loading.value.close()
+            if self._engine is not None:
+                self._engine.close()
+            self._engine = self._loading = None
+        finally:
+            self._lock.release()
 
     def _make_engine(self) -> Engine:
         from llmtool.engine.llama.engine import LocalEngine  # while the model loads

@@ -29,7 +29,8 @@ from llmtool.engine.types import (
     Token,
     Tokenized,
 )
-from llmtool.errors import LlmtoolError
+from llmtool.errors import ClosedError, LlmtoolError, UsageError
+from llmtool.forks import call_after_fork
 from llmtool.local_model import LocalModel, ReadyModel
 from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
@@ -49,7 +50,7 @@ from llmtool.tasks.options import (
     WriteTestsOptions,
     make_options,
 )
-from llmtool.tasks.pipeline.context import TaskContext, TaskModel
+from llmtool.tasks.pipeline.context import CLOSED, TaskContext, TaskModel
 from llmtool.tasks.results import Classification, Generation, Result, Summary, Translation
 
 if TYPE_CHECKING:
@@ -192,7 +193,15 @@ class Toolbox:
 
         self._open_context = open_context
         self._context: TaskContext | None = None
+        self._closed = False
         self._lock = threading.Lock()
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise UsageError("a Toolbox cannot be sent to another process; create one there")
 
     @property
     def context(self) -> TaskContext:
@@ -200,8 +209,11 @@ class Toolbox:
 
         Raises:
             UsageError: the settings are invalid.
+            ClosedError: the toolbox was closed.
         """
         with self._lock:
+            if self._closed:
+                raise ClosedError(CLOSED)
             if self._context is None:
                 self._context = self._open_context()
             return self._context
@@ -231,11 +243,15 @@ class Toolbox:
         self.context.model.warm_up()
 
     def close(self) -> None:
-        """Free the model; the next task loads it again."""
+        """Free the model, and stop what runs in other threads; later calls raise `ClosedError`."""
+        with self._lock:
+            self._closed = True
         if self._context is not None:
-            self._context.model.close()
+            self._context.close()
 
     def __enter__(self) -> Toolbox:
+        if self._closed:
+            raise ClosedError(CLOSED)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import inspect
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import llmtool
+from llmtool import errors
 from llmtool.config import Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Token
 from llmtool.errors import (
+    ClosedError,
     ContextOverflow,
     EngineError,
     InputError,
@@ -249,6 +256,84 @@ def test_package_imports_names_on_first_use() -> None:
     assert "Generation" in (llmtool.generate.__doc__ or "")
     with pytest.raises(AttributeError):
         _ = llmtool.unknown_name
+
+
+def error_classes() -> list[type[llmtool.LlmtoolError]]:
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    return [each for each in classes if issubclass(each, llmtool.LlmtoolError)]
+
+
+def test_all_errors_are_exported_and_documented() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    for kind in error_classes():
+        assert getattr(llmtool, kind.__name__) is kind and kind.__name__ in llmtool.__all__
+        if kind is not llmtool.LlmtoolError:
+            row = rf"^\| `{kind.__name__}` \| .+ \| {int(kind.exit_code)} \|$"
+            assert len(re.findall(row, page, re.MULTILINE)) == 1, kind
+
+
+@pytest.mark.parametrize("kind", error_classes())
+def test_errors_can_be_pickled(kind: type[llmtool.LlmtoolError]) -> None:
+    extra = {"needed": 2, "available": 1} if kind is ContextOverflow else {}
+    error = kind("some message", **extra)
+    error.added = "later"  # type: ignore[attr-defined]
+    for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(copied) is kind and str(copied) == "some message"
+        assert vars(copied) == vars(error)
+
+
+def calls_of(box: Toolbox) -> dict[str, Any]:
+    """Return a call of each public method that runs a task."""
+    arguments = {"translate": ("text", "German"), "run": ("title",), "run_each": ("title", ["a"])}
+    arguments["calibrate"] = ([], ["a", "b"])
+    arguments["prepare_batch"] = ("title", None, None)
+    names = [n for n in dir(Toolbox) if not n.startswith("_") and callable(getattr(Toolbox, n))]
+    calls = {}
+    for name in set(names) - {"close", "after_fork"}:
+        task = name.removeprefix("stream_")
+        if not inspect.isasyncgenfunction(getattr(Toolbox, name)) and name[0] != "a":
+            calls[name] = partial(getattr(box, name), *arguments.get(task, ("text",)))
+    calls["chat"] = box.chat
+    calls["warm_up"] = box.warm_up
+    return calls
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
+def test_closed_toolbox_rejects_every_call(used: bool) -> None:
+    box, _ = toolbox()
+    with box:
+        if used:
+            box.generate("Hello")
+    box.close()
+    calls = calls_of(box)
+    assert len(calls) > 15
+    for name, call in calls.items():
+        with pytest.raises(ClosedError, match="the Toolbox is closed; create a new one"):
+            assert list(call()) is None, name  # some methods return iterators
+    for make in (box.agenerate, box.aclassify, box.asummarize):
+        with pytest.raises(ClosedError):
+            asyncio.run(make("text"))
+    with pytest.raises(ClosedError):
+        _ = box.engine
+    with pytest.raises(ClosedError), box:
+        pass
+
+
+def test_chat_and_streams_of_a_closed_toolbox_say_so(tiny: Path) -> None:
+    box = Toolbox(tiny, n_threads=1)
+    chat = box.chat(max_tokens=4)
+    chat.say("Hello")
+    streams = [box.stream_generate("Hello", max_tokens=8), chat.stream("Hello")]
+    next(streams[0])
+    results = box.generate(iter(["Hello"]), max_tokens=8)
+    box.close()
+    for stream in [*streams, results, chat.stream("Hello")]:
+        with pytest.raises(ClosedError):
+            list(stream)
+    with pytest.raises(ClosedError):
+        chat.say("Hello")
+    chat.close()
+    box.close()
 
 
 def test_settings_are_read_on_the_first_call() -> None:

@@ -27,7 +27,7 @@ from llmtool.engine.types import (
     Sampling,
     Token,
 )
-from llmtool.errors import Cancelled, ContextOverflow, EngineError, ModelUnreadable
+from llmtool.errors import Cancelled, ClosedError, ContextOverflow, EngineError, ModelUnreadable
 
 HELLO = Prompt(messages=(Message("user", "hello"),))
 
@@ -241,12 +241,12 @@ def test_close_ends_an_open_stream(tiny: Path) -> None:
     events = engine.stream([LONG])
     next(events)
     engine.close()
-    assert list(events) == []
     for use in (
+        lambda: list(events),
         lambda: list(engine.stream([LONG])),
         lambda: engine.tokenize(HELLO),
     ):
-        with pytest.raises(EngineError, match="closed"):
+        with pytest.raises(ClosedError):
             use()
     engine.close()
 
@@ -259,7 +259,7 @@ def test_close_cancels_a_stream_of_another_thread(tiny: Path) -> None:
         try:
             for _ in range(200):
                 list(engine.stream([LONG]))
-        except (Cancelled, EngineError) as exc:
+        except ClosedError as exc:
             ends.append(exc)
 
     thread = threading.Thread(target=serve)

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+import threading
 from collections import deque
 from functools import lru_cache
 from types import ModuleType
@@ -16,17 +17,24 @@ from llmtool.errors import EngineError
 
 # From llama.cpp's log levels to Python's. Its warnings are for developers, so they become INFO.
 _LOG_LEVELS = {1: 10, 2: 10, 3: 20, 4: 30}
+_OMP_PAUSE_SOFT = 1
+_importing = threading.Lock()
 _FUNCTION = re.compile(r"^[a-z]+(_[a-z0-9]+)+: +")  # the C++ function that logs
 
 
-@lru_cache(maxsize=1)
 def bindings() -> ModuleType:
-    """Return the C API, imported without its package.
+    """Return the C API, imported once, without its package.
 
     `import llama_cpp` also imports numpy, jinja2 and diskcache and takes 154 ms; the bindings alone
     take 44 ms. The placeholder package is removed from `sys.modules` afterwards, so that a program
     can also import the real `llama_cpp`.
     """
+    with _importing:  # `lru_cache` would import it once per thread
+        return _import_bindings()
+
+
+@lru_cache(maxsize=1)
+def _import_bindings() -> ModuleType:
     loaded = sys.modules.get("llama_cpp")
     if loaded is not None:
         module = importlib.import_module("llama_cpp.llama_cpp")
@@ -76,6 +84,22 @@ def _start_backend(lib: Any) -> None:
     lib._llmtool_errors = errors
     lib.llama_log_set(log, None)
     lib.llama_backend_init()
+    _prepare_forks(lib)
+
+
+def _prepare_forks(lib: Any) -> None:
+    """End OpenMP's threads before a fork: GNU's library would wait for them in the child."""
+    lib._llmtool_is_forked = False
+    if not hasattr(os, "register_at_fork"):
+        return
+
+    def after_in_child() -> None:
+        lib._llmtool_is_forked = True
+
+    os.register_at_fork(after_in_child=after_in_child)
+    pause = getattr(lib._lib, "omp_pause_resource_all", None)  # None: not built with OpenMP
+    if pause is not None:
+        os.register_at_fork(before=lambda: pause(_OMP_PAUSE_SOFT))
 
 
 def library_version() -> str:

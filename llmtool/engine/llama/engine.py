@@ -27,7 +27,8 @@ from llmtool.engine.types import (
     Scores,
     Tokenized,
 )
-from llmtool.errors import EngineError
+from llmtool.errors import Cancelled, ClosedError, EngineError
+from llmtool.forks import call_after_fork
 from llmtool.machine import default_threads
 from llmtool.models.quants import list_parts
 
@@ -76,7 +77,7 @@ class LocalEngine:
         self.cancellation = cancellation or Cancellation()
         self._stream_lock, self._stream_thread = threading.Lock(), 0
         self._stream: ref[Generator[Any, None, None]] | None = None
-        self._closed = False
+        self._closed = self._forked = False
         self._n_threads = n_threads or default_threads()
         self.model = LoadedModel(
             weights, n_ctx=n_ctx, cancellation=self.cancellation, chat_template=chat_template
@@ -103,9 +104,16 @@ class LocalEngine:
             prefixes=prefixes,
             cancellation=self.cancellation,
         )
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Refuse to run in a child, which has none of the threads that compute."""
+        self._forked = True
 
     def close(self) -> None:
         """Free the model. Close an open stream, or cancel it if it runs in another thread."""
+        if self._forked:
+            return
         stream, self._closed = None if self._stream is None else self._stream(), True
         try:
             if stream is not None:
@@ -120,8 +128,13 @@ class LocalEngine:
         self.model.close()
 
     def _check_open(self) -> None:
+        if self._forked:
+            raise EngineError(
+                "the reply was started before this process was forked from its parent; start it "
+                "again in this process"
+            )
         if self._closed:
-            raise EngineError("the model is closed")
+            raise ClosedError("the model was closed; create a new Toolbox")
 
     @property
     def info(self) -> EngineInfo:
@@ -166,7 +179,8 @@ class LocalEngine:
 
         Raises:
             Cancelled: the cancellation was set.
-            EngineError: this thread has an unfinished stream.
+            ClosedError: the model was closed.
+            EngineError: this thread has an unfinished stream, or the process was forked.
         """
         return cast("Iterator[Event]", self._run(requests))
 
@@ -194,14 +208,20 @@ class LocalEngine:
             try:
                 self._check_open()  # another thread may have closed it
                 self._stream = own_ref[0]
-                yield from Scheduler(self.model, self.contexts, requests).run()
+                for event in Scheduler(self.model, self.contexts, requests).run():
+                    yield event
+                    self._check_open()  # a forked child resumes the streams of its parent
+            except Cancelled:
+                self._check_open()
+                raise
             finally:
                 self._stream, self._stream_thread = None, 0
                 self._stream_lock.release()
 
         events = run()
         own_ref.append(ref(events))
-        return events
+        yield from events
+        self._check_open()  # `close` ended the events
 
     def _acquire_context(self) -> None:
         """Wait until no other thread streams, because a context is not thread-safe."""

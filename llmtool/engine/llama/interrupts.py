@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from llmtool.engine.types import Cancellation
+from llmtool.forks import call_after_fork
 
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -43,6 +44,7 @@ class SignalWatch:
         self._cancellation, self._on_fault = cancellation, on_fault
         self._writer = self._previous = -1
         self._entered = self._replaced = self._faults = False
+        call_after_fork(self)
 
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -69,6 +71,13 @@ class SignalWatch:
     ) -> None:
         if not self._entered:
             return
+        was_replaced = self._replaced
+        self._restore()
+        if was_replaced and self._cancellation.reason == signal.SIGINT:
+            self._cancellation.clear_signal()
+            raise KeyboardInterrupt
+
+    def _restore(self) -> None:
         self._entered = False
         if self._faults and _FAULT_SIGNAL is not None:
             self._faults = False
@@ -78,9 +87,12 @@ class SignalWatch:
         if self._replaced:
             self._replaced = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._cancellation.reason == signal.SIGINT:
-                self._cancellation.clear_signal()
-                raise KeyboardInterrupt
+
+    def after_fork(self) -> None:
+        """Restore the handlers in a child; its signals must not reach the parent's thread."""
+        if self._entered:
+            self._restore()
+        self.close()
 
     def close(self) -> None:
         """End the thread."""

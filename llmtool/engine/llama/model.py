@@ -14,7 +14,7 @@ from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
 from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
-from llmtool.errors import ModelUnreadable
+from llmtool.errors import EngineError, ModelUnreadable
 from llmtool.machine import trim_heap
 from llmtool.models.quants import list_parts
 
@@ -35,8 +35,15 @@ def load_model(
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
+        EngineError: this process was forked from one that used the GPU.
         Cancelled: the cancellation was set.
     """
+    lib = bindings()
+    if lib._llmtool_is_forked and lib.llama_supports_gpu_offload():
+        raise EngineError(
+            "a process that was forked after its parent used llama.cpp cannot use the GPU; start "
+            "it with multiprocessing's 'spawn' method"
+        )
     parts = list_parts(path)
     if n_gpu_layers is None:
         n_gpu_layers = fit_layers(path, sum(part.stat().st_size for part in parts), devices())

@@ -6,6 +6,7 @@ import os
 from contextlib import ExitStack
 
 from llmtool.errors import OutputError, UsageError
+from llmtool.forks import call_after_fork
 from llmtool.sessions.store import Sessions, new_name, timestamp
 from llmtool.sessions.types import Session
 
@@ -27,6 +28,8 @@ class SessionHandle:
         self.repair_report: str | None = None
         self._lock = ExitStack()
         self._locked_name: str | None = None
+        self._is_forked = False
+        call_after_fork(self)
         if isinstance(session, Session):
             name = session.name
         else:
@@ -44,6 +47,11 @@ class SessionHandle:
             self.close()
             raise
 
+    def after_fork(self) -> None:
+        """Leave the file to the parent process, which has the lock."""
+        self._is_forked = True
+        self._parents_lock, self._lock = self._lock, ExitStack()
+
     def free_name(self, wanted: str | None = None) -> str:
         """Return an unused session name like `wanted`, by default the current time."""
         wanted = wanted or new_name()
@@ -53,6 +61,9 @@ class SessionHandle:
         """Replace the session, and save it unless it is new and has no turns."""
         self.session, self.save_error = session, None
         if self.store is None or not (session.turns or self.store.exists(session.name)):
+            return
+        if self._is_forked:
+            self.save_error = f"another process has the session {session.name!r} open"
             return
         try:
             self.store.save(session)
@@ -92,7 +103,7 @@ class SessionHandle:
         lock = ExitStack()
         lock.enter_context(store.lock(name))
         self.close()
-        self._lock, self._locked_name = lock, name
+        self._lock, self._locked_name, self._is_forked = lock, name, False
 
     def close(self) -> None:
         """Release the lock."""

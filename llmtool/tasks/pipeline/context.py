@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.types import Cancellation, Engine
+from llmtool.errors import Cancelled, ClosedError
 from llmtool.tasks.pipeline.async_streams import AsyncBridge
 from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
+
+
+CLOSED = "the Toolbox is closed; create a new one"
 
 
 class TaskModel(Protocol):
@@ -70,11 +74,34 @@ class TaskContext:
         self.calibrations = DiskCache(folders.data / "calibrations")
         self.anchors = DiskCache(folders.cache / "anchors") if cached else None
         self.notes = DiskCache(folders.cache / "notes", limit=5000) if cached else None
+        self._closed = False
+
+    def close(self) -> None:
+        """Free the model for good."""
+        self._closed = True
+        self.model.close()
 
     @property
     def engine(self) -> Engine:
-        """The model's engine, loaded on first use."""
-        return self.model.engine
+        """The model's engine, loaded on first use.
+
+        Raises:
+            ClosedError: the context was closed.
+        """
+        self.check_open()
+        try:
+            engine = self.model.engine
+        except Cancelled:
+            self.check_open()
+            raise
+        if self._closed:  # while this thread waited for the model
+            self.model.close()
+            self.check_open()
+        return engine
+
+    def check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(CLOSED)
 
     @property
     def cache_identity(self) -> str:
