@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 OutputFormat = Literal["jsonl", "csv", "text"]
-ERROR, ERROR_CODE, KEY, RESULT = "error", "exit_code", "key", "result"
+ERROR, ERROR_CODE, KEY, RESULT, VALUE = "error", "exit_code", "key", "result", "value"
 COMMON_COLUMNS = (ERROR, ERROR_CODE, KEY, RESULT)
 # What starts a formula in a spreadsheet (OWASP, "CSV Injection"), also as full-width characters.
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -70,9 +70,12 @@ class CsvRows:
 def text_line(row: Mapping[str, Any], column: str) -> bytes:
     """Return the text of a result on one line; an empty line for a failed record.
 
-    Newlines, carriage returns and backslashes are escaped as `\\n`, `\\r` and `\\\\`.
+    Newlines, carriage returns and backslashes are escaped as `\\n`, `\\r` and `\\\\`, except in
+    the JSON of a reply with a schema, which is written as it is: its newlines are white space.
     """
-    value = row.get(column) or ""
+    value = "" if ERROR in row else row.get(column) or ""
+    if VALUE in row:
+        return b" ".join(str(value).encode().splitlines()) + b"\n"
     text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
     return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
 

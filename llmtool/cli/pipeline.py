@@ -148,7 +148,7 @@ def run(
             stream=not output.no_stream and not output.extract,
             think=options.requests_reasoning,
             logprobs=options.logprobs > 0,
-            has_output_spec=prepared.output_spec is not None,
+            constraint=prepared.sampling.constraint,
             stats=output.stats,
             started=started,
         )

@@ -17,7 +17,8 @@ class Reply:
     """The text of one choice so far: decodes UTF-8, separates reasoning, applies stop strings.
 
     `stopped` is true after a stop string. Stop strings apply to the answer, not to the reasoning.
-    With `is_plain` all text is the answer; for the other arguments, see `ReasoningSplitter`.
+    With `is_plain` all text is the answer; with `strip` the answer begins after its white space.
+    For the other arguments, see `ReasoningSplitter`.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Reply:
         controls: ControlTokens | None = None,
         prompt: str = "",
         is_plain: bool = False,
+        strip: bool = False,
     ) -> None:
         self._id, self._choice = request_id, choice
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -40,6 +42,7 @@ class Reply:
             else ReasoningSplitter(tags, opening=opening, controls=controls, prompt=prompt)
         )
         self._stop = StopStrings(stop)
+        self._strip = strip
 
     @property
     def stopped(self) -> bool:
@@ -94,6 +97,9 @@ class Reply:
     def _emit(self, chunks: list[tuple[str, bool]]) -> list[Token]:
         events = []
         for text, reasoning in chunks:
+            if self._strip and not reasoning:
+                text = text.lstrip()
+                self._strip = not text
             visible = text if reasoning else self._stop.push(text)
             if visible:
                 events.append(Token(self._id, self._choice, visible, reasoning))

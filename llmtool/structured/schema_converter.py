@@ -2,7 +2,7 @@
 
 The result is stricter than the schema where that helps small models, like llama.cpp's converter:
 
-- white space is one space, or one line feed and indentation;
+- the JSON is one line, with a space after each comma and colon;
 - properties appear in the schema's order;
 - objects have only the named properties, unless the schema sets `additionalProperties`.
 
@@ -28,7 +28,9 @@ from llmtool.structured.references import DEFINITIONS, References, Schema
 
 Remedy = Literal["coerce_one_of", "merge_patterns", "expand_references"]
 
-_WHITE_SPACE = r" |\n {0,16}"
+# As `json.dumps` writes it, which models know best: without the spaces, the starter model fills a
+# third fewer fields correctly, and line feeds let it write rows of them.
+_ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MAX_COUNT = 1_000_000  # no reply has as many characters, items or properties
 # llguidance takes seconds for 1,000,003 as a multiple. Digits without trailing zeros, and value:
 _MAX_MULTIPLE_DIGITS, _MAX_MULTIPLE = 4, 10_000
@@ -129,7 +131,7 @@ class _Converter:
             name, node, base, shared = self._pending.pop()
             definitions[name] = self._convert(node, base, shared)
         options = {
-            "whitespace_pattern": _WHITE_SPACE,
+            **_ONE_LINE,
             "coerce_one_of": "coerce_one_of" in self._remedies,
         }
         if not isinstance(converted, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -147,3 +148,10 @@ def test_csv_encodes_other_values_as_json() -> None:
 def test_text_line_escapes_newlines() -> None:
     assert text_line({"reply": "a\nb\\c\r"}, "reply") == b"a\\nb\\\\c\\r\n"
     assert text_line({"error": "broken"}, "reply") == b"\n"
+
+
+def test_text_line_has_the_json_of_a_reply_with_a_schema_unchanged() -> None:
+    row = {"reply": '{"a":\n "x\\n\u2028y"}', "value": {"a": "x\n\u2028y"}}
+    line = text_line(row, "reply")
+    assert line.count(b"\n") == 1 and json.loads(line) == row["value"]
+    assert text_line({"reply": '{"a"', "error": "truncated"}, "reply") == b"\n"

@@ -41,9 +41,34 @@ def test_schema_can_come_from_a_file(gen: Run, tmp_path: Path) -> None:
 
 def test_each_sample_is_valid_under_the_schema(gen: Run) -> None:
     options = (*SCHEMA, *ENOUGH, "-n", "3", "--temperature", "1.5", "--seed", "7")
-    parts = reply(gen(QUESTION, *options)).split("---\n")
-    assert [list(json.loads(part)) for part in parts] == [["size", "n", "ok"]] * 3
-    assert reply(gen(QUESTION, *options, "--parallel", "1")).count("---\n") == 2
+    lines = reply(gen(QUESTION, *options)).splitlines()
+    assert [list(json.loads(line)) for line in lines] == [["size", "n", "ok"]] * 3
+    assert len(reply(gen(QUESTION, *options, "--parallel", "1")).splitlines()) == 3
+
+
+def test_schema_writes_one_json_value_per_line(gen: Run, tmp_path: Path) -> None:
+    """Random replies of the tiny model use white space and escapes wherever the grammar allows."""
+    path = tmp_path / "notes.json"
+    path.write_text(
+        '{"type": "object", "properties": {"note": {"type": "string", "maxLength": 12}, '
+        '"tags": {"type": "array", "items": {"type": "string", "maxLength": 4}, "maxItems": 3}}, '
+        '"required": ["note", "tags"]}'
+    )
+    options = ("--schema", path, *ENOUGH, "--temperature", "2", "--top-k", "0", "--top-p", "1")
+    options += ("--min-p", "0", "--seed", "3")
+    printed = reply(gen(QUESTION, *options, "-n", "8"))
+    assert len(printed.splitlines()) == 8
+    for line in printed.split("\n")[:-1]:
+        assert list(json.loads(line)) == ["note", "tags"]
+        assert line.startswith('{"note": "') and '", "tags": [' in line
+    written = tmp_path / "out.json"
+    assert reply(gen(QUESTION, *options, "-o", written)) == ""
+    assert written.read_text() == printed.splitlines(keepends=True)[0]
+    record = json.loads(reply(gen(QUESTION, *options, "--json")))
+    assert record["text"] + "\n" == written.read_text()
+    assert json.loads(record["text"]) == record["value"]
+    lines = reply(gen("Go", "--each", "line", *options, input=b"a\nb\nc\n")).split("\n")[:-1]
+    assert [list(json.loads(line)) for line in lines] == [["note", "tags"]] * 3
 
 
 def test_regex_and_grammar_constrain_the_reply(gen: Run, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Request, ScoreRequest, Token, TokenLogprob
 from llmtool.errors import OutputValidationError
 from llmtool.sizes import format_bytes
+from llmtool.structured.constraint import Constraint
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.results import Generation
 
-_SEPARATOR = "---"
+_SEPARATOR = "---\n"
 # (probability below which a token is highlighted, style, brackets without colour)
 _LEVELS = ((0.05, "4;31", "«", "»"), (0.25, "33", "‹", "›"))
 _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
@@ -32,20 +33,21 @@ def generation(
     stream: bool,
     think: bool,
     logprobs: bool,
-    has_output_spec: bool,
+    constraint: Constraint | None,
     stats: bool,
     started: float,
 ) -> None:
     """Print a generation to stdout or a file, streamed or complete, as text or JSON.
 
     If it is streamed, the first reply appears at once and the others follow in order. A pipe
-    receives a reply with an output specification only once it is known to be valid.
+    receives a reply with a constraint only once it is known to be valid. Replies with a schema are
+    printed one per line.
 
     Raises:
         OutputValidationError: a reply is invalid; a file is then written only for JSON.
     """
     in_pipe = not console.stdout.is_terminal
-    waits = as_json or to_file is not None or (in_pipe and (has_output_spec or logprobs))
+    waits = as_json or to_file is not None or (in_pipe and (constraint is not None or logprobs))
     with open_sink(console, to_file) as sink:
         live = stream and not waits
         shown = _Live(console, sink, think=think and not as_json, text=live)
@@ -68,7 +70,11 @@ def generation(
         if as_json:
             sink.write_json(result.to_dict())
         else:
-            _write_choices(console, sink, result, skip=int(live), logprobs=logprobs)
+            is_json = constraint is not None and constraint.kind == "json_schema" and not logprobs
+            separator = "" if is_json else _SEPARATOR
+            _write_choices(
+                console, sink, result, separator=separator, skip=int(live), logprobs=logprobs
+            )
     for warning in result.warnings:
         console.note(warning)
     if stats:
@@ -76,13 +82,19 @@ def generation(
 
 
 def _write_choices(
-    console: Console, sink: Sink, result: Generation, *, skip: int, logprobs: bool
+    console: Console,
+    sink: Sink,
+    result: Generation,
+    *,
+    separator: str,
+    skip: int,
+    logprobs: bool,
 ) -> None:
     """Write the replies except the first `skip`, which are already written."""
     for number, choice in enumerate(result.choices):
         if number:
             sink.end_line()
-            sink.write(_SEPARATOR + "\n")
+            sink.write(separator)
         if number < skip:
             continue
         if not logprobs:

@@ -233,6 +233,7 @@ class _Choice:
             controls=model.control_tokens,
             prompt=request.prompt.input_text,
             is_plain=request.prompt.suffix is not None or is_only_answer,
+            strip=constraint is not None and constraint.constraint.kind == "json_schema",
         )
         self._answer_tag = tags.answer if tags is not None and constraint is not None else ""
         self._constrained: ConstrainedSampler | None = None

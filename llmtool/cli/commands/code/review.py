@@ -86,7 +86,7 @@ def explain(
         stream=not output.no_stream,
         think=options.requests_reasoning,
         logprobs=False,
-        has_output_spec=prepared.output_spec is not None,
+        constraint=prepared.sampling.constraint,
         stats=output.stats,
         started=started,
     )
