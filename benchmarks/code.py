@@ -141,7 +141,7 @@ def share(hits: list[bool]) -> str:
 
 def row(name: str, tasks: list[Task], found: list[Outcome], seconds: float) -> str:
     named = [
-        o.parses and re.search(t.named, o.code) is not None
+        o.parses and re.search(t.named, o.text) is not None
         for t, o in zip(tasks, found, strict=True)
     ]
     whole = [n and not o.is_cut for n, o in zip(named, found, strict=True)]
@@ -180,10 +180,10 @@ def main() -> None:
         if args.show:
             for task, outcome in zip(tasks, found, strict=True):
                 if not outcome.parses or outcome.is_cut:
-                    what = syntax.check(find_language(task.language), outcome.code).diagnostics
+                    what = syntax.check(find_language(task.language), outcome.text).diagnostics
                     print(
                         f"\n## {task.language}: {task.request} (cut: {outcome.is_cut}, "
-                        f"rounds {outcome.rounds}) {what[:2]}\n{outcome.code}"
+                        f"rounds {outcome.rounds}) {what[:2]}\n{outcome.text}"
                     )
 
 

@@ -858,7 +858,7 @@ class Toolbox:
             system, template, variables, thinking, max_tokens, …: see `generate`.
 
         Returns:
-            A `Code` with `text` (also `code`), `language`, `status` ("ok", "error" or "unchecked"),
+            A `Code` with `text` (the code), `language`, `status` ("ok", "error" or "unchecked"),
             `rounds`, `diagnostics`, `usage` and `warnings`. `str()` returns the code. Code with an
             error raises no exception; its `status` is "error".
 
@@ -943,7 +943,7 @@ class Toolbox:
             language, repair, max_tokens, …: see `write_code`.
 
         Returns:
-            A `Fix` with `code`, the fixed file, and `diff`, a patch for `patch -p1`.
+            A `Fix` with `text`, the fixed file, and `diff`, a patch for `patch -p1`.
 
         Raises:
             OutputValidationError: the reply contains no code, changes nothing, or was truncated.
@@ -1081,7 +1081,7 @@ class Toolbox:
 
         Example:
             >>> with box.chat(system="Be brief.") as chat:              # doctest: +SKIP
-            ...     print(chat.say("Name a river.").reply)
+            ...     print(chat.say("Name a river.").text)
             The Danube.
         """
         from llmtool.sessions.store import Sessions

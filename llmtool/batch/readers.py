@@ -279,7 +279,7 @@ class Reader:
 
     def _from_line(self, source: LineSource, line: Line) -> Record:
         text = _decode_line(source, line).removesuffix("\r")
-        return self._record(source.name, line.number, line.data, text=text, fields={"text": text})
+        return self._record(source.name, line.number, line.data, text=text, fields={"input": text})
 
     def _from_json(self, source: LineSource, line: Line) -> Record:
         text = _decode_line(source, line)
@@ -290,7 +290,7 @@ class Reader:
             raise InputError(f"{place}: {exc}") from exc
         if isinstance(value, str):
             return self._record(
-                source.name, line.number, line.data, text=value, fields={"text": value}
+                source.name, line.number, line.data, text=value, fields={"input": value}
             )
         if isinstance(value, list) and value and all(map(is_message, value)):
             value = {"messages": value}

@@ -26,6 +26,7 @@ from llmtool.batch.writers import (
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 
 _END: Any = object()
+_ROW_VERSION = 2  # of the names of columns; rows of another version cannot be resumed
 
 
 @runtime_checkable
@@ -143,7 +144,14 @@ class BatchRunner(Generic[R]):
         self.header = self._csv.header if options.format == "csv" else b""
         if options.csv_safe and options.format != "csv":
             raise UsageError(f"csv_safe needs the format csv, not {options.format}")
-        shape = [reader.format, reader.errors, reader.columns, *["safe"] * options.csv_safe]
+        shape = [
+            _ROW_VERSION,
+            columns,
+            reader.format,
+            reader.errors,
+            reader.columns,
+            *["safe"] * options.csv_safe,
+        ]
         self._identity = identity + repr([*shape, options.format, options.full_results]).encode()
         self.n_resumed = self.n_resumed_failures = self.n_other = 0
         self._retried: set[int] = set()  # the numbers of the failed rows that are replaced
@@ -208,6 +216,11 @@ class BatchRunner(Generic[R]):
         for number, saved in enumerate(journal.rows(), 1):
             while (record := next(records, _END)) is None:
                 yield None
+            if not saved.has_failed and self._columns[0] not in saved.values:
+                raise UsageError(
+                    f"cannot resume {journal.path}: row {number} has no {self._columns[0]!r}, so "
+                    "another command or version wrote it; use --overwrite to start over"
+                )
             if retry and saved.has_failed and number <= limit and record is not _END:
                 self._retried.add(record.index)
                 self.n_resumed -= 1

@@ -17,7 +17,7 @@ from llmtool.engine.llama.memory_usage import Buffers, peak_bytes, resident_byte
 from llmtool.engine.types import Engine, Failed, Finished, Message, Prompt, Request, Sampling
 from llmtool.errors import ContextOverflow, EngineError
 
-Kind = Literal["load", "first", "prompt", "reply", "parallel", "memory"]
+Kind = Literal["load", "first", "prefill", "decode", "parallel", "memory"]
 Unit = Literal["s", "tok/s", "bytes"]
 OpenEngine = Callable[[int, Path | None], Engine]
 OnText = Callable[[str], None]
@@ -215,7 +215,7 @@ class _Benchmark:
                 [(done, _)] = _run(engine, [request])
                 computed = done.usage.prompt_tokens - done.usage.cached_tokens
                 speeds.append(_rate(computed, done.timings.prefill_seconds))
-            yield _speed("prompt", f"pp{n}", what, speeds)
+            yield _speed("prefill", f"pp{n}", what, speeds)
 
     def reply(self, engine: Engine, depth: int) -> Iterator[Row]:
         n = self._plan.n_reply
@@ -227,7 +227,7 @@ class _Benchmark:
                 [(done, _)] = _run(engine, [request])
                 self._note_short_replies([done], n + 1, what)
                 speeds.append(_rate(_steps(done), done.timings.decode_seconds))
-            yield _speed("reply", f"tg{n} @ d{depth}", what, speeds)
+            yield _speed("decode", f"tg{n} @ d{depth}", what, speeds)
 
     def parallel(self, engine: Engine) -> Iterator[Row]:
         """Measure parallel replies; each round covers all sizes, so drift affects them equally."""

@@ -49,7 +49,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """A description of the model: `starter (llama, 135M, Q4_1, 98.4 MB)`."""
         m = self.model
-        facts = [m["architecture"], _count(m["n_params"]), m["quant"], format_bytes(m["bytes"])]
+        facts = [
+            m["architecture"],
+            _count(m["n_params"]),
+            m["quant"],
+            format_bytes(m["size_bytes"]),
+        ]
         return f"{m['name']} ({', '.join(fact for fact in facts if fact)})"
 
     @property
@@ -133,7 +138,7 @@ def run(model: LocalModel, plan: BenchPlan, *, on_step: OnText, on_note: OnText)
             "architecture": header.architecture,
             "n_params": header.n_params,
             "quant": found.quant or header.quant,
-            "bytes": found.size_bytes,
+            "size_bytes": found.size_bytes,
         },
         machine={
             "processor": processor_name(),

@@ -137,7 +137,7 @@ class _Cases:
         return Failure(
             case=f"{sample.name} {describe(sample.variables)}" if is_row else sample.name,
             expected=sample.expected if expected is None else expected,
-            got=self._excerpt(answer),
+            text=self._excerpt(answer),
             reason=reason,
         )
 

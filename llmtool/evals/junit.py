@@ -78,8 +78,8 @@ def _details(outcome: Outcome) -> str:
         lines += ["", failure.case, f"  {failure.reason}"]
         if failure.expected is not None:
             lines.append(f"  expected: {failure.expected}")
-        if failure.got is not None:
-            lines.append(f"  got: {failure.got}")
+        if failure.text is not None:
+            lines.append(f"  got: {failure.text}")
     if outcome.n_failed > len(outcome.failures):
         lines += ["", f"and {outcome.n_failed - len(outcome.failures)} more"]
     return "\n".join(lines)

@@ -11,11 +11,11 @@ Kind = Literal["vars", "dataset", "invariant"]
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply that fails a test; `got` is None for an error instead of a reply."""
+    """A reply that fails a test; `text` is None for an error instead of a reply."""
 
     case: str
     expected: str | None = None
-    got: str | None = None
+    text: str | None = None
     reason: str
 
 

@@ -93,12 +93,12 @@ def to_markdown(session: Session) -> str:
     for name, text in (("System prompt", session.system), ("Summary", session.summary)):
         parts += [f"## {name}", _quote(text)] if text else []
     for number, turn in enumerate(session.turns, 1):
-        parts += [f"## Turn {number}", _quote(turn.text)]
+        parts += [f"## Turn {number}", _quote(turn.user)]
         parts += [
             f"File {_plain(each.name)}:\n\n{markdown.fence(each.text)}" for each in turn.files
         ]
         parts += ["Reasoning:", _quote(turn.reasoning)] if turn.reasoning.strip() else []
-        parts += [markdown.close_blocks(turn.reply)] if turn.reply.strip() else [_NO_REPLY]
+        parts += [markdown.close_blocks(turn.text)] if turn.text.strip() else [_NO_REPLY]
         parts += [f"*{each}*" for each in _end(turn)]
     return "\n\n".join(parts) + "\n"
 
@@ -129,14 +129,14 @@ def to_html(session: Session) -> str:
 
 
 def _turn_as_html(turn: Turn) -> list[str]:
-    parts = [f'<div class="asked words">{escape(turn.text)}</div>']
+    parts = [f'<div class="asked words">{escape(turn.user)}</div>']
     folded = [(each.name, each.text) for each in turn.files]
     folded += [("Reasoning", turn.reasoning)] if turn.reasoning.strip() else []
     parts += [
         f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
         for name, text in folded
     ]
-    shown = markdown.to_html(turn.reply) if turn.reply.strip() else f"<p>{_NO_REPLY}</p>"
+    shown = markdown.to_html(turn.text) if turn.text.strip() else f"<p>{_NO_REPLY}</p>"
     parts.append(f'<div class="reply">\n{shown}</div>')
     facts = [*_end(turn), *filter(None, (turn.model, turn.created_at))]
     return [*parts, f'<p class="facts">{escape(" · ".join(facts))}</p>' if facts else ""]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from llmtool.sessions.types import Session, Turn
+from llmtool.sessions.types import Session, Turn, TurnV1
 
 S = TypeVar("S", bound=msgspec.Struct)
 _DECODER = json.JSONDecoder(strict=False)  # accepts control characters in strings
@@ -30,7 +30,7 @@ def recover(data: bytes, name: str) -> tuple[Session, int] | None:
     n_lost = 0
     for number, line in enumerate(text.split("\n")):
         objects = list(_objects(line))
-        found = [turn for each in objects if (turn := _convert(each, Turn)) is not None]
+        found = [turn for each in objects if (turn := _turn(each)) is not None]
         if not number and not found and objects and objects[0].keys() & _HEADER:
             head = _convert({**objects[0], "name": name, "turns": []}, Session)
         elif line.strip() and not found:
@@ -55,13 +55,20 @@ def _objects(line: str) -> Iterator[dict[str, object]]:
             yield value
 
 
+def _turn(value: dict[str, object]) -> Turn | None:
+    if "user" in value:
+        return _convert(value, Turn)
+    old = _convert(value, TurnV1)
+    return old and old.upgraded()
+
+
 def _convert(value: dict[str, object], kind: type[S]) -> S | None:
     """Return a struct of the valid fields of an object, or None if a required field is not."""
     fields = {}
     for field in msgspec.structs.fields(kind):
-        if field.name in value:
+        if field.encode_name in value:
             try:
-                text = json.dumps(value[field.name], ensure_ascii=False)
+                text = json.dumps(value[field.encode_name], ensure_ascii=False)
                 decoded = msgspec.json.decode(text.encode("utf-8", "replace"), type=field.type)
             except (ValueError, RecursionError):
                 continue

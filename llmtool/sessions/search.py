@@ -20,7 +20,7 @@ from llmtool.sessions import words
 from llmtool.sessions.store import Sessions, describe_skipped
 from llmtool.sessions.types import Session, Turn
 
-_APPLICATION, _VERSION = 0x6C6C6D74, 1  # a file with other values is replaced
+_APPLICATION, _VERSION = 0x6C6C6D74, 2  # a file with other values is replaced
 _SCHEMA = f"""
 CREATE TABLE sessions (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
 CREATE TABLE texts (
@@ -42,7 +42,7 @@ WHERE words MATCH ? ORDER BY words.rank, created_at DESC, words.rowid DESC LIMIT
 class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
     """A text that matches a search.
 
-    `turn` counts from 1; `role` is `user`, `reply` or `file`; `file` is the name of an attached
+    `turn` counts from 1; `role` is `user`, `assistant` or `file`; `file` is the name of an attached
     file. `spans` are the start and end of each matching word in `snippet`.
     """
 
@@ -224,7 +224,7 @@ def _add(database: sqlite3.Connection, session: Session, state: list[int]) -> No
 
 def _texts(turn: Turn) -> Iterator[tuple[str, str, str]]:
     """Yield the searchable texts of a turn: role, file name, text."""
-    yield "user", "", turn.text
+    yield "user", "", turn.user
     for attached in turn.files:
         yield "file", attached.name, attached.text
-    yield "reply", "", turn.reply
+    yield "assistant", "", turn.text

@@ -24,7 +24,7 @@ from llmtool.errors import (
     os_error_reason,
 )
 from llmtool.sessions import recovery
-from llmtool.sessions.types import VERSION, Session, Turn
+from llmtool.sessions.types import VERSION, Session, Turn, TurnV1
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 
@@ -49,7 +49,7 @@ class Sessions:
         >>> sessions = Sessions(folders.data / "sessions")            # doctest: +SKIP
         >>> with sessions.lock("work"):                               # doctest: +SKIP
         ...     sessions.save(Session(name="work", turns=(turn,)))
-        >>> sessions.load("work").turns[0].reply                      # doctest: +SKIP
+        >>> sessions.load("work").turns[0].text                       # doctest: +SKIP
         'Hello!'
     """
 
@@ -297,8 +297,11 @@ def _read_error(path: Path, exc: OSError) -> InputError:
 
 def _decode(path: Path, data: bytes) -> Session:
     first, *lines = data.splitlines() or [b""]
-    head = _check(path, _decode_line(path, 1, first, Session))
-    turns = [_decode_line(path, number, line, Turn) for number, line in enumerate(lines, 2)]
+    written = _decode_line(path, 1, first, Session)
+    head = _check(path, written)
+    kind = Turn if written.version > 1 else TurnV1
+    found = [_decode_line(path, number, line, kind) for number, line in enumerate(lines, 2)]
+    turns = [turn.upgraded() if isinstance(turn, TurnV1) else turn for turn in found]
     n_omitted = min(head.n_omitted, len(turns))
     return msgspec.structs.replace(head, turns=tuple(turns), n_omitted=n_omitted)
 
@@ -315,12 +318,16 @@ def _decode_line(path: Path, number: int, line: bytes, kind: type[S]) -> S:
 
 
 def _check(path: Path, session: Session) -> Session:
-    """Return a session under the name of its file, which may have been renamed or copied."""
+    """Return a session under the name of its file, which may have been renamed or copied.
+
+    Its version is the current one, in which `save` writes it.
+    """
     if session.version > VERSION:
         raise InputError(
             f"{path} was written by a newer llmtool (format {session.version}); upgrade llmtool"
         )
-    return msgspec.structs.replace(session, name=path.name.removesuffix(_SUFFIX))
+    name = path.name.removesuffix(_SUFFIX)
+    return msgspec.structs.replace(session, name=name, version=VERSION)
 
 
 def _is_name(text: str) -> bool:

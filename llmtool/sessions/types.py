@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 EndReason = Literal["stop", "length", "interrupted"]
 
@@ -21,16 +21,17 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message and its reply.
 
-    `text` is the message as typed, `sent` the message as the template rendered it ("" if equal).
+    `user` is the message as typed, `sent` the message as the template rendered it ("" if equal),
+    and `text` the reply.
     `reasoning` is not part of later prompts. `created_at` is the time of the reply in UTC
     (`2026-11-26T10:40:18Z`). Token counts are those of `Usage`. `seconds` is the total time,
     `decode_seconds` the part after the first token.
     """
 
-    text: str
+    user: str
     sent: str = ""
     files: tuple[Attachment, ...] = ()
-    reply: str = ""
+    text: str = ""
     reasoning: str = ""
     finish_reason: EndReason = "stop"
     model: str = ""
@@ -41,6 +42,16 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     decode_seconds: float = 0.0
     created_at: str = ""
+
+
+class TurnV1(Turn, frozen=True, kw_only=True):
+    """A turn as files of version 1 contain it: `text` was the message, `reply` the reply."""
+
+    user: str = msgspec.field(name="text")
+    text: str = msgspec.field(name="reply", default="")
+
+    def upgraded(self) -> Turn:
+        return Turn(**msgspec.structs.asdict(self))
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

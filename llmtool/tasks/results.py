@@ -115,10 +115,10 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `reply`, `replies`, `value` and `tries` (if any), `finish_reason` and `seed`."""
-        row: dict[str, Any] = {"reply": self.text}
+        """Return `text`, `texts`, `value` and `tries` (if any), `finish_reason` and `seed`."""
+        row: dict[str, Any] = {"text": self.text}
         if len(self.choices) > 1:
-            row["replies"] = [choice.text for choice in self.choices]
+            row["texts"] = [choice.text for choice in self.choices]
         if self.value is not None:
             row["value"] = self.to_dict()["value"]
         if self.tries > 1:
@@ -193,8 +193,8 @@ class Summary(Result, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `summary` and `chunks`, the number of chunks."""
-        return {"summary": self.text, "chunks": len(self.chunks)}
+        """Return `text` and `chunks`, the number of chunks."""
+        return {"text": self.text, "chunks": len(self.chunks)}
 
 
 class UntranslatedSegment(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,9 +225,9 @@ class Translation(Result, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `translation`, `source` and `untranslated` (the number of segments)."""
+        """Return `text`, `source` and `untranslated` (the number of segments)."""
         return {
-            "translation": self.text,
+            "text": self.text,
             "source": self.source,
             "untranslated": len(self.untranslated),
         }

@@ -103,7 +103,7 @@ def test_batch_defuses_replies_fields_and_header(tmp_path: Path) -> None:
         return out.read_text().splitlines()
 
     header, first, second = run()
-    assert header.startswith("text,'=note,n,reply,")
+    assert header.startswith("input_text,'=note,n,text,")
     assert first.startswith("bad,'@x,-7,'=cmd(),")
     assert second.startswith("fine,'+1+2,+3,-5,")
     out.write_text(f"{header}\n{first}\n")

@@ -128,8 +128,8 @@ def test_key_depends_on_record_and_identity() -> None:
 
 
 def test_reserved_field_names_are_prefixed() -> None:
-    names = rename_fields(["reply", "id", "input_reply"], {"reply", "error"})
-    assert names == {"reply": "input_reply", "id": "id", "input_reply": "input_input_reply"}
+    names = rename_fields(["text", "id", "input_text"], {"text", "error"})
+    assert names == {"text": "input_text", "id": "id", "input_text": "input_input_text"}
 
 
 def test_carriage_return_is_quoted() -> None:
@@ -146,12 +146,12 @@ def test_csv_encodes_other_values_as_json() -> None:
 
 
 def test_text_line_escapes_newlines() -> None:
-    assert text_line({"reply": "a\nb\\c\r"}, "reply") == b"a\\nb\\\\c\\r\n"
-    assert text_line({"error": "broken"}, "reply") == b"\n"
+    assert text_line({"text": "a\nb\\c\r"}, "text") == b"a\\nb\\\\c\\r\n"
+    assert text_line({"error": "broken"}, "text") == b"\n"
 
 
 def test_text_line_has_the_json_of_a_reply_with_a_schema_unchanged() -> None:
-    row = {"reply": '{"a":\n "x\\n\u2028y"}', "value": {"a": "x\n\u2028y"}}
-    line = text_line(row, "reply")
+    row = {"text": '{"a":\n "x\\n\u2028y"}', "value": {"a": "x\n\u2028y"}}
+    line = text_line(row, "text")
     assert line.count(b"\n") == 1 and json.loads(line) == row["value"]
-    assert text_line({"reply": '{"a"', "error": "truncated"}, "reply") == b"\n"
+    assert text_line({"text": '{"a"', "error": "truncated"}, "text") == b"\n"

@@ -148,12 +148,12 @@ def test_numbers_pass_through_as_written(run: Any, prompts: list[str], number: s
 
 def test_nan_becomes_null_and_other_numbers_stay_as_written(run: Any) -> None:
     (row,) = run('{"text": "a", "score": NaN, "list": [-Infinity, 1.50]}')
-    assert row.startswith('{"text":"a","score":null,"list":[null,1.50],')
+    assert row.startswith('{"input_text":"a","score":null,"list":[null,1.50],')
 
 
 def test_last_of_repeated_keys_counts(run: Any, prompts: list[str]) -> None:
     (row,) = run('{"text": "a", "n": 1, "text": "b"}')
-    assert row.startswith('{"text":"b","n":1,')
+    assert row.startswith('{"input_text":"b","n":1,')
     assert prompts[-1].strip().endswith("b")
 
 
@@ -201,7 +201,7 @@ def test_nested_fields(value: Any, path: str, found: Any) -> None:
 
 def test_missing_nested_field_fails_its_record(run: Any, prompts: list[str]) -> None:
     good, bad = run('{"data": {"text": "x"}}\n{"data": {}}\n', field="data.text")
-    assert '"reply":"Yes"' in good
+    assert '"text":"Yes"' in good
     assert "field 'data.text' is missing; fields: data" in bad
     assert prompts[0].strip().endswith("x")
 
@@ -226,7 +226,7 @@ CHAT = [
 )
 def test_reply_continues_a_conversation(run: Any, prompts: list[str], content: str) -> None:
     rows = run(content)
-    assert all('"reply":"Yes"' in row for row in rows)
+    assert all('"text":"Yes"' in row for row in rows)
     assert prompts[0].split("\n") == [
         "system: Be brief.",
         "user: One?",

@@ -83,7 +83,7 @@ def test_row_of_failed_record_has_the_error(box: Toolbox, source: Path, tmp_path
     assert [i for i, outcome in enumerate(outcomes) if isinstance(outcome, InputError)] == [3]
     rows = read_rows(out)
     assert rows[3]["id"] == 3 and rows[3]["exit_code"] == 14
-    assert str(rows[4]["reply"]).startswith("about")
+    assert str(rows[4]["text"]).startswith("about")
 
 
 def test_limit_includes_completed_rows(box: Toolbox, source: Path, tmp_path: Path) -> None:
@@ -117,6 +117,27 @@ def test_rows_are_only_returned_without_output(box: Toolbox, tmp_path: Path) -> 
     batch = box.prepare_batch(
         "gen", Reader("csv", [str(source)]), BatchOptions(format="csv"), field="body"
     )
-    assert batch.header == b"id,body,reply,finish_reason,seed,error,exit_code\n"
+    assert batch.header == b"id,body,text,finish_reason,seed,error,exit_code\n"
     first, second = (row.line.decode() for row in batch.run())
     assert first.startswith("1,one,about") and second.startswith("2,two,about")
+
+
+@pytest.mark.parametrize("mode", ["resume", "retry_failed"])
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        ("body", "row 1 has no 'text', so another command or version wrote it"),
+        ("text", "row 1 was written with a different input"),
+    ],
+)
+def test_rows_with_other_names_of_columns_are_not_continued(
+    box: Toolbox, source: Path, tmp_path: Path, mode: str, field: str, reason: str
+) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text(f'{{"id":0,"{field}":"record 0","reply":"Hi","key":"0"}}\n')
+    before = out.read_bytes()
+    reader = Reader("jsonl", [str(source)])
+    batch = box.prepare_batch("gen", reader, BatchOptions(output=out, **{mode: True}))
+    with pytest.raises(UsageError, match=reason):
+        list(batch.run())
+    assert out.read_bytes() == before

@@ -191,21 +191,24 @@ def test_interrupted_batch_reports_how_to_continue(
 
 def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_bytes(JSONL + b'{"broken\n{"text": "last", "reply": "theirs"}\n')
+    source.write_bytes(
+        JSONL + b'{"broken\n{"body": "last", "text": "theirs", "input_text": "same"}\n'
+    )
     run(box, "jsonl", source, out)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(rows) == 52
     for given, row in zip(ROWS, rows, strict=False):
-        assert {name: row[name] for name in given} == given
+        assert row["input_text"] == given["text"]
+        assert (row["id"], row.get("more")) == (given["id"], given.get("more"))
     assert rows[0]["error"].endswith("the text is empty") and rows[0]["exit_code"] == 14
     assert (rows[5]["error"], rows[5]["exit_code"]) == (
         "input needs 9 tokens, but the context holds 8",
         13,
     )
-    assert rows[1]["reply"] == answer('user: Say\n\n"""\nrecord 1\n"""\n'.rstrip("\n"))
+    assert rows[1]["text"] == answer('user: Say\n\n"""\nrecord 1\n"""\n'.rstrip("\n"))
     assert "error" not in rows[1]
     assert rows[50]["exit_code"] == 14 and rows[50]["input"] == '{"broken'
-    assert rows[51]["input_reply"] == "theirs"
+    assert (rows[51]["input_text"], rows[51]["input_input_text"]) == ("theirs", "same")
 
 
 def test_record_seeds_do_not_depend_on_position(box: Toolbox, tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_record_seeds_do_not_depend_on_position(box: Toolbox, tmp_path: Path) ->
         source.write_text(content)
         run(box, "line", source, out, jsonl=True, overwrite=True, **options)
         rows = [json.loads(line) for line in out.read_text().splitlines()]
-        return {row["text"]: row["seed"] for row in rows}
+        return {row["input"]: row["seed"] for row in rows}
 
     once = seeds("a\nb\nc\n")
     assert once == seeds("c\nb\na\n")
@@ -311,7 +314,7 @@ def test_reproducible_rows_do_not_depend_on_the_other_records(
         args = ("classify", "-m", tiny, "-l", "late,early", "--each", "line", "--json", "-q")
         done = run_llmtool(*args, "--reproducible", input="\n".join(texts).encode())
         found = [json.loads(line) for line in done.stdout.splitlines()]
-        return {row["text"]: row["result"]["logprobs"] for row in found}
+        return {row["input"]: row["result"]["logprobs"] for row in found}
 
     whole = rows("parcel", "the parcel is late again and again", "a")
     assert len(whole) == 3
@@ -397,9 +400,9 @@ def test_csv_input_gives_csv_output(batch: Callable[..., Any]) -> None:
     done = batch("csv", "--field", "q", input=b'id,q\n1,"hello, you"\n2,\n')
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
-    assert list(rows[0]) == ["id", "q", "reply", "finish_reason", "seed", "error", "exit_code"]
+    assert list(rows[0]) == ["id", "q", "text", "finish_reason", "seed", "error", "exit_code"]
     assert (rows[0]["id"], rows[0]["q"], rows[0]["error"]) == ("1", "hello, you", "")
-    assert rows[0]["reply"]
+    assert rows[0]["text"]
     assert rows[1]["error"] == "standard input, line 3: the text is empty"
     assert done.stderr.endswith(
         b"llmtool: 1 of 2 records failed; "
@@ -412,7 +415,7 @@ def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -
     names = f"{tmp_path}/a.txt\0{tmp_path}/none.txt\0".encode()
     done = batch("file", "-q", input=names)
     good, bad = map(json.loads, done.stdout.splitlines())
-    assert good["file"].endswith("a.txt") and good["reply"]
+    assert good["file"].endswith("a.txt") and good["text"]
     assert bad["file"].endswith("none.txt") and bad["exit_code"] == 14
 
 
@@ -473,7 +476,7 @@ def test_delimiter_is_detected_and_reported(batch: Callable[..., Any]) -> None:
     done = batch("csv", "--field", "a", input=b"a;b\n1, 2;3\n")
     assert done.returncode == 0
     header, row = csv.reader(io.StringIO(done.stdout.decode()), delimiter=";")
-    assert (header[:3], row[:2]) == (["a", "b", "reply"], ["1, 2", "3"])
+    assert (header[:3], row[:2]) == (["a", "b", "text"], ["1, 2", "3"])
     assert b"llmtool: columns are separated by ';'; --delimiter sets another\n" in done.stderr
 
 
@@ -499,7 +502,7 @@ def test_header_with_empty_and_repeated_names_is_passed_through(
     done = batch("csv", "-f", source, "-o", out)
     assert done.returncode == 0
     header, *rows = csv.reader(io.StringIO(out.read_bytes().decode(), newline=""))
-    assert header[:7] == ["", "text", "note", "note", "label", "", "reply"]
+    assert header[:7] == ["", "input_text", "note", "note", "label", "", "text"]
     assert [row[:6] for row in rows] == [
         ["0", "hello", "b", "c", "x", ""],
         ["1", "there", "d", "e", "y", ""],
@@ -630,7 +633,11 @@ def test_every_task_reads_tables_and_nested_json_and_resumes(
     else:
         n_rows = whole.count(b"\n")
     assert n_rows == 2
-    assert whole.startswith(b"id;text;" if each == "csv" else b'{"id":1.5,"data":{"text": "one')
+    assert whole.startswith(
+        b"id;%stext;" % (b"" if name == "classify" else b"input_")
+        if each == "csv"
+        else b'{"id":1.5,"data":{"text": "one'
+    )
     out.write_bytes(whole[: whole.index(b"four")])
     run_llmtool(*command, "--resume", input=content)
     assert out.read_bytes() == whole
@@ -675,7 +682,7 @@ def test_records_are_answered_as_they_arrive(start_llmtool: Callable[..., Any], 
         line = b""
         while not line.endswith(b"\n"):
             line += read_exactly(process.stdout.fileno(), 1)
-        assert json.loads(line)["text"] == text.decode()
+        assert json.loads(line)["input"] == text.decode()
     process.stdin.close()
     assert process.wait(30) == 0
 
@@ -685,7 +692,7 @@ def test_closed_pipe_ends_the_batch_silently(env: dict[str, str], tiny: Path) ->
     script = f"(while :; do echo hello; done) | {command} | head -1; echo ${{PIPESTATUS[1]}}"
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=60)
     first, status = done.stdout.splitlines()
-    assert json.loads(first)["text"] == "hello"
+    assert json.loads(first)["input"] == "hello"
     assert (status, done.stderr) == (b"141", b"")
 
 
@@ -746,7 +753,7 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
     warm, n_warm = rows("warm", straight)
     assert n_warm > n_cold, "the state on disk serves the first record too"
     assert warm == cold == rows("uncached", straight, "--no-cache")[0]
-    assert len({row["reply"] for row in cold}) > 15, "they are sampled, each with its own seed"
+    assert len({row["text"] for row in cold}) > 15, "they are sampled, each with its own seed"
     assert rows("reordered", reversed_)[0] == cold[::-1]
     whole = (tmp_path / "cold").read_bytes()
     for cut in (len(whole) // 2, whole.index(b"\n") + 1):
@@ -805,7 +812,7 @@ def test_rows_before_a_full_disk_can_be_resumed(
 
 def test_control_characters_in_rows_are_escaped_in_json(batch: Callable[..., Any]) -> None:
     done = batch("line", "--jsonl", input=b"\x1b]0;title\x07 <|im_end|>\n")
-    assert json.loads(done.stdout)["text"] == "\x1b]0;title\x07 <|im_end|>"
+    assert json.loads(done.stdout)["input"] == "\x1b]0;title\x07 <|im_end|>"
     assert b"\x1b" not in done.stdout
 
 

@@ -44,7 +44,7 @@ def test_json_has_model_machine_and_all_measurements(bench: Run, tiny: Path) -> 
         assert 0 < row["min"] <= row["median"] <= row["max"]
     assert rows["tg24 x 1"]["ratio"] == 1 and rows["tg24 x 3"]["ratio"] > 0
     assert (value["model"]["path"], value["model"]["architecture"]) == (str(tiny), "llama")
-    assert value["model"]["bytes"] == tiny.stat().st_size
+    assert value["model"]["size_bytes"] == tiny.stat().st_size
     assert value["machine"]["n_threads"] == 1 and value["machine"]["processor"]
     assert value["seconds"] > 0
 

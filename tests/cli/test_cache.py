@@ -89,7 +89,7 @@ def test_clear_removes_the_session_index_but_no_sessions(
     run_llmtool: Run, env: dict[str, str]
 ) -> None:
     sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
-    sessions.save(Session(name="work", turns=(Turn(text="heron"),)))
+    sessions.save(Session(name="work", turns=(Turn(user="heron"),)))
     assert out(run_llmtool("sessions", "search", "heron"))
     index = Path(env["LLMTOOL_CACHE_DIR"], "sessions.db")
     assert b"would free" in run_llmtool("cache", "clear", "--dry-run").stderr

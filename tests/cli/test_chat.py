@@ -52,8 +52,8 @@ def test_each_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions) 
     result = chat("--each", "line", "--session", "s", input=b"one\n\ntwo\r\nthree")
     assert result.returncode == 0
     turns = sessions.load("s").turns
-    assert [turn.text for turn in turns] == ["one", "two", "three"]
-    assert result.stdout.decode() == "".join(turn.reply + "\n" for turn in turns)
+    assert [turn.user for turn in turns] == ["one", "two", "three"]
+    assert result.stdout.decode() == "".join(turn.text + "\n" for turn in turns)
     assert [turn.cached_tokens > 0 for turn in turns] == [False, True, True]
 
 
@@ -74,14 +74,14 @@ def test_json_prints_one_event_per_line(chat: Run) -> None:
     *tokens, turn = events
     assert {event["event"] for event in tokens} == {"token"}
     assert turn["event"] == "turn"
-    assert turn["reply"] == "".join(event["text"] for event in tokens)
-    assert (turn["text"], turn["finish_reason"], turn["completion_tokens"]) == ("Hi", "length", 6)
+    assert turn["text"] == "".join(event["text"] for event in tokens)
+    assert (turn["user"], turn["finish_reason"], turn["completion_tokens"]) == ("Hi", "length", 6)
 
 
 def test_argument_is_combined_with_standard_input(chat: Run, sessions: Sessions) -> None:
     chat("What is it?", "--session", "s", input=b"Boats.\n")
     (turn,) = sessions.load("s").turns
-    assert (turn.text, turn.files[0].name, turn.files[0].text) == (
+    assert (turn.user, turn.files[0].name, turn.files[0].text) == (
         "What is it?",
         "standard input",
         "Boats.\n",
@@ -106,7 +106,7 @@ def test_session_resumes_by_name_and_by_directory(
     assert chat("b", "--session", "s").returncode == 0
     assert chat("c", "-c").returncode == 0
     session = sessions.load("s")
-    assert [turn.text for turn in session.turns] == ["a", "b", "c"]
+    assert [turn.user for turn in session.turns] == ["a", "b", "c"]
     assert session.system == SYSTEM
     assert session.turns[1].cached_tokens > 20  # from the state on disk
     (tmp_path / "elsewhere").mkdir()
@@ -120,7 +120,7 @@ def test_damaged_session_is_continued_and_its_original_preserved(
 ) -> None:
     chat("a", "--session", "s", "-s", "Be brief.")
     path = sessions.path("s")
-    damaged = path.read_bytes().replace(b"brief", b"br\xedef") + b'{"text": "b", "repl'
+    damaged = path.read_bytes().replace(b"brief", b"br\xedef") + b'{"user": "b", "repl'
     path.write_bytes(damaged)
     result = chat("c", *flags)
     assert result.returncode == 0
@@ -129,7 +129,7 @@ def test_damaged_session_is_continued_and_its_original_preserved(
         "the original is saved as s.jsonl.damaged"
     )
     session = sessions.load("s")
-    assert [turn.text for turn in session.turns] == ["a", "c"]
+    assert [turn.user for turn in session.turns] == ["a", "c"]
     assert session.system == "Be br\ufffdef."
     assert Path(f"{path}.damaged").read_bytes() == damaged
     assert b"damaged" not in chat("d", *flags).stderr
@@ -216,14 +216,14 @@ def test_signal_ends_the_process_and_saves_the_partial_reply(
     assert process.wait(10) == -number
     (turn,) = sessions.load("s").turns
     assert turn.finish_reason == "interrupted"
-    assert len(turn.reply) >= 9
+    assert len(turn.text) >= 9
 
 
 def test_closed_pipe_ends_the_process(talking: Callable[..., Any], sessions: Sessions) -> None:
     process = talking("--session", "s")
     process.stdout.close()
     assert process.wait(10) == -signal.SIGPIPE
-    assert sessions.load("s").turns[0].reply
+    assert sessions.load("s").turns[0].text
 
 
 def test_secrets_from_the_environment_are_not_saved(chat: Run, env: dict[str, str]) -> None:

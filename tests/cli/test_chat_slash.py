@@ -70,7 +70,7 @@ def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
     action = slash_commands.run(context, "/retry")
     assert isinstance(action, ShowReply)
     *_, turn = action.events
-    assert isinstance(turn, Turn) and turn.reply == "fine"
+    assert isinstance(turn, Turn) and turn.text == "fine"
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_status_line_counts_the_tokens_of_all_turns(context: ChatContext) -> Non
 def test_load_repairs_a_damaged_session(
     context: ChatContext, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    context.sessions.save(Session(name="old", turns=(Turn(text="Hi", reply="Hello"),)))
+    context.sessions.save(Session(name="old", turns=(Turn(user="Hi", text="Hello"),)))
     path = context.sessions.path("old")
     path.write_bytes(path.read_bytes() + b'{"text": "More')
     slash_commands.run(context, "/load old")
     assert "line 3: damaged: ends too early; recovered 1 turn, 1 lost" in capfd.readouterr().err
     context.chat.say("Again")
-    assert [turn.text for turn in context.sessions.load("old").turns] == ["Hi", "Again"]
+    assert [turn.user for turn in context.sessions.load("old").turns] == ["Hi", "Again"]
     slash_commands.run(context, "/load old")
     assert "damaged" not in capfd.readouterr().err

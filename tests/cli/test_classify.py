@@ -234,7 +234,7 @@ def test_balanced_reports_its_assumption(classify_with_tiny: Callable[..., Any])
     args = ["-l", "positive,negative", "--each", "line", "--jsonl"]
     done = classify(*args, "--balanced", input="\n".join(texts).encode())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0 and [row["text"] for row in rows] == texts
+    assert done.returncode == 0 and [row["input"] for row in rows] == texts
     mean = sum(row["scores"]["positive"] for row in rows) / len(rows)
     assert mean == pytest.approx(0.5, abs=1e-3)
     assert b"all labels are about equally frequent in 40 texts" in done.stderr

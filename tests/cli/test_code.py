@@ -86,7 +86,7 @@ def test_request_can_come_from_a_pipe(code: Callable[..., Done]) -> None:
 def test_json_has_all_fields(code: Callable[..., Done]) -> None:
     result = json.loads(code("a function is_even(n)", "-l", "python3", "--json").stdout)
     assert list(result) == [
-        "code", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
+        "text", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
         "usage", "seconds", "finish_reason", "seed", "warnings",
     ]  # fmt: skip
     assert (result["language"], result["status"], result["rounds"]) == ("python", "ok", 0)
@@ -164,7 +164,7 @@ def test_batch_has_a_row_for_each_request(code: Callable[..., Done]) -> None:
     done = code("--each", "line", "-l", "py", "--jsonl", input=requests)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and [row["status"] for row in rows] == ["ok", "ok"]
-    assert "def is_even" in rows[0]["code"] and "def half" in rows[1]["code"]
+    assert "def is_even" in rows[0]["text"] and "def half" in rows[1]["text"]
 
 
 def test_code_error_fails_only_its_record(code: Callable[..., Done]) -> None:
@@ -173,7 +173,7 @@ def test_code_error_fails_only_its_record(code: Callable[..., Done]) -> None:
     done = code(*args, input=records)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 3 and [row["exit_code"] for row in rows] == [17, 14]
-    assert rows[0]["status"] == "error" and rows[0]["code"]
+    assert rows[0]["status"] == "error" and rows[0]["text"]
 
 
 # User tests
@@ -539,8 +539,8 @@ def test_completion_fills_the_gap_exactly(
     )
     result = json.loads(run_llmtool(*args, "--json").stdout)
     done = run_llmtool(*args)
-    assert done.returncode == 0 and done.stdout.decode() == result["code"] != ""
-    assert b"\n" not in done.stdout[-1:] or result["code"].endswith("\n")
+    assert done.returncode == 0 and done.stdout.decode() == result["text"] != ""
+    assert b"\n" not in done.stdout[-1:] or result["text"].endswith("\n")
     assert result["usage"]["completion_tokens"] == 5
 
 

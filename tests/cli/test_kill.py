@@ -107,7 +107,7 @@ def test_killed_chat_saves_complete_turns(
 
     unbroken = start("unbroken")
     assert unbroken.wait(60) == 0, unbroken.stderr.read()
-    expected = [(turn.text, turn.reply) for turn in sessions.load("unbroken").turns]
+    expected = [(turn.user, turn.text) for turn in sessions.load("unbroken").turns]
     assert [text for text, _ in expected] == texts
     size = sessions.path("unbroken").stat().st_size
     n_partial = 0
@@ -116,7 +116,7 @@ def test_killed_chat_saves_complete_turns(
         process = start(name)
         wait_for_growth(sessions.path(name), process, chance.randint(1, size // 3))
         said = kill(process, 0).decode()
-        turns = [(turn.text, turn.reply) for turn in sessions.load(name).turns]
+        turns = [(turn.user, turn.text) for turn in sessions.load(name).turns]
         whole = turns if turns[-1][1] else turns[:-1]
         assert whole == expected[: len(whole)]
         assert [text for text, _ in turns] == texts[: len(turns)]
@@ -125,7 +125,7 @@ def test_killed_chat_saves_complete_turns(
     assert n_partial >= kills // 2, "most were killed while working"
     again = start("killed-0")  # the lock is free
     assert again.wait(60) == 0, again.stderr.read()
-    assert [turn.text for turn in sessions.load("killed-0").turns][-len(texts) :] == texts
+    assert [turn.user for turn in sessions.load("killed-0").turns][-len(texts) :] == texts
 
 
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)

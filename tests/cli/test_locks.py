@@ -22,7 +22,7 @@ from llmtool.sessions import log, search
 from llmtool.sessions.store import INDEX_NAME, Sessions
 from llmtool.sessions.types import Session, Turn
 
-SAID = Turn(text="hello", reply="there")
+SAID = Turn(user="hello", text="there")
 
 
 @pytest.fixture

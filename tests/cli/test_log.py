@@ -63,7 +63,7 @@ def test_log_saves_prompt_and_reply(gen: Run, sessions: Sessions) -> None:
     result = gen("The river", "--log", "--seed", "7", "--json", input=b"and the hill")
     said = json.loads(result.stdout)
     (turn,) = turns(sessions)
-    assert (turn.text, turn.sent, turn.reply) == ("The river", "", said["text"])
+    assert (turn.user, turn.sent, turn.text) == ("The river", "", said["text"])
     assert [(file.name, file.text) for file in turn.files] == [("standard input", "and the hill")]
     assert (turn.model, turn.seed, turn.finish_reason) == (said["model"], 7, said["finish_reason"])
     assert turn.prompt_tokens == said["usage"]["prompt_tokens"]
@@ -80,10 +80,10 @@ def test_log_appends_replies(gen: Run, sessions: Sessions, tmp_path: Path) -> No
     gen("-f", tmp_path / "hill.txt", "--log")
     gen("Describe it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
     kept = turns(sessions)
-    assert [turn.text for turn in kept] == ["The river", "the hill", "Describe it", "Describe it"]
+    assert [turn.user for turn in kept] == ["The river", "the hill", "Describe it", "Describe it"]
     assert [len(turn.files) for turn in kept] == [0, 0, 1, 1]
     assert kept[2].files[0].name == str(tmp_path / "hill.txt")
-    assert kept[0].reply == plain.stdout.decode().removesuffix("\n")
+    assert kept[0].text == plain.stdout.decode().removesuffix("\n")
     assert kept[2].completion_tokens > 0 == kept[3].completion_tokens
 
 
@@ -95,8 +95,8 @@ def test_run_logs_the_rendered_prompt_and_the_label(
     label = run_llmtool(*args, "--json")
     assert label.returncode == 0, label.stderr
     (turn,) = turns(sessions)
-    assert turn.reply == json.loads(label.stdout)["label"]
-    assert (turn.text, turn.sent) == ("The river", "Mood of: The river")
+    assert turn.text == json.loads(label.stdout)["label"]
+    assert (turn.user, turn.sent) == ("The river", "Mood of: The river")
 
 
 def test_invalid_reply_is_logged(gen: Run, sessions: Sessions) -> None:
@@ -126,7 +126,7 @@ def test_interrupted_reply_is_logged_partially(
     (turn,) = turns(sessions)
     assert turn.finish_reason == "interrupted"
     shown = (begin + rest).decode().removesuffix("\n")
-    assert turn.reply.startswith(shown)  # the last token may not have been printed
+    assert turn.text.startswith(shown)  # the last token may not have been printed
 
 
 @pytest.mark.parametrize("what", ["folder", "newer"])
@@ -162,7 +162,7 @@ def test_logged_reply_is_found_by_search(
     said = run_llmtool("gen", question, *args).stdout.decode().strip()
     assert "Paris" in said
     found = json.loads(run_llmtool("sessions", "search", "paris", "--json").stdout)
-    (hit,) = [hit for hit in found["hits"] if hit["role"] == "reply"]
+    (hit,) = [hit for hit in found["hits"] if hit["role"] == "assistant"]
     assert hit["session"] == sessions.names()[0] and hit["snippet"] == " ".join(said.split())
 
 
@@ -173,4 +173,4 @@ def test_damaged_log_is_repaired_and_reported(gen: Run, sessions: Sessions) -> N
     result = gen("The lake", "--no-stdin", "--log")
     assert result.returncode == 0
     assert b"line 3: damaged: ends too early; recovered 1 turn, 1 lost" in result.stderr
-    assert [turn.text for turn in turns(sessions)] == ["The river", "The lake"]
+    assert [turn.user for turn in turns(sessions)] == ["The river", "The lake"]

@@ -166,7 +166,7 @@ def test_json_has_counts_and_tests(run: Run, folder: Path) -> None:
     ]  # fmt: skip
     (failure,) = value["tests"][1]["failures"]
     assert failure == {
-        "case": "bye", "expected": None, "got": "BYE", "reason": "does not contain 'hello'",
+        "case": "bye", "expected": None, "text": "BYE", "reason": "does not contain 'hello'",
     }  # fmt: skip
 
 
@@ -254,7 +254,7 @@ def test_terminal_gets_a_table_with_escaped_replies(
     console.stdout.is_terminal = True
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
-    failure = Failure(case="bye", got="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")
+    failure = Failure(case="bye", text="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")
     show.live(
         console,
         [

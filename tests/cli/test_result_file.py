@@ -243,7 +243,7 @@ def test_export_does_not_overwrite_the_session(
     from llmtool.sessions.types import Session, Turn
 
     sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
-    sessions.save(Session(name="work", turns=(Turn(text="hello", reply="there"),)))
+    sessions.save(Session(name="work", turns=(Turn(user="hello", text="there"),)))
     file = sessions.path("work")
     before = file.read_bytes()
     result = run_llmtool("sessions", "export", "work", "--format", "md", "-o", file)

@@ -24,14 +24,14 @@ BIRDS = Session(
     model="starter",
     turns=(
         Turn(
-            text="What is a heron?\nBriefly.",
+            user="What is a heron?\nBriefly.",
             files=(Attachment(name="pond.txt", text="A heron stood in the pond."),),
-            reply="A \x1b[31mwading\x1b[0m bird.",
+            text="A \x1b[31mwading\x1b[0m bird.",
             reasoning="Birds.",
             model="tiny",
             created_at="2026-11-26T10:41:00Z",
         ),
-        Turn(text="More?", reply="It ea", finish_reason="interrupted", model="tiny"),
+        Turn(user="More?", text="It ea", finish_reason="interrupted", model="tiny"),
     ),
 )
 
@@ -47,7 +47,7 @@ def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
     """Two sessions: `birds`, and `tea`, which was used later."""
     made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
     made.save(BIRDS)
-    made.save(Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(text="Green tea?"),)))
+    made.save(Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(user="Green tea?"),)))
     for name, when in (("birds", 1_750_000_000), ("tea", 1_750_000_060)):
         os.utime(made.path(name), (when, when))
     return made
@@ -95,10 +95,10 @@ def test_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: R
 
 
 DAMAGE = {
-    "latin1": b'{"name": "birds"}\n{"text": "caf\xe9", "reply": "x"}\n',
-    "torn": b'{"name": "birds"}\n{"text": "caf\xc3\xa9", "reply": "x"}\n{"text": "b',
-    "NUL": b'{"name": "birds"}\n\0\0\0\0{"text": "caf\xc3\xa9", "reply": "x"}\n',
-    "header": b'{"name": 7}\n{"text": "caf\xc3\xa9", "reply": "x"}\n',
+    "latin1": b'{"name": "birds"}\n{"user": "caf\xe9", "text": "x"}\n',
+    "torn": b'{"name": "birds"}\n{"user": "caf\xc3\xa9", "text": "x"}\n{"user": "b',
+    "NUL": b'{"name": "birds"}\n\0\0\0\0{"user": "caf\xc3\xa9", "text": "x"}\n',
+    "header": b'{"name": 7}\n{"user": "caf\xc3\xa9", "text": "x"}\n',
 }
 
 
@@ -110,7 +110,7 @@ def test_damaged_session_is_shown_and_exported(
     for args in (["show", "birds", "--json"], ["export", "birds", "--format", "json"]):
         result = run_llmtool("sessions", *args)
         (turn,) = json.loads(out(result))["turns"]
-        assert turn["text"] in ("café", "caf\ufffd") and turn["reply"] == "x"
+        assert turn["user"] in ("café", "caf\ufffd") and turn["text"] == "x"
         (note,) = result.stderr.decode().splitlines()
         assert "birds.jsonl, line " in note and "recovered 1 turn" in note
     assert sessions.path("birds").read_bytes() == content

@@ -34,7 +34,7 @@ for _ in range(2000):
     try:
         with sessions.lock("work"):
             old = sessions.load("work")
-            sessions.save(msgspec.structs.replace(old, turns=(*old.turns, Turn(text=sys.argv[2]))))
+            sessions.save(msgspec.structs.replace(old, turns=(*old.turns, Turn(user=sys.argv[2]))))
             break
     except LockedError:
         time.sleep(0.01)
@@ -77,4 +77,4 @@ def test_eight_writers_of_a_session(tmp_path: Path) -> None:
         Session(name="work", folder="/", created_at="2026-11-26T10:40:18Z", model="starter")
     )
     run_all(ADD_A_TURN, sessions.folder)
-    assert sorted(turn.text for turn in sessions.load("work").turns) == [f"w{i}" for i in WRITERS]
+    assert sorted(turn.user for turn in sessions.load("work").turns) == [f"w{i}" for i in WRITERS]

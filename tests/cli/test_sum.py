@@ -136,7 +136,7 @@ def test_batch_has_rows(quick: Callable[..., Any]) -> None:
     done = quick("--each", "csv", "--field", "review", "--style", "tldr", input=data.encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
-    assert rows[0]["summary"] and rows[0]["chunks"] == "1" and "empty" in rows[1]["error"]
+    assert rows[0]["text"] and rows[0]["chunks"] == "1" and "empty" in rows[1]["error"]
 
 
 def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_rows_keep_their_columns(translate: Callable[..., Any]) -> None:
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
     assert [row["id"] for row in rows] == ["7", "8"]
-    assert rows[0]["translation"] and rows[0]["source"] == "en"
+    assert rows[0]["text"] and rows[0]["source"] == "en"
     assert "empty" in rows[1]["error"]
 
 

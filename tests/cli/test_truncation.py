@@ -144,7 +144,7 @@ def test_batch_resumes_after_the_file_is_restored(
     cut(model)
     assert_reported(process)
     for line in out.read_bytes().splitlines(keepends=True):
-        assert line.endswith(b"\n") and json.loads(line)["reply"]
+        assert line.endswith(b"\n") and json.loads(line)["text"]
     refused = start_llmtool(*common, "-o", out, "--resume", stdin=subprocess.DEVNULL)
     assert (refused.wait(30), b"truncated" in refused.stderr.read()) == (11, True)
     model.write_bytes(good)

@@ -165,7 +165,7 @@ def test_failed_case_has_a_reason(write: Callable[..., Path]) -> None:
     assert (first.template, first.model, first.line) == ("say", "fake-1.gguf", 7)
     assert second.status == "failed" and second.is_bad
     assert second.reason.startswith("does not contain 'hi'; is not JSON")
-    assert [failure.got for failure in second.failures] == ["\x1b[1mno"]
+    assert [failure.text for failure in second.failures] == ["\x1b[1mno"]
 
 
 def test_test_without_assertions_requires_valid_reply(
@@ -179,7 +179,7 @@ def test_test_without_assertions_requires_valid_reply(
     path = write("  - vars: {text: valid}\n  - vars: {text: invalid}\n")
     valid, invalid = outcomes(path, reply)
     assert (valid.status, invalid.status) == ("passed", "failed")
-    assert invalid.reason == "the reply is not JSON" and invalid.failures[0].got == "{"
+    assert invalid.reason == "the reply is not JSON" and invalid.failures[0].text == "{"
 
 
 def test_error_of_one_case_does_not_stop_the_others(write: Callable[..., Path]) -> None:
@@ -267,7 +267,7 @@ def test_invariant_requires_equal_answers(write: Callable[..., Path]) -> None:
     )
     assert other.reason == "1 of 3: differs from the answer to 'Maria'"
     (failure,) = other.failures
-    assert (failure.case, failure.expected, failure.got) == ("Ahmed", "account", "bug")
+    assert (failure.case, failure.expected, failure.text) == ("Ahmed", "account", "bug")
     (texts,) = outcomes(
         write(test), lambda text: TextResult(text="Yes." if text == "Li" else " yes")
     )
@@ -290,7 +290,7 @@ def test_dataset_metrics_are_computed(write: Callable[..., Path]) -> None:
     assert outcome.metrics["macro-f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert (outcome.status, outcome.n) == ("failed", 3)
     assert outcome.reason == "accuracy 0.667 is below 0.9"
-    assert [(m.case, m.expected, m.got) for m in outcome.failures] == [
+    assert [(m.case, m.expected, m.text) for m in outcome.failures] == [
         ("d.csv:4 crash", "bug", "billing")
     ]
 
@@ -597,7 +597,7 @@ JUNIT: dict[str, tuple[set[str], set[str], set[str]]] = {
 @given(st.text(max_size=20), st.sampled_from(["passed", "failed", "error", "known"]))
 @example("\0\x0b\ufffe\uffff\ud800\x1b[0m]]>&<\r\n\t\x85\U0010ffff", "failed")
 def test_junit_report_conforms_to_the_schema_of_jenkins(text: str, status: Any) -> None:
-    failures = (Failure(case=text, expected=text, got=text, reason=text),)
+    failures = (Failure(case=text, expected=text, text=text, reason=text),)
     one = msgspec.structs.replace(
         outcome(status, reason=text), metrics={text: 0.5}, name=text, model=text, file=text,
         template=text, failures=failures, seconds=12345.6789,

@@ -26,14 +26,14 @@ SESSION = Session(
     summary="They said hello.",
     turns=(
         Turn(
-            text="What is this?\nSay it.",
+            user="What is this?\nSay it.",
             files=(Attachment(name="a.py", text='print("```")'),),
-            reply="A *program*:\n\n```py\nprint(1)\n```",
+            text="A *program*:\n\n```py\nprint(1)\n```",
             reasoning="hm",
             model="m",
             created_at="2026-11-26T10:41:00Z",
         ),
-        Turn(text="Again", reply="It pr", finish_reason="interrupted"),
+        Turn(user="Again", text="It pr", finish_reason="interrupted"),
     ),
 )
 MARKDOWN = """\
@@ -94,9 +94,9 @@ def test_json_contains_every_field() -> None:
         **dict.fromkeys(("sent", "reasoning", "model", "created_at"), ""),
         **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0),
         "decode_seconds": 0,
-        "text": "Again",
+        "user": "Again",
         "files": [],
-        "reply": "It pr",
+        "text": "It pr",
         "finish_reason": "interrupted",
         "seed": None,
     }
@@ -142,7 +142,7 @@ UNCLOSED = [
 @pytest.mark.parametrize("text", UNCLOSED)
 def test_unclosed_markdown_does_not_affect_later_sections(text: str) -> None:
     file = Attachment(name="- # a`b\n1. <!--", text=text)
-    turn = Turn(text=text, files=(file,), reply=text, reasoning=text, finish_reason="length")
+    turn = Turn(user=text, files=(file,), text=text, reasoning=text, finish_reason="length")
     session = Session(name="a_b", system=text, summary=text, turns=(turn, turn))
     found = [each for each in headings(export(session, "md")) if not each.startswith("a\n")]
     expected = ["System prompt", "Summary", "Turn 1", "Turn 2"]
@@ -192,9 +192,9 @@ HOSTILE = (
 
 def test_html_has_no_scripts_or_external_resources() -> None:
     turn = Turn(
-        text=HOSTILE,
+        user=HOSTILE,
         files=(Attachment(name=HOSTILE, text=HOSTILE),),
-        reply=HOSTILE,
+        text=HOSTILE,
         reasoning=HOSTILE,
         model=HOSTILE,
         created_at=HOSTILE,
@@ -239,7 +239,7 @@ def test_deeply_nested_text_is_complete(prefix: str, depth: int) -> None:
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=200))
 def test_html_of_any_text_has_no_unsafe_tags(text: str) -> None:
-    turn = Turn(text=text, reply=text, reasoning=text)
+    turn = Turn(user=text, text=text, reasoning=text)
     page = Page(export(Session(name="a", turns=(turn,)), "html"))
     assert not page.tags & {"script", "img", "iframe", "link", "object", "svg", "form"}
     assert not any(name.startswith("on") for name in page.names)

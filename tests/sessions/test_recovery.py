@@ -10,10 +10,11 @@ import pytest
 
 from llmtool.errors import InputError
 from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Turn
 
-HEAD = b'{"name": "work", "folder": "/here", "model": "m", "version": 1}\n'
-ONE = b'{"text": "one", "reply": "1"}\n'
-TWO = b'{"text": "two", "reply": "2"}\n'
+HEAD = b'{"name": "work", "folder": "/here", "model": "m", "version": 2}\n'
+ONE = b'{"user": "one", "text": "1"}\n'
+TWO = b'{"user": "two", "text": "2"}\n'
 
 
 @pytest.fixture
@@ -25,9 +26,9 @@ def sessions(tmp_path: Path) -> Sessions:
 @pytest.mark.parametrize(
     ("content", "texts", "report"),
     [
-        (HEAD + b'{"text": "caf\xe9"}\n' + TWO, ["caf\ufffd", "two"], "line 2: damaged: not UTF-8"),
-        (HEAD + ONE + b'{"text": "tw', ["one"], "ends too early; recovered 1 turn, 1 lost"),
-        (HEAD + ONE + b'{"text": "two", "reply": "\xe2\x82', ["one"], "ends too early"),
+        (HEAD + b'{"user": "caf\xe9"}\n' + TWO, ["caf\ufffd", "two"], "line 2: damaged: not UTF-8"),
+        (HEAD + ONE + b'{"user": "tw', ["one"], "ends too early; recovered 1 turn, 1 lost"),
+        (HEAD + ONE + b'{"user": "two", "text": "\xe2\x82', ["one"], "ends too early"),
         (HEAD + b"\0" * 4096 + ONE + TWO, ["one", "two"], "recovered 2 turns"),
         (HEAD + ONE + b"\0" * 512, ["one"], "line 3: damaged"),
         (b"\0" * 64 + b"\n" + ONE + TWO, ["one", "two"], "line 1: not a llmtool session"),
@@ -37,11 +38,11 @@ def sessions(tmp_path: Path) -> Sessions:
         (HEAD + b"<<<<<<< HEAD\n" + ONE + b"=======\n" + TWO, ["one", "two"], "2 lost"),
         (HEAD + ONE.strip() + TWO, ["one", "two"], "trailing characters"),
         (HEAD + ONE.strip() + b" // edited\n", ["one"], "trailing characters"),
-        (HEAD + b'{"text": "a\tb"}\n', ["a\tb"], "damaged"),
-        (HEAD + b'{"text": 7}\n' + TWO, ["two"], "Expected `str`, got `int`"),
+        (HEAD + b'{"user": "a\tb"}\n', ["a\tb"], "damaged"),
+        (HEAD + b'{"user": 7}\n' + TWO, ["two"], "Expected `str`, got `int`"),
         (HEAD + b"[1, 2]\nnull\n" + TWO, ["two"], "2 lost"),
         (HEAD + b"[" * 50_000 + b"\n" + TWO, ["two"], "line 2: damaged"),
-        (HEAD + b'{"text": "\\ud83d!"}\n', ["?!"], "damaged"),
+        (HEAD + b'{"user": "\\ud83d!"}\n', ["?!"], "damaged"),
         (b"\xef\xbb\xbf" + HEAD + ONE, ["one"], "line 1"),
         ((HEAD + ONE).decode().encode("utf-16"), ["one"], "line 1"),
     ],
@@ -58,13 +59,13 @@ def test_valid_turns_of_a_damaged_session_are_recovered(
     path = sessions.path("work")
     path.write_bytes(content)
     session, found = sessions.recover("work")
-    assert [turn.text for turn in session.turns] == texts
+    assert [turn.user for turn in session.turns] == texts
     assert found is not None and report in found and "\n" not in found
     assert path.read_bytes() == content
     repaired, found = sessions.repair("work")
     assert found is not None and found.endswith("the original is saved as work.jsonl.damaged")
     assert sessions.load("work") == repaired
-    assert [turn.text for turn in repaired.turns] == texts
+    assert [turn.user for turn in repaired.turns] == texts
     assert (sessions.folder / "work.jsonl.damaged").read_bytes() == content
 
 
@@ -76,16 +77,16 @@ def test_valid_turns_of_a_damaged_session_are_recovered(
         ('"files": [{"name": 1}]', "files"),
         ('"finish_reason": "later"', "finish_reason"),
         ('"seed": "x"', "seed"),
-        ('"reply": null', "reply"),
+        ('"text": null', "text"),
     ],
 )
 def test_field_of_a_wrong_type_is_omitted(sessions: Sessions, field: str, attribute: str) -> None:
-    line = '{"text": "one", %s, "model": "m"}\n' % field  # noqa: UP031
+    line = '{"user": "one", %s, "model": "m"}\n' % field  # noqa: UP031
     sessions.path("work").write_bytes(HEAD + line.encode())
     (turn,) = sessions.repair("work")[0].turns
-    assert (turn.text, turn.model) == ("one", "m")
+    assert (turn.user, turn.model) == ("one", "m")
     default = {"seconds": 0.0, "prompt_tokens": 0, "files": (), "finish_reason": "stop"}
-    assert getattr(turn, attribute) == {**default, "seed": None, "reply": ""}[attribute]
+    assert getattr(turn, attribute) == {**default, "seed": None, "text": ""}[attribute]
     assert sessions.load("work").turns == (turn,)
 
 
@@ -114,14 +115,14 @@ def test_file_without_a_valid_line_is_an_error_until_it_is_repaired(
 
 
 @pytest.mark.parametrize("mood", [b"good", b"\xe9"])
-@pytest.mark.parametrize("rest", [b"", ONE, b'{"text": "\xe9"}\n'])
+@pytest.mark.parametrize("rest", [b"", ONE, b'{"user": "\xe9"}\n'])
 def test_session_of_a_newer_version_is_not_repaired(
     sessions: Sessions, mood: bytes, rest: bytes
 ) -> None:
-    head = b'{"name": "work", "version": 2, "mood": "%s"}\n' % mood
+    head = b'{"name": "work", "version": 3, "mood": "%s"}\n' % mood
     sessions.path("work").write_bytes(head + rest)
     for read in (sessions.recover, sessions.repair):
-        with pytest.raises(InputError, match=r"newer llmtool \(format 2\)"):
+        with pytest.raises(InputError, match=r"newer llmtool \(format 3\)"):
             read("work")
     assert [path.name for path in sessions.folder.iterdir()] == ["work.jsonl"]
 
@@ -147,3 +148,18 @@ def test_each_original_is_preserved_privately_and_removed_with_its_session(
     assert sessions.names() == ["work"]
     sessions.remove("work")
     assert list(sessions.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", [b"", b'{"text": "tw'], ids=["whole", "torn"])
+def test_session_of_version_1_is_read_and_saved_in_the_current_one(
+    sessions: Sessions, end: bytes
+) -> None:
+    head = b'{"name": "work", "version": 1}\n'
+    old = b'{"text": "one", "reply": "1", "sent": "ONE", "model": "m"}\n{"text": "and?"}\n'
+    sessions.path("work").write_bytes(head + old + end)
+    session, _ = sessions.repair("work")
+    turns = (Turn(user="one", text="1", sent="ONE", model="m"), Turn(user="and?"))
+    assert session.turns == turns
+    sessions.save(session)
+    assert sessions.load("work").turns == turns
+    assert b'"version":2' in sessions.path("work").read_bytes()

@@ -47,12 +47,12 @@ def test_hits_have_session_turn_and_role(saved: SavedSessions) -> None:
     letter = Attachment(name="letter.txt", text="The heron stood in the river.")
     saved.save(
         "birds",
-        Turn(text="What is a heron?", reply="A wading bird.", model="m", created_at="2026-01-02"),
-        Turn(text="And here?", files=(letter,), reply="It is fishing."),
+        Turn(user="What is a heron?", text="A wading bird.", model="m", created_at="2026-01-02"),
+        Turn(user="And here?", files=(letter,), text="It is fishing."),
     )
-    saved.save("other", Turn(text="What is a kettle?", reply="A pot."))
+    saved.save("other", Turn(user="What is a kettle?", text="A pot."))
     assert saved.positions("heron") == [("birds", 1, "user"), ("birds", 2, "file")]
-    assert saved.positions("wading") == [("birds", 1, "reply")]
+    assert saved.positions("wading") == [("birds", 1, "assistant")]
     (hit,) = saved.find("wading").hits
     assert (hit.model, hit.created_at, hit.file) == ("m", "2026-01-02", "")
     assert saved.find("river").hits[0].file == "letter.txt"
@@ -128,20 +128,20 @@ def test_query_finds_words_and_phrases_but_has_no_operators(
     saved: SavedSessions, query: str, found: str
 ) -> None:
     for name, text in TEXTS.items():
-        saved.save(name, Turn(text=text))
+        saved.save(name, Turn(user=text))
     assert [hit.session for hit in saved.find(query).hits] == ([found] if found else [])
 
 
 def test_best_hit_is_first_and_total_counts_all_hits(saved: SavedSessions) -> None:
-    saved.save("far", *[Turn(text=f"rain {'and many other words ' * n}") for n in range(1, 9)])
-    saved.save("near", Turn(text="rain rain"))
+    saved.save("far", *[Turn(user=f"rain {'and many other words ' * n}") for n in range(1, 9)])
+    saved.save("near", Turn(user="rain rain"))
     found = saved.find("rain", limit=3)
     assert [(hit.session, hit.turn) for hit in found.hits] == [("near", 1), ("far", 1), ("far", 2)]
     assert found.total == 9
 
 
 def test_snippet_shows_the_hits_on_one_line(saved: SavedSessions) -> None:
-    saved.save("a", Turn(text=f"{'long ago ' * 90}the old\n\tmill by the Rïver {'flows on ' * 90}"))
+    saved.save("a", Turn(user=f"{'long ago ' * 90}the old\n\tmill by the Rïver {'flows on ' * 90}"))
     (hit,) = saved.find('river "old mill"').hits
     assert hit.snippet.startswith("…") and hit.snippet.endswith("…") and "\n" not in hit.snippet
     assert [hit.snippet[start:end] for start, end in hit.spans] == ["old mill", "Rïver"]
@@ -197,7 +197,7 @@ def test_every_word_of_a_turn_is_found_and_no_query_raises(
     tmp_path_factory: pytest.TempPathFactory, turns: list[list[str]], queries: list[str]
 ) -> None:
     saved = SavedSessions(tmp_path_factory.mktemp("saved"))
-    saved.save("a", *[Turn(text=" ".join(turn)) for turn in turns])
+    saved.save("a", *[Turn(user=" ".join(turn)) for turn in turns])
     for number, turn in enumerate(turns, 1):
         for word in [*turn, " ".join(turn).replace('"', " ")]:
             found = saved.find(word)
@@ -210,17 +210,17 @@ def test_every_word_of_a_turn_is_found_and_no_query_raises(
 @pytest.mark.parametrize("n", [300, 5000])
 def test_long_query_is_accepted(saved: SavedSessions, n: int) -> None:
     text = " ".join(f"w{number}" for number in range(n))
-    saved.save("a", Turn(text=text))
+    saved.save("a", Turn(user=text))
     assert saved.find(text).total == 1
     assert saved.find(f'"{text}"').total == 1
     assert saved.find(f"{text} other").total == 0
 
 
 def test_changed_sessions_are_reindexed(saved: SavedSessions) -> None:
-    saved.save("a", Turn(text="heron"), Turn(text="kettle"))
-    saved.save("b", Turn(text="heron"))
+    saved.save("a", Turn(user="heron"), Turn(user="kettle"))
+    saved.save("b", Turn(user="heron"))
     assert saved.positions("heron") == [("a", 1, "user"), ("b", 1, "user")]
-    saved.save("a", Turn(text="crane"), Turn(text="kettle"))
+    saved.save("a", Turn(user="crane"), Turn(user="kettle"))
     saved.sessions.remove("b")
     assert saved.positions("heron") == []
     assert saved.positions("crane") == [("a", 1, "user")]
@@ -230,10 +230,10 @@ def test_changed_sessions_are_reindexed(saved: SavedSessions) -> None:
 def test_unchanged_sessions_are_not_reindexed(
     saved: SavedSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved.save("a", Turn(text="heron"))
-    saved.save("b", Turn(text="kettle"))
+    saved.save("a", Turn(user="heron"))
+    saved.save("b", Turn(user="kettle"))
     saved.find("heron")
-    saved.save("b", Turn(text="kettles"))
+    saved.save("b", Turn(user="kettles"))
     read: list[str] = []
     load = Sessions.load
     monkeypatch.setattr(Sessions, "load", lambda self, name: read.append(name) or load(self, name))
@@ -242,7 +242,7 @@ def test_unchanged_sessions_are_not_reindexed(
 
 
 def test_remove_index_deletes_the_file(saved: SavedSessions) -> None:
-    saved.save("a", Turn(text=f"password xyzzy{'y' * 50}"))
+    saved.save("a", Turn(user=f"password xyzzy{'y' * 50}"))
     saved.find("password")
     assert b"xyzzy" in saved.index.read_bytes()
     remove_index(saved.index)
@@ -251,8 +251,8 @@ def test_remove_index_deletes_the_file(saved: SavedSessions) -> None:
 
 
 def test_damaged_session_is_skipped_with_a_warning(saved: SavedSessions) -> None:
-    saved.save("good", Turn(text="heron"))
-    saved.save("bad", Turn(text="heron"))
+    saved.save("good", Turn(user="heron"))
+    saved.save("bad", Turn(user="heron"))
     assert len(saved.find("heron").hits) == 2
     with saved.sessions.path("bad").open("ab") as file:
         file.write(b'{"text": "he')
@@ -295,7 +295,7 @@ def make_older(path: Path) -> None:
     ids=["damaged", "foreign", "other version", "text", "empty", "torn"],
 )
 def test_invalid_index_is_rebuilt(saved: SavedSessions, damage: object) -> None:
-    saved.save("a", Turn(text="heron"))
+    saved.save("a", Turn(user="heron"))
     saved.find("heron")
     assert callable(damage)
     damage(saved.index)
@@ -309,7 +309,7 @@ def test_invalid_index_is_rebuilt(saved: SavedSessions, damage: object) -> None:
     os.name == "nt" or os.geteuid() == 0, reason="root and Windows ignore file modes"
 )
 def test_search_works_with_a_read_only_cache(saved: SavedSessions) -> None:
-    saved.save("a", Turn(text="heron"))
+    saved.save("a", Turn(user="heron"))
     saved.index.parent.mkdir()
     saved.index.parent.chmod(0o500)
     try:
@@ -320,14 +320,14 @@ def test_search_works_with_a_read_only_cache(saved: SavedSessions) -> None:
 
 
 def test_search_works_if_the_index_path_is_a_folder(saved: SavedSessions) -> None:
-    saved.save("a", Turn(text="heron"))
+    saved.save("a", Turn(user="heron"))
     saved.index.mkdir(parents=True)
     assert saved.positions("heron") == [("a", 1, "user")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
 def test_index_has_mode_0600(saved: SavedSessions) -> None:
-    saved.save("a", Turn(text="heron"))
+    saved.save("a", Turn(user="heron"))
     old = os.umask(0)
     try:
         saved.find("heron")
@@ -339,7 +339,7 @@ def test_index_has_mode_0600(saved: SavedSessions) -> None:
 
 def test_concurrent_searches_succeed(saved: SavedSessions) -> None:
     for number in range(30):
-        saved.save(f"s{number}", *[Turn(text=f"heron {n} {'water ' * 50}") for n in range(20)])
+        saved.save(f"s{number}", *[Turn(user=f"heron {n} {'water ' * 50}") for n in range(20)])
     program = (
         "import sys; from pathlib import Path\n"
         "from llmtool.sessions.search import search; from llmtool.sessions.store import Sessions\n"

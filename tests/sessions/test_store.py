@@ -16,9 +16,9 @@ from llmtool.sessions.store import Sessions, new_name, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 
 TURN = Turn(
-    text="¿Qué?\nsecond line",
+    user="¿Qué?\nsecond line",
     files=(Attachment(name="a.txt", text="x\r\ny"),),
-    reply="雨\u2028🌧",
+    text="雨\u2028🌧",
     reasoning="hm",
     finish_reason="interrupted",
     model="m",
@@ -33,7 +33,7 @@ SESSION = Session(
     model="starter",
     system="Be brief.",
     options={"temperature": 0.5, "stop": ["x"]},
-    turns=(TURN, Turn(text="again")),
+    turns=(TURN, Turn(user="again")),
     n_omitted=1,
     summary="They said hello.",
 )
@@ -109,8 +109,8 @@ def test_unknown_session_suggests_a_similar_name(sessions: Sessions) -> None:
         (b"", "line 1"),
         (b"<html>", "line 1"),
         (b'{"name": "work", "version": 99}\n', "newer llmtool"),
-        (b'{"name": "work"}\n{"text": "a"}\n{"text": "b', "line 3: damaged"),
-        (b'{"name": "work"}\n{"text": 7}\n', "line 2: damaged"),
+        (b'{"name": "work"}\n{"user": "a"}\n{"user": "b', "line 3: damaged"),
+        (b'{"name": "work"}\n{"user": 7}\n', "line 2: damaged"),
     ],
     ids=["empty", "html", "newer", "torn", "type"],
 )

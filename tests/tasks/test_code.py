@@ -51,7 +51,7 @@ def no_formatter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_valid_code_needs_one_request(tmp_path: Path) -> None:
     toolbox, engine = make_toolbox(tmp_path, GOOD)
     result = toolbox.write_code("a function f", language="py")
-    assert (result.text, result.code, str(result)) == (GOOD, GOOD, GOOD)
+    assert (result.text, str(result)) == (GOOD, GOOD)
     assert (result.language, result.status, result.rounds) == ("python", "ok", 0)
     assert result.diagnostics == () and result.formatter is None and result.tests is None
     assert len(engine.prompts) == 1 and "a function f" in engine.prompts[0]
@@ -60,7 +60,7 @@ def test_valid_code_needs_one_request(tmp_path: Path) -> None:
 def test_to_dict_has_code_and_all_other_fields(tmp_path: Path) -> None:
     result = make_toolbox(tmp_path, [BAD, BAD])[0].write_code("f", language="py").to_dict()
     assert list(result) == [
-        "code", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
+        "text", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
         "usage", "seconds", "finish_reason", "seed", "warnings",
     ]  # fmt: skip
     assert result["status"] == "error"

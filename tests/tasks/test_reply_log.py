@@ -21,29 +21,29 @@ def box(tmp_path: Path) -> Toolbox:
 
 
 def test_each_reply_is_a_turn_and_the_first_has_the_token_counts(box: Toolbox) -> None:
-    log = ReplyLog(Turn(text="Count"), model="scripted")
+    log = ReplyLog(Turn(user="Count"), model="scripted")
     for _ in log.watch(box.stream_generate("Count", n=2)):
         pass
     first, second = log.turns()
-    assert first.reply == second.reply == "one two three"
+    assert first.text == second.text == "one two three"
     assert first.completion_tokens > 0 and second.completion_tokens == 0
 
 
 def test_interrupted_reply_is_a_turn_with_the_text_so_far(box: Toolbox) -> None:
-    log = ReplyLog(Turn(text="Count"), model="scripted")
+    log = ReplyLog(Turn(user="Count"), model="scripted")
     events = log.watch(box.stream_generate("Count"))
     text = next(events).text
     events.close()
     (turn,) = log.turns()
-    assert (turn.reply, turn.finish_reason) == (text, "interrupted")
+    assert (turn.text, turn.finish_reason) == (text, "interrupted")
 
 
 def test_missing_reply_adds_no_turn() -> None:
-    assert ReplyLog(Turn(text="Count"), model="scripted").turns() == []
+    assert ReplyLog(Turn(user="Count"), model="scripted").turns() == []
 
 
 def test_input_is_the_prompt_or_an_attachment() -> None:
-    assert make_turn(None, "text", sources=[], sent="") == Turn(text="text")
+    assert make_turn(None, "text", sources=[], sent="") == Turn(user="text")
     assert make_turn("Sum up", "text", sources=["a.txt", "-"], sent="") == Turn(
-        text="Sum up", files=(Attachment(name="a.txt, standard input", text="text"),)
+        user="Sum up", files=(Attachment(name="a.txt, standard input", text="text"),)
     )

@@ -23,7 +23,7 @@ def test_a_conversation(chat: Start, sessions: Sessions) -> None:
         say(terminal, "And now?", "Still here.", 3)
         terminal.send("\x04")
         assert terminal.exit_status == 0
-    assert [turn.text for turn in sessions.load("work").turns] == ["Hi", "And now?"]
+    assert [turn.user for turn in sessions.load("work").turns] == ["Hi", "And now?"]
 
 
 def test_the_status_line_shows_model_and_tokens(chat: Start) -> None:
@@ -124,7 +124,7 @@ def test_markup_of_the_drawing_library_is_literal(chat: Start, sessions: Session
         say(terminal, "again", f"• {said}", 3)
         terminal.send("\x04")
         assert terminal.exit_status == 0
-    assert sessions.load("work").turns[0].reply == said
+    assert sessions.load("work").turns[0].text == said
 
 
 def test_reasoning_is_folded(chat: Start) -> None:
@@ -150,7 +150,7 @@ class TestStopping:
             assert time.monotonic() - began < 2  # 0.3 s are shown in benchmarks, not here
             wait_for_prompt(terminal, 2)
             turn = sessions.load("work").turns[0]
-            assert turn.reply.startswith("word0 word1") and "word399" not in turn.reply
+            assert turn.text.startswith("word0 word1") and "word399" not in turn.text
             say(terminal, "on", "short", 3)
 
     def test_repeated_ctrl_c_does_not_end_the_session(self, chat: Start) -> None:
@@ -179,7 +179,7 @@ class TestStopping:
             terminal.signal(number)
             assert terminal.exit_status == 128 + number
         if moment == "reply":
-            assert sessions.load("work").turns[0].reply.startswith("word0 word1")
+            assert sessions.load("work").turns[0].text.startswith("word0 word1")
 
     def test_a_killed_process_loses_only_the_unfinished_reply(
         self, chat: Start, sessions: Sessions
@@ -191,7 +191,7 @@ class TestStopping:
             terminal.wait_for("word5")
             terminal.signal(signal.SIGKILL)
             assert terminal.exit_status == 128 + signal.SIGKILL
-        assert [(t.text, t.reply) for t in sessions.load("work").turns] == [
+        assert [(t.user, t.text) for t in sessions.load("work").turns] == [
             ("a", "first"),
             ("b", ""),
         ]
@@ -222,7 +222,7 @@ class TestCommands:
         with chat("answered") as terminal:
             wait_for_prompt(terminal)
             say(terminal, " /etc/hosts?", "answered", 2)
-        assert sessions.load("work").turns[0].text == " /etc/hosts?"
+        assert sessions.load("work").turns[0].user == " /etc/hosts?"
 
     def test_help_lists_all_and_explains_one(self, chat: Start) -> None:
         with chat(lines=60) as terminal:
@@ -262,7 +262,7 @@ class TestCommands:
             terminal.send(" better\r")
             terminal.wait_for("two")
             wait_for_prompt(terminal, 4)
-        assert [turn.text for turn in sessions.load("work").turns] == ["first try better"]
+        assert [turn.user for turn in sessions.load("work").turns] == ["first try better"]
 
     def test_retry_and_fork(self, chat: Start, sessions: Sessions) -> None:
         with chat(["one", "two", "three"]) as terminal:
@@ -270,8 +270,8 @@ class TestCommands:
             say(terminal, "a", "one", 2)
             say(terminal, "/fork other", "continuing as 'other'", 3)
             say(terminal, "/retry", "two", 4)
-        assert sessions.load("work").turns[0].reply == "one"
-        assert sessions.load("other").turns[0].reply == "two"
+        assert sessions.load("work").turns[0].text == "one"
+        assert sessions.load("other").turns[0].text == "two"
 
     def test_fork_of_an_unsaved_chat_says_that_nothing_is_saved(self, chat: Start) -> None:
         with chat(["one"], keeps=False) as terminal:
@@ -291,8 +291,8 @@ class TestCommands:
             say(terminal, "a", "one", 2)
             say(terminal, "b", "two", 3)
             say(terminal, "/edit 1", "three", 4)
-        assert [t.text for t in sessions.load("work").turns] == ["in other words"]
-        assert [t.text for t in sessions.load("work-before").turns] == ["a", "b"]
+        assert [t.user for t in sessions.load("work").turns] == ["in other words"]
+        assert [t.user for t in sessions.load("work-before").turns] == ["a", "b"]
 
     def test_read_attaches_a_file(self, chat: Start, sessions: Sessions, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("Boats are red.\n")
@@ -361,7 +361,7 @@ def test_several_lines_are_one_message(chat: Start, sessions: Sessions) -> None:
         wait_for_prompt(terminal, 2)
         terminal.send("three\x1b\rfour\r")
         wait_for_prompt(terminal, 3)
-    assert [turn.text for turn in sessions.load("work").turns] == ["one\ntwo", "three\nfour"]
+    assert [turn.user for turn in sessions.load("work").turns] == ["one\ntwo", "three\nfour"]
 
 
 def test_history_lasts_and_is_private(chat: Start, tmp_path: Path) -> None:

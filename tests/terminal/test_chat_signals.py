@@ -38,7 +38,7 @@ def test_a_signal_at_the_prompt_ends_the_process_and_the_session_is_saved(
         terminal.wait_for("half typed")
         terminal.signal(number)
         assert_ended(terminal, number)
-    assert [(turn.text, turn.reply) for turn in sessions.load("work").turns] == [("a", "one")]
+    assert [(turn.user, turn.text) for turn in sessions.load("work").turns] == [("a", "one")]
 
 
 @pytest.mark.parametrize("number", ENDINGS)
@@ -53,8 +53,8 @@ def test_a_signal_in_a_reply_ends_the_process_and_the_text_so_far_is_saved(
         terminal.signal(number)
         assert_ended(terminal, number)
     first, last = sessions.load("work").turns
-    assert (first.reply, last.text, last.finish_reason) == ("one", "b", "interrupted")
-    assert last.reply.startswith("word0 word1 word2")
+    assert (first.text, last.user, last.finish_reason) == ("one", "b", "interrupted")
+    assert last.text.startswith("word0 word1 word2")
 
 
 def test_an_interrupt_at_the_prompt_discards_only_the_line(chat: Start, sessions: Sessions) -> None:
@@ -68,7 +68,7 @@ def test_an_interrupt_at_the_prompt_discards_only_the_line(chat: Start, sessions
         say(terminal, "b", "two", 4)
         terminal.send("\x04")
         assert terminal.exit_status == 0
-    assert [turn.text for turn in sessions.load("work").turns] == ["a", "b"]
+    assert [turn.user for turn in sessions.load("work").turns] == ["a", "b"]
 
 
 def test_an_interrupt_in_a_reply_stops_only_the_reply(chat: Start, sessions: Sessions) -> None:
@@ -126,4 +126,4 @@ def test_an_interrupt_during_loading_does_not_end_the_chat(
         terminal.send("\x04")
         assert terminal.exit_status == 0
     (turn,) = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions")).load("work").turns
-    assert (turn.text, turn.finish_reason) == ("hello", "length")
+    assert (turn.user, turn.finish_reason) == ("hello", "length")

@@ -55,7 +55,7 @@ def known(env: dict[str, str]) -> dict[str, str]:
     """An environment with such titles, descriptions and aliases."""
     sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
     for name, text in (("one", EVIL), ("two", MARKUP)):
-        turn = Turn(text=text, reply=text)
+        turn = Turn(user=text, text=text)
         sessions.save(Session(name=name, model=text, folder=text, turns=(turn,)))
     config = Path(env["LLMTOOL_CONFIG_DIR"])
     (config / "prompts").mkdir(parents=True)

@@ -112,7 +112,7 @@ def test_models_with_wide_names(env: dict[str, str], columns: int, tiny: Path) -
 def test_sessions(env: dict[str, str], columns: int) -> None:
     sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"]) / "sessions")
     for name in (NAME, "plain"):
-        sessions.save(Session(name=name, turns=(Turn(text="你好", reply="您好", model="tiny"),)))
+        sessions.save(Session(name=name, turns=(Turn(user="你好", text="您好", model="tiny"),)))
     rows = shown_by([*LLMTOOL, "sessions", "ls"], env, columns)
     assert NAME in "".join("".join(rows).split())
     if columns == 80:

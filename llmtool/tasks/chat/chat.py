@@ -47,9 +47,9 @@ class Chat:
 
     Example:
         >>> chat = Chat(box.context, ChatOptions(system="Be brief."))         # doctest: +SKIP
-        >>> print(chat.say("Name a river.").reply)                    # doctest: +SKIP
+        >>> print(chat.say("Name a river.").text)                     # doctest: +SKIP
         The Danube.
-        >>> print(chat.say("Where does it end?").reply)               # doctest: +SKIP
+        >>> print(chat.say("Where does it end?").text)                # doctest: +SKIP
         In the Black Sea.
     """
 
@@ -144,7 +144,7 @@ class Chat:
         seed = self.session.options.get("seed")
         if seed is not None and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
-        turn = msgspec.structs.replace(last, reply="", reasoning="")
+        turn = msgspec.structs.replace(last, text="", reasoning="")
         yield from self._reply(self._replace_turns(len(self.turns) - 1, turn), seed=seed)
 
     def edit(self, number: int, text: str) -> Generator[ChatEvent, None, None]:
@@ -164,7 +164,7 @@ class Chat:
         Raises:
             UsageError: the turn does not exist.
         """
-        turn = msgspec.structs.replace(self.get_turn(number), reply=text)
+        turn = msgspec.structs.replace(self.get_turn(number), text=text)
         self._handle.update(self._replace_turns(number - 1, turn, *self.turns[number:]))
 
     def undo(self) -> Turn:
@@ -318,7 +318,7 @@ class Chat:
         except (Cancelled, GeneratorExit):
             name = self.context.model.name
             stopped = with_partial_reply(turn, tokens, model=name, started=started)
-            if stopped.reply or len(session.turns) > len(before.turns):
+            if stopped.text or len(session.turns) > len(before.turns):
                 self.files = ()
                 save(stopped)
             else:  # restore the earlier reply instead of saving an empty one

@@ -18,7 +18,7 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
     is omitted.
 
     Example:
-        >>> turns = (Turn(text="Hi", reply="Hello!"), Turn(text="Wait"), Turn(text="How are you?"))
+        >>> turns = (Turn(user="Hi", text="Hello!"), Turn(user="Wait"), Turn(user="How are you?"))
         >>> [m.content for m in to_messages(Session(name="a", turns=turns), ())]
         ['Hi', 'Hello!', 'Wait\\n\\nHow are you?']
     """
@@ -28,9 +28,9 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
         pending.append(f"Earlier in this conversation:\n{_quote(session.summary)}")
     for turn in session.turns[session.n_omitted :]:
         pending.append(user_text(turn))
-        if turn.reply:
+        if turn.text:
             messages.append(Message("user", "\n\n".join(pending)))
-            messages.append(Message("assistant", turn.reply))
+            messages.append(Message("assistant", turn.text))
             pending = []
     if pending:
         messages.append(Message("user", "\n\n".join(pending)))
@@ -39,7 +39,7 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
 
 def user_text(turn: Turn) -> str:
     """Return the user's message of a turn, with its files quoted."""
-    text = turn.sent or turn.text
+    text = turn.sent or turn.user
     files = (f"File {file.name}:\n{_quote(file.text.strip(chr(10)))}" for file in turn.files)
     return "\n\n".join([*([text] if text else []), *files])
 
@@ -49,8 +49,8 @@ def transcript(turns: Sequence[Turn], *, summary: str = "") -> str:
     parts = [summary] if summary else []
     for turn in turns:
         parts.append(f"User: {user_text(turn)}")
-        if turn.reply:
-            parts.append(f"Assistant: {turn.reply}")
+        if turn.text:
+            parts.append(f"Assistant: {turn.text}")
     return "\n\n".join(parts)
 
 

@@ -56,7 +56,7 @@ class Responder:
     def new_turn(self, text: str, files: tuple[Attachment, ...]) -> Turn:
         """Return a turn without a reply, with its text rendered by the template."""
         sent = self._render(text)[-1].content if text.strip() else ""
-        return Turn(text=text, sent="" if sent == text else sent, files=files)
+        return Turn(user=text, sent="" if sent == text else sent, files=files)
 
     @property
     def reply_tokens(self) -> int:
@@ -127,7 +127,7 @@ def _with_reply(turn: Turn, result: Generation) -> Turn:
     choice = result.choices[0]
     return msgspec.structs.replace(
         turn,
-        reply=choice.text,
+        text=choice.text,
         reasoning=choice.reasoning or "",
         finish_reason=choice.finish_reason,
         model=result.model,
@@ -145,7 +145,7 @@ def with_partial_reply(turn: Turn, tokens: Sequence[Token], *, model: str, start
     """Return a turn with the tokens of its interrupted reply; `started` is a `perf_counter()`."""
     return msgspec.structs.replace(
         turn,
-        reply="".join(token.text for token in tokens if not token.reasoning).rstrip(),
+        text="".join(token.text for token in tokens if not token.reasoning).rstrip(),
         reasoning="".join(token.text for token in tokens if token.reasoning),
         finish_reason="interrupted",
         model=model,

@@ -92,7 +92,7 @@ def _labels(session: Session) -> list[str]:
     """Return a label for each user message, which may contain earlier turns without a reply."""
     labels, first = [], session.n_omitted + 1
     for number, turn in enumerate(session.turns, 1):
-        if number < first or (not turn.reply and number < len(session.turns)):
+        if number < first or (not turn.text and number < len(session.turns)):
             continue
         labels.append(f"turn {number}" if number == first else f"turns {first} to {number}")
         first = number + 1

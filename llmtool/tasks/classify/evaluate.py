@@ -34,7 +34,7 @@ OnProgress = Callable[[int, int], None]  # (number of texts done, number of all 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
     """A misclassified text; `score` is that of `label`, the wrong one."""
 
-    text: str
+    input: str
     expected: str
     label: str
     score: float
@@ -101,7 +101,7 @@ def evaluate(
         confusion[expected][found] += 1
     expected_names, found_names = [names[i] for i in truth], [names[i] for i in chosen]
     wrong = [
-        Mistake(text=each.text, expected=e, label=f, score=round(max(row), 4))
+        Mistake(input=each.text, expected=e, label=f, score=round(max(row), 4))
         for each, e, f, row in zip(data, expected_names, found_names, rows, strict=True)
         if e != f
     ]

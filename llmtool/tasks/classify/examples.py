@@ -18,8 +18,8 @@ def split_examples(
     The same number of each label is held out, so none if a label has only one example.
 
     Args:
-        given: a template's examples, pairs of a text and its label, or mappings with "text" and
-            "label".
+        given: a template's examples, pairs of a text and its label, or mappings with "text"
+            (or "input") and "label".
         text_input: the template input for the text.
 
     Raises:
@@ -53,8 +53,9 @@ def _as_example(example: Any, labels: Sequence[Label], text_input: str) -> Examp
         variables, label = example.variables, example.output
     elif isinstance(example, Mapping) and "label" in example:
         variables = {str(name): value for name, value in example.items() if name != "label"}
-        if "text" in variables:
-            variables = {text_input: variables["text"]}
+        name = next((name for name in ("text", "input") if name in variables), None)
+        if name is not None:
+            variables = {text_input: variables[name]}
         label = example["label"]
     elif isinstance(example, (tuple, list)) and len(example) == 2:
         variables, label = {text_input: example[0]}, example[1]

@@ -29,7 +29,7 @@ def read_labelled_texts(
 
     Args:
         text_field: the field of the text; None uses the only field besides the label and "split",
-            else "text".
+            else "text" or "input".
         split: read only the records whose field "split" has this value.
 
     Raises:
@@ -62,7 +62,9 @@ def read_labelled_texts(
 
 def _text_field(record: Record, label_field: str) -> str:
     others = [name for name in record.fields if name not in (label_field, "split")]
-    return others[0] if len(others) == 1 else "text"
+    if len(others) == 1:
+        return others[0]
+    return "input" if "input" in others and "text" not in others else "text"
 
 
 def _field_text(record: Record, name: str) -> str:

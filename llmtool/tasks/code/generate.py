@@ -119,7 +119,7 @@ class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def columns(self) -> list[str]:
         """The columns of `Code.row`."""
-        return ["code", "language", "status", "rounds"]
+        return ["text", "language", "status", "rounds"]
 
     def with_max_tokens(self, max_tokens: int) -> CodeWriter:
         """Return a writer with another limit for each reply."""

@@ -16,14 +16,13 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # most severe f
 
 
 class Code(Result, frozen=True, kw_only=True):
-    """The result of `write_code` and related functions. In JSON, `text` is called `code`.
+    """The result of `write_code` and related functions.
 
     `status` is "ok" if the code parses and passes the tests, if any, "error" if it does not, and
     "unchecked" without a parser for the language. `diagnostics` are the errors, `rounds` counts
     repairs, and `formatter` is the name of the program that formatted the code.
     """
 
-    text: str = msgspec.field(name="code")
     language: str | None
     status: Status
     rounds: int = 0
@@ -37,14 +36,10 @@ class Code(Result, frozen=True, kw_only=True):
     seed: int
     warnings: tuple[str, ...] = ()
 
-    @property
-    def code(self) -> str:
-        return self.text
-
     def row(self) -> dict[str, Any]:
-        """Return `code`, `language`, `status`, `rounds`."""
+        """Return `text`, `language`, `status`, `rounds`."""
         return {
-            "code": self.text,
+            "text": self.text,
             "language": self.language,
             "status": self.status,
             "rounds": self.rounds,
@@ -52,7 +47,7 @@ class Code(Result, frozen=True, kw_only=True):
 
 
 class Fix(Code, frozen=True, kw_only=True):
-    """The result of `fix_code`: the fixed code, and `diff`, its patch. `str(fix)` is the patch."""
+    """The result of `fix_code`: `text` is the fixed code, `diff` the patch, as `str(fix)`."""
 
     diff: str
 

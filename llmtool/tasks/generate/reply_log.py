@@ -23,10 +23,10 @@ def make_turn(text: str | None, input: str | None, *, sources: list[str], sent: 
         sent: the message that the template rendered, "" if it equals the prompt.
     """
     if text is None:
-        return Turn(text=input or "", sent=sent)
+        return Turn(user=input or "", sent=sent)
     name = ", ".join("standard input" if path == "-" else path for path in sources)
     files = [Attachment(name=name or "standard input", text=input)] if input else []
-    return Turn(text=text, sent=sent, files=tuple(files))
+    return Turn(user=text, sent=sent, files=tuple(files))
 
 
 def last_message(request: Request | ScoreRequest) -> str:
@@ -44,11 +44,11 @@ class ReplyLog:
     Example:
         >>> from llmtool import Toolbox
         >>> from llmtool.engine.scripted import ScriptedEngine
-        >>> log = ReplyLog(Turn(text="Say hello"), model="scripted")
+        >>> log = ReplyLog(Turn(user="Say hello"), model="scripted")
         >>> box = Toolbox(engine=ScriptedEngine("Hello!"))
         >>> for event in log.watch(box.stream_generate("Say hello")):
         ...     pass
-        >>> [turn.reply for turn in log.turns()]
+        >>> [turn.text for turn in log.turns()]
         ['Hello!']
 
     `sessions.log.append` saves the turns.
@@ -91,7 +91,7 @@ class ReplyLog:
             return [
                 msgspec.structs.replace(
                     prompt,
-                    reply="".join(self._text),
+                    text="".join(self._text),
                     reasoning="".join(self._reasoning),
                     finish_reason="interrupted",
                     model=self._model,
@@ -100,7 +100,7 @@ class ReplyLog:
             ]
         first = msgspec.structs.replace(
             prompt,
-            reply=result.text,
+            text=result.text,
             model=result.model,
             prompt_tokens=result.usage.prompt_tokens,
             cached_tokens=result.usage.cached_tokens,
@@ -114,7 +114,7 @@ class ReplyLog:
         return [
             msgspec.structs.replace(
                 other if number else first,
-                reply=choice.text,
+                text=choice.text,
                 reasoning=choice.reasoning or "",
                 finish_reason=choice.finish_reason,
                 seed=choice.seed,

@@ -152,8 +152,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         several = self.options.n > 1
         has_value = self.output_spec is not None and bool(self.output_spec.description)
         columns = {
-            "reply": True,
-            "replies": several,
+            "text": True,
+            "texts": several,
             "value": has_value,
             "tries": self.options.retries,
             "finish_reason": True,

@@ -39,7 +39,7 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> list[str]:
-        return ["summary", "chunks"]
+        return ["text", "chunks"]
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]

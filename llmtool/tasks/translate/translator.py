@@ -53,7 +53,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> list[str]:
-        return ["translation", "source", "untranslated"]
+        return ["text", "source", "untranslated"]
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]

@@ -115,7 +115,7 @@ def _perform(
     except Cancelled:
         console.interrupts.clear()  # raises for the signals that end the process
         last = chat.turns[-1] if chat.turns else None
-        if last and last.finish_reason == "interrupted" and not last.reply:
+        if last and last.finish_reason == "interrupted" and not last.text:
             console.note(
                 "stopped before the reply began; /retry sends the message again, /undo removes it"
             )

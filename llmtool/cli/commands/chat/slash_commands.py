@@ -164,7 +164,7 @@ def _clear(context: ChatContext, argument: str) -> None:
 def _undo(context: ChatContext, argument: str) -> Prefill:
     turn = context.chat.undo()
     context.console.note(f"removed turn {len(context.chat.turns) + 1}")
-    return Prefill(turn.text)
+    return Prefill(turn.user)
 
 
 def _parse_edit(argument: str, *, n_turns: int) -> tuple[int, str]:
@@ -184,7 +184,7 @@ def _edit(context: ChatContext, argument: str) -> ShowReply | None:
     chat = context.chat
     number, target = _parse_edit(argument, n_turns=len(chat.turns))
     turn = chat.get_turn(number)
-    old = turn.reply if target == "reply" else turn.text
+    old = turn.text if target == "reply" else turn.user
     text = actions.edit_text(context.console, old)
     if text is None or text == old:
         context.console.note("unchanged")
@@ -249,7 +249,7 @@ def _read(context: ChatContext, argument: str) -> None:
 def _copy(context: ChatContext, argument: str) -> None:
     if not context.chat.turns:
         raise UsageError("no reply yet; send a message first")
-    text = context.chat.turns[-1].reply
+    text = context.chat.turns[-1].text
     if argument not in ("", "code"):
         raise UsageError(f"invalid argument {argument!r}; use /copy or /copy code")
     if argument == "code":

@@ -39,9 +39,9 @@ def show_last_turn(context: ChatContext) -> None:
         return
     last = session.turns[-1]
     console.note(f"session {session.name!r}, turn {n}:")
-    console.stdout.write(f"> {last.text}\n")
-    if last.reply:
-        ReplyView(console).replay(last.reply)
+    console.stdout.write(f"> {last.user}\n")
+    if last.text:
+        ReplyView(console).replay(last.text)
     else:
         console.note("no reply; /retry generates one")
 

@@ -75,7 +75,7 @@ def _draw(console: Console, found: Evaluation, others: list[Baseline]) -> None:
             console,
             ["score", "label", "expected", "most confident mistakes"],
             [
-                (f"{each.score:.2f}", each.label, each.expected, " ".join(each.text.split())[:300])
+                (f"{each.score:.2f}", each.label, each.expected, " ".join(each.input.split())[:300])
                 for each in found.mistakes[:_SHOWN_MISTAKES]
             ],
             right=["score"],

@@ -104,7 +104,7 @@ def _describe(outcome: Outcome) -> str:
 
 def _details(outcome: Outcome) -> Iterator[str]:
     """Yield the expected and the actual reply of the first failures."""
-    shown = [failure for failure in outcome.failures if failure.got is not None or outcome.n > 1]
+    shown = [failure for failure in outcome.failures if failure.text is not None or outcome.n > 1]
     if shown:
         yield f"  {_line(outcome.name)}  ({outcome.file}:{outcome.line})"
     for failure in shown[:_MAX_SHOWN_FAILURES]:
@@ -112,8 +112,8 @@ def _details(outcome: Outcome) -> Iterator[str]:
             yield f"    {_line(failure.case)}: {_line(failure.reason)}"
         if failure.expected is not None:
             yield f"      expected: {_line(failure.expected)}"
-        if failure.got is not None:
-            yield f"      got:      {_line(failure.got)}"
+        if failure.text is not None:
+            yield f"      got:      {_line(failure.text)}"
     if outcome.n_failed > _MAX_SHOWN_FAILURES:
         n_more = outcome.n_failed - _MAX_SHOWN_FAILURES
         yield f"    and {n_more} more (--json and --junit list up to 20)"

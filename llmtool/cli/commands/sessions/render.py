@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmtool.sessions.types import Session, Turn
 
 _BOLD, _FAINT, _HIT = "1", "2", "1;4"
-_ROLES = {"user": "message", "reply": "reply", "file": "file"}
+_ROLES = {"user": "message", "assistant": "reply", "file": "file"}
 
 
 def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def conversation(console: Console, session: Session) -> None:
 
 
 def _turn(console: Console, turn: Turn) -> None:
-    quoted = "\n".join(f"> {line}".rstrip() for line in turn.text.split("\n"))
+    quoted = "\n".join(f"> {line}".rstrip() for line in turn.user.split("\n"))
     _write(console, f"\n{quoted}\n", _BOLD)
     for file in turn.files:
         _write(
@@ -98,7 +98,7 @@ def _turn(console: Console, turn: Turn) -> None:
         )
     if turn.reasoning.strip():
         _write(console, f"\n{turn.reasoning.strip()}\n", _FAINT)
-    console.stdout.write("\n" + turn.reply)
+    console.stdout.write("\n" + turn.text)
     console.stdout.end_line()
     if turn.finish_reason in INCOMPLETE:
         _write(console, f"{INCOMPLETE[turn.finish_reason]}\n", _FAINT)
