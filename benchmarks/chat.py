@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 
 from llmtool import config
-from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.store import Sessions
 from llmtool.tasks.chat.chat import Chat
@@ -37,8 +36,8 @@ def question(i: int) -> str:
 def ask(chat: Chat, text: str) -> tuple[float, float, int]:
     """Return (seconds to the first token, computed prompt tokens, all prompt tokens)."""
     began, first = time.perf_counter(), 0.0
-    for event in chat.stream(text):
-        if isinstance(event, Token) and not first:
+    for _ in chat.stream(text):
+        if not first:
             first = time.perf_counter() - began
     turn = chat.turns[-1]
     return first, turn.prompt_tokens - turn.cached_tokens, turn.prompt_tokens

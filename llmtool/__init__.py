@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         agenerate,
         arun,
         astream_generate,
+        astream_summarize,
+        astream_translate,
         asummarize,
         atranslate,
         awrite_code,
@@ -64,10 +66,10 @@ if TYPE_CHECKING:
     )
     from llmtool.sessions.types import Session, Turn
     from llmtool.tasks.chat.chat import Chat
-    from llmtool.tasks.chat.truncation import ChatNote
     from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
-    from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
+    from llmtool.tasks.streams import AsyncStream, Stream
+    from llmtool.tasks.summarize.map_reduce import SummaryText
     from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
 
@@ -94,18 +96,18 @@ _CLASSES = {  # by module; the functions are in `llmtool.functions`
     ),
     "llmtool.sessions.types": ("Session", "Turn"),
     "llmtool.tasks.chat.chat": ("Chat",),
-    "llmtool.tasks.chat.truncation": ("ChatNote",),
     "llmtool.tasks.code.results": ("Code", "CommitMessage", "Finding", "Fix", "Review"),
     "llmtool.tasks.results": ("Choice", "Classification", "Generation", "Summary", "Translation"),
-    "llmtool.tasks.summarize.map_reduce": ("SummaryProgress", "SummaryText"),
+    "llmtool.tasks.streams": ("AsyncStream", "Stream"),
+    "llmtool.tasks.summarize.map_reduce": ("SummaryText",),
     "llmtool.tasks.translate.document": ("TranslationText",),
     "llmtool.toolbox": ("Toolbox",),
 }
 
 __all__ = [
+    "AsyncStream",
     "Cancelled",
     "Chat",
-    "ChatNote",
     "Choice",
     "Classification",
     "ClosedError",
@@ -128,8 +130,8 @@ __all__ = [
     "RecordsFailed",
     "Review",
     "Session",
+    "Stream",
     "Summary",
-    "SummaryProgress",
     "SummaryText",
     "TemplateError",
     "Token",
@@ -145,6 +147,8 @@ __all__ = [
     "agenerate",
     "arun",
     "astream_generate",
+    "astream_summarize",
+    "astream_translate",
     "asummarize",
     "atranslate",
     "awrite_code",

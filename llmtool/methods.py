@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from llmtool.tasks.options import SamplingOptions
+from llmtool.tasks.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
@@ -24,6 +25,7 @@ class HasContext(Protocol):
 
 F = TypeVar("F", bound=Callable[..., object])
 P = ParamSpec("P")
+E = TypeVar("E")
 R = TypeVar("R")
 S = TypeVar("S", bound=HasContext)
 
@@ -98,16 +100,16 @@ def for_asyncio(
 
 
 def stream_for_asyncio(
-    method: Callable[Concatenate[S, P], Iterator[R]],
-) -> Callable[Concatenate[S, P], AsyncIterator[R]]:
-    """Return the asyncio variant of a method that yields events.
+    method: Callable[Concatenate[S, P], Stream[E, R]],
+) -> Callable[Concatenate[S, P], AsyncStream[E, R]]:
+    """Return the asyncio variant of a method that returns a stream.
 
     Example: `astream_generate = stream_for_asyncio(stream_generate)`
     """
 
     @functools.wraps(method)
-    def stream(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[R]:
-        return self.context.bridge.stream(lambda: method(self, *args, **kwargs))
+    def stream(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[E, R]:
+        return AsyncStream(self.context.bridge, lambda: method(self, *args, **kwargs))
 
     signature = _document(stream, method, "{}")
     returned = _unquoted(f"Async{signature.return_annotation}")

@@ -80,7 +80,8 @@ if TYPE_CHECKING:
         TextKeywords,
         TranslateKeywords,
     )
-    from llmtool.tasks.summarize.map_reduce import SummaryEvent
+    from llmtool.tasks.streams import Stream
+    from llmtool.tasks.summarize.map_reduce import SummaryText
     from llmtool.tasks.translate.document import TranslationText
 
     Names = Iterable[str] | Mapping[str, str]  # labels by name
@@ -369,29 +370,35 @@ class Toolbox:
         *,
         schema: type[T] | SchemaAdapter[T],
         **options: Unpack[TemplateKeywords],
-    ) -> Iterator[Token | Generation[T]]: ...
+    ) -> Stream[Token, Generation[T]]: ...
     @overload
     def stream_generate(
         self, prompt: str, **options: Unpack[TextKeywords]
-    ) -> Iterator[Token | Generation[None]]: ...
+    ) -> Stream[Token, Generation[None]]: ...
     @overload
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
-    ) -> Iterator[Token | Generation[Any]]: ...
+    ) -> Stream[Token, Generation[Any]]: ...
     @list_options(GenerateOptions)
     def stream_generate(
         self, prompt: str, **options: Unpack[GenerateKeywords]
-    ) -> Iterator[Token | Generation[Any]]:
-        """Generate a reply to a prompt; yield each `Token`, then the `Generation`.
+    ) -> Stream[Token, Generation[Any]]:
+        """Generate a reply to a prompt as a stream of tokens.
 
-        Tokens of several replies (`n`) are interleaved; `choice` is the index of the reply.
         Arguments and errors are those of `generate`.
 
+        Returns:
+            A `Stream`, an iterator over `Token`s: `text` is the next part of the reply, and
+            `reasoning` of the reasoning before it. Tokens of several replies (`n`) are interleaved;
+            `choice` is the index of the reply. After the tokens, `result` is the `Generation`.
+
         Example:
-            >>> for event in box.stream_generate("Tell me a story"):       # doctest: +SKIP
-            ...     if isinstance(event, Token) and not event.reasoning:
-            ...         print(event.text, end="", flush=True)
+            >>> stream = box.stream_generate("Tell me a story")            # doctest: +SKIP
+            >>> for token in stream:                                       # doctest: +SKIP
+            ...     print(token.text, end="", flush=True)
             Once upon a time, …
+            >>> stream.result.finish_reason                                # doctest: +SKIP
+            'stop'
         """
         from llmtool.tasks.generate.task import stream_generate
 
@@ -735,23 +742,39 @@ class Toolbox:
 
     @list_options(SummarizeOptions)
     def stream_summarize(
-        self, text: str, **options: Unpack[SummarizeKeywords]
-    ) -> Iterator[SummaryEvent | Summary]:
-        """Summarize a text; yield progress and parts of the summary, then the `Summary`.
+        self,
+        text: str,
+        *,
+        on_progress: OnDownload = no_progress,
+        **options: Unpack[SummarizeKeywords],
+    ) -> Stream[SummaryText, Summary]:
+        """Summarize a text as a stream of the parts of the summary.
 
-        The texts of the `SummaryText` events form the summary. They are tokens if the text fits in
-        one prompt, else parts of the summary that have been checked. Arguments and errors are those
-        of `summarize`.
+        Other arguments and the errors are those of `summarize`.
+
+        Args:
+            on_progress: called with the number of tokens of the text that have been read, and of
+                all.
+
+        Returns:
+            A `Stream`, an iterator over `SummaryText`s, whose texts form the summary. They are
+            tokens if the text fits in one prompt, else parts of the summary that have been checked.
+            After them, `result` is the `Summary`.
 
         Example:
-            >>> for event in box.stream_summarize(report):                 # doctest: +SKIP
-            ...     if isinstance(event, SummaryText):
-            ...         print(event.text, end="", flush=True)
+            >>> stream = box.stream_summarize(report)                      # doctest: +SKIP
+            >>> for part in stream:                                        # doctest: +SKIP
+            ...     print(part.text, end="", flush=True)
             The library of Marbury closes …
+            >>> len(stream.result.chunks)                                  # doctest: +SKIP
+            3
         """
         from llmtool.tasks.summarize.task import stream_summarize
 
-        return stream_summarize(self.context, text, make_options(SummarizeOptions, options))
+        made = make_options(SummarizeOptions, options)
+        return stream_summarize(self.context, text, made, on_progress=on_progress)
+
+    astream_summarize = stream_for_asyncio(stream_summarize)
 
     @overload
     def translate(
@@ -812,21 +835,25 @@ class Toolbox:
     @list_options(TranslateOptions)
     def stream_translate(
         self, text: str, to: str, **options: Unpack[TranslateKeywords]
-    ) -> Iterator[TranslationText | Translation]:
-        """Translate a text; yield each `TranslationText`, then the `Translation`.
+    ) -> Stream[TranslationText, Translation]:
+        """Translate a text as a stream of translated segments.
 
-        The events are in order, and their texts form the translation. Arguments and errors are
-        those of `translate`.
+        Arguments and errors are those of `translate`.
+
+        Returns:
+            A `Stream`, an iterator over `TranslationText`s, whose texts form the translation.
+            `n_done` and `n_segments` count the segments. After them, `result` is the `Translation`.
 
         Example:
-            >>> for event in box.stream_translate(letter, "French"):       # doctest: +SKIP
-            ...     if isinstance(event, TranslationText):
-            ...         print(event.text, end="", flush=True)
+            >>> for part in box.stream_translate(letter, "French"):        # doctest: +SKIP
+            ...     print(part.text, end="", flush=True)
             Chère Anna, …
         """
         from llmtool.tasks.translate.task import stream_translate
 
         return stream_translate(self.context, text, to, make_options(TranslateOptions, options))
+
+    astream_translate = stream_for_asyncio(stream_translate)
 
     @overload
     def write_code(self, request: str, **options: Unpack[CodeKeywords]) -> Code: ...
@@ -1060,6 +1087,7 @@ class Toolbox:
         session: str | None = None,
         save: bool | None = None,
         overflow: OverflowPolicy = "summarize",
+        on_note: OnNote | None = None,
         **options: Unpack[ChatKeywords],
     ) -> Chat:
         """Start a conversation, or continue a saved session.
@@ -1069,6 +1097,8 @@ class Toolbox:
             save: whether to save the conversation after each turn; None saves it if it has a name.
             overflow: what to do with the oldest turns when the context is full, "summarize" or
                 "drop".
+            on_note: called with messages, such as that turns were dropped; None logs them as
+                warnings of the logger `llmtool`.
             system, template, thinking, variables, max_tokens, …: see `generate`; None uses those of
                 the session.
 
@@ -1090,4 +1120,11 @@ class Toolbox:
         is_saved = session is not None if save is None else save
         store = Sessions(self.context.folders.data / "sessions") if is_saved else None
         chosen = make_options(ChatOptions, options)
-        return Chat(self.context, chosen, session=session, store=store, overflow=overflow)
+        return Chat(
+            self.context,
+            chosen,
+            session=session,
+            store=store,
+            overflow=overflow,
+            on_note=on_note,
+        )

@@ -399,7 +399,7 @@ def test_generate_does_not_import_other_tasks(tiny: Path, tmp_path: Path) -> Non
     assert "llmtool.engine.llama.scheduler" in own
     assert {layer(module) for module in own} - NEEDED_LAYERS == set()
     packages = {module.split(".")[2] for module in own if module.startswith("llmtool.tasks.")}
-    assert packages <= {"generate", "pipeline", "options", "results"}
+    assert packages <= {"generate", "pipeline", "options", "results", "streams"}
     assert "llmtool.tasks.pipeline.records" not in own
     assert {command_of(module) for module in own} - {""} == {"gen"}
     assert libraries(loaded) & (UNNEEDED_MODULES | {"rich", "numpy", "huggingface_hub"}) == set()

@@ -306,11 +306,13 @@ def test_child_cannot_continue_a_stream_of_its_parent(tiny: Path, tmp_path: Path
 def test_chat_of_the_parent_is_not_saved_by_a_child(tiny: Path, tmp_path: Path) -> None:
     run(
         """
-        chat = llmtool.chat(session="talk", **OPTIONS)
+        notes = []
+        chat = llmtool.chat(session="talk", on_note=notes.append, **OPTIONS)
         first = chat.say("Hello")
 
         def child():
             chat.say("Hello again")
+            assert notes == [f"this turn is not saved: {chat.save_error}"], notes
             assert "another process" in chat.save_error, chat.save_error
             chat.close()
 

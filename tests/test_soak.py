@@ -15,7 +15,7 @@ from command import linux
 
 from llmtool.config import Folders, Settings
 from llmtool.sessions.store import Sessions
-from llmtool.tasks.chat.chat import Chat, ChatNote, Turn
+from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.options import ChatOptions, SamplingOptions
 from llmtool.toolbox import Toolbox
 
@@ -129,17 +129,19 @@ def test_long_chat_does_not_leak(
         box.summarize("A parcel came with letters and a small box. " * 60, length="long")
         store = Sessions(tmp_path / "sessions")
         options = ChatOptions(sampling=SamplingOptions(max_tokens=24))
-        with Chat(box.context, options, store=store, session="soak", overflow=overflow) as chat:  # type: ignore[arg-type]
+        with Chat(
+            box.context,
+            options,
+            store=store,
+            session="soak",
+            overflow=overflow,  # type: ignore[arg-type]
+            on_note=notes.append,
+        ) as chat:
             for n in range(TURNS):
                 if n == TURNS // 3:
                     warm = resources()
-                for event in chat.stream(
-                    f"Parcel {n:03} came with {n % 7} letters and a small box."
-                ):
-                    if isinstance(event, ChatNote):
-                        notes.append(event.text)
-                    elif isinstance(event, Turn):
-                        cached += event.cached_tokens or 0
+                turn = chat.say(f"Parcel {n:03} came with {n % 7} letters and a small box.")
+                cached += turn.cached_tokens
                 if n % 5 == 0:
                     chat.save_state()
                     assert size_of(folders.cache / "prefix") <= CACHE_MB * 10**6

@@ -23,7 +23,6 @@ from llmtool import errors
 from llmtool.config import Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
-from llmtool.engine.types import Token
 from llmtool.errors import (
     ClosedError,
     ContextOverflow,
@@ -33,7 +32,6 @@ from llmtool.errors import (
     TemplateError,
     UsageError,
 )
-from llmtool.tasks.results import Generation
 from llmtool.toolbox import Toolbox
 
 
@@ -65,13 +63,6 @@ def test_to_dict_is_json_with_the_documented_keys() -> None:
         "text", "value", "error", "reasoning", "finish_reason", "seed", "tries", "logprobs",
     ]  # fmt: skip
     assert list(value["usage"]) == ["prompt_tokens", "cached_tokens", "completion_tokens"]
-
-
-def test_stream_yields_tokens_then_the_result() -> None:
-    box, _ = toolbox()
-    *tokens, result = box.stream_generate("Say hello")
-    assert [token.text for token in tokens if isinstance(token, Token)] == ["Hello", " there!"]
-    assert isinstance(result, Generation) and result.text == "Hello there!"
 
 
 def test_results_of_several_prompts_are_in_order() -> None:
@@ -149,8 +140,7 @@ def test_asyncio_gives_the_same_results() -> None:
 
     async def run() -> tuple[str, list[str]]:
         result = await box.agenerate("Say hello")
-        events = [e async for e in box.astream_generate("Say hello")]
-        return result.text, [e.text for e in events if isinstance(e, Token)]
+        return result.text, [token.text async for token in box.astream_generate("Say hello")]
 
     assert asyncio.run(run()) == ("Hello there!", ["Hello", " there!"])
 
@@ -201,7 +191,7 @@ def test_second_stream_in_a_thread_is_rejected_while_the_first_is_open(tiny: Pat
         next(first)
         with pytest.raises(EngineError, match="still being streamed"):
             box.generate("one two three", max_tokens=8)
-        rest = "".join(e.text for e in first if isinstance(e, Token))
+        rest = "".join(token.text for token in first)
         assert box.generate("hello there", max_tokens=8, temperature=0).text.endswith(rest)
 
 
@@ -356,4 +346,4 @@ def test_starter_model_generates_and_streams_the_same_text(starter: Path) -> Non
         greedy = box.generate("List the months of the year.", temperature=0, max_tokens=24)
         assert "January, February, March" in greedy.text
         stream = box.stream_generate("List the months of the year.", temperature=0, max_tokens=24)
-        assert "".join(e.text for e in stream if isinstance(e, Token)) == greedy.text
+        assert "".join(token.text for token in stream) == greedy.text

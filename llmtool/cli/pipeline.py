@@ -20,10 +20,8 @@ from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions
 
 if TYPE_CHECKING:
-    from llmtool.engine.types import Token
     from llmtool.tasks.classify.classifier import Classifier
     from llmtool.tasks.generate.reply_log import ReplyLog
-    from llmtool.tasks.results import Generation
 
 
 def run(
@@ -59,7 +57,6 @@ def run(
     # Templates and tasks are imported while the model loads.
     from llmtool.cli.render import result
     from llmtool.tasks.generate.template import prepare_run
-    from llmtool.tasks.pipeline.collect import raise_failures
     from llmtool.tasks.pipeline.prepare import Case, PreparedTask, bind_inputs
 
     given = frozenset(options.variables)
@@ -130,22 +127,20 @@ def run(
             if log is not None:
                 log.add(label)
             return
-        events: Iterator[Token | Generation] = raise_failures(
-            prepared.outcomes(context.engine, [case], started=started)
-        )
+        stream = prepared.stream(context.engine, case, started=started)
         if log is not None:
-            events = log.watch(events)
+            stream = log.watch(stream)
         if output.extract:
             from llmtool.tasks.code.extract import only_code
 
             opening = prepared.template.prefill + options.prefill
-            events = only_code(events, opening=opening)
+            stream = only_code(stream, opening=opening)
         result.generation(
             console,
-            events,
+            stream,
             to_file=output.path,
             as_json=output.json,
-            stream=not output.no_stream and not output.extract,
+            is_live=not output.no_stream and not output.extract,
             think=options.requests_reasoning,
             logprobs=options.logprobs > 0,
             constraint=prepared.sampling.constraint,

@@ -96,11 +96,13 @@ class Reply:
 
     def _emit(self, chunks: list[tuple[str, bool]]) -> list[Token]:
         events = []
-        for text, reasoning in chunks:
-            if self._strip and not reasoning:
+        for text, is_reasoning in chunks:
+            if is_reasoning:
+                events.append(Token(self._id, self._choice, reasoning=text))
+                continue
+            if self._strip:
                 text = text.lstrip()
                 self._strip = not text
-            visible = text if reasoning else self._stop.push(text)
-            if visible:
-                events.append(Token(self._id, self._choice, visible, reasoning))
+            if visible := self._stop.push(text):
+                events.append(Token(self._id, self._choice, visible))
         return events

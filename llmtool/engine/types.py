@@ -220,16 +220,16 @@ class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A chunk of reply text; empty while a character or a stop string is incomplete.
+    """The next `text` of a reply, or the next `reasoning` before it; the other one is empty.
 
-    `reasoning` is true for reasoning, which is not part of the answer. If logprobs were requested,
-    every token of the answer has its own event with a `logprob`.
+    Both are empty while a character or a stop string is incomplete. If logprobs were requested,
+    every token of the text has its own event with a `logprob`.
     """
 
     id: int
     choice: int
-    text: str
-    reasoning: bool = False
+    text: str = ""
+    reasoning: str = ""
     logprob: TokenLogprob | None = None
 
 

@@ -16,6 +16,7 @@ from llmtool.cli.commands.chat.context import (
     ShowReply,
     SwitchModel,
 )
+from llmtool.cli.commands.chat.render import ReplyView
 from llmtool.cli.commands.chat.status import status_line
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
@@ -35,7 +36,7 @@ def context(console: Console, tmp_path: Path) -> Iterator[ChatContext]:
     box = Toolbox("scripted", engine=ScriptedEngine("fine"), folders=folders, settings=Settings())
     sessions = Sessions(tmp_path / "sessions")
     with Chat(box.context, session="work", store=sessions) as chat:
-        yield ChatContext(console, chat, box.context, sessions)
+        yield ChatContext(console, chat, box.context, sessions, ReplyView(console))
 
 
 @pytest.mark.parametrize(
@@ -65,12 +66,11 @@ def test_set_thinking_takes_an_effort(context: ChatContext, text: str, value: ob
     context.chat.say("Hi")
 
 
-def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
+def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
     context.chat.say("Hi")
     action = slash_commands.run(context, "/retry")
     assert isinstance(action, ShowReply)
-    *_, turn = action.events
-    assert isinstance(turn, Turn) and turn.text == "fine"
+    assert action.stream.result.text == "fine"
 
 
 @pytest.mark.parametrize(

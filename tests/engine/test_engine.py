@@ -365,8 +365,8 @@ def test_reasoning_tokens_are_not_part_of_the_answer(
     request = Request(prompt=Prompt(messages=(Message("user", "go"),)))
     events = [event for event in engine.stream([request]) if isinstance(event, Token)]
     engine.close()
-    assert "".join(event.text for event in events if event.reasoning) == "Plan."
-    assert "".join(event.text for event in events if not event.reasoning).rstrip() == "Four."
+    assert "".join(event.reasoning for event in events) == "Plan."
+    assert "".join(event.text for event in events).rstrip() == "Four."
 
 
 @pytest.mark.parametrize("is_chat", [True, False], ids=["chat", "text"])

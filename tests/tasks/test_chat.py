@@ -12,7 +12,7 @@ import pytest
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.types import Cancellation, Token
+from llmtool.engine.types import Cancellation
 from llmtool.errors import (
     Cancelled,
     ContextOverflow,
@@ -23,7 +23,7 @@ from llmtool.errors import (
 )
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
-from llmtool.tasks.chat.chat import Chat, ChatNote
+from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.chat.messages import to_messages, user_text
 from llmtool.tasks.options import ChatOptions, SamplingOptions, make_options
 from llmtool.toolbox import Toolbox
@@ -61,7 +61,7 @@ def open_chat(folders: Folders) -> Iterator[Open]:
             settings=Settings(),
             cancellation=cancellation,
         )
-        names = {"session", "store", "overflow"} & options.keys()
+        names = {"session", "store", "overflow", "on_note"} & options.keys()
         arguments = {name: options.pop(name) for name in names}
         opened.append(Chat(box.context, make_options(ChatOptions, options), **arguments))
         return opened[-1]
@@ -96,10 +96,18 @@ def test_turn_records_model_tokens_and_time(open_chat: Open) -> None:
     assert turn.created_at.endswith("Z")
 
 
-def test_stream_yields_tokens_then_the_turn(open_chat: Open) -> None:
-    *tokens, turn = open_chat("one two").stream("Hi")
-    assert "".join(each.text for each in tokens if isinstance(each, Token)) == "one two"
-    assert isinstance(turn, Turn)
+def test_stream_yields_tokens_and_has_the_turn(open_chat: Open) -> None:
+    chat = open_chat("one two")
+    stream = chat.stream("Hi")
+    assert "".join(token.text for token in stream) == "one two"
+    assert stream.result == chat.turns[0] and stream.result.text == "one two"
+
+
+def test_streams_run_in_the_order_in_which_they_are_read(open_chat: Open) -> None:
+    chat = open_chat()
+    first, second = chat.stream("a"), chat.stream("b")
+    assert (second.result.user, first.result.user) == ("b", "a")
+    assert [turn.user for turn in chat.turns] == ["b", "a"]
 
 
 def test_sessions_started_in_the_same_minute_get_different_names(
@@ -163,16 +171,15 @@ class TestRevising:
         chat = open_chat(["one", "two", "three"])
         chat.say("a")
         chat.say("b")
-        *_, turn = chat.retry()
-        assert isinstance(turn, Turn) and turn.text == "three"
+        assert chat.retry().result.text == "three"
         assert [each.text for each in chat.turns] == ["one", "three"]
         assert prompts(chat)[-1] == prompts(chat)[-2]
 
     def test_retry_with_a_fixed_seed_uses_the_next_seed(self, open_chat: Open) -> None:
         chat = open_chat(seed=7)
         assert chat.say("a").seed == 7
-        assert [turn.seed for turn in chat.retry() if isinstance(turn, Turn)] == [8]
-        assert [turn.seed for turn in chat.retry() if isinstance(turn, Turn)] == [9]
+        assert chat.retry().result.seed == 8
+        assert chat.retry().result.seed == 9
 
     def test_edit_replaces_a_message_and_removes_later_turns(self, open_chat: Open) -> None:
         chat = open_chat(["1", "2", "3", "4"])
@@ -232,7 +239,8 @@ class TestSaving:
     def test_failed_save_is_reported_and_the_chat_continues(
         self, open_chat: Open, store: Sessions, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        chat = open_chat(store=store, session="work")
+        notes: list[str] = []
+        chat = open_chat(store=store, session="work", on_note=notes.append)
         chat.say("a")
 
         def fail(*_: object) -> None:
@@ -240,8 +248,7 @@ class TestSaving:
 
         with monkeypatch.context() as patch:
             patch.setattr("os.fsync", fail)
-            events = list(chat.stream("b"))
-        notes = [event.text for event in events if isinstance(event, ChatNote)]
+            assert "".join(token.text for token in chat.stream("b")) == "fine"
         assert len(notes) == 1 and "no space left" in notes[0]
         assert len(store.load("work").turns) == 1
         chat.say("c")
@@ -409,12 +416,10 @@ class TestOverflow:
         def reply(prompt: str) -> str:
             return "They spoke of boats." if "minutes" in prompt else "ok"
 
-        chat = open_chat(reply, n_ctx=600, system="Stay calm.", max_tokens=50)
-        notes = []
+        notes: list[str] = []
+        chat = open_chat(reply, n_ctx=600, system="Stay calm.", max_tokens=50, on_note=notes.append)
         for i in range(12):
-            events = list(chat.stream(f"turn{i} " + long(60)))
-            notes += [event.text for event in events if isinstance(event, ChatNote)]
-            assert isinstance(events[-1], Turn)
+            chat.say(f"turn{i} " + long(60))
         assert any("replaced by a summary" in note for note in notes)
         assert chat.session.n_omitted > 0
         assert len(chat.turns) == 12  # the session still has all turns
@@ -424,17 +429,31 @@ class TestOverflow:
         assert "turn11" in last and "turn0 " not in last
 
     def test_oldest_turns_are_dropped_with_overflow_drop(self, open_chat: Open) -> None:
-        chat = open_chat(n_ctx=600, system="Stay calm.", max_tokens=50, overflow="drop")
-        notes = []
+        notes: list[str] = []
+        chat = open_chat(
+            n_ctx=600,
+            system="Stay calm.",
+            max_tokens=50,
+            overflow="drop",
+            on_note=notes.append,
+        )
         for i in range(12):
-            events = list(chat.stream(f"turn{i} " + long(60)))
-            notes += [event.text for event in events if isinstance(event, ChatNote)]
+            chat.say(f"turn{i} " + long(60))
         assert any("dropped" in note for note in notes)
         assert not any("summary" in note for note in notes)
         last = prompts(chat)[-1]
         assert last.startswith("system: Stay calm.\nuser: turn")
         assert chat.session.summary == ""
         assert len(prompts(chat)) == 12
+
+    def test_notes_are_logged_by_default(
+        self, open_chat: Open, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        chat = open_chat(n_ctx=600, max_tokens=50, overflow="drop")
+        for i in range(12):
+            chat.say(f"turn{i} " + long(60))
+        assert "dropped from the prompt" in caplog.text
+        assert {record.name for record in caplog.records} == {"llmtool"}
 
     def test_every_prompt_fits_the_context(self, open_chat: Open) -> None:
         chat = open_chat(n_ctx=500, overflow="drop")
@@ -460,11 +479,10 @@ class TestOverflow:
                 raise EngineError("no memory")
             return "ok"
 
-        chat = open_chat(reply, n_ctx=600, max_tokens=50)
-        notes = []
+        notes: list[str] = []
+        chat = open_chat(reply, n_ctx=600, max_tokens=50, on_note=notes.append)
         for i in range(9):
-            events = list(chat.stream(f"turn{i} " + long(60)))
-            notes += [event.text for event in events if isinstance(event, ChatNote)]
+            chat.say(f"turn{i} " + long(60))
         assert any("the summary failed: no memory" in note for note in notes)
 
     def test_edit_of_a_truncated_turn_restores_the_turns_before_it(self, open_chat: Open) -> None:
@@ -524,7 +542,7 @@ def test_only_new_tokens_are_computed_also_after_a_restart(
             second = chat.say("Which of them is the longest?")
             evaluated = first.prompt_tokens + first.completion_tokens
             assert second.cached_tokens >= evaluated - 1
-            again = [event for event in chat.retry() if isinstance(event, Turn)][0]
+            again = chat.retry().result
             assert again.cached_tokens == again.prompt_tokens - 1
             assert again.text == second.text
             chat.save_state()

@@ -105,10 +105,13 @@ def test_each_of_several_replies_is_checked() -> None:
 def test_stream_yields_the_tokens_before_it_raises() -> None:
     box, _ = toolbox("Ada, 1815")
     texts = []
+    stream = box.stream_generate("Who?", schema=SHORT)
     with pytest.raises(OutputValidationError):
-        for event in box.stream_generate("Who?", schema=SHORT):
-            texts.append(event.text)
+        for token in stream:
+            texts.append(token.text)
     assert texts == ["Ada,", " 1815"]
+    with pytest.raises(OutputValidationError):
+        _ = stream.result
 
 
 @pytest.mark.parametrize(

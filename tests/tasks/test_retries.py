@@ -95,8 +95,8 @@ def test_only_invalid_choices_are_retried() -> None:
 
 def test_only_the_last_try_is_streamed() -> None:
     box, _ = toolbox([BAD, GOOD])
-    *tokens, result = box.stream_generate("When?", schema=SCHEMA, retries=1)
-    assert "".join(token.text for token in tokens) == result.text == GOOD
+    stream = box.stream_generate("When?", schema=SCHEMA, retries=1)
+    assert "".join(token.text for token in stream) == stream.result.text == GOOD
 
 
 def test_requests_are_retried_independently() -> None:

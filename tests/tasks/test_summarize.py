@@ -23,7 +23,6 @@ from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
 from llmtool.tasks.summarize.length import Style, parse_length
-from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
 from llmtool.tasks.summarize.task import prepare_summarizer
 
 IS_NOTE = "Write down the facts"
@@ -127,12 +126,10 @@ def test_refine_quotes_a_chunk_whose_facts_are_missing_in_the_notes(note: str) -
 
 def test_short_text_is_read_in_one_request_and_streamed() -> None:
     toolbox = make_toolbox(lambda prompt: "never", lambda prompt: "It rains a lot.")
-    events = list(toolbox.stream_summarize("Rain is expected. All week."))
-    assert [event.text for event in events if isinstance(event, SummaryText)] == [
-        "It", " rains", " a", " lot.",
-    ]  # fmt: skip
-    assert isinstance(events[-1], Summary) and events[-1].text == "It rains a lot."
-    assert events[-1].strategy == "stuff" and len(events[-1].chunks) == 1
+    stream = toolbox.stream_summarize("Rain is expected. All week.")
+    assert [part.text for part in stream] == ["It", " rains", " a", " lot."]
+    assert stream.result.text == "It rains a lot."
+    assert stream.result.strategy == "stuff" and len(stream.result.chunks) == 1
 
 
 def test_reasoning_is_not_part_of_a_streamed_summary() -> None:
@@ -140,9 +137,8 @@ def test_reasoning_is_not_part_of_a_streamed_summary() -> None:
         "<think>About rain.</think>It rains a lot.",
         reasoning_tags=ReasoningTags("<think>", "</think>"),
     )
-    *events, result = Toolbox(engine=engine, model="scripted").stream_summarize("Rain. All week.")
-    pieces = [event.text for event in events if isinstance(event, SummaryText)]
-    assert "".join(pieces) == str(result) == "It rains a lot."
+    stream = Toolbox(engine=engine, model="scripted").stream_summarize("Rain. All week.")
+    assert "".join(part.text for part in stream) == stream.result.text == "It rains a lot."
 
 
 def test_reasoning_is_in_addition_to_the_length_of_a_task() -> None:
@@ -157,10 +153,13 @@ def test_reasoning_is_in_addition_to_the_length_of_a_task() -> None:
 
 
 def test_progress_counts_tokens_read() -> None:
-    events = list(make_toolbox(list_codes).stream_summarize(report(10), chunk_tokens=200))
-    progress = [event for event in events if isinstance(event, SummaryProgress)]
-    done = [event.n_done for event in progress]
-    assert done == sorted(done) and done[-1] == progress[-1].n_tokens and len(done) >= 10
+    progress: list[tuple[int, int]] = []
+    stream = make_toolbox(list_codes).stream_summarize(
+        report(10), chunk_tokens=200, on_progress=lambda *counts: progress.append(counts)
+    )
+    assert "".join(part.text for part in stream) == stream.result.text
+    done = [n_done for n_done, _ in progress]
+    assert done == sorted(done) and done[-1] == progress[-1][1] and len(done) >= 10
 
 
 # Rejected replies
@@ -208,10 +207,10 @@ def test_repeated_sentences_are_removed() -> None:
 def test_repeated_sentences_are_not_streamed() -> None:
     reply = "It rains. It pours. It rains. It rained. It pours!"
     toolbox = make_toolbox(list_codes, lambda prompt: reply)
-    *events, result = toolbox.stream_summarize("Rain. " * 9)
-    assert isinstance(result, Summary) and result.text == "It rains. It pours. It rained."
-    pieces = [event.text for event in events if isinstance(event, SummaryText)]
-    assert len(pieces) > 3 and "".join(pieces).rstrip() == result.text
+    stream = toolbox.stream_summarize("Rain. " * 9)
+    pieces = [part.text for part in stream]
+    assert stream.result.text == "It rains. It pours. It rained."
+    assert len(pieces) > 3 and "".join(pieces).rstrip() == stream.result.text
 
 
 @given(
@@ -355,8 +354,8 @@ def test_each_section_has_its_own_summary() -> None:
     assert result.text == (
         "It mentions Q0.\n\n## Costs\n\nIt mentions Q1.\n\n## People\n\nIt mentions Q2."
     )
-    *events, result = toolbox.stream_summarize(text, sections=True)
-    assert "".join(e.text for e in events if isinstance(e, SummaryText)) == str(result)
+    stream = toolbox.stream_summarize(text, sections=True)
+    assert "".join(part.text for part in stream) == stream.result.text
 
 
 def test_list_of_texts_returns_summaries_in_order() -> None:

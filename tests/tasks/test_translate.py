@@ -345,10 +345,10 @@ def test_text_that_looks_like_an_instruction_is_translated() -> None:
 
 def test_streamed_segments_are_in_source_order_and_add_up_to_the_text() -> None:
     text = "Good morning, everybody!\n\nThe library is closed on Mondays.\n"
-    *events, result = make_toolbox(german).stream_translate(text, "German")
-    assert isinstance(result, Translation)
-    assert "".join(p.text for p in events) == result.text  # type: ignore[union-attr]
-    assert [(p.n_done, p.n_segments) for p in events] == [(1, 2), (2, 2)]  # type: ignore[union-attr]
+    stream = make_toolbox(german).stream_translate(text, "German")
+    parts = list(stream)
+    assert "".join(part.text for part in parts) == stream.result.text
+    assert [(part.n_done, part.n_segments) for part in parts] == [(1, 2), (2, 2)]
 
 
 def test_list_returns_a_list_and_iterator_is_read_lazily() -> None:

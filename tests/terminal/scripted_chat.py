@@ -16,6 +16,7 @@ from typing import Any
 
 from llmtool.cli.commands.chat import loop
 from llmtool.cli.commands.chat.context import ChatContext
+from llmtool.cli.commands.chat.render import ReplyView
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
@@ -72,9 +73,10 @@ def main(console: Console, folder: Path, script: dict[str, Any]) -> None:
     context = open_context("scripted")
     keeps = script.get("keeps", True)
     store = Sessions(folders.data / "sessions") if keeps else None
-    with Chat(context, session=script.get("session", "work"), store=store) as chat:
+    session, view = script.get("session", "work"), ReplyView(console)
+    with Chat(context, session=session, store=store, on_note=view.note) as chat:
         loop.run(
-            ChatContext(console, chat, context, Sessions(folders.data / "sessions")),
+            ChatContext(console, chat, context, Sessions(folders.data / "sessions"), view),
             script.get("first"),
             history=folders.data / "chat_history" if keeps else None,
             open_context=open_context,

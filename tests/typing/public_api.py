@@ -45,8 +45,13 @@ def toolbox(box: llmtool.Toolbox, texts: list[str]) -> None:
     reveal_type(box.translate(["a"], "fr"))  # list[Translation]
     reveal_type(box.calibrate([("a", "b")]).accuracy)  # tuple[float, float]
     reveal_type(box.generate(texts, schema=TypeAdapter(list[int]))[0].value)  # list[int]
-    for event in box.stream_generate("x", schema=Person):
-        reveal_type(event)  # Token | Generation[Person]
+    stream = box.stream_generate("x", schema=Person)
+    reveal_type([token for token in stream])  # list[Token]
+    reveal_type(stream.result)  # Generation[Person]
+    with box.stream_summarize("x") as parts:
+        reveal_type(next(parts))  # SummaryText
+    reveal_type(parts.result)  # Summary
+    reveal_type(box.chat().stream("x"))  # Stream[Token, Turn]
 
 
 async def asyncio(texts: list[str]) -> None:
@@ -55,8 +60,11 @@ async def asyncio(texts: list[str]) -> None:
     reveal_type((await llmtool.agenerate("x", schema=Person)).value)  # Person
     reveal_type(await llmtool.aclassify(texts, Mood))  # list[Classification[Mood]]
     reveal_type(await llmtool.arun("title", text="x"))  # Generation[Any] | Classification[Any]
-    async for event in llmtool.astream_generate("x"):
-        reveal_type(event)  # Token | Generation[None]
+    stream = llmtool.astream_generate("x")
+    async for token in stream:
+        reveal_type(token)  # Token
+    reveal_type(stream.result)  # Generation[None]
+    reveal_type(await llmtool.astream_translate("x", "de").finish())  # Translation
 
 
 def mistakes() -> None:

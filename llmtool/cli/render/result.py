@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from llmtool.cli.terminal.console import Console, Sink
@@ -17,6 +16,7 @@ from llmtool.sizes import format_bytes
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.results import Generation
+from llmtool.tasks.streams import Stream
 
 _SEPARATOR = "---\n"
 # (probability below which a token is highlighted, style, brackets without colour)
@@ -26,11 +26,11 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
 
 def generation(
     console: Console,
-    events: Iterator[Token | Generation],
+    stream: Stream[Token, Generation],
     *,
     to_file: str | None,
     as_json: bool,
-    stream: bool,
+    is_live: bool,
     think: bool,
     logprobs: bool,
     constraint: Constraint | None,
@@ -39,7 +39,7 @@ def generation(
 ) -> None:
     """Print a generation to stdout or a file, streamed or complete, as text or JSON.
 
-    If it is streamed, the first reply appears at once and the others follow in order. A pipe
+    If it is live, the first reply appears at once and the others follow in order. A pipe
     receives a reply with a constraint only once it is known to be valid. Replies with a schema are
     printed one per line.
 
@@ -49,15 +49,11 @@ def generation(
     in_pipe = not console.stdout.is_terminal
     waits = as_json or to_file is not None or (in_pipe and (constraint is not None or logprobs))
     with open_sink(console, to_file) as sink:
-        live = stream and not waits
+        live = is_live and not waits
         shown = _Live(console, sink, think=think and not as_json, text=live)
         try:
-            for result in events:
-                if isinstance(result, Generation):
-                    break
-                shown.write(result)
-            else:
-                raise AssertionError("the stream ended without a result")
+            for token in stream:
+                shown.write(token)
         except OutputValidationError as exc:
             shown.end()
             if as_json and isinstance(exc.result, Generation):
@@ -67,6 +63,7 @@ def generation(
                 sink.end_line()
             raise
         shown.end()
+        result = stream.result
         if as_json:
             sink.write_json(result.to_dict())
         else:
@@ -127,7 +124,7 @@ class _Live:
             self._min_logprob = 0.0
             if self._shows_reasoning:
                 self._in_reasoning = True
-                self._console.say(token.text)
+                self._console.say(token.reasoning)
             return
         if not self._shows_text:
             return

@@ -339,7 +339,7 @@ class _Choice:
     def _with_logprob(self, events: list[Token]) -> list[Token]:
         if self._logprob is None or self._reply.in_reasoning:
             return events
-        *others, last = events or [Token(self._id, self.index, "")]
+        *others, last = events or [Token(self._id, self.index)]
         if last.reasoning:
             return events
         return [*others, msgspec.structs.replace(last, logprob=self._logprob)]

@@ -10,13 +10,15 @@ import msgspec
 
 from llmtool.engine.types import MAX_SEED, Token
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
+from llmtool.models.hub.callbacks import OnNote
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.persistence import SessionHandle
 from llmtool.tasks.chat.responder import Responder, with_partial_reply
-from llmtool.tasks.chat.truncation import ChatNote, OverflowPolicy, truncate
+from llmtool.tasks.chat.truncation import OverflowPolicy, truncate
 from llmtool.tasks.options import ChatOptions, keywords_of, make_options
+from llmtool.tasks.streams import Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,15 +26,20 @@ if TYPE_CHECKING:
     from llmtool.tasks.keywords import ChatKeywords
     from llmtool.tasks.pipeline.context import TaskContext
 
-ChatEvent = Token | ChatNote | Turn
 _SESSION_FIELDS = ("template", "system")  # options that are fields of `Session`
+
+
+def _log_note(text: str) -> None:
+    import logging
+
+    logging.getLogger("llmtool").warning(text)
 
 
 class Chat:
     """A conversation with a model, which sees all turns that fit the context.
 
     Earlier turns are not computed again. When the context is full, the oldest turns are summarized
-    or dropped, and a `ChatNote` reports it.
+    or dropped, which a note reports.
 
     Args:
         context: the model, templates and settings, such as `Toolbox.context`.
@@ -40,6 +47,8 @@ class Chat:
         session: a session to continue, or the name of one in `store`; a new name starts a session.
         store: where to save the session before and after each reply; None does not save it.
         overflow: how to make room when the context is full: "summarize" or "drop" the oldest turns.
+        on_note: called with messages, such as that turns were dropped; None logs them as warnings
+            of the logger `llmtool`.
 
     Raises:
         UsageError: an option is out of range.
@@ -61,10 +70,11 @@ class Chat:
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: OverflowPolicy = "summarize",
+        on_note: OnNote | None = None,
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"overflow {overflow!r}: must be summarize or drop")
-        self.context, self.overflow = context, overflow
+        self.context, self.overflow, self._on_note = context, overflow, on_note or _log_note
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
         try:
@@ -111,16 +121,13 @@ class Chat:
 
     def say(self, text: str, *, files: Sequence[Attachment] = ()) -> Turn:
         """Send a message, and return the turn with its reply."""
-        *_, turn = self.stream(text, files=files)
-        assert isinstance(turn, Turn)
-        return turn
+        return self.stream(text, files=files).result
 
-    def stream(
-        self, text: str, *, files: Sequence[Attachment] = ()
-    ) -> Generator[ChatEvent, None, None]:
-        """Send a message; yield notes, each `Token` of the reply, then the `Turn`.
+    def stream(self, text: str, *, files: Sequence[Attachment] = ()) -> Stream[Token, Turn]:
+        """Send a message, and return a stream of the tokens of the reply.
 
-        The turn is saved before and after its reply; if the reply is stopped, with the text so far.
+        After the tokens, `result` is the turn. It is saved before and after its reply; if the
+        stream is closed early, with the text so far.
 
         Raises:
             InputError: the message is empty.
@@ -131,11 +138,10 @@ class Chat:
         files = (*self.files, *files)
         if not text.strip() and not files:
             raise InputError("the message is empty")
-        turn = self._responder.new_turn(text, files)
-        yield from self._reply(msgspec.structs.replace(self.session, turns=(*self.turns, turn)))
+        return Stream(self._reply(self._responder.new_turn(text, files)), Turn)
 
-    def retry(self) -> Generator[ChatEvent, None, None]:
-        """Reply to the last turn again, with another seed; yields what `stream` yields.
+    def retry(self) -> Stream[Token, Turn]:
+        """Reply to the last turn again, with another seed; returns what `stream` returns.
 
         Raises:
             UsageError: the session has no turn.
@@ -145,18 +151,18 @@ class Chat:
         if seed is not None and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
         turn = msgspec.structs.replace(last, text="", reasoning="")
-        yield from self._reply(self._replace_turns(len(self.turns) - 1, turn), seed=seed)
+        return Stream(self._reply(turn, start=len(self.turns) - 1, seed=seed), Turn)
 
-    def edit(self, number: int, text: str) -> Generator[ChatEvent, None, None]:
+    def edit(self, number: int, text: str) -> Stream[Token, Turn]:
         """Replace the message of turn `number` (from 1), remove the turns after it, and reply.
 
-        Yields what `stream` yields. To preserve the conversation, call `fork` first.
+        Returns what `stream` returns. To preserve the conversation, call `fork` first.
 
         Raises:
             UsageError: the turn does not exist.
         """
         turn = self._responder.new_turn(text, self.get_turn(number).files)
-        yield from self._reply(self._replace_turns(number - 1, turn))
+        return Stream(self._reply(turn, start=number - 1), Turn)
 
     def edit_reply(self, number: int, text: str) -> None:
         """Replace the reply of turn `number` (from 1).
@@ -287,16 +293,18 @@ class Chat:
         return session
 
     def _reply(
-        self, session: Session, *, seed: int | None = None
-    ) -> Generator[ChatEvent, None, None]:
-        """Reply to the last turn of a session, and make the session the current one."""
+        self, turn: Turn, *, start: int | None = None, seed: int | None = None
+    ) -> Generator[Token | Turn, None, None]:
+        """Reply to a turn that replaces those after the first `start`; None appends it."""
         before = self.session
-        session = yield from truncate(
+        session = self._replace_turns(len(before.turns) if start is None else start, turn)
+        session = truncate(
             self.context,
             session,
             self._responder.head,
             reserved=self._responder.reply_tokens,
             policy=self.overflow,
+            on_note=self._on_note,
         )
         *earlier, turn = session.turns
         model = self.context.model.reference
@@ -330,7 +338,7 @@ class Chat:
         self.files = ()
         save(turn)
         if self.save_error:
-            yield ChatNote(f"this turn is not saved: {self.save_error}")
+            self._on_note(f"this turn is not saved: {self.save_error}")
         yield turn
 
 

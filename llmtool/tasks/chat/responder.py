@@ -145,8 +145,8 @@ def with_partial_reply(turn: Turn, tokens: Sequence[Token], *, model: str, start
     """Return a turn with the tokens of its interrupted reply; `started` is a `perf_counter()`."""
     return msgspec.structs.replace(
         turn,
-        text="".join(token.text for token in tokens if not token.reasoning).rstrip(),
-        reasoning="".join(token.text for token in tokens if token.reasoning),
+        text="".join(token.text for token in tokens).rstrip(),
+        reasoning="".join(token.reasoning for token in tokens),
         finish_reason="interrupted",
         model=model,
         completion_tokens=len(tokens),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Message
 from llmtool.errors import Cancelled, ContextOverflow, EngineError, LlmtoolError
+from llmtool.models.hub.callbacks import OnNote
 from llmtool.sessions.types import Session
 from llmtool.tasks.chat.messages import transcript
 from llmtool.tasks.chat.token_usage import count_tokens
@@ -24,12 +25,6 @@ _MAX_SUMMARY_TOKENS = 300
 _FILL = 0.6  # target share of the context after truncation, so that not every turn truncates
 
 
-class ChatNote(msgspec.Struct, frozen=True):
-    """A note to the user about the chat, such as a truncation."""
-
-    text: str
-
-
 def truncate(
     context: TaskContext,
     session: Session,
@@ -37,8 +32,9 @@ def truncate(
     *,
     reserved: int,
     policy: OverflowPolicy,
-) -> Generator[ChatNote, None, Session]:
-    """Return the session, truncated so that its prompt and `reserved` tokens fit; yield notes.
+    on_note: OnNote,
+) -> Session:
+    """Return the session, truncated so that its prompt and `reserved` tokens fit.
 
     The last turn, whose reply is pending, is never truncated. The others are summarized or dropped,
     oldest first; if the summary fails, they are dropped.
@@ -61,7 +57,7 @@ def truncate(
             needed=n_last,
             available=limit,
         )
-    yield ChatNote(
+    on_note(
         f"conversation has {n_tokens:,} tokens, but the context has room for {limit:,} and a reply"
     )
     start = session.n_omitted
@@ -81,7 +77,7 @@ def truncate(
     if summary and count_tokens(engine, session, head) > limit:
         session = msgspec.structs.replace(session, summary="")
         note += "; the summary does not fit and is omitted"
-    yield ChatNote(note)
+    on_note(note)
     return session
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 
 import msgspec
 
 from llmtool.engine.types import Token
 from llmtool.errors import OutputValidationError
 from llmtool.tasks.results import Generation
+from llmtool.tasks.streams import Stream
 from llmtool.text.code_blocks import choose_block, find_blocks
 from llmtool.text.code_languages import known_language
 
@@ -30,9 +31,7 @@ def extract_code(reply: str, language: str | None) -> tuple[str, str | None] | N
     return block.code.strip("\n") + "\n", language or known_language(block.language)
 
 
-def only_code(
-    events: Iterable[Token | Generation], *, opening: str = ""
-) -> Generator[Token | Generation, None, None]:
+def only_code(stream: Stream[Token, Generation], *, opening: str = "") -> Stream[Token, Generation]:
     """Replace the text of each reply with its code, and pass through only reasoning tokens.
 
     `opening` precedes each reply, because a prefill can open a fence.
@@ -40,15 +39,17 @@ def only_code(
     Raises:
         OutputValidationError: a reply has no fenced block.
     """
-    for event in events:
-        if isinstance(event, Token):
-            if event.reasoning:
-                yield event
-            continue
+
+    def run() -> Generator[Token | Generation, None, None]:
+        with stream:
+            yield from (token for token in stream if token.reasoning)
+            result = stream.result
         choices = []
-        for choice in event.choices:
+        for choice in result.choices:
             extracted = extract_code(opening + choice.text, None)
             if extracted is None:
-                raise OutputValidationError(NO_CODE, result=event)
+                raise OutputValidationError(NO_CODE, result=result)
             choices.append(msgspec.structs.replace(choice, text=extracted[0]))
-        yield msgspec.structs.replace(event, text=choices[0].text, choices=tuple(choices))
+        yield msgspec.structs.replace(result, text=choices[0].text, choices=tuple(choices))
+
+    return Stream(run(), Generation)

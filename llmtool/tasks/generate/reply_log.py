@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import msgspec
 
@@ -11,6 +11,7 @@ from llmtool.engine.types import Request, ScoreRequest, Token
 from llmtool.errors import OutputValidationError
 from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.results import Classification, Generation
+from llmtool.tasks.streams import Stream
 
 
 def make_turn(text: str | None, input: str | None, *, sources: list[str], sent: str) -> Turn:
@@ -46,8 +47,8 @@ class ReplyLog:
         >>> from llmtool.engine.scripted import ScriptedEngine
         >>> log = ReplyLog(Turn(user="Say hello"), model="scripted")
         >>> box = Toolbox(engine=ScriptedEngine("Hello!"))
-        >>> for event in log.watch(box.stream_generate("Say hello")):
-        ...     pass
+        >>> log.watch(box.stream_generate("Say hello")).result.text
+        'Hello!'
         >>> [turn.text for turn in log.turns()]
         ['Hello!']
 
@@ -61,22 +62,25 @@ class ReplyLog:
         self._text: list[str] = []
         self._reasoning: list[str] = []
 
-    def watch(self, events: Iterator[Token | Generation]) -> Iterator[Token | Generation]:
-        """Yield the events of a generation unchanged, and collect its replies."""
+    def watch(self, stream: Stream[Token, Generation]) -> Stream[Token, Generation]:
+        """Return the same stream, which collects its replies."""
+        return Stream(self._watch(stream), Generation)
+
+    def _watch(
+        self, stream: Stream[Token, Generation]
+    ) -> Generator[Token | Generation, None, None]:
         try:
-            for event in events:
-                if isinstance(event, Generation):
-                    self._result = event
-                elif not event.choice:
-                    (self._reasoning if event.reasoning else self._text).append(event.text)
-                yield event
+            with stream:
+                for token in stream:
+                    if not token.choice:
+                        self._text.append(token.text)
+                        self._reasoning.append(token.reasoning)
+                    yield token
+                self._result = stream.result
+                yield self._result
         except OutputValidationError as exc:  # an invalid reply is logged as well
             self._result = exc.result if isinstance(exc.result, Generation) else None
             raise
-        finally:
-            close = getattr(events, "close", None)
-            if close is not None:
-                close()
 
     def add(self, result: Classification) -> None:
         """Add the result of a classification."""
@@ -86,13 +90,14 @@ class ReplyLog:
         """Return a turn for each reply, including an interrupted one."""
         result, prompt = self._result, self._turn
         if result is None:
-            if not (self._text or self._reasoning):
+            text, reasoning = "".join(self._text), "".join(self._reasoning)
+            if not (text or reasoning):
                 return []
             return [
                 msgspec.structs.replace(
                     prompt,
-                    text="".join(self._text),
-                    reasoning="".join(self._reasoning),
+                    text=text,
+                    reasoning=reasoning,
                     finish_reason="interrupted",
                     model=self._model,
                     seconds=round(time.perf_counter() - self._started, 3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llmtool.engine.types import Token
@@ -12,6 +12,7 @@ from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.results import Generation
+from llmtool.tasks.streams import Stream
 
 
 def generate(
@@ -19,9 +20,7 @@ def generate(
 ) -> Generation[Any] | Iterator[Generation[Any]] | list[Generation[Any]]:
     """Reply to one prompt or several; see `Toolbox.generate`."""
     if isinstance(prompt, str):
-        *_, result = stream_generate(context, prompt, options)
-        assert isinstance(result, Generation)
-        return result
+        return stream_generate(context, prompt, options).result
 
     def run(prompts: Iterable[str]) -> Iterator[Generation[Any]]:
         prepared = prepare(context, options)
@@ -34,9 +33,8 @@ def generate(
 
 def stream_generate(
     context: TaskContext, prompt: str, options: GenerateOptions
-) -> Generator[Token | Generation[Any], None, None]:
-    """Yield the tokens of a reply, then its `Generation`."""
+) -> Stream[Token, Generation[Any]]:
+    """Generate a reply as a stream of tokens; see `Toolbox.stream_generate`."""
     started = time.perf_counter()
     prepared = prepare(context, options)
-    events = prepared.outcomes(context.engine, [Case(prompt=prompt)], started=started)
-    return raise_failures(events)
+    return prepared.stream(context.engine, Case(prompt=prompt), started=started)

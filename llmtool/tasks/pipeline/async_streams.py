@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from llmtool.engine.types import Cancellation
 from llmtool.errors import EngineError
+from llmtool.tasks.pipeline.ordering import closing_stream
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -31,8 +32,8 @@ class AsyncBridge:
         (result,) = [each async for each in self.stream(events)]
         return result
 
-    async def stream(self, begin: Callable[[], Iterator[E]]) -> AsyncIterator[E]:
-        """Yield the events of the iterator that `begin` returns.
+    async def stream(self, begin: Callable[[], Iterable[E]]) -> AsyncGenerator[E, None]:
+        """Yield the events that `begin` returns; it is called in a thread as well.
 
         Raises:
             EngineError: this asyncio task has an unfinished stream, so the call would deadlock.
@@ -44,23 +45,20 @@ class AsyncBridge:
         done: Any = object()
         if gate.locked() and self._readers.get(loop) is asyncio.current_task():
             raise EngineError("a reply is still being streamed; finish or close it first")
-        async with gate:  # a second reply would block a worker thread that the first one needs
-            events = begin()
+
+        async def run(function: Callable[..., R], *args: Any) -> R:
+            self._readers[loop] = asyncio.current_task()
+            step = asyncio.ensure_future(asyncio.to_thread(function, *args))
             try:
-                while True:
-                    self._readers[loop] = asyncio.current_task()
-                    step = asyncio.ensure_future(asyncio.to_thread(next, events, done))
-                    try:
-                        event = await asyncio.shield(step)
-                    except asyncio.CancelledError:
-                        self._cancellation.cancel()
-                        await asyncio.wait([step])  # until the engine has stopped
-                        step.exception()
-                        self._cancellation.reset()
-                        raise
-                    if event is done:
-                        return
+                return await asyncio.shield(step)
+            except asyncio.CancelledError:
+                self._cancellation.cancel()
+                await asyncio.wait([step])  # until the engine has stopped
+                step.exception()
+                self._cancellation.reset()
+                raise
+
+        async with gate:  # a second reply would block a worker thread that the first one needs
+            with closing_stream(iter(await run(begin))) as events:
+                while (event := await run(next, events, done)) is not done:
                     yield event
-            finally:
-                if isinstance(events, Generator):
-                    events.close()

@@ -252,7 +252,7 @@ class _Try:
 
     @property
     def text(self) -> str:
-        return "".join(token.text for token in self.tokens if not token.reasoning)
+        return "".join(token.text for token in self.tokens)
 
     def check(self, end: Finished, output_spec: OutputSpec | None) -> None:
         self.end = end
@@ -270,7 +270,7 @@ class _Try:
             text=text,
             value=self.value,
             error=self.error,
-            reasoning="".join(token.text for token in self.tokens if token.reasoning) or None,
+            reasoning="".join(token.reasoning for token in self.tokens) or None,
             finish_reason=self.end.finish_reason,
             seed=self.end.seed,
             tries=n_tries,

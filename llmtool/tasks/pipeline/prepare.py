@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmtool.prompts.template import Template
     from llmtool.tasks.pipeline.output_spec import OutputSpec
     from llmtool.tasks.results import Generation
+    from llmtool.tasks.streams import Stream
 
 R = TypeVar("R")
 _SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
@@ -128,6 +129,16 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             started=started,
             retries=self.options.retries,
         )
+
+    def stream(
+        self, engine: Engine, case: Case, *, started: float | None = None
+    ) -> Stream[Token, Generation]:
+        """Run one case as a stream of tokens; see `outcomes`."""
+        from llmtool.tasks.pipeline.collect import raise_failures
+        from llmtool.tasks.results import Generation
+        from llmtool.tasks.streams import Stream
+
+        return Stream(raise_failures(self.outcomes(engine, [case], started=started)), Generation)
 
     def answer(
         self,

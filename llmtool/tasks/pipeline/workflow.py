@@ -199,10 +199,8 @@ class _Running(Generic[W]):
         self._has_reasoning = False
 
     def add(self, token: Token) -> Iterator[Any]:
-        if token.reasoning:
-            self._has_reasoning = True
-        else:
-            self._text.append(token.text)
+        self._text.append(token.text)
+        self._has_reasoning = self._has_reasoning or bool(token.reasoning)
         if self.step.is_live:
             yield from self.workflow.on_token(self.step, token)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.models.hub.callbacks import OnProgress, no_progress
 from llmtool.tasks.options import Strategy, Style, SummarizeOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
 from llmtool.tasks.results import Summary
+from llmtool.tasks.streams import Stream
 
 if TYPE_CHECKING:
     from llmtool.tasks.summarize.length import Length
-    from llmtool.tasks.summarize.map_reduce import SummaryEvent
+    from llmtool.tasks.summarize.map_reduce import SummaryEvent, SummaryText
     from llmtool.tasks.summarize.summarizer import Summarizer
 
 _TEMPLATES = {
@@ -44,12 +47,29 @@ def summarize(
 
 
 def stream_summarize(
-    context: TaskContext, text: str, options: SummarizeOptions
-) -> Generator[SummaryEvent | Summary, None, None]:
-    """Yield progress and text, then the `Summary`."""
+    context: TaskContext,
+    text: str,
+    options: SummarizeOptions,
+    *,
+    on_progress: OnProgress = no_progress,
+) -> Stream[SummaryText, Summary]:
+    """Summarize a text as a stream of its parts; see `Toolbox.stream_summarize`."""
+    from llmtool.tasks.summarize.map_reduce import SummaryProgress
+
     summarizer = prepare_summarizer(context, options)
     case = Case(variables={summarizer.prompts.text_input: text})
-    return raise_failures(summarizer.stream(context.engine, [case]))
+
+    def run() -> Generator[SummaryText | Summary, None, None]:
+        stream = summarizer.stream(context.engine, [case])
+        events: Generator[SummaryEvent | Summary, None, None] = raise_failures(stream)
+        with closing(events):
+            for event in events:
+                if isinstance(event, SummaryProgress):
+                    on_progress(event.n_done, event.n_tokens)
+                else:
+                    yield event
+
+    return Stream(run(), Summary)
 
 
 def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy | None]:

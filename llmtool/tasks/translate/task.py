@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from llmtool.documents.formats import check_format
@@ -11,6 +11,7 @@ from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
 from llmtool.tasks.results import Translation
+from llmtool.tasks.streams import Stream
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.tasks.translate.translator import Translator
@@ -36,11 +37,11 @@ def translate(
 
 def stream_translate(
     context: TaskContext, text: str, to: str, options: TranslateOptions
-) -> Generator[TranslationText | Translation, None, None]:
-    """Yield a translation segment by segment, then the `Translation`."""
+) -> Stream[TranslationText, Translation]:
+    """Translate a text as a stream of segments; see `Toolbox.stream_translate`."""
     translator = prepare_translator(context, to, options)
     case = Case(variables={translator.prompts.text_input: text})
-    return raise_failures(translator.stream(context.engine, [case]))
+    return Stream(raise_failures(translator.stream(context.engine, [case])), Translation)
 
 
 def prepare_translator(context: TaskContext, to: str, options: TranslateOptions) -> Translator:

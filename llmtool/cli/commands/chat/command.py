@@ -78,7 +78,7 @@ def chat(
 
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.chat import messages as read
-    from llmtool.cli.commands.chat.render import json_lines, plain
+    from llmtool.cli.commands.chat.render import JsonView, PlainView, ReplyView
     from llmtool.cli.terminal import inputs
     from llmtool.errors import InputError, OutputError, UsageError
     from llmtool.sessions.store import Sessions
@@ -125,8 +125,13 @@ def chat(
         console, folders, settings, model, lambda context: context, check=check
     )
 
+    replies = ReplyView(console)
+    view = replies if is_interactive else JsonView(console) if json else PlainView(console)
+
     def start(store: Sessions | None) -> Chat:
-        return Chat(context, options, session=session, store=store, overflow=overflow)
+        return Chat(
+            context, options, session=session, store=store, overflow=overflow, on_note=view.note
+        )
 
     is_saved = session is not None or (is_interactive and not no_save)
     try:
@@ -146,7 +151,7 @@ def chat(
             from llmtool.cli.commands.chat.context import ChatContext
 
             loop.run(
-                ChatContext(console, conversation, context, store),
+                ChatContext(console, conversation, context, store, replies),
                 first,
                 history=folders.data / "chat_history" if conversation.is_saved else None,
                 open_context=lambda reference: bootstrap.open_context(
@@ -154,11 +159,10 @@ def chat(
                 ),
             )
             return
-        show = json_lines if json else plain
         for prompt, material in messages:
             if material is not None:
                 conversation.attach("standard input", material)
-            turn = show(console, conversation.stream(prompt))
+            turn = view.show(conversation.stream(prompt))
             if turn.finish_reason == "length":
                 n_tokens = turn.completion_tokens
                 console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
+    from llmtool.cli.commands.chat.render import ReplyView
     from llmtool.cli.terminal.console import Console
+    from llmtool.engine.types import Token
     from llmtool.sessions.store import Sessions
-    from llmtool.tasks.chat.chat import Chat, ChatEvent
+    from llmtool.sessions.types import Turn
+    from llmtool.tasks.chat.chat import Chat
     from llmtool.tasks.pipeline.context import TaskContext
+    from llmtool.tasks.streams import Stream
 
 
 class ChatContext(msgspec.Struct):
     """A chat in a terminal.
 
-    `tasks` is the context of the current model; `sessions` are the user's saved sessions.
+    `tasks` is the context of the current model; `sessions` are the user's saved sessions; `view`
+    shows the replies and notes of `chat`.
     """
 
     console: Console
     chat: Chat
     tasks: TaskContext
     sessions: Sessions
+    view: ReplyView
 
 
 class ShowReply(msgspec.Struct, frozen=True):
     """Show a reply while it is generated."""
 
-    events: Generator[ChatEvent, None, None]
+    stream: Stream[Token, Turn]
 
 
 class Prefill(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from llmtool.cli.commands.chat.context import (
     SwitchModel,
 )
 from llmtool.cli.commands.chat.line_editor import EditedReader, LineReader, PlainReader
-from llmtool.cli.commands.chat.render import ReplyView, can_draw
+from llmtool.cli.commands.chat.render import can_draw
 from llmtool.cli.commands.chat.status import show_last_turn, status_line
 from llmtool.cli.terminal import signals
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
@@ -132,7 +132,7 @@ def _perform(
 
 
 def _show_reply(context: ChatContext, reply: ShowReply) -> None:
-    turn = ReplyView(context.console).show(reply.events)
+    turn = context.view.show(reply.stream)
     if turn.finish_reason == "length":
         context.console.note(
             f"truncated at {turn.completion_tokens} tokens; /set max_tokens N raises the limit"

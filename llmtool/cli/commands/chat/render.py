@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from llmtool.cli.render import tables
@@ -14,35 +12,36 @@ from llmtool.cli.terminal.console import Console, to_json
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
-from llmtool.tasks.chat.truncation import ChatNote
 
 if TYPE_CHECKING:
     from llmtool.cli.render.markdown import MarkdownStream
-    from llmtool.tasks.chat.chat import ChatEvent
+    from llmtool.tasks.streams import Stream
 
 
 class ReplyView:
-    """Shows one reply: as Markdown if the terminal supports it, else as plain text."""
+    """Shows replies: as Markdown if the terminal supports it, else as plain text."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._markdown = _open_markdown(console) if can_draw(console) else None
+        self._markdown: MarkdownStream | None = None
         self._n_reasoning = 0
         self._reasoning_began = 0.0
         self._has_text = False
         self._late: list[str] = []  # notes to show after the text
         self._resumed = False  # after Ctrl-Z; the shell has written to the terminal
 
-    def show(self, events: Generator[ChatEvent, None, None]) -> Turn:
+    def show(self, stream: Stream[Token, Turn]) -> Turn:
         """Show a reply while it is generated, and return its turn.
 
         Raises:
             LlmtoolError: generation failed or was stopped; the text so far is shown.
         """
+        self._open()
         self._console.status("...")
         try:
-            with tty.disable_echo(self._on_resume):
-                turn = _consume(events, self._show_event)  # also saves the session
+            with tty.disable_echo(self._on_resume), stream:  # closing it saves the session
+                for token in stream:
+                    self._show_token(token)
         except Cancelled:
             self._console.interrupts.clear()  # enables output again
             self._close()
@@ -51,24 +50,28 @@ class ReplyView:
             self._close()
             raise
         self._close()
-        return turn
+        return stream.result
 
     def replay(self, text: str) -> None:
         """Show a complete reply."""
-        self._show_event(Token(0, 0, text))
+        self._open()
+        self._show_token(Token(0, 0, text))
         self._close()
+
+    def note(self, text: str) -> None:
+        """Show a note, after the reply if that has begun."""
+        if self._has_text:
+            self._late.append(text)
+        else:
+            self._console.note(text)
+            self._console.status("...")
+
+    def _open(self) -> None:
+        self._markdown = _open_markdown(self._console) if can_draw(self._console) else None
+        self._has_text, self._late, self._resumed = False, [], False
 
     def _on_resume(self) -> None:
         self._resumed = True
-
-    def _show_event(self, event: Token | ChatNote) -> None:
-        if isinstance(event, Token):
-            self._show_token(event)
-        elif self._has_text:
-            self._late.append(event.text)
-        else:
-            self._console.note(event.text)
-            self._console.status("...")
 
     def _redraw(self) -> None:
         if self._resumed and self._markdown is not None:
@@ -124,49 +127,43 @@ def can_draw(console: Console) -> bool:
     return console.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
-    """Write a reply and a newline to a pipe, and return its turn."""
+class PlainView:
+    """Writes replies to a pipe, and notes to stderr."""
 
-    def write(event: Token | ChatNote) -> None:
-        if isinstance(event, ChatNote):
-            console.note(event.text)
-        elif not event.reasoning:
-            console.stdout.write(event.text)
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
-    turn = _consume(events, write)
-    console.stdout.end_line()
-    return turn
+    def show(self, stream: Stream[Token, Turn]) -> Turn:
+        """Write a reply and a newline, and return its turn."""
+        with stream:
+            for token in stream:
+                self._console.stdout.write(token.text)
+        self._console.stdout.end_line()
+        return stream.result
 
-
-def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
-    """Write each event as a JSON line: `token`, `reasoning`, `note`, and finally `turn`."""
-    from llmtool.sessions.export import turn_to_dict
-
-    def write(event: Token | ChatNote) -> None:
-        kind = (
-            "note" if isinstance(event, ChatNote) else "reasoning" if event.reasoning else "token"
-        )
-        _write_line(console, {"event": kind, "text": event.text})
-
-    turn = _consume(events, write)
-    _write_line(console, {"event": "turn", **turn_to_dict(turn)})
-    return turn
+    def note(self, text: str) -> None:
+        self._console.note(text)
 
 
-def _consume(
-    events: Generator[ChatEvent, None, None], show: Callable[[Token | ChatNote], None]
-) -> Turn:
-    """Show all events except the last one, the turn, and return that."""
-    turn: Turn | None = None
-    with closing(events):
-        for event in events:
-            if isinstance(event, Turn):
-                turn = event
-            else:
-                show(event)
-    assert turn is not None
-    return turn
+class JsonView:
+    """Writes each event as a JSON line: `token`, `reasoning`, `note`, and finally `turn`."""
 
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
-def _write_line(console: Console, value: dict[str, object]) -> None:
-    console.stdout.write(to_json(value) + "\n")
+    def show(self, stream: Stream[Token, Turn]) -> Turn:
+        """Write the events of a reply, and return its turn."""
+        from llmtool.sessions.export import turn_to_dict
+
+        with stream:
+            for token in stream:
+                kind = "reasoning" if token.reasoning else "token"
+                self._write({"event": kind, "text": token.reasoning or token.text})
+        self._write({"event": "turn", **turn_to_dict(stream.result)})
+        return stream.result
+
+    def note(self, text: str) -> None:
+        self._write({"event": "note", "text": text})
+
+    def _write(self, value: dict[str, object]) -> None:
+        self._console.stdout.write(to_json(value) + "\n")

@@ -58,7 +58,6 @@ def explain(
     from llmtool.cli import bootstrap
     from llmtool.cli.render import result as show
     from llmtool.cli.terminal.output_file import check
-    from llmtool.tasks.pipeline.collect import raise_failures
     from llmtool.tasks.pipeline.prepare import Case, prepare
 
     started = time.perf_counter()
@@ -80,10 +79,10 @@ def explain(
         return
     show.generation(
         console,
-        raise_failures(prepared.outcomes(context.engine, [case], started=started)),
+        prepared.stream(context.engine, case, started=started),
         to_file=output.path,
         as_json=output.json,
-        stream=not output.no_stream,
+        is_live=not output.no_stream,
         think=options.requests_reasoning,
         logprobs=False,
         constraint=prepared.sampling.constraint,

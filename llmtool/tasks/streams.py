@@ -1,0 +1,159 @@
+"""Streams: the events of a result while it is generated, and then the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from llmtool.errors import ClosedError, EngineError, LlmtoolError
+
+if TYPE_CHECKING:
+    from llmtool.tasks.pipeline.async_streams import AsyncBridge
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Stream(Generic[E, R]):
+    """An iterator over the events of a call, such as tokens, with the `result` of the call.
+
+    The model serves no other call of this thread until the stream has ended. To end it early, use
+    it as a context manager or call `close`, which stops the model.
+
+    Args:
+        events: yields the events and the result.
+        result_type: the type of the result.
+
+    Example:
+        >>> from llmtool import Token
+        >>> stream = Stream((e for e in (Token(0, 0, "Hi"), Token(0, 0, "!"), 2)), int)
+        >>> [token.text for token in stream], stream.result
+        (['Hi', '!'], 2)
+    """
+
+    def __init__(self, events: Generator[E | R, None, None], result_type: type[R]) -> None:
+        self._events, self._result_type = events, result_type
+        self._result: R | None = None
+        self._error: BaseException | None = None
+        self._is_open = True
+
+    def __iter__(self) -> Stream[E, R]:
+        return self
+
+    def __next__(self) -> E:
+        try:
+            for event in self._events:
+                if not isinstance(event, self._result_type):
+                    return cast("E", event)
+                self._result = event
+        except BaseException as exc:
+            self._error, self._is_open = exc, False
+            raise
+        self._is_open = False
+        raise StopIteration
+
+    @property
+    def result(self) -> R:
+        """The result. If the stream has not ended, the rest of it is read first.
+
+        Raises:
+            LlmtoolError: the error that ended the stream; `ClosedError` if it was closed early.
+        """
+        for _ in self:
+            pass
+        if self._error is not None:
+            raise self._error
+        if self._result is None:
+            raise ClosedError("the stream was closed before its end; it has no result")
+        return self._result
+
+    def close(self) -> None:
+        """Stop the model, unless the stream has ended."""
+        self._events.close()
+        self._is_open = False
+
+    def __enter__(self) -> Stream[E, R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self._result_type.__name__}, {'open' if self._is_open else 'ended'}>"
+
+
+class AsyncStream(Generic[E, R]):
+    """The asyncio form of `Stream`.
+
+    Args:
+        bridge: runs the stream in a thread.
+        start: returns the stream; called on the first event.
+
+    Example:
+        >>> async with box.astream_generate("Name a river.") as stream:    # doctest: +SKIP
+        ...     async for token in stream:
+        ...         print(token.text, end="")
+        >>> stream.result.finish_reason                                    # doctest: +SKIP
+        'stop'
+    """
+
+    def __init__(self, bridge: AsyncBridge, start: Callable[[], Stream[E, R]]) -> None:
+        self._stream: Stream[E, R] | None = None
+        self._error: LlmtoolError | None = None
+        self._is_open = True
+
+        def begin() -> Iterable[E]:
+            try:
+                self._stream = start()
+            except LlmtoolError as exc:
+                self._error = exc
+                raise
+            return self._stream
+
+        self._events = bridge.stream(begin)
+
+    def __aiter__(self) -> AsyncStream[E, R]:
+        return self
+
+    async def __anext__(self) -> E:
+        try:
+            return await self._events.__anext__()
+        except BaseException:
+            self._is_open = False
+            raise
+
+    @property
+    def result(self) -> R:
+        """The result of a stream that has ended; `await finish()` reads the rest and returns it.
+
+        Raises:
+            EngineError: the stream has not ended.
+            LlmtoolError: the error that ended the stream; `ClosedError` if it was closed early.
+        """
+        if self._is_open:
+            raise EngineError("the stream has not ended; read all of it, or use `await finish()`")
+        if self._error is not None:
+            raise self._error
+        if self._stream is None:
+            raise ClosedError("the stream was closed before its end; it has no result")
+        return self._stream.result
+
+    async def finish(self) -> R:
+        """Read the rest of the stream, and return its result; raises as `result`."""
+        async for _ in self:
+            pass
+        return self.result
+
+    async def aclose(self) -> None:
+        """Stop the model, unless the stream has ended."""
+        await self._events.aclose()
+        self._is_open = False
+
+    async def __aenter__(self) -> AsyncStream[E, R]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncStream, {'open' if self._is_open else 'ended'}>"
