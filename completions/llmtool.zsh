@@ -59,6 +59,7 @@ _llmtool_gen() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -74,7 +75,6 @@ _llmtool_gen() {
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
-        '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
@@ -132,6 +132,7 @@ _llmtool_run() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -147,7 +148,6 @@ _llmtool_run() {
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
-        '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
@@ -292,7 +292,7 @@ _llmtool_prompts_new() {
     _arguments -s -S \
         '*--from[Extend this template (may have the same name)]:NAME:' \
         '*--task[Task of the template]: :(gen sum classify translate code chat)' \
-        '*--force[Replace an existing file]' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
@@ -308,7 +308,7 @@ _llmtool_prompts_import() {
         '*--format[Format of FILE]: :(llm fabric prompty)' \
         '*--output[Write to FILE; - is stdout]:FILE:_files' \
         '*-o[Write to FILE; - is stdout]:FILE:_files' \
-        '*--force[Replace an existing file]' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
@@ -379,6 +379,7 @@ _llmtool_classify() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -389,7 +390,6 @@ _llmtool_classify() {
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
-        '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -451,6 +451,7 @@ _llmtool_classify_eval() {
         '*--form[Form of the prompt]: :(chat completion)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -509,6 +510,7 @@ _llmtool_sum() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -520,7 +522,6 @@ _llmtool_sum() {
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
-        '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -576,6 +577,7 @@ _llmtool_translate() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -587,7 +589,6 @@ _llmtool_translate() {
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
-        '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -648,6 +649,7 @@ _llmtool_code() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -658,7 +660,6 @@ _llmtool_code() {
         '*--csv-safe[Put '\'' before text that a spreadsheet runs as a formula]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
-        '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -725,6 +726,7 @@ _llmtool_code_explain() {
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -780,6 +782,7 @@ _llmtool_code_review() {
         '*--errors[How to handle invalid bytes]: :(strict replace)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -838,6 +841,7 @@ _llmtool_code_fix() {
         '*--test-timeout[Time limit for CMD]:SECONDS:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -879,6 +883,7 @@ _llmtool_code_complete() {
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -936,6 +941,7 @@ _llmtool_code_tests() {
         '*--test-timeout[Time limit for CMD]:SECONDS:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -988,6 +994,7 @@ _llmtool_code_commit() {
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
@@ -1135,6 +1142,7 @@ _llmtool_sessions_export() {
     _arguments -s -S \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
         '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--format[Export format]: :(md json html)' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
@@ -1419,13 +1427,14 @@ _llmtool_bench() {
         '*--model[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*-m[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF:_files' \
         '*--quick[Finish in seconds instead of a minute]' \
-        '*--n-parallel[Numbers of parallel replies]:N,N:' \
+        '*--parallel[Numbers of parallel replies]:N,N:' \
         '*--repetitions[Repetitions of each test]:N:' \
         '*-r[Repetitions of each test]:N:' \
         '*--threads[Number of CPU threads]:N:' \
         '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
         '*--plot[Plot speed by parallel replies (.svg, .png, .pdf)]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \

@@ -105,8 +105,8 @@ class Reader:
         self._tables = [
             Table(source, delimiter=delimiter) for source in self._sources if format == "csv"
         ]
-        self.header: list[str] = []
-        self.columns: list[str] = []
+        self.header = {"line": ["input"], "file": ["file"]}.get(format, [])
+        self.columns = [*self.header]
         self.is_done = False
 
     @property

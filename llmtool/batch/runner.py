@@ -54,7 +54,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         output: the file to write, which can be resumed unless `format` is "text". If None, rows
             are only returned.
-        format: "jsonl", "csv" (only for records from a CSV) or "text", which writes only the first
+        format: "jsonl", "csv" (not for records from JSON) or "text", which writes only the first
             column of the result.
         resume: continue the output file of an earlier batch with the same records, template, model
             and options.
@@ -142,6 +142,8 @@ class BatchRunner(Generic[R]):
             safe=options.csv_safe,
         )
         self.header = self._csv.header if options.format == "csv" else b""
+        if options.format == "csv" and reader.format == "jsonl":
+            raise UsageError("JSON records have no fixed columns; write the format jsonl")
         if options.csv_safe and options.format != "csv":
             raise UsageError(f"csv_safe needs the format csv, not {options.format}")
         shape = [

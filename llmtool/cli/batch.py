@@ -27,6 +27,18 @@ from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
+# What the extension of `-o` promises; other extensions promise nothing.
+_BY_SUFFIX: dict[str, OutputFormat | None] = {
+    ".json": None,  # one document, which cannot be appended to
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".csv", ".tsv"), "csv"),
+    **dict.fromkeys((".txt", ".md"), "text"),
+}
+_FORMAT_NAMES = {
+    "jsonl": ("JSON lines", ".jsonl"),
+    "csv": ("CSV", ".csv, or .jsonl"),
+    "text": ("lines of text", ".txt, or .jsonl or .csv"),
+}
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
 
 
@@ -60,14 +72,14 @@ def open_reader(
     modes = {
         "--resume": batch.resume,
         "--retry-failed": batch.retry_failed,
-        "--overwrite": batch.overwrite,
+        "--overwrite": output.overwrite,
     }
     chosen = [option for option, is_set in modes.items() if is_set]
     if chosen and output.path is None:
         raise UsageError(f"{chosen[0]} needs an output file; add -o FILE")
-    if batch.overwrite and len(chosen) > 1:
+    if output.overwrite and len(chosen) > 1:
         raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
-    if chosen and not batch.overwrite and _format_of(batch, output) == "text":
+    if chosen and not output.overwrite and _format_of(batch, output) == "text":
         raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
     if batch.csv_safe and _format_of(batch, output) != "csv":
         raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
@@ -96,11 +108,13 @@ def open_reader(
                 Path(output.path),
                 _format_of(batch, output),
                 resume=batch.resume or batch.retry_failed,
-                overwrite=batch.overwrite,
+                overwrite=output.overwrite,
             )
     for _ in reader.read_header():
         with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
+    if _format_of(batch, output) == "csv" and output.path is not None:
+        _check_delimiter(output.path, reader.delimiter)
     if format == "csv" and batch.field is not None:
         reader.find_column(batch.field)
     if batch.delimiter is None and reader.delimiter != ",":
@@ -137,7 +151,7 @@ def run(
         format=_format_of(batch, output),
         resume=batch.resume,
         retry_failed=batch.retry_failed,
-        overwrite=batch.overwrite,
+        overwrite=output.overwrite,
         limit=batch.limit,
         full_results=output.json,
         csv_safe=batch.csv_safe,
@@ -199,8 +213,29 @@ def _first_request(
 
 
 def _format_of(batch: g.BatchOptions, output: g.OutputOptions) -> OutputFormat:
+    """Return the format of the rows: that of `--jsonl`, of the extension of `-o`, or of `--each`.
+
+    Raises:
+        UsageError: the extension is that of another format than the rows can have.
+    """
     assert batch.each is not None
-    if batch.jsonl or output.json:
-        return "jsonl"
+    is_fixed = batch.jsonl or output.json
     formats: dict[str, OutputFormat] = {"line": "text", "csv": "csv"}
-    return formats.get(batch.each, "jsonl")
+    usual = "jsonl" if is_fixed else formats.get(batch.each, "jsonl")
+    suffix = os.path.splitext(output.path or "")[1].lower()
+    named = _BY_SUFFIX.get(suffix, usual)
+    if named == usual:
+        return usual
+    if not is_fixed and (named == "jsonl" or (named == "csv" and batch.each != "jsonl")):
+        return named
+    what, advice = _FORMAT_NAMES[usual]
+    raise UsageError(f"-o {output.path}: this batch writes {what}; use the extension {advice}")
+
+
+def _check_delimiter(path: str, delimiter: str) -> None:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in (".csv", ".tsv") and (suffix == ".tsv") != (delimiter == "\t"):
+        other = ".csv" if suffix == ".tsv" else ".tsv"
+        raise UsageError(
+            f"-o {path}: the columns are separated by {delimiter!r}; use the extension {other}"
+        )

@@ -14,7 +14,6 @@ from llmtool.cli.options import constraints
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions
@@ -74,7 +73,7 @@ def run(
         mapping, fixed = RecordMapping.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
-        check(output.path, reads=reads)
+        output.check(reads=reads)
         prompt, material = inputs.gather(
             console,
             text,

@@ -76,7 +76,8 @@ def run(
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process; return the number of failed records."""
-    console, output = console or Console(Interrupts()), g.OutputOptions(path=str(out))
+    console = console or Console(Interrupts())
+    output = g.OutputOptions(path=str(out), overwrite=batch.pop("overwrite", False))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
     reader = batches.open_reader(console, group, g.InputOptions(files=[str(source)]), output)

@@ -19,7 +19,7 @@ from llmtool.cli.commands.bench import plot
 from llmtool.errors import UsageError
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
-SHORT = ("bench", "--quick", "--threads", "1", "--n-parallel", "1,3")
+SHORT = ("bench", "--quick", "--threads", "1", "--parallel", "1,3")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_model_is_not_loaded_before_it_is_measured(
 
 @linux
 def test_memory_rows_are_consistent(run_llmtool_process: Run, tiny: Path) -> None:
-    result = run_llmtool_process(*SHORT, "-m", tiny, "--json", "--n-parallel", "1")
+    result = run_llmtool_process(*SHORT, "-m", tiny, "--json", "--parallel", "1")
     value = json.loads(result.stdout)
     memory = {r["test"]: r["median"] for r in value["rows"] if r["kind"] == "memory"}
     assert list(memory) == [
@@ -100,10 +100,10 @@ def test_terminal_gets_a_table(env: dict[str, str], tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--n-parallel", "x"], "1,4,16"),
-        (["--n-parallel", "4,0"], "between 1 and 256"),
+        (["--parallel", "x"], "1,4,16"),
+        (["--parallel", "4,0"], "between 1 and 256"),
         (["--plot", "scaling.jpeg"], ".svg, .png or .pdf"),
-        (["--plot", "scaling.svg", "--n-parallel", "1"], "use --n-parallel 1,4,16"),
+        (["--plot", "scaling.svg", "--parallel", "1"], "use --parallel 1,4,16"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -114,7 +114,7 @@ def test_invalid_value_fails_before_measuring(bench: Run, args: list[str], said:
 def test_plot_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'llmtool\[plot\]'"):
-        plot.check("scaling.svg", None)
+        plot.check("scaling.svg", None, overwrite=False)
 
 
 def test_plot_into_a_missing_folder_is_an_error(bench: Run) -> None:

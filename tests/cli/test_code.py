@@ -200,8 +200,8 @@ def test_user_tests_find_the_output_file(code: Callable[..., Done], tmp_path: Pa
     (tmp_path / "even.py").chmod(0o640)
     command = "python3 -c 'from even import is_even; assert is_even(2) and not is_even(3)'"
     done = code(
-        "a function is_even(n)", "-o", "even.py", "--run-tests", command, "--repair", "0",
-        cwd=tmp_path,
+        "a function is_even(n)", "-o", "even.py", "--overwrite", "--run-tests", command,
+        "--repair", "0", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE((tmp_path / "even.py").stat().st_mode) == 0o640
@@ -224,7 +224,7 @@ def test_signal_ends_hanging_user_tests(
     command = f"echo $$ > {pid}; exec sleep 500"  # one process, which llmtool waits for
     process = start_llmtool(
         "code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file,
-        "--run-tests", command, "--test-timeout", "400",
+        "--overwrite", "--run-tests", command, "--test-timeout", "400",
     )  # fmt: skip
     while not pid.exists() or not pid.read_text().endswith("\n"):
         assert process.poll() is None
@@ -245,7 +245,7 @@ def test_strict_preserves_the_file_if_user_tests_fail(
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "even.py").write_text("old")
-    args = ("a function is_even(n)", "--run-tests", "false", "--repair", "0")
+    args = ("a function is_even(n)", "--run-tests", "false", "--repair", "0", "--overwrite")
     for name in ("even.py", "new.py"):
         done = code(*args, "--strict", "-o", name, cwd=folder)
         assert done.returncode == 17 and files_of(folder) == {"even.py": b"old"}

@@ -246,7 +246,7 @@ def test_unwritable_output_file_is_an_error(gen: Run, tmp_path: Path) -> None:
 def test_failed_command_preserves_the_old_file(gen: Run, tmp_path: Path) -> None:
     file = tmp_path / "reply.txt"
     file.write_bytes(b"before")
-    error_line(gen(PROMPT, "-m", "no-such-model", "-o", file), 10)
-    error_line(gen(PROMPT, "--ctx-size", "8", "-o", file), 13)
+    error_line(gen(PROMPT, "-m", "no-such-model", "-o", file, "--overwrite"), 10)
+    error_line(gen(PROMPT, "--ctx-size", "8", "-o", file, "--overwrite"), 13)
     assert file.read_bytes() == b"before"
     assert [entry.name for entry in tmp_path.iterdir() if ".part" in entry.name] == []

@@ -161,11 +161,11 @@ def test_new_template_from_another_renders_the_same(run_llmtool: Run) -> None:
     assert run_llmtool("prompts", "lint", "sentiment").returncode == 0
 
 
-def test_new_overwrites_only_with_force(run_llmtool: Run, mine: Path) -> None:
+def test_new_replaces_a_file_only_with_overwrite(run_llmtool: Run, mine: Path) -> None:
     before = (mine / "greet.yaml").read_text()
-    assert "--force" in error_line(run_llmtool("prompts", "new", "greet"), 2)
+    assert "--overwrite" in error_line(run_llmtool("prompts", "new", "greet"), 2)
     assert (mine / "greet.yaml").read_text() == before
-    out(run_llmtool("prompts", "new", "greet", "--force"))
+    out(run_llmtool("prompts", "new", "greet", "--overwrite"))
     assert (mine / "greet.yaml").read_text() != before
     assert [path.name for path in mine.iterdir() if path.name.startswith(".")] == []
 
@@ -173,7 +173,7 @@ def test_new_overwrites_only_with_force(run_llmtool: Run, mine: Path) -> None:
 def test_overridden_template_is_reported(run_llmtool: Run) -> None:
     args = ("prompts", "new", "sentiment")
     assert b"overrides" in run_llmtool(*args).stderr
-    assert b"overrides" not in run_llmtool(*args, "--from", "sentiment", "--force").stderr
+    assert b"overrides" not in run_llmtool(*args, "--from", "sentiment", "--overwrite").stderr
     imported = run_llmtool(
         *("prompts", "import", "-", "--name", "gen", "--format", "llm"), input=b"prompt: x"
     )
@@ -256,7 +256,7 @@ def test_imported_template_can_be_shown(
     assert second.startswith("llmtool: model: ")
     shown = run_llmtool("prompts", "show", "recipe", "--rendered", "-p", "what=leek", "--no-stdin")
     assert out(shown).startswith("user:\nCook leek for $5")
-    assert "--force" in error_line(
+    assert "--overwrite" in error_line(
         run_llmtool("prompts", "import", "-q", tmp_path / "recipe.yaml"), 2
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -62,7 +65,7 @@ def test_output_check_creates_no_file(run: Callable[..., Any], tmp_path: Path) -
     folder = tmp_path / "work"
     (folder / "old.txt").write_text("old")
     assert run("gen", "hello", "-o", "new.txt").returncode == 11
-    assert run("gen", "hello", "-o", "old.txt").returncode == 11
+    assert run("gen", "hello", "-o", "old.txt", "--overwrite").returncode == 11
     assert sorted(path.name for path in folder.iterdir()) == ["in.txt", "none.gguf", "old.txt"]
     assert (folder / "old.txt").read_text() == "old"
 
@@ -142,7 +145,8 @@ def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
 def test_model_file_is_not_overwritten(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
-    line = error_line(run_llmtool(*args, "-q", "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
+    words = (*{*args, "--overwrite"} - {*args}, "-q", "-m", "m.gguf", "-o", "m.gguf")
+    line = error_line(run_llmtool(*args, *words, cwd=folder), 2)
     assert line.endswith(MESSAGE.format("m.gguf"))
     assert (folder / "m.gguf").read_bytes() == tiny.read_bytes()
 
@@ -176,7 +180,8 @@ def test_plot_does_not_overwrite_the_model(
 ) -> None:
     pytest.importorskip("matplotlib")
     model = shutil.copy(folder / "m.gguf", folder / "m.svg")
-    line = error_line(run_llmtool(*args, "-m", "./m.svg", "--plot", "m.svg", cwd=folder), 2)
+    words = ("-m", "./m.svg", "--plot", "m.svg", "--overwrite")
+    line = error_line(run_llmtool(*args, *words, cwd=folder), 2)
     assert line.endswith(MESSAGE.format("m.svg"))
     assert Path(model).read_bytes() == (folder / "m.gguf").read_bytes()
 
@@ -206,7 +211,8 @@ def test_model_with_another_path_is_not_overwritten(
         shutil.copy(folder / "m.gguf", file)
         words = ("-m", str(first))
     before = file.read_bytes()
-    line = error_line(run_llmtool("gen", "hello", *words, "-o", file, cwd=folder, env=more), 2)
+    words = ("gen", "hello", *words, "-o", str(file), "--overwrite")
+    line = error_line(run_llmtool(*words, cwd=folder, env=more), 2)
     assert line.endswith(MESSAGE.format(file))
     assert file.read_bytes() == before
 
@@ -249,3 +255,125 @@ def test_export_does_not_overwrite_the_session(
     result = run_llmtool("sessions", "export", "work", "--format", "md", "-o", file)
     assert error_line(result, 2).endswith(MESSAGE.format(file))
     assert file.read_bytes() == before
+
+
+EXISTS = "llmtool: {} already exists; use --overwrite to replace it"
+SINGLE = {name: args for name, args in WRITERS.items() if "--overwrite" not in args}
+
+
+@pytest.mark.parametrize("args", SINGLE.values(), ids=SINGLE)
+def test_existing_file_is_replaced_only_with_overwrite(
+    run: Callable[..., Any], folder: Path, args: tuple[str, ...]
+) -> None:
+    old = folder / "old.out"
+    old.write_text("old")
+    if "--hook" in args:
+        line = error_line(run(*args, "-o", "old.out"), 2)
+        assert line.endswith("--install-hook preserves the existing hook")
+    else:
+        assert error_line(run(*args, "-o", "old.out"), 2).endswith(EXISTS.format("old.out"))
+        assert "already exists" not in run(*args, "-o", "old.out", "--overwrite").stderr.decode()
+    assert old.read_text() == "old"
+
+
+def test_overwrite_replaces_the_file(gen: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    assert gen("hello", "-o", out).returncode == 0
+    first = out.read_bytes()
+    assert error_line(gen("goodbye", "-o", out), 2) == EXISTS.format(out)
+    assert out.read_bytes() == first
+    assert gen("goodbye", "-o", out, "--overwrite").returncode == 0
+    assert out.read_bytes() != first
+
+
+def test_empty_file_and_device_need_no_overwrite(gen: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for target in (tmp_path / "empty", "/dev/null", "/dev/stdout", "-"):
+        assert gen("hello", "-o", target).returncode == 0
+
+
+def test_overwrite_without_a_file_is_an_error(run: Callable[..., Any]) -> None:
+    line = error_line(run("gen", "hello", "--overwrite"), 2)
+    assert line == "llmtool: --overwrite needs an output file; add -o FILE"
+    line = error_line(run("bench", "--overwrite"), 2)
+    assert line == "llmtool: --overwrite needs a plot; add --plot FILE"
+
+
+@pytest.mark.parametrize("args", [("bench",), ("classify", "eval", "d.csv")], ids=" ".join)
+def test_plot_is_replaced_only_with_overwrite(
+    run: Callable[..., Any], folder: Path, args: tuple[str, ...]
+) -> None:
+    pytest.importorskip("matplotlib")
+    (folder / "old.svg").write_text("old")
+    assert error_line(run(*args, "--plot", "old.svg"), 2) == EXISTS.format("old.svg")
+    assert "exists" not in run(*args, "--plot", "old.svg", "--overwrite").stderr.decode()
+
+
+def test_session_export_and_template_import_need_overwrite(
+    run_llmtool: Callable[..., Any], env: dict[str, str], tmp_path: Path
+) -> None:
+    from llmtool.sessions.store import Sessions
+    from llmtool.sessions.types import Session, Turn
+
+    sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    sessions.save(Session(name="work", turns=(Turn(user="hello", text="there"),)))
+    (tmp_path / "llm.yaml").write_text("system: Be brief\nprompt: 'Sum up: $input'\n")
+    old = tmp_path / "old.md"
+    for words in (("sessions", "export", "work"), ("prompts", "import", tmp_path / "llm.yaml")):
+        old.write_text("old")
+        done = run_llmtool(*words, "-o", old)
+        assert done.returncode == 2 and EXISTS.format(old) in done.stderr.decode().splitlines()
+        assert old.read_text() == "old"
+        assert run_llmtool(*words, "-o", old, "--overwrite").returncode == 0
+        assert old.read_text() != "old"
+
+
+JSON_ONLY = "-o {}: --json writes one JSON document; use the extension .json"
+LINES_ONLY = "-o {}: this batch writes lines of text; use the extension .txt, or .jsonl or .csv"
+ROWS_ONLY = "-o {}: this batch writes JSON lines; use the extension .jsonl"
+TABLE_ONLY = "-o {}: this batch writes CSV; use the extension .csv, or .jsonl"
+
+
+@pytest.mark.parametrize(
+    ("args", "name", "reason"),
+    [
+        (("gen", "hello", "--json"), "x.csv", JSON_ONLY),
+        (("gen", "hello", "--json"), "X.TXT", JSON_ONLY),
+        (("code", "a list", "--json"), "x.py", JSON_ONLY),
+        (("code", "review", "-f", "in.txt", "--json"), "x.md", JSON_ONLY),
+        (("gen", "Say", "--each", "line"), "x.json", LINES_ONLY),
+        (("gen", "Say", "--each", "csv"), "x.json", TABLE_ONLY),
+        (("gen", "Say", "--each", "csv"), "x.txt", TABLE_ONLY),
+        (("gen", "Say", "--each", "jsonl"), "x.csv", ROWS_ONLY),
+        (("gen", "Say", "--each", "jsonl"), "x.json", ROWS_ONLY),
+        (("gen", "Say", "--each", "line", "--jsonl"), "x.txt", ROWS_ONLY),
+        (("gen", "Say", "--each", "csv", "--json"), "x.csv", ROWS_ONLY),
+        (("gen", "Say", "--each", "csv"), "x.tsv", "-o {}: the columns are separated by ','; use "
+         "the extension .csv"),
+    ],
+)  # fmt: skip
+def test_name_of_another_format_is_rejected(
+    run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...], name: str, reason: str
+) -> None:
+    line = error_line(run(*args, "-o", name, input=b"id,text\n1,a\n"), 2)
+    assert line == f"llmtool: {reason.format(name)}"
+    assert not (tmp_path / "work" / name).exists()
+
+
+@pytest.mark.parametrize("each", ["line", "file"])
+def test_lines_and_files_are_written_as_the_name_says(
+    gen: Callable[..., Any], tmp_path: Path, each: str
+) -> None:
+    (tmp_path / "a.txt").write_text("hello\n")
+    column = {"line": "input", "file": "file"}[each]
+    words = ("Say", "--each", each, "-f", tmp_path / "a.txt")
+    assert gen(*words, "-o", tmp_path / "out.csv").returncode == 0
+    table = (tmp_path / "out.csv").read_text()
+    assert table.startswith(f"{column},text,finish_reason,seed,error,exit_code,key\n")
+    (row,) = csv.DictReader(io.StringIO(table))
+    assert row[column] == ("hello" if each == "line" else str(tmp_path / "a.txt"))
+    assert gen(*words, "-o", tmp_path / "out.csv", "--resume").returncode == 0
+    assert (tmp_path / "out.csv").read_text() == table
+    assert gen(*words, "-o", tmp_path / "out.jsonl").returncode == 0
+    (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert json.loads(line)["text"] == row["text"]

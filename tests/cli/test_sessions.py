@@ -235,7 +235,6 @@ def test_export_writes_to_a_pipe(
         ("a.md", [], "# birds"),
         ("a.json", [], "{"),
         ("a.html", [], "<!DOCTYPE"),
-        ("a.html", ["--format", "md"], "# birds"),
         ("a.txt", ["--format", "md"], "# birds"),
         ("plain", [], "# birds"),
     ],
@@ -294,3 +293,10 @@ def test_search_works_without_a_writable_folder(
 ) -> None:
     result = run_llmtool("sessions", "search", "heron", env={"LLMTOOL_CACHE_DIR": "/dev/null/x"})
     assert out(result).count("birds\t") == 2
+
+
+def test_export_rejects_a_name_of_another_format(
+    sessions: Sessions, run_llmtool: Run, tmp_path: Path
+) -> None:
+    done = run_llmtool("sessions", "export", "birds", "-o", "a.html", "--format", "md")
+    assert error_line(done, 2) == "llmtool: -o a.html: --format md writes .md, not html"

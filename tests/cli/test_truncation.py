@@ -54,7 +54,7 @@ def test_truncation_is_reported_and_the_old_file_preserved(
     folder.mkdir()
     (folder / "reply.txt").write_text("precious\n")
     process = start_llmtool(
-        *("gen", "Go on", "-m", model, *LONG, threads, "-o", folder / "reply.txt"),
+        *("gen", "Go on", "-m", model, *LONG, threads, "-o", folder / "reply.txt", "--overwrite"),
         stdin=subprocess.DEVNULL,
     )
     limit = time.monotonic() + 20

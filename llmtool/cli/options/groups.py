@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -43,6 +44,7 @@ OutputFile = Annotated[
     _output("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout."),
     _check_output,
 ]
+Overwrite = Annotated[bool, _output("--overwrite", help="Replace the file if it exists.")]
 DryRemoval = Annotated[bool, Option("--dry-run", help="Show what would be removed, then exit.")]
 ModelReference = Annotated[
     str | None,
@@ -161,10 +163,23 @@ class ReportOptions(_Group, frozen=True, kw_only=True):
     """Where the result is written, and in which format."""
 
     path: OutputFile = None
+    overwrite: Overwrite = False
     json: Json = False
     stats: Annotated[bool, _output("--stats", help="Print token counts and timings to stderr.")] = (
         False
     )
+
+    def check(self, *, reads: Iterable[str] = ()) -> None:
+        """Check, before a model runs, that the result can be written to the file.
+
+        Args:
+            reads: the files that the command reads.
+        """
+        from llmtool.cli.terminal.output_file import check, check_json_name
+
+        check(self.path, reads=reads, overwrite=self.overwrite)
+        if self.json and self.path is not None:
+            check_json_name(self.path)
 
 
 class OutputOptions(ReportOptions, frozen=True, kw_only=True):
@@ -228,9 +243,6 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     retry_failed: Annotated[
         bool, _batch("--retry-failed", help="Resume, and retry the failed records of -o FILE.")
     ] = False
-    overwrite: Annotated[
-        bool, _batch("--overwrite", help="Replace the batch saved in -o FILE.")
-    ] = False
     limit: Annotated[
         int | None,
         _batch("--limit", min=1, metavar="N", help="Process only the first N records."),
@@ -243,7 +255,6 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             ("--delimiter", self.delimiter),
             ("--resume", self.resume),
             ("--retry-failed", self.retry_failed),
-            ("--overwrite", self.overwrite),
             ("--limit", self.limit),
             ("--jsonl", self.jsonl),
             ("--csv-safe", self.csv_safe),

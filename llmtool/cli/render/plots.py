@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from llmtool.cli.terminal.output_file import check_not_read
+from llmtool.cli.terminal.output_file import check_not_existing, check_not_read
 from llmtool.errors import OutputError, UsageError, os_error_reason
 
 FORMATS = ("svg", "png", "pdf")
@@ -30,8 +30,11 @@ _STYLE: Any = {
 }
 
 
-def check(path: str, *, reads: Iterable[str] = ()) -> None:
-    """Check that a plot can be written to `path` and is not one of the files that are read."""
+def check(path: str, *, reads: Iterable[str] = (), overwrite: bool) -> None:
+    """Check that a plot can be written to `path` and is not one of the files that are read.
+
+    Without `overwrite`, a file that has content is an error.
+    """
     if Path(path).suffix.lower().lstrip(".") not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS[:-1]) + f" or .{FORMATS[-1]}"
         raise UsageError(f"--plot {path}: the file name must end in {known}")
@@ -40,6 +43,7 @@ def check(path: str, *, reads: Iterable[str] = ()) -> None:
     if not Path(path).parent.is_dir():
         raise OutputError(f"cannot write {path}: folder {Path(path).parent} not found")
     check_not_read(path, reads)
+    check_not_existing(path, overwrite=overwrite)
 
 
 def save(

@@ -14,8 +14,13 @@ from llmtool.errors import OutputError, UsageError, os_error_reason
 _DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)")
 
 
-def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
-    """Check that a result file can be written and is not one of the files that are read."""
+def check(path: str | None, *, reads: Iterable[str] = (), overwrite: bool = False) -> None:
+    """Check that a result file can be written and is not one of the files that are read.
+
+    Without `overwrite`, a file that has content is an error.
+    """
+    if path is None and overwrite:
+        raise UsageError("--overwrite needs an output file; add -o FILE")
     if path is None or _DESCRIPTOR.fullmatch(path):
         return
     file = Path(path)
@@ -24,7 +29,17 @@ def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
             raise OutputError(f"cannot write {path}: is a directory")
         return  # opening a FIFO would unblock its reader
     check_not_read(path, reads)
+    check_not_existing(path, overwrite=overwrite)
     FileSink(path).discard()
+
+
+def check_json_name(path: str) -> None:
+    """Check that the name of a file does not promise another format than JSON."""
+    from llmtool.text.code_languages import language_of_file
+
+    is_text = os.path.splitext(path)[1].lower() in (".csv", ".tsv", ".txt", ".srt", ".vtt", ".po")
+    if is_text or language_of_file(path) not in (None, "json"):
+        raise UsageError(f"-o {path}: --json writes one JSON document; use the extension .json")
 
 
 def check_not_read(path: str, reads: Iterable[str]) -> None:
@@ -32,6 +47,12 @@ def check_not_read(path: str, reads: Iterable[str]) -> None:
     file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
         raise UsageError(f"{path} is also an input; choose another output file")
+
+
+def check_not_existing(path: str, *, overwrite: bool) -> None:
+    """Check that a file has no content that would be lost, unless `overwrite` is set."""
+    if not overwrite and os.path.isfile(path) and os.path.getsize(path):
+        raise UsageError(f"{path} already exists; use --overwrite to replace it")
 
 
 @contextlib.contextmanager

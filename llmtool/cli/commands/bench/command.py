@@ -30,7 +30,7 @@ def _sizes(value: str) -> tuple[int, ...]:
 
 \b
   llmtool bench
-  llmtool bench -m model.gguf --n-parallel 1,8,64 --plot scaling.svg
+  llmtool bench -m model.gguf --parallel 1,8,64 --plot scaling.svg
   llmtool bench --quick --json | jq '.rows[] | {test, median, unit}'""",
 )
 def bench(
@@ -40,9 +40,10 @@ def bench(
     quick: Annotated[
         bool, typer.Option("--quick", help="Finish in seconds instead of a minute.")
     ] = False,
-    n_parallel: Annotated[
+    parallel: Annotated[
         Any | None,
         typer.Option(
+            "--parallel",
             parser=_sizes,
             metavar="N,N",
             help="Numbers of parallel replies.",
@@ -67,6 +68,7 @@ def bench(
         str | None,
         typer.Option(metavar="FILE", help="Plot speed by parallel replies (.svg, .png, .pdf)."),
     ] = None,
+    overwrite: g.Overwrite = False,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
@@ -83,14 +85,17 @@ def bench(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.bench import plot as bench_plot
     from llmtool.cli.commands.bench.render import table
+    from llmtool.errors import UsageError
 
     if plot is not None:
-        bench_plot.check(plot, n_parallel)
+        bench_plot.check(plot, parallel, overwrite=overwrite)
+    elif overwrite:
+        raise UsageError("--overwrite needs a plot; add --plot FILE")
     folders, settings = bootstrap.start(console, general, offline=offline)
     plan = QUICK if quick else BenchPlan()
     plan = msgspec.structs.replace(
         plan,
-        n_parallel=n_parallel or plan.n_parallel,
+        n_parallel=parallel or plan.n_parallel,
         repetitions=repetitions or plan.repetitions,
     )
     options = g.ModelOptions(reference=model, threads=threads, n_gpu_layers=n_gpu_layers)

@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from llmtool.bench.report import Report
 
 
-def check(path: str, n_parallel: tuple[int, ...] | None) -> None:
+def check(path: str, n_parallel: tuple[int, ...] | None, *, overwrite: bool) -> None:
     """Check that a plot can be written, before measuring.
 
     Raises:
-        UsageError: the extension is unknown, matplotlib is not installed, or all numbers are 1.
+        UsageError: the extension is unknown, matplotlib is not installed, the file exists, or all
+            numbers are 1.
         OutputError: the folder does not exist.
     """
     if n_parallel is not None and max(n_parallel) == 1:
-        raise UsageError("--plot needs more than 1 parallel reply; use --n-parallel 1,4,16")
-    plots.check(path)
+        raise UsageError("--plot needs more than 1 parallel reply; use --parallel 1,4,16")
+    plots.check(path, overwrite=overwrite)
 
 
 def draw(report: Report, path: str) -> None:

@@ -89,7 +89,6 @@ def classify(
     from llmtool.cli.render import result as show
     from llmtool.cli.render.classification import classification
     from llmtool.cli.terminal import inputs
-    from llmtool.cli.terminal.output_file import check
     from llmtool.cli.terminal.progress import RecordProgress
     from llmtool.errors import UsageError
     from llmtool.tasks.classify.labels import unknown_label
@@ -122,7 +121,7 @@ def classify(
         reader = batches.open_reader(console, batch, input, output, reads=reads, text=text)
     else:
         batch.check_unused()
-        check(output.path, reads=reads)
+        output.check(reads=reads)
         if labels.calibrate is not None and text is None and not input.files:
             if not input.no_stdin:
                 material = inputs.read_optional_stdin(
@@ -233,7 +232,6 @@ def evaluate(
     from llmtool.cli.commands.classify import labels as read
     from llmtool.cli.commands.classify import plot as labels_plot
     from llmtool.cli.commands.classify.run import calibrate
-    from llmtool.cli.terminal.output_file import check
     from llmtool.cli.terminal.progress import RecordProgress
     from llmtool.errors import UsageError
     from llmtool.tasks.classify import evaluate as measure
@@ -249,9 +247,10 @@ def evaluate(
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     template = read.load_template(folders, options)
     reads = bootstrap.input_files(template, data, *labels.files)
-    check(output.path, reads=reads)
+    if plot is None or output.path is not None:
+        output.check(reads=reads)
     if plot is not None:
-        labels_plot.check(plot, reads=reads)
+        labels_plot.check(plot, reads=reads, overwrite=output.overwrite)
     chosen = read.read_options(options, labels, text_field=text_field, label_field=label_field)
     names = read.read_labels(console, labels.label)
     texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)

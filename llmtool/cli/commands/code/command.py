@@ -54,7 +54,6 @@ def write(
     from llmtool.cli import batch as batches
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.code import generate
-    from llmtool.cli.terminal.output_file import check as check_output
     from llmtool.tasks.code.task import prepare_code
     from llmtool.tasks.pipeline.prepare import bind_inputs
     from llmtool.tasks.pipeline.records import RecordMapping
@@ -72,7 +71,7 @@ def write(
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batch.check_unused()
-        check_output(output.path, reads=reads)
+        output.check(reads=reads)
         prompt, material = inputs.gather(
             console,
             request,

@@ -88,10 +88,14 @@ def commit(
         return
     template = bootstrap.open_library(folders).load(options.template)
     own = model.reference if hook else None  # with a hook, `open_model` does not check it
-    check(output.path, reads=bootstrap.input_files(template, own))
+    reads = bootstrap.input_files(template, own)
     if modes:
+        check(
+            output.path, reads=reads, overwrite=output.path is not None
+        )  # hooks are checked below
         write_hook(console, hook_arguments(ctx), output.path, install=install_hook)
         return
+    output.check(reads=reads)
     diff = git.staged_diff()
     if max_lines is not None and (n := count_changed_lines(diff)) > max_lines:
         raise InputError(

@@ -61,7 +61,7 @@ def fix(
     if file == "-" and error == "-":
         raise UsageError("FILE and --error cannot both be -; pass the error as text")
     template = bootstrap.open_library(folders).load(options.template)
-    check_output(output.path, reads=bootstrap.input_files(template, file))
+    output.check(reads=bootstrap.input_files(template, file))
     if "-" not in (file, error):
         inputs.note_unread(console, "FILE")
     text = inputs.read_file(console, file)  # always the whole file: a patch applies to it
@@ -69,7 +69,7 @@ def fix(
         raise InputError(f"{file} is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
     if write:
-        check_output(file)
+        check_output(file, overwrite=True)
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
     message = inputs.read_stdin(console) if error == "-" else error
     if message is not None and error != "-":
@@ -151,14 +151,13 @@ def complete(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.code import generate
     from llmtool.cli.render import result as show
-    from llmtool.cli.terminal.output_file import check as check_output
     from llmtool.tasks.code import fill_in_middle
     from llmtool.tasks.code.cursor import parse_position, split_at
     from llmtool.text.code_languages import find_language, language_of_file
 
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, line, column = parse_position(location)
-    check_output(output.path, reads=[file])
+    output.check(reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     code_language = find_language(language) if language else language_of_file(file)
     context = bootstrap.open_context(console, folders, settings, model, output.path)
@@ -196,14 +195,13 @@ def tests(
     """Write tests for code; they run only with --run-tests."""
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.code import generate
-    from llmtool.cli.terminal.output_file import check as check_output
     from llmtool.tasks.code.subtasks import tests_case
     from llmtool.tasks.code.task import prepare_code
 
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, text = read_source(console, file)
     template = bootstrap.open_library(folders).load(options.template)
-    check_output(output.path, reads=bootstrap.input_files(template, file))
+    output.check(reads=bootstrap.input_files(template, file))
     complete_options = generate.complete_options(
         console,
         msgspec.structs.replace(options, template=template),

@@ -57,14 +57,13 @@ def explain(
     """Explain what code does."""
     from llmtool.cli import bootstrap
     from llmtool.cli.render import result as show
-    from llmtool.cli.terminal.output_file import check
     from llmtool.tasks.pipeline.prepare import Case, prepare
 
     started = time.perf_counter()
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, text = read_source(console, location)
     template = bootstrap.open_library(folders).load(options.template)
-    check(output.path, reads=bootstrap.input_files(template, file))
+    output.check(reads=bootstrap.input_files(template, file))
     context, prepared = bootstrap.open_task(
         console,
         folders,
@@ -117,7 +116,7 @@ def review(
     from llmtool._version import __version__
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.cli.terminal.output_file import open_sink
     from llmtool.cli.terminal.progress import RecordProgress
     from llmtool.tasks.code import git
     from llmtool.tasks.code.review import review as review_diff
@@ -130,7 +129,7 @@ def review(
     if staged and input.files:
         raise UsageError("--staged and -f cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
-    check(output.path, reads=bootstrap.input_files(template, *input.files))
+    output.check(reads=bootstrap.input_files(template, *input.files))
     if staged:
         diff: str | None = git.staged_diff()
     else:

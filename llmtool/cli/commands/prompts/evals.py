@@ -98,7 +98,7 @@ def test(
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
     plans = make_plans(console, library, templates or [], split=split)
-    check(junit, reads=list_files(plans, baseline))
+    check(junit, reads=list_files(plans, baseline), overwrite=junit is not None)
     models = list(dict.fromkeys(model or []))
     check_models(folders, settings, models)
     references: list[str | None] = [*models] or [None]
@@ -220,7 +220,7 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
             raise UsageError("--update-baseline needs a file; add --baseline FILE")
         return baseline.Baseline()
     if update:
-        check(path)  # before the models run
+        check(path, overwrite=True)  # before the models run
     if update and not Path(path).exists():
         return baseline.Baseline()
     return baseline.read(Path(path))

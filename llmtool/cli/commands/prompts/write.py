@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmtool.config import Folders
     from llmtool.prompts.library import Library
 
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
 
 
 TaskName = Literal["gen", "sum", "classify", "translate", "code", "chat"]
@@ -57,7 +57,7 @@ def new(
         ),
     ] = None,
     task: Annotated[TaskName, typer.Option("--task", help="Task of the template.")] = "gen",
-    force: Force = False,
+    overwrite: Overwrite = False,
     general: g.GeneralOptions,
 ) -> None:
     """Create a template in your folder and print its path."""
@@ -65,10 +65,10 @@ def new(
     from llmtool.prompts.starting import starting_text
 
     folders, _ = bootstrap.start(console, general)
-    path = _new_path(folders, name, force=force)
+    path = _new_path(folders, name, overwrite=overwrite)
     library = bootstrap.open_library(folders)
     parent_template = None if parent is None else library.load(parent)
-    _write(path, starting_text(name, task=task, parent=parent_template), force=force)
+    _write(path, starting_text(name, task=task, parent=parent_template), overwrite=overwrite)
     console.stdout.write(f"{path}\n")
     if parent != name:
         _note_overridden(console, library, path)
@@ -94,7 +94,7 @@ def import_(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write to FILE; - is stdout."),
     ] = None,
-    force: Force = False,
+    overwrite: Overwrite = False,
     general: g.GeneralOptions,
 ) -> None:
     """Import a template from llm, fabric or prompty, and print the path of the new file.
@@ -116,11 +116,11 @@ def import_(
         console.stdout.write(made.text())
         return
     path = (
-        _new_path(folders, str(made.values["name"]), force=force)
+        _new_path(folders, str(made.values["name"]), overwrite=overwrite)
         if output is None
         else Path(output)
     )
-    _write(path, made.text(), force=force)
+    _write(path, made.text(), overwrite=overwrite)
     console.stdout.write(f"{path}\n")
     if output is None:
         _note_overridden(console, bootstrap.open_library(folders), path)
@@ -157,7 +157,7 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
     return read_text(path), user, str(path.resolve() if path.name == "system.md" else path)
 
 
-def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
+def _new_path(folders: Folders, name: str, *, overwrite: bool) -> Path:
     """Return the path of a new user template, in the first writable folder."""
     from llmtool.errors import UsageError
     from llmtool.prompts.schema import NAME, NAME_RULE
@@ -166,8 +166,8 @@ def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
         raise UsageError(f"{name!r} is not a valid template name: {NAME_RULE}")
     folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
     path = folder / f"{name}.yaml"
-    _check_not_existing(path, force=force)
-    _check_not_existing(path.with_suffix(".yml"), force=False)
+    _check_not_existing(path, overwrite=overwrite)
+    _check_not_existing(path.with_suffix(".yml"), overwrite=False)
     return path
 
 
@@ -177,15 +177,15 @@ def _is_writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
-def _check_not_existing(path: Path, *, force: bool) -> None:
+def _check_not_existing(path: Path, *, overwrite: bool) -> None:
     from llmtool.errors import UsageError
 
-    if path.exists() and not force:
-        raise UsageError(f"{path} already exists; --force replaces it")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} already exists; use --overwrite to replace it")
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
+def _write(path: Path, text: str, *, overwrite: bool) -> None:
     from llmtool.files import write_atomically
 
-    _check_not_existing(path, force=force)
+    _check_not_existing(path, overwrite=overwrite)
     write_atomically(path, text.encode())

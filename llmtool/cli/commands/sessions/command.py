@@ -123,6 +123,7 @@ def export(
     *,
     name: Name,
     to_file: g.OutputFile = None,
+    overwrite: g.Overwrite = False,
     format: Annotated[
         Format | None,
         typer.Option(
@@ -142,7 +143,7 @@ def export(
     if report:
         console.note(report)
     text = exporting.export(session, chosen)
-    check(to_file, reads=[str(sessions.path(name))])
+    check(to_file, reads=[str(sessions.path(name))], overwrite=overwrite)
     with open_sink(console, to_file) as sink:
         sink.write(text)
 

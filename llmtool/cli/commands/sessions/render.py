@@ -106,9 +106,11 @@ def _turn(console: Console, turn: Turn) -> None:
 
 def choose_format(to_file: str | None, requested: str | None) -> str:
     """Return the format of an export: the requested one, else that of the file name, else md."""
-    if requested is not None:
-        return requested
     found = find_format(to_file) if to_file else "md"
+    if requested is not None:
+        if to_file and found not in (None, requested):
+            raise UsageError(f"-o {to_file}: --format {requested} writes .{requested}, not {found}")
+        return requested
     if found is None and to_file and Path(to_file).suffix:
         raise UsageError(f"-o {to_file}: unknown extension; use .{', .'.join(FORMATS)} or --format")
     return found or "md"

@@ -64,7 +64,7 @@ def summarize(
     from llmtool.cli.commands.summarize import render
     from llmtool.cli.render import result as show
     from llmtool.cli.terminal import inputs
-    from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.cli.terminal.output_file import open_sink
     from llmtool.errors import UsageError
     from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
     from llmtool.tasks.pipeline.prepare import Case
@@ -87,7 +87,7 @@ def summarize(
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
         batch.check_unused()
-        check(output.path, reads=reads)
+        output.check(reads=reads)
         texts = inputs.read_documents(
             console,
             paths,

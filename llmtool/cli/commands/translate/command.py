@@ -57,7 +57,6 @@ def translate(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.translate import render
     from llmtool.cli.render import result as show
-    from llmtool.cli.terminal.output_file import check
     from llmtool.models.reference import STARTER
     from llmtool.sizes import format_count
     from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
@@ -76,7 +75,7 @@ def translate(
         reader = batches.open_reader(console, batch, input, output, reads=reads, text=text)
     else:
         batch.check_unused()
-        check(output.path, reads=reads)
+        output.check(reads=reads)
         name, material = render.gather(console, text, input)
     context, translator = bootstrap.open_task(
         console,
