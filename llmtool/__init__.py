@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from llmtool._version import __version__
 
 if TYPE_CHECKING:
-    from llmtool.engine.types import Token, TokenLogprob
+    from llmtool.engine.types import Message, Token, TokenLogprob
     from llmtool.errors import (
         Cancelled,
         ClosedError,
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from llmtool.toolbox import Toolbox
 
 _CLASSES = {  # by module; the functions are in `llmtool.functions`
-    "llmtool.engine.types": ("Token", "TokenLogprob"),
+    "llmtool.engine.types": ("Message", "Token", "TokenLogprob"),
     "llmtool.errors": (
         "Cancelled",
         "ClosedError",
@@ -123,6 +123,7 @@ __all__ = [
     "LlmtoolError",
     "LockedError",
     "LowConfidence",
+    "Message",
     "ModelNotFound",
     "ModelUnreadable",
     "OutputError",

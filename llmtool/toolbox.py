@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         TextKeywords,
         TranslateKeywords,
     )
+    from llmtool.tasks.pipeline.conversation import Messages
     from llmtool.tasks.streams import Stream
     from llmtool.tasks.summarize.map_reduce import SummaryText
     from llmtool.tasks.translate.document import TranslationText
@@ -263,15 +264,28 @@ class Toolbox:
     @overload
     def generate(
         self,
-        prompt: str,
+        prompt: str | None = None,
         *,
+        messages: Messages | None = None,
         schema: type[T] | SchemaAdapter[T],
         **options: Unpack[TemplateKeywords],
     ) -> Generation[T]: ...
     @overload
-    def generate(self, prompt: str, **options: Unpack[TextKeywords]) -> Generation[None]: ...
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[TextKeywords],
+    ) -> Generation[None]: ...
     @overload
-    def generate(self, prompt: str, **options: Unpack[GenerateKeywords]) -> Generation[Any]: ...
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[GenerateKeywords],
+    ) -> Generation[Any]: ...
     @overload
     def generate(
         self,
@@ -306,12 +320,19 @@ class Toolbox:
     ) -> Iterator[Generation[Any]]: ...
     @list_options(GenerateOptions)
     def generate(
-        self, prompt: str | Iterable[str], **options: Unpack[GenerateKeywords]
+        self,
+        prompt: str | Iterable[str] | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[GenerateKeywords],
     ) -> Generation[Any] | list[Generation[Any]] | Iterator[Generation[Any]]:
-        """Generate a reply to a prompt, or to each of several; see `Toolbox`.
+        """Generate a reply to a prompt, to each of several (see `Toolbox`), or to a conversation.
 
         Args:
             prompt: an instruction, or several.
+            messages: a conversation, instead of a prompt: mappings or objects with `role`
+                ("system", "user" or "assistant") and `content` (a text, or a list of text parts).
+                The reply answers the last message, or continues it if it is the assistant's.
             input: text that the instruction is about; the prompt marks it as data.
             system: the system prompt; None uses that of the template, if any.
             n: the number of replies; they share one prefill, and reply i uses `seed + i`.
@@ -356,34 +377,50 @@ class Toolbox:
             >>> reply = box.generate("Name a colour.", max_tokens=8)    # doctest: +SKIP
             >>> reply.text, reply.usage.completion_tokens               # doctest: +SKIP
             ('Red.', 2)
+            >>> box.generate(messages=[{"role": "user", "content": "Hi!"}]).text    # doctest: +SKIP
+            'Hello! How can I help?'
         """
         from llmtool.tasks.generate.task import generate
 
-        return generate(self.context, prompt, make_options(GenerateOptions, options))
+        made = make_options(GenerateOptions, options)
+        return generate(self.context, prompt, made, messages=messages)
 
     agenerate = for_asyncio(generate)
 
     @overload
     def stream_generate(
         self,
-        prompt: str,
+        prompt: str | None = None,
         *,
+        messages: Messages | None = None,
         schema: type[T] | SchemaAdapter[T],
         **options: Unpack[TemplateKeywords],
     ) -> Stream[Token, Generation[T]]: ...
     @overload
     def stream_generate(
-        self, prompt: str, **options: Unpack[TextKeywords]
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[TextKeywords],
     ) -> Stream[Token, Generation[None]]: ...
     @overload
     def stream_generate(
-        self, prompt: str, **options: Unpack[GenerateKeywords]
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[GenerateKeywords],
     ) -> Stream[Token, Generation[Any]]: ...
     @list_options(GenerateOptions)
     def stream_generate(
-        self, prompt: str, **options: Unpack[GenerateKeywords]
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[GenerateKeywords],
     ) -> Stream[Token, Generation[Any]]:
-        """Generate a reply to a prompt as a stream of tokens.
+        """Generate a reply to a prompt or a conversation as a stream of tokens.
 
         Arguments and errors are those of `generate`.
 
@@ -402,23 +439,32 @@ class Toolbox:
         """
         from llmtool.tasks.generate.task import stream_generate
 
-        return stream_generate(self.context, prompt, make_options(GenerateOptions, options))
+        made = make_options(GenerateOptions, options)
+        return stream_generate(self.context, prompt, made, messages=messages)
 
     astream_generate = stream_for_asyncio(stream_generate)
     agenerate_each = each_for_asyncio(generate)
 
     @list_options(GenerateOptions)
-    def request(self, prompt: str | None, **options: Unpack[GenerateKeywords]) -> Request:
+    def request(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Messages | None = None,
+        **options: Unpack[GenerateKeywords],
+    ) -> Request:
         """Return the request that `generate` would send to the engine, without running it.
 
         Example:
             >>> box.request("Say hello", max_tokens=8).sampling.max_tokens  # doctest: +SKIP
             8
         """
-        from llmtool.tasks.pipeline.prepare import Case, prepare
+        from llmtool.tasks.generate.task import make_case
+        from llmtool.tasks.pipeline.prepare import prepare
 
         made = make_options(GenerateOptions, options)
-        return prepare(self.context, made).request(Case(prompt=prompt))
+        case, made = make_case(prompt, made, messages=messages)
+        return prepare(self.context, made).request(case)
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as text and token ids, after the chat template.
@@ -1084,6 +1130,7 @@ class Toolbox:
     def chat(
         self,
         *,
+        messages: Messages | None = None,
         session: str | None = None,
         save: bool | None = None,
         overflow: OverflowPolicy = "summarize",
@@ -1093,6 +1140,7 @@ class Toolbox:
         """Start a conversation, or continue a saved session.
 
         Args:
+            messages: the conversation so far, as for `generate`, for a new session.
             session: the name of the session.
             save: whether to save the conversation after each turn; None saves it if it has a name.
             overflow: what to do with the oldest turns when the context is full, "summarize" or
@@ -1123,6 +1171,7 @@ class Toolbox:
         return Chat(
             self.context,
             chosen,
+            messages=messages,
             session=session,
             store=store,
             overflow=overflow,

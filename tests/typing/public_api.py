@@ -31,6 +31,9 @@ def functions(prompts: list[str]) -> None:
     reveal_type(llmtool.generate("x", schema=Person).choices[0].value)  # Person | None
     reveal_type(llmtool.generate(prompts, schema=Person))  # list[Generation[Person]]
     reveal_type(llmtool.generate(iter(prompts), seed=1))  # Iterator[Generation[None]]
+    reveal_type(llmtool.generate(messages=[{"role": "user", "content": "x"}]))  # Generation[None]
+    message = llmtool.Message("user", "x")
+    reveal_type(llmtool.generate(messages=[message], schema=Person).value)  # Person
     reveal_type(llmtool.classify("x", ["a", "b"]).label)  # str | None
     reveal_type(llmtool.classify("x", Mood).label)  # Mood | None
     reveal_type(llmtool.classify(prompts, bool))  # list[Classification[bool]]

@@ -14,10 +14,12 @@ from llmtool.models.hub.callbacks import OnNote
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
+from llmtool.tasks.chat.messages import to_turns
 from llmtool.tasks.chat.persistence import SessionHandle
 from llmtool.tasks.chat.responder import Responder, with_partial_reply
 from llmtool.tasks.chat.truncation import OverflowPolicy, truncate
 from llmtool.tasks.options import ChatOptions, keywords_of, make_options
+from llmtool.tasks.pipeline.conversation import Messages, parse_messages
 from llmtool.tasks.streams import Stream
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Chat:
     Args:
         context: the model, templates and settings, such as `Toolbox.context`.
         options: changes to the options of the session.
+        messages: the conversation so far; the session must have no turns.
         session: a session to continue, or the name of one in `store`; a new name starts a session.
         store: where to save the session before and after each reply; None does not save it.
         overflow: how to make room when the context is full: "summarize" or "drop" the oldest turns.
@@ -51,7 +54,7 @@ class Chat:
             of the logger `llmtool`.
 
     Raises:
-        UsageError: an option is out of range.
+        UsageError: an option is out of range, or a message is invalid.
         LockedError: another process has the session open.
 
     Example:
@@ -67,6 +70,7 @@ class Chat:
         context: TaskContext,
         options: ChatOptions = ChatOptions(),
         *,
+        messages: Messages | None = None,
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: OverflowPolicy = "summarize",
@@ -79,6 +83,8 @@ class Chat:
         self._handle = SessionHandle(store, session)
         try:
             changed = _with_options(self.session, keywords_of(options))
+            if messages is not None:
+                changed = _with_messages(changed, messages)
             self._responder = Responder(context, changed)
             self._handle.update(changed)
         except BaseException:
@@ -340,6 +346,18 @@ class Chat:
         if self.save_error:
             self._on_note(f"this turn is not saved: {self.save_error}")
         yield turn
+
+
+def _with_messages(session: Session, messages: Messages) -> Session:
+    """Return a new session with the turns of a conversation."""
+    if session.turns:
+        raise UsageError(
+            f"session {session.name!r} has turns already; pass messages for a new session"
+        )
+    system, turns = to_turns(parse_messages(messages))
+    if system and session.system is not None:
+        raise UsageError("system cannot be combined with messages that have a system message")
+    return msgspec.structs.replace(session, system=system or session.system, turns=turns)
 
 
 def _with_options(session: Session, options: Mapping[str, Any]) -> Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtool.engine.types import Message
+from llmtool.errors import UsageError
 from llmtool.sessions.types import Session, Turn
 
 _QUOTES = '"""'
@@ -35,6 +36,33 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
     if pending:
         messages.append(Message("user", "\n\n".join(pending)))
     return tuple(messages)
+
+
+def to_turns(messages: Sequence[Message]) -> tuple[str, tuple[Turn, ...]]:
+    """Return the system prompt of a conversation, "" if it has none, and its turns.
+
+    Raises:
+        UsageError: a system message is not the first one, or a reply follows no user message.
+
+    Example:
+        >>> to_turns([Message("user", "Hi"), Message("assistant", "Hello!")])[1][0].text
+        'Hello!'
+    """
+    system = ""
+    turns: list[Turn] = []
+    for i, message in enumerate(messages):
+        if message.role == "user":
+            turns.append(Turn(user=message.content, finish_reason="interrupted"))
+        elif message.role == "assistant" and turns and not turns[-1].text:
+            turns[-1] = Turn(user=turns[-1].user, text=message.content)
+        elif message.role == "system" and i == 0:
+            system = message.content
+        else:
+            rule = "be the first" if message.role == "system" else "follow one of the user"
+            raise UsageError(
+                f"messages[{i}] has the role {message.role}; in a chat, it must {rule}"
+            )
+    return system, tuple(turns)
 
 
 def user_text(turn: Turn) -> str:

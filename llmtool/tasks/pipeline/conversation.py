@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from llmtool.engine.types import Message, Role
-from llmtool.errors import InputError
+from llmtool.errors import InputError, UsageError
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -14,6 +14,107 @@ _ROLES: dict[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
+
+
+class MessageLike(Protocol):
+    """An object with a role and content, such as `Message`, or a message of another package."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def content(self) -> object: ...
+
+
+Messages = Iterable[Mapping[str, Any] | MessageLike]
+
+
+def parse_messages(values: Messages) -> tuple[Message, ...]:
+    """Return the messages that a caller passed, as mappings or objects.
+
+    The content is a text, or a list of parts of type text.
+
+    Raises:
+        UsageError: a message is invalid; the error names its index.
+
+    Example:
+        >>> parse_messages([{"role": "user", "content": "Hi"}, Message("assistant", "Hello.")])
+        (Message(role='user', content='Hi'), Message(role='assistant', content='Hello.'))
+        >>> parse_messages([{"role": "bot", "content": "Hi"}])
+        Traceback (most recent call last):
+        llmtool.errors.UsageError: messages[0]: unknown role 'bot'; use system, user or assistant
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise UsageError(f"messages is {_kind(values)}; pass a list of messages")
+    messages = tuple(_parse_message(value, f"messages[{i}]") for i, value in enumerate(values))
+    if not messages:
+        raise UsageError("messages is empty; pass at least one message of the user")
+    return messages
+
+
+def split_for_reply(messages: Sequence[Message]) -> tuple[tuple[Message, ...], str, str]:
+    """Return the messages before the last one of the user, its text, and the start of the reply.
+
+    The reply starts with the last message if that is the assistant's.
+
+    Raises:
+        UsageError: another message is last.
+    """
+    before, prefill = list(messages), ""
+    if before[-1].role == "assistant":
+        prefill = before.pop().content
+    if not before or before[-1].role != "user":
+        last = f"messages[{len(before) - 1}] has the role {before[-1].role}" if before else ""
+        raise UsageError(
+            f"{last or 'messages has no message of the user'}; "
+            "the last message must be the user's, or one of the assistant to continue"
+        )
+    text = before.pop().content
+    return tuple(message for message in before if message.content.strip()), text, prefill
+
+
+def _parse_message(value: object, place: str) -> Message:
+    if isinstance(value, Mapping):
+        fields = value
+    else:
+        names = ("role", "content", "tool_calls")
+        fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if not fields.keys() & {"role", "content"}:
+            raise UsageError(f"{place} is {_kind(value)}; a message has a role and content")
+    for name in ("role", "content"):
+        if name not in fields:
+            raise UsageError(f"{place} has no {name}; a message has a role and content")
+    role, content = fields["role"], fields["content"]
+    if not isinstance(role, str) or role not in _ROLES:
+        raise UsageError(f"{place}: unknown role {role!r}; use system, user or assistant")
+    if fields.get("tool_calls"):
+        raise UsageError(f"{place} has tool calls, which are not supported")
+    parts = content if isinstance(content, (list, tuple)) else [content]
+    texts = [_part_text(part) for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(
+            f"{place}: content is {_kind(content)}; it must be a text, or a list of text parts"
+        )
+    text = "".join(map(str, texts))
+    if not text.strip() and role != "system":
+        raise UsageError(f"{place} is empty; remove it, or add some text")
+    return Message(_ROLES[role], text)
+
+
+def _part_text(part: object) -> object:
+    if isinstance(part, str):
+        return part
+    return part.get("text") if isinstance(part, Mapping) else getattr(part, "text", None)
+
+
+def _kind(value: object) -> str:
+    """Return the type of a value, for an error: `None`, `int`, `a list with image_url`."""
+    if value is None:
+        return "None"
+    if isinstance(value, (list, tuple)):
+        bad = next(part for part in value if not isinstance(_part_text(part), str))
+        return f"a list with {bad.get('type') if isinstance(bad, Mapping) else _kind(bad)}"
+    return type(value).__name__
 
 
 def read_messages(values: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
