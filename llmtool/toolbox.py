@@ -477,7 +477,13 @@ class Toolbox:
 
     @overload
     def run(
-        self, /, template: str | Template, *, options: GenerateKeywords | None = None, **inputs: Any
+        self,
+        /,
+        template: str | Template,
+        cases: CaseValues | None = None,
+        *,
+        options: GenerateKeywords | None = None,
+        **inputs: Any,
     ) -> RunResult: ...
     @overload
     def run(
@@ -503,16 +509,17 @@ class Toolbox:
         self,
         /,
         template: str | Template,
-        cases: Iterable[CaseValues] | None = None,
+        cases: CaseValues | Iterable[CaseValues] | None = None,
         *,
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> RunResult | Iterator[RunResult] | list[RunResult]:
-        """Run a template with values for its inputs, or with each of several cases; see `Toolbox`.
+        """Run a template on a text or other inputs, or on each of several cases; see `Toolbox`.
 
         Args:
             template: the name or path of a template, or a loaded `Template`.
-            cases: mappings of input values, or texts for the main input of the template.
+            cases: a text for the main input of the template, a mapping of input values, or several
+                of them.
             options: options of `generate`: `system`, `temperature`, `seed`, `max_tokens`, ….
             inputs: values for the inputs of the template, the same for all cases.
 
@@ -525,8 +532,10 @@ class Toolbox:
             UsageError: an input is unknown, missing or of the wrong type.
 
         Example:
-            >>> box.run("title", text="Rain is expected all week.").text    # doctest: +SKIP
+            >>> box.run("title", "Rain is expected all week.").text         # doctest: +SKIP
             'A Week of Rain'
+            >>> box.run("qa", document=text, question="When?").text         # doctest: +SKIP
+            'In May.'
             >>> [r.label for r in box.run("sentiment", ["Great!", "Awful."])]  # doctest: +SKIP
             ['positive', 'negative']
         """

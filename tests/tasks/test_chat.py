@@ -103,6 +103,29 @@ def test_stream_yields_tokens_and_has_the_turn(open_chat: Open) -> None:
     assert stream.result == chat.turns[0] and stream.result.text == "one two"
 
 
+def test_options_of_a_message_apply_to_its_reply_only(open_chat: Open) -> None:
+    chat = open_chat(["one two three"] * 5, system="Be brief.", seed=7)
+    before = chat.session
+    assert chat.say("Count", max_tokens=2).text == "one two"
+    assert chat.stream("Count", stop=" three", seed=9).result.seed == 9
+    assert chat.retry(max_tokens=1, seed=3).result.text == "one"
+    assert chat.edit(2, "Count!", max_tokens=1).result.text == "one"
+    assert chat.say("Count", system="Be kind.").text == "one two three"
+    assert prompts(chat)[-1].startswith("system: Be kind.\n")
+    assert (chat.session.options, chat.session.system) == (before.options, before.system)
+
+
+@pytest.mark.parametrize("options", [{"max_tokens": 0}, {"temprature": 1}, {"temperature": -1}])
+def test_invalid_option_of_a_message_leaves_the_chat_unchanged(
+    open_chat: Open, options: dict[str, Any]
+) -> None:
+    chat = open_chat()
+    for call in (chat.say, chat.stream):
+        with pytest.raises(UsageError, match=next(iter(options))):
+            call("Hi", **options)
+    assert chat.turns == () and chat.session.options == {}
+
+
 def test_streams_run_in_the_order_in_which_they_are_read(open_chat: Open) -> None:
     chat = open_chat()
     first, second = chat.stream("a"), chat.stream("b")

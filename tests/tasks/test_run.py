@@ -86,6 +86,15 @@ def test_iterator_is_read_lazily(box: Toolbox) -> None:
     assert [r.text for r in labels] == ["good", "bad"]
 
 
+def test_positional_text_is_the_main_input(box: Toolbox) -> None:
+    assert box.run("mood", "fine").text == "good"
+    assert box.run("qa", "d", question="q").text == "d|q|short"
+    assert box.run("qa", {"document": "d", "question": "q"}).text == "d|q|short"
+    assert asyncio.run(box.arun("mood", "poor")).text == "bad"
+    with pytest.raises(UsageError, match="cases must be a list or an iterator"):
+        next(box.run_each("mood", "fine"))
+
+
 def test_run_each_yields_the_error_of_a_failed_case(box: Toolbox) -> None:
     cases = [{"document": "a"}, {"document": "b", "tone": "loud"}, {"document": "c"}]
     first, second, third = box.run_each("qa", cases, question="?")

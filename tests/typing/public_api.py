@@ -38,6 +38,9 @@ def functions(prompts: list[str]) -> None:
     reveal_type(llmtool.classify("x", Mood).label)  # Mood | None
     reveal_type(llmtool.classify(prompts, bool))  # list[Classification[bool]]
     reveal_type(llmtool.run("title", text="x"))  # Generation[Any] | Classification[Any]
+    reveal_type(llmtool.run("title", "x"))  # Generation[Any] | Classification[Any]
+    reveal_type(llmtool.run("title", ["x"]))  # list[Generation[Any] | Classification[Any]]
+    reveal_type(llmtool.chat().say("x", max_tokens=5))  # Turn
     reveal_type(llmtool.summarize(iter(prompts)))  # Iterator[Summary]
     reveal_type(llmtool.write_code("x", language="py"))  # Code
     reveal_type(llmtool.fix_code("x", "it fails"))  # Fix
@@ -75,3 +78,4 @@ def mistakes() -> None:
     llmtool.summarize("x", style="poem")  # error: call-overload
     llmtool.fix_code("x", rapair=1)  # error: call-arg
     llmtool.chat(seed="1")  # error: arg-type
+    llmtool.chat().say("x", sed=1)  # error: call-arg

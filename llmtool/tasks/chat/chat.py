@@ -125,15 +125,29 @@ class Chat:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def say(self, text: str, *, files: Sequence[Attachment] = ()) -> Turn:
-        """Send a message, and return the turn with its reply."""
-        return self.stream(text, files=files).result
+    def say(
+        self, text: str, *, files: Sequence[Attachment] = (), **options: Unpack[ChatKeywords]
+    ) -> Turn:
+        """Send a message, and return the turn with its reply; arguments are those of `stream`.
 
-    def stream(self, text: str, *, files: Sequence[Attachment] = ()) -> Stream[Token, Turn]:
+        Example:
+            >>> chat.say("Name a river.", max_tokens=20).text             # doctest: +SKIP
+            'The Danube.'
+        """
+        return self.stream(text, files=files, **options).result
+
+    def stream(
+        self, text: str, *, files: Sequence[Attachment] = (), **options: Unpack[ChatKeywords]
+    ) -> Stream[Token, Turn]:
         """Send a message, and return a stream of the tokens of the reply.
 
         After the tokens, `result` is the turn. It is saved before and after its reply; if the
         stream is closed early, with the text so far.
+
+        Args:
+            text: the message.
+            files: files to quote in the message.
+            options: changes to the options of the chat, such as `max_tokens`, for this reply.
 
         Raises:
             InputError: the message is empty.
@@ -144,31 +158,37 @@ class Chat:
         files = (*self.files, *files)
         if not text.strip() and not files:
             raise InputError("the message is empty")
-        return Stream(self._reply(self._responder.new_turn(text, files)), Turn)
+        responder = self._responder_for(options)
+        return Stream(self._reply(responder.new_turn(text, files), responder), Turn)
 
-    def retry(self) -> Stream[Token, Turn]:
+    def retry(self, **options: Unpack[ChatKeywords]) -> Stream[Token, Turn]:
         """Reply to the last turn again, with another seed; returns what `stream` returns.
+
+        `options` are changes to the options of the chat for this reply.
 
         Raises:
             UsageError: the session has no turn.
         """
         last = self.get_turn(len(self.turns))
-        seed = self.session.options.get("seed")
-        if seed is not None and last.seed is not None:
+        seed = options.get("seed", self.session.options.get("seed"))
+        if seed is not None and "seed" not in options and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
         turn = msgspec.structs.replace(last, text="", reasoning="")
-        return Stream(self._reply(turn, start=len(self.turns) - 1, seed=seed), Turn)
+        responder, start = self._responder_for(options), len(self.turns) - 1
+        return Stream(self._reply(turn, responder, start=start, seed=seed), Turn)
 
-    def edit(self, number: int, text: str) -> Stream[Token, Turn]:
+    def edit(self, number: int, text: str, **options: Unpack[ChatKeywords]) -> Stream[Token, Turn]:
         """Replace the message of turn `number` (from 1), remove the turns after it, and reply.
 
-        Returns what `stream` returns. To preserve the conversation, call `fork` first.
+        Returns what `stream` returns; `options` are changes to the options of the chat for this
+        reply. To preserve the conversation, call `fork` first.
 
         Raises:
             UsageError: the turn does not exist.
         """
-        turn = self._responder.new_turn(text, self.get_turn(number).files)
-        return Stream(self._reply(turn, start=number - 1), Turn)
+        responder = self._responder_for(options)
+        turn = responder.new_turn(text, self.get_turn(number).files)
+        return Stream(self._reply(turn, responder, start=number - 1), Turn)
 
     def edit_reply(self, number: int, text: str) -> None:
         """Replace the reply of turn `number` (from 1).
@@ -298,8 +318,20 @@ class Chat:
             return msgspec.structs.replace(session, n_omitted=0, summary="")
         return session
 
+    def _responder_for(self, options: ChatKeywords) -> Responder:
+        """Return the responder for one reply, with changed options."""
+        if not options:
+            return self._responder
+        make_options(ChatOptions, options)
+        return self._responder.with_session(_with_options(self.session, options))
+
     def _reply(
-        self, turn: Turn, *, start: int | None = None, seed: int | None = None
+        self,
+        turn: Turn,
+        responder: Responder,
+        *,
+        start: int | None = None,
+        seed: int | None = None,
     ) -> Generator[Token | Turn, None, None]:
         """Reply to a turn that replaces those after the first `start`; None appends it."""
         before = self.session
@@ -307,8 +339,8 @@ class Chat:
         session = truncate(
             self.context,
             session,
-            self._responder.head,
-            reserved=self._responder.reply_tokens,
+            responder.head,
+            reserved=responder.reply_tokens,
             policy=self.overflow,
             on_note=self._on_note,
         )
@@ -323,7 +355,7 @@ class Chat:
         tokens: list[Token] = []
         started = time.perf_counter()
         try:
-            for event in self._responder.stream(session, seed=seed):
+            for event in responder.stream(session, seed=seed):
                 if isinstance(event, Token):
                     tokens.append(event)
                     yield event

@@ -53,6 +53,12 @@ class Responder:
         case = bind_inputs(prepared.template, prompt=text, input=None, given=given)
         return prepared.request(case).prompt.messages
 
+    def with_session(self, session: Session) -> Responder:
+        """Return a responder with the template and options of another session."""
+        made = Responder(self.context, session)
+        made._has_replied = self._has_replied
+        return made
+
     def new_turn(self, text: str, files: tuple[Attachment, ...]) -> Turn:
         """Return a turn without a reply, with its text rendered by the template."""
         sent = self._render(text)[-1].content if text.strip() else ""

@@ -39,19 +39,15 @@ def run_options(
 
 
 def run(
-    context: TaskContext, cases: Iterable[CaseValues] | None, options: GenerateOptions
+    context: TaskContext, cases: CaseValues | Iterable[CaseValues] | None, options: GenerateOptions
 ) -> RunResult | Iterator[RunResult] | list[RunResult]:
     """Run a template once, or once per case; see `Toolbox.run`."""
 
     def run_cases(cases: Iterable[CaseValues]) -> Iterator[RunResult]:
         return raise_failures(_outcomes(context, cases, options))
 
-    if cases is None:
-        return next(run_cases([{}]))
-    if isinstance(cases, (str, Mapping)):
-        raise UsageError(
-            "cases must be a list or an iterator; pass a single case as keyword arguments"
-        )
+    if cases is None or isinstance(cases, (str, Mapping)):
+        return next(run_cases([{} if cases is None else cases]))
     return map_texts(cases, run_cases)
 
 
@@ -59,6 +55,8 @@ def run_each(
     context: TaskContext, cases: Iterable[CaseValues], options: GenerateOptions
 ) -> Generator[RunResult | LlmtoolError, None, None]:
     """Yield the result of each case, or its error; see `Toolbox.run_each`."""
+    if isinstance(cases, (str, Mapping)):
+        raise UsageError("cases must be a list or an iterator; use run for a single case")
     for outcome in _outcomes(context, cases, options):
         yield outcome.error if isinstance(outcome, Failed) else outcome
 
