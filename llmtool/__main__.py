@@ -16,6 +16,11 @@ def main() -> NoReturn:
     gc.set_threshold(100_000)
     # The thread that loads the model waits 0.1 ms for the interpreter lock instead of 5.
     sys.setswitchinterval(0.0001)
+    if sys.argv[1:2] == ["__complete"]:
+        from llmtool.cli import candidates
+
+        candidates.main(sys.argv[2:])
+        raise SystemExit
     from llmtool.cli.app import main as run
 
     run()

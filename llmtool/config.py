@@ -245,7 +245,7 @@ def set_value(
 
     *tables, name = _split_key(key)
     if not name or (not tables and name in TABLES):
-        known = [*_keys(), "aliases.NAME", "models.NAME.chat_template"]
+        known = [*setting_names(), "aliases.NAME", "models.NAME.chat_template"]
         raise UsageError(
             f"unknown key {key!r}; valid keys: {', '.join(known)}, models.NAME.template_args.KEY"
         )
@@ -309,7 +309,8 @@ def find_model_settings(settings: Settings, names: Iterable[str]) -> ModelSettin
     return next(found, ModelSettings())
 
 
-def _keys() -> list[str]:
+def setting_names() -> list[str]:
+    """Return the names of the settings that are not tables."""
     return [name for name in Settings.__struct_fields__ if name not in TABLES]
 
 
@@ -339,4 +340,4 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
 
 def _hint(key: str) -> str:
     fields = Settings.__struct_fields__
-    return suggest(key, fields) or f"; valid keys: {', '.join([*_keys(), *TABLES])}"
+    return suggest(key, fields) or f"; valid keys: {', '.join([*setting_names(), *TABLES])}"

@@ -67,7 +67,7 @@ READMES: dict[str, dict[str, str]] = {
         "config": "查看和修改设置",
         "bench": "测试模型在本机的运行速度",
         "doctor": "检查安装和硬件，并给出改进建议",
-        "completions": "输出 shell 补全脚本",
+        "completions": "输出或安装 shell 补全脚本",
         "memory": "内存/显存",
         "model": "模型",
         "file": "文件大小",

@@ -35,7 +35,7 @@ COMMANDS = {
     "config": "Show and change settings.",
     "bench": "Measure the speed of a model on this machine.",
     "doctor": "Check the installation and hardware, and suggest changes.",
-    "completions": "Print a shell completion script.",
+    "completions": "Print or install a shell completion script.",
 }
 
 # Modules of commands that are not in `commands/<name>.py`.

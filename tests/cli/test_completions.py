@@ -1,16 +1,26 @@
-"""Completion scripts are current and valid in their shells."""
+"""Completion scripts are current and valid, and complete commands, options and values."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from llmtool.cli import candidates
 from llmtool.cli.app import root_command
-from llmtool.cli.framework.completion import script
+from llmtool.cli.framework.completion import KINDS, script, walk
+from llmtool.models import catalogue
+from llmtool.prompts.library import Library
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Session
 
+Run = Callable[..., Any]
 FOLDER = Path(__file__).resolve().parent.parent.parent / "completions"
 
 
@@ -69,3 +79,198 @@ def complete(*words: str) -> list[str]:
 )
 def test_bash_completions(words: list[str], offered: list[str]) -> None:
     assert complete(*words) == offered
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set up a user with a model alias, an own template and a session; return the data folder."""
+    for name in ("CONFIG", "DATA", "CACHE"):
+        monkeypatch.setenv(f"LLMTOOL_{name}_DIR", str(tmp_path / name.lower()))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    config = tmp_path / "config"
+    (config / "prompts").mkdir(parents=True)
+    (config / "config.toml").write_text('[aliases]\nsmall = "org/name:Q4_K_M"\n')
+    (config / "prompts" / "mood.yaml").write_text(
+        "llmtool: 1\nname: mood\nprompt: x\noutput: {labels: {in a rage: very angry, calm: }}\n"
+    )
+    sessions = Sessions(tmp_path / "data" / "sessions")
+    with sessions.lock("work"):
+        sessions.save(Session(name="work", turns=()))
+    return tmp_path / "data"
+
+
+def list_candidates(kind: str, prefix: str = "", *words: str) -> dict[str, str]:
+    """Return the values of a kind with their descriptions."""
+    return dict(candidates.find(kind, prefix, words))
+
+
+def test_models_are_aliases_and_installed_models(home: Path) -> None:
+    found = list_candidates("models")
+    assert found == {"small": "org/name:Q4_K_M", "starter": "98.4 MB"}
+
+
+def test_recommended_models_are_those_of_the_catalogue() -> None:
+    found = list_candidates("recommended")
+    assert set(found) == {entry.name for entry in catalogue.load()}
+
+
+def test_templates_are_own_and_built_in(home: Path) -> None:
+    found = list_candidates("templates")
+    assert set(found) == {"mood", *Library().names()}
+
+
+def test_sessions_are_the_saved_ones(home: Path) -> None:
+    assert list_candidates("sessions") == {"work": ""}
+
+
+def test_settings_match_their_beginning() -> None:
+    assert list_candidates("settings", "te") == {"temperature": ""}
+
+
+def test_languages_match_names_and_codes_in_any_case() -> None:
+    assert list_candidates("languages", "ger") == {"German": "de"}
+    assert list_candidates("languages", "DE") == {"de": "German"}
+    assert list_candidates("programming-languages", "ru") == {"ruby": "", "rust": ""}
+
+
+@pytest.mark.parametrize(
+    ("words", "labels"),
+    [
+        (["classify", "-t", "mood"], {"in a rage": "very angry", "calm": ""}),
+        (["classify", "--template=mood", "-m", "starter"], {"in a rage": "very angry", "calm": ""}),
+        (["classify", "-l", "spam", "--label=eggs=an order"], {"spam": "", "eggs": ""}),
+        (["classify", "-l", '"so so,good"'], {"so so": "", "good": ""}),
+        (["classify", "-l", "正面，负面"], {"正面": "", "负面": ""}),
+        (["classify", "-t", "mood", "-l", "a,b"], {"a": "", "b": ""}),
+        (["classify"], {}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_labels_are_those_of_the_command_line(
+    home: Path, words: list[str], labels: dict[str, str]
+) -> None:
+    assert list_candidates("labels", "", *words) == labels
+
+
+def test_errors_give_no_candidates(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    candidates.main(["settings", "te"])
+    (home.parent / "config" / "config.toml").write_text("not TOML")
+    candidates.main(["models", ""])
+    candidates.main(["labels", "", "-t", "missing"])
+    candidates.main(["unknown", ""])
+    assert tuple(capfd.readouterr()) == ("temperature\n", "")
+
+
+def test_names_with_control_characters_are_omitted(home: Path) -> None:
+    words = ("-l", "one,\x1b[31mred,two\nlines")
+    assert list_candidates("labels", "", *words) == {"one": ""}
+
+
+def test_completing_imports_neither_typer_nor_jinja2(home: Path) -> None:
+    for kind in candidates.KINDS:
+        program = (
+            f"import sys; from llmtool.cli import candidates; candidates.main({[kind, '']!r})\n"
+            "sys.stderr.write(' '.join(sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        heavy = {"typer", "jinja2", "rich", "huggingface_hub", "asyncio"}
+        assert heavy & set(done.stderr.split()) == set(), kind
+
+
+def test_every_kind_of_value_is_completed() -> None:
+    """Options and arguments with these placeholders need a kind in `KINDS`."""
+    without = [
+        f"{' '.join(command.words)} {flag.names[0]}"
+        for command in walk(root_command())
+        for flag in command.flags
+        if flag.metavar in ("REF", "LABEL", "LANG", "NAME|PATH", "KEY")
+        and not (flag.value.kind or flag.value.choices)
+    ]
+    assert without == []
+    names = {
+        flag for command in walk(root_command()) for each in command.flags for flag in each.names
+    }
+    assert [key for key in KINDS if key.startswith("--") and key not in names] == []
+    assert set(KINDS.values()) <= set(candidates.KINDS)
+
+
+def bash_lines(home: Path, line: str) -> list[str]:
+    """Return what bash completes at the end of a line that Readline split as usual."""
+    words = " ".join(
+        f"'{word}'" for word in line.replace(":", " : ").replace("=", " = ").split(" ")
+    )
+    program = Path(sys.executable).parent / "llmtool"
+    script = (
+        f"source '{FOLDER}/llmtool.bash'; COMP_WORDS=({words}); COMP_WORDS[0]='{program}'; "
+        'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _llmtool; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("llmtool gen -m ", ["small", "starter"]),
+        ("llmtool -m st", ["starter"]),
+        ("llmtool gen --model=st", ["starter"]),
+        ("llmtool gen --errors=", ["strict", "replace"]),
+        ("llmtool run mo", ["mood"]),
+        ("llmtool classify -t mood --expect in", ["in a rage"]),
+        ("llmtool sessions show ", ["work"]),
+        ("llmtool translate --to ger", ["German"]),
+        ("llmtool models pull gpt", ["gpt-oss-20b"]),
+    ],
+)
+def test_bash_completes_values(home: Path, line: str, offered: list[str]) -> None:
+    assert bash_lines(home, line) == offered
+
+
+def test_bash_completes_after_the_colon_of_a_label(home: Path) -> None:
+    line = "llmtool classify -l a:b,a:c --expect a:"
+    assert bash_lines(home, line) == ["b", "c"]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("llmtool gen -m st", "starter\t98.4 MB"),
+        ("llmtool run mo", "mood"),
+        ("llmtool translate --to ger", "German\tde"),
+        ("llmtool mode", "models\tList, inspect, download and remove models"),
+    ],
+)
+def test_fish_completes_values(home: Path, line: str, offered: str) -> None:
+    program = f"source '{FOLDER}/llmtool.fish'; complete -C '{line}'"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["fish", "-c", program], capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    assert done.stdout.splitlines() == [offered]
+
+
+@pytest.mark.parametrize(
+    ("shell", "script_file", "start_file"),
+    [
+        ("bash", ".local/share/bash-completion/completions/llmtool", ".bashrc"),
+        ("zsh", ".local/share/zsh/site-functions/_llmtool", ".zshrc"),
+        ("fish", ".config/fish/completions/llmtool.fish", None),
+    ],
+)
+def test_install_on_a_fresh_account(
+    run_llmtool: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shell: str,
+    script_file: str,
+    start_file: str | None,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    home = {"HOME": str(tmp_path), **dict.fromkeys(["XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR"])}
+    for _ in range(2):
+        done = run_llmtool("completions", shell, "--install", env=home)
+        assert (done.returncode, done.stdout.decode()) == (0, f"{tmp_path / script_file}\n")
+    assert (tmp_path / script_file).read_text() == script(shell, root_command())
+    if start_file is not None:
+        assert (tmp_path / start_file).read_text().count(f". {tmp_path / script_file}\n") == 1

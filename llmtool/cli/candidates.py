@@ -1,0 +1,145 @@
+"""Values for shell completion: `llmtool __complete KIND PREFIX [WORD...]`.
+
+The completion scripts call it, so it runs before Typer and the commands are imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from llmtool import config
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LABEL_OPTIONS = ("-l", "--label")
+_TEMPLATE_OPTIONS = ("-t", "--template")
+
+
+class Candidate(NamedTuple):
+    """A value that completes a word, and its description."""
+
+    value: str
+    description: str = ""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the candidates for a kind of `KINDS`, the beginning of the value, and the words typed.
+
+    Each line has a value, and after a tab its description. Errors, such as invalid settings, give
+    no candidates: a message would break the line that the user is typing.
+    """
+    kind, prefix, *words = arguments
+    with contextlib.suppress(Exception):
+        lines = "".join(
+            f"{value}\t{description}\n" if description else f"{value}\n"
+            for value, description in find(kind, prefix, words)
+        )
+        os.write(1, lines.encode("utf-8", "surrogateescape"))
+
+
+def find(kind: str, prefix: str, words: Sequence[str]) -> list[Candidate]:
+    """Return the candidates of a kind that begin with `prefix` in any case.
+
+    `words` are those of the command line.
+    """
+    found = KINDS[kind](config.find_folders(os.environ), words)
+    return [
+        each
+        for each in dict.fromkeys(found)
+        if each.value.lower().startswith(prefix.lower()) and not _CONTROL.search("".join(each))
+    ]
+
+
+def _models(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    """Yield aliases and installed models."""
+    from llmtool.models import installed, registry
+    from llmtool.models.layout import Layout
+    from llmtool.sizes import format_bytes
+
+    layout = Layout(data=folders.data, hub_cache=folders.hub_cache)
+    known = registry.load(layout.registry_file)
+    aliases = {**known.aliases, **config.load_settings(os.environ, folders.config_file).aliases}
+    for name, model in sorted(aliases.items()):
+        yield Candidate(name, model)
+    for each in installed.list_models(layout, known):
+        yield Candidate(each.name, format_bytes(each.size_bytes))
+
+
+def _recommended(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    from llmtool.models import catalogue
+
+    for entry in catalogue.load():
+        yield Candidate(entry.name, entry.good_at)
+
+
+def _templates(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    from llmtool.prompts.library import Library
+
+    return map(Candidate, Library(folders.prompt_folders).names())
+
+
+def _sessions(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    from llmtool.sessions.store import Sessions
+
+    return map(Candidate, Sessions(folders.data / "sessions").names())
+
+
+def _settings(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    return map(Candidate, config.setting_names())
+
+
+def _languages(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    """Yield the names and codes of natural languages."""
+    from llmtool.text.languages import NAMES
+
+    for code, name in NAMES.items():
+        yield Candidate(name, code)
+        yield Candidate(code, name)
+
+
+def _programming_languages(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    from llmtool.text.code_languages import NAMES
+
+    return map(Candidate, sorted(set(NAMES.values())))
+
+
+def _labels(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    """Yield the labels of the command line: those of -l, else those of the template."""
+    from llmtool.prompts.library import Library
+
+    given = ",".join(_values(words, _LABEL_OPTIONS))
+    if given:
+        names = [name.partition("=")[0].strip() for name in re.split("[,，、]", given)]
+        return map(Candidate, filter(None, names))
+    library = Library(folders.prompt_folders)
+    for template in _values(words, _TEMPLATE_OPTIONS)[-1:]:
+        output: Any = library.read(template).value["output"]  # `load` would import Jinja
+        labels = output["labels"]
+        descriptions = labels if isinstance(labels, dict) else {}
+        return [Candidate(name, descriptions.get(name) or "") for name in labels]
+    return ()
+
+
+def _values(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return the values of an option in the words of a command line, without quotes around them."""
+    found = [word for option, word in zip(words, words[1:], strict=False) if option in options]
+    for word in words:
+        option, equals, value = word.partition("=")
+        if equals and option in options:
+            found.append(value)
+    return [value.strip("\"'") for value in found]
+
+
+KINDS: dict[str, Callable[[config.Folders, Sequence[str]], Iterable[Candidate]]] = {
+    "models": _models,
+    "recommended": _recommended,
+    "templates": _templates,
+    "sessions": _sessions,
+    "settings": _settings,
+    "languages": _languages,
+    "programming-languages": _programming_languages,
+    "labels": _labels,
+}
