@@ -111,9 +111,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) words='gen run prompts classify sum translate code chat sessions models cache config bench doctor completions'
-                    options='--version --help -h --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug' ;;
+                    options='--version --help -h --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
@@ -152,9 +153,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
@@ -192,9 +194,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -255,13 +258,17 @@ _llmtool() {
                 --junit) files='yes' ;;
                 --baseline) files='yes' ;;
                 --tolerance) : ;;
-                --parallel) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
+                --parallel) : ;;
+                --chat-template) files='yes' ;;
+                --template-arg) : ;;
+                --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) kind='templates' files='yes'
-                    options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --quiet -q --color --debug --help -h' ;;
+                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'classify')
             case "$previous" in
@@ -296,9 +303,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) words='eval' files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'classify eval')
             case "$previous" in
@@ -323,9 +331,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'sum')
             case "$previous" in
@@ -362,9 +371,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -400,9 +410,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -438,9 +449,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in
@@ -465,9 +477,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code review')
             case "$previous" in
@@ -496,9 +509,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) :
-                    options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in
@@ -528,9 +542,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code complete')
             case "$previous" in
@@ -553,9 +568,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code tests')
             case "$previous" in
@@ -585,14 +601,14 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code commit')
             case "$previous" in
                 --max-lines) : ;;
-                --timeout) : ;;
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
@@ -614,9 +630,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) :
-                    options='--body --max-lines --timeout --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'chat')
             case "$previous" in
@@ -646,9 +663,10 @@ _llmtool() {
                 --chat-template) files='yes' ;;
                 --template-arg) : ;;
                 --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'sessions')
             case "$previous" in
@@ -796,10 +814,13 @@ _llmtool() {
                 --repetitions|-r) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
+                --chat-template) files='yes' ;;
+                --template-arg) : ;;
                 --plot) files='yes' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) :
-                    options='--model -m --quick --parallel --repetitions -r --threads --n-gpu-layers -ngl --plot --overwrite --json --offline --quiet -q --color --debug --help -h' ;;
+                    options='--model -m --quick --parallel --repetitions -r --threads --n-gpu-layers -ngl --chat-template --template-arg --plot --overwrite --json --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'doctor')
             case "$previous" in

@@ -87,6 +87,7 @@ _llmtool() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -199,6 +200,7 @@ _llmtool_gen() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -270,6 +272,7 @@ _llmtool_run() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -413,14 +416,19 @@ _llmtool_prompts_test() {
         '*--baseline=[Allow failures recorded in FILE]:FILE:_files' \
         '*--update-baseline[Record the outcomes in the baseline]' \
         '*--tolerance=[Allowed drop of a metric below the baseline]:X:' \
-        '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--no-cache[Do not read or write cached replies]' \
+        '*--json[Print the result as JSON]' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
-        '*--no-cache[Do not read or write cached replies]' \
-        '*--json[Print the result as JSON]' \
+        '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -490,6 +498,7 @@ _llmtool_classify() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -556,6 +565,7 @@ _llmtool_classify_eval() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -624,6 +634,7 @@ _llmtool_sum() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -691,6 +702,7 @@ _llmtool_translate() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -762,6 +774,7 @@ _llmtool_code() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -834,6 +847,7 @@ _llmtool_code_explain() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -888,6 +902,7 @@ _llmtool_code_review() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -948,6 +963,7 @@ _llmtool_code_fix() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -990,6 +1006,7 @@ _llmtool_code_complete() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -1048,6 +1065,7 @@ _llmtool_code_tests() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -1061,7 +1079,6 @@ _llmtool_code_commit() {
     _arguments -s -S \
         '*--body[Add a body with a list of changes]' \
         '*--max-lines=[Fail if more lines are changed]:N:' \
-        '*--timeout=[Fail if the message takes longer]:SECONDS:' \
         '*--hook[Print a prepare-commit-msg hook, then exit]' \
         '*--install-hook[Install the hook in this repository]' \
         '*--uninstall-hook[Remove the hook; restore an earlier one]' \
@@ -1100,6 +1117,7 @@ _llmtool_code_commit() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -1153,6 +1171,7 @@ _llmtool_chat() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -1527,10 +1546,13 @@ _llmtool_bench() {
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--plot=[Plot speed by parallel replies (.svg, .png, .pdf)]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \

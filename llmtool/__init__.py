@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         OutputValidationError,
         RecordsFailed,
         TemplateError,
+        TimeoutExpired,
         UnsatisfiableError,
         UsageError,
     )
@@ -91,6 +92,7 @@ _CLASSES = {  # by module; the functions are in `llmtool.functions`
         "OutputValidationError",
         "RecordsFailed",
         "TemplateError",
+        "TimeoutExpired",
         "UnsatisfiableError",
         "UsageError",
     ),
@@ -135,6 +137,7 @@ __all__ = [
     "Summary",
     "SummaryText",
     "TemplateError",
+    "TimeoutExpired",
     "Token",
     "TokenLogprob",
     "Toolbox",

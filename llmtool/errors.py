@@ -17,6 +17,7 @@
     ├── OutputError             1  the result could not be written
     ├── ClosedError             1  the Toolbox, and so its model, was closed
     └── Cancelled               1  stopped by the caller; a signal exits with 128 + its number
+        └── TimeoutExpired     19  the time limit was reached; also Python's TimeoutError
 
 A message is one line: what is wrong, with the value, then what to do. It does not contain the text
 of a prompt.
@@ -43,6 +44,7 @@ class ExitCode(IntEnum):
     DOWNLOAD = 16
     INVALID_OUTPUT = 17
     LOCKED = 18
+    TIMEOUT = 19
     HANGUP = 129
     INTERRUPT = 130
     PIPE = 141
@@ -63,7 +65,9 @@ class LlmtoolError(Exception):
 
 
 def _rebuild(kind: type[LlmtoolError], args: tuple[object, ...]) -> LlmtoolError:
-    return kind.__new__(kind, *args)
+    error = kind.__new__(kind, *args)
+    error.args = args  # OSError sets them in __init__
+    return error
 
 
 def format_json_error(exc: Exception) -> str:
@@ -165,3 +169,13 @@ class Cancelled(LlmtoolError):
     def __init__(self, message: str, *, reason: int | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class TimeoutExpired(Cancelled, TimeoutError):
+    """The operation took longer than its time limit of `seconds`."""
+
+    exit_code = ExitCode.TIMEOUT
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds

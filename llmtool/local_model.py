@@ -154,7 +154,7 @@ class LocalModel:
         """The name and a hash of file and options, a cache key for results of this model."""
         from llmtool.models.hashing import fingerprint
 
-        options, changes = self._chat_template, ""
+        options, changes = self.chat_template, ""
         if options != ChatTemplateOptions():
             import hashlib
 
@@ -163,7 +163,7 @@ class LocalModel:
         return f"{self.file.name}:{fingerprint(self.file.parts)}{changes}"
 
     @cached_property
-    def _chat_template(self) -> ChatTemplateOptions:
+    def chat_template(self) -> ChatTemplateOptions:
         """The options of this call, or else those of the settings for this model."""
         names = {self._reference or STARTER, self.file.name, str(self.file.path)}
         found = config.find_model_settings(self.settings, names)
@@ -240,7 +240,7 @@ class LocalModel:
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
-            chat_template=self._chat_template,
+            chat_template=self.chat_template,
             cancellation=self.cancellation,
         )
 

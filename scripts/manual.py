@@ -209,7 +209,10 @@ def json_page() -> str:
         "other output, see [chat](#chat) and [other commands](#other-commands). Keys are stable."
         "\n\n"
         "A batch (`--each`) adds columns to each record instead; `--json` also adds the object as "
-        "`result`. A record that fails has `error` and `exit_code`.\n"
+        "`result`. A record that fails has `error` and `exit_code`.\n\n"
+        "A command that fails without a result prints an object with the same two keys: `error`, "
+        "the message, and `exit_code`, its [exit code](exit-codes.md). It follows no other "
+        "output.\n"
     ]
     for heading, (result, *inner) in RESULTS.items():
         parts.append(f"\n## {heading}\n\n`{result.__name__}` in Python. {_record(result)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,11 +16,18 @@ INFINITE = {"n_ctx": 65536, "printable": True}  # a tiny model whose replies out
 
 
 def error_line(result: subprocess.CompletedProcess[bytes], code: int) -> str:
-    """Return the one line on stderr of a run that failed with `code`, as every failure has it."""
+    """Return the one line on stderr of a run that failed with `code`, as every failure has it.
+
+    Standard output is empty, or with `--json` the same error as an object.
+    """
     error = result.stderr.decode()
     assert result.returncode == code, f"exit code {result.returncode}: {error[-2000:]}"
-    assert result.stdout == b""
     assert error.startswith("llmtool: ") and error.endswith("\n") and error.count("\n") == 1, error
+    if "--json" in result.args:
+        message = error[len("llmtool: ") : -1]
+        assert json.loads(result.stdout) == {"error": message, "exit_code": code}
+    else:
+        assert result.stdout == b""
     return error[:-1]
 
 

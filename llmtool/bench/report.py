@@ -120,6 +120,7 @@ def run(model: LocalModel, plan: BenchPlan, *, on_step: OnText, on_note: OnText)
             n_threads=info.n_threads,
             n_parallel=n_parallel,
             prefix_folder=cache,
+            chat_template=model.chat_template,
             cancellation=model.cancellation,
         )
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -15,7 +16,7 @@ import typer
 from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import App, Group
 from llmtool.cli.framework.help import use_help_page
-from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
+from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds, to_json
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError, os_error_reason
 
@@ -139,6 +140,8 @@ def run(console: Console, args: Sequence[str]) -> int:
     debug = "--debug" in args
     if debug:
         _log_to_stderr()
+    end = args.index("--") if "--" in args else len(args)
+    fail = partial(_fail, console, as_json="--json" in args[:end])
     try:
         command = use_help_page(root_command())
         code = command.main(list(args), prog_name="llmtool", standalone_mode=False, obj=console)
@@ -147,36 +150,52 @@ def run(console: Console, args: Sequence[str]) -> int:
     except typer.Exit as exc:
         return exc.exit_code
     except typer.TyperException as exc:  # invalid arguments
-        console.error(describe_usage_error(exc, args))
-        return exc.exit_code
-    except Cancelled as exc:
-        return _ended_by(exc.reason or console.interrupts.received)
+        return fail(describe_usage_error(exc, args), exc.exit_code)
     except KeyboardInterrupt:
-        return _ended_by(signal.SIGINT)
+        return fail(None, _ended_by(signal.SIGINT))
     except (BrokenPipe, SystemExit):  # typer exits if its help text meets a closed pipe
         return _ended_by(_SIGPIPE)
     except LlmtoolError as exc:
-        if console.interrupts.received is not None:  # the signal came first
-            return _ended_by(console.interrupts.received)
+        number = exc.reason if isinstance(exc, Cancelled) else None
+        number = number or console.interrupts.received
+        if number is not None:  # the signal came first
+            return fail(None, _ended_by(number))
+        error = console.interrupts.expired or exc
         if debug:
             import traceback
 
             console.say(traceback.format_exc())
-        console.error(str(exc))
-        return exc.exit_code
+        return fail(str(error), error.exit_code)
     except OSError as exc:
         # Only typer, printing help, raises this: other file errors are LlmtoolErrors.
         if exc.errno == errno.EPIPE:
             return _ended_by(_SIGPIPE)
         target = exc.filename or "to standard output"
-        console.error(f"cannot write {target}: {os_error_reason(exc)}")
+        return fail(f"cannot write {target}: {os_error_reason(exc)}", ExitCode.ERROR)
     except MemoryError:
-        console.error("out of memory; use a smaller --ctx-size or a smaller model")
+        return fail("out of memory; use a smaller --ctx-size or a smaller model", ExitCode.ERROR)
     except Exception as exc:
         if debug:
             raise
-        console.error(f"unexpected {type(exc).__name__}; rerun with --debug for details")
-    return ExitCode.ERROR
+        message = f"unexpected {type(exc).__name__}; rerun with --debug for details"
+        return fail(message, ExitCode.ERROR)
+    finally:
+        console.interrupts.stop_timer()
+
+
+def _fail(console: Console, message: str | None, code: int, *, as_json: bool) -> int:
+    """Report an error on stderr, and with `--json` as an object on stdout; return the code.
+
+    No object follows other output. Without a message, a signal ended the command.
+    """
+    if message is not None:
+        console.stdout.break_line()
+        console.error(message)
+    if as_json:
+        text = "stopped by a signal" if message is None else " ".join(message.split())
+        number = 128 - code if code < 0 else code
+        console.stdout.write_if_unused(to_json({"error": text, "exit_code": int(number)}) + "\n")
+    return code
 
 
 def _ended_by(number: int | None) -> int:

@@ -38,12 +38,17 @@ def find_folders() -> config.Folders:
 
 
 def start(
-    console: Console, general: GeneralOptions, *, offline: bool = False
+    console: Console, general: GeneralOptions, model: ModelOptions = ModelOptions()
 ) -> tuple[config.Folders, config.Settings]:
-    """Configure the console; return the user's folders, and the settings with the flags applied."""
+    """Configure the console, and start the time limit.
+
+    Return the user's folders, and the settings with the flags applied.
+    """
+    if model.timeout is not None:
+        console.interrupts.start_timer(model.timeout)
     folders = find_folders()
     settings = config.load_settings(os.environ, folders.config_file)
-    if offline:
+    if model.offline:
         settings = msgspec.structs.replace(settings, offline=True)
     color = settings.color if general.color == "auto" else general.color
     console.configure(color=color, quiet=general.quiet)
@@ -264,7 +269,7 @@ def _make_model(
     return model
 
 
-def _parse_template_args(pairs: list[str]) -> dict[str, object]:
+def _parse_template_args(pairs: list[str] | None) -> dict[str, object]:
     if not pairs:
         return {}
     from llmtool.engine.chat_template_options import parse_arguments

@@ -47,7 +47,7 @@ def run(
     if output.log and batch.each is not None:
         raise UsageError("--log cannot be combined with --each; save a batch with -o FILE")
     options = constraints.read(console, options, constraint)
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     loading = None
     if batch.each is None:
         batch.check_unused()

@@ -7,11 +7,10 @@ two concurrent processes, the last one overwrites the replies of the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from llmtool import files
 from llmtool._version import __version__
 from llmtool.evals.answers import Answer
 from llmtool.evals.plan import hash_of
@@ -28,19 +27,17 @@ class ReplyCache:
     """The cached replies of a model, in a folder that need not exist.
 
     Args:
-        model: the identity of each file of the model.
+        model: the identity of the model, which is the same on other machines.
 
     Example:
-        >>> model = [files.identify(path)]  # doctest: +SKIP
-        >>> cache = ReplyCache(folders.cache / FOLDER, model=model)  # doctest: +SKIP
+        >>> cache = ReplyCache(folders.cache / FOLDER, model=box.context.cache_identity)
+        ... # doctest: +SKIP
         >>> replies = cache.load(template, GenerateOptions())  # doctest: +SKIP
     """
 
-    def __init__(
-        self, folder: Path, *, model: Sequence[files.FileIdentity], limit_bytes: int = LIMIT_BYTES
-    ) -> None:
+    def __init__(self, folder: Path, *, model: str, limit_bytes: int = LIMIT_BYTES) -> None:
         self._cache = DiskCache(folder, limit=None, limit_bytes=limit_bytes)
-        self._model = list(model)
+        self._model = model
 
     def load(self, template: Template, options: GenerateOptions) -> dict[str, Answer]:
         """Return the cached replies, by the hash of the variables of a case."""

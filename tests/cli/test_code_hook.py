@@ -355,4 +355,4 @@ def test_time_limit_ends_in_one_line(
         "prompt: '{{ diff }}'\nmodel: {params: {max_tokens: 4000}}\n"
     )
     args = ("-m", tiny, "-t", template, "--timeout", "0.1", "--ctx-size", "8000")
-    assert "no commit message within 0.1 s; raise --timeout" in error_line(commit(*args), 1)
+    assert "not finished after 0.1 s; raise --timeout" in error_line(commit(*args), 19)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -288,16 +290,28 @@ def test_invalid_template_is_12(run_llmtool: Callable[..., Any], folder: Path) -
     assert "did you mean 'contains'?" in error_line(run_llmtool("prompts", "test"), 12)
 
 
-def test_tiny_model_is_tested(run_llmtool: Callable[..., Any], folder: Path, tiny: Path) -> None:
+def test_tiny_model_is_tested_and_its_replies_are_cached(
+    run_llmtool: Callable[..., Any], folder: Path, tiny: Path, tmp_path: Path
+) -> None:
     (folder / "say.yaml").write_text(
         HEAD + "model: {params: {max_tokens: 4}}\ntests:\n"
         "  - invariant: {text: [hello, hello]}\n    assert: [{type: max-tokens, value: 4}]\n"
     )
-    for _ in range(2):
-        result = run_llmtool("prompts", "test", "-m", tiny, "--threads", "1")
+    copy = tmp_path / tiny.name  # as on the next machine of a CI service
+    shutil.copy(tiny, copy)
+    os.utime(copy, (1, 1))
+    cached = []
+    for model in (tiny, copy):
+        result = run_llmtool("prompts", "test", "-m", model, "--threads", "1")
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith(b"passed\tsay\t")
-    assert b"all replies cached" in result.stderr
+        cached.append(b"all replies cached" in result.stderr)
+    assert cached == [False, True]
+    template = tmp_path / "chat.jinja"
+    template.write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    result = run_llmtool("prompts", "test", "-m", tiny, "--chat-template", template)
+    assert result.returncode == 0, result.stderr
+    assert b"cached" not in result.stderr
 
 
 def test_missing_files_are_reported_before_the_model_is_found(

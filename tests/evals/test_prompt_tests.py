@@ -397,7 +397,7 @@ def test_dataset_path_is_relative_to_the_file_that_defines_it(tmp_path: Path) ->
     assert len(test.samples) == 3
 
 
-IDENTITY = [("/m.gguf", 1, 2, 3)]
+IDENTITY = "m:1234"
 
 
 def test_cached_replies_are_reused(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ def test_cached_replies_are_reused(write: Callable[..., Path], tmp_path: Path) -
     write("  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n")
     (judged,) = run_with(again, plan_of(path), cache=cache)
     assert (judged.status, again.calls) == ("failed", [])
-    other = ReplyCache(tmp_path / "replies", model=[("/m.gguf", 1, 2, 4)])
+    other = ReplyCache(tmp_path / "replies", model="m:5678")
     list(run_with(again, plan_of(path), cache=other))
     write("  - vars: {text: a}\n    params: {seed: 5}\n")
     list(run_with(again, plan_of(path), cache=cache))

@@ -12,6 +12,7 @@ from typer import BadParameter, Option
 from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
+from llmtool.sizes import parse_duration
 from llmtool.tasks.options import SamplingOptions
 
 _input = partial(Option, rich_help_panel="Input")
@@ -26,6 +27,13 @@ def _parse_layers(value: str) -> str:
     if value not in ("auto", "all") and not value.isdigit():
         raise BadParameter(f"{value!r}: must be auto, all or a number of layers")
     return value
+
+
+def _parse_timeout(value: str) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise BadParameter(f"{value!r}: must be a time such as 90, 1.5 or 2m") from None
 
 
 def _check_output(path: str) -> str:
@@ -83,9 +91,32 @@ GpuLayers = Annotated[
         show_default="auto",
     ),
 ]
+ChatTemplate = Annotated[
+    str | None,
+    _model(
+        "--chat-template", metavar="FILE", help="Use this chat template instead of the model's."
+    ),
+]
+TemplateArgs = Annotated[
+    list[str] | None,
+    _model(
+        "--template-arg",
+        metavar="KEY=VALUE",
+        help="Set a variable of the chat template (repeatable).",
+    ),
+]
 Parallel = Annotated[
     int | None,
     _model("--parallel", min=1, max=64, metavar="N", help="Maximum replies decoded in parallel."),
+]
+Timeout = Annotated[
+    Any | None,
+    _general(
+        "--timeout",
+        parser=_parse_timeout,
+        metavar="SECONDS",
+        help="Stop after SECONDS (or 2m, 1h) and exit 19.",
+    ),
 ]
 Offline = Annotated[bool, _model("--offline", help="Do not use the network.")]
 
@@ -112,20 +143,8 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     threads: Threads = None
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
-    chat_template: Annotated[
-        str | None,
-        _model(
-            "--chat-template", metavar="FILE", help="Use this chat template instead of the model's."
-        ),
-    ] = None
-    template_args: Annotated[
-        list[str],
-        _model(
-            "--template-arg",
-            metavar="KEY=VALUE",
-            help="Set a variable of the chat template (repeatable).",
-        ),
-    ] = []
+    chat_template: ChatTemplate = None
+    template_args: TemplateArgs = None
     reproducible: Annotated[
         bool, _model("--reproducible", help="Make results independent of the batch; slower.")
     ] = False
@@ -136,6 +155,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
         bool, _model("--no-cache", help="Do not read or write the prompt cache.")
     ] = False
     offline: Offline = False
+    timeout: Timeout = None
 
 
 class InputOptions(_Group, frozen=True, kw_only=True):

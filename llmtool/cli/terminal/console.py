@@ -130,6 +130,7 @@ class Stdout(Sink):
         super().__init__()
         self._status_line, self._interrupts = status_line, interrupts
         self.is_terminal = is_terminal
+        self._is_used = False
         self._pending_cr = ""  # a CR that may be the first half of a line ending
 
     def write(self, text: str, *, style: str = "") -> None:
@@ -146,6 +147,7 @@ class Stdout(Sink):
 
     def write_raw(self, text: str) -> None:
         """Write text without escaping it, such as text with our own escape sequences."""
+        self._is_used = True
         if self.is_terminal:
             self._write_bytes(text.encode("utf-8", "replace"))
             return
@@ -158,6 +160,18 @@ class Stdout(Sink):
             self._pending_cr = ""
             self.write_raw(escape_control_chars("\r"))
         super().end_line()
+
+    def write_if_unused(self, text: str) -> None:
+        """Write text unless there was output, even after a stop signal; ignore errors."""
+        if self._is_used:
+            return
+        self._status_line.clear()
+        import select
+
+        with contextlib.suppress(OSError):
+            # A full pipe would block. On Windows, select accepts only sockets.
+            if sys.platform == "win32" or select.select([], [STDOUT], [], 0)[1]:
+                os.write(STDOUT, _encode(text))
 
     def flush_quietly(self) -> None:
         """Write the incomplete line; on an error, it stays pending."""

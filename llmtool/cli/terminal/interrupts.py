@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from llmtool.engine.types import Cancellation
-from llmtool.errors import Cancelled
+from llmtool.errors import Cancelled, TimeoutExpired
+
+_WAKE_SIGNAL = getattr(signal, "SIGALRM", None)
 
 
 class Interrupts:
-    """The state of the signal handlers.
+    """The state of the signal handlers, and the time limit.
 
-    A signal sets the current `Cancellation`, which long operations check. It raises an exception
-    only inside `interruptible`, so that no other code stops halfway.
+    A signal sets the current `Cancellation`, which long operations check, and so does the end of
+    the time limit. An exception is raised only inside `interruptible`, so that no other code stops
+    halfway.
+
+    Attributes:
+        expired: the error for the time limit, once it has been reached.
     """
 
     def __init__(self) -> None:
+        self.expired: TimeoutExpired | None = None
+        self._timer: threading.Timer | None = None
         self._cancellation: Cancellation | None = None
         self._numbers: set[int] = set()
         self._is_waiting = False
         self._ignores_repeats = False
 
     def attach(self, cancellation: Cancellation) -> None:
-        """Make signals set this cancellation."""
+        """Make signals and the time limit set this cancellation."""
         self._cancellation = cancellation
+        if self.expired is not None:
+            cancellation.cancel()
 
     @property
     def is_attached(self) -> bool:
@@ -35,6 +47,35 @@ class Interrupts:
     def received(self) -> int | None:
         """The stop signal received, if any."""
         return None if self._cancellation is None else self._cancellation.reason
+
+    def start_timer(self, seconds: float) -> None:
+        """Set a time limit, from now on; `stop_timer` removes it."""
+        self.stop_timer()
+        self._timer = threading.Timer(
+            min(seconds, threading.TIMEOUT_MAX), self._expire, args=(seconds,)
+        )
+        self._timer.daemon = True
+        if _WAKE_SIGNAL is not None:
+            signal.signal(_WAKE_SIGNAL, self._wake)
+        self._timer.start()
+
+    def stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self, seconds: float) -> None:
+        """Stop the work of the main thread; called by the timer's thread."""
+        message = f"not finished after {seconds:g} s; raise --timeout"
+        self.expired = TimeoutExpired(message, seconds=seconds)
+        if self._cancellation is not None:
+            self._cancellation.cancel()
+        if _WAKE_SIGNAL is not None:  # interrupts a blocking system call
+            signal.pthread_kill(threading.main_thread().ident or 0, _WAKE_SIGNAL)
+
+    def _wake(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_waiting and self.expired is not None:
+            raise self.expired
 
     def ignore_repeated_signals(self) -> None:
         """Let Ctrl-C stop only the current work, even if repeated, and not the process."""
@@ -57,11 +98,12 @@ class Interrupts:
             raise stopped(number)
 
     def clear(self) -> None:
-        """Reset after a Ctrl-C, once the work that it stopped has ended.
+        """Reset after a Ctrl-C or the time limit, once the work that it stopped has ended.
 
         Raises:
             Cancelled: another stop signal was received, which ends the process.
         """
+        self.expired = None
         if self._cancellation is None:
             return
         others = self._numbers - {int(signal.SIGINT)}
@@ -79,6 +121,8 @@ class Interrupts:
         """
         self._is_waiting = True
         try:
+            if self.expired is not None:
+                raise self.expired
             if self._cancellation is not None and self._cancellation.cancelled:
                 raise stopped(self._cancellation.reason)
             yield

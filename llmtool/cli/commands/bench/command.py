@@ -64,6 +64,8 @@ def bench(
     ] = None,
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
+    chat_template: g.ChatTemplate = None,
+    template_args: g.TemplateArgs = None,
     plot: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Plot speed by parallel replies (.svg, .png, .pdf)."),
@@ -71,6 +73,7 @@ def bench(
     overwrite: g.Overwrite = False,
     json: g.Json = False,
     offline: g.Offline = False,
+    timeout: g.Timeout = None,
     general: g.GeneralOptions,
 ) -> None:
     """Measure the speed of a model on this machine.
@@ -91,14 +94,22 @@ def bench(
         bench_plot.check(plot, parallel, overwrite=overwrite)
     elif overwrite:
         raise UsageError("--overwrite needs a plot; add --plot FILE")
-    folders, settings = bootstrap.start(console, general, offline=offline)
+    options = g.ModelOptions(
+        reference=model,
+        threads=threads,
+        n_gpu_layers=n_gpu_layers,
+        chat_template=chat_template,
+        template_args=template_args,
+        offline=offline,
+        timeout=timeout,
+    )
+    folders, settings = bootstrap.start(console, general, options)
     plan = QUICK if quick else BenchPlan()
     plan = msgspec.structs.replace(
         plan,
         n_parallel=parallel or plan.n_parallel,
         repetitions=repetitions or plan.repetitions,
     )
-    options = g.ModelOptions(reference=model, threads=threads, n_gpu_layers=n_gpu_layers)
     # The benchmark measures the load, so it must not start earlier.
     opened = bootstrap.open_model(console, folders, settings, options, plot, warm_up=False)
     started = time.perf_counter()

@@ -90,7 +90,7 @@ def chat(
     piped = not console.stdin_is_terminal
     if each and not piped:
         raise UsageError("--each line needs piped input; in a terminal, every line is a message")
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     store = Sessions(folders.data / "sessions")
     if continue_last:
         session = store.latest_in(os.getcwd())
@@ -150,8 +150,9 @@ def chat(
             from llmtool.cli.commands.chat import loop
             from llmtool.cli.commands.chat.context import ChatContext
 
+            console.interrupts.stop_timer()  # the limit applies to each reply
             loop.run(
-                ChatContext(console, conversation, context, store, replies),
+                ChatContext(console, conversation, context, store, replies, model.timeout),
                 first,
                 history=folders.data / "chat_history" if conversation.is_saved else None,
                 open_context=lambda reference: bootstrap.open_context(

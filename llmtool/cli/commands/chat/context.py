@@ -21,7 +21,7 @@ class ChatContext(msgspec.Struct):
     """A chat in a terminal.
 
     `tasks` is the context of the current model; `sessions` are the user's saved sessions; `view`
-    shows the replies and notes of `chat`.
+    shows the replies and notes of `chat`; `timeout` is the time limit of a reply, in seconds.
     """
 
     console: Console
@@ -29,6 +29,7 @@ class ChatContext(msgspec.Struct):
     tasks: TaskContext
     sessions: Sessions
     view: ReplyView
+    timeout: float | None = None
 
 
 class ShowReply(msgspec.Struct, frozen=True):

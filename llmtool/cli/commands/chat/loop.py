@@ -113,6 +113,7 @@ def _perform(
         elif isinstance(action, Quit):
             return action
     except Cancelled:
+        expired = console.interrupts.expired
         console.interrupts.clear()  # raises for the signals that end the process
         last = chat.turns[-1] if chat.turns else None
         if last and last.finish_reason == "interrupted" and not last.text:
@@ -120,7 +121,7 @@ def _perform(
                 "stopped before the reply began; /retry sends the message again, /undo removes it"
             )
         else:
-            console.note("stopped")
+            console.note("stopped" if expired is None else f"stopped: {expired}")
     except LlmtoolError as exc:
         console.error(str(exc))
         if isinstance(exc, ContextOverflow) and chat.files:
@@ -132,7 +133,13 @@ def _perform(
 
 
 def _show_reply(context: ChatContext, reply: ShowReply) -> None:
-    turn = context.view.show(reply.stream)
+    interrupts = context.console.interrupts
+    if context.timeout is not None:
+        interrupts.start_timer(context.timeout)
+    try:
+        turn = context.view.show(reply.stream)
+    finally:
+        interrupts.stop_timer()
     if turn.finish_reason == "length":
         context.console.note(
             f"truncated at {turn.completion_tokens} tokens; /set max_tokens N raises the limit"

@@ -95,7 +95,7 @@ def classify(
     from llmtool.tasks.classify.task import prepare_classifier
     from llmtool.tasks.pipeline.prepare import bind_inputs
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     if verdict.explain and (options.multi or batch.each is not None):
         raise UsageError(
             "--explain cannot be combined with --each or --multi; use it with one text"
@@ -244,7 +244,7 @@ def evaluate(
         data
     ):
         raise UsageError(f"--calibrate {labels.calibrate} is also DATA; use another file")
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     template = read.load_template(folders, options)
     reads = bootstrap.input_files(template, data, *labels.files)
     if plot is None or output.path is not None:

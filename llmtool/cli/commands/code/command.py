@@ -58,7 +58,7 @@ def write(
     from llmtool.tasks.pipeline.prepare import bind_inputs
     from llmtool.tasks.pipeline.records import RecordMapping
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     if batch.each is not None and check.test_command is not None:
         raise UsageError("--run-tests and --each cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)

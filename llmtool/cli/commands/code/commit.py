@@ -17,8 +17,7 @@ import typer
 from llmtool.cli.commands.code.review import report_skipped
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
-from llmtool.engine.types import Cancellation
-from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
+from llmtool.errors import InputError, UsageError
 from llmtool.tasks.options import CommitOptions, ReplyOptions, generate_options
 
 _HOOK_SECONDS = 60.0
@@ -35,16 +34,6 @@ def commit(
     max_lines: Annotated[
         int | None,
         typer.Option("--max-lines", min=1, metavar="N", help="Fail if more lines are changed."),
-    ] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout",
-            min=0.1,
-            metavar="SECONDS",
-            help="Fail if the message takes longer.",
-            show_default="none; 60 in a hook",
-        ),
     ] = None,
     hook: Annotated[
         bool, typer.Option("--hook", help="Print a prepare-commit-msg hook, then exit.")
@@ -64,7 +53,7 @@ def commit(
 
     Its first line is 'type(scope): subject', at most 72 characters long. --install-hook installs a
     git hook that fills empty commit messages with the other options given. An existing hook runs
-    first.
+    first. Its time limit is 60 s unless --timeout sets another.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.terminal.output_file import check, open_sink
@@ -72,7 +61,7 @@ def commit(
     from llmtool.tasks.code.commit_message import count_changed_lines
     from llmtool.tasks.code.subtasks import commit_message
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     chosen = {
         "--hook": hook, "--install-hook": install_hook, "--uninstall-hook": uninstall_hook
     }  # fmt: skip
@@ -103,7 +92,7 @@ def commit(
         )
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     chosen_options = generate_options(options, template=template)
-    with limited_time(console, context.cancellation, timeout):
+    with show_elapsed(console):
         result = commit_message(context, diff, chosen_options, body=body)
     with open_sink(console, output.path) as sink:
         if output.json:
@@ -119,34 +108,19 @@ def commit(
 
 
 @contextmanager
-def limited_time(
-    console: Console, cancellation: Cancellation, seconds: float | None
-) -> Iterator[None]:
-    """Show the elapsed seconds during the block, and cancel it when its time is over.
-
-    Raises:
-        LlmtoolError: it took more than `seconds`.
-    """
+def show_elapsed(console: Console) -> Iterator[None]:
+    """Show the elapsed seconds during the block."""
     done = threading.Event()
     started = time.monotonic()
-    end = float("inf") if seconds is None else started + seconds
 
     def watch() -> None:
-        while not done.wait(min(1.0, max(end - time.monotonic(), 0.0))):
-            if time.monotonic() >= end:
-                if not cancellation.cancelled:
-                    cancellation.cancel()
-                return
+        while not done.wait(1.0):
             console.status(f"writing the commit message, {time.monotonic() - started:.0f} s")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
-    except Cancelled as exc:
-        if exc.reason is not None:  # a signal
-            raise
-        raise LlmtoolError(f"no commit message within {seconds:g} s; raise --timeout") from exc
     finally:
         done.set()
         watcher.join()

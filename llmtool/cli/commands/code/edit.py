@@ -55,7 +55,7 @@ def fix(
     from llmtool.tasks.pipeline.prepare import Case
     from llmtool.text.code_languages import find_language, language_of_file
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     if write and file == "-":
         raise UsageError("--write cannot change standard input; pass a file name")
     if file == "-" and error == "-":
@@ -155,7 +155,7 @@ def complete(
     from llmtool.tasks.code.cursor import parse_position, split_at
     from llmtool.text.code_languages import find_language, language_of_file
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     file, line, column = parse_position(location)
     output.check(reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
@@ -198,7 +198,7 @@ def tests(
     from llmtool.tasks.code.subtasks import tests_case
     from llmtool.tasks.code.task import prepare_code
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     file, text = read_source(console, file)
     template = bootstrap.open_library(folders).load(options.template)
     output.check(reads=bootstrap.input_files(template, file))

@@ -60,7 +60,7 @@ def explain(
     from llmtool.tasks.pipeline.prepare import Case, prepare
 
     started = time.perf_counter()
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     file, text = read_source(console, location)
     template = bootstrap.open_library(folders).load(options.template)
     output.check(reads=bootstrap.input_files(template, file))
@@ -123,7 +123,7 @@ def review(
     from llmtool.tasks.code.sarif import sarif as to_sarif
     from llmtool.tasks.pipeline.prepare import prepare
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     if sarif and output.json:
         raise UsageError("--sarif and --json cannot be combined; use one of them")
     if staged and input.files:

@@ -37,7 +37,7 @@ def _open(console: Console, general: g.GeneralOptions, *, offline: bool = False)
     from llmtool.cli import bootstrap
     from llmtool.models.store import Store
 
-    folders, settings = bootstrap.start(console, general, offline=offline)
+    folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
     endpoint = os.environ.get("HF_ENDPOINT")
     return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
 

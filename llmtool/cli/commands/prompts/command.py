@@ -82,7 +82,7 @@ def show(
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.prompts.library import read_text
 
-    folders, settings = bootstrap.start(console, general, offline=offline)
+    folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
     library = bootstrap.open_library(folders)
     if rendered or tokens or options.variables or input.files or options.system is not None:
         chosen = prompts_show.render(

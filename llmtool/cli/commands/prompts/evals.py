@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from llmtool.cli.framework.app_factory import App
@@ -47,7 +48,7 @@ def test(
             metavar="[NAME|PATH]...", help="Templates.", show_default="all your templates"
         ),
     ] = None,
-    model: Annotated[
+    reference: Annotated[
         list[str] | None,
         typer.Option("--model", "-m", metavar="REF", help="Model to test (repeatable)."),
     ] = None,
@@ -72,15 +73,11 @@ def test(
             min=0, max=1, metavar="X", help="Allowed drop of a metric below the baseline."
         ),
     ] = 0.02,
-    parallel: g.Parallel = None,
-    ctx_size: g.CtxSize = None,
-    threads: g.Threads = None,
-    n_gpu_layers: g.GpuLayers = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not read or write cached replies.")
     ] = False,
     json: g.Json = False,
-    offline: g.Offline = False,
+    model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
     """Run template tests on one or more models; exit 17 if one fails.
@@ -94,32 +91,24 @@ def test(
     from llmtool.evals.junit import write_junit
 
     started = time.perf_counter()
-    folders, settings = bootstrap.start(console, general, offline=offline)
+    folders, settings = bootstrap.start(console, general, model)
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
     plans = make_plans(console, library, templates or [], split=split)
     check(junit, reads=list_files(plans, baseline), overwrite=junit is not None)
-    models = list(dict.fromkeys(model or []))
-    check_models(folders, settings, models)
-    references: list[str | None] = [*models] or [None]
+    references = list(dict.fromkeys(reference or []))
+    check_models(folders, settings, references)
+    models = [msgspec.structs.replace(model, reference=each) for each in references] or [model]
     outcomes: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         # Opened first, so that write errors appear before the models run.
         report = None if junit is None else stack.enter_context(open_sink(console, junit))
-        for reference in references:
-            engine = g.ModelOptions(
-                reference=reference,
-                ctx_size=ctx_size,
-                threads=threads,
-                n_gpu_layers=n_gpu_layers,
-                parallel=parallel,
-                no_cache=no_cache,
-            )
-            opened = bootstrap.open_model(console, folders, settings, engine, junit)
+        for each in models:
+            opened = bootstrap.open_model(console, folders, settings, each, junit)
             with contextlib.closing(opened):
                 for plan in plans:
                     found = run(console, opened, plan, cached=not no_cache)
-                    compared = (before.compare(each, tolerance=tolerance) for each in found)
+                    compared = (before.compare(outcome, tolerance=tolerance) for outcome in found)
                     outcomes += show.live(console, compared, as_json=json)
         seconds = time.perf_counter() - started
         if report is not None:
@@ -182,7 +171,6 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
 
 def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) -> Iterator[Outcome]:
     """Yield the outcomes of a plan, showing the progress on a terminal."""
-    from llmtool import files
     from llmtool.cli import bootstrap
     from llmtool.evals import run_tests
     from llmtool.evals.reply_cache import FOLDER, ReplyCache
@@ -191,8 +179,7 @@ def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) ->
     context = bootstrap.make_context(model, cached=cached)
     cache = None
     if cached:
-        identity = [files.identify(path) for path in model.file.parts]
-        cache = ReplyCache(model.folders.cache / FOLDER, model=identity)
+        cache = ReplyCache(model.folders.cache / FOLDER, model=context.cache_identity)
 
     def progress(done: int, total: int) -> None:
         console.status(f"{plan.template.name} on {model.name}: {done} of {total}")

@@ -71,7 +71,7 @@ def summarize(
     from llmtool.tasks.pipeline.records import RecordMapping
     from llmtool.tasks.summarize.task import prepare_summarizer
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     if options.template:
         loaded = bootstrap.open_library(folders).load(options.template)
         options = msgspec.structs.replace(options, template=loaded)

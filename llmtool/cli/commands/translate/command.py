@@ -65,7 +65,7 @@ def translate(
     from llmtool.tasks.translate.glossary import read_glossary
     from llmtool.tasks.translate.task import prepare_translator
 
-    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    folders, settings = bootstrap.start(console, general, model)
     loaded = bootstrap.open_library(folders).load(options.template)
     glossary = () if glossary_file is None else read_glossary(glossary_file, to)
     options = msgspec.structs.replace(options, template=loaded, glossary=glossary)

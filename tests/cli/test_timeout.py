@@ -1,0 +1,128 @@
+"""`--timeout`: every command that runs a model ends with exit code 19 in every phase."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.calls import ASKING, FILES, stage
+from command import INFINITE, error_line
+from tiny_vocabulary import TokenType, bpe_vocabulary
+
+from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.engine.llama.scheduler import Scheduler
+from llmtool.engine.types import Cancellation
+from llmtool.errors import TimeoutExpired
+
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+MESSAGE = "llmtool: not finished after 0.2 s; raise --timeout"
+
+
+@pytest.fixture(scope="session")
+def endless(tiny_model: Callable[..., Path]) -> Path:
+    vocabulary = bpe_vocabulary()
+    for name in ("prefix", "suffix", "middle"):  # for `code complete`
+        text = f"<|fim_{name}|>"
+        vocabulary.add(text, text.encode(), TokenType.CONTROL)
+    return tiny_model("plain", **INFINITE, vocabulary=vocabulary)
+
+
+@pytest.fixture
+def engine_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine wait until it is cancelled."""
+
+    def run(scheduler: Scheduler) -> Iterator[Any]:
+        while True:
+            scheduler._model.cancellation.check()
+            yield from ()
+
+    monkeypatch.setattr(Scheduler, "run", run)
+
+
+@pytest.mark.parametrize("words", ASKING.values(), ids=ASKING)
+def test_every_command_stops(
+    run_llmtool: Run,
+    endless: Path,
+    cwd: Path,
+    env: dict[str, str],
+    words: tuple[str, ...],
+    engine_waits: None,
+) -> None:
+    for name, content in FILES.items():
+        (cwd / name).write_bytes(content)
+    if "commit" in words:
+        stage(cwd, env)
+    result = run_llmtool(*words, "-m", endless, "--timeout", "0.2", stdin=subprocess.DEVNULL)
+    assert error_line(result, 19) == MESSAGE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("gen", "Go on", "--max-tokens", "60000"),
+        ("gen", "-f", "long.txt", "--ctx-size", "65536"),
+        ("classify", "-f", "long.txt", "-l", "a,b", "--ctx-size", "65536"),
+    ],
+    ids=["decoding", "prefill", "scoring"],
+)
+def test_native_code_stops(
+    run_llmtool: Run, endless: Path, cwd: Path, words: tuple[str, ...]
+) -> None:
+    (cwd / "long.txt").write_bytes(b"the river and the hill " * 2000)
+    args = (*words, "-m", endless, "--timeout", "0.2", "--json")
+    assert error_line(run_llmtool(*args, stdin=subprocess.DEVNULL), 19) == MESSAGE
+
+
+def test_reading_stdin_stops(start_llmtool: Callable[..., Any], tiny: Path) -> None:
+    process = start_llmtool("gen", "-m", tiny, "--timeout", "0.2")
+    assert process.wait(30) == 19  # standard input stays open
+    assert process.stderr.read().decode() == f"{MESSAGE}\n"
+
+
+def test_batch_keeps_the_rows_and_names_the_option_that_continues(
+    run_llmtool: Run, tiny: Path, cwd: Path, engine_waits: None
+) -> None:
+    result = run_llmtool(
+        *("gen", "--each", "line", "--jsonl", "-o", "out.jsonl", "-m", tiny, "--timeout", "0.2"),
+        input=b"one\ntwo\n",
+    )
+    assert result.returncode == 19
+    note, error = result.stderr.decode().splitlines()
+    assert "0 rows saved in out.jsonl; --resume continues" in note
+    assert error == MESSAGE
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e3", "soon", "2d", "", "1:30"])
+def test_invalid_time(run_llmtool: Run, value: str) -> None:
+    line = error_line(run_llmtool("gen", "Hi", f"--timeout={value}"), 2)
+    assert f"--timeout '{value}': must be a time such as 90, 1.5 or 2m" in line
+
+
+def test_expired_limit_cancels_later_work() -> None:
+    interrupts = Interrupts()
+    interrupts.start_timer(0.001)
+    with pytest.raises(TimeoutExpired) as expired:
+        while True:
+            with interrupts.interruptible():
+                pass
+    assert expired.value.seconds == 0.001
+    model = Cancellation()
+    interrupts.attach(model)
+    assert model.cancelled
+    interrupts.clear()
+    assert not model.cancelled
+    with interrupts.interruptible():
+        pass
+
+
+def test_stopped_timer_does_not_expire() -> None:
+    interrupts = Interrupts()
+    interrupts.start_timer(1000)
+    timer = interrupts._timer
+    interrupts.stop_timer()
+    assert timer is not None
+    timer.join(10)
+    assert interrupts.expired is None
