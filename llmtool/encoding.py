@@ -6,6 +6,7 @@ import codecs
 from typing import Literal
 
 from llmtool.errors import ContextOverflow, InputError, UsageError
+from llmtool.option_names import option
 
 MAX_BYTES = 16 * 2**20  # longer input exceeds every context and is rejected unread
 
@@ -43,7 +44,10 @@ def decode(
         kind = None if offset else find_binary_kind(data)
         if kind is not None:
             raise InputError(f"{source} is {kind}, not text") from exc
-        hint = "; pass --encoding NAME, such as latin-1, or --errors replace" if errors else ""
+        hint = ""
+        if errors:
+            names = option("encoding", "NAME"), option("errors", "replace")
+            hint = f"; pass {names[0]}, such as latin-1, or {names[1]}"
         byte = f"byte {offset + exc.start} (0x{data[exc.start]:02x})"
         raise InputError(f"{source}: not {encoding} at {byte}{hint}") from exc
     return text.removeprefix("\ufeff") if offset == 0 else text

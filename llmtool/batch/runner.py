@@ -24,6 +24,7 @@ from llmtool.batch.writers import (
     text_line,
 )
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
+from llmtool.option_names import option
 
 _END: Any = object()
 _ROW_VERSION = 2  # of the names of columns; rows of another version cannot be resumed
@@ -214,6 +215,7 @@ class BatchRunner(Generic[R]):
         self, journal: Journal, records: Iterator[Record | None]
     ) -> Iterator[Record | None]:
         """Compare the saved rows with their records; yield the records to process again."""
+        overwrite = option("overwrite", True)
         retry, limit = self._options.retry_failed, self._options.limit or journal.n_done
         for number, saved in enumerate(journal.rows(), 1):
             while (record := next(records, _END)) is None:
@@ -221,7 +223,7 @@ class BatchRunner(Generic[R]):
             if not saved.has_failed and self._columns[0] not in saved.values:
                 raise UsageError(
                     f"cannot resume {journal.path}: row {number} has no {self._columns[0]!r}, so "
-                    "another command or version wrote it; use --overwrite to start over"
+                    f"another command or version wrote it; use {overwrite} to start over"
                 )
             if retry and saved.has_failed and number <= limit and record is not _END:
                 self._retried.add(record.index)
@@ -233,7 +235,7 @@ class BatchRunner(Generic[R]):
                 options = "" if retry else ", prompt, template, model or option"
                 raise UsageError(
                     f"cannot {'retry' if retry else 'resume'} {journal.path}: row {number} was "
-                    f"written with a different input{options}; use --overwrite to start over"
+                    f"written with a different input{options}; use {overwrite} to start over"
                 )
             self.n_other += is_other
             self.n_resumed_failures += saved.has_failed

@@ -16,9 +16,11 @@ import typer
 from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import App, Group
 from llmtool.cli.framework.help import use_help_page
+from llmtool.cli.options.flags import format_flag
 from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds, to_json
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError, os_error_reason
+from llmtool.option_names import use_format
 
 # Summaries for --help, which imports no command; a test compares them with the docstrings.
 COMMANDS = {
@@ -137,6 +139,11 @@ def run(console: Console, args: Sequence[str]) -> int:
 
     Models that it loaded stay in memory until `console.close()`.
     """
+    with use_format(format_flag):
+        return _run(console, args)
+
+
+def _run(console: Console, args: Sequence[str]) -> int:
     debug = "--debug" in args
     if debug:
         _log_to_stderr()

@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 from llmtool.documents.types import Document, Format
 from llmtool.errors import InputError, UsageError
+from llmtool.option_names import option
 
 _CLASSES: dict[Format, tuple[str, str]] = {
     "txt": ("plain", "PlainText"),
@@ -81,11 +82,12 @@ def detect(name: str | None, text: str) -> Format:
         )
     if suffix in _TABLES:
         raise UsageError(
-            f"{name} is a table; use --each {_TABLES[suffix]} --field NAME, "
-            f"or --format txt to translate all of it (first line: {_first_line(text)})"
+            f"{name} is a table; use {option('each', _TABLES[suffix])} {option('field', 'NAME')}, "
+            f"or {option('format', 'txt')} to translate all of it (first line: {_first_line(text)})"
         )
     if suffix in _CODE:
-        raise UsageError(f"{name} is source code; use --format txt to translate it as plain text")
+        plain = option("format", "txt")
+        raise UsageError(f"{name} is source code; use {plain} to translate it as plain text")
     return _SUFFIXES.get(suffix) or _detect_by_content(text)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from llmtool.encoding import Errors, decode, detect_encoding
 from llmtool.errors import InputError, UsageError
+from llmtool.option_names import option
 
 Kind = Literal["text", "html", "pdf", "email"]
 
@@ -196,4 +197,5 @@ def _decode(content: bytes, encoding: str | None) -> str:
         try:
             return content.decode(found[1].decode() if found else "utf-8")
         except (LookupError, UnicodeDecodeError):
-            raise InputError(f"not UTF-8 at byte {exc.start}; pass --encoding NAME") from exc
+            encoding = option("encoding", "NAME")
+            raise InputError(f"not UTF-8 at byte {exc.start}; pass {encoding}") from exc

@@ -10,6 +10,7 @@ from typing import Any
 from llmtool.config import json_or_text
 from llmtool.engine.types import ChatTemplateOptions
 from llmtool.errors import TemplateError, UsageError, os_error_reason
+from llmtool.option_names import option
 
 _RESERVED = ("messages", "add_generation_prompt", "bos_token", "eos_token")
 
@@ -54,8 +55,8 @@ def parse_arguments(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
-            raise UsageError(f"--template-arg {pair}: must have the form KEY=VALUE")
-        _check_name(name, f"--template-arg {pair}")
+            raise UsageError(f"{option('template_args', pair)}: must have the form KEY=VALUE")
+        _check_name(name, option("template_args", pair))
         values[name] = json_or_text(text)
     return values
 

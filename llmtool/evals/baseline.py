@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from llmtool.errors import InputError, format_json_error, os_error_reason
 from llmtool.evals.results import Outcome
+from llmtool.option_names import option
 
 FORMAT = 1
 MAX_BYTES = 16 << 20
@@ -101,7 +102,8 @@ def read(path: Path) -> Baseline:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as exc:
-        raise InputError(f"{path} not found; create it with --update-baseline") from exc
+        update = option("update_baseline")
+        raise InputError(f"{path} not found; create it with {update}") from exc
     except OSError as exc:
         raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     if len(data) > MAX_BYTES:

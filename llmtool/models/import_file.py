@@ -26,6 +26,7 @@ from llmtool.models.layout import (
 )
 from llmtool.models.quants import find_label, list_parts
 from llmtool.models.reference import check_name
+from llmtool.option_names import option
 from llmtool.sizes import format_bytes
 
 _SHA256: Final = "0" * 64  # selects the hash algorithm by its length
@@ -98,7 +99,7 @@ def _suggest_name(path: Path) -> str:
 def _check_unused(known: registry.Registry, name: str) -> None:
     if any(record.source == "imported" and record.name == name for record in known.models):
         raise UsageError(
-            f"model name {name!r} is already in use; choose another --name, or run "
+            f"model name {name!r} is already in use; choose another {option('name')}, or run "
             f"`llmtool models rm {name}`"
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llmtool.errors import TemplateError, UsageError
+from llmtool.option_names import option
 from llmtool.prompts.render import Rendered, render
 from llmtool.prompts.schema import Input
 from llmtool.prompts.template import Template
@@ -47,7 +48,7 @@ def preview(
         numbers = [name for name in missing if template.inputs[name].type in _NUMBERS]
         if not numbers:
             raise
-        needed = " ".join(f"-p {name}=VALUE" for name in numbers)
+        needed = option("variables", dict.fromkeys(numbers, "VALUE"))
         raise UsageError(f"template {template.name!r} needs a value: add {needed}") from exc
 
 

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from llmtool.engine.types import Effort, Message, Prompt
 from llmtool.errors import InputError, UsageError
+from llmtool.option_names import option
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
 from llmtool.prompts.template import Source, Template, compiled
@@ -162,7 +163,8 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
                 raise UsageError(f"input {name!r} of template {template.name!r}: {exc}") from exc
         elif spec.required:
             raise UsageError(
-                f"template {template.name!r} needs a value for {name!r}: add -p {name}=VALUE"
+                f"template {template.name!r} needs a value for {name!r}: add "
+                f"{option('variables', {name: 'VALUE'})}"
             )
         value = bound[name]
         if spec.required and spec.type == "text" and isinstance(value, str) and not value.strip():

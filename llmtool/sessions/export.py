@@ -17,7 +17,7 @@ _SUFFIXES = {"md": "md", "markdown": "md", "json": "json", "html": "html", "htm"
 _NO_REPLY = "(no reply)"
 INCOMPLETE = {
     "interrupted": "(interrupted)",
-    "length": "(truncated at --max-tokens)",
+    "length": "(truncated at the token limit)",
 }
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #666; --line: #ddd; --paper: #fff;

@@ -23,6 +23,7 @@ from llmtool.errors import (
     format_json_error,
     os_error_reason,
 )
+from llmtool.option_names import option
 from llmtool.sessions import recovery
 from llmtool.sessions.types import VERSION, Session, Turn, TurnV1
 from llmtool.sizes import format_count
@@ -233,7 +234,7 @@ class Sessions:
             except LockedError:
                 raise LockedError(
                     f"session {name!r} is open in another process; close it there or choose "
-                    "another name with --session"
+                    f"another name with {option('session')}"
                 ) from None
             try:
                 yield

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.errors import OutputValidationError, UsageError, format_json_error
+from llmtool.option_names import option
 from llmtool.structured import patterns
 from llmtool.structured.constraint import Constraint
 
@@ -66,7 +67,8 @@ class Schema:
         try:
             value = msgspec.json.decode(text.strip())
         except (msgspec.DecodeError, RecursionError) as exc:
-            advice = "; raise --max-tokens if it was truncated" if "truncated" in str(exc) else ""
+            limit = option("max_tokens")
+            advice = f"; raise {limit} if it was truncated" if "truncated" in str(exc) else ""
             raise OutputValidationError(
                 f"the reply is not valid JSON: {format_json_error(exc)}{advice}"
             ) from exc

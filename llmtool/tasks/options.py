@@ -15,6 +15,7 @@ import msgspec
 
 from llmtool.engine.types import EFFORTS, Effort
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.results import TestRun
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ReplyOptions(PromptOptions, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.thinking not in (None, True, False, *EFFORTS):
             raise UsageError(
-                f"thinking {self.thinking!r}: must be true, false, low, medium or high"
+                f"{option('thinking', self.thinking)}: must be true, false, low, medium or high"
             )
 
     @property

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.option_names import option
 from llmtool.suggest import suggest
 from llmtool.text import grammars
 from llmtool.text.code_blocks import find_blocks
@@ -41,7 +42,7 @@ def check(language: str | None, text: str) -> Check:
         ('error', "line 1, column 5: '(' was never closed")
     """
     if language is None:
-        return Check(status="unchecked", note="unknown language; set it with -l")
+        return Check(status="unchecked", note=f"unknown language; set it with {option('language')}")
     if len(text) > MAX_CHARACTERS:
         return Check(status="unchecked", note=f"longer than {MAX_CHARACTERS:,} characters")
     if not text.strip():

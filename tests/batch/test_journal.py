@@ -67,7 +67,7 @@ def test_existing_file_is_not_replaced_without_overwrite(tmp_path: Path) -> None
     path = tmp_path / "out.jsonl"
     path.write_text("precious\n")
     with pytest.raises(
-        UsageError, match="use --resume to continue it or --overwrite to replace it"
+        UsageError, match="use resume=True to continue it or overwrite=True to replace it"
     ):
         Journal(path, "jsonl")
     assert path.read_text() == "precious\n"

@@ -160,7 +160,7 @@ def test_last_of_repeated_keys_counts(run: Any, prompts: list[str]) -> None:
 def test_half_of_a_surrogate_pair_is_an_error_or_replaced(read: Any) -> None:
     content = '{"text": "a\\ud83d", "n": 1.50}\n{"text": "\\ud83d\\ude00"}\n'
     bad, good = read(content)
-    assert "line 1: \\ud83d is half of a surrogate pair; pass --errors replace" in str(bad.error)
+    assert "line 1: \\ud83d is half of a surrogate pair; pass errors='replace'" in str(bad.error)
     assert good.fields == {"text": "\U0001f600"}
     assert read(content, errors="replace")[0].fields == {"text": "a\ufffd", "n": 1.5}
 

@@ -153,7 +153,7 @@ LINES = {
 @pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])
 def test_invalid_numbers_have_a_plain_error(run_llmtool: Callable[..., Any], option: str) -> None:
     line = error_line(run_llmtool("gen", "hi", f"--{option}", "nan", "-m", "starter"), 2)
-    assert line == f"llmtool: {option.replace('-', '_')} nan: must be a number"
+    assert line == f"llmtool: --{option} nan: must be a number"
 
 
 @pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)

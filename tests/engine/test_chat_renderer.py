@@ -97,7 +97,7 @@ DROPPED = {
 def test_template_that_drops_a_message_is_an_error(source: str, roles: str, which: str) -> None:
     message = (
         f"the model's chat template drops {which}; "
-        "use another model, or another template with --chat-template FILE"
+        "use another model, or another template with chat_template='FILE'"
     )
     with pytest.raises(TemplateError, match=f"^{re.escape(message)}$"):
         render(source, conversation(roles))

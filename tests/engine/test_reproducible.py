@@ -74,7 +74,7 @@ def test_results_do_not_depend_on_the_batch(open_box: Callable[..., Toolbox], ki
 
 
 def test_reproducible_results_need_one_request_at_a_time(open_box: Callable[..., Toolbox]) -> None:
-    with pytest.raises(UsageError, match="n_parallel 2: must be 1 for reproducible results"):
+    with pytest.raises(UsageError, match="n_parallel=2: must be 1 for reproducible results"):
         open_box(n_parallel=2).generate("hi")
     with pytest.raises(UsageError, match="a balanced batch cannot be reproducible"):
         open_box().classify(["one", "two"], ["a", "b"], calibrate="balanced")

@@ -533,7 +533,7 @@ def test_update_keeps_other_models_and_removes_old_tests() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (None, " not found; create it with --update-baseline"),
+        (None, " not found; create it with update_baseline="),
         ("[]", " is not a valid baseline: Expected `object`, got `array`"),
         ('{"llmtool_baseline": 2}', " is not a valid baseline: Expected `int` <= 1"),
     ],

@@ -255,7 +255,7 @@ def test_other_earlier_turns_become_text_with_a_note() -> None:
 NOTES = {
     "a key": ("prompt: a\nfrob: 1", "frob: unknown key; skipped"),
     "tools": ("prompt: a\ntools: [x]", "tools: not supported; skipped"),
-    "a model": ("prompt: a\nmodel: gpt-4", "model: skipped; choose a model with -m"),
+    "a model": ("prompt: a\nmodel: gpt-4", "model: skipped; choose a model with model="),
     "an option": ("prompt: a\noptions: {logit_bias: 1}", "option 'logit_bias': not supported"),
     "a range": ("prompt: a\noptions: {top_p: 7}", "option 'top_p': value out of range"),
     "a default": ("prompt: a\ndefaults: {b: 1}", "default of 'b': unknown variable"),

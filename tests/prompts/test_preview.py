@@ -40,5 +40,8 @@ def test_given_values_are_validated() -> None:
 def test_missing_number_in_a_calculation_is_an_error() -> None:
     with pytest.raises(UsageError) as caught:
         shown("{{ n + 1 }}")
-    assert str(caught.value) == "template 'x' needs a value: add -p n=VALUE"
+    assert (
+        str(caught.value)
+        == "template 'x' needs a value: add n=VALUE (in `variables`, except for `run`)"
+    )
     assert shown("{{ n + 1 }}", n="2") == "3"

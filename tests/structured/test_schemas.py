@@ -199,7 +199,7 @@ def test_list_of_typed_dicts_is_a_schema() -> None:
         ({"uniqueItems": True}, "[1, 1]", "non-unique"),
         ({"type": "integer"}, "1e400", "not valid JSON"),
         ({}, '{"a": ', "not valid JSON"),
-        ({}, '{"a": "b', "raise --max-tokens if it was truncated"),
+        ({}, '{"a": "b', "raise max_tokens= if it was truncated"),
         ({}, "{} {}", "not valid JSON"),
         ({}, "NaN", "not valid JSON"),
         ({}, "", "not valid JSON"),

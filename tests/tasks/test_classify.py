@@ -228,8 +228,8 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
         ({"examples": [{"label": "a", "other": 1}]}, "has no text"),
         ({"prior": {"a": 1, "b": 1, "c": 1}}, "unknown label 'c'"),
         ({"min_confidence": 1.5}, "between 0 and 1"),
-        ({"min_margin": -0.1}, "min_margin -0.1: must be between 0 and 1"),
-        ({"min_coverage": math.nan}, "min_coverage nan: must be"),
+        ({"min_margin": -0.1}, "min_margin=-0.1: must be between 0 and 1"),
+        ({"min_coverage": math.nan}, "min_coverage=nan: must be"),
         ({"calibrate": "balanced"}, "has 1 text for 2 labels"),
         ({"calibrate": "balanced", "prior": {"a": 1, "b": 1}}, "remove the prior"),
         (

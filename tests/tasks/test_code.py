@@ -407,7 +407,7 @@ def test_command_has_no_input_and_limited_output() -> None:
 
 
 def test_command_without_a_file_is_rejected() -> None:
-    with pytest.raises(UsageError, match="-o"):
+    with pytest.raises(UsageError, match="output="):
         TestCommand("pytest")
 
 

@@ -608,7 +608,7 @@ def test_fix_code_returns_a_patch(tmp_path: Path) -> None:
 
 
 def test_fix_code_requires_an_error_and_a_change(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--error"):
+    with pytest.raises(UsageError, match="error="):
         make_toolbox(tmp_path, "x = 1")[0].fix_code("x = 1\n", language="py")
     with pytest.raises(OutputValidationError, match="did not change"):
         make_toolbox(tmp_path, "x = 1")[0].fix_code("x = 1\n", "it is slow", language="py")

@@ -79,7 +79,7 @@ def test_value_is_none_without_output_spec() -> None:
         ("maybe", {"regex": "yes|no"}, "does not match the regular expression"),
         ("yes!", {"regex": "yes|no"}, "does not match the regular expression"),
         ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match the grammar"),
-        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*--max-tokens"),
+        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*max_tokens="),
     ],
     ids=["not JSON", "type", "pydantic", "regex", "regex, longer text", "grammar", "truncated"],
 )

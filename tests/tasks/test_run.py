@@ -220,5 +220,5 @@ def test_template_of_another_task_is_rejected(box: Toolbox) -> None:
 
 @pytest.mark.parametrize("stop", ["", ["end", ""]])
 def test_empty_stop_text_is_rejected(box: Toolbox, stop: str | list[str]) -> None:
-    with pytest.raises(UsageError, match="stop '': must not be empty"):
+    with pytest.raises(UsageError, match="stop='': must not be empty"):
         box.generate("Hi", stop=stop)

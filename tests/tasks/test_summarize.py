@@ -386,7 +386,7 @@ def test_failed_text_does_not_affect_others() -> None:
 
 
 def test_strategy_stuff_requires_a_text_that_fits() -> None:
-    with pytest.raises(ContextOverflow, match="--strategy map-reduce") as info:
+    with pytest.raises(ContextOverflow, match="strategy='map-reduce'") as info:
         make_toolbox(list_codes).summarize(report(40), strategy="stuff")
     assert info.value.needed > info.value.available == 1200
 

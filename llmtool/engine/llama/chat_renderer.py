@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.engine.types import Effort, Message, Prompt, Role
 from llmtool.errors import TemplateError
+from llmtool.option_names import option
 
 if TYPE_CHECKING:
     from llmtool.engine.llama.reasoning_switches import Switches
@@ -188,7 +189,7 @@ def _check_markers(text: str, markers: Sequence[Sequence[str]], prompt: Prompt, 
         which = f"message {n + 1} of {total} ({role})" if total > 2 else f"the {role} message"
         raise TemplateError(
             f"{name} drops {which}; "
-            "use another model, or another template with --chat-template FILE"
+            f"use another model, or another template with {option('chat_template', 'FILE')}"
         )
 
 

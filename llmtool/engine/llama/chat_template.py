@@ -25,6 +25,7 @@ from llmtool.engine.text_stream import (
 )
 from llmtool.engine.types import ChatTemplateOptions, FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
+from llmtool.option_names import option
 
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
@@ -167,7 +168,7 @@ class ChatTemplate:
         if tokens is None:
             raise UsageError(
                 "this model has no fill-in-the-middle tokens; use one that has them, such as "
-                "-m ggml-org/Qwen2.5-Coder-1.5B-Q8_0-GGUF"
+                f"{option('model', 'ggml-org/Qwen2.5-Coder-1.5B-Q8_0-GGUF')}"
             )
         ids = [vocabulary.bos] if vocabulary.adds_bos else []
         rendered = vocabulary.token_text(vocabulary.bos) if ids else ""
@@ -218,7 +219,7 @@ class ChatTemplate:
                     return rendered.replace(breaker, ""), without
         raise TemplateError(
             "the model's chat template turns message text into control tokens; "
-            "inspect the prompt with --dry-run, or use another model"
+            f"use another model, or another template with {option('chat_template', 'FILE')}"
         )
 
     def _break(self, text: str, breaker: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtool.engine.llama.bindings import bindings
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 
 _RESERVED_BYTES = 10**9  # for compute buffers
 _TYPICAL_CTX = 4096
@@ -66,7 +67,8 @@ def parse_layers(choice: int | str) -> int | None:
     try:
         return -1 if choice == "all" else int(choice)
     except ValueError:
-        raise UsageError(f"n_gpu_layers {choice!r}: must be auto, all or a number") from None
+        given = option("n_gpu_layers", choice)
+        raise UsageError(f"{given}: must be auto, all or a number") from None
 
 
 def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:

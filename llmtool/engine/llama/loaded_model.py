@@ -20,6 +20,7 @@ from llmtool.engine.types import (
     TokenLogprob,
 )
 from llmtool.errors import ContextOverflow
+from llmtool.option_names import option
 from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
@@ -93,9 +94,12 @@ class LoadedModel:
         n_reply = max_tokens or int(n_prompt == self.n_ctx)
         reply = f" and {n_reply:,} for the reply" if n_reply else ""
         if self.n_ctx < self.weights.n_ctx_train:
-            advice = f"raise --ctx-size, up to {self.weights.n_ctx_train} for this model"
+            advice = f"raise {option('n_ctx')}, up to {self.weights.n_ctx_train} for this model"
         elif max_tokens and n_prompt < self.n_ctx:
-            advice = f"lower --max-tokens to {self.n_ctx - n_prompt} or less, or shorten the input"
+            advice = (
+                f"lower {option('max_tokens')} to {self.n_ctx - n_prompt} or less, or shorten "
+                "the input"
+            )
         else:
             advice = "shorten the input or use a model with a longer context"
         return (

@@ -9,6 +9,7 @@ import re
 from typing import Literal
 
 from llmtool.errors import TemplateError, UsageError
+from llmtool.option_names import option
 from llmtool.prompts.foreign.common import Imported
 from llmtool.prompts.schema import NAME, NAME_RULE
 from llmtool.prompts.template import parse_template
@@ -51,7 +52,7 @@ def convert(
     named = name or slug(made.name)
     if not re.fullmatch(NAME, named):
         raise UsageError(
-            f"{named!r} is not a valid template name: {NAME_RULE}; choose one with --name"
+            f"{named!r} is not a valid template name: {NAME_RULE}; choose one with {option('name')}"
         )
     made.values = {"llmtool": 1, "name": named, **made.values}
     made.format = chosen

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from llmtool.errors import TemplateError
+from llmtool.option_names import option
 from llmtool.prompts.foreign.common import (
     Imported,
     Names,
@@ -50,7 +51,8 @@ def read_llm(text: str, *, source: str) -> Imported:
             f"{source}:1: not a template of llm: must be a mapping with prompt or system"
         )
     if "llmtool" in value:
-        raise TemplateError(f"{source}:1: already a template of llmtool; use it with -t")
+        name = option("template")
+        raise TemplateError(f"{source}:1: already a template of llmtool; use it with {name}")
     prompt, system = as_text(value.get("prompt")), as_text(value.get("system"))
     if not (prompt or "").strip() and not (system or "").strip():
         raise TemplateError(f"{source}:1: needs a prompt or a system text")
@@ -61,7 +63,7 @@ def read_llm(text: str, *, source: str) -> Imported:
         elif key not in _KNOWN:
             made.notes.append(f"{key}: unknown key; skipped")
     if value.get("model") is not None:
-        made.notes.append("model: skipped; choose a model with -m")
+        made.notes.append(f"model: skipped; choose a model with {option('model')}")
     _fill(made, prompt or "", system or "", value.get("defaults"))
     schema = value.get("schema_object")
     if isinstance(schema, dict):

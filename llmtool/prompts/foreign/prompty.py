@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmtool.errors import TemplateError
+from llmtool.option_names import option
 from llmtool.prompts.foreign import prompty_body as body
 from llmtool.prompts.foreign.common import Imported, Names, as_text, read_params
 from llmtool.safe_yaml import core, load_document
@@ -194,7 +195,7 @@ def _complete(
 
 def _read_model(model: object, made: Imported) -> None:
     if isinstance(model, str):
-        made.notes.append("model: skipped; choose a model with -m")
+        made.notes.append(f"model: skipped; choose a model with {option('model')}")
     if not isinstance(model, dict):
         return
     hosted = [key for key in model if key not in _KNOWN_OF_MODEL]

@@ -11,6 +11,7 @@ import msgspec
 from llmtool.engine.types import MAX_SEED, Token
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.models.hub.callbacks import OnNote
+from llmtool.option_names import option
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
@@ -77,7 +78,7 @@ class Chat:
         on_note: OnNote | None = None,
     ) -> None:
         if overflow not in ("summarize", "drop"):
-            raise UsageError(f"overflow {overflow!r}: must be summarize or drop")
+            raise UsageError(f"{option('overflow', overflow)}: must be summarize or drop")
         self.context, self.overflow, self._on_note = context, overflow, on_note or _log_note
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)

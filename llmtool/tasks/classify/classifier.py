@@ -10,6 +10,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.classify import calibration
 from llmtool.tasks.classify.bias import LabelBias
 from llmtool.tasks.classify.calibration import Calibration
@@ -67,14 +68,15 @@ class Classifier:
         calibrate = options.calibrate
         if calibrate not in CALIBRATIONS:
             known = ", ".join(CALIBRATIONS)
-            raise UsageError(f"calibrate {calibrate!r}: must be one of {known}")
+            raise UsageError(f"{option('calibrate', calibrate)}: must be one of {known}")
         if calibrate == "balanced" and options.prior:
             raise UsageError(
                 "a balanced batch assumes equally frequent labels; "
                 "remove the prior, or do not balance"
             )
         if options.overflow not in ("error", "chunk"):
-            raise UsageError(f"overflow {options.overflow!r}: must be error or chunk")
+            given = option("overflow", options.overflow)
+            raise UsageError(f"{given}: must be error or chunk")
         self.bias = LabelBias(
             self.prompts,
             n_labels=len(labels),

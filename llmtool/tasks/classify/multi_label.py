@@ -10,6 +10,7 @@ import msgspec
 
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
 from llmtool.tasks.classify.labels import Label, make_labels
@@ -78,7 +79,8 @@ class MultiLabelClassifier(Classifier):
             ],
         )
         if not 0 <= self._threshold <= 1:
-            raise UsageError(f"min_confidence {self._threshold}: must be between 0 and 1")
+            given = option("min_confidence", self._threshold)
+            raise UsageError(f"{given}: must be between 0 and 1")
         self._all_labels = labels
         self.names = [label.name for label in labels]
 

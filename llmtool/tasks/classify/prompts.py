@@ -9,6 +9,7 @@ import msgspec
 
 from llmtool.engine.types import ScoreRequest
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.prompts.output import Output
 from llmtool.tasks.classify.calibration import NEUTRAL
 from llmtool.tasks.classify.examples import split_examples
@@ -49,7 +50,7 @@ class LabelPrompts:
         self._options, self._model, self._questions = options, model, questions
         if options.form is not None:
             if options.form not in ("chat", "completion"):
-                raise UsageError(f"form {options.form!r}: must be chat or completion")
+                raise UsageError(f"{option('form', options.form)}: must be chat or completion")
             template = msgspec.structs.replace(template, form=options.form)
         examples = options.examples
         if examples is None:

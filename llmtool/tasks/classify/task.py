@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.classify.labels import make_labels
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
@@ -67,7 +68,7 @@ def prepare_classifier(
     else:
         raise UsageError(
             f"no labels: template {template.name!r} declares none; "
-            "pass some, such as -l positive,negative"
+            f"pass some, such as {option('labels', ['positive', 'negative'])}"
         )
     from llmtool.tasks.classify.classifier import Classifier
 

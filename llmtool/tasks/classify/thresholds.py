@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.options import ClassifyOptions
 
 
@@ -51,5 +52,5 @@ def read_thresholds(options: ClassifyOptions) -> Thresholds:
     )
     for name, value in msgspec.structs.asdict(found).items():
         if not 0 <= value <= 1:
-            raise UsageError(f"{name} {value}: must be between 0 and 1")
+            raise UsageError(f"{option(name, value)}: must be between 0 and 1")
     return found

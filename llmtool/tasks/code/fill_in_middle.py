@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Prompt, Request
+from llmtool.option_names import option
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import truncate_around
 from llmtool.tasks.code.results import Code
@@ -72,7 +73,8 @@ def complete(
     warnings = list(reply.warnings)
     if prepared.n_dropped:
         lines = format_count(prepared.n_dropped, "line")
-        warnings.append(f"omitted {lines} that did not fit into the context; raise --ctx-size")
+        advice = f"raise {option('n_ctx')}"
+        warnings.append(f"omitted {lines} that did not fit into the context; {advice}")
     if check.note:
         warnings.append(f"not checked: {check.note}")
     return Code(

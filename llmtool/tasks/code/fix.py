@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmtool.engine.types import Engine, Prompt
 from llmtool.errors import OutputError, OutputValidationError, UsageError
+from llmtool.option_names import option
 from llmtool.tasks.code.diffs import unified_diff
 from llmtool.tasks.code.results import Code, Fix
 from llmtool.text import syntax
@@ -25,7 +26,7 @@ def find_error(code: str, error: str | None, language: str | None) -> str:
         return error.strip()
     found = syntax.check(language, code)
     if not found.diagnostics:
-        raise UsageError("no syntax error found; describe the error with --error")
+        raise UsageError(f"no syntax error found; describe it with {option('error')}")
     return str(found.diagnostics[0])
 
 
@@ -44,7 +45,7 @@ def make_fix(result: Code, original: str, *, file: str) -> Fix:
     if result.finish_reason == "length":
         raise OutputValidationError(
             "the reply was truncated, so its patch would delete the rest of the file; "
-            "raise --max-tokens",
+            f"raise {option('max_tokens')}",
             result=result,
         )
     new = restore_line_endings(result.text, original)

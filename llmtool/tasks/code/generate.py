@@ -11,12 +11,13 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, FinishReason, Request
 from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError
+from llmtool.option_names import option
 from llmtool.sizes import format_count
 from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import NO_CODE, extract_code
 from llmtool.tasks.code.format import format_code
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.pipeline.collect import NO_ANSWER, context_warnings, reasoning_warnings
+from llmtool.tasks.pipeline.collect import context_warnings, no_answer, reasoning_warnings
 from llmtool.tasks.pipeline.duplicates import answer_once
 from llmtool.tasks.pipeline.prepare import (
     Case,
@@ -212,7 +213,7 @@ class CodeWorkflow(Workflow[Code]):
         if self._seed is None:
             self._seed = reply.seed
         if reply.has_reasoning and not reply.text:
-            self._warnings.append(NO_ANSWER)
+            self._warnings.append(no_answer())
         self._reply += reply.text
         is_truncated = reply.finish_reason == "length"
         if is_truncated and self._may_continue():
@@ -290,7 +291,8 @@ class CodeWorkflow(Workflow[Code]):
             best = drop_unfinished_end(best, self._language)
         warnings = [*self._warnings]
         if best.is_truncated:
-            warnings.append("the reply was truncated at the token limit; raise --max-tokens")
+            limit = option("max_tokens")
+            warnings.append(f"the reply was truncated at the token limit; raise {limit}")
         if best.n_dropped:
             warnings.append(
                 f"{format_count(best.n_dropped, 'unfinished line')} dropped from the end"

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.results import TestRun
 
 CODE_FILE = "{}"  # in a command, the placeholder for the file with the code
@@ -48,7 +49,7 @@ class TestCommand:
         if CODE_FILE not in command and write is None:
             raise UsageError(
                 f"test command {command!r}: must contain {{}}, the file of the code, "
-                "unless -o names it"
+                f"unless {option('output')} names it"
             )
         self.command, self._name, self._write = command, name, write
         self._timeout_seconds, self._interruptible = timeout_seconds, interruptible

@@ -23,6 +23,7 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import EngineError, OutputValidationError, UsageError
+from llmtool.option_names import option
 from llmtool.tasks.pipeline.duplicates import answer_once, request_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
@@ -31,7 +32,10 @@ from llmtool.tasks.results import Choice, Generation, Timing, total_usage
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.output_spec import OutputSpec
 
-NO_ANSWER = "the model reasoned but gave no answer; raise --max-tokens"
+
+def no_answer() -> str:
+    return f"the model reasoned but gave no answer; raise {option('max_tokens')}"
+
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -346,11 +350,14 @@ def _warnings(
     if cut:
         used = cut[0].usage.completion_tokens
         which = f"{len(cut)} of {len(ends)} replies" if len(ends) > 1 else "reply"
-        yield f"{which} truncated at {used} tokens; raise --max-tokens"
+        yield f"{which} truncated at {used} tokens; raise {option('max_tokens')}"
     if n_cut := max(end.cut_reasoning_tokens for end in ends):
-        yield f"reasoning ended after {n_cut} tokens; raise --think-tokens or --max-tokens"
+        yield (
+            f"reasoning ended after {n_cut} tokens; "
+            f"raise {option('think_tokens')} or {option('max_tokens')}"
+        )
     if any(each.reasoning and not each.text for each in choices):
-        yield NO_ANSWER
+        yield no_answer()
     if n_repeated := sum(each.tries > 1 and not each.error for each in choices):
         which = f"{n_repeated} of {len(ends)} replies" if len(ends) > 1 else "reply"
         yield f"{which} valid only after a retry"
@@ -373,8 +380,9 @@ def reasoning_warnings(
     support = engine.reasoning_support
     if support.has_variables or (support.has_tags and thinking is not False):
         return
-    option = "--no-think" if thinking is False else "--think-tokens" if think_tokens else "--think"
-    yield f"{option} has no effect: this model's chat template has no reasoning variable"
+    is_length = thinking is not False and think_tokens
+    given = option("think_tokens") if is_length else option("thinking", thinking is not False)
+    yield f"{given} has no effect: this model's chat template has no reasoning variable"
 
 
 def context_warnings(info: EngineInfo) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmtool.engine.types import Finished
 from llmtool.errors import OutputValidationError, UsageError
+from llmtool.option_names import option
 from llmtool.prompts.output import Output
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.describe import describe
@@ -53,7 +54,7 @@ class OutputSpec:
         if end.finish_reason == "length":
             raise OutputValidationError(
                 f"reply truncated at {end.usage.completion_tokens} tokens and incomplete; "
-                "raise --max-tokens"
+                f"raise {option('max_tokens')}"
             )
         if self._schema is not None:
             return self.parse(text)

@@ -20,6 +20,7 @@ from llmtool.engine.types import (
     Token,
 )
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
+from llmtool.option_names import option
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.duplicates import digest, is_determined, is_greedy
@@ -286,7 +287,8 @@ def bind_inputs(
         if targets:
             problem = f"one input for a text, {targets[0]!r}; pass an argument or a file, not both"
         else:
-            problem = "no input for a text; set inputs with -p NAME=VALUE"
+            inputs_option = option("variables", {"NAME": "VALUE"})
+            problem = f"no input for a text; set inputs with {inputs_option}"
         raise UsageError(f"template {template.name!r} has {problem}")
     return Case(variables=dict(zip(targets, texts, strict=False)))
 
@@ -302,9 +304,10 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
         TemplateError: the template is not found, or invalid.
     """
     if options.n < 1:
-        raise UsageError(f"n {options.n}: must be at least 1")
+        raise UsageError(f"{option('n', options.n)}: must be at least 1")
     if not 0 <= options.retries <= MAX_RETRIES:
-        raise UsageError(f"retries {options.retries}: must be between 0 and {MAX_RETRIES}")
+        given = option("retries", options.retries)
+        raise UsageError(f"{given}: must be between 0 and {MAX_RETRIES}")
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
     if options.retries and output_spec is None:
@@ -353,15 +356,15 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
         values["stop"] = (values["stop"],)
     for name, value in values.items():
         if isinstance(value, float) and math.isnan(value):
-            raise UsageError(f"{name} nan: must be a number")
+            raise UsageError(f"{option(name, value)}: must be a number")
         kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
         try:
             values[name] = msgspec.convert(value, kind)
         except msgspec.ValidationError as exc:
             reason = str(exc).replace("`", "")
-            raise UsageError(f"{name} {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+            raise UsageError(f"{option(name, value)}: {reason[0].lower()}{reason[1:]}") from exc
     if "" in values.get("stop", ()):
-        raise UsageError("stop '': must not be empty; pass the text to stop before")
+        raise UsageError(f"{option('stop', '')}: must not be empty; pass the text to stop before")
     return Sampling(**values)
 
 

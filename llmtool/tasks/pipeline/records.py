@@ -13,6 +13,7 @@ import msgspec
 from llmtool.batch.json_records import MISSING, find_field, is_message, number_as_written
 from llmtool.engine.types import MAX_SEED, Engine, Failed, Message, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
+from llmtool.option_names import option
 from llmtool.prompts.template import Template
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.conversation import read_messages, split_conversation, transcript
@@ -77,7 +78,8 @@ class RecordMapping(msgspec.Struct, kw_only=True):
         column = self._text_field(named)
         if column is None and not self._has_required(named):
             raise UsageError(
-                "several columns could be the text; choose one with --field: " + reader.column_list
+                "several columns could be the text; choose one with "
+                f"{option('field')}: {reader.column_list}"
             )
         if self.field is None and column is not None:
             reader.find_column(column)

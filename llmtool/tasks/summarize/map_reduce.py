@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from llmtool.engine.types import FinishReason, Request, Token
+from llmtool.option_names import option
 from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.summarize import facts
@@ -281,7 +282,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             self.text = (self._emitted + self._filter.end()).rstrip()
             self.finish_reason = reply.finish_reason
             if reply.finish_reason == "length":
-                self.warnings.append(f"the summary {_TRUNCATED}; raise --max-tokens")
+                self.warnings.append(f"the summary {_TRUNCATED}; raise {option('max_tokens')}")
         else:
             text = reply.text.strip()
             if style == "paragraph":

@@ -6,6 +6,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Request
 from llmtool.errors import ContextOverflow
+from llmtool.option_names import option
 from llmtool.tasks.options import Strategy
 from llmtool.tasks.pipeline.prepare import token_counter
 from llmtool.tasks.summarize.prompts import SummaryPrompts
@@ -63,7 +64,7 @@ def plan_summary(
             needed = n_tokens + n_ctx - available
             raise ContextOverflow(
                 f"input needs {needed:,} tokens, but the context holds {n_ctx:,}; "
-                "use --strategy map-reduce to read it in chunks",
+                f"use {option('strategy', 'map-reduce')} to read it in chunks",
                 needed=needed,
                 available=n_ctx,
             )
@@ -82,7 +83,7 @@ def plan_summary(
     if note_tokens < _MIN_NOTE_TOKENS or chunk_tokens < _MIN_CHUNK_TOKENS:
         raise ContextOverflow(
             f"the context of {n_ctx:,} tokens is too small for a chunk of the text; "
-            "raise --ctx-size or use a shorter --length",
+            f"raise {option('n_ctx')} or use a shorter {option('length')}",
             needed=overhead + note_tokens + _MIN_CHUNK_TOKENS + _MARGIN,
             available=n_ctx,
         )
