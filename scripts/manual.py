@@ -21,16 +21,24 @@ from typing import Any
 
 from man_pages import Command, all_commands
 
+from llmtool.bench.measure import BenchPlan, Row
 from llmtool.bench.report import Report as BenchReport
 from llmtool.cli.app import COMMANDS, root_command
 from llmtool.cli.framework.completion import script
+from llmtool.config import ModelSettings, Settings
 from llmtool.doctor import Report as DoctorReport
+from llmtool.engine.llama.devices import Device
 from llmtool.engine.types import TokenLogprob, Usage
+from llmtool.evals import Failure, Outcome
+from llmtool.evals.lint import Finding as LintFinding
 from llmtool.models import catalogue
+from llmtool.models.download import PlannedFile
 from llmtool.models.installed import Model
+from llmtool.sessions.search import SearchHit
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks import options
-from llmtool.tasks.classify.evaluate import Evaluation
+from llmtool.tasks.classify.evaluate import Baseline, Bin, Evaluation, Mistake
+from llmtool.tasks.classify.explain import SentenceWeight
 from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review, SkippedFile
 from llmtool.tasks.results import (
     Choice,
@@ -146,7 +154,7 @@ def _page(command: Command) -> str:
 # The records of docs/json.md: the heading, its result and the records inside.
 RESULTS: dict[str, tuple[type[Any], ...]] = {
     "gen and run": (Generation, Choice, Usage, Timing, TokenLogprob),
-    "classify": (Classification,),
+    "classify": (Classification, SentenceWeight),
     "sum": (Summary, ChunkSpan),
     "translate": (Translation, UntranslatedSegment),
     "code": (Code, Diagnostic, TestRun),
@@ -157,46 +165,267 @@ RESULTS: dict[str, tuple[type[Any], ...]] = {
 
 # The commands with --each; the others have no columns in a batch.
 BATCH_COMMANDS = ("gen and run", "classify", "sum", "translate", "code")
-# What --json prints for commands without a result type: the shape, and its keys or a sentence.
-OTHER_COMMANDS: dict[str, tuple[str, tuple[str, ...] | str]] = {
-    "classify eval": ("an object", (*Evaluation.__struct_fields__, "baselines")),
-    "prompts ls": (
-        "an array of objects",
-        ("name", "task", "description", "built_in", "path", "overrides", "error"),
-    ),
-    "prompts show": ("an object", "the parsed template"),
-    "prompts lint": ("an array of objects", ("file", "line", "level", "reason")),
-    "prompts test": ("an object", ("passed", "counts", "seconds", "tests")),
-    "sessions ls": (
-        "an array of objects",
-        ("name", "turns", "model", "folder", "created_at", "last_used", "path"),
-    ),
-    "sessions show": ("an object", Session.__struct_fields__),
-    "sessions search": ("an object", "`total`, and `hits` (an array of objects)"),
-    "sessions rm": ("an array of strings", "the names of the removed sessions"),
-    "models ls": ("an array of objects", Model.__struct_fields__),
-    "models info": (
-        "an object",
-        "the keys of `models ls`, and those of the file's header and memory",
-    ),
-    "models pull": ("an object", "the keys of `models ls`; with `--dry-run`, the plan"),
-    "models import": ("an object", "the keys of `models ls`"),
-    "models rm, models prune": ("an array of objects", ("path", "size_bytes", "reason")),
-    "models verify": ("an array of objects", ("name", "path", "valid", "reason")),
-    "models alias": ("an object", "each alias with its model"),
-    "models recommend": (
-        "an array of objects",
-        ("name", "repo", "size_bytes", "runs_on", "licence", "reason"),
-    ),
-    "cache ls": ("an object", ("path", "size_bytes", "limit_bytes", "entries")),
-    "cache clear": ("an object", ("files", "size_bytes")),
-    "config show": (
-        "an object",
-        "the settings, `aliases`, `models`, and the `path` of config.toml",
-    ),
-    "bench": ("an object", BenchReport.__struct_fields__),
-    "doctor": ("an object", DoctorReport.__struct_fields__),
-}
+
+# A record, or the types of an object's keys.
+Shape = type[Any] | dict[str, str]
+
+
+def _keys(record: type[Any], **changed: str) -> dict[str, str]:
+    """Return the keys of a record and their JSON types, some of them changed or added."""
+    types = typing.get_type_hints(record)
+    fields = zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True)
+    return {**{key: _json_type(types[field]) for field, key in fields}, **changed}
+
+
+FILE = {"path": "string", "size_bytes": "integer"}
+MEMORY = ("n_ctx", "weights", "kv", "compute", "total")
+
+
+def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
+    """Return what the other commands print: by heading, a sentence and the keys of the objects.
+
+    The object of the command itself, or of the list that it prints, has no name.
+    """
+    return {
+        "Errors": (
+            "A command that fails without a result prints the message and the "
+            "[exit code](exit-codes.md). The object follows no other output.",
+            {"": {"error": "string", "exit_code": "integer"}},
+        ),
+        "Dry run": (
+            "`--dry-run --json` prints the prompt of a command that runs a model.",
+            {
+                "": {
+                    "prompt": "string",
+                    "prompt_tokens": "integer",
+                    "token_ids": "array of integers",
+                    "max_tokens": "integer or null",
+                    "n_ctx": "integer",
+                    "model": "string",
+                }
+            },
+        ),
+        "classify eval": (
+            "An object. `baselines` are the results of other methods, with `--baselines` or "
+            "`--compare`.",
+            {
+                "": _keys(Evaluation, baselines="array of [Baseline](#baseline)"),
+                "Bin": Bin,
+                "Mistake": Mistake,
+                "Baseline": Baseline,
+            },
+        ),
+        "prompts ls": (
+            "An array of objects.",
+            {
+                "": {
+                    "name": "string",
+                    "task": "string or null",
+                    "description": "string",
+                    "built_in": "boolean",
+                    "path": "string",
+                    "overrides": "string or null",
+                    "error": "string or null",
+                }
+            },
+        ),
+        "prompts show": (
+            "An object, the parsed template.",
+            {
+                "": {
+                    **dict.fromkeys(("name", "description", "task", "path"), "string"),
+                    "built_in": "boolean",
+                    "overrides": "string or null",
+                    "extends": "array of any",
+                    "inputs": "object of [Input](#input)",
+                    "system": "string or null",
+                    **dict.fromkeys(("prompt", "prefill", "form"), "string"),
+                    "examples": "array of any",
+                    "output": "any",
+                    "model": "any",
+                    "variants": "array of strings",
+                    "tests": "integer",
+                },
+                "Input": {
+                    **dict.fromkeys(("type", "description"), "string"),
+                    "required": "boolean",
+                    "default": "any",
+                    "enum": "array of any",
+                    "max_tokens": "integer or null",
+                },
+            },
+        ),
+        "prompts show --rendered": (
+            "An object. `prompt` is the text of a template of the form completion, which has no "
+            "messages. Token counts need `--tokens`.",
+            {
+                "": {
+                    "messages": "array of [Message](#message)",
+                    "prompt": "string or null",
+                    "prefill": "string",
+                    "params": "object of any",
+                    "prompt_tokens": "integer or null",
+                    "model": "string or null",
+                },
+                "Message": {
+                    **dict.fromkeys(("role", "content"), "string"),
+                    "n_tokens": "integer or null",
+                },
+            },
+        ),
+        "prompts lint": ("An array of objects.", {"": LintFinding}),
+        "prompts test": (
+            "An object.",
+            {
+                "": {
+                    "passed": "boolean",
+                    "counts": "object of integers",
+                    "seconds": "number",
+                    "tests": "array of [Outcome](#outcome)",
+                },
+                "Outcome": Outcome,
+                "Failure": Failure,
+            },
+        ),
+        "sessions ls": (
+            "An array of objects.",
+            {
+                "": {
+                    "name": "string",
+                    "turns": "integer",
+                    "model": "string or null",
+                    **dict.fromkeys(("folder", "created_at", "last_used", "path"), "string"),
+                }
+            },
+        ),
+        "sessions show": (
+            "An object; `sessions export --format json` writes the same.",
+            {"": Session},
+        ),
+        "sessions search": (
+            "An object.",
+            {
+                "": {"total": "integer", "hits": "array of [SearchHit](#searchhit)"},
+                "SearchHit": SearchHit,
+            },
+        ),
+        "sessions rm": ("An array of strings, the names of the removed sessions.", {}),
+        "models ls": (
+            "An array of objects. `models pull` and `models import` print one such object.",
+            {"": Model},
+        ),
+        "models info": (
+            "An object.",
+            {
+                "": _keys(
+                    Model,
+                    architecture="string",
+                    title="string or null",
+                    n_params="integer",
+                    context_length="integer or null",
+                    n_layers="integer or null",
+                    n_vocab="integer or null",
+                    licence="string or null",
+                    special_tokens="object of any",
+                    chat_template="string or null",
+                    memory_bytes="[Memory](#memory)",
+                    fits="boolean or null",
+                ),
+                "Memory": {**dict.fromkeys(MEMORY, "integer"), "available": "integer or null"},
+            },
+        ),
+        "models pull --dry-run": (
+            "An object.",
+            {
+                "": {
+                    **dict.fromkeys(("name", "repo", "commit"), "string"),
+                    "quant": "string or null",
+                    "files": "array of [PlannedFile](#plannedfile)",
+                    **dict.fromkeys(("size_bytes", "missing_bytes", "free_bytes"), "integer"),
+                    "fits_disk": "boolean",
+                    "memory_bytes": "integer",
+                    "fits_memory": "boolean or null",
+                },
+                "PlannedFile": PlannedFile,
+            },
+        ),
+        "models rm and prune": ("An array of objects.", {"": {**FILE, "reason": "string"}}),
+        "models verify": (
+            "An array of objects. `valid` is null if the Hub has no hash of the file.",
+            {
+                "": {
+                    "name": "string",
+                    "path": "string",
+                    "valid": "boolean or null",
+                    "reason": "string",
+                }
+            },
+        ),
+        "models alias": ("An object: each alias with its model.", {}),
+        "models recommend": (
+            "An array of objects, best first.",
+            {
+                "": {
+                    **dict.fromkeys(("name", "repo"), "string"),
+                    "size_bytes": "integer",
+                    **dict.fromkeys(("runs_on", "licence", "reason"), "string"),
+                }
+            },
+        ),
+        "cache ls": (
+            "An object.",
+            {
+                "": {**FILE, "limit_bytes": "integer", "entries": "array of [Entry](#entry)"},
+                "Entry": {
+                    "key": "string",
+                    "model": "string or null",
+                    "n_tokens": "integer or null",
+                    "size_bytes": "integer",
+                    "last_used": "string",
+                },
+            },
+        ),
+        "cache clear": ("An object.", {"": {"files": "integer", "size_bytes": "integer"}}),
+        "config show": (
+            "The settings, and the path of config.toml.",
+            {"": _keys(Settings, path="string"), "ModelSettings": ModelSettings},
+        ),
+        "bench": (
+            "An object. `test` is the name of the measurement, that of llama-bench if it has one.",
+            {
+                "": _keys(
+                    BenchReport, model="[BenchModel](#benchmodel)", machine="[Machine](#machine)"
+                ),
+                "BenchModel": {
+                    **dict.fromkeys(("name", "path", "architecture"), "string"),
+                    "n_params": "integer",
+                    "quant": "string or null",
+                    "size_bytes": "integer",
+                },
+                "Machine": {
+                    "processor": "string",
+                    **dict.fromkeys(("cpus", "n_threads", "n_gpu_layers"), "integer"),
+                    "gpus": "array of strings",
+                    **dict.fromkeys(("llama.cpp", "llmtool"), "string"),
+                    "other_programs_cpus": "number or null",
+                },
+                "BenchPlan": BenchPlan,
+                "Row": _keys(Row, **dict.fromkeys(("median", "min", "max"), "number")),
+            },
+        ),
+        "doctor": (
+            "An object.",
+            {
+                "": _keys(DoctorReport, models="array of [Installed](#installed)"),
+                "Device": Device,
+                "Installed": {
+                    **dict.fromkeys(("name", "path"), "string"),
+                    "size_bytes": "integer",
+                    "source": "string",
+                },
+            },
+        ),
+    }
 
 
 def json_page() -> str:
@@ -205,17 +434,25 @@ def json_page() -> str:
         f"{GENERATED}# JSON reference\n\n"
         "A command that runs a model prints one object with `--json`; its keys are below. "
         "`code explain` prints the object of [gen](#gen-and-run); `code tests` and `code complete` "
-        "print that of [code](#code). In Python, `result.to_dict()` returns the same object. For "
-        "other output, see [chat](#chat) and [other commands](#other-commands). Keys are stable."
+        "print that of [code](#code). In Python, `result.to_dict()` returns the same object. The "
+        "sections after [chat](#chat) describe what other commands print. Keys are stable."
+        "\n\n"
+        "The same thing has the same name everywhere: a reply is `text`, an input is `input`, a "
+        "label is `label`, and a message of the user is `user`."
         "\n\n"
         "A batch (`--each`) adds columns to each record instead; `--json` also adds the object as "
-        "`result`. A record that fails has `error` and `exit_code`.\n\n"
-        "A command that fails without a result prints an object with the same two keys: `error`, "
-        "the message, and `exit_code`, its [exit code](exit-codes.md). It follows no other "
-        "output.\n"
+        "`result`. A record that fails has `error` and `exit_code`. A field of the record with the "
+        "name of a column is renamed to `input_NAME`. With `-o FILE`, each row has a `key`.\n"
     ]
     for heading, (result, *inner) in RESULTS.items():
         parts.append(f"\n## {heading}\n\n`{result.__name__}` in Python. {_record(result)}")
+        if heading == "classify":
+            parts.append(
+                "\nWith `--explain`, `explanation` has a [weight](#sentenceweight) for each "
+                "sentence.\n"
+            )
+        if heading == "sum":
+            parts.append("\nWith several texts, each object begins with the name of its `file`.\n")
         if heading in BATCH_COMMANDS and result.row is not getattr(result.__mro__[1], "row", None):
             columns = _prose(result.row).removeprefix("Return ")
             parts.append(f"\nColumns in a batch: {columns}\n")
@@ -227,29 +464,35 @@ def json_page() -> str:
         "of [Turn](#turn).\n"
     )
     parts += [f"\n### {each.__name__}\n\n{_record(each)}" for each in (Turn, Attachment)]
-    parts.append("\n## Other commands\n\n| command | `--json` prints | keys |\n|---|---|---|\n")
-    for command, (shape, keys) in OTHER_COMMANDS.items():
-        names = [keys] if isinstance(keys, str) else [f"`{key}`" for key in keys]
-        parts.append(f"| `{command}` | {shape} | {', '.join(names)} |\n")
+    for heading, (sentence, shapes) in other_commands().items():
+        parts.append(f"\n## {heading}\n\n{sentence}\n")
+        for name, shape in shapes.items():
+            parts.append(f"\n### {name}\n\n" if name else "\n")
+            is_record = name and isinstance(shape, type)
+            parts.append(_record(shape) if is_record else _table(shape))
     return "".join(parts)
 
 
-def _record(record: type[Any]) -> str:
+def _record(record: Any) -> str:
     """Return what a record's docstring says, and its keys with their JSON types."""
-    rows = ["| key | type |\n|---|---|\n"]
-    types = typing.get_type_hints(record)
-    for field, key in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
-        rows.append(f"| `{key}` | {_json_type(types[field])} |\n")
     text = re.sub(r"^The result of .+?[.:]\s+", "", _prose(record))
-    return f"{text[:1].upper()}{text[1:]}\n\n{''.join(rows)}"
+    return f"{text[:1].upper()}{text[1:]}\n\n{_table(record)}"
+
+
+def _table(shape: Shape) -> str:
+    keys = shape if isinstance(shape, dict) else _keys(shape)
+    rows = (f"| `{key}` | {of} |\n" for key, of in keys.items())
+    return "".join(["| key | type |\n|---|---|\n", *rows])
 
 
 def _json_type(of: Any) -> str:
     """Return the JSON type of a Python type, in words."""
     names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
     origin, inner = typing.get_origin(of), typing.get_args(of)
-    if of in names:
-        return names[of]
+    if of is Any:
+        return "any"
+    if of in (*names, Path):
+        return names.get(of, "string")
     if origin is typing.Literal:
         return " or ".join(f'`"{value}"`' for value in inner)
     if origin is typing.Annotated:
@@ -257,15 +500,21 @@ def _json_type(of: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         found = [_json_type(each) for each in inner]
         return "any" if "any" in found else " or ".join(found)
-    if origin is tuple:
-        element = _json_type(inner[0])
-        return f"array of {element}{'' if element == 'any' or element[0] == '[' else 's'}"
+    if origin in (tuple, list):
+        return f"array of {_plural(_json_type(inner[0]))}"
     if origin is dict:
-        return f"object of {_json_type(inner[1])}s"
+        return f"object of {_plural(_json_type(inner[1]))}"
     if isinstance(origin or of, type):
         name = (origin or of).__name__
         return f"[{name}](#{name.lower()})"
     return "any"
+
+
+def _plural(of: str) -> str:
+    """Return a type in the plural, as the element of an array or object."""
+    if of == "any" or of[0] == "[":
+        return of
+    return re.sub(r"^\w+", r"\g<0>s", of)
 
 
 def _prose(of: Any) -> str:

@@ -29,10 +29,12 @@ from llmtool.sizes import format_bytes
 
 
 class PlannedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a model. `cached_bytes` is less than `size_bytes` if a part is missing."""
+
     path: str
     size_bytes: int
     digest: str
-    cached_bytes: int  # size_bytes if the file is cached, less for a partial download
+    cached_bytes: int
 
 
 class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,9 +29,9 @@ def test_ls_is_tab_separated_in_a_pipe_or_json(run_llmtool: Run) -> None:
 
 def test_info_describes_a_model(run_llmtool: Run) -> None:
     value = json.loads(out(run_llmtool("models", "info", "starter", "--json")))
-    assert (value["architecture"], value["quant"], value["layers"]) == ("llama", "Q4_1", 30)
-    assert (value["context_length"], value["vocabulary"]) == (8192, 49152)
-    assert value["parameters"] == 134_515_008
+    assert (value["architecture"], value["quant"], value["n_layers"]) == ("llama", "Q4_1", 30)
+    assert (value["context_length"], value["n_vocab"]) == (8192, 49152)
+    assert value["n_params"] == 134_515_008
     assert value["memory_bytes"]["kv"] == 2 * 30 * 4096 * 3 * 64 * 2
     assert "im_start" in value["chat_template"]
     text = out(run_llmtool("models", "info", "starter", "--ctx-size", "8192"))

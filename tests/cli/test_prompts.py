@@ -101,7 +101,7 @@ def test_rendered_shows_messages_and_missing_inputs(run_llmtool: Run, mine: Path
     assert out(run_llmtool(*show[:3], "-p", "who=Bo")).endswith("Greet: Bo\n")
     assert out(run_llmtool(*show, "-s", "Rude")).startswith("system:\nRude\n")
     value = json.loads(out(run_llmtool(*show, "--json")))
-    assert value["messages"][1] == {"role": "user", "content": "Greet: <who>"}
+    assert value["messages"][1] == {"role": "user", "content": "Greet: <who>", "n_tokens": None}
 
 
 def test_rendered_rejects_unknown_inputs(run_llmtool: Run, mine: Path) -> None:
@@ -116,16 +116,14 @@ def test_tokens_are_counted_by_the_model(run_llmtool: Run, mine: Path, tiny: Pat
     value = json.loads(out(run_llmtool(*show)))
     prompt = ("Greet: Ada", "-m", tiny, "-s", "Be tiny.", "--dry-run", "--json", "--no-stdin")
     whole = json.loads(out(run_llmtool("gen", *prompt)))
-    assert (value["tokens"], value["model"]) == (whole["prompt_tokens"], tiny.name)
+    assert (value["prompt_tokens"], value["model"]) == (whole["prompt_tokens"], tiny.name)
     assert [message["content"] for message in value["messages"]] == ["Be tiny.", "Greet: Ada"]
-    parts = [message["tokens"] for message in value["messages"]]
-    assert min(parts) > 0 and sum(parts) < value["tokens"]
+    parts = [message["n_tokens"] for message in value["messages"]]
+    assert min(parts) > 0 and sum(parts) < value["prompt_tokens"]
     plain = run_llmtool(*show[:-1])
     assert out(plain).startswith(f"system ({parts[0]} tokens):\nBe tiny.\n\nuser ({parts[1]} tok")
-    assert (
-        f"{value['tokens']} tokens in total for {tiny.name}, including the chat template".encode()
-        in plain.stderr
-    )
+    total = f"{value['prompt_tokens']} tokens in total for {tiny.name}, including the chat template"
+    assert total.encode() in plain.stderr
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -17,6 +17,7 @@ import pytest
 from command import LLMTOOL, error_line
 from hub.conftest import REPO, TOKEN
 from hub.hub_server import FakeHub, wait_until
+from json_page import object_mismatches
 from terminal.screen import Terminal
 
 Run = Callable[..., Any]
@@ -60,6 +61,7 @@ def test_model_is_downloaded_once_and_then_used_offline(
 def test_dry_run_prints_plan(run_llmtool: Run, hub: FakeHub) -> None:
     result = run_llmtool("models", "pull", REPO, "--dry-run", "--json", env=online(hub))
     plan = json.loads(result.stdout)
+    assert object_mismatches(plan, "models pull --dry-run") == []
     assert (plan["missing_bytes"], plan["fits_disk"]) == (3_000_000, True)
     assert plan["files"][0]["path"] == "model-Q4_K_M.gguf"
     text = run_llmtool("models", "pull", REPO, "--dry-run", env=online(hub)).stdout.decode()

@@ -182,17 +182,14 @@ def messages(console: Console, rendered: Rendered, counts: Counts | None, *, as_
         console.stdout.write_json(
             {
                 "messages": [
-                    {
-                        "role": message.role,
-                        "content": message.content,
-                        **({} if n is None else {"tokens": n}),
-                    }
+                    {"role": message.role, "content": message.content, "n_tokens": n}
                     for message, n in zip(rendered.messages, each, strict=True)
                 ],
-                "text": rendered.text,
+                "prompt": rendered.text,
                 "prefill": rendered.prefill,
                 "params": rendered.params,
-                **({} if counts is None else {"tokens": counts.prompt, "model": counts.model}),
+                "prompt_tokens": None if counts is None else counts.prompt,
+                "model": None if counts is None else counts.model,
             }
         )
         return
