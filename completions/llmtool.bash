@@ -318,6 +318,7 @@ _llmtool() {
                 --label-field) : ;;
                 --split) : ;;
                 --plot) files='yes' ;;
+                --fail-under) : ;;
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
@@ -334,7 +335,7 @@ _llmtool() {
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'sum')
             case "$previous" in
@@ -485,6 +486,7 @@ _llmtool() {
         'code review')
             case "$previous" in
                 --fail-on) words='error warning note' ;;
+                --max-parts) : ;;
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
@@ -512,7 +514,7 @@ _llmtool() {
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) :
-                    options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in

@@ -538,6 +538,8 @@ _llmtool_classify_eval() {
         '*--baselines[Also measure labels generated as text]' \
         '*--compare[Compare chat and completion prompts, each with and without --raw]' \
         '*--plot=[Plot reliability and confusion (.svg, .png, .pdf)]:FILE:_files' \
+        '*--fail-under=[Exit 15 below accuracy=0.9, macro-f1=80%, recall\:LABEL=0.7, … (repeatable)]:METRIC=X:' \
+        '*--github[Print GitHub annotations (for CI)]' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
@@ -861,7 +863,9 @@ _llmtool_code_review() {
     _arguments -s -S \
         '*--staged[Review the changes staged in git]' \
         '*--fail-on=[Exit 15 on findings this severe or worse]:CHOICE:(error warning note)' \
+        '*--max-parts=[Review only the first N parts of the diff]:N:' \
         '*--sarif[Print SARIF 2.1.0 (for CI)]' \
+        '*--github[Print GitHub annotations (for CI)]' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \

@@ -8,7 +8,7 @@
     ├── TemplateError          12  a prompt template or chat template is invalid
     ├── ContextOverflow        13  prompt and reply do not fit in the context
     ├── InputError             14  the input is missing, empty or cannot be decoded
-    ├── LowConfidence          15  the confidence is too low, or a --fail-on label was found
+    ├── LowConfidence          15  the confidence is too low, or --fail-on or --fail-under applies
     ├── DownloadError          16  a download or its checksum failed
     ├── OutputValidationError  17  the output is invalid (schema, syntax, length)
     │   └── UnsatisfiableError 17  no text satisfies a schema, regex or grammar; also a UsageError

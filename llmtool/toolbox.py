@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         ClassifyKeywords,
         CodeKeywords,
         GenerateKeywords,
+        ReviewKeywords,
         SamplingKeywords,
         SummarizeKeywords,
         TemplateKeywords,
@@ -982,14 +983,15 @@ class Toolbox:
         return explain_code(self.context, code, make_options(ExplainOptions, options))
 
     @list_options(ReviewOptions)
-    def review_code(self, diff: str, **options: Unpack[GenerateKeywords]) -> Review:
+    def review_code(self, diff: str, **options: Unpack[ReviewKeywords]) -> Review:
         """Review a unified diff of any size.
 
         Files are reviewed in parallel, long ones by their hunks. Lock files, generated files and
-        binary files are skipped, which the result reports.
+        binary files are skipped, which the result reports. An empty diff has no findings.
 
         Args:
             diff: the diff, as `git diff` prints it.
+            max_parts: the maximum number of files, and of parts of long files, to review.
             system, thinking, max_tokens, …: see `generate`.
 
         Returns:
@@ -997,7 +999,7 @@ class Toolbox:
             is a line number of the new file, within a hunk of the diff.
 
         Raises:
-            InputError: the diff contains no changes.
+            InputError: the text is not a diff.
 
         Example:
             >>> box.review_code(diff).findings[0].line    # doctest: +SKIP

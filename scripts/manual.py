@@ -558,6 +558,7 @@ def keywords_module() -> str:
     for kind in (
         options.SamplingOptions,
         options.GenerateOptions,
+        options.ReviewOptions,
         options.ChatOptions,
         options.ClassifyOptions,
         options.TranslateOptions,

@@ -51,6 +51,10 @@ class GenerateKeywords(TemplateKeywords, total=False):
     schema: object | None
 
 
+class ReviewKeywords(GenerateKeywords, total=False):
+    max_parts: int | None
+
+
 class ChatKeywords(SamplingKeywords, total=False):
     template: str | Template | None
     system: str | None

@@ -93,6 +93,7 @@ class ExplainOptions(GenerateOptions, frozen=True, kw_only=True):
 
 class ReviewOptions(GenerateOptions, frozen=True, kw_only=True):
     template: str | Template = "review-hunk"
+    max_parts: int = 100
 
 
 class CommitOptions(GenerateOptions, frozen=True, kw_only=True):

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from command import error_line
 
 from llmtool.cli.commands.classify import plot as labels_plot
+from llmtool.cli.commands.classify.conditions import find_unmet, parse
 from llmtool.tasks.classify.evaluate import Bin, Evaluation
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -352,6 +354,47 @@ def test_eval_prints_metrics(
     assert f"accuracy\t{result['accuracy']:.3f}\n".encode() in piped.stdout
 
 
+def test_eval_fails_under_a_metric_after_its_report(
+    classify_with_tiny: Callable[..., Any], data: Path
+) -> None:
+    args = ["eval", data, "-t", "topic", "--text-field", "body", "--label-field", "kind"]
+    met = classify_with_tiny(*args, "--fail-under", "accuracy=0", "--fail-under", "macro_f1=0%")
+    assert met.returncode == 0
+    unmet = classify_with_tiny(*args, "--json", "--fail-under", "accuracy=100%")
+    accuracy = json.loads(unmet.stdout)["accuracy"]
+    assert unmet.returncode == 15
+    assert unmet.stderr.decode().endswith(f"llmtool: accuracy {accuracy:.4f} is below 1\n")
+    shown = classify_with_tiny(*args, "--github", "--fail-under", "accuracy=1")
+    *report, annotation = shown.stdout.decode().splitlines()
+    assert report[0] == "texts\t17"
+    assert annotation.startswith("::error file=") and annotation.endswith(" is below 1")
+
+
+def test_conditions_of_a_label() -> None:
+    found = msgspec.convert(
+        {"n_texts": 6, "accuracy": 4 / 6, "macro_f1": 0.5, "ece": 0, "labels": ["a", "b", "c"],
+         "confusion": [[3, 1, 0], [1, 1, 0], [0, 0, 0]], "bins": [], "mistakes": [],
+         "texts_per_second": 1, "calibrated": False},
+        Evaluation,
+    )  # fmt: skip
+    unmet = [
+        find_unmet([parse(text)], found)
+        for text in (
+            "recall:a=75%", "recall:A=0.76", "precision:b=0.5", "f1:b=51%", "recall:c=0",
+            "accuracy=66.66%", "Macro-F1=0.51",
+        )
+    ]  # fmt: skip
+    assert unmet == [
+        [],
+        ["recall:A 0.7500 is below 0.76"],
+        [],
+        ["f1:b 0.5000 is below 0.51"],
+        ["recall:c is not defined: no text has or gets this label"],
+        [],
+        ["macro-f1 0.5000 is below 0.51"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("args", "code", "reason"),
     [
@@ -360,6 +403,15 @@ def test_eval_prints_metrics(
         (["--multi"], 2, "--multi"),
         (["--plot", "x.txt"], 2, ".svg, .png or .pdf"),
         (["-t", "sentiment"], 2, "unknown label 'business'"),
+        (["--fail-under", "0.9"], 2, "--fail-under 0.9: must have the form METRIC=VALUE"),
+        (["--fail-under", "acc=0.9"], 2, "unknown metric 'acc'; use one of accuracy, macro-f1, "),
+        (["--fail-under", "accuracy:sports=0.9"], 2, "unknown metric 'accuracy:sports'"),
+        (["--fail-under", "recall=0.9"], 2, "unknown metric 'recall'"),
+        (["--fail-under", "accuracy=90"], 2, "must be between 0 and 1, or 0% and 100%"),
+        (["--fail-under", "accuracy=nan"], 2, "must be between 0 and 1"),
+        (["--fail-under", "accuracy=101%"], 2, "must be between 0 and 1"),
+        (["-t", "topic", "--fail-under", "f1:sport=0.9"], 2, "did you mean 'sports'?"),
+        (["--github"], 2, "--github needs --fail-under"),
     ],
 )
 def test_eval_rejects_invalid_input(

@@ -20,6 +20,9 @@ import pytest
 from command import error_line, linux
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
+from llmtool.engine.types import Usage
+from llmtool.tasks.code.results import Finding, Review
+
 Done = subprocess.CompletedProcess[bytes]
 GREEDY = ("--temperature", "0", "--threads", "1")
 BROKEN = "def add(a, b)\n    return a + b\n"
@@ -455,8 +458,73 @@ def test_review_fail_on_sets_the_exit_code(code: Callable[..., Done], repository
     assert none.returncode == (15 if any(": error: " in line for line in lines) else 0)
 
 
-def test_empty_diff_is_an_input_error(code: Callable[..., Done]) -> None:
+def test_text_that_is_not_a_diff_is_an_input_error(code: Callable[..., Done]) -> None:
     assert "no changes to review" in error_line(code("review", input=b"hello\n"), 14)
+
+
+@pytest.mark.parametrize(
+    "diff", [b"", b"\n", b"diff --git a/x b/x\nBinary files a/x and b/x differ\n"]
+)
+def test_review_of_an_empty_diff_succeeds_without_a_model(
+    run_llmtool: Callable[..., Done], diff: bytes
+) -> None:
+    args = ("code", "review", "-m", "not/installed", "--fail-on", "note")
+    done = run_llmtool(*args, "--json", input=diff)
+    assert (done.returncode, json.loads(done.stdout)["findings"]) == (0, [])
+    done = run_llmtool(*args, "--sarif", input=diff)
+    assert (done.returncode, json.loads(done.stdout)["runs"][0]["results"]) == (0, [])
+    done = run_llmtool(*args, "--github", input=diff)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"no changes to review" in done.stderr
+
+
+def test_review_with_nothing_staged_succeeds(
+    run_llmtool: Callable[..., Done], repository: Path
+) -> None:
+    git(repository, "reset", "-q", "--hard")
+    done = run_llmtool("code", "review", "--staged", "--json", cwd=repository)
+    assert (done.returncode, json.loads(done.stdout)["findings"]) == (0, [])
+
+
+FINDING = Finding(path="a,b.py", line=3, severity="note", message="100%\n::set-output name=x::y")
+
+
+@pytest.mark.parametrize("n_omitted", [0, 7])
+def test_review_prints_github_annotations(
+    run_llmtool: Callable[..., Done], tiny: Path, monkeypatch: pytest.MonkeyPatch, n_omitted: int
+) -> None:
+    def review(*_: object, **__: object) -> Review:
+        usage = Usage(prompt_tokens=1, cached_tokens=0, completion_tokens=1)
+        return Review(
+            text="", findings=(FINDING,), n_parts=1, n_omitted=n_omitted, model="m", usage=usage,
+            seconds=1,
+        )  # fmt: skip
+
+    monkeypatch.setattr("llmtool.tasks.code.review.review", review)
+    diff = b"--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n"
+    args = ("code", "review", "-m", tiny, "--github", "--fail-on", "error")
+    done = run_llmtool(*args, input=diff)
+    assert done.returncode == (3 if n_omitted else 0)
+    assert done.stdout == (
+        b"::notice file=a%2Cb.py,line=3,title=llmtool code review::"
+        b"100%25%0A::set-output name=x::y\n"
+    )
+    assert (b"7 added lines of the diff were not reviewed" in done.stderr) == bool(n_omitted)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("review", "-f", "m.diff"), ("commit",), ("complete", "mail.py:1")],
+    ids=["review", "commit", "complete"],
+)
+def test_options_are_checked_before_the_model_is_found(
+    run_llmtool: Callable[..., Done], repository: Path, args: tuple[str, ...]
+) -> None:
+    (repository / "m.diff").write_text("--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n")
+    options = ("--seed", "1") if "complete" in args else ("-p", "nothing=1")
+    options = (*options, "--temperature", "nan")
+    done = run_llmtool("code", *args, "-m", "not/installed", *options, cwd=repository)
+    assert "not/installed" not in error_line(done, 2)
 
 
 def test_commit_message_has_a_subject_and_body(code: Callable[..., Done], repository: Path) -> None:

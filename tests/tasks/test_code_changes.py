@@ -39,7 +39,7 @@ from llmtool.tasks.code.cursor import (
 from llmtool.tasks.code.diffs import parse_diff, split_file_diff, unified_diff, with_line_numbers
 from llmtool.tasks.code.fix import back_up, restore_line_endings
 from llmtool.tasks.code.git import staged_diff
-from llmtool.tasks.code.review import review
+from llmtool.tasks.code.review import parse_changes, review
 from llmtool.tasks.code.sarif import sarif
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.prepare import prepare
@@ -495,11 +495,44 @@ def test_large_file_is_reviewed_by_hunk_without_duplicates(tmp_path: Path) -> No
     assert [f.line for f in result.findings] == [1]
 
 
+def test_review_stops_at_the_maximum_of_parts(tmp_path: Path) -> None:
+    reply = findings((1, "error", "the same remark"), (41, "error", "another remark"))
+    toolbox, engine = make_toolbox(tmp_path, reply, n_ctx=105)
+    result = toolbox.review_code(DIFF, max_tokens=30, max_parts=1)
+    assert result.n_parts == len(engine.prompts) == 1
+    assert [f.line for f in result.findings] == [1]
+    assert result.n_omitted == 1
+    assert result.warnings == (
+        "reviewed only 1 part of the diff; not reviewed: 1 added line, from mail.py:41 on",
+    )
+    with pytest.raises(UsageError, match="max_parts 0: must be at least 1"):
+        toolbox.review_code(DIFF, max_parts=0)
+
+
+NO_LINES = {
+    "empty": ("", []),
+    "blank": ("\n \n", []),
+    "binary": ("diff --git a/x.png b/x.png\nBinary files a/x.png and b/x.png differ\n", ["binary"]),
+    "removal": ("--- a/x.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n", ["only removed lines"]),
+    "mode": ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", []),
+}
+
+
+@pytest.mark.parametrize(("diff", "reasons"), NO_LINES.values(), ids=NO_LINES)
+def test_diff_without_lines_has_no_findings(tmp_path: Path, diff: str, reasons: list[str]) -> None:
+    toolbox, engine = make_toolbox(tmp_path, "")
+    result = toolbox.review_code(diff)
+    assert (result.findings, result.n_parts, engine.prompts) == ((), 0, [])
+    assert [file.reason for file in result.skipped] == reasons
+
+
 def test_review_reports_progress(tmp_path: Path) -> None:
     toolbox, engine = make_toolbox(tmp_path, findings((1, "error", "the same remark")), n_ctx=105)
     options = GenerateOptions(template="review-hunk", sampling=SamplingOptions(max_tokens=30))
     calls: list[tuple[int, int]] = []
-    review(engine, prepare(toolbox.context, options), DIFF, lambda *done: calls.append(done))
+    files = parse_changes(DIFF)
+    prepared = prepare(toolbox.context, options)
+    review(engine, prepared, files, lambda *done: calls.append(done), max_parts=9)
     assert calls == [(1, 2), (2, 2)]
 
 
@@ -564,7 +597,7 @@ def test_failed_part_is_reported_and_others_are_reviewed(tmp_path: Path) -> None
         make_toolbox(tmp_path, "not JSON")[0].review_code(two)
 
 
-@pytest.mark.parametrize("text", ["", "hello\n", "+++ \n--- \n"])
+@pytest.mark.parametrize("text", ["hello\n", "+++ \n--- \n"])
 def test_text_without_changes_is_rejected(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError):
         make_toolbox(tmp_path, "")[0].review_code(text)

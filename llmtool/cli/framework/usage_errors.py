@@ -54,6 +54,7 @@ _OTHER_NAMES = {
     "predict": "max-tokens",
     "reasoning": "think",
     "repetition-penalty": "repeat-penalty",
+    "retries": "repair",
     "response-format": "json",
     "sep": "delimiter",
     "separator": "delimiter",

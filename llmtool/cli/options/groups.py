@@ -47,6 +47,7 @@ def _check_output(path: str) -> str:
 
 # Options that some commands use without the rest of their group.
 Json = Annotated[bool, _output("--json", help="Print the result as JSON.")]
+GitHub = Annotated[bool, _output("--github", help="Print GitHub annotations (for CI).")]
 OutputFile = Annotated[
     str | None,
     _output("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout."),

@@ -191,13 +191,15 @@ def gather(
     errors: Errors,
     encoding: str | None = None,
     required: bool = True,
+    may_be_empty: bool = False,
     what: str = "prompt",
     advice: str = "pass one as an argument, pipe it in, or use -f FILE",
 ) -> tuple[str | None, str | None]:
     """Return (prompt, input) for a command that accepts an instruction and input.
 
     Unless `required`, both may be None; standard input is then optional, as with an argument.
-    If they are missing, the error names `what` and ends with `advice`.
+    If they are missing, or empty unless `may_be_empty`, the error names `what` and ends with
+    `advice`.
     """
     if [prompt, *files].count("-") > 1:
         raise UsageError(STDIN_TWICE)
@@ -236,7 +238,7 @@ def gather(
             for path in [*names, *files]
         ]
     )
-    if not (text or "").strip():
+    if not may_be_empty and not (text or "").strip():
         raise InputError(f"no {what}: the input is empty; {advice}")
     return None, text
 

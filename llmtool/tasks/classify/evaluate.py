@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
 
 FORMS: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
+METRICS = ("accuracy", "macro-f1")
+METRICS_OF_A_LABEL = ("precision", "recall", "f1")
 N_MISTAKES = 10
 _REPLY_TOKENS = 12
 OnProgress = Callable[[int, int], None]  # (number of texts done, number of all texts)
@@ -67,6 +69,20 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     mistakes: tuple[Mistake, ...]
     texts_per_second: float
     calibrated: bool
+
+    def metric(self, name: str, label: str | None = None) -> float | None:
+        """Return one of `METRICS`, or one of `METRICS_OF_A_LABEL`, None if it is not defined."""
+        if label is None:
+            return {"accuracy": self.accuracy, "macro-f1": self.macro_f1}[name]
+        i = [normalize_label(each) for each in self.labels].index(normalize_label(label))
+        n_correct, n_expected = self.confusion[i][i], sum(self.confusion[i])
+        n_found = sum(row[i] for row in self.confusion)
+        part, whole = {
+            "precision": (n_correct, n_found),
+            "recall": (n_correct, n_expected),
+            "f1": (2 * n_correct, n_expected + n_found),
+        }[name]
+        return part / whole if whole else None
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):

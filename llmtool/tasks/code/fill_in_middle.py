@@ -13,6 +13,7 @@ from llmtool.tasks.code.cursor import truncate_around
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.options import CompleteOptions
 from llmtool.tasks.pipeline.collect import stream_outcomes
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.tasks.results import Generation
 from llmtool.text import syntax
@@ -25,7 +26,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     n_dropped: int
 
 
-def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -> CompletionRequest:
+def prepare(
+    context: TaskContext, before: str, after: str, options: CompleteOptions
+) -> CompletionRequest:
     """Return the request for the text at the cursor, with the text around it truncated to fit.
 
     Raises:
@@ -34,6 +37,7 @@ def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -
     """
     values = msgspec.structs.asdict(options)
     sampling = make_sampling({name: value for name, value in values.items() if value is not None})
+    engine = context.engine
     n_overhead = len(engine.tokenize(Prompt(text="", suffix="")).token_ids)
 
     def count(line: str) -> int:

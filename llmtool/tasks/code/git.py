@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from llmtool.errors import InputError, UsageError, os_error_reason
+from llmtool.errors import UsageError, os_error_reason
 from llmtool.machine import find_program
 
 _STAGED = (
@@ -31,12 +31,8 @@ def staged_diff(folder: str | None = None) -> str:
 
     Raises:
         UsageError: git is not installed, or the folder is not in a repository.
-        InputError: nothing is staged.
     """
-    diff = _run(_STAGED, folder=folder, name="diff --staged")
-    if not diff.strip():
-        raise InputError("nothing is staged; stage changes with `git add FILE`")
-    return diff.decode("utf-8", "replace")
+    return _run(_STAGED, folder=folder, name="diff --staged").decode("utf-8", "replace")
 
 
 def hooks_folder() -> Path:

@@ -78,12 +78,14 @@ class Review(Result, frozen=True, kw_only=True):
     """The result of `review_code`: findings sorted by file and line; `text` has one per line.
 
     `n_parts` counts the parts in which the diff was reviewed, `n_failed` those that failed.
+    `n_omitted` counts the added lines that were not reviewed because of `max_parts`.
     """
 
     findings: tuple[Finding, ...]
     skipped: tuple[SkippedFile, ...] = ()
     n_parts: int
     n_failed: int = 0
+    n_omitted: int = 0
     model: str
     usage: Usage
     seconds: float

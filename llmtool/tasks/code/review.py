@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
-from llmtool.errors import InputError, OutputValidationError
+from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, split_file_diff, with_line_numbers
 from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
 from llmtool.tasks.pipeline.output_spec import make_output_spec
@@ -27,39 +28,26 @@ MAX_PROMPT_TOKENS = 2048  # models find more in short parts
 def review(
     engine: Engine,
     prepared: PreparedTask,
-    diff: str,
+    files: Sequence[FileDiff],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    max_parts: int,
 ) -> Review:
-    """Return the findings of a model on a diff.
+    """Return the findings of a model on the files of a diff.
 
     A constraint limits the lines of findings to those of the part that the model sees. Equal
     findings are merged. A part with a truncated reply is retried once, and a part that fails is
     named in the warnings. `on_progress` is called after each part with the number of parts done and
     of all parts.
 
+    Args:
+        max_parts: the first parts to review; a warning reports the others.
+
     Raises:
-        InputError: the diff has no changes.
         LlmtoolError: all parts failed; this is the first error.
     """
     started = time.perf_counter()
-    files = tuple(map(_skip_removals, parse_diff(diff)))
-    if not files:
-        raise InputError("no changes to review; the input must be a unified diff")
-    skipped_files = tuple(
-        SkippedFile(path=f.path, reason=f.skip_reason) for f in files if f.skip_reason
-    )
-    all_parts = [
-        part
-        for file in files
-        if not file.skip_reason and file.hunks
-        for part in split_file_diff(
-            file,
-            fits=lambda p: fits_context(
-                engine, _request(prepared, p, 0), max_prompt_tokens=MAX_PROMPT_TOKENS
-            ),
-        )
-    ]
-    parts = [part for part in all_parts if not _only_removes(part)]
+    parts, removals, rest = _split(engine, prepared, files, max_parts)
     requests = [_request(prepared, part, i) for i, part in enumerate(parts)]
     outcomes = _generate(engine, prepared, requests, lambda n: on_progress(n, len(requests)))
     failed = [each for each in outcomes if isinstance(each, Failed)]
@@ -77,20 +65,87 @@ def review(
     unreviewed = [
         (p, str(o.error)) for p, o in zip(parts, outcomes, strict=True) if isinstance(o, Failed)
     ]
-    unreviewed += [(part, _ONLY_REMOVED) for part in all_parts if _only_removes(part)]
+    unreviewed += [(part, _ONLY_REMOVED) for part in removals]
     for part, reason in unreviewed:
         warnings[f"not reviewed: {part.path}, from line {part.hunks[0].first}: {reason}"] = None
+    n_omitted = 0
+    if rest is not None:
+        n_omitted = sum(file.n_added for file in files if has_lines(file))
+        n_omitted -= sum(part.n_added for part in parts)
+        warnings[
+            f"reviewed only {format_count(max_parts, 'part')} of the diff; not reviewed: "
+            f"{format_count(n_omitted, 'added line')}, from {rest.path}:{rest.hunks[0].first} on"
+        ] = None
     return Review(
         text="".join(f"{finding}\n" for finding in findings),
         findings=findings,
-        skipped=skipped_files,
+        skipped=_skipped(files),
         n_parts=len(parts),
         n_failed=len(failed),
+        n_omitted=n_omitted,
         model=prepared.model,
         usage=total_usage(outcome.usage for _, outcome in done),
         seconds=time.perf_counter() - started,
         warnings=tuple(warnings),
     )
+
+
+def parse_changes(diff: str) -> tuple[FileDiff, ...]:
+    """Return the files of a diff; an empty diff has none.
+
+    Raises:
+        InputError: the text is not a diff.
+    """
+    files = tuple(map(_skip_removals, parse_diff(diff)))
+    if not files and diff.strip():
+        raise InputError("no changes to review; the input must be a unified diff")
+    return files
+
+
+def has_lines(file: FileDiff) -> bool:
+    """Return whether a file has lines to review."""
+    return not file.skip_reason and bool(file.hunks)
+
+
+def review_of_nothing(files: Sequence[FileDiff], *, model: str) -> Review:
+    """Return the review of a diff without lines to review, which needs no model."""
+    return Review(
+        text="",
+        findings=(),
+        skipped=_skipped(files),
+        n_parts=0,
+        model=model,
+        usage=total_usage(()),
+        seconds=0.0,
+    )
+
+
+def _skipped(files: Sequence[FileDiff]) -> tuple[SkippedFile, ...]:
+    return tuple(SkippedFile(path=f.path, reason=f.skip_reason) for f in files if f.skip_reason)
+
+
+def _split(
+    engine: Engine, prepared: PreparedTask, files: Sequence[FileDiff], max_parts: int
+) -> tuple[list[FileDiff], list[FileDiff], FileDiff | None]:
+    """Return the parts to review, parts that only remove lines, and the part after the last one."""
+    if max_parts < 1:
+        raise UsageError(f"max_parts {max_parts}: must be at least 1")
+
+    def fits(part: FileDiff) -> bool:
+        request = _request(prepared, part, 0)
+        return fits_context(engine, request, max_prompt_tokens=MAX_PROMPT_TOKENS)
+
+    parts: list[FileDiff] = []
+    removals: list[FileDiff] = []
+    for file in filter(has_lines, files):
+        for part in split_file_diff(file, fits=fits):
+            if _only_removes(part):
+                removals.append(part)
+            elif len(parts) == max_parts:
+                return parts, removals, part
+            else:
+                parts.append(part)
+    return parts, removals, None
 
 
 def _generate(

@@ -8,10 +8,10 @@ import msgspec
 
 from llmtool.engine.types import Failed
 from llmtool.tasks.code.task import prepare_code
-from llmtool.tasks.options import CodeOptions, CompleteOptions, GenerateOptions
+from llmtool.tasks.options import CodeOptions, CompleteOptions, GenerateOptions, ReviewOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, prepare
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, prepare
 from llmtool.tasks.results import Generation
 
 # Each task imports its own modules.
@@ -43,11 +43,15 @@ def explain_code(context: TaskContext, code: str, options: GenerateOptions) -> G
     return result
 
 
-def review_code(context: TaskContext, diff: str, options: GenerateOptions) -> Review:
+def review_code(context: TaskContext, diff: str, options: ReviewOptions) -> Review:
     """Review a unified diff; see `Toolbox.review_code`."""
-    from llmtool.tasks.code.review import review
+    from llmtool.tasks.code.review import has_lines, parse_changes, review, review_of_nothing
 
-    return review(context.engine, prepare(context, options), diff)
+    files = parse_changes(diff)
+    prepared = prepare(context, options)
+    if not any(map(has_lines, files)):
+        return review_of_nothing(files, model=prepared.model)
+    return review(context.engine, prepared, files, max_parts=options.max_parts)
 
 
 def fix_code(
@@ -105,7 +109,7 @@ def complete_code(
     from llmtool.text.code_languages import find_language
 
     known = find_language(language) if language else None
-    prepared = fill_in_middle.prepare(context.engine, before, after, options)
+    prepared = fill_in_middle.prepare(context, before, after, options)
     return fill_in_middle.complete(
         context.engine, prepared, before, after, language=known, model=context.model.name
     )
@@ -117,8 +121,16 @@ def commit_message(
     """Write a commit message; see `Toolbox.commit_message`."""
     from llmtool.tasks.code.commit_message import write_commit_message
 
-    list_changes = None
-    if body:
-        replaced = msgspec.structs.replace(options, template=COMMIT_BODY, variables={})
-        list_changes = prepare(context, replaced)
-    return write_commit_message(context.engine, prepare(context, options), list_changes, diff)
+    return write_commit_message(context.engine, *prepare_commit(context, options, body=body), diff)
+
+
+def prepare_commit(
+    context: TaskContext, options: GenerateOptions, *, body: bool
+) -> tuple[PreparedTask, PreparedTask | None]:
+    """Check the options; return the tasks that write the subject and the body, if any."""
+    subject = prepare(context, options)
+    if not body:
+        return subject, None
+    return subject, prepare(
+        context, msgspec.structs.replace(options, template=COMMIT_BODY, variables={})
+    )

@@ -187,7 +187,8 @@ def classify(
 
 \b
   llmtool classify eval reviews.jsonl -t sentiment
-  llmtool classify eval mails.csv --text-field body --label-field kind""",
+  llmtool classify eval mails.csv --text-field body --label-field kind
+  llmtool classify eval mails.csv --fail-under accuracy=0.9 --fail-under f1:spam=80%""",
 )
 def evaluate(
     console: Console,
@@ -217,27 +218,46 @@ def evaluate(
         str | None,
         typer.Option(metavar="FILE", help="Plot reliability and confusion (.svg, .png, .pdf)."),
     ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-under",
+            metavar="METRIC=X",
+            help="Exit 15 below accuracy=0.9, macro-f1=80%, recall:LABEL=0.7, … (repeatable).",
+        ),
+    ] = None,
+    github: g.GitHub = False,
     options: ClassifyOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Measure accuracy, macro-F1 and calibration on labelled texts."""
+    """Measure accuracy, macro-F1 and calibration on labelled texts.
+
+    With --fail-under, the exit code is 15 if a metric is lower. The metrics are accuracy and
+    macro-f1, and precision, recall and f1 of a label, such as recall:spam=0.8. The report is
+    printed first.
+    """
     import os
 
     import msgspec
 
     from llmtool.cli import bootstrap
+    from llmtool.cli.commands.classify import conditions
     from llmtool.cli.commands.classify import evaluate as evaluation
     from llmtool.cli.commands.classify import labels as read
     from llmtool.cli.commands.classify import plot as labels_plot
     from llmtool.cli.commands.classify.run import calibrate
+    from llmtool.cli.render.github import annotation
     from llmtool.cli.terminal.progress import RecordProgress
-    from llmtool.errors import UsageError
+    from llmtool.errors import LowConfidence, UsageError
     from llmtool.tasks.classify import evaluate as measure
     from llmtool.tasks.classify.labelled_texts import read_labelled_texts
     from llmtool.tasks.classify.task import prepare_classifier
 
+    limits = [conditions.parse(each) for each in fail_under or ()]
+    if github and (output.json or not limits):
+        raise UsageError("--github needs --fail-under, and cannot be combined with --json")
     if options.multi:
         raise UsageError("eval does not support --multi; it measures one label per text")
     if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
@@ -259,16 +279,16 @@ def evaluate(
     read.report_skipped_examples(console, chosen, template, names)
     chosen = msgspec.structs.replace(chosen, template=template)
     scored = RecordProgress(console)
-    context, classifier = bootstrap.open_task(
-        console,
-        folders,
-        settings,
-        model,
-        lambda context: prepare_classifier(
+
+    def prepare(context: TaskContext) -> Classifier:
+        classifier = prepare_classifier(
             context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
-        ),
-        output.path,
-        plot,
+        )
+        conditions.check_labels(limits, classifier.names)
+        return classifier
+
+    context, classifier = bootstrap.open_task(
+        console, folders, settings, model, prepare, output.path, plot
     )
     if labels.calibrate is not None:
         calibrate(
@@ -306,3 +326,10 @@ def evaluate(
     if plot is not None:
         labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
     evaluation.write(console, found, others, output)
+    if unmet := conditions.find_unmet(limits, found):
+        if github:
+            for message in unmet:
+                console.stdout.write(
+                    annotation("error", message, title="llmtool classify eval", file=data)
+                )
+        raise LowConfidence("; ".join(unmet))

@@ -58,8 +58,8 @@ def commit(
     from llmtool.cli import bootstrap
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.tasks.code import git
-    from llmtool.tasks.code.commit_message import count_changed_lines
-    from llmtool.tasks.code.subtasks import commit_message
+    from llmtool.tasks.code.commit_message import count_changed_lines, write_commit_message
+    from llmtool.tasks.code.subtasks import prepare_commit
 
     folders, settings = bootstrap.start(console, general, model)
     chosen = {
@@ -86,14 +86,23 @@ def commit(
         return
     output.check(reads=reads)
     diff = git.staged_diff()
+    if not diff.strip():
+        raise InputError("nothing is staged; stage changes with `git add FILE`")
     if max_lines is not None and (n := count_changed_lines(diff)) > max_lines:
         raise InputError(
             f"{n:,} lines are changed, more than --max-lines {max_lines}; raise the limit"
         )
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
     chosen_options = generate_options(options, template=template)
+    context, tasks = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: prepare_commit(context, chosen_options, body=body),
+        output.path,
+    )
     with show_elapsed(console):
-        result = commit_message(context, diff, chosen_options, body=body)
+        result = write_commit_message(context.engine, *tasks, diff)
     with open_sink(console, output.path) as sink:
         if output.json:
             sink.write_json(result.to_dict())

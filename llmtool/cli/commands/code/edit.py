@@ -160,8 +160,14 @@ def complete(
     output.check(reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     code_language = find_language(language) if language else language_of_file(file)
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    prepared = fill_in_middle.prepare(context.engine, before, after, sampling)
+    context, prepared = bootstrap.open_task(
+        console,
+        folders,
+        settings,
+        model,
+        lambda context: fill_in_middle.prepare(context, before, after, sampling),
+        output.path,
+    )
     if output.dry_run:
         show.prompt(console, context, prepared.request, as_json=output.json)
         return

@@ -100,7 +100,14 @@ def review(
         Literal["error", "warning", "note"] | None,
         typer.Option("--fail-on", help="Exit 15 on findings this severe or worse."),
     ] = None,
+    max_parts: Annotated[
+        int,
+        typer.Option(
+            "--max-parts", min=1, metavar="N", help="Review only the first N parts of the diff."
+        ),
+    ] = ReviewOptions().max_parts,
     sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 (for CI).")] = False,
+    github: g.GitHub = False,
     options: ReplyOptions = ReplyOptions(template=ReviewOptions().template),
     input: g.InputOptions,
     output: g.ReportOptions,
@@ -110,22 +117,29 @@ def review(
     """Review a diff and list problems by line.
 
     The diff is read from standard input, -f or --staged. Lock files, generated files and binary
-    files are skipped. Each finding refers to a line of the diff. With --fail-on, the exit code is 3
-    if a part of the diff could not be reviewed.
+    files are skipped. Each finding refers to a line of the diff. An empty diff has no findings.
+
+    A part is a file, or a piece of a long one of up to 2,048 tokens. With --fail-on, the exit code
+    is 3 if a part of the diff could not be reviewed, or if there are more than --max-parts.
     """
     from llmtool._version import __version__
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
+    from llmtool.cli.render.github import annotation
     from llmtool.cli.terminal.output_file import open_sink
     from llmtool.cli.terminal.progress import RecordProgress
+    from llmtool.models.reference import STARTER
     from llmtool.tasks.code import git
-    from llmtool.tasks.code.review import review as review_diff
+    from llmtool.tasks.code.review import has_lines, parse_changes, review_of_nothing
+    from llmtool.tasks.code.review import review as review_files
     from llmtool.tasks.code.sarif import sarif as to_sarif
     from llmtool.tasks.pipeline.prepare import prepare
 
     folders, settings = bootstrap.start(console, general, model)
-    if sarif and output.json:
-        raise UsageError("--sarif and --json cannot be combined; use one of them")
+    chosen = {"--sarif": sarif, "--json": output.json, "--github": github}
+    formats = [name for name, is_chosen in chosen.items() if is_chosen]
+    if len(formats) > 1:
+        raise UsageError(f"{formats[0]} and {formats[1]} cannot be combined; use one of them")
     if staged and input.files:
         raise UsageError("--staged and -f cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
@@ -140,18 +154,41 @@ def review(
             no_stdin=input.no_stdin,
             errors=input.errors,
             encoding=input.encoding,
+            may_be_empty=True,
             what="diff",
             advice="run `git diff | llmtool code review` or use --staged",
         )
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
-    prepared = prepare(context, generate_options(options, template=template))
-    with RecordProgress(console, "reviewed: ") as progress:
-        result = review_diff(context.engine, prepared, diff or "", progress)
+    files = parse_changes(diff or "")
+    if any(map(has_lines, files)):
+        context, prepared = bootstrap.open_task(
+            console,
+            folders,
+            settings,
+            model,
+            lambda context: prepare(context, generate_options(options, template=template)),
+            output.path,
+        )
+        with RecordProgress(console, "reviewed: ") as progress:
+            result = review_files(context.engine, prepared, files, progress, max_parts=max_parts)
+    else:
+        name = model.reference or settings.model or STARTER
+        result = review_of_nothing(files, model=name)
     with open_sink(console, output.path) as sink:
         if sarif:
             sink.write_json(to_sarif(result, version=__version__))
         elif output.json:
             sink.write_json(result.to_dict())
+        elif github:
+            for found in result.findings:
+                sink.write(
+                    annotation(
+                        "notice" if found.severity == "note" else found.severity,
+                        found.message,
+                        title="llmtool code review",
+                        file=found.path,
+                        line=found.line,
+                    )
+                )
         elif sink.is_terminal and result.findings:
             rows = [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings]
             tables.table(console, ["location", "severity", "finding"], rows)
@@ -161,7 +198,7 @@ def review(
     for warning in result.warnings:
         console.note(warning)
     if not result.findings:
-        console.note("no findings")
+        console.note("no findings" if result.n_parts else "no changes to review")
     if output.stats:
         parts = format_count(result.n_parts, "part")
         console.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
@@ -193,6 +230,11 @@ def check_severity(result: Review, fail_on: str | None) -> None:
         raise LowConfidence(
             f"{format_count(len(bad), 'finding')} of severity {fail_on} or worse; "
             f"first: {bad[0].path}:{bad[0].line}"
+        )
+    if result.n_omitted:
+        raise RecordsFailed(
+            f"{format_count(result.n_omitted, 'added line')} of the diff were not reviewed; raise "
+            "--max-parts"
         )
     if result.n_failed:
         raise RecordsFailed(
