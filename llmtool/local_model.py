@@ -27,6 +27,7 @@ from llmtool.models.installed import Model, find_starter
 from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 from llmtool.option_names import option
+from llmtool.short_repr import shorten
 
 
 class LocalModel:
@@ -86,6 +87,10 @@ class LocalModel:
         self._engine = self._loading = None
         self._lock = threading.Lock()
         self.cancellation.reset()
+
+    def __repr__(self) -> str:
+        state = "not loaded" if self._engine is None else "loaded"
+        return f"<LocalModel {shorten(self._reference or STARTER, 60)}, {state}>"
 
     @property
     def is_default(self) -> bool:

@@ -35,6 +35,7 @@ from llmtool.local_model import LocalModel, ReadyModel
 from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
+from llmtool.short_repr import shorten
 from llmtool.tasks.options import (
     ChatOptions,
     ClassifyOptions,
@@ -194,11 +195,15 @@ class Toolbox:
                 model, settings=chosen, folders=places, cancellation=stop, cached=cached
             )
 
-        self._open_context = open_context
+        self._reference, self._open_context = reference, open_context
         self._context: TaskContext | None = None
         self._closed = False
         self._lock = threading.Lock()
         call_after_fork(self)
+
+    def __repr__(self) -> str:
+        model = "the default model" if self._reference is None else shorten(self._reference, 60)
+        return f"<Toolbox of {model}{', closed' if self._closed else ''}>"
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()

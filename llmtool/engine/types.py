@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.short_repr import short_repr
 from llmtool.structured.constraint import Constraint
 
 MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
@@ -71,6 +72,8 @@ class Message(msgspec.Struct, frozen=True):
 
     role: Role
     content: str
+
+    __repr__ = short_repr("role", "content")
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +221,8 @@ class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
 
+    __repr__ = short_repr("token", "logprob")
+
 
 class Token(msgspec.Struct, frozen=True):
     """The next `text` of a reply, or the next `reasoning` before it; the other one is empty.
@@ -231,6 +236,8 @@ class Token(msgspec.Struct, frozen=True):
     text: str = ""
     reasoning: str = ""
     logprob: TokenLogprob | None = None
+
+    __repr__ = short_repr("text", "reasoning", "choice")
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from llmtool.prompts.cases import Example, LocatedTest, check_example, check_tes
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_template
 from llmtool.prompts.schema import NAME, NAME_RULE, Form, Input, TemplateFile
+from llmtool.short_repr import short_repr
 from llmtool.suggest import suggest
 from llmtool.templating import Template as Compiled
 
@@ -52,6 +53,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     tests: tuple[LocatedTest, ...]
     source: str
     files: tuple[str, ...] = ()  # its own file, then those that it extends
+
+    __repr__ = short_repr("name", "task", "description")
 
     def primary_input(self, given: Container[str] = ()) -> str | None:
         """Return the input that receives the text of a call, or None.

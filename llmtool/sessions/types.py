@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from llmtool.short_repr import short_repr
+
 VERSION = 2
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 EndReason = Literal["stop", "length", "interrupted"]
@@ -16,6 +18,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     text: str
+
+    __repr__ = short_repr("name", "text")
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +46,13 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     decode_seconds: float = 0.0
     created_at: str = ""
+
+    __repr__ = short_repr("user", "text", "finish_reason")
+
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import safe_markdown
+
+        return safe_markdown(self.text)
 
 
 class TurnV1(Turn, frozen=True, kw_only=True):
@@ -72,3 +83,5 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     n_omitted: Natural = 0
     summary: str = ""
     version: int = VERSION
+
+    __repr__ = short_repr("name", "model", "template", "created_at")

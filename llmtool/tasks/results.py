@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 
 from llmtool.engine.types import FinishReason, TokenLogprob, Usage
+from llmtool.short_repr import short_repr
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -45,6 +46,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return self.text
 
+    __repr__ = short_repr("text")
+
+    def _repr_markdown_(self) -> str:
+        """Return the result as Markdown for a notebook; see `safe_markdown`."""
+        from llmtool.text.notebook import safe_markdown
+
+        return safe_markdown(self.text)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
         value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=_plain))
@@ -78,6 +87,8 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     seed: int
     tries: int = 1
     logprobs: tuple[TokenLogprob, ...] | None = None
+
+    __repr__ = short_repr("text", "finish_reason", "seed")
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +124,17 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
     seed: int
     tries: int = 1
     warnings: tuple[str, ...] = ()
+
+    __repr__ = short_repr("text", "finish_reason", "seed")
+
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import code_block, safe_markdown
+
+        texts = [
+            safe_markdown(choice.text) if choice.value is None else code_block(choice.text, "json")
+            for choice in self.choices
+        ]
+        return "\n\n---\n\n".join(texts)
 
     def row(self) -> dict[str, Any]:
         """Return `text`, `texts`, `value` and `tries` (if any), `finish_reason` and `seed`."""
@@ -153,6 +175,15 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
     seconds: float
     warnings: tuple[str, ...] = ()
 
+    __repr__ = short_repr("label", "score", "labels", "reason")
+
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import table
+
+        rows = sorted(self.scores.items(), key=lambda item: -item[1])
+        cells = [(name, f"{score:.3f}") for name, score in rows]
+        return table(("label", "score"), cells)
+
     def row(self) -> dict[str, Any]:
         """Return `label` (or `labels`), `score` and `scores`."""
         scores = {name: round(score, 4) for name, score in self.scores.items()}
@@ -192,6 +223,8 @@ class Summary(Result, frozen=True, kw_only=True):
     seconds: float
     warnings: tuple[str, ...] = ()
 
+    __repr__ = short_repr("text", "strategy")
+
     def row(self) -> dict[str, Any]:
         """Return `text` and `chunks`, the number of chunks."""
         return {"text": self.text, "chunks": len(self.chunks)}
@@ -223,6 +256,15 @@ class Translation(Result, frozen=True, kw_only=True):
     usage: Usage
     seconds: float
     warnings: tuple[str, ...] = ()
+
+    __repr__ = short_repr("text", "to")
+
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import code_block, safe_markdown
+
+        if self.format in ("txt", "md"):
+            return safe_markdown(self.text)
+        return code_block(self.text, self.format)
 
     def row(self) -> dict[str, Any]:
         """Return `text`, `source` and `untranslated` (the number of segments)."""

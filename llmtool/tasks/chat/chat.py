@@ -14,6 +14,8 @@ from llmtool.models.hub.callbacks import OnNote
 from llmtool.option_names import option
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
+from llmtool.short_repr import shorten
+from llmtool.sizes import format_count
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_turns
 from llmtool.tasks.chat.persistence import SessionHandle
@@ -91,6 +93,9 @@ class Chat:
         except BaseException:
             self._handle.close()
             raise
+
+    def __repr__(self) -> str:
+        return f"<Chat {shorten(self.session.name, 60)}, {format_count(len(self.turns), 'turn')}>"
 
     @property
     def session(self) -> Session:

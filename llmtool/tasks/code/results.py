@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from llmtool.engine.types import FinishReason, Usage
+from llmtool.short_repr import short_repr
 from llmtool.tasks.results import Result, TestRun
 from llmtool.text.grammars import Diagnostic
 from llmtool.text.syntax import Status
@@ -36,6 +37,13 @@ class Code(Result, frozen=True, kw_only=True):
     seed: int
     warnings: tuple[str, ...] = ()
 
+    __repr__ = short_repr("text", "language", "status")
+
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import code_block
+
+        return code_block(self.text, self.language)
+
     def row(self) -> dict[str, Any]:
         """Return `text`, `language`, `status`, `rounds`."""
         return {
@@ -54,6 +62,11 @@ class Fix(Code, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return self.diff
 
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import code_block
+
+        return code_block(self.diff, "diff")
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A finding on a line of a changed file; lines are those of the new version."""
@@ -65,6 +78,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.severity}: {self.message}"
+
+    __repr__ = short_repr("path", "line", "severity", "message")
 
 
 class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +106,12 @@ class Review(Result, frozen=True, kw_only=True):
     seconds: float
     warnings: tuple[str, ...] = ()
 
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import table
+
+        rows = [(f"{f.path}:{f.line}", f.severity, f.message) for f in self.findings]
+        return table(("place", "severity", "message"), rows)
+
     def row(self) -> dict[str, Any]:
         """Return `findings`."""
         return {"findings": msgspec.to_builtins(self.findings)}
@@ -106,6 +127,13 @@ class CommitMessage(Result, frozen=True, kw_only=True):
     usage: Usage
     seconds: float
     warnings: tuple[str, ...] = ()
+
+    __repr__ = short_repr("subject")
+
+    def _repr_markdown_(self) -> str:
+        from llmtool.text.notebook import code_block
+
+        return code_block(self.text)
 
     def row(self) -> dict[str, Any]:
         """Return `subject` and `body`."""

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtool.engine.types import FinishReason, Request, Token
 from llmtool.option_names import option
+from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.summarize import facts
@@ -30,6 +31,8 @@ class SummaryText(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     text: str
+
+    __repr__ = short_repr("text")
 
 
 class SummaryProgress(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from llmtool.documents.json_values import JsonValues
 from llmtool.documents.protected_spans import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part, Segment
 from llmtool.engine.types import Prompt
+from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import UntranslatedSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
@@ -29,6 +30,8 @@ class TranslationText(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     n_done: int
     n_segments: int
+
+    __repr__ = short_repr("text", "n_done", "n_segments")
 
 
 class _Target(msgspec.Struct, frozen=True):
