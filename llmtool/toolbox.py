@@ -341,7 +341,7 @@ class Toolbox:
                 The reply answers the last message, or continues it if it is the assistant's.
             input: text that the instruction is about; the prompt marks it as data.
             system: the system prompt; None uses that of the template, if any.
-            n: the number of replies; they share one prefill, and reply i uses `seed + i`.
+            n: the number of replies, 1 to 1000; they share a prefill, and reply i uses `seed + i`.
             prefill: the start of the reply, which the model continues.
             thinking: whether a reasoning model reasons first, or "low", "medium" or "high" for
                 models with levels; `choices[0].reasoning` is the text.

@@ -70,9 +70,7 @@ class LazyGroup(Group):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         from llmtool.cli.framework.default_command import DEFAULT, complete_arguments
 
-        if not args:
-            args = ["--help"]
-        elif args[0] not in COMMANDS:
+        if args and args[0] not in COMMANDS:
             args = complete_arguments(args, COMMANDS, lambda: load_command(DEFAULT))
         return super().parse_args(ctx, args)
 

@@ -21,6 +21,7 @@ from llmtool.tasks.results import TestRun
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
+MAX_REPLIES = 1000  # to one prompt
 Style = Literal["paragraph", "bullets", "headline", "tldr"]
 Strategy = Literal["stuff", "map-reduce", "refine"]
 

@@ -250,7 +250,7 @@ def test_multi_returns_any_number_of_labels(classify_with_tiny: Callable[..., An
     assert result["label"] is None
     assert set(result["labels"]) == {name for name, p in result["scores"].items() if p >= 0.5}
     none = classify(*args, "--min-confidence", "1")
-    assert none.returncode == 15 and none.stdout == b"\n"
+    assert none.returncode == 15 and none.stdout == b""
     rows = classify(*args[1:], "--each", "line", "--jsonl", input=SPORT.encode())
     assert json.loads(rows.stdout)["labels"] == result["labels"]
 

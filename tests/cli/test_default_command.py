@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,18 @@ def test_run_with_a_similar_or_missing_template_does_not_name_the_chat(
     run_llmtool: Callable[..., Any], name: str
 ) -> None:
     assert "chat" not in error_line(run_llmtool("run", name, "hi"), 12)
+
+
+@pytest.mark.parametrize("command", ["code", "classify"])
+def test_command_with_subcommands_prints_its_help_on_a_terminal(
+    run_llmtool: Callable[..., Any], command: str
+) -> None:
+    terminal, other_end = pty.openpty()
+    try:
+        shown = run_llmtool(command, stdin=other_end)
+    finally:
+        os.close(terminal)
+        os.close(other_end)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert shown.stdout == run_llmtool(command, "--help").stdout
+    assert run_llmtool(command, input=b"").returncode == 14

@@ -14,6 +14,7 @@ CASES = {
     "no fraction": (("gen", "--temperature", "hot"), "'hot': must be a number"),
     "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5': must be a whole number"),
     "too small": (("gen", "--max-tokens", "0"), "'0': must be at least 1"),
+    "too many replies": (("gen", "--samples", "1001"), "'1001': must be between 1 and 1000"),
     "too large": (("gen", "--top-p", "3"), "'3': must be between 0 and 1"),
     "with decimals": (("gen", "--top-p", "1.25"), "'1.25': must be between 0 and 1"),
     "one of": (("gen", "--each", "xml"), "'xml': must be one of 'line', 'jsonl', 'csv', 'file'"),

@@ -43,6 +43,9 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A command with subcommands; its help shows their summaries in full."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the subcommands, each with the first sentence of its help."""
         names = self.list_commands(ctx)

@@ -19,10 +19,13 @@ class DefaultGroup(Group):
     """A group that runs its command `text` unless the first argument names a subcommand.
 
     `llmtool classify "I like it"` classifies; `llmtool classify eval` is a subcommand. The group's
-    help is that of the default command, followed by a list of the subcommands.
+    help is that of the default command, followed by a list of the subcommands. Without arguments on
+    a terminal, it prints its help.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and ctx.obj is not None and ctx.obj.stdin_is_terminal:
+            args = ["--help"]  # there is nothing to read
         if not args or args[0] not in self._subcommands():
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)

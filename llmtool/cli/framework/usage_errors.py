@@ -82,8 +82,6 @@ def rewrite_usage_error(message: str, command: Any = None) -> str:
         message = message.removesuffix(".")
     for pattern, replacement in _REWORDINGS:
         message = re.sub(pattern, replacement, message)
-    if message == "Missing command" and getattr(command, "commands", None):
-        message += f"; use one of: {', '.join(command.commands)}"
     unknown = _UNKNOWN_OPTION.match(message)
     if unknown:
         message = unknown[1] + _suggest_option(unknown[2], command)

@@ -163,7 +163,10 @@ OPTIONS: dict[type, dict[str, Any]] = {
     },
     t.GenerateOptions: {
         "n": Annotated[
-            int, _reply("--samples", "-n", min=1, metavar="N", help="Number of replies.")
+            int,
+            _reply(
+                "--samples", "-n", min=1, max=t.MAX_REPLIES, metavar="N", help="Number of replies."
+            ),
         ],
         "prefill": Annotated[
             str,

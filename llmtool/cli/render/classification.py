@@ -51,9 +51,12 @@ def _write_json(sink: Sink, result: Classification, weights: tuple[SentenceWeigh
 
 
 def _lines(result: Classification, *, top: int | None, scores: bool) -> list[str]:
-    """Return the lines for a pipe: the label, or the best labels, with tab-separated scores."""
+    """Return the lines for a pipe: the label, or the best labels, with tab-separated scores.
+
+    Without a label, nothing is printed.
+    """
     if not scores and top is None:
-        return [result.text + "\n"]
+        return [result.text + "\n"] if result.text else []
     shown = ranked(result)[:top] if top is not None else ranked(result)
     return [f"{name}\t{score:.4f}\n" if scores else f"{name}\n" for name, score in shown]
 

@@ -21,7 +21,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.option_names import option
-from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
+from llmtool.tasks.options import MAX_REPLIES, GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.duplicates import digest, is_determined, is_greedy
 
@@ -303,8 +303,8 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
         UsageError: an option is out of range, or a schema is invalid.
         TemplateError: the template is not found, or invalid.
     """
-    if options.n < 1:
-        raise UsageError(f"{option('n', options.n)}: must be at least 1")
+    if not 1 <= options.n <= MAX_REPLIES:
+        raise UsageError(f"{option('n', options.n)}: must be between 1 and {MAX_REPLIES}")
     if not 0 <= options.retries <= MAX_RETRIES:
         given = option("retries", options.retries)
         raise UsageError(f"{given}: must be between 0 and {MAX_RETRIES}")
