@@ -102,10 +102,10 @@ def test_control_tokens_in_a_conversation_are_text(tiny: Path, tmp_path: Path) -
 
 
 INVALID: dict[str, tuple[Any, str]] = {
-    "empty": ([], "messages is empty; pass at least one message of the user"),
-    "text": ("Hi", "messages is str; pass a list of messages"),
-    "one message": (CONVERSATION[0], "messages is dict; pass a list"),
-    "number": (5, "messages is int; pass a list"),
+    "empty": ([], "messages= is empty; pass at least one message of the user"),
+    "text": ("Hi", "messages= is str; pass a list of messages"),
+    "one message": (CONVERSATION[0], "messages= is dict; pass a list"),
+    "number": (5, "messages= is int; pass a list"),
     "list of texts": (["Hi"], r"messages\[0\] is str; a message has a role and content"),
     "None": ([CONVERSATION[1], None], r"messages\[1\] is None; a message has"),
     "no role": ([{"content": "Hi"}], r"messages\[0\] has no role; a message has"),
@@ -139,12 +139,12 @@ def test_invalid_message_is_named(box: Toolbox, messages: Any, error: str) -> No
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"prompt": "Hi"}, "a prompt cannot be combined with messages"),
-        ({"prompt": ["a", "b"]}, "a prompt cannot be combined with messages"),
-        ({"input": "text"}, "input cannot be combined with messages"),
-        ({"template": "title"}, "template cannot be combined with messages"),
-        ({"variables": {"a": 1}}, "variables cannot be combined with messages"),
-        ({"system": "Be kind."}, "system cannot be combined with messages that have"),
+        ({"prompt": "Hi"}, "prompt= cannot be combined with messages="),
+        ({"prompt": ["a", "b"]}, "prompt= cannot be combined with messages="),
+        ({"input": "text"}, "input= cannot be combined with messages="),
+        ({"template": "title"}, "template= cannot be combined with messages="),
+        ({"variables": {"a": 1}}, "variables= cannot be combined with messages="),
+        ({"system": "Be kind."}, "system= cannot be combined with messages= that have"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -166,7 +166,7 @@ def test_conversation_ends_with_the_user_or_a_reply(box: Toolbox, messages: Any)
 
 
 def test_missing_prompt_names_both_ways(box: Toolbox) -> None:
-    with pytest.raises(UsageError, match="no prompt; pass a prompt or messages"):
+    with pytest.raises(UsageError, match="no prompt; pass prompt= or messages="):
         box.generate()
     with pytest.raises(InputError, match="empty"):
         box.generate("")
@@ -193,7 +193,7 @@ class TestChat:
             assert [turn.text for turn in chat.turns] == ["Hello!"]
         with pytest.raises(UsageError, match="session 'talk' has turns already"):
             box.chat(messages=CONVERSATION, session="talk")
-        with pytest.raises(UsageError, match="system cannot be combined"):
+        with pytest.raises(UsageError, match="system= cannot be combined"):
             box.chat(messages=CONVERSATION, system="Be kind.")
 
     @pytest.mark.parametrize(

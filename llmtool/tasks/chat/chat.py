@@ -390,11 +390,11 @@ def _with_messages(session: Session, messages: Messages) -> Session:
     """Return a new session with the turns of a conversation."""
     if session.turns:
         raise UsageError(
-            f"session {session.name!r} has turns already; pass messages for a new session"
+            f"session {session.name!r} has turns already; pass messages= for a new session"
         )
     system, turns = to_turns(parse_messages(messages))
     if system and session.system is not None:
-        raise UsageError("system cannot be combined with messages that have a system message")
+        raise UsageError("system= cannot be combined with messages= that have a system message")
     return msgspec.structs.replace(session, system=system or session.system, turns=turns)
 
 

@@ -62,24 +62,24 @@ def make_case(
     """
     if messages is None:
         if prompt is None and options.input is None and not options.variables:
-            raise UsageError("no prompt; pass a prompt or messages")
+            raise UsageError("no prompt; pass prompt= or messages=")
         return Case(prompt=prompt), options  # type: ignore[arg-type]
     defaults = GenerateOptions()
     others = {
-        "a prompt": prompt is not None,
+        "prompt": prompt is not None,
         "input": options.input is not None,
         "template": options.template != defaults.template,
         "variables": options.variables != defaults.variables,
     }
     if unused := [name for name, is_given in others.items() if is_given]:
         raise UsageError(
-            f"{unused[0]} cannot be combined with messages; add the text to the messages"
+            f"{unused[0]}= cannot be combined with messages=; add the text to the messages"
         )
     parsed = parse_messages(messages)
     if options.system is not None and any(message.role == "system" for message in parsed):
-        raise UsageError("system cannot be combined with messages that have a system message")
+        raise UsageError("system= cannot be combined with messages= that have a system message")
     history, text, prefill = split_for_reply(parsed)
     if prefill and options.prefill:
-        raise UsageError("prefill cannot be combined with messages that end with the assistant's")
+        raise UsageError("prefill= cannot be combined with messages= that end with the assistant's")
     options = msgspec.structs.replace(options, prefill=prefill or options.prefill)
     return Case(prompt=text, history=history), options

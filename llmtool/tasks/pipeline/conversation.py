@@ -45,10 +45,10 @@ def parse_messages(values: Messages) -> tuple[Message, ...]:
         llmtool.errors.UsageError: messages[0]: unknown role 'bot'; use system, user or assistant
     """
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise UsageError(f"messages is {_kind(values)}; pass a list of messages")
+        raise UsageError(f"messages= is {_kind(values)}; pass a list of messages")
     messages = tuple(_parse_message(value, f"messages[{i}]") for i, value in enumerate(values))
     if not messages:
-        raise UsageError("messages is empty; pass at least one message of the user")
+        raise UsageError("messages= is empty; pass at least one message of the user")
     return messages
 
 
