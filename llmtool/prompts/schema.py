@@ -16,6 +16,17 @@ NAME_RULE = "use lower-case letters, digits, - and _, starting with a letter or 
 Form = Literal["chat", "completion"]
 Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]
 InputType = Literal["text", "string", "int", "float", "bool", "enum", "list", "file", "lang"]
+# Names of input types in other languages.
+TYPE_SYNONYMS: dict[str, InputType] = {
+    "str": "string",
+    "integer": "int",
+    "number": "float",
+    "double": "float",
+    "boolean": "bool",
+    "array": "list",
+    "path": "file",
+    "language": "lang",
+}
 AssertType = Literal[
     "equals",
     "contains",

@@ -6,7 +6,7 @@ import keyword
 import re
 from collections.abc import Container, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -15,7 +15,15 @@ from llmtool.errors import TemplateError
 from llmtool.prompts.cases import Example, LocatedTest, check_example, check_test, convert
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_template
-from llmtool.prompts.schema import NAME, NAME_RULE, Form, Input, TemplateFile
+from llmtool.prompts.schema import (
+    NAME,
+    NAME_RULE,
+    TYPE_SYNONYMS,
+    Form,
+    Input,
+    InputType,
+    TemplateFile,
+)
 from llmtool.short_repr import short_repr
 from llmtool.suggest import suggest
 from llmtool.templating import Template as Compiled
@@ -110,6 +118,7 @@ def parse_template(text: str, *, source: str) -> Template:
 def build(raw: RawTemplate) -> Template:
     """Validate a template that is already merged with those that it extends."""
     merged = raw.over(RawTemplate({}, Position(raw.source, 1, 1)))
+    _rename_types(merged)
     file = merged.decode(TemplateFile)
     if not re.fullmatch(NAME, file.name):
         merged.fail(("name",), f"name: {file.name!r} is not valid; {NAME_RULE}")
@@ -163,6 +172,21 @@ def _check_size(raw: RawTemplate, file: TemplateFile) -> None:
         raw.fail(
             ("variants",), f"{len(file.variants)} variants are too many for a template of this size"
         )
+
+
+def _rename_types(raw: RawTemplate) -> None:
+    """Replace names of input types in other languages, such as `integer`."""
+    inputs = raw.value.get("inputs")
+    if isinstance(inputs, dict):
+        raw.value["inputs"] = {name: _with_known_type(spec) for name, spec in inputs.items()}
+
+
+def _with_known_type(spec: object) -> object:
+    if not isinstance(spec, dict) or not isinstance(spec.get("type"), str):
+        return spec
+    name = spec["type"].lower()
+    known = name if name in get_args(InputType) else TYPE_SYNONYMS.get(name)
+    return spec if known is None else {**spec, "type": known}
 
 
 def _check_input(raw: RawTemplate, name: str, spec: Input) -> None:

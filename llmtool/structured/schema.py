@@ -15,6 +15,7 @@ from llmtool.errors import OutputValidationError, UsageError, format_json_error
 from llmtool.option_names import option
 from llmtool.structured import patterns
 from llmtool.structured.constraint import Constraint
+from llmtool.suggest import suggest
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
@@ -116,12 +117,21 @@ def _describe_schema_error(error: ValidationError) -> str:
     if ours and _OTHER_DOCUMENT in why:
         return why
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
-        return f"{_format_path(error.instance_path)}: unknown type '{error.instance}'; use {_TYPES}"
+        path, name = _format_path(error.instance_path), error.instance
+        return f"{path}: unknown type '{name}'; use {_TYPES}{_hint(name)}"
     expected = _KEYWORD_VALUES.get(str(error.instance_path[-1])) if error.instance_path else None
     if expected and error.schema_path[-1:] == ["anyOf"]:
         found = _shorten(json.dumps(error.instance))
         return f"{_format_path(error.instance_path)}: must be {expected}, not {found}"
     return _join_errors([error])
+
+
+def _hint(name: str) -> str:
+    """Return a suggestion for a type that is named as in Python or SQL."""
+    from llmtool.structured.short_form import find_type
+
+    found = (find_type(name) or {}).get("type")
+    return f"; did you mean '{found}'?" if found else suggest(name, re.findall("[a-z]{3,}", _TYPES))
 
 
 def _join_errors(errors: list[ValidationError]) -> str:

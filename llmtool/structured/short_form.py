@@ -1,37 +1,63 @@
 r"""Parse the short form of a schema: `name, age int, tags list`.
 
 Fields are separated by commas or line feeds. A field has a name, a type (`str` by default) and,
-after a colon, a description. A `?` after the name makes the field optional. Square brackets around
-the whole form describe a list of such objects.
+after a colon, a description. The type may also follow a colon, as in Python: `age: int`. A `?`
+after the name makes the field optional. Square brackets around the whole form describe a list of
+such objects.
 
 The syntax is that of the `llm` command's `--schema`, extended by lists, choices, dates, optional
 fields and nested objects:
 
     name: full name, age int, size small|medium|large, tags list, scores list[float],
     born date, note?, address {street, town}, friends list[{name, age int}]
+
+As in Python and TypeScript: `name: str, age?: int | None, tags: string[], size: "s" | "m"`. Case is
+ignored in names of types. `int|float` is a union of types; quote choices that are named like types.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn
 
 from llmtool.errors import UsageError
+from llmtool.suggest import suggest
 
 MAX_CHARACTERS = 1 << 16
 MAX_DEPTH = 16
 
 _SEPARATORS = str.maketrans("，、：｜？", ",,:|?")
 
+_STRING: dict[str, Any] = {"type": "string"}
+_INTEGER, _NUMBER, _BOOLEAN = {"type": "integer"}, {"type": "number"}, {"type": "boolean"}
+_DATE_TIME = {"type": "string", "format": "date-time"}
+_LIST = {"type": "array", "items": _STRING}
+# The types that errors list, and their names in JSON Schema, Python, TypeScript and SQL.
 _TYPES: dict[str, dict[str, Any]] = {
-    "str": {"type": "string"},
-    "int": {"type": "integer"},
-    "float": {"type": "number"},
-    "bool": {"type": "boolean"},
+    "str": _STRING,
+    "int": _INTEGER,
+    "float": _NUMBER,
+    "bool": _BOOLEAN,
     "date": {"type": "string", "format": "date"},
     "time": {"type": "string", "format": "time"},
-    "datetime": {"type": "string", "format": "date-time"},
+    "datetime": _DATE_TIME,
+    "list": _LIST,
+    "object": {"type": "object", "additionalProperties": True},
+    "any": {},
 }
-_JSON_SCHEMA_TYPES = ("string", "integer", "number", "boolean")
+_SYNONYMS: dict[str, dict[str, Any]] = {
+    **_TYPES,
+    **dict.fromkeys(("string", "text"), _STRING),
+    **dict.fromkeys(("integer", "long"), _INTEGER),
+    **dict.fromkeys(("number", "double", "decimal"), _NUMBER),
+    "boolean": _BOOLEAN,
+    **dict.fromkeys(("date-time", "timestamp"), _DATE_TIME),
+    "array": _LIST,
+    **dict.fromkeys(("dict", "map"), _TYPES["object"]),
+    **dict.fromkeys(("none", "null"), {"type": "null"}),
+}
+_GENERIC = re.compile(r"(list|array|optional|dict|map|union|literal)\s*(\[.*\])", re.I | re.DOTALL)
+_MIN_SIMILARITY = 0.8  # of a misspelled type, also after a colon, to the name of a type
 
 
 def read_short_form(text: str) -> dict[str, Any]:
@@ -59,13 +85,21 @@ def _with_ascii_separators(text: str) -> str:
         >>> _with_ascii_separators("姓名，年龄 int：周岁，整数")
         '姓名,年龄 int:周岁，整数'
     """
-    made, in_description = "", False
+    made, begin = "", 0  # begin: of a description, 0 outside
     for character in text:
-        if not in_description:
+        if not begin or _is_type(made[begin:]):
             character = character.translate(_SEPARATORS)
-        in_description = character == ":" or (in_description and character not in ",\n}")
         made += character
+        if character in ",\n}":
+            begin = 0
+        elif character == ":":
+            begin = len(made)
     return made
+
+
+def _is_type(text: str) -> bool:
+    text = text.strip().lower()
+    return text in _SYNONYMS or text.endswith("]")
 
 
 def _object(text: str, depth: int) -> dict[str, Any]:
@@ -104,34 +138,89 @@ def _field(text: str, depth: int) -> tuple[str, bool, dict[str, Any]]:
     name = name.removesuffix("?")
     if not name or not name.isprintable() or set(name) & set('{}[]|"?'):
         _fail(f"{text[:60]!r} does not begin with a field name")
-    schema = _type(kind.strip(), name, depth)
     description = rest[0].strip() if rest else ""
-    return name, optional, {**schema, "description": description} if description else schema
+    schema = _type(kind.strip(), name, depth) if kind.strip() else None
+    if schema is None:
+        first, *others = _split(description, ":", max_splits=1)
+        schema = _type_after_colon(first.strip(), name, depth)
+        if schema is None:
+            schema = _STRING
+        else:
+            description = others[0].strip() if others else ""
+    return name, optional, {**schema, **({"description": description} if description else {})}
+
+
+def _type_after_colon(text: str, name: str, depth: int) -> dict[str, Any] | None:
+    """Return the type in `name: type`, None if the text is a description."""
+    words = [part.strip() for part in text.split("|")]
+    is_written_as_type = (
+        text.lower() in _SYNONYMS
+        or text.endswith("[]")
+        or _GENERIC.fullmatch(text)
+        or _enclosed(text, "{}")
+        or (len(words) > 1 and all(_quoted(each) or each.split() == [each] for each in words))
+    )
+    if is_written_as_type or suggest(text, _SYNONYMS, cutoff=_MIN_SIMILARITY):
+        return _type(text, name, depth)
+    return None
 
 
 def _type(text: str, name: str, depth: int) -> dict[str, Any]:
-    if not text:
-        return {"type": "string"}
-    if depth > MAX_DEPTH:
-        _fail(f"nested deeper than {MAX_DEPTH}")
-    if text in _TYPES:
-        return dict(_TYPES[text])
-    if text in _JSON_SCHEMA_TYPES:
-        return {"type": text}
-    if text == "list":
-        return {"type": "array", "items": {"type": "string"}}
-    if text.startswith("list[") and _enclosed(text[4:], "[]"):
-        return {"type": "array", "items": _type(_inside(text[4:]).strip(), name, depth + 1)}
-    if _enclosed(text, "{}"):
-        return _object(_inside(text), depth + 1)
-    choices = [choice.strip() for choice in text.split("|")]
-    if len(choices) > 1 and all(choices) and len(set(choices)) == len(choices):
-        return {"enum": choices}
-    known = ", ".join([*_TYPES, "list", "list[…]", "{…}"])
+    found = _find_type(text, name, depth)
+    if found is not None:
+        return found
+    known = ", ".join([*_TYPES, "list[…]", "{…}"])
     _fail(
         f"unknown type {text[:60]!r} of field {name!r}; use {known} or a|b|c, and put commas "
-        "between fields"
+        f"between fields{suggest(text, _SYNONYMS, cutoff=_MIN_SIMILARITY)}"
     )
+
+
+def _find_type(text: str, name: str, depth: int) -> dict[str, Any] | None:
+    """Return the schema of a type or of choices, None if the text is neither."""
+    if depth > MAX_DEPTH:
+        _fail(f"nested deeper than {MAX_DEPTH}")
+    if text.lower() in _SYNONYMS:
+        return dict(_SYNONYMS[text.lower()])
+    if _enclosed(text, "{}"):
+        return _object(_inside(text), depth + 1)
+    parts = [part.strip() for part in _split(text, "|")]
+    if len(parts) > 1:
+        types = [None if _quoted(part) else _find_type(part, name, depth + 1) for part in parts]
+        if all(each is not None for each in types):
+            return {"anyOf": types}
+        choices = [_inside(part) if _quoted(part) else part for part in parts]
+        is_valid = all(choices) and len(set(choices)) == len(choices)
+        return {"enum": choices} if is_valid else None
+    if text.endswith("[]") and text[:-2].strip():
+        return {"type": "array", "items": _type(text[:-2].strip(), name, depth + 1)}
+    generic = _GENERIC.fullmatch(text)
+    if generic is None or not _enclosed(generic[2], "[]"):
+        return None
+    kind, inside = generic[1].lower(), _inside(generic[2]).strip()
+    arguments = [part.strip() for part in _split(inside, ",")]
+    if kind == "literal":
+        choices = [_inside(part) if _quoted(part) else part for part in arguments]
+        return {"enum": list(dict.fromkeys(choices))} if all(choices) else None
+    types = [_type(part, name, depth + 1) for part in arguments if part]
+    if kind == "union" and types:
+        return {"anyOf": types}
+    if kind in ("dict", "map") and len(types) == 2:
+        return {"type": "object", "additionalProperties": types[1]}
+    if len(types) != 1:
+        return None
+    if kind == "optional":
+        return {"anyOf": [*types, {"type": "null"}]}
+    return {"type": "array", "items": types[0]}
+
+
+def _quoted(text: str) -> bool:
+    return _enclosed(text, '""') or _enclosed(text, "''")
+
+
+def find_type(name: str) -> dict[str, Any] | None:
+    """Return the JSON Schema of a type's name in any of the supported languages, or None."""
+    return _SYNONYMS.get(name.lower())
 
 
 def _enclosed(text: str, pair: str) -> bool:

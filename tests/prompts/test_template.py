@@ -309,3 +309,18 @@ def test_any_text_parses_or_fails_with_a_line(text: str) -> None:
         parse_template("llmtool: 1\nname: x\nprompt: a\n" + text, source="f")
     except TemplateError as exc:
         assert str(exc).startswith("f:")
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [
+        ("str", "string"),
+        ("Integer", "int"),
+        ("number", "float"),
+        ("boolean", "bool"),
+        ("TEXT", "text"),
+    ],
+)
+def test_input_types_have_synonyms(written: str, known: str) -> None:
+    text = f"llmtool: 1\nname: hi\ninputs: {{who: {{type: {written}}}}}\nprompt: Hi {{{{ who }}}}"
+    assert parse_template(text, source="hi.yaml").inputs["who"].type == known
