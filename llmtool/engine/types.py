@@ -244,6 +244,8 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one choice, with the seed that it used.
 
     `cut_reasoning_tokens` is the length of reasoning that was ended by the default limit, else 0.
+    `ended_repetition` is whether a string or list of a constrained reply was ended because it
+    repeated itself.
     """
 
     id: int
@@ -253,6 +255,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings
     seed: int
     cut_reasoning_tokens: int = 0
+    ended_repetition: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -19,8 +19,9 @@ object), and that exactly one branch of an overlapping oneOf matches.
 Rejected: patterns whose counted repetitions expand to more than 100,000 characters, references to
 other documents, and schemas that no value satisfies.
 
-Strings and arrays are limited in length only if the schema limits them. Numbers have at most 24
-characters. The JSON may start with one space or up to two line feeds.
+Strings and arrays are limited in length only if the schema limits them, but end if they repeat
+themselves (json_repetition.py). Numbers have at most 24 characters. The JSON may start with one
+space or up to two line feeds.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from llmtool.structured import (
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.guidance import Tokens, Vocabulary
 from llmtool.structured.json_numbers import NumberLength
+from llmtool.structured.json_repetition import Repetition
 from llmtool.structured.references import Schema
 
 MAX_REGEX_CHARACTERS = 1 << 16
@@ -112,7 +114,9 @@ class Matcher:
     def __init__(self, tokens: Tokens, matcher: Any, kind: str) -> None:
         self._tokens, self._matcher = tokens, matcher
         self._name = _NAMES[kind]
-        self._numbers = NumberLength() if kind == "json_schema" else None
+        is_json = kind == "json_schema"
+        self._repetition = Repetition()
+        self._limits = (NumberLength(), self._repetition) if is_json else ()
         self._ends = frozenset(tokens.ends)
         self._ended = False
 
@@ -124,7 +128,7 @@ class Matcher:
             return bool(self._matcher.is_accepting())
         if self._matcher.validate_tokens([token]) != 1:
             return False
-        if self._numbers is None or self._numbers.fits(self._tokens.tokens[token]):
+        if all(limit.fits(self._tokens.tokens[token]) for limit in self._limits):
             return True
         return token in token_mask.allowed_tokens(self._mask())
 
@@ -157,8 +161,13 @@ class Matcher:
             if "doesn't satisfy the grammar" in reason:
                 raise UsageError(f"constraint: {reason}")
             raise self._dead_end()
-        if self._numbers is not None:
-            self._numbers.push(self._tokens.tokens[token])
+        for limit in self._limits:
+            limit.push(self._tokens.tokens[token])
+
+    @property
+    def ended_repetition(self) -> bool:
+        """Whether a string or array was ended because it repeated itself."""
+        return self._repetition.found
 
     @property
     def finished(self) -> bool:
@@ -177,14 +186,17 @@ class Matcher:
         mask: bytes = self._matcher.compute_bitmask()
         if self._matcher.is_error() or not any(mask):
             raise self._dead_end()
-        numbers = self._numbers
-        if numbers is None or not numbers.near_limit:
-            return mask
+        for limit in self._limits:
+            if limit.near_limit:
+                mask = self._narrow(mask, limit)
+        return mask
+
+    def _narrow(self, mask: bytes, limit: NumberLength | Repetition) -> bytes:
+        """Disallow tokens that exceed a limit, unless the schema requires one of them."""
         narrow = bytearray(mask)
         for token in token_mask.allowed_tokens(mask):
-            if token not in self._ends and not numbers.fits(self._tokens.tokens[token]):
+            if token not in self._ends and not limit.fits(self._tokens.tokens[token]):
                 narrow[token // 8] &= ~(1 << token % 8)
-        # A schema may require a longer number.
         return bytes(narrow) if any(narrow) else mask
 
     def _dead_end(self) -> OutputValidationError:

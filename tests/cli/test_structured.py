@@ -80,7 +80,7 @@ def test_regex_and_grammar_constrain_the_reply(gen: Run, tmp_path: Path) -> None
 
 def test_truncated_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     line = error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3"), 17)
-    assert "truncated at 3 tokens" in line and "--max-tokens" in line
+    assert "truncated at 3 tokens" in line and "--max-tokens; it ends with '{" in line
     path = tmp_path / "out.json"
     error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3", "-o", path), 17)
     assert not path.exists()

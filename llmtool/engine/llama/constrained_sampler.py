@@ -69,6 +69,11 @@ class ConstrainedSampler:
         """Whether the reply must end here."""
         return self._is_constrained and self._matcher.finished
 
+    @property
+    def ended_repetition(self) -> bool:
+        """Whether a string or array was ended because it repeated itself."""
+        return self._matcher.ended_repetition
+
     def close(self) -> None:
         self._matcher.close()
 

@@ -334,6 +334,7 @@ class _Choice:
             cut_reasoning_tokens=self._n_reasoning
             if self._is_cut and not self._has_own_limit
             else 0,
+            ended_repetition=self._constrained is not None and self._constrained.ended_repetition,
         )
 
     def _with_logprob(self, events: list[Token]) -> list[Token]:

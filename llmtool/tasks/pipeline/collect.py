@@ -356,6 +356,8 @@ def _warnings(
             f"reasoning ended after {n_cut} tokens; "
             f"raise {option('think_tokens')} or {option('max_tokens')}"
         )
+    if any(end.ended_repetition for end in ends):
+        yield "the model repeated itself; a list or string of the reply was ended early"
     if any(each.reasoning and not each.text for each in choices):
         yield no_answer()
     if n_repeated := sum(each.tries > 1 and not each.error for each in choices):

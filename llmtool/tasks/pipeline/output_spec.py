@@ -17,6 +17,8 @@ from llmtool.structured.schema import Schema
 if TYPE_CHECKING:
     from llmtool.structured.compiler import ConstraintCompiler
 
+_SHOWN_END = 60  # characters of a truncated reply in its error
+
 
 class OutputSpec:
     """A constraint on a reply and, for JSON, its schema.
@@ -54,7 +56,7 @@ class OutputSpec:
         if end.finish_reason == "length":
             raise OutputValidationError(
                 f"reply truncated at {end.usage.completion_tokens} tokens and incomplete; "
-                f"raise {option('max_tokens')}"
+                f"raise {option('max_tokens')}{_describe_end(text)}"
             )
         if self._schema is not None:
             return self.parse(text)
@@ -107,6 +109,12 @@ def output_spec_of(output: Output) -> OutputSpec | None:
         UsageError: the schema, grammar or regular expression is invalid.
     """
     return make_output_spec(schema=output.json, grammar=output.grammar, regex=output.regex)
+
+
+def _describe_end(text: str) -> str:
+    """Return the last characters of a reply, which show whether the model repeats itself."""
+    end = " ".join(text[-_SHOWN_END:].split())
+    return f"; it ends with {end!r}" if end else ""
 
 
 @lru_cache(maxsize=1)
