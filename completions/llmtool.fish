@@ -863,7 +863,7 @@ complete -c llmtool -n '__llmtool_at models' -f -a prune -d 'Remove partial down
 complete -c llmtool -n '__llmtool_at models' -f -a verify -d 'Verify the file hashes of one model or all; exit 16 on a mismatch'
 complete -c llmtool -n '__llmtool_at models' -f -a import -d 'Copy a model file into the data folder'
 complete -c llmtool -n '__llmtool_at models' -f -a alias -d 'Set or remove a model alias; without arguments, list aliases'
-complete -c llmtool -n '__llmtool_at models' -f -a recommend -d 'Recommend models that fit this machine, best first'
+complete -c llmtool -n '__llmtool_at models' -f -a recommend -d 'Recommend models that fit this machine, best first; those below 8 tok/s come last'
 complete -c llmtool -n '__llmtool_at models' -l help -s h -d 'Show this help and exit'
 complete -c llmtool -n '__llmtool_at models ls' -l json -d 'Print the result as JSON'
 complete -c llmtool -n '__llmtool_at models ls' -l quiet -s q -d 'Print only errors to stderr'

@@ -1298,7 +1298,7 @@ _llmtool_models() {
             'verify:Verify the file hashes of one model or all; exit 16 on a mismatch'
             'import:Copy a model file into the data folder'
             'alias:Set or remove a model alias; without arguments, list aliases'
-            'recommend:Recommend models that fit this machine, best first'
+            'recommend:Recommend models that fit this machine, best first; those below 8 tok/s come last'
         )
         _describe command commands
         ;;

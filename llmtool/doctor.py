@@ -115,11 +115,17 @@ def recommend_models() -> list[catalogue.Recommendation]:
         'qwen3.5-4b'
     """
     try:
-        gpu = max((d.free_bytes for d in devices.devices() if d.kind == "gpu"), default=0)
+        gpus = [(d.free_bytes, d.description) for d in devices.devices() if d.kind == "gpu"]
     except EngineError:
-        gpu = 0
+        gpus = []
+    gpu_bytes, gpu_name = max(gpus, default=(0, ""))
     total, available = machine.memory_bytes()
-    return catalogue.recommend(available or total or 0, gpu)
+    return catalogue.recommend(
+        available or total or 0,
+        gpu_bytes,
+        n_threads=machine.default_threads(),
+        gpu_name=gpu_name,
+    )
 
 
 def _models(

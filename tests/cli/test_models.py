@@ -72,6 +72,7 @@ def test_aliases_are_set_listed_and_removed(run_llmtool: Run) -> None:
 def test_recommend_lists_fitting_models_with_a_reason(run_llmtool: Run) -> None:
     choices = json.loads(out(run_llmtool("models", "recommend", "--json")))
     assert all(choice["repo"].count("/") == 1 and choice["reason"] for choice in choices)
+    assert all(choice["tokens_per_second"] > 0 for choice in choices)
     lines = out(run_llmtool("models", "recommend")).splitlines()
     assert [line.split("\t")[0] for line in lines] == [choice["name"] for choice in choices]
 

@@ -293,7 +293,11 @@ def recommend(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Recommend models that fit this machine, best first."""
+    """Recommend models that fit this machine, best first; those below 8 tok/s come last.
+
+    The speed is estimated from the memory bandwidth of the CPU or GPU, and the size of the weights
+    that each token reads. `llmtool bench` measures it.
+    """
     from llmtool.cli import bootstrap
     from llmtool.doctor import recommend_models
 
@@ -307,6 +311,7 @@ def recommend(
                     "repo": c.entry.repo,
                     "size_bytes": c.entry.size_bytes,
                     "runs_on": c.runs_on,
+                    "tokens_per_second": c.tokens_per_second,
                     "licence": c.entry.licence,
                     "reason": c.reason,
                 }
@@ -316,8 +321,8 @@ def recommend(
         return
     tables.table(
         console,
-        ["name", "runs on", "reason"],
-        [(c.entry.name, c.runs_on, c.reason) for c in choices],
+        ["name", "runs on", "expected tok/s", "reason"],
+        [(c.entry.name, c.runs_on, str(c.tokens_per_second), c.reason) for c in choices],
     )
     if choices:
         console.note(f"download one with `llmtool models pull {choices[0].entry.name}`")
