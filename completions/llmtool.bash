@@ -268,7 +268,7 @@ _llmtool() {
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 *) kind='templates' files='yes'
-                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --offline --timeout --quiet -q --color --debug --help -h' ;;
             esac ;;
         'classify')
             case "$previous" in

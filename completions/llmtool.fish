@@ -269,6 +269,7 @@ complete -c llmtool -n '__llmtool_at prompts test' -l update-baseline -d 'Record
 complete -c llmtool -n '__llmtool_at prompts test' -l tolerance -x -d 'Allowed drop of a metric below the baseline'
 complete -c llmtool -n '__llmtool_at prompts test' -l no-cache -d 'Do not read or write cached replies'
 complete -c llmtool -n '__llmtool_at prompts test' -l json -d 'Print the result as JSON'
+complete -c llmtool -n '__llmtool_at prompts test' -l github -d 'Print GitHub annotations (for CI)'
 complete -c llmtool -n '__llmtool_at prompts test' -l ctx-size -x -d 'Context size in tokens'
 complete -c llmtool -n '__llmtool_at prompts test' -l threads -x -d 'Number of CPU threads'
 complete -c llmtool -n '__llmtool_at prompts test' -l n-gpu-layers -o ngl -x -d 'Layers to offload to the GPU'

@@ -418,6 +418,7 @@ _llmtool_prompts_test() {
         '*--tolerance=[Allowed drop of a metric below the baseline]:X:' \
         '*--no-cache[Do not read or write cached replies]' \
         '*--json[Print the result as JSON]' \
+        '*--github[Print GitHub annotations (for CI)]' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \

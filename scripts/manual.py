@@ -31,6 +31,7 @@ from llmtool.engine.llama.devices import Device
 from llmtool.engine.types import TokenLogprob, Usage
 from llmtool.evals import Failure, Outcome
 from llmtool.evals.lint import Finding as LintFinding
+from llmtool.evals.results import FailedAssertion
 from llmtool.models import catalogue
 from llmtool.models.download import PlannedFile
 from llmtool.models.installed import Model
@@ -285,6 +286,7 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
                 },
                 "Outcome": Outcome,
                 "Failure": Failure,
+                "FailedAssertion": FailedAssertion,
             },
         ),
         "sessions ls": (

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from llmtool.evals.answers import Answer
 from llmtool.evals.dataset import Sample
 from llmtool.evals.plan import EvalPlan, PlannedTest, describe
-from llmtool.evals.results import Failure, Outcome, Status
+from llmtool.evals.results import FailedAssertion, Failure, Outcome, Status
 from llmtool.prompts.assertions import METRICS
-from llmtool.prompts.asserts import find_failure, find_metric_failure
+from llmtool.prompts.asserts import describe_values, find_failure, find_metric_failure
+from llmtool.prompts.schema import Assertion
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
 
 MAX_FAILURES = 20  # reported per test
@@ -95,11 +98,14 @@ class _Cases:
         if self._planned.kind == "dataset" and not assertions:
             return
         for sample, answer in self._pairs:
-            reasons = [find_failure(each, answer.reply, sample.variables) for each in assertions]
             if answer.invalid is not None:
-                reasons = [answer.invalid]
-            if reason := "; ".join(filter(None, reasons)):
-                yield self._failure(sample, answer, reason)
+                yield self._failure(sample, answer, answer.invalid)
+                continue
+            failed = tuple(_failed_assertions(assertions, sample, answer))
+            if failed:
+                reason = "; ".join(each.reason for each in failed)
+                failure = self._failure(sample, answer, reason)
+                yield msgspec.structs.replace(failure, assertions=failed)
 
     def differences(self) -> Iterator[Failure]:
         """Yield the replies of an invariant that differ from the first one."""
@@ -154,5 +160,22 @@ class _Cases:
     def _excerpt(self, answer: Answer) -> str | None:
         if self._labels or answer.error is not None:
             return answer.reply.label
-        text = answer.reply.text
-        return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+        return _excerpt(answer.reply.text)
+
+
+def _failed_assertions(
+    assertions: Sequence[Assertion], sample: Sample, answer: Answer
+) -> Iterator[FailedAssertion]:
+    for each in assertions:
+        if reason := find_failure(each, answer.reply, sample.variables):
+            expected, actual = describe_values(each, answer.reply, sample.variables)
+            yield FailedAssertion(
+                type=each.type,
+                expected=_excerpt(expected),
+                actual=_excerpt(actual),
+                reason=reason,
+            )
+
+
+def _excerpt(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"

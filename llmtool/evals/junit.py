@@ -35,7 +35,7 @@ def write_junit(outcomes: Iterable[Outcome], *, seconds: float) -> str:
             root,
             "testsuite",
             {
-                "name": _clean(f"{template} [{model}]"),
+                "name": _clean(f"{template} [{model}]" if model else template),
                 **_counts(suite),
                 "skipped": str(sum(outcome.status == "known" for outcome in suite)),
                 "time": _time(total),
@@ -51,7 +51,7 @@ def write_junit(outcomes: Iterable[Outcome], *, seconds: float) -> str:
 
 def _case(suite: ET.Element, outcome: Outcome) -> None:
     # Jenkins takes the part before the last dot as the package.
-    classname = f"{outcome.template}.{outcome.model.replace('.', '_')}"
+    classname = f"{outcome.template}.{outcome.model.replace('.', '_')}".removesuffix(".")
     element = ET.SubElement(
         suite,
         "testcase",
@@ -76,10 +76,9 @@ def _details(outcome: Outcome) -> str:
     lines = [f"{outcome.file}:{outcome.line}"]
     for failure in outcome.failures:
         lines += ["", failure.case, f"  {failure.reason}"]
-        if failure.expected is not None:
-            lines.append(f"  expected: {failure.expected}")
-        if failure.text is not None:
-            lines.append(f"  got: {failure.text}")
+        for expected, actual in failure.values:
+            lines += [f"  expected: {expected}"] if expected else []
+            lines.append(f"  actual: {actual}")
     if outcome.n_failed > len(outcome.failures):
         lines += ["", f"and {outcome.n_failed - len(outcome.failures)} more"]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.batch.lines import format_place
-from llmtool.errors import InputError
+from llmtool.errors import InputError, LlmtoolError
 from llmtool.evals.dataset import Sample, read_dataset
-from llmtool.evals.results import Kind
+from llmtool.evals.results import Kind, Outcome
 from llmtool.prompts.assertions import METRICS
 from llmtool.prompts.cases import LocatedTest
 from llmtool.prompts.library import Library
@@ -71,6 +72,25 @@ def make_plan(library: Library, reference: str, *, split: str | None = None) -> 
             )
         )
     return EvalPlan(template=template, tests=tuple(tests))
+
+
+def untestable(library: Library, reference: str, error: LlmtoolError) -> Outcome:
+    """Return the outcome of a template that cannot be tested because of an error."""
+    file, message = str(library.find(reference)), str(error)
+    found = re.match(r":(\d+)", message.removeprefix(file)) if message.startswith(file) else None
+    name = Path(file).stem
+    return Outcome(
+        template=name,
+        model="",
+        id=hash_of(["file", name])[:12],
+        name=Path(file).name,
+        kind="file",
+        status="error",
+        reason=message,
+        n=0,
+        file=file,
+        line=int(found[1]) if found else 1,
+    )
 
 
 def _plan(test: LocatedTest, template: Template, split: str | None) -> PlannedTest:

@@ -7,7 +7,16 @@ from typing import Literal
 import msgspec
 
 Status = Literal["passed", "failed", "error", "known"]
-Kind = Literal["vars", "dataset", "invariant"]
+Kind = Literal["vars", "dataset", "invariant", "file"]
+
+
+class FailedAssertion(msgspec.Struct, frozen=True, kw_only=True):
+    """An assertion that a reply fails, with the value that it expects and that of the reply."""
+
+    type: str
+    expected: str
+    actual: str
+    reason: str
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +26,14 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     expected: str | None = None
     text: str | None = None
     reason: str
+    assertions: tuple[FailedAssertion, ...] = ()
+
+    @property
+    def values(self) -> list[tuple[str, str]]:
+        """The expected and actual values: those of the assertions, or else of the answer."""
+        if self.assertions:
+            return [(f"{each.type} {each.expected}", each.actual) for each in self.assertions]
+        return [] if self.text is None else [(self.expected or "", self.text)]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +41,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` depends on the test cases, not on their position in the file. `known` is a failure that is
     in the baseline. Of `n` replies, `n_failed` failed; `failures` has the first of them. `seconds`
-    is the time of the slowest reply, as replies are generated together.
+    is the time of the slowest reply, as replies are generated together. The kind `file` is a
+    template that cannot be tested; it has no replies and no model.
     """
 
     template: str

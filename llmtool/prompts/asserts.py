@@ -77,6 +77,34 @@ def find_failure(
     return None if failure else _OPPOSITES[kind].format(value=_shown(assertion.value))
 
 
+def describe_values(
+    assertion: Assertion, reply: EvaluatedReply, inputs: Mapping[str, object]
+) -> tuple[str, str]:
+    """Return the value that an assertion expects, and that of a reply, as text.
+
+    Example:
+        >>> reply = EvaluatedReply(text="Good night", completion_tokens=4)
+        >>> describe_values(Assertion(type="contains", value="day"), reply, {})
+        ('day', 'Good night')
+        >>> describe_values(Assertion(type="max-tokens", value=3), reply, {})
+        ('3', '4')
+    """
+    kind, value = assertion.type.removeprefix("not-"), assertion.value
+    if kind == "score":
+        label = assertion.label or reply.label
+        low, high = assertion.min or 0.0, 1.0 if assertion.max is None else assertion.max
+        score = f"{reply.scores.get(label or '', 0.0):.3f}"
+        return f"{label or 'of the label'} {low:g} to {high:g}", score
+    if kind == "lines-kept":
+        return str(_n_lines(str(inputs.get(value, "")))), str(_n_lines(reply.text))
+    expected = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if kind == "label":
+        return expected, reply.label or "no label"
+    if kind == "max-tokens":
+        return expected, str(reply.completion_tokens)
+    return ("" if value is None else expected), reply.text
+
+
 def find_metric_failure(assertion: Assertion, value: float) -> str | None:
     """Return the reason why the value of a metric fails an assertion, or None if it passes.
 

@@ -118,7 +118,7 @@ def test_pipe_gets_a_line_per_test_and_failure_is_17(run: Run, folder: Path) -> 
     assert done.code == 17
     assert done.out.splitlines() == [
         "passed\tsay\tscripted\thello\t\t",
-        "failed\tsay\tscripted\tbye\t\tdoes not contain 'hello'",
+        "failed\tsay\tscripted\tbye\t\tdoes not contain 'hello'\tcontains hello\tBYE",
     ]
     assert done.err == "llmtool: 1 of 2 tests failed\n"
 
@@ -169,6 +169,10 @@ def test_json_has_counts_and_tests(run: Run, folder: Path) -> None:
     (failure,) = value["tests"][1]["failures"]
     assert failure == {
         "case": "bye", "expected": None, "text": "BYE", "reason": "does not contain 'hello'",
+        "assertions": [
+            {"type": "contains", "expected": "hello", "actual": "BYE",
+             "reason": "does not contain 'hello'"},
+        ],
     }  # fmt: skip
 
 
@@ -273,7 +277,7 @@ def test_terminal_gets_a_table_with_escaped_replies(
         "✗  bye        does not contain 'hello'",
         "~  as before  x",
         "  bye  (say.yaml:7)",
-        "      got:      ␛[2Jtwo⏎lines",
+        "      actual:   ␛[2Jtwo⏎lines",
     ]
 
 
@@ -312,6 +316,79 @@ def test_tiny_model_is_tested_and_its_replies_are_cached(
     result = run_llmtool("prompts", "test", "-m", tiny, "--chat-template", template)
     assert result.returncode == 0, result.stderr
     assert b"cached" not in result.stderr
+
+
+BROKEN = {
+    "yaml": ("llmtool: 1\nname: broken\nprompt: [\n", "broken.yaml:"),
+    "template": (
+        "llmtool: 1\nname: broken\nprompt: '{% if'\ntests: [{vars: {}}]\n",
+        "broken.yaml:3: ",
+    ),
+    "dataset": (DATA.replace("say", "broken").replace("d.csv", "gone.csv"), "gone.csv"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), BROKEN.values(), ids=BROKEN)
+def test_broken_template_is_an_error_and_the_others_are_tested(
+    run: Run, folder: Path, tmp_path: Path, text: str, reason: str
+) -> None:
+    (folder / "broken.yaml").write_text(text)
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    report = tmp_path / "report.xml"
+    done = run("--junit", report, "--json")
+    value = json.loads(done.out)
+    assert done.code == 17 and "1 of 2 tests failed (1 with an error)" in done.err
+    assert value["counts"] == {"passed": 1, "failed": 0, "error": 1, "known": 0}
+    broken, said = value["tests"]
+    assert (broken["kind"], broken["status"], said["status"]) == ("file", "error", "passed")
+    assert reason in broken["reason"]
+    root = ET.parse(report).getroot()
+    assert (root.get("tests"), root.get("errors")) == ("2", "1")
+    assert root.find("testsuite[@name='broken']/testcase/error") is not None
+    assert run().out.splitlines()[0].startswith("error\tbroken\t\tbroken.yaml\t\t")
+
+
+def test_case_that_cannot_be_rendered_is_an_error_of_its_test(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(
+        HEAD.replace("{{ text }}", "{{ 1 // (text | length) }}")
+        + "tests: [{vars: {text: ''}}, {vars: {text: hi}}]\n"
+    )
+    done = run("say")
+    assert done.code == 17 and "1 of 2 tests failed (1 with an error)" in done.err
+    assert [line.split("\t")[0] for line in done.out.splitlines()] == ["error", "passed"]
+
+
+def test_each_failed_assertion_has_its_values(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(
+        HEAD + "tests:\n  - vars: {text: bye}\n    assert:\n"
+        "      - {type: equals, value: ciao}\n      - {type: not-contains, value: YE}\n"
+        "      - {type: regex, value: B}\n      - {type: schema, value: 'a int'}\n"
+        "      - {type: lines-kept}\n      - {type: is-json}\n"
+    )
+    done = run("say", "--json")
+    (failure,) = json.loads(done.out)["tests"][0]["failures"]
+    assert [(each["type"], each["expected"], each["actual"]) for each in failure["assertions"]] == [
+        ("equals", "ciao", "BYE"),
+        ("not-contains", "YE", "BYE"),
+        ("schema", "a int", "BYE"),
+        ("is-json", "", "BYE"),
+    ]
+
+
+def test_failed_tests_are_github_annotations(
+    run: Run, folder: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "say.yaml").write_text(GREETS.replace("{text: bye}", '{text: "a\\n::set-output %"}'))
+    monkeypatch.chdir(folder)
+    done = run("./say.yaml", "--github")
+    assert done.code == 17
+    assert done.out == (
+        "::error file=say.yaml,line=8,title=say on scripted%3A a %3A%3Aset-output %25::"
+        "does not contain 'hello'%0Aexpected: contains hello%0A"
+        "actual: A%0A::SET-OUTPUT %25\n"
+    )
+    (folder / "broken.yaml").write_text(BROKEN["template"][0])
+    assert run("--github").out.startswith("::error file=broken.yaml,line=3,title=broken%3A broken.")
 
 
 def test_missing_files_are_reported_before_the_model_is_found(

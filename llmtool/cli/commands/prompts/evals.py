@@ -15,6 +15,7 @@ import typer
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
+from llmtool.errors import UsageError
 from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
@@ -77,13 +78,14 @@ def test(
         bool, typer.Option("--no-cache", help="Do not read or write cached replies.")
     ] = False,
     json: g.Json = False,
+    github: g.GitHub = False,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
     """Run template tests on one or more models; exit 17 if one fails.
 
     Replies are greedy, unless a test sets a temperature, and cached: a second run generates only
-    new ones.
+    new ones. A template that is invalid counts as a failed test; the others are still tested.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import render as show
@@ -94,22 +96,24 @@ def test(
     folders, settings = bootstrap.start(console, general, model)
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
-    plans = make_plans(console, library, templates or [], split=split)
+    if json and github:
+        raise UsageError("--json and --github cannot be combined; use one of them")
+    plans, outcomes = make_plans(console, library, templates or [], split=split)
     check(junit, reads=list_files(plans, baseline), overwrite=junit is not None)
     references = list(dict.fromkeys(reference or []))
     check_models(folders, settings, references)
     models = [msgspec.structs.replace(model, reference=each) for each in references] or [model]
-    outcomes: list[Outcome] = []
+    show.live(console, outcomes, as_json=json, github=github)
     with contextlib.ExitStack() as stack:
         # Opened first, so that write errors appear before the models run.
         report = None if junit is None else stack.enter_context(open_sink(console, junit))
-        for each in models:
+        for each in models if plans else ():
             opened = bootstrap.open_model(console, folders, settings, each, junit)
             with contextlib.closing(opened):
                 for plan in plans:
                     found = run(console, opened, plan, cached=not no_cache)
                     compared = (before.compare(outcome, tolerance=tolerance) for outcome in found)
-                    outcomes += show.live(console, compared, as_json=json)
+                    outcomes += show.live(console, compared, as_json=json, github=github)
         seconds = time.perf_counter() - started
         if report is not None:
             report.write(write_junit(outcomes, seconds=seconds))
@@ -120,10 +124,13 @@ def test(
 
 def make_plans(
     console: Console, library: Library, names: Sequence[str], *, split: str | None
-) -> list[EvalPlan]:
-    """Return the test plans of templates (default: the user's); report those without tests."""
-    from llmtool.errors import TemplateError, UsageError
-    from llmtool.evals import make_plan
+) -> tuple[list[EvalPlan], list[Outcome]]:
+    """Return the test plans of templates (default: the user's); report those without tests.
+
+    Of several templates, those that cannot be tested are returned as outcomes.
+    """
+    from llmtool.errors import InputError, TemplateError
+    from llmtool.evals import make_plan, untestable
     from llmtool.prompts.library import built_in_folder
 
     chosen = list(dict.fromkeys(names)) or [
@@ -132,16 +139,23 @@ def make_plans(
     unknown = [name for name in chosen if not library.has(name)]
     if len(unknown) > 1:  # `make_plan` reports a single one, with a suggestion
         raise TemplateError(f"unknown templates: {', '.join(unknown)}; see `llmtool prompts ls`")
-    plans = [make_plan(library, name, split=split) for name in chosen]
+    plans, broken = [], []
+    for name in chosen:
+        try:
+            plans.append(make_plan(library, name, split=split))
+        except (TemplateError, InputError, UsageError) as exc:
+            if len(chosen) == 1:
+                raise
+            broken.append(untestable(library, name, exc))
     if names:
         for plan in plans:
             if not plan.tests:
                 console.note(f"template {plan.template.name!r} has no tests")
     plans = [plan for plan in plans if plan.tests]
-    if not plans:
+    if not plans and not broken:
         which = "these templates" if names else "your templates"
         raise UsageError(f"{which} have no tests; add `tests` to a template")
-    return plans
+    return plans, broken
 
 
 def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]:
@@ -199,7 +213,6 @@ def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) ->
 def read_baseline(path: str | None, *, update: bool) -> Baseline:
     """Return the baseline in a file, or an empty one if there is none to compare with."""
     from llmtool.cli.terminal.output_file import check
-    from llmtool.errors import UsageError
     from llmtool.evals import baseline
 
     if path is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from llmtool.cli.render import tables
+from llmtool.cli.render.github import annotation
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.text import cell_width, escape_control_chars, truncate_to_width
 from llmtool.errors import OutputValidationError
@@ -19,18 +20,24 @@ _MAX_SHOWN_FAILURES = 5
 _MAX_COLUMNS = 200
 
 
-def live(console: Console, outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
+def live(
+    console: Console, outcomes: Iterable[Outcome], *, as_json: bool, github: bool = False
+) -> list[Outcome]:
     """Show the outcomes of one template on one model, and return them.
 
-    In a pipe, each line is printed at once; on a terminal, the table is printed at the end.
+    In a pipe, each line is printed at once; on a terminal, the table is printed at the end. With
+    `github`, only failed tests are printed, as annotations.
     """
     seen = []
     for outcome in outcomes:
         seen.append(outcome)
-        if not as_json and not console.stdout.is_terminal:
+        if github:
+            if outcome.is_bad:
+                console.stdout.write(_annotation(outcome))
+        elif not as_json and not console.stdout.is_terminal:
             console.stdout.write("\t".join(_cells(outcome)) + "\n")
     console.status("")
-    if seen and not as_json and console.stdout.is_terminal:
+    if seen and not as_json and not github and console.stdout.is_terminal:
         _table(console, seen)
     return seen
 
@@ -66,21 +73,44 @@ def summary(
 
 
 def _cells(outcome: Outcome) -> Iterator[str]:
-    """Yield the columns of a line: status, template, model, test, metrics, reason."""
+    """Yield the columns of a line: status, template, model, test, metrics, reason.
+
+    The line of a failed test continues with the expected and the actual values.
+    """
     metrics = " ".join(f"{name}={value:.3f}" for name, value in outcome.metrics.items())
     for cell in (
         outcome.status, outcome.template, outcome.model, outcome.name, metrics, outcome.reason,
     ):  # fmt: skip
         yield " ".join(cell.split())
+    values = outcome.failures[0].values if outcome.failures and outcome.is_bad else []
+    for column in zip(*values, strict=True):
+        yield " ".join("; ".join(dict.fromkeys(column)).split())
+
+
+def _annotation(outcome: Outcome) -> str:
+    lines = [outcome.reason]
+    for failure in outcome.failures[:1]:
+        for expected, actual in failure.values:
+            lines += [f"expected: {expected}"] if expected else []
+            lines.append(f"actual: {actual}")
+    where = f" on {outcome.model}" if outcome.model else ""
+    return annotation(
+        "error",
+        "\n".join(lines),
+        title=f"{outcome.template}{where}: {outcome.name}",
+        file=outcome.file,
+        line=outcome.line,
+    )
 
 
 def _table(console: Console, outcomes: Sequence[Outcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    first = outcomes[0]
+    names = (outcomes[0].template, outcomes[0].model)
     tables.draw(
-        console, Text(escape_control_chars(f"{first.template} on {first.model}"), style="bold")
+        console,
+        Text(escape_control_chars(" on ".join(filter(None, names))), style="bold"),
     )
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(no_wrap=True)
@@ -110,10 +140,10 @@ def _details(outcome: Outcome) -> Iterator[str]:
     for failure in shown[:_MAX_SHOWN_FAILURES]:
         if outcome.n > 1:
             yield f"    {_line(failure.case)}: {_line(failure.reason)}"
-        if failure.expected is not None:
-            yield f"      expected: {_line(failure.expected)}"
-        if failure.text is not None:
-            yield f"      got:      {_line(failure.text)}"
+        for expected, actual in failure.values:
+            if expected:
+                yield f"      expected: {_line(expected)}"
+            yield f"      actual:   {_line(actual)}"
     if outcome.n_failed > _MAX_SHOWN_FAILURES:
         n_more = outcome.n_failed - _MAX_SHOWN_FAILURES
         yield f"    and {n_more} more (--json and --junit list up to 20)"
