@@ -3,7 +3,8 @@
 Each row of JSON Lines or CSV contains a key: a hash of the record, the template, the model and the
 options. A process killed at any point leaves complete rows and at most one partial row. Resuming
 truncates the partial row and checks the keys of the others against the records, in order. Failed
-rows are replaced in a copy, which then replaces the file.
+rows, and rows of records that an interrupt left unfinished before complete ones, are replaced in a
+copy, which then replaces the file.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import Any
 
 import msgspec
 
-from llmtool.batch.writers import ERROR, KEY, OutputFormat
-from llmtool.errors import LockedError, OutputError, UsageError, os_error_reason
+from llmtool.batch.writers import ERROR, ERROR_CODE, KEY, OutputFormat
+from llmtool.errors import ExitCode, LockedError, OutputError, UsageError, os_error_reason
 from llmtool.option_names import option
 
 _SYNC_ROWS = 200
@@ -50,6 +51,11 @@ class SavedRow(msgspec.Struct, frozen=True):
     @property
     def has_failed(self) -> bool:
         return bool(self.values.get(ERROR))
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether an interrupt stopped the record while a later one was already complete."""
+        return str(self.values.get(ERROR_CODE)) == str(int(ExitCode.INTERRUPT))
 
 
 def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:

@@ -23,7 +23,7 @@ from llmtool.batch.writers import (
     rename_fields,
     text_line,
 )
-from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
+from llmtool.errors import Cancelled, ExitCode, LlmtoolError, OutputValidationError, UsageError
 from llmtool.option_names import option
 
 _END: Any = object()
@@ -58,7 +58,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
         format: "jsonl", "csv" (not for records from JSON) or "text", which writes only the first
             column of the result.
         resume: continue the output file of an earlier batch with the same records, template, model
-            and options.
+            and options. Records that an interrupt left unfinished are processed again.
         retry_failed: like `resume`, and process the failed records of the file again. The template,
             model and options can differ from those of the earlier batch; other rows are unchanged.
         overwrite: replace a file that has content.
@@ -162,9 +162,12 @@ class BatchRunner(Generic[R]):
     def run(self) -> Generator[Row[R], None, None]:
         """Yield each new row after writing it.
 
-        To stop early, close the generator; a batch with `resume` continues.
+        To stop early, close the generator; a batch with `resume` continues. If the batch is
+        cancelled, the rows that were complete are still written; the `outcome` of an unfinished
+        record before them is the `Cancelled`, which is then raised.
 
         Raises:
+            Cancelled: a stop was requested.
             UsageError: the output file has content, but no option allows it, or it was written with
                 other records, or to resume with another template, model or option.
             LockedError: another process has locked the output file.
@@ -187,7 +190,9 @@ class BatchRunner(Generic[R]):
                 self.n_resumed = journal.n_done
             outcomes = self._process(self._open_records(journal))
             stack.enter_context(closing(outcomes))
-            for record, outcome in outcomes:
+            for record, outcome in _without_unfinished_end(outcomes):
+                if isinstance(outcome, Cancelled) and record.index in self._retried:
+                    continue  # its row stays as it is
                 key = record_key(self._identity, record.digest)
                 line = self._encode(record, outcome, None if journal is None else key)
                 if journal is not None and record.index in self._retried:
@@ -225,12 +230,13 @@ class BatchRunner(Generic[R]):
                     f"cannot resume {journal.path}: row {number} has no {self._columns[0]!r}, so "
                     f"another command or version wrote it; use {overwrite} to start over"
                 )
-            if retry and saved.has_failed and number <= limit and record is not _END:
+            is_other = record is _END or saved.key != record_key(self._identity, record.digest)
+            again = saved.has_failed if retry else saved.is_unfinished and not is_other
+            if again and number <= limit and record is not _END:
                 self._retried.add(record.index)
                 self.n_resumed -= 1
                 yield record
                 continue
-            is_other = record is _END or saved.key != record_key(self._identity, record.digest)
             if is_other and not (retry and self._has_fields_of(record, saved, journal)):
                 options = "" if retry else ", prompt, template, model or option"
                 raise UsageError(
@@ -251,7 +257,9 @@ class BatchRunner(Generic[R]):
         # The row of an invalid reply contains both the reply and the error.
         result = outcome.result if isinstance(outcome, OutputValidationError) else outcome
         row = result.row() if isinstance(result, TaskResult) else {}
-        if isinstance(outcome, LlmtoolError):
+        if isinstance(outcome, Cancelled):
+            row |= {ERROR: "interrupted", ERROR_CODE: int(ExitCode.INTERRUPT)}
+        elif isinstance(outcome, LlmtoolError):
             row |= {ERROR: str(outcome), ERROR_CODE: int(outcome.exit_code)}
         if self._options.full_results and isinstance(result, TaskResult):
             row[RESULT] = result.to_dict()
@@ -269,3 +277,17 @@ class BatchRunner(Generic[R]):
         if self._options.format == "text":
             return text_line(row, self._columns[0])
         return self._csv.encode(row) if self._options.format == "csv" else json_line(row)
+
+
+def _without_unfinished_end(
+    outcomes: Iterator[tuple[Record, R | LlmtoolError]],
+) -> Iterator[tuple[Record, R | LlmtoolError]]:
+    """Omit the unfinished records of a cancelled batch that no finished one follows."""
+    unfinished: list[tuple[Record, R | LlmtoolError]] = []
+    for record, outcome in outcomes:
+        if isinstance(outcome, Cancelled):
+            unfinished.append((record, outcome))
+        else:
+            yield from unfinished
+            unfinished.clear()
+            yield record, outcome

@@ -20,7 +20,6 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, check_not_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
-from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
@@ -174,7 +173,7 @@ def run(
     tally = Tally(console, reader, runner, options)
     tally.show()
     try:
-        with contextlib.closing(runner.run()) as rows:
+        with console.interrupts.completing_output(), contextlib.closing(runner.run()) as rows:
             header = runner.header if output.path is None else b""
             for row in rows:
                 if output.path is None:
@@ -184,12 +183,7 @@ def run(
                 on_outcome(row.record, row.outcome)
             console.stdout.write(header.decode())
     except Cancelled:
-        if output.path is not None:
-            n_rows = format_count(tally.n_rows, "row")
-            option = "--retry-failed" if batch.retry_failed else "--resume"
-            is_text = options.format == "text"
-            how = "plain text cannot be resumed, --jsonl can" if is_text else f"{option} continues"
-            console.note(f"{n_rows} saved in {output.path}; {how}")
+        tally.interrupted()
         raise
     finally:
         console.status("")

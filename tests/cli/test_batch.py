@@ -6,6 +6,7 @@ import csv
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import Cancellation, Event, Failed, Request, Token
 from llmtool.errors import Cancelled, ContextOverflow, RecordsFailed, UsageError
 from llmtool.local_model import ReadyModel
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
@@ -68,7 +70,7 @@ def run(
     box: Toolbox,
     each: str,
     source: Path,
-    out: Path,
+    out: Path | None,
     *,
     seed: int | None = 1,
     template: Path | str = "gen",
@@ -77,7 +79,8 @@ def run(
 ) -> int:
     """Run a batch of `gen` in this process; return the number of failed records."""
     console = console or Console(Interrupts())
-    output = g.OutputOptions(path=str(out), overwrite=batch.pop("overwrite", False))
+    path = None if out is None else str(out)
+    output = g.OutputOptions(path=path, overwrite=batch.pop("overwrite", False))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
     reader = batches.open_reader(console, group, g.InputOptions(files=[str(source)]), output)
@@ -188,6 +191,33 @@ def test_interrupted_batch_reports_how_to_continue(
     with pytest.raises(Cancelled):
         run(box, batch["each"], source, out, jsonl=batch.get("jsonl", False))
     assert note.format(out=out) in capfd.readouterr().err
+
+
+def test_interrupted_batch_prints_complete_rows(
+    box: Toolbox, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StoppedEngine(ScriptedEngine):
+        def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+            for event in super().stream(list(itertools.islice(requests, 3))):
+                if event.id != 0 or isinstance(event, Token):
+                    yield event
+            console.interrupts.receive(signal.SIGINT)
+            self.cancellation.check()
+
+    cancellation = Cancellation()
+    console = Console(Interrupts())
+    console.interrupts.attach(cancellation)
+    engine = StoppedEngine("fine", cancellation=cancellation)
+    monkeypatch.setattr(box.context, "model", ReadyModel(engine))
+    (tmp_path / "in").write_text("one\ntwo\nthree\nfour\n")
+    with pytest.raises(Cancelled):
+        run(box, "line", tmp_path / "in", None, console=console)
+    printed = capfd.readouterr()
+    assert printed.out == "\nfine\nfine\n"
+    assert printed.err == (
+        "llmtool: stopped after 2 rows, and an empty line for 1 unfinished record; "
+        "a batch with --jsonl -o FILE can be resumed\n"
+    )
 
 
 def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from llmtool.batch.runner import BatchOptions, BatchRunner
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import note_table
 from llmtool.cli.terminal.progress import RecordProgress
-from llmtool.errors import LlmtoolError, RecordsFailed
+from llmtool.errors import Cancelled, LlmtoolError, RecordsFailed
 from llmtool.sizes import format_count
 from llmtool.tasks.results import Result
 
@@ -33,7 +33,7 @@ class Tally:
         self._started = time.monotonic()
         self._progress, self._n_tokens = RecordProgress(console), 0
         self._first_failure: tuple[Record, LlmtoolError] | None = None
-        self.n_done = self.n_failed = 0
+        self.n_done = self.n_failed = self._n_unfinished = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
         self._warnings: Counter[str] = Counter()
         self._source, self._sample = "", ""  # the first lines of a file
@@ -48,6 +48,9 @@ class Tally:
             self.show()
 
     def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
+        if isinstance(outcome, Cancelled):
+            self._n_unfinished += 1
+            return
         self.n_done += 1
         if self._reader.format == "file" and record.source.lower().endswith((".csv", ".tsv")):
             self._source, self._sample = record.source, (record.text or "")[:_MAX_SAMPLE]
@@ -94,6 +97,22 @@ class Tally:
             f"{self._n_prompt} prompt tokens ({self._n_cached} cached), "
             f"{self._n_completion} completion tokens, {self._n_completion / seconds:.0f} tok/s"
         )
+
+    def interrupted(self) -> None:
+        """Report what a stopped batch has saved, and how to continue."""
+        output, is_text = self._options.output, self._options.format == "text"
+        if output is None:
+            how = f"a batch with {'--jsonl ' * is_text}-o FILE can be resumed"
+        elif is_text:
+            how = "plain text cannot be resumed, --jsonl can"
+        else:
+            how = f"{'--retry-failed' if self._options.retry_failed else '--resume'} continues"
+        rows = format_count(self.n_rows, "row")
+        done = f"stopped after {rows}" if output is None else f"{rows} saved in {output}"
+        if self._n_unfinished:
+            unfinished = format_count(self._n_unfinished, "unfinished record")
+            done += f", and {'an empty line' if is_text else 'an error'} for {unfinished}"
+        self._console.note(f"{done}; {how}")
 
     def conclude(self) -> None:
         """Report a table read as text, blank lines, the most frequent warnings and failures."""

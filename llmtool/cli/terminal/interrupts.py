@@ -32,6 +32,7 @@ class Interrupts:
         self._numbers: set[int] = set()
         self._is_waiting = False
         self._ignores_repeats = False
+        self._completes_output = False
 
     def attach(self, cancellation: Cancellation) -> None:
         """Make signals and the time limit set this cancellation."""
@@ -113,18 +114,31 @@ class Interrupts:
         self._cancellation.reset()
 
     @contextmanager
+    def completing_output(self) -> Iterator[None]:
+        """Within the block, let an earlier signal not prevent a call that does not block.
+
+        The results that were complete before the signal can then be written.
+        """
+        self._completes_output = True
+        try:
+            yield
+        finally:
+            self._completes_output = False
+
+    @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let a signal interrupt a blocking system call, such as a read from a terminal.
 
         Raises:
-            Cancelled: a signal was received, before or inside the block.
+            Cancelled: a signal was received, before or inside the block; see `completing_output`.
         """
         self._is_waiting = True
         try:
-            if self.expired is not None:
-                raise self.expired
-            if self._cancellation is not None and self._cancellation.cancelled:
-                raise stopped(self._cancellation.reason)
+            if not self._completes_output:
+                if self.expired is not None:
+                    raise self.expired
+                if self._cancellation is not None and self._cancellation.cancelled:
+                    raise stopped(self._cancellation.reason)
             yield
         finally:
             self._is_waiting = False

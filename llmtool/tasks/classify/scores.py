@@ -11,7 +11,7 @@ from itertools import count
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores
-from llmtool.errors import EngineError, LlmtoolError
+from llmtool.errors import Cancelled, EngineError, LlmtoolError
 from llmtool.tasks.pipeline.duplicates import answer_once, score_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.prepare import Case
@@ -41,13 +41,18 @@ def _stream(
 ) -> Generator[ScoredRequest | Failed, None, None]:
     results = OrderedResults[ScoreRequest, _PendingScores](requests, _PendingScores)
     with closing_stream(engine.score(results.requests())) as events:
-        for event in events:
-            if isinstance(event, Failed):
-                results.fail(event)
-            else:
-                results.answer(event.id).end(event)
-            for done in results.pop_complete():
+        try:
+            for event in events:
+                if isinstance(event, Failed):
+                    results.fail(event)
+                else:
+                    results.answer(event.id).end(event)
+                for done in results.pop_complete():
+                    yield done if isinstance(done, Failed) else done.result()
+        except Cancelled as exc:
+            for done in results.cancel(exc):
                 yield done if isinstance(done, Failed) else done.result()
+            raise
         if results:
             raise EngineError("the model was closed before all texts were classified")
 

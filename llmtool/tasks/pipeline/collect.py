@@ -22,7 +22,7 @@ from llmtool.engine.types import (
     Token,
     Usage,
 )
-from llmtool.errors import EngineError, OutputValidationError, UsageError
+from llmtool.errors import Cancelled, EngineError, OutputValidationError, UsageError
 from llmtool.option_names import option
 from llmtool.tasks.pipeline.duplicates import answer_once, request_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
@@ -89,7 +89,8 @@ def stream_outcomes(
     Requests are read as the engine needs them, so there can be any number; their ids must differ.
     A request that fails, or whose reply is invalid, yields a `Failed`. Equal requests whose reply
     is not random are answered once. `started` is the `time.perf_counter()` from which `seconds`
-    counts, by default the time when each request is read.
+    counts, by default the time when each request is read. After a stop, complete replies are still
+    yielded, and a `Failed` for each other request, before `Cancelled` is raised.
 
     An invalid reply is requested again up to `retries` times, with the error in the conversation;
     its tokens are then yielded only when the last try is complete.
@@ -141,22 +142,27 @@ def _stream(
             yield again.popleft() if again else None
 
     with closing_stream(engine.stream(new_and_repeated())) as events:
-        for event in events:
-            if isinstance(event, Token):
-                results.answer(event.id).take(event)
-                if not retries:
-                    yield event
-            elif isinstance(event, Failed):
-                answer = results.find(event.id)
-                if answer is None or not answer.give_up():
-                    results.fail(event)
-            else:
-                answer = results.answer(event.id)
-                again.extend(answer.end(event))
-                if retries and answer.is_complete:
-                    yield from answer.tokens()
-            for done in results.pop_complete():
+        try:
+            for event in events:
+                if isinstance(event, Token):
+                    results.answer(event.id).take(event)
+                    if not retries:
+                        yield event
+                elif isinstance(event, Failed):
+                    answer = results.find(event.id)
+                    if answer is None or not answer.give_up():
+                        results.fail(event)
+                else:
+                    answer = results.answer(event.id)
+                    again.extend(answer.end(event))
+                    if retries and answer.is_complete:
+                        yield from answer.tokens()
+                for done in results.pop_complete():
+                    yield done if isinstance(done, Failed) else done.outcome(engine, model)
+        except Cancelled as exc:
+            for done in results.cancel(exc):
                 yield done if isinstance(done, Failed) else done.outcome(engine, model)
+            raise
         if results:
             raise EngineError("the model was closed before all replies were complete")
 

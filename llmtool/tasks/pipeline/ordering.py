@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from llmtool.engine.types import Failed
+from llmtool.errors import Cancelled
 
 # Maximum number of unfinished requests, which bounds how many results wait for one long reply.
 # Higher than the number of requests that any engine runs at once.
@@ -33,8 +34,9 @@ class OrderedResults(Generic[R, A]):
     """The unfinished requests of one engine stream, in order, and their answers so far.
 
     Pass `requests()` to the engine, add its events to `answer(id)` or `fail`, and read complete
-    answers from `pop_complete()`. Requests are read only as the engine needs them; `None` (not
-    available yet) and `Failed` among them are passed on. Ids of unfinished requests must differ.
+    answers from `pop_complete()`, and after a stop the others from `cancel()`. Requests are read
+    only as the engine needs them; `None` (not available yet) and `Failed` among them are passed on.
+    Ids of unfinished requests must differ.
 
     Args:
         make_answer: returns an empty answer for a request.
@@ -72,17 +74,22 @@ class OrderedResults(Generic[R, A]):
 
     def pop_complete(self) -> Iterator[A | Failed]:
         """Yield and remove the complete answers at the head of the queue."""
+        while self._order and (found := self._outcome(self._order[0])) is not None:
+            self._answers.pop(self._order.popleft(), None)
+            yield found
+
+    def cancel(self, error: Cancelled) -> Iterator[A | Failed]:
+        """Yield and remove all answers after a stop; unfinished requests fail with the error."""
         while self._order:
-            id = self._order[0]
-            failed, answer = self._failed.pop(id, None), self._answers.get(id)
-            if failed is None and (answer is None or not answer.is_complete):
-                return
-            self._order.popleft()
+            id = self._order.popleft()
+            yield self._outcome(id) or Failed(id, error)
             self._answers.pop(id, None)
-            if failed is not None:
-                yield failed
-            elif answer is not None:
-                yield answer
+
+    def _outcome(self, id: int) -> A | Failed | None:
+        """Return the answer or failure of a request, None if it is unfinished."""
+        answer = self._answers.get(id)
+        failed = self._failed.pop(id, None)
+        return failed or (answer if answer is not None and answer.is_complete else None)
 
 
 @contextmanager

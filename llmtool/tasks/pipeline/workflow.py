@@ -94,19 +94,26 @@ class WorkflowRunner(Generic[W, E]):
     def run(self) -> Generator[E | W | Failed, None, None]:
         """Yield events of all workflows as they occur, and each workflow when it is complete.
 
-        Complete workflows are yielded in their original order, failed ones as a `Failed`.
+        Complete workflows are yielded in their original order, failed ones as a `Failed`. After a
+        stop, every unfinished workflow yields a `Failed` before `Cancelled` is raised.
         """
         with closing_stream(self._engine.stream(self._requests())) as events:
-            for event in events:
-                running = self._running.get(event.id)
-                if isinstance(event, Token):
+            try:
+                for event in events:
+                    running = self._running.get(event.id)
+                    if isinstance(event, Token):
+                        if running is not None:
+                            yield from running.add(event)
+                        continue
                     if running is not None:
-                        yield from running.add(event)
-                    continue
-                if running is not None:
-                    del self._running[event.id]
-                    self._finish(running, event)
-                yield from self._output(running.workflow if running is not None else None)
+                        del self._running[event.id]
+                        self._finish(running, event)
+                    yield from self._output(running.workflow if running is not None else None)
+            except Cancelled as exc:
+                while self._unfinished:
+                    first = self._unfinished.popleft()
+                    yield _outcome(first) or Failed(first.id, exc)
+                raise
             if self._unfinished:
                 raise EngineError("the model was closed before all replies were complete")
 
@@ -177,16 +184,8 @@ class WorkflowRunner(Generic[W, E]):
         for each in list(candidates):
             if not isinstance(each, Failed) and each.error is None:
                 yield from each.drain_events()
-        while self._unfinished:
-            first = self._unfinished[0]
-            if isinstance(first, Failed):
-                yield first
-            elif first.error is not None:
-                yield Failed(first.id, first.error)
-            elif first.is_complete:
-                yield first
-            else:
-                return
+        while self._unfinished and (found := _outcome(self._unfinished[0])) is not None:
+            yield found
             self._unfinished.popleft()
 
 
@@ -214,6 +213,15 @@ class _Running(Generic[W]):
 
 
 _END: Any = object()
+
+
+def _outcome(workflow: W | Failed) -> W | Failed | None:
+    """Return a workflow that is complete or has failed, None if it is unfinished."""
+    if isinstance(workflow, Failed):
+        return workflow
+    if workflow.error is not None:
+        return Failed(workflow.id, workflow.error)
+    return workflow if workflow.is_complete else None
 
 
 def _fail(workflow: Workflow[Any], error: LlmtoolError) -> None:
