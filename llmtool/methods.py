@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from llmtool.tasks.options import SamplingOptions
+from llmtool.arguments import checked
+from llmtool.tasks.options import SamplingOptions, annotations_of
 from llmtool.tasks.streams import AsyncStream, Stream
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def _unquoted(annotation: Any) -> Any:
 def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
     """Return a decorator that replaces `**options` in a signature with the fields of a struct.
 
+    The method then also checks the types of its arguments.
+
     Example:
         >>> @list_options(SamplingOptions)
         ... def reply(prompt: str, **options: Unpack[SamplingKeywords]) -> str: ...
@@ -52,11 +55,7 @@ def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
     options = []
     for struct in (kind, SamplingOptions) if hasattr(kind, "sampling") else (kind,):
         defaults = struct()
-        types = {
-            name: text
-            for base in reversed(struct.__mro__)
-            for name, text in inspect.get_annotations(base).items()
-        }
+        types = annotations_of(struct)
         options += [
             inspect.Parameter(
                 name,
@@ -69,7 +68,7 @@ def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
         ]
 
     def with_options(method: F) -> F:
-        signature = inspect.signature(method)
+        method, signature = checked(method), inspect.signature(method)
         *parameters, _ = signature.parameters.values()
         method.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[

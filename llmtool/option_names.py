@@ -30,9 +30,8 @@ def use_format(format: Format) -> Iterator[None]:
 
 
 def _format_argument(name: str, value: tuple[object, ...]) -> str:
-    if name == "variables":  # `run` takes them as keyword arguments
-        (values,) = value
-        pairs = ", ".join(f"{key}={text}" for key, text in dict(values).items())  # type: ignore[call-overload]
+    if name == "variables" and value and isinstance(value[0], dict):  # those of `run`
+        pairs = ", ".join(f"{key}={text}" for key, text in value[0].items())
         return f"{pairs} (in `variables`, except for `run`)"
     return f"{name}={repr(*value)}" if value else f"{name}="
 

@@ -20,6 +20,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmtool import config
+from llmtool.arguments import checked
 from llmtool.engine.types import (
     Cancellation,
     Engine,
@@ -35,6 +36,7 @@ from llmtool.local_model import LocalModel, ReadyModel
 from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
+from llmtool.option_names import option
 from llmtool.short_repr import shorten
 from llmtool.tasks.options import (
     ChatOptions,
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     Texts = list[str] | tuple[str, ...]
 
 T = TypeVar("T")
+MAX_SEQUENCES = 64  # decoded in parallel
 L = TypeVar("L", bound="enum.Enum | bool")
 
 
@@ -137,6 +140,7 @@ class Toolbox:
         'Hello!'
     """
 
+    @checked
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -160,6 +164,15 @@ class Toolbox:
         on_download_progress: OnDownload = no_progress,
         on_note: OnNote = no_note,
     ) -> None:
+        for name, number, most in (
+            ("n_ctx", n_ctx, None),
+            ("n_threads", n_threads, None),
+            ("n_parallel", n_parallel, MAX_SEQUENCES),
+        ):
+            if number is not None and number < 1:
+                raise UsageError(f"{option(name, number)}: must be at least 1")
+            if number is not None and most is not None and number > most:
+                raise UsageError(f"{option(name, number)}: must be at most {most}")
         self.cancellation = stop = cancellation or Cancellation()
         reference = None if model is None else os.fspath(model)
 
@@ -472,6 +485,7 @@ class Toolbox:
         case, made = make_case(prompt, made, messages=messages)
         return prepare(self.context, made).request(case)
 
+    @checked
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as text and token ids, after the chat template.
 
@@ -511,6 +525,7 @@ class Toolbox:
         options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> list[RunResult]: ...
+    @checked
     def run(
         self,
         /,
@@ -551,6 +566,7 @@ class Toolbox:
 
     arun = for_asyncio(run)
 
+    @checked
     def run_each(
         self,
         /,
@@ -574,6 +590,7 @@ class Toolbox:
 
         return run_each(self.context, cases, run_options(template, options, inputs))
 
+    @checked
     def arun_each(
         self,
         /,
@@ -593,6 +610,7 @@ class Toolbox:
             lambda: self.run(template, iter(cases), options=options, **inputs)
         )
 
+    @checked
     def prepare_batch(
         self,
         /,

@@ -20,9 +20,12 @@ import pytest
 
 import llmtool
 from llmtool import errors
+from llmtool.batch.readers import Reader
+from llmtool.batch.runner import BatchOptions
 from llmtool.config import Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
+from llmtool.engine.types import Prompt, Request
 from llmtool.errors import (
     ClosedError,
     ContextOverflow,
@@ -275,7 +278,8 @@ def calls_of(box: Toolbox) -> dict[str, Any]:
     """Return a call of each public method that runs a task."""
     arguments = {"translate": ("text", "German"), "run": ("title",), "run_each": ("title", ["a"])}
     arguments["calibrate"] = ([], ["a", "b"])
-    arguments["prepare_batch"] = ("title", None, None)
+    arguments["tokenize"] = (Request(prompt=Prompt(text="a")),)
+    arguments["prepare_batch"] = ("title", Reader("jsonl", []), BatchOptions())
     names = [n for n in dir(Toolbox) if not n.startswith("_") and callable(getattr(Toolbox, n))]
     calls = {}
     for name in set(names) - {"close", "after_fork"}:

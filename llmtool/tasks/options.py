@@ -9,10 +9,12 @@ dataclass takes 1.2 ms, plus 5 ms to import `dataclasses`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from llmtool.arguments import check_argument
 from llmtool.engine.types import EFFORTS, Effort
 from llmtool.errors import UsageError
 from llmtool.option_names import option
@@ -162,11 +164,21 @@ class CompleteOptions(SamplingOptions, frozen=True, kw_only=True):
 O = TypeVar("O", bound=_Options)  # noqa: E741
 
 
+@lru_cache(maxsize=32)
+def annotations_of(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the annotation of each field, as text."""
+    return {
+        name: text
+        for base in reversed(kind.__mro__)
+        for name, text in base.__dict__.get("__annotations__", {}).items()
+    }
+
+
 def make_options(kind: type[O], keywords: Mapping[str, Any]) -> O:
     """Return options from the keyword arguments of a call; None means the default.
 
     Raises:
-        UsageError: a keyword is not an option of the task.
+        UsageError: a keyword is not an option of the task, or its value is of the wrong type.
 
     Example:
         >>> make_options(ChatOptions, {"system": "Be brief.", "seed": 1}).sampling.seed
@@ -182,7 +194,12 @@ def make_options(kind: type[O], keywords: Mapping[str, Any]) -> O:
         if name not in own and name not in sampling:
             known = ", ".join([*own, *sampling])
             raise UsageError(f"unknown option {name!r}; valid options: {known}")
-    given = {name: value for name, value in keywords.items() if value is not None}
+    types = {**annotations_of(kind), **(annotations_of(SamplingOptions) if sampling else {})}
+    given: dict[str, Any] = {
+        name: check_argument(name, value, types[name])
+        for name, value in keywords.items()
+        if value is not None
+    }
     values = {name: value for name, value in given.items() if name in own}
     if sampling:
         chosen = {name: value for name, value in given.items() if name not in own}

@@ -237,7 +237,7 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
             "balanced batch cannot be used with multi-label",
         ),
         ({"multi": True, "min_margin": 0.1}, "min_margin cannot be used with multi-label"),
-        ({"calibrate": "maybe"}, "auto, anchors, balanced, none"),
+        ({"calibrate": "maybe"}, "'auto', 'anchors', 'balanced' or 'none'"),
         ({"examples": [("x", "c")]}, "unknown label 'c'"),
         ({"examples": ["x"]}, "pair of a text and its label"),
     ],

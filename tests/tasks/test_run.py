@@ -91,7 +91,7 @@ def test_positional_text_is_the_main_input(box: Toolbox) -> None:
     assert box.run("qa", "d", question="q").text == "d|q|short"
     assert box.run("qa", {"document": "d", "question": "q"}).text == "d|q|short"
     assert asyncio.run(box.arun("mood", "poor")).text == "bad"
-    with pytest.raises(UsageError, match="cases must be a list or an iterator"):
+    with pytest.raises(UsageError, match="cases='fine': must be a list or iterator"):
         next(box.run_each("mood", "fine"))
 
 

@@ -399,8 +399,8 @@ def test_context_too_small_for_a_chunk_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style": "haiku"}, "unknown style"),
-        ({"strategy": "guess"}, "unknown strategy"),
+        ({"style": "haiku"}, "style='haiku': must be 'paragraph', 'bullets'"),
+        ({"strategy": "guess"}, "strategy='guess': must be 'auto', 'stuff'"),
         ({"length": "3 pages"}, "invalid length '3 pages'; use short"),
         ({"chunk_tokens": 3}, "at least 64"),
         ({"style": "tldr", "length": "3 bullets"}, "for style 'tldr'"),

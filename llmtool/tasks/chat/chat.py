@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from llmtool.arguments import checked
 from llmtool.engine.types import MAX_SEED, Token
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.models.hub.callbacks import OnNote
@@ -131,6 +132,7 @@ class Chat:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @checked
     def say(
         self, text: str, *, files: Sequence[Attachment] = (), **options: Unpack[ChatKeywords]
     ) -> Turn:
@@ -142,6 +144,7 @@ class Chat:
         """
         return self.stream(text, files=files, **options).result
 
+    @checked
     def stream(
         self, text: str, *, files: Sequence[Attachment] = (), **options: Unpack[ChatKeywords]
     ) -> Stream[Token, Turn]:
@@ -183,6 +186,7 @@ class Chat:
         responder, start = self._responder_for(options), len(self.turns) - 1
         return Stream(self._reply(turn, responder, start=start, seed=seed), Turn)
 
+    @checked
     def edit(self, number: int, text: str, **options: Unpack[ChatKeywords]) -> Stream[Token, Turn]:
         """Replace the message of turn `number` (from 1), remove the turns after it, and reply.
 
@@ -196,6 +200,7 @@ class Chat:
         turn = responder.new_turn(text, self.get_turn(number).files)
         return Stream(self._reply(turn, responder, start=number - 1), Turn)
 
+    @checked
     def edit_reply(self, number: int, text: str) -> None:
         """Replace the reply of turn `number` (from 1).
 
@@ -215,6 +220,7 @@ class Chat:
         self._handle.update(self._replace_turns(len(self.turns) - 1))
         return last
 
+    @checked
     def attach(self, name: str, text: str) -> None:
         """Add a file to the next message, quoted as data."""
         self.files = (*self.files, Attachment(name=name, text=text))
@@ -248,6 +254,7 @@ class Chat:
             reserved=self._responder.reply_tokens,
         )
 
+    @checked
     def fork(self, name: str | None = None) -> str:
         """Continue as a copy under another name; return the name. The original is unchanged.
 
@@ -258,6 +265,7 @@ class Chat:
         self._handle.start(msgspec.structs.replace(self.session, name=name))
         return name
 
+    @checked
     def save_as(self, name: str, store: Sessions) -> None:
         """Continue under another name; save to `store` if the session has no store.
 
@@ -266,6 +274,7 @@ class Chat:
         """
         self._handle.start(msgspec.structs.replace(self.session, name=name), store=store)
 
+    @checked
     def start_new(self, name: str | None = None) -> str:
         """Start a new session with the same options, and return its name.
 
@@ -280,6 +289,7 @@ class Chat:
         self.files = ()
         return name
 
+    @checked
     def load(self, name: str) -> str | None:
         """Continue with another saved session; return a report if its file was damaged.
 
@@ -305,6 +315,7 @@ class Chat:
         """
         self._responder.save_state(self.session)
 
+    @checked
     def get_turn(self, number: int) -> Turn:
         """Return a turn by its number, from 1.
 

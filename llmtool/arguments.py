@@ -1,0 +1,226 @@
+"""Check the types of the arguments of public functions, by their annotations."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import math
+import operator
+import os
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeVar, cast
+
+from llmtool.errors import UsageError
+from llmtool.option_names import option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ALIASES = {
+    "CaseValues": "str | Mapping[str, Any]",
+    "Effort": "Literal['low', 'medium', 'high']",
+    "KVType": "Literal['f16', 'q8_0']",
+    "Labels": "Iterable[str] | Mapping[str, str] | type[L]",
+    "OverflowPolicy": "Literal['summarize', 'drop']",
+    "Style": "Literal['paragraph', 'bullets', 'headline', 'tldr']",
+    "Strategy": "Literal['stuff', 'map-reduce', 'refine']",
+    "OnNote": "Callable[[str], None]",
+    "OnDownload": "Callable[[int, int], None]",
+    "OnProgress": "Callable[[float, float], None]",
+}
+_CLASSES = {"Template", "Session", "Reader", "BatchOptions", "Request", "Settings", "Folders"}
+_CLASSES |= {"Cancellation"}
+_DESCRIPTIONS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "True or False",
+    "None": "None",
+    "Mapping": "a mapping",
+    "Callable": "a function",
+    "type": "a class",
+    "PathLike": "a path",
+}
+
+
+class _Type(NamedTuple):
+    """One alternative of an annotation: `Sequence[str]` has the `item` `str`."""
+
+    head: str
+    item: str = ""
+    values: tuple[object, ...] = ()
+
+
+class _Shown(str):
+    """A value that is already shortened for a message."""
+
+    __repr__ = str.__str__
+
+
+def checked(function: F) -> F:
+    """Return a function that checks its arguments by the annotations of its signature.
+
+    Numbers of other libraries, such as numpy, become Python's. The items of an iterator are checked
+    when they are read.
+
+    Example:
+        >>> @checked
+        ... def greet(name: "str", n: "int" = 1) -> str:
+        ...     return "Hello " * n + name
+        >>> greet("Ada", n=True)
+        Traceback (most recent call last):
+        llmtool.errors.UsageError: n=True: must be an integer
+    """
+    parameters = inspect.signature(function).parameters
+    named = {
+        each.name: each.annotation
+        for each in parameters.values()
+        if each.kind is not each.VAR_KEYWORD
+    }
+
+    def check(name: str, value: object) -> object:
+        annotation = named.get(name, inspect.Parameter.empty)
+        if annotation is inspect.Parameter.empty:  # `self`, and other keywords
+            return value
+        return check_argument(name, value, annotation)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        positional = [check(*pair) for pair in zip(named, args, strict=False)]
+        keywords = {name: check(name, value) for name, value in kwargs.items()}
+        return function(*positional, *args[len(named) :], **keywords)
+
+    return cast(F, call)
+
+
+def check_argument(name: str, value: object, annotation: str) -> object:
+    """Return a value that the annotation accepts.
+
+    Raises:
+        UsageError: it does not; the message says what is accepted.
+    """
+    types = _parse(annotation)
+    for kind in types:
+        matches, found = _match(name, value, kind)
+        if matches:
+            return found
+    raise UsageError(
+        f"{option(name, _Shown(_show(value)))}: must be {_describe(types)}"
+        f"{_hint(name, value, types)}"
+    )
+
+
+def _match(name: str, value: object, kind: _Type) -> tuple[bool, object]:
+    """Return whether a value has a type, and the value to use."""
+    head = kind.head
+    if head == "str":
+        return isinstance(value, str), value
+    if head == "bool":
+        return isinstance(value, bool), value
+    if head == "int":
+        is_int = isinstance(value, Integral) and not isinstance(value, bool)
+        return is_int, operator.index(cast(int, value)) if is_int else value
+    if head == "float":
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if is_number and not isinstance(value, int):
+            value = float(cast(Real, value))
+        return is_number and not math.isnan(cast(float, value)), value
+    if head == "None":
+        return value is None, value
+    if head == "Literal":
+        return isinstance(value, str) and value in kind.values, value
+    if head == "Mapping":
+        return isinstance(value, Mapping), value
+    if head == "PathLike":
+        return isinstance(value, os.PathLike), value
+    if head == "type":
+        return isinstance(value, type), value
+    if head == "Callable":
+        return callable(value), value
+    if head in ("Iterable", "Iterator", "Sequence"):
+        wanted = Sequence if head == "Sequence" else Iterable
+        if isinstance(value, (str, bytes, bytearray, Mapping, type)):
+            return False, value
+        if not isinstance(value, wanted):
+            return False, value
+        return True, _check_items(name, value, kind.item)
+    if head in _CLASSES:
+        return any(each.__name__ == head for each in type(value).__mro__), value
+    return True, value  # protocols and types of other libraries, which the task checks
+
+
+def _check_items(name: str, values: Iterable[object], annotation: str) -> Iterable[object]:
+    checked = (check_argument(f"{name}[{n}]", value, annotation) for n, value in enumerate(values))
+    if isinstance(values, (list, tuple)):
+        return type(values)(checked) if type(values) in (list, tuple) else values
+    return checked if isinstance(values, Iterator) else list(checked)
+
+
+@lru_cache(maxsize=256)
+def _parse(annotation: str) -> tuple[_Type, ...]:
+    """Return the alternatives of an annotation."""
+    return tuple(_alternatives(ast.parse(annotation, mode="eval").body))
+
+
+def _alternatives(node: ast.expr) -> Iterator[_Type]:
+    if isinstance(node, ast.BinOp):
+        yield from _alternatives(node.left)
+        yield from _alternatives(node.right)
+        return
+    inner = node.slice if isinstance(node, ast.Subscript) else None
+    name = node.value if isinstance(node, ast.Subscript) else node
+    head = ast.unparse(name).rpartition(".")[2]
+    if isinstance(name, ast.Constant) and isinstance(name.value, str):  # a quoted annotation
+        yield from _parse(name.value)
+    elif head in _ALIASES:
+        yield from _parse(_ALIASES[head])
+    elif head == "Literal" and inner is not None:
+        items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+        for item in items:
+            if isinstance(item, ast.Constant):
+                yield _Type("Literal", values=(item.value,))
+            else:
+                yield from _alternatives(item)
+    else:
+        yield _Type(head, item="" if inner is None else ast.unparse(inner))
+
+
+def _describe(types: Sequence[_Type]) -> str:
+    words = []
+    for kind in types:
+        if kind.head == "Literal":
+            words.append(repr(*kind.values))
+        elif kind.head in ("Iterable", "Iterator", "Sequence"):
+            items = " or ".join(
+                {"str": "strings", "Mapping": "mappings"}.get(each.head, "")
+                for each in _parse(kind.item)
+            )
+            one = "a list" if kind.head == "Sequence" else "a list or iterator"
+            words.append(f"{one} of {items}" if items.strip(" or") else one)
+        elif kind.head in _DESCRIPTIONS:
+            words.append(_DESCRIPTIONS[kind.head])
+        elif kind.head in _CLASSES:
+            words.append(f"a {kind.head}")
+    *rest, last = dict.fromkeys(words)
+    return f"{', '.join(rest)} or {last}" if rest else last
+
+
+def _hint(name: str, value: object, types: Sequence[_Type]) -> str:
+    if not any(kind.head == "str" for kind in types):
+        return ""
+    if isinstance(value, os.PathLike):
+        if "template" in name or name in ("session", "file"):
+            return "; pass str(path)"
+        return "; for the text of the file, pass path.read_text()"
+    if isinstance(value, (bytes, bytearray)):
+        return "; decode it first, for example with .decode('utf-8')"
+    return ""
+
+
+def _show(value: object) -> str:
+    if type(value).__repr__ is object.__repr__ or isinstance(value, Iterator):
+        return f"<{type(value).__name__}>"  # without the address
+    return " ".join(reprlib.repr(value).split())

@@ -1,0 +1,199 @@
+"""Arguments of the wrong type: each public function says what was given and what it accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import fractions
+import inspect
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llmtool
+from llmtool.arguments import check_argument
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import LlmtoolError, UsageError
+from llmtool.tasks import options as task_options
+from llmtool.tasks.options import annotations_of, make_options
+from llmtool.toolbox import Toolbox
+
+VALUES: dict[str, Any] = {
+    "None": None,
+    "nan": math.nan,
+    "path": Path("notes.txt"),
+    "bytes": b"text",
+    "dict": {"a": 1},
+    "bool": True,
+    "int": 5,
+    "negative": -7,
+    "float": 0.5,
+    "empty": "",
+    "list": ["a", 3],
+    "generator": (each for each in [1]),
+    "object": object(),
+    "class": int,
+}
+# The arguments of each method; each of them is replaced in turn.
+METHODS: dict[str, tuple[Any, ...]] = {
+    "generate": ("Hello",),
+    "stream_generate": ("Hello",),
+    "request": ("Hello",),
+    "run": ("title", "Rain."),
+    "run_each": ("title", ["Rain."]),
+    "classify": ("Hello", ["a", "b"]),
+    "calibrate": ([("Hello", "a")] * 25, ["a", "b"]),
+    "summarize": ("A short text.",),
+    "stream_summarize": ("A short text.",),
+    "translate": ("Guten Morgen!", "French"),
+    "stream_translate": ("Guten Morgen!", "French"),
+    "write_code": ("a function",),
+    "explain_code": ("x = 1",),
+    "review_code": ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",),
+    "fix_code": ("x = ", "an error"),
+    "write_tests": ("x = 1",),
+    "complete_code": ("x = ", "\n"),
+    "commit_message": ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",),
+    "chat": (),
+    "tokenize": (None,),
+}
+KEYWORDS = ("session", "save", "overflow", "messages", "framework", "language", "file", "body")
+
+
+def finish(result: object) -> None:
+    """Read a result to its end, as an error of an item appears when it is read."""
+    if hasattr(result, "__next__"):
+        list(result)  # type: ignore[call-overload]
+
+
+def make_box() -> Toolbox:
+    return Toolbox("scripted", engine=ScriptedEngine("```\nHello!\n```"), environ={})
+
+
+def test_every_task_is_in_the_table() -> None:
+    names = {name for name in dir(Toolbox) if callable(getattr(Toolbox, name))}
+    synchronous = {name for name in names if name[0] not in "_a"}
+    others = {"close", "warm_up", "prepare_batch"}
+    assert synchronous - others == METHODS.keys()
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("method", METHODS)
+def test_wrong_arguments_raise_one_of_our_errors(
+    method: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    box, arguments = make_box(), METHODS[method]
+    for at in range(len(arguments)):
+        try:
+            finish(getattr(box, method)(*arguments[:at], value, *arguments[at + 1 :]))
+        except LlmtoolError as exc:
+            assert "\n" not in str(exc) and " at 0x" not in str(exc)
+    parameters = inspect.signature(getattr(box, method)).parameters
+    for name in parameters.keys() & set(KEYWORDS):
+        given = {name: value} if name != "messages" else {"messages": value}
+        positional = () if name == "messages" else arguments
+        try:
+            finish(getattr(box, method)(*positional, **given))
+        except LlmtoolError as exc:
+            assert "\n" not in str(exc) and " at 0x" not in str(exc)
+
+
+KINDS = {
+    name: kind
+    for name, kind in vars(task_options).items()
+    if name.endswith("Options") and name != "_Options" and hasattr(kind, "__struct_fields__")
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_wrong_options_say_what_is_accepted(kind: type[Any]) -> None:
+    for name, annotation in annotations_of(kind).items():
+        if name in ("sampling", "schema"):
+            continue
+        for value in VALUES.values():
+            if value is None:
+                continue
+            try:
+                make_options(kind, {name: value})
+            except UsageError as exc:
+                assert re.match(rf"{name}(\[\d+\])?=", str(exc)), exc
+                assert " must be " in str(exc), exc
+            else:
+                accepted = annotation.replace("Effort", "Literal['low', 'medium', 'high']")
+                check_argument(name, value, accepted)
+
+
+@pytest.mark.parametrize("name", ["generate", "summarize", "write_code"])
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_wrong_options_of_a_call_raise_one_of_our_errors(name: str, value: Any) -> None:
+    box = make_box()
+    parameters = inspect.signature(getattr(box, name)).parameters.values()
+    for each in parameters:
+        if each.kind is each.KEYWORD_ONLY and each.name != "messages":
+            try:
+                getattr(box, name)("Hello", **{each.name: value})
+            except LlmtoolError as exc:
+                assert "\n" not in str(exc)
+
+
+CASES: dict[str, tuple[Any, str]] = {
+    "none": (lambda box: box.generate(None, template="title"), "prompt"),
+    "number": (lambda box: box.summarize(5), "text=5: must be a string or a list or iterator of s"),
+    "path": (
+        lambda box: box.summarize(Path("a.txt")),
+        "must be a string or a list or iterator of strings; for the text of the file, pass path.re",
+    ),
+    "template path": (lambda box: box.run(Path("a.yaml")), "a Template; pass str(path)"),
+    "bytes": (lambda box: box.generate(b"x"), "prompt=b'x': .*; decode it first, for example with"),
+    "item": (lambda box: box.classify(["a", 3], ["x", "y"]), r"text\[1\]=3: must be a string"),
+    "late item": (
+        lambda box: list(box.generate(iter(["a", None]))),
+        r"prompt\[1\]=None: must be a string",
+    ),
+    "bool": (lambda box: box.generate("x", max_tokens=True), "max_tokens=True: must be an integer"),
+    "nan": (lambda box: box.generate("x", top_p=math.nan), "top_p=nan: must be a number or None"),
+    "choice": (
+        lambda box: box.summarize("x", style="loud"),
+        "style='loud': must be 'paragraph', 'bullets', 'headline' or 'tldr'",
+    ),
+    "generator": (lambda box: box.translate(iter(()), iter(())), "to=<tuple_iterator>: must be"),
+    "chat": (lambda box: box.chat().say(None), "text=None: must be a string"),
+    "chat option": (lambda box: box.chat().say("x", n_tokens=1), "unknown option 'n_tokens'"),
+    "toolbox": (lambda box: Toolbox(5), "model=5: must be a string, a path or None"),
+    "context": (lambda box: Toolbox("x", n_ctx="4k"), "n_ctx='4k': must be an integer or None"),
+    "negative": (lambda box: Toolbox("x", n_ctx=-1), "n_ctx=-1: must be at least 1"),
+    "zero": (lambda box: Toolbox("x", n_threads=0), "n_threads=0: must be at least 1"),
+    "sequences": (lambda box: Toolbox("x", n_parallel=65), "n_parallel=65: must be at most 64"),
+    "type": (lambda box: Toolbox("x", kv_type="q4"), "kv_type='q4': must be 'f16' or 'q8_0'"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), CASES.values(), ids=CASES)
+def test_message_has_the_argument_and_what_is_accepted(call: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("(", r"\(").replace(")", r"\)")):
+        call(make_box())
+
+
+def test_asyncio_forms_check_their_arguments() -> None:
+    with pytest.raises(UsageError, match="prompt=5"):
+        asyncio.run(make_box().agenerate(5))  # type: ignore[call-overload]
+
+
+def test_numbers_of_other_libraries_are_accepted() -> None:
+    class Index(int):
+        """An integer of another library."""
+
+    box = make_box()
+    assert box.generate("x", max_tokens=Index(3), temperature=fractions.Fraction(1, 2)).text
+    assert type(check_argument("n", Index(3), "int")) is int
+    assert check_argument("top_p", fractions.Fraction(1, 2), "float") == 0.5
+
+
+def test_help_still_shows_the_signature() -> None:
+    text = str(inspect.signature(llmtool.generate))
+    assert text.startswith("(prompt: str | Iterable[str]") and "max_tokens: int | None" in text
+    assert (llmtool.generate.__doc__ or "").startswith("Generate a reply")
+    assert list(inspect.signature(Toolbox).parameters)[:2] == ["model", "n_ctx"]
