@@ -87,7 +87,7 @@ def estimate(
             swa_full=swa_full,
         ),
         state=state_bytes(header) * n_parallel,
-        compute=compute_bytes(header, n_ubatch=n_ubatch, n_parallel=n_parallel),
+        compute=compute_bytes(header, n_ctx, n_ubatch=n_ubatch, n_parallel=n_parallel),
     )
 
 
@@ -189,11 +189,19 @@ def state_bytes(header: Header) -> int:
     return len(recurrent_layers(header)) * (convolution + memory) * 4
 
 
-def compute_bytes(header: Header, *, n_ubatch: int = 512, n_parallel: int = 1) -> int:
-    """Return the approximate size in bytes of llama.cpp's compute and output buffers."""
+def compute_bytes(header: Header, n_ctx: int, *, n_ubatch: int = 512, n_parallel: int = 1) -> int:
+    """Return the approximate size in bytes of llama.cpp's compute and output buffers.
+
+    They have the activations of a batch, its attention masks in f16, and one row of logits for each
+    sequence, since only the last token of a prompt requests its logits.
+    """
     width, vocab = header.integer("embedding_length") or 0, header.n_vocab or 0
     inner = max(header.per_layer("feed_forward_length") or (4 * width,))
-    return 4 * (n_ubatch * (vocab + 4 * width + 2 * inner) + vocab * n_parallel)
+    inner = max(inner, header.integer("ssm.inner_size") or 0)
+    n_masks = 0 if len(recurrent_layers(header)) == header.block_count else 1
+    n_masks += bool(windowed_layers(header))
+    activations = 4 * n_ubatch * (7 * width + 2 * inner)
+    return activations + 2 * n_ubatch * n_masks * _pad(n_ctx) + 4 * vocab * n_parallel
 
 
 def _pad(n: int) -> int:
