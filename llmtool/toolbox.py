@@ -824,7 +824,7 @@ class Toolbox:
         self,
         text: str,
         *,
-        on_progress: OnDownload = no_progress,
+        on_progress: Callable[[int, int], None] | None = None,
         **options: Unpack[SummarizeKeywords],
     ) -> Stream[SummaryText, Summary]:
         """Summarize a text as a stream of the parts of the summary.
@@ -851,7 +851,7 @@ class Toolbox:
         from llmtool.tasks.summarize.task import stream_summarize
 
         made = make_options(SummarizeOptions, options)
-        return stream_summarize(self.context, text, made, on_progress=on_progress)
+        return stream_summarize(self.context, text, made, on_progress=on_progress or no_progress)
 
     astream_summarize = stream_for_asyncio(stream_summarize)
 
