@@ -6,6 +6,7 @@ configuration.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import (
@@ -30,7 +31,7 @@ from llmtool.engine.types import (
     Token,
     Tokenized,
 )
-from llmtool.errors import ClosedError, LlmtoolError, UsageError
+from llmtool.errors import Cancelled, ClosedError, LlmtoolError, TimeoutExpired, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.local_model import LocalModel, ReadyModel
 from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
@@ -262,6 +263,42 @@ class Toolbox:
     def warm_up(self) -> None:
         """Start loading the model in the background; the first task waits for it."""
         self.context.model.warm_up()
+
+    @contextlib.contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Stop the work of this toolbox, in all threads, if a block takes more than `seconds`.
+
+        Raises:
+            TimeoutExpired: the work was stopped; the toolbox can be used again.
+            UsageError: `seconds` is not above 0.
+
+        Example:
+            >>> with box.time_limit(30):                                # doctest: +SKIP
+            ...     reply = box.generate("Tell me a story")
+        """
+        if not seconds > 0:
+            raise UsageError(f"seconds {seconds}: must be above 0")
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            self.cancellation.cancel()
+
+        timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Cancelled as exc:
+            if not expired.is_set():
+                raise
+            message = f"not finished after {seconds:g} s; allow more time"
+            raise TimeoutExpired(message, seconds=seconds) from exc
+        finally:
+            timer.cancel()
+            timer.join()
+            if expired.is_set():
+                self.cancellation.reset()
 
     def close(self) -> None:
         """Free the model, and stop what runs in other threads; later calls raise `ClosedError`."""
