@@ -113,8 +113,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) words='gen run prompts classify sum translate code chat sessions models cache config bench doctor completions'
-                    options='--version --help -h --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug' ;;
+                    options='--version --help -h --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
@@ -155,8 +156,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
@@ -196,8 +198,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -207,8 +210,9 @@ _llmtool() {
         'prompts ls')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts show')
             case "$previous" in
@@ -219,28 +223,32 @@ _llmtool() {
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --encoding --errors --json --offline --quiet -q --color --debug --help -h' ;;
+                    options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --encoding --errors --json --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts schema')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--quiet -q --color --debug --help -h' ;;
+                    options='--quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts lint')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--strict --json --quiet -q --color --debug --help -h' ;;
+                    options='--strict --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts new')
             case "$previous" in
                 --from) kind='templates' ;;
                 --task) words='gen sum classify translate code chat' ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--from --task --overwrite --quiet -q --color --debug --help -h' ;;
+                    options='--from --task --overwrite --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts import')
             case "$previous" in
@@ -248,8 +256,9 @@ _llmtool() {
                 --format) words='llm fabric prompty' ;;
                 --output|-o) files='yes' ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--name --format --output -o --overwrite --quiet -q --color --debug --help -h' ;;
+                    options='--name --format --output -o --overwrite --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts test')
             case "$previous" in
@@ -267,8 +276,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify')
             case "$previous" in
@@ -305,8 +315,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) words='eval' files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify eval')
             case "$previous" in
@@ -334,8 +345,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sum')
             case "$previous" in
@@ -374,8 +386,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -413,8 +426,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -452,8 +466,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in
@@ -480,8 +495,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code review')
             case "$previous" in
@@ -513,8 +529,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in
@@ -546,8 +563,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code complete')
             case "$previous" in
@@ -572,8 +590,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code tests')
             case "$previous" in
@@ -605,8 +624,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code commit')
             case "$previous" in
@@ -634,8 +654,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'chat')
             case "$previous" in
@@ -667,8 +688,9 @@ _llmtool() {
                 --kv-type) words='f16 q8_0' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions')
             case "$previous" in
@@ -678,35 +700,40 @@ _llmtool() {
         'sessions ls')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--here --json --quiet -q --color --debug --help -h' ;;
+                    options='--here --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions show')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='sessions'
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions rm')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='sessions'
-                    options='--dry-run --json --quiet -q --color --debug --help -h' ;;
+                    options='--dry-run --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions export')
             case "$previous" in
                 --output|-o) files='yes' ;;
                 --format) words='md json html' ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='sessions'
-                    options='--output -o --overwrite --format --quiet -q --color --debug --help -h' ;;
+                    options='--output -o --overwrite --format --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions search')
             case "$previous" in
                 --limit) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--limit --json --quiet -q --color --debug --help -h' ;;
+                    options='--limit --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models')
             case "$previous" in
@@ -716,58 +743,67 @@ _llmtool() {
         'models ls')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models info')
             case "$previous" in
                 --ctx-size) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='models' files='yes'
-                    options='--ctx-size --json --quiet -q --color --debug --help -h' ;;
+                    options='--ctx-size --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models pull')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='recommended' files='yes'
-                    options='--dry-run --json --offline --quiet -q --color --debug --help -h' ;;
+                    options='--dry-run --json --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models rm')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='models' files='yes'
-                    options='--dry-run --json --quiet -q --color --debug --help -h' ;;
+                    options='--dry-run --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models prune')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--dry-run --json --quiet -q --color --debug --help -h' ;;
+                    options='--dry-run --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models verify')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='models' files='yes'
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models import')
             case "$previous" in
                 --name) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--name --json --quiet -q --color --debug --help -h' ;;
+                    options='--name --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models alias')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='models' files='yes'
-                    options='--remove --json --quiet -q --color --debug --help -h' ;;
+                    options='--remove --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models recommend')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'cache')
             case "$previous" in
@@ -777,14 +813,16 @@ _llmtool() {
         'cache ls')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'cache clear')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--dry-run --json --quiet -q --color --debug --help -h' ;;
+                    options='--dry-run --json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'config')
             case "$previous" in
@@ -794,20 +832,23 @@ _llmtool() {
         'config show')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'config set')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='settings' files='yes'
-                    options='--quiet -q --color --debug --help -h' ;;
+                    options='--quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'config unset')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) kind='settings'
-                    options='--quiet -q --color --debug --help -h' ;;
+                    options='--quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'bench')
             case "$previous" in
@@ -821,14 +862,16 @@ _llmtool() {
                 --plot) files='yes' ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--model -m --quick --parallel --repetitions -r --threads --n-gpu-layers -ngl --chat-template --template-arg --plot --overwrite --json --offline --timeout --quiet -q --color --debug --help -h' ;;
+                    options='--model -m --quick --parallel --repetitions -r --threads --n-gpu-layers -ngl --chat-template --template-arg --plot --overwrite --json --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'doctor')
             case "$previous" in
                 --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
                 *) :
-                    options='--json --quiet -q --color --debug --help -h' ;;
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'completions')
             case "$previous" in

@@ -91,6 +91,7 @@ _llmtool() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '1: :->command' \
         '*:: :->rest'
@@ -204,6 +205,7 @@ _llmtool_gen() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -276,6 +278,7 @@ _llmtool_run() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -321,6 +324,7 @@ _llmtool_prompts_ls() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -347,6 +351,7 @@ _llmtool_prompts_show() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -358,6 +363,7 @@ _llmtool_prompts_schema() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -371,6 +377,7 @@ _llmtool_prompts_lint() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -385,6 +392,7 @@ _llmtool_prompts_new() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -401,6 +409,7 @@ _llmtool_prompts_import() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -433,6 +442,7 @@ _llmtool_prompts_test() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -503,6 +513,7 @@ _llmtool_classify() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -572,6 +583,7 @@ _llmtool_classify_eval() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -641,6 +653,7 @@ _llmtool_sum() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -709,6 +722,7 @@ _llmtool_translate() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -781,6 +795,7 @@ _llmtool_code() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -854,6 +869,7 @@ _llmtool_code_explain() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -911,6 +927,7 @@ _llmtool_code_review() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -972,6 +989,7 @@ _llmtool_code_fix() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1015,6 +1033,7 @@ _llmtool_code_complete() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1074,6 +1093,7 @@ _llmtool_code_tests() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1126,6 +1146,7 @@ _llmtool_code_commit() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1180,6 +1201,7 @@ _llmtool_chat() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1222,6 +1244,7 @@ _llmtool_sessions_ls() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1234,6 +1257,7 @@ _llmtool_sessions_show() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1247,6 +1271,7 @@ _llmtool_sessions_rm() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1262,6 +1287,7 @@ _llmtool_sessions_export() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1275,6 +1301,7 @@ _llmtool_sessions_search() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1324,6 +1351,7 @@ _llmtool_models_ls() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1337,6 +1365,7 @@ _llmtool_models_info() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1351,6 +1380,7 @@ _llmtool_models_pull() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1364,6 +1394,7 @@ _llmtool_models_rm() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1377,6 +1408,7 @@ _llmtool_models_prune() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1389,6 +1421,7 @@ _llmtool_models_verify() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1402,6 +1435,7 @@ _llmtool_models_import() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1415,6 +1449,7 @@ _llmtool_models_alias() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1427,6 +1462,7 @@ _llmtool_models_recommend() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1462,6 +1498,7 @@ _llmtool_cache_ls() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1475,6 +1512,7 @@ _llmtool_cache_clear() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1512,6 +1550,7 @@ _llmtool_config_show() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1523,6 +1562,7 @@ _llmtool_config_set() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1534,6 +1574,7 @@ _llmtool_config_unset() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1561,6 +1602,7 @@ _llmtool_bench() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
@@ -1573,6 +1615,7 @@ _llmtool_doctor() {
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \

@@ -182,6 +182,7 @@ def run(
                 tally.count(row.record, row.outcome)
                 on_outcome(row.record, row.outcome)
             console.stdout.write(header.decode())
+        tally.show(is_last=True)
     except Cancelled:
         tally.interrupted()
         raise

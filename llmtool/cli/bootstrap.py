@@ -51,7 +51,7 @@ def start(
     if model.offline:
         settings = msgspec.structs.replace(settings, offline=True)
     color = settings.color if general.color == "auto" else general.color
-    console.configure(color=color, quiet=general.quiet)
+    console.configure(color=color, quiet=general.quiet, progress=general.progress)
     return folders, settings
 
 
@@ -72,7 +72,7 @@ def start_lenient(
         except UsageError as exc:
             errors.append(str(exc))
     color = settings.color if general.color == "auto" else general.color
-    console.configure(color=color, quiet=general.quiet)
+    console.configure(color=color, quiet=general.quiet, progress=general.progress)
     return folders, settings, list(dict.fromkeys(errors))
 
 

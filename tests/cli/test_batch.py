@@ -126,7 +126,7 @@ class StatusConsole(Console):
         super().__init__(Interrupts())
         self.shown: list[str] = []
 
-    def status(self, text: str) -> None:
+    def status(self, text: str, *, is_last: bool = False) -> None:
         self.shown.append(text)
 
 
@@ -218,6 +218,16 @@ def test_interrupted_batch_prints_complete_rows(
         "llmtool: stopped after 2 rows, and an empty line for 1 unfinished record; "
         "a batch with --jsonl -o FILE can be resumed\n"
     )
+
+
+def test_plain_progress_ends_with_the_number_of_records(
+    box: Toolbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(Interrupts())
+    console.configure(progress="plain")
+    (tmp_path / "in").write_text("one\ntwo\n")
+    run(box, "line", tmp_path / "in", tmp_path / "out", console=console)
+    assert capfd.readouterr().err == "llmtool: 2 records\n"
 
 
 def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:

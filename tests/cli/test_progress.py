@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.progress import describe_progress
 
 CASES = {
@@ -32,3 +36,28 @@ CASES = {
 @pytest.mark.parametrize(("shown", "expected"), CASES.values(), ids=CASES)
 def test_rate_is_shown_after_one_second(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_plain_progress_is_a_line_every_30_seconds(capfd: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    console = Console(Interrupts(), clock=lambda: now)
+    console.configure(progress="plain")
+    for seconds in range(100):
+        now = float(seconds)
+        console.status(f"{seconds} records")
+    console.status("")
+    console.status("100 records", is_last=True)
+    shown = ["30 records", "60 records", "90 records", "100 records"]
+    assert capfd.readouterr().err == "".join(f"llmtool: {each}\n" for each in shown)
+
+
+@pytest.mark.parametrize(
+    "options", [{"progress": "none"}, {"progress": "plain", "quiet": True}, {}]
+)
+def test_no_progress_without_a_terminal(
+    capfd: pytest.CaptureFixture[str], options: dict[str, Any]
+) -> None:
+    console = Console(Interrupts(), clock=lambda: 0.0)
+    console.configure(**options)
+    console.status("100 records", is_last=True)
+    assert capfd.readouterr().err == ""

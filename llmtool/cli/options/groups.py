@@ -133,6 +133,10 @@ class GeneralOptions(_Group, frozen=True, kw_only=True):
     color: Annotated[
         Literal["auto", "always", "never"], _general("--color", help="When to use colours.")
     ] = "auto"
+    progress: Annotated[
+        Literal["auto", "plain", "none"],
+        _general("--progress", help="Progress on stderr; plain is a line every 30 s."),
+    ] = "auto"
     debug: Annotated[bool, _general("--debug", help="Print logs and tracebacks to stderr.")] = False
 
 

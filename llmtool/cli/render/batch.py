@@ -67,8 +67,8 @@ class Tally:
         if self._progress.is_due:
             self.show()
 
-    def show(self) -> None:
-        """Show the progress on a terminal."""
+    def show(self, *, is_last: bool = False) -> None:
+        """Show the progress."""
         expected = self._reader.n_expected
         if expected is not None:
             expected = min(expected, self._options.limit or expected)
@@ -79,6 +79,7 @@ class Tally:
             n_failed=self.n_failed,
             n_tokens=max(self._n_tokens, self._n_completion),
             n_done_tokens=self._n_completion,
+            is_last=is_last,
         )
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:

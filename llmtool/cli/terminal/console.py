@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
@@ -16,6 +17,7 @@ from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 _ATOMIC_BYTES = 4096  # PIPE_BUF on Linux
+_PLAIN_SECONDS = 30.0  # between two lines of `--progress plain`
 
 
 class BrokenPipe(Exception):
@@ -220,17 +222,26 @@ class Console:
     Args:
         interrupts: the signals that may interrupt a blocking read or write.
         closed: the descriptors that the caller had closed; see `ensure_std_fds`.
+        clock: returns monotonic seconds.
 
     Attributes:
         resources: what commands opened, such as models; `close` frees it, and so does process exit.
     """
 
-    def __init__(self, interrupts: Interrupts, *, closed: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        *,
+        closed: frozenset[int] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.interrupts = interrupts
         self.stdin_is_closed = STDIN in closed
         self.stdin_is_terminal = _is_terminal(STDIN)
         self.stderr_is_terminal = _is_terminal(STDERR)
         self.quiet = False
+        self.progress = "auto"
+        self._clock, self._logged = clock, clock()
         self._color = "auto"
         self._pending = b""  # an incomplete line for a stderr that is not a terminal
         self._status_line = StatusLine()
@@ -238,9 +249,11 @@ class Console:
         self.resources = contextlib.ExitStack()
         self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
 
-    def configure(self, *, color: str = "auto", quiet: bool = False) -> None:
-        """Apply `--color` and `--quiet`."""
-        self._color, self.quiet = color, quiet
+    def configure(
+        self, *, color: str = "auto", quiet: bool = False, progress: str = "auto"
+    ) -> None:
+        """Apply `--color`, `--quiet` and `--progress`."""
+        self._color, self.quiet, self.progress = color, quiet, progress
 
     @property
     def can_ask(self) -> bool:
@@ -348,9 +361,19 @@ class Console:
         with contextlib.suppress(OSError):
             os.write(STDERR, data)
 
-    def status(self, text: str) -> None:
-        """Show a temporary status on the terminal's last line; empty text removes it."""
-        if not self.quiet and self.stderr_is_terminal and os.environ.get("TERM") != "dumb":
+    def status(self, text: str, *, is_last: bool = False) -> None:
+        """Show a temporary status on the terminal's last line; empty text removes it.
+
+        With `--progress plain`, it is a line of its own, at most every 30 seconds unless `is_last`.
+        """
+        if self.quiet or self.progress == "none":
+            return
+        if self.progress == "plain":
+            now = self._clock()
+            if text and (is_last or now - self._logged >= _PLAIN_SECONDS):
+                self._logged = now
+                self.note(text)
+        elif self.stderr_is_terminal and os.environ.get("TERM") != "dumb":
             self._status_line.show(text)
 
     @contextlib.contextmanager

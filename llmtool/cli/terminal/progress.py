@@ -51,6 +51,7 @@ class RecordProgress:
         n_failed: int = 0,
         n_tokens: int = 0,
         n_done_tokens: int = 0,
+        is_last: bool = False,
     ) -> None:
         """Show the progress; see `describe_progress`."""
         self._shown = time.monotonic()
@@ -63,7 +64,7 @@ class RecordProgress:
             n_tokens=n_tokens,
             n_done_tokens=n_done_tokens,
         )
-        self._console.status(self._what + text)
+        self._console.status(self._what + text, is_last=is_last)
 
 
 def describe_progress(
@@ -155,14 +156,17 @@ class DownloadProgress:
             self._bar = None
 
     def __call__(self, done: int, total: int) -> None:
-        if self._console.quiet:
+        if self._console.quiet or self._console.progress == "none":
             return
         if self._resumed is None:
             self._resumed = done
             if done < total and self._announces:
                 present = f", {format_bytes(done)} already downloaded" if done else ""
                 self._console.note(f"{self._title}: {format_bytes(total)}{present}")
-        if self._console.stderr_is_terminal:
+        if self._console.progress == "plain":
+            is_last = done >= total and self._announces
+            self._console.status(f"{done / total:.0%} of {format_bytes(total)}", is_last=is_last)
+        elif self._console.stderr_is_terminal:
             self._draw(done, total)
         elif time.monotonic() - self._logged >= _LOG_SECONDS and done < total:
             self._logged = time.monotonic()
