@@ -6,6 +6,7 @@ import codecs
 from typing import Literal
 
 from llmtool.errors import ContextOverflow, InputError, UsageError
+from llmtool.file_kinds import find_binary_kind, name_binary, not_text
 from llmtool.option_names import option
 
 MAX_BYTES = 16 * 2**20  # longer input exceeds every context and is rejected unread
@@ -31,19 +32,21 @@ def decode(
         offset: the offset of the bytes in their source.
 
     Raises:
-        InputError: the bytes are not valid; the message has the offset.
+        InputError: the bytes are not valid, and the message has the offset; or they are those of
+            an image, an archive or another file that is not text, and the message names it.
 
     Example:
         >>> decode(b"\\xef\\xbb\\xbfcaf\\xc3\\xa9", source="x")
         'café'
     """
+    if not offset and (kind := find_binary_kind(data)):
+        raise InputError(f"{source} {not_text(kind)}")
     encoding = encoding or (None if offset else detect_encoding(data)) or "UTF-8"
     try:
         text = data.decode(encoding, errors or "strict")
     except UnicodeDecodeError as exc:
-        kind = None if offset else find_binary_kind(data)
-        if kind is not None:
-            raise InputError(f"{source} is {kind}, not text") from exc
+        if not offset and (kind := name_binary(data)):
+            raise InputError(f"{source} {not_text(kind)}") from exc
         hint = ""
         if errors:
             names = option("encoding", "NAME"), option("errors", "replace")
@@ -51,38 +54,6 @@ def decode(
         byte = f"byte {offset + exc.start} (0x{data[exc.start]:02x})"
         raise InputError(f"{source}: not {encoding} at {byte}{hint}") from exc
     return text.removeprefix("\ufeff") if offset == 0 else text
-
-
-# The first bytes of files that are not text, where known.
-_BINARY_KINDS = (
-    (rb"\x89PNG\r\n", "a PNG image"),
-    (rb"\xff\xd8\xff", "a JPEG image"),
-    (rb"GIF8[79]a", "a GIF image"),
-    (rb"RIFF....WEBP", "a WebP image"),
-    (rb"RIFF....WAVE|ID3|\xff[\xf2\xf3\xfb]|OggS|fLaC", "an audio file"),
-    (rb"....ftyp|\x1aE\xdf\xa3", "a video or audio file"),
-    (rb"%PDF-", "a PDF document"),
-    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
-    (rb"PK\x03\x04.{26}.*?(?:word/|xl/|ppt/)", "an Office document"),
-    (rb"PK\x03\x04", "a ZIP file"),
-    (rb"\x1f\x8b|BZh\d1AY|\xfd7zXZ\0|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c", "a compressed file"),
-    (rb"SQLite format 3\0", "a SQLite database"),
-    (rb"GGUF", "a GGUF model"),
-    (rb"\x7fELF|MZ|\xfe\xed\xfa|[\xce\xcf]\xfa\xed\xfe", "a program"),
-)
-
-
-def find_binary_kind(data: bytes) -> str | None:
-    """Return what a file that is not text is, by its first bytes, None if unknown.
-
-    Example:
-        >>> find_binary_kind(b"\\x89PNG\\r\\n\\x1a\\n"), find_binary_kind(b"caf\\xe9")
-        ('a PNG image', None)
-    """
-    import re
-
-    found = (kind for start, kind in _BINARY_KINDS if re.match(start, data[:8192], re.DOTALL))
-    return next(found, None)
 
 
 def escape_name(name: str) -> str:

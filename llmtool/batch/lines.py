@@ -13,6 +13,7 @@ import msgspec
 
 from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, detect_encoding, too_long
 from llmtool.errors import InputError, os_error_reason
+from llmtool.file_kinds import find_binary_kind, not_text
 from llmtool.option_names import option
 
 Separator = Literal["LF", "any", "NUL"]
@@ -130,7 +131,7 @@ class LineSource:
         In the chunks, a newline is the byte LF: UTF-16 and similar encodings become UTF-8.
 
         Raises:
-            InputError: the file cannot be read.
+            InputError: the file cannot be read, or is not text.
         """
         decoder: codecs.IncrementalDecoder | None = None
         start: bytes | None = b""  # of the content, until its encoding is known
@@ -155,6 +156,8 @@ class LineSource:
 
     def _make_decoder(self, start: bytes) -> codecs.IncrementalDecoder | None:
         """Return a decoder for an encoding whose newlines are not single bytes."""
+        if kind := find_binary_kind(start):
+            raise InputError(f"{self.name} {not_text(kind)}")
         name = self._encoding
         if name is None and self._separator != "NUL":
             name = detect_encoding(start)

@@ -225,3 +225,11 @@ def test_open_pipe_does_not_block(format: Format, first: bytes, second: bytes) -
 def test_digest_depends_only_on_content(read: Any) -> None:
     one, two, other = read("line", b"same\nsame\nother\n")
     assert one.digest == two.digest != other.digest
+
+
+@pytest.mark.parametrize("format", ["line", "jsonl", "csv"])
+def test_binary_file_is_not_read_as_records(format: Any, tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n" * 3)
+    with pytest.raises(InputError, match="photo.png is a PNG image, not text"):
+        list(Reader(format, [str(file)], errors="replace"))

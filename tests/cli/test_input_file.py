@@ -24,28 +24,12 @@ def test_missing_file_is_reported_with_its_name(
     assert line.startswith("llmtool: in.txt: no such file")
 
 
-BINARY = {
-    "a PNG image": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-    "a JPEG image": b"\xff\xd8\xff\xe0\0\x10JFIF",
-    "a GIF image": b"GIF89a\x01\0\x01\0\xf0\0\0",
-    "an audio file": b"ID3\x04\0\0\0\0\xff\xfb",
-    "a video or audio file": b"\0\0\0\x18ftypmp42\xff",
-    "a PDF document": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
-    "an Office document": b"PK\x03\x04" + b"\xff" * 26 + b"word/document.xml",
-    "a ZIP file": b"PK\x03\x04" + b"\xff" * 26 + b"notes.txt",
-    "a compressed file": b"\x1f\x8b\x08\0\0\0\0\0",
-    "a GGUF model": b"GGUF\x03\0\0\0\xff\xff",
-    "a program": b"\x7fELF\x02\x01\x01\xff",
-}
-
-
-@pytest.mark.parametrize(("kind", "content"), BINARY.items(), ids=BINARY)
-def test_file_that_is_not_text_is_named(
-    run_llmtool: Callable[..., Any], cwd: Path, kind: str, content: bytes
-) -> None:
-    (cwd / "in.bin").write_bytes(content)
-    line = error_line(run_llmtool("gen", "-f", "in.bin", "Describe", "-m", "none.gguf"), 14)
-    assert line == f"llmtool: in.bin is {kind}, not text"
+def test_file_that_is_not_text_is_named(run_llmtool: Callable[..., Any], cwd: Path) -> None:
+    (cwd / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    for command in (*READERS.values(), COMMANDS["glossary"]):
+        args = [word.replace("in.txt", "photo.png") for word in command]
+        line = error_line(run_llmtool(*args, "-m", "none.gguf"), 14)
+        assert line == "llmtool: photo.png is a PNG image, not text"
 
 
 def test_unknown_bytes_are_reported_with_their_offset(
