@@ -90,6 +90,56 @@ def detect_encoding(data: bytes) -> str | None:
     return "UTF-16-BE" if all(odd) and not any(even) else None
 
 
+# Encodings that web pages declare by the name of a subset, as in the WHATWG's Encoding Standard.
+_SUPERSETS = {
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874",
+    "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932",
+    "euc_kr": "cp949", "big5": "big5hkscs",
+}  # fmt: skip
+
+
+def decode_declared(
+    data: bytes,
+    declared: str | None,
+    *,
+    source: str,
+    errors: Errors | None = "strict",
+    encoding: str | None = None,
+) -> str:
+    """Decode the text of a web page or an HTML file, which may declare its encoding.
+
+    In order of precedence: `encoding`, a byte order mark, UTF-8 if the text is valid UTF-8 with
+    characters that are not ASCII, and the declared encoding, if it is known.
+
+    Raises:
+        InputError: as `decode`.
+
+    Example:
+        >>> decode_declared(b"\x93caf\xe9\x94", "iso-8859-1", source="x")
+        '“café”'
+    """
+    if encoding is None and declared is not None and detect_encoding(data) is None:
+        try:
+            known = codecs.lookup(declared).name
+            "".encode(known)  # some codecs are not of text
+        except (LookupError, ValueError):
+            known = None
+        encoding = None if known is None else _SUPERSETS.get(known, known)
+        if encoding is not None and not data.isascii() and _is_valid(data, "utf-8"):
+            encoding = None
+        if encoding == "cp1252" and not _is_valid(data, encoding):
+            encoding = "latin-1"  # every byte is a character
+    return decode(data, source=source, errors=errors, encoding=encoding)
+
+
+def _is_valid(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def check_encoding(name: str) -> str:
     """Return the name of a text encoding.
 

@@ -47,7 +47,11 @@ _KINDS = (
     (rb"\x7fELF|\xfe\xed\xfa|[\xce\xcf]\xfa\xed\xfe|\xca\xfe\xba\xbe|\0asm", "a program"),
 )
 # Kinds whose first bytes also occur in text; they count only if the rest is not text.
-_AMBIGUOUS_KINDS = ((rb"GIF8[79]a", "a GIF image"), (rb"ID3", "an audio file"), (rb"MZ", "a program"))  # fmt: skip
+_AMBIGUOUS_KINDS = (
+    (rb"GIF8[79]a", "a GIF image"),
+    (rb"ID3", "an audio file"),
+    (rb"MZ", "a program"),
+)
 _REMEDIES = {
     "an old Office document": "save it as text",
     "a Word document": "save it as text, or convert it with pandoc",

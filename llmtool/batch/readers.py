@@ -66,6 +66,8 @@ class Reader:
         encoding: the encoding of the files; None is UTF-8, or UTF-16 if it is detected.
         delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
             tab or pipe.
+        read: returns the content and the text of a file, for the format "file"; by default, the
+            content is decoded.
 
     Raises:
         InputError: a file cannot be opened or read, or a table has no header.
@@ -88,10 +90,12 @@ class Reader:
         errors: Errors = "strict",
         encoding: str | None = None,
         delimiter: str | None = None,
+        read: Callable[[str], tuple[bytes, str]] | None = None,
     ) -> None:
         self.format, self._paths, self.errors = format, paths, errors
         self.encoding = None if encoding is None else check_encoding(encoding)
         self.n_skipped = 0
+        self._read = read or self._read_text
         self._index = 0
         self._sources: list[LineSource] = []
         if format != "file":
@@ -320,12 +324,16 @@ class Reader:
                     name = line.data.removesuffix(b"\r").decode("utf-8", "surrogateescape")
                     yield self._from_file(name)
 
+    def _read_text(self, path: str) -> tuple[bytes, str]:
+        data = read_file(path)
+        source = escape_name(path)
+        return data, decode(data, source=source, errors=self.errors, encoding=self.encoding)
+
     def _from_file(self, path: str) -> Record:
         shown = escape_name(path)
         fields = {"file": shown}
         try:
-            data = read_file(path)
-            text = decode(data, source=shown, errors=self.errors, encoding=self.encoding)
+            data, text = self._read(path)
         except LlmtoolError as exc:
             return self._record(shown, None, shown.encode(), fields=fields, error=exc)
         return self._record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)

@@ -16,8 +16,11 @@ from llmtool.batch.writers import OutputFormat
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.batch import Tally
+from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import check, check_not_read
+from llmtool.cli.terminal.sources import is_url
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.tasks.pipeline.context import TaskContext
@@ -50,12 +53,13 @@ class PreparedTask(BatchTask, Protocol):
 def open_reader(
     console: Console,
     batch: g.BatchOptions,
-    input: g.InputOptions,
+    input: Input,
     output: g.OutputOptions,
     *,
     reads: Iterable[str] = (),
     text: str | None = None,
     n: int = 1,
+    form: Form = "text",
 ) -> Reader:
     """Check a batch's options and return the reader of its records, before a model is opened.
 
@@ -63,6 +67,7 @@ def open_reader(
         reads: other files that the command reads.
         text: an argument that is not an instruction, which a batch rejects.
         n: replies per row.
+        form: how to read the files of `--each file`.
     """
     assert batch.each is not None
     if text is not None:
@@ -89,12 +94,26 @@ def open_reader(
         raise UsageError("no input; use -f FILE or pipe records to standard input")
     if batch.delimiter is not None and format != "csv":
         raise UsageError("--delimiter needs a table; add --each csv")
+    urls = [name for name in input.files if is_url(name)]
+    if urls and format != "file":
+        raise UsageError(
+            f"{urls[0]}: --each {format} cannot read a URL; download it, or pipe it in"
+        )
+
+    def read(name: str) -> tuple[bytes, str]:
+        if name not in input.files:  # a line of standard input
+            if is_url(name):
+                raise InputError(f"{name}: a URL in a list of files is not read; pass it with -f")
+            name = os.path.join(os.curdir, name) if name == "-" else name
+        return inputs.read_record(console, name, input, form=form)
+
     reader = Reader(
         format,
         input.files,
-        errors=input.errors,
+        errors=input.errors or "strict",
         encoding=input.encoding,
         delimiter=batch.delimiter,
+        read=read,
     )
     if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")

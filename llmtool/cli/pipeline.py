@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def run(
     console: Console,
     text: str | None,
+    paths: list[str],
     options: GenerateOptions,
     *,
     constraint: g.ConstraintOptions,
@@ -37,7 +38,7 @@ def run(
 ) -> None:
     """Print a reply or label, the rows of a batch, or only the prompt.
 
-    `text` is the command's argument.
+    `text` is the command's first argument, `paths` are the others, which name files.
     """
     started = time.perf_counter()
     if output.extract and (batch.each is not None or output.json or options.logprobs):
@@ -46,12 +47,14 @@ def run(
         )
     if output.log and batch.each is not None:
         raise UsageError("--log cannot be combined with --each; save a batch with -o FILE")
+    inputs.check_files(paths)
     options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, model)
+    source = input.resolve(console, settings, paths)
     loading = None
     if batch.each is None:
         batch.check_unused()
-        if not inputs.has_to_wait(text, input.files, no_stdin=input.no_stdin):
+        if not inputs.has_to_wait(text, source.files, no_stdin=source.no_stdin):
             loading = bootstrap.start_loading(console, folders, settings, model)
     # Templates and tasks are imported while the model loads.
     from llmtool.cli.render import result
@@ -62,27 +65,22 @@ def run(
     loaded = bootstrap.open_library(folders).load(options.template)
     sends_prompt = options.template == "gen"
     options = msgspec.structs.replace(options, template=loaded)
-    reads = bootstrap.input_files(loaded, *constraint.files, *input.files)
+    reads = bootstrap.input_files(loaded, *constraint.files, *source.files)
     material = None
     if batch.each is not None:
         from llmtool.cli import batch as batches
         from llmtool.tasks.pipeline.records import RecordMapping
 
-        reader = batches.open_reader(console, batch, input, output, reads=reads, n=options.n)
-        prompt = None if text is None else inputs.read_argument(text, errors=input.errors)
+        reader = batches.open_reader(console, batch, source, output, reads=reads, n=options.n)
+        prompt = None
+        if text is not None:
+            prompt = inputs.read_argument(text, errors=source.errors)
+            inputs.note_name(console, text)
         mapping, fixed = RecordMapping.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
         output.check(reads=reads)
-        prompt, material = inputs.gather(
-            console,
-            text,
-            input.files,
-            no_stdin=input.no_stdin,
-            errors=input.errors,
-            encoding=input.encoding,
-            required=loaded.needs_text(given),
-        )
+        prompt, material = inputs.gather(console, text, source, required=loaded.needs_text(given))
 
     def bind(task: PreparedTask | Classifier) -> Case:
         return bind_inputs(task.template, prompt=prompt, input=material, given=given)
@@ -115,7 +113,7 @@ def run(
             from llmtool.tasks.generate import reply_log
 
             sent = "" if sends_prompt else reply_log.last_message(prepared.request(case))
-            turn = reply_log.make_turn(prompt, material, sources=input.files, sent=sent)
+            turn = reply_log.make_turn(prompt, material, sources=source.files, sent=sent)
             log = reply_log.ReplyLog(turn, model=context.model.name)
             stack.callback(_save, console, folders, log)
         if not isinstance(prepared, PreparedTask):

@@ -10,14 +10,18 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.encoding import Errors, decode, detect_encoding
-from llmtool.errors import InputError, UsageError
-from llmtool.option_names import option
+from llmtool.encoding import Errors, decode_declared
+from llmtool.errors import InputError, LlmtoolError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email"]
 
 MAX_CHARACTERS = 64 << 20  # of the text of a PDF
 _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
+_MEDIA_TYPES: dict[str | None, Kind] = {
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "message/rfc822": "email",
+}
 _HIDDEN = frozenset("script style template svg math head nav noscript iframe select".split())
 _BLOCKS = frozenset(
     "p div section article main aside header footer address blockquote figure figcaption pre form"
@@ -36,15 +40,26 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_document(
-    content: bytes, *, name: str, errors: Errors = "strict", encoding: str | None = None
+    content: bytes,
+    *,
+    name: str,
+    errors: Errors = "strict",
+    encoding: str | None = None,
+    media_type: str | None = None,
+    charset: str | None = None,
+    keeps_markup: bool = False,
 ) -> Document:
     """Return the text of a document without its markup.
 
     Args:
         content: an HTML, PDF, e-mail or text file.
         name: the file name; its suffix helps to detect the kind, and errors begin with it.
-        errors: how to decode invalid bytes of a text file.
+        errors: how to decode invalid bytes of HTML and text.
         encoding: the encoding of HTML and text; None is UTF-8, or what the file declares.
+        media_type: the media type that a server declared, which determines the kind instead of the
+            name.
+        charset: the encoding that a server declared.
+        keeps_markup: return HTML and e-mail as they are.
 
     Raises:
         InputError: the document is encrypted, malformed, binary or empty.
@@ -54,29 +69,46 @@ def read_document(
         >>> read_document(b"<h1>Hi</h1><p>One <b>two</b>", name="a.html").text
         '# Hi\\n\\nOne two'
     """
-    try:
-        document = _read_markup(content, PurePath(name).suffix.lower(), encoding)
-    except InputError as exc:
-        raise InputError(f"{name}: {exc}") from exc
-    if document is None:
-        text = decode(content, source=name, errors=errors, encoding=encoding)
-        document = Document(text=text)
+    kind = _detect_kind(content, PurePath(name).suffix.lower(), media_type)
+    if keeps_markup and kind != "pdf":
+        kind = "text"
+    if kind in ("pdf", "email"):
+        try:
+            document = _read_pdf(content) if kind == "pdf" else _read_email(content)
+        except LlmtoolError as exc:
+            raise type(exc)(f"{name}: {exc}") from exc
+    else:
+        declared = charset or (_declared_charset(content) if kind == "html" else None)
+        text = decode_declared(content, declared, source=name, errors=errors, encoding=encoding)
+        document = Document(text=html_text(text) if kind == "html" else text, kind=kind)
+    if keeps_markup:
+        return document
     if "\0" in document.text[:_PROBE_CHARACTERS]:
         raise InputError(f"{name} is a binary file; only text, HTML, PDF and e-mail can be read")
     if not document.text.strip():
-        raise InputError(f"{name} is empty")
+        raise InputError(f"{name} {'has no text' if content.strip() else 'is empty'}")
     return document
 
 
-def _read_markup(content: bytes, suffix: str, encoding: str | None) -> Document | None:
-    """Return the text of an HTML, PDF or e-mail file, or None for another file."""
-    if content.startswith(b"%PDF-") or suffix == ".pdf":
-        return _read_pdf(content)
+def _detect_kind(content: bytes, suffix: str, media_type: str | None) -> Kind:
+    if content.startswith(b"%PDF-") or (suffix == ".pdf" and media_type is None):
+        return "pdf"
+    if media_type in _MEDIA_TYPES:
+        return _MEDIA_TYPES[media_type]
+    if media_type:
+        return "text"
     if suffix == ".eml":
-        return _read_email(content)
+        return "email"
     if suffix in (".html", ".htm", ".xhtml") or _HTML.match(content[:2000]):
-        return Document(text=html_text(_decode(content, encoding)), kind="html")
-    return None
+        return "html"
+    return "text"
+
+
+def _declared_charset(content: bytes) -> str | None:
+    found = re.search(rb"""charset\s*=\s*["']?([\w.:+-]+)""", content[:2000], re.IGNORECASE)
+    if found is None or found[1].lower().startswith(b"utf-16"):  # it would not be readable as ASCII
+        return None
+    return found[1].decode("ascii")
 
 
 def html_text(source: str) -> str:
@@ -186,16 +218,3 @@ def _read_pdf(content: bytes) -> Document:
     empty = sum(not page.strip() for page in pages)
     notes = (f"{empty} of {len(pages)} pages have no text",) if empty else ()
     return Document(text=text, kind="pdf", notes=notes)
-
-
-def _decode(content: bytes, encoding: str | None) -> str:
-    encoding = encoding or detect_encoding(content) or "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as exc:
-        found = re.search(rb"""charset\s*=\s*["']?([\w-]+)""", content[:2000], re.IGNORECASE)
-        try:
-            return content.decode(found[1].decode() if found else "utf-8")
-        except (LookupError, UnicodeDecodeError):
-            encoding = option("encoding", "NAME")
-            raise InputError(f"not UTF-8 at byte {exc.start}; pass {encoding}") from exc

@@ -81,7 +81,7 @@ LINES = {
     ),
     "words beside a text": (
         ("code", "sort", "a", "list"),
-        "too many arguments; put quotes around text of several words (see 'llmtool code --help')",
+        "too many arguments; put quotes around text of several words",
     ),
     "no similar option": (
         ("classify", "--temperature", "1", "-l", "a,b", "hi"),

@@ -21,9 +21,9 @@ from in_process import hub_unloaded
 
 from llmtool.config import find_folders
 from llmtool.errors import DownloadError, ModelNotFound
-from llmtool.models.hub.environment import mask_url
 from llmtool.models.hub.retry import RetryPolicy
 from llmtool.models.store import Store
+from llmtool.web.urls import mask_url
 
 Run = Callable[..., Any]
 RETRY = RetryPolicy(connect_seconds=2, response_seconds=0.1, backoff_seconds=0.01)

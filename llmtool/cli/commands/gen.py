@@ -48,29 +48,12 @@ def gen(
     The first argument is the instruction; standard input and files are the text that it refers to.
     Without an argument, that text is the prompt.
     """
-    import os
-
-    import msgspec
-
     from llmtool.cli import pipeline
-    from llmtool.errors import InputError, UsageError
 
-    if paths:
-        missing = [path for path in paths if path != "-" and not os.path.lexists(path)]
-        if missing:
-            error = UsageError if missing == paths else InputError
-            # A word of a prompt without quotes is not repeated; it may be private.
-            named = [path for path in missing if os.path.basename(path) != path or "." in path]
-            if not named:
-                raise error("too many arguments; put quotes around text of several words")
-            raise error(
-                f"{named[0]}: no such file; check the name, or put quotes around a prompt of "
-                "several words"
-            )
-        input = msgspec.structs.replace(input, files=[*paths, *input.files])
     pipeline.run(
         console,
         prompt,
+        paths or [],
         options,
         constraint=constraint,
         input=input,

@@ -30,6 +30,10 @@ def run(
         str | None,
         typer.Argument(metavar="[TEXT]", help="Text for the template; - reads it from stdin."),
     ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Files to read, like -f."),
+    ] = None,
     *,
     input: g.InputOptions,
     output: g.ReplyOutputOptions,
@@ -53,6 +57,7 @@ def run(
         pipeline.run(
             console,
             text,
+            paths or [],
             options,
             constraint=constraint,
             input=input,

@@ -66,10 +66,12 @@ class DefaultGroup(Group):
             raise
 
     def _note_similar_subcommand(self, ctx: Any) -> None:
-        """Print a note if the argument resembles a subcommand."""
+        """Print a note if the argument resembles a subcommand; with further arguments, fail."""
         name = next(each.name for each in self.default.params if each.param_type_name == "argument")
         word = ctx.params[name]
         similar = self._similar_subcommand(word or "", cutoff=_NOTE_SIMILARITY)
+        if similar and ctx.params.get("paths"):
+            ctx.fail(f"unknown subcommand {word!r}; did you mean {similar!r}?")
         if similar and not ctx.params["quiet"]:
             ctx.obj.note(
                 f"reading {word!r} as the {name}; did you mean the subcommand {similar!r}?"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from typer import BadParameter, Option
@@ -14,6 +14,11 @@ from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
 from llmtool.sizes import parse_duration
 from llmtool.tasks.options import SamplingOptions
+
+if TYPE_CHECKING:
+    from llmtool.cli.terminal.console import Console
+    from llmtool.cli.terminal.inputs import Input
+    from llmtool.config import Settings
 
 _input = partial(Option, rich_help_panel="Input")
 _output = partial(Option, rich_help_panel="Output")
@@ -168,7 +173,20 @@ class InputOptions(_Group, frozen=True, kw_only=True):
 
     files: Annotated[
         list[str],
-        _input("--file", "-f", metavar="FILE", help="Read FILE (repeatable); - is stdin."),
+        _input(
+            "--file",
+            "-f",
+            metavar="FILE|URL|DIR",
+            help="Read a file, web page or directory (repeatable); - is stdin.",
+        ),
+    ] = []
+    glob: Annotated[
+        list[str],
+        _input(
+            "--glob",
+            metavar="PATTERN",
+            help="Files to read in a directory, such as '*.md' (repeatable); !PATTERN excludes.",
+        ),
     ] = []
     no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read stdin.")] = False
     encoding: Annotated[
@@ -182,6 +200,28 @@ class InputOptions(_Group, frozen=True, kw_only=True):
         ),
     ] = None
     errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"
+
+    def resolve(
+        self,
+        console: Console,
+        settings: Settings,
+        arguments: Sequence[str] = (),
+        *,
+        reads_pdf: bool = True,
+    ) -> Input:
+        """Return the files to read, with those in directories; `arguments` precede those of -f."""
+        from llmtool.cli.terminal.inputs import Input
+        from llmtool.cli.terminal.sources import expand
+
+        offline = settings.offline
+        names = [*arguments, *self.files]
+        return Input(
+            files=expand(console, names, self.glob, offline=offline, reads_pdf=reads_pdf),
+            no_stdin=self.no_stdin,
+            encoding=self.encoding,
+            errors=self.errors,
+            offline=offline,
+        )
 
 
 class ReportOptions(_Group, frozen=True, kw_only=True):

@@ -5,15 +5,34 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import Literal
+
+import msgspec
 
 from llmtool.cli.terminal.console import STDIN, Console
 from llmtool.cli.terminal.shared_stdin import is_shared
-from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
+from llmtool.cli.terminal.sources import fetch, is_url
+from llmtool.encoding import MAX_BYTES, Errors, decode, decode_declared, too_long
 from llmtool.errors import InputError, UsageError, os_error_reason
+from llmtool.file_kinds import PDF, not_text
 
 IDLE_SECONDS = 3.0  # how long to wait for optional standard input
 STDIN_TWICE = "standard input (-) is named twice; name it once"
 STDIN_REFUSED = "- reads standard input, which --no-stdin forbids; use one of them"
+
+# How a source is read: "document" converts HTML, e-mail and PDF to text; "text" converts PDF, and
+# HTML from a URL; "source" converts nothing.
+Form = Literal["document", "text", "source"]
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """The files and URLs that a command reads, or standard input, and how it reads them."""
+
+    files: list[str] = []
+    no_stdin: bool = False
+    encoding: str | None = None
+    errors: Errors | None = "strict"  # None: strict, for a command without --errors
+    offline: bool = False
 
 
 def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
@@ -36,24 +55,71 @@ def read_bytes(console: Console, path: str) -> bytes:
         if path == "-":
             return _read_all(console, STDIN, source)
         if stat.S_ISDIR(os.stat(path).st_mode):
-            raise InputError(f"{path} is a directory; name a file")
+            raise InputError(f"{path} is a directory; use a file")
         with open(path, "rb") as file:
             return _read_all(console, file.fileno(), path)
     except FileNotFoundError as exc:
-        raise InputError(f"{path}: no such file") from exc
+        raise _missing(path) from exc
     except OSError as exc:
         raise InputError(f"cannot read {source}: {os_error_reason(exc)}") from exc
 
 
-def read_documents(
-    console: Console,
-    paths: list[str],
-    *,
-    no_stdin: bool,
-    errors: Errors,
-    encoding: str | None,
-) -> list[tuple[str, str]]:
-    """Return the name and text of each document, or of standard input if `paths` is empty."""
+def _missing(path: str, remedy: str = "") -> InputError:
+    """Return the error for a missing file; a pattern that the shell did not expand needs --glob."""
+    if is_url(path):
+        return InputError(f"{path}: cannot read a URL here; download it, and pass the file")
+    folder, name = os.path.split(path)
+    if any(character in name for character in "*?[") and os.path.isdir(folder or "."):
+        remedy = f"; to read the files that match, use -f {folder or '.'} --glob {name!r}"
+    return InputError(f"{path}: no such file{remedy}")
+
+
+def read_source(
+    console: Console, name: str, input: Input, *, form: Form = "text", reads_pdf: bool = True
+) -> str:
+    """Return the text of a file or URL that the user named; `-` is standard input.
+
+    A note reports parts that were skipped, such as attachments.
+    """
+    return read_record(console, name, input, form=form, reads_pdf=reads_pdf)[1]
+
+
+def read_record(
+    console: Console, name: str, input: Input, *, form: Form = "text", reads_pdf: bool = True
+) -> tuple[bytes, str]:
+    """Return the content and text of a source, as `read_source` does."""
+    source = "standard input" if name == "-" else name
+    page = fetch(console, name, offline=input.offline) if is_url(name) else None
+    content = read_bytes(console, name) if page is None else page.content
+    if name == "-" and form == "document" and not content.strip():
+        raise InputError("standard input is empty; pipe text in, or name files")
+    is_pdf = content.startswith(b"%PDF-") and reads_pdf
+    if form == "source" or (page is None and form == "text" and not is_pdf):
+        charset = None if page is None else page.charset
+        return content, decode_declared(
+            content, charset, source=source, errors=input.errors, encoding=input.encoding
+        )
+    if content.startswith(b"%PDF-") and not reads_pdf:
+        raise InputError(f"{source} {not_text(PDF)}")
+    from llmtool.documents.readable import read_document
+
+    media_type = None if page is None else page.media_type
+    document = read_document(
+        content,
+        name=source,
+        errors=input.errors or "strict",
+        encoding=input.encoding,
+        media_type=None if media_type == "application/octet-stream" else media_type or None,
+        charset=None if page is None else page.charset,
+    )
+    for note in document.notes:
+        console.note(f"{source}: {note}")
+    return content, document.text
+
+
+def read_documents(console: Console, input: Input) -> list[tuple[str, str]]:
+    """Return the name and text of each document, or of standard input if none is named."""
+    paths, no_stdin = input.files, input.no_stdin
     if not paths:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError("nothing to read; name files or pipe text in")
@@ -65,39 +131,19 @@ def read_documents(
     if "-" in paths and no_stdin:
         raise UsageError(STDIN_REFUSED)
     for path in paths:
-        if path != "-" and not os.path.lexists(path):
-            raise InputError(f"{path}: no such file; to summarize text, pipe it in")
-    texts = [
-        (path, read_document(console, path, errors=errors, encoding=encoding)) for path in paths
-    ]
+        if path != "-" and not is_url(path) and not os.path.lexists(path):
+            raise _missing(path, "; to summarize text, pipe it in")
+    texts = [(path, read_source(console, path, input, form="document")) for path in paths]
     for path, text in texts:
         note_table(console, path, text)
     return texts
-
-
-def read_document(
-    console: Console, path: str, *, errors: Errors, encoding: str | None = None
-) -> str:
-    """Return the text of one document of any supported format; `-` is standard input."""
-    from llmtool.documents.readable import read_document as read
-
-    name = "standard input" if path == "-" else path
-    content = read_bytes(console, path)
-    if path == "-" and not content.strip():
-        raise InputError("standard input is empty; pipe text in, or name files")
-    document = read(content, name=name, errors=errors, encoding=encoding)
-    for note in document.notes:
-        console.note(f"{name}: {note}")
-    return document.text
 
 
 def read_stdin(console: Console, *, errors: Errors = "strict", encoding: str | None = None) -> str:
     return read_file(console, "-", errors=errors, encoding=encoding)
 
 
-def read_optional_stdin(
-    console: Console, *, errors: Errors = "strict", encoding: str | None = None
-) -> str | None:
+def read_optional_stdin(console: Console, input: Input) -> str | None:
     """Return standard input in addition to an argument, or None if there is none to read.
 
     It is not read if it is a terminal, closed or /dev/null; if it is shared with the calling
@@ -120,7 +166,7 @@ def read_optional_stdin(
             "(- waits for it, --no-stdin does not)"
         )
         return None
-    return read_stdin(console, errors=errors, encoding=encoding) or None
+    return read_source(console, "-", input) or None
 
 
 def note_table(console: Console, name: str, text: str, *, read_as: str = "one text") -> None:
@@ -182,14 +228,41 @@ def has_to_wait(prompt: str | None, files: list[str], *, no_stdin: bool) -> bool
     return is_required or not stat.S_ISCHR(mode)
 
 
+def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
+    """Report that an argument is used as text, although it is the name of a file or a URL."""
+    if is_url(text) and not any(map(str.isspace, text)):
+        console.note(f"using the URL {text} as the {what}; -f {text} reads the page")
+    elif os.path.isfile(text):
+        console.note(f"using the file name {text} as the {what}; -f {text} reads the file")
+
+
+def check_files(paths: list[str]) -> None:
+    """Check that arguments after a prompt name files.
+
+    Raises:
+        UsageError: none of them does.
+        InputError: some do not.
+    """
+    missing = [
+        path for path in paths if path != "-" and not is_url(path) and not os.path.lexists(path)
+    ]
+    if not missing:
+        return
+    error = UsageError if missing == paths else InputError
+    # A word of a prompt without quotes is not repeated; it may be private.
+    named = [path for path in missing if os.path.basename(path) != path or "." in path]
+    if not named:
+        raise error("too many arguments; put quotes around text of several words")
+    raise error(
+        f"{named[0]}: no such file; check the name, or put quotes around a prompt of several words"
+    )
+
+
 def gather(
     console: Console,
     prompt: str | None,
-    files: list[str],
+    input: Input,
     *,
-    no_stdin: bool,
-    errors: Errors,
-    encoding: str | None = None,
     required: bool = True,
     may_be_empty: bool = False,
     what: str = "prompt",
@@ -201,52 +274,53 @@ def gather(
     If they are missing, or empty unless `may_be_empty`, the error names `what` and ends with
     `advice`.
     """
+    files, no_stdin = input.files, input.no_stdin
     if [prompt, *files].count("-") > 1:
         raise UsageError(STDIN_TWICE)
     if (prompt == "-" or "-" in files) and no_stdin:
         raise UsageError(STDIN_REFUSED)
     if prompt is not None and prompt != "-":
-        instruction = read_argument(prompt, errors=errors)
-        sources = [
-            (path, _read_source(console, path, errors=errors, encoding=encoding)) for path in files
-        ]
+        instruction = read_argument(prompt, errors=input.errors)
+        sources = _read_sources(console, files, input)
         if not no_stdin and "-" not in files:
-            piped = read_optional_stdin(console, errors=errors, encoding=encoding)
+            piped = read_optional_stdin(console, input)
             if piped is not None:
                 note_table(console, "-", piped)
                 sources.append(("standard input", piped))
-        if os.path.isfile(prompt):
-            console.note(f"using the file name {prompt} as the prompt; -f {prompt} reads the file")
+        note_name(console, prompt, what=what)
         if not instruction.strip() and not sources:
-            raise InputError(f"the prompt is empty; {advice}")
+            raise InputError(f"the {what} is empty; {advice}")
         return instruction, join(sources)
     if prompt is None and not files and not required:
-        return None, None if no_stdin else read_optional_stdin(
-            console, errors=errors, encoding=encoding
-        )
+        return None, None if no_stdin else read_optional_stdin(console, input)
     if prompt is None and not files:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError(f"no {what}; {advice}")
     if prompt is None and files and "-" not in files and not no_stdin:
         note_unread(console, "-f")
-    names = ["-"] if prompt == "-" else []
-    if not names and not files:
-        names = ["-"]
-    text = join(
-        [
-            (path, _read_source(console, path, errors=errors, encoding=encoding))
-            for path in [*names, *files]
-        ]
-    )
+    names = ["-"] if prompt == "-" or not files else []
+    text = join(_read_sources(console, [*names, *files], input))
     if not may_be_empty and not (text or "").strip():
         raise InputError(f"no {what}: the input is empty; {advice}")
     return None, text
 
 
-def _read_source(console: Console, path: str, *, errors: Errors, encoding: str | None) -> str:
-    text = read_file(console, path, errors=errors, encoding=encoding)
-    note_table(console, path, text)
-    return text
+def _read_sources(console: Console, names: list[str], input: Input) -> list[tuple[str, str]]:
+    """Return the name and text of each source.
+
+    Raises:
+        ContextOverflow: together they are longer than any context.
+    """
+    sources: list[tuple[str, str]] = []
+    size = 0
+    for name in names:
+        text = read_source(console, name, input)
+        note_table(console, name, text)
+        sources.append((name, text))
+        size += len(text)
+        if size > MAX_BYTES:
+            raise too_long("the input" if len(names) > 1 else name)
+    return sources
 
 
 def _read_all(console: Console, fd: int, source: str) -> bytes:

@@ -23,22 +23,16 @@ from llmtool.errors import DownloadError, ModelNotFound, UsageError, os_error_re
 from llmtool.models.hub import cache, environment
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.connection import Body
-from llmtool.models.hub.errors import (
-    RangeNotSatisfiable,
-    TransientError,
-    error_for_response,
-    find_host,
-    find_origin,
-    is_web_url,
-    not_a_hub,
-    proxy_error,
-    tls_error,
-)
+from llmtool.models.hub.errors import RangeNotSatisfiable, error_for_response, not_a_hub
 from llmtool.models.hub.listing import Listing, RemoteFile, read_listing, read_refs
 from llmtool.models.hub.retry import RetryPolicy, with_retries
+from llmtool.web.client import make_timeout
+from llmtool.web.environment import find_proxy
+from llmtool.web.errors import TransientError, proxy_error, request_errors
+from llmtool.web.urls import find_host, find_origin, is_web_url
 
 if TYPE_CHECKING:
-    import httpx2
+    from llmtool.web.client import Client, Response
 
 T = TypeVar("T")
 _MAX_REDIRECTS: Final = 10
@@ -77,7 +71,7 @@ class Hub:
         environment.check()
         self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
         with environment.setup_errors():
-            self.session: httpx2.Client = library.get_session()
+            self.session: Client = library.get_session()
             self.headers: dict[str, str] = library.build_hf_headers(
                 library_name="llmtool", library_version=__version__, token=False
             )
@@ -138,7 +132,7 @@ class Hub:
             length = _content_length(response.headers)
             yield Body(start, length, self._chunks(response, length))
 
-    def _chunks(self, response: httpx2.Response, length: int | None = None) -> Iterator[bytes]:
+    def _chunks(self, response: Response, length: int | None = None) -> Iterator[bytes]:
         """Yield a body; if its length is known, read large chunks directly from the connection.
 
         The HTTP library copies 64 KiB chunks several times, which is slower than hashing. After the
@@ -183,7 +177,7 @@ class Hub:
             self._raise_for_status(response, listing.repo, path, files=listing.files)
             return response.headers
 
-    def _read_json(self, response: httpx2.Response) -> bytes:
+    def _read_json(self, response: Response) -> bytes:
         body = bytearray()
         for chunk in self._chunks(response):
             body += chunk
@@ -202,12 +196,10 @@ class Hub:
         headers: Mapping[str, str] | None = None,
         *,
         stall: bool = False,
-    ) -> Iterator[httpx2.Response]:
+    ) -> Iterator[Response]:
         """Send a request and follow redirects; send the token only to the endpoint's origin."""
-        import httpx2
-
         retry = self.retry
-        timeout = httpx2.Timeout(
+        timeout = make_timeout(
             retry.response_seconds,
             connect=retry.connect_seconds,
             read=retry.stall_seconds if stall else retry.response_seconds,
@@ -237,42 +229,20 @@ class Hub:
     @contextlib.contextmanager
     def _mapped(self, url: str) -> Iterator[None]:
         """Map the exceptions of the HTTP library; the messages contain no URLs or headers."""
-        import httpx2
         from huggingface_hub.errors import OfflineModeIsEnabled
 
-        host = find_host(url)
-        proxy = environment.find_proxy(url)
-        target = str(proxy or host)
-        through = f" through {proxy}" if proxy else ""
-        is_own_hub = os.environ.get("HF_ENDPOINT") and host == find_host(self.endpoint)
-        variable = proxy.variable if proxy else "HF_ENDPOINT" if is_own_hub else None
-        remedy = f"check {variable}" if variable else None
-        try:
-            yield
-        except OfflineModeIsEnabled:
-            raise ModelNotFound(
-                "cannot download in offline mode; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
-            ) from None
-        except httpx2.ConnectTimeout:
-            raise TransientError(f"connecting to {target} timed out", remedy=remedy) from None
-        except httpx2.TimeoutException:
-            raise TransientError(f"{host} stopped responding{through}") from None
-        except httpx2.ProxyError as exc:
-            raise proxy_error(target, str(exc), remedy) from None
-        except httpx2.ConnectError as exc:
-            if "ssl" in str(exc).lower():
-                is_tls_proxy = proxy is not None and proxy.url.startswith("https:")
-                raise tls_error(target if is_tls_proxy else host, str(exc)) from None
-            raise TransientError(f"cannot connect to {target}", remedy=remedy) from None
-        except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
-            raise TransientError(f"lost the connection to {host}{through}") from None
-        except Exception as exc:  # noqa: BLE001 - the transport's own exception types
-            kind = type(exc).__name__
-            raise DownloadError(f"{host}: request failed{through} ({kind})") from None
+        is_own_hub = os.environ.get("HF_ENDPOINT") and find_host(url) == find_host(self.endpoint)
+        with request_errors(url, variable="HF_ENDPOINT" if is_own_hub else None):
+            try:
+                yield
+            except OfflineModeIsEnabled:
+                raise ModelNotFound(
+                    "cannot download in offline mode; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
+                ) from None
 
     def _raise_for_status(
         self,
-        response: httpx2.Response,
+        response: Response,
         repo: str,
         file: str | None,
         revision: str | None = None,
@@ -280,7 +250,7 @@ class Hub:
     ) -> None:
         if response.status_code < 400:
             return
-        proxy = environment.find_proxy(str(response.url))
+        proxy = find_proxy(str(response.url))
         if response.status_code == 407 and proxy is not None:
             raise proxy_error(str(proxy), "407", None)
         raise error_for_response(

@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
-from urllib.parse import urlsplit
 
 from llmtool.errors import DownloadError, ModelNotFound
-from llmtool.models.hub.environment import mask_url
 from llmtool.suggest import suggest
-
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-class TransientError(Exception):
-    """A failed request that may succeed when retried; `str()` is the reason.
-
-    `retry_after` is the wait in seconds that the server requested. Server errors have their own
-    limit of attempts. `remedy` ends the error message after the last attempt.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        retry_after: float | None = None,
-        is_server_error: bool = False,
-        remedy: str | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.remedy = remedy
-        self.retry_after = retry_after
-        self.is_server_error = is_server_error
+from llmtool.web.errors import TransientError
+from llmtool.web.urls import find_host, find_origin, mask_url
 
 
 class RangeNotSatisfiable(Exception):
     """The offset is beyond the end of the file, so the partial download belongs to another file."""
-
-
-def find_origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port."""
-    parts = urlsplit(url)
-    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
-    return parts.scheme, (parts.hostname or "").lower(), port
-
-
-def is_web_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in DEFAULT_PORTS and parts.port != 0
-    except ValueError:
-        return False
-
-
-def find_host(url: str) -> str:
-    """Return host and port without credentials, the only part of a URL that messages show."""
-    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def error_for_response(
@@ -137,42 +92,6 @@ def not_a_hub(endpoint: str) -> DownloadError:
         f"the response from {mask_url(endpoint)} is not that of a Hub; log in to the network, or "
         f"check HF_ENDPOINT and the proxy"
     )
-
-
-def proxy_error(proxy: str, reason: str, remedy: str | None) -> Exception:
-    """Return the error for a connection that a proxy refused.
-
-    Args:
-        proxy: the proxy and its variable, such as "the proxy http://host:80 (HTTPS_PROXY)".
-        reason: the reason of the HTTP library, which may start with a status.
-    """
-    needs_login = reason.startswith("407") or "username/password" in reason.lower()
-    if needs_login or "from proxy server, but got" in reason:
-        return DownloadError(
-            f"{proxy} needs a valid user name and password; set SCHEME://USER:PASSWORD@HOST:PORT"
-        )
-    text = reason.rpartition("could not connect: ")[2].strip(". ").lower()
-    detail = f" ({text})" if text else ""
-    return TransientError(f"{proxy} refused the connection{detail}", remedy=remedy)
-
-
-def tls_error(target: str, reason: str) -> DownloadError:
-    """Return the error for a failed TLS handshake with a host or a proxy."""
-    if "certificate" not in reason.lower():
-        return DownloadError(f"{target} does not use TLS; check its scheme, http or https")
-    match = re.search(r"verify failed: (.*?)(?: \(_ssl|$)", reason)
-    detail = f" ({match[1]})" if match else ""
-    given = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
-    ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
-    if given:
-        remedy = f"add its certificate to {given} (now {os.environ[given]!r}), or unset {given}"
-    elif ignored:
-        remedy = f"set SSL_CERT_FILE to its certificate; {ignored[0]} is not read"
-    else:
-        remedy = (
-            "if a proxy intercepts the connection, set SSL_CERT_FILE to the proxy's certificate"
-        )
-    return DownloadError(f"{target}: certificate not trusted{detail}; {remedy}")
 
 
 def find_retry_after(headers: Mapping[str, str]) -> float | None:

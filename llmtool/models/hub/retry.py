@@ -12,7 +12,7 @@ import msgspec
 from llmtool.background import run_cancellable
 from llmtool.errors import Cancelled, DownloadError
 from llmtool.models.hub.callbacks import Callbacks
-from llmtool.models.hub.errors import TransientError
+from llmtool.web.errors import TransientError
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.1

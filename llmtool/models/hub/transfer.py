@@ -17,9 +17,10 @@ from llmtool.errors import Cancelled, DownloadError, os_error_reason
 from llmtool.models.hashing import BLOCK_BYTES, Hasher
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.connection import Connection, ContentMismatch, Source
-from llmtool.models.hub.errors import RangeNotSatisfiable, TransientError
+from llmtool.models.hub.errors import RangeNotSatisfiable
 from llmtool.models.hub.retry import POLL_SECONDS, RetryPolicy, wait_before_retry
 from llmtool.sizes import format_bytes
+from llmtool.web.errors import TransientError
 
 
 def download(

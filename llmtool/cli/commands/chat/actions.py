@@ -65,10 +65,11 @@ def _find_editor() -> list[str]:
     raise UsageError("no editor found; set EDITOR")
 
 
-def read_attachment(console: Console, path: str) -> tuple[str, str]:
-    """Return the path and text of a file, converting HTML, e-mail and PDF to text."""
+def read_attachment(console: Console, path: str, *, offline: bool) -> tuple[str, str]:
+    """Return the path and text of a file or URL, converting HTML, e-mail and PDF to text."""
     path = os.path.expanduser(path.strip("'\""))
-    return path, inputs.read_document(console, path, errors="strict")
+    source = inputs.Input(offline=offline)
+    return path, inputs.read_source(console, path, source, form="document")
 
 
 def copy_to_clipboard(console: Console, text: str) -> str:

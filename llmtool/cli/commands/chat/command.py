@@ -34,6 +34,10 @@ def chat(
     message: Annotated[
         str | None, typer.Argument(metavar="[MESSAGE]", help="First message.")
     ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Files to attach, like -f."),
+    ] = None,
     *,
     continue_last: Annotated[
         bool, typer.Option("--continue", "-c", help="Continue the last session of this directory.")
@@ -98,19 +102,22 @@ def chat(
             raise UsageError(
                 "no session to continue in this directory; list all with `llmtool sessions ls`"
             )
-    if "-" in input.files:
+    inputs.check_files(paths or [])
+    if "-" in (*(paths or []), *input.files):
         raise UsageError("-f -: standard input is the message; pass a file name")
+    source = input.resolve(console, settings, paths or [])
     files = [
-        (path, inputs.read_document(console, path, errors=input.errors, encoding=input.encoding))
-        for path in input.files
+        (path, inputs.read_source(console, path, source, form="document")) for path in source.files
     ]
+    if message is not None:
+        inputs.note_name(console, message, what="message")
     first = None if message is None or message == "-" else inputs.read_argument(message)
     is_interactive = not piped and not json and (first is None or console.stdout.is_terminal)
     messages: Iterable[read.Message] = ()
     if each:
-        messages = read.read_lines(console, first, input)
+        messages = read.read_lines(console, first, source)
     elif not is_interactive:
-        messages = [read.read_message(console, first, message, input, piped=piped)]
+        messages = [read.read_message(console, first, message, source, piped=piped)]
     if session is not None and model.reference is None and store.exists(session):
         model = replace(model, reference=store.load_header(session).model)
 

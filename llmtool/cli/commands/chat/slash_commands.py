@@ -240,7 +240,7 @@ def _read(context: ChatContext, argument: str) -> None:
         console.note(f"removed {removed}" if chat.files else "no attached files")
         chat.files = ()
         return
-    path, text = actions.read_attachment(console, argument)
+    path, text = actions.read_attachment(console, argument, offline=context.tasks.settings.offline)
     chat.attach(path, text)
     lines = format_count(len(text.splitlines()), "line")
     console.note(f"attached {path} ({lines}) to your next message")
@@ -302,7 +302,9 @@ COMMANDS = {
     "edit": SlashCommand(
         "[N] [reply]", "Edit message N (default: last) and resend it, or edit its reply.", _edit
     ),
-    "read": SlashCommand("FILE", "Attach a file to the next message; - removes all.", _read),
+    "read": SlashCommand(
+        "FILE|URL", "Attach a file or web page to the next message; - removes all.", _read
+    ),
     "compose": SlashCommand("", "Write a message in $EDITOR.", _compose),
     "system": SlashCommand("[TEXT]", "Show or set the system prompt; - resets it.", _system),
     "template": SlashCommand("[NAME]", "Show or set the prompt template; - resets it.", _template),

@@ -111,25 +111,24 @@ def classify(
     if labels.balanced and (batch.resume or batch.retry_failed):
         option = "--resume" if batch.resume else "--retry-failed"
         raise UsageError(f"--balanced and {option} cannot be combined; use --overwrite")
+    source = input.resolve(console, settings)
     template = read.load_template(folders, options)
     chosen = read.read_options(options, labels)
     names = read.read_labels(console, labels.label)
-    reads = bootstrap.input_files(template, *labels.files, *input.files)
+    reads = bootstrap.input_files(template, *labels.files, *source.files)
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
-        reader = batches.open_reader(console, batch, input, output, reads=reads, text=text)
+        reader = batches.open_reader(console, batch, source, output, reads=reads, text=text)
     else:
         batch.check_unused()
         output.check(reads=reads)
-        if labels.calibrate is not None and text is None and not input.files:
-            if not input.no_stdin:
-                material = inputs.read_optional_stdin(
-                    console, errors=input.errors, encoding=input.encoding
-                )
+        if labels.calibrate is not None and text is None and not source.files:
+            if not source.no_stdin:
+                material = inputs.read_optional_stdin(console, source)
             fits_only = material is None
         else:
-            prompt, material = run.gather(console, text, input)
+            prompt, material = run.gather(console, text, source)
     read.report_skipped_examples(console, chosen, template, names)
     scored = RecordProgress(console, "scored: ")
 

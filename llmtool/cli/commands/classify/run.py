@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
+
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
 from llmtool.cli.commands.classify.options import VerdictOptions
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.inputs import Input
 from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.classifier import Classifier
@@ -40,9 +43,7 @@ def classify(
         ) from exc
 
 
-def gather(
-    console: Console, text: str | None, input: g.InputOptions
-) -> tuple[str | None, str | None]:
+def gather(console: Console, text: str | None, input: Input) -> tuple[str | None, str | None]:
     """Return the argument, or files and standard input, which an argument excludes."""
     ignores_stdin = text is not None and text != "-"
     if ignores_stdin and not input.no_stdin:
@@ -50,10 +51,7 @@ def gather(
     return inputs.gather(
         console,
         text,
-        input.files,
-        no_stdin=input.no_stdin or ignores_stdin,
-        errors=input.errors,
-        encoding=input.encoding,
+        msgspec.structs.replace(input, no_stdin=True) if ignores_stdin else input,
         what="text",
         advice="pass it as an argument, pipe it in, or use -f FILE",
     )

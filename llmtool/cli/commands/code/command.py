@@ -36,6 +36,10 @@ def write(
         str | None,
         typer.Argument(metavar="[REQUEST]", help="What the code should do; - reads it from stdin."),
     ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Files to read, like -f."),
+    ] = None,
     *,
     options: CodeOptions,
     check: CheckOptions,
@@ -58,28 +62,23 @@ def write(
     from llmtool.tasks.pipeline.prepare import bind_inputs
     from llmtool.tasks.pipeline.records import RecordMapping
 
+    inputs.check_files(paths or [])
     folders, settings = bootstrap.start(console, general, model)
+    source = input.resolve(console, settings, paths or [])
     if batch.each is not None and check.test_command is not None:
         raise UsageError("--run-tests and --each cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
     options = msgspec.structs.replace(options, template=template)
     options = generate.complete_options(console, options, check, output=output)
     given = frozenset(options.variables)
-    reads = bootstrap.input_files(template, *input.files)
+    reads = bootstrap.input_files(template, *source.files)
     if batch.each is not None:
-        reader = batches.open_reader(console, batch, input, output, reads=reads)
+        reader = batches.open_reader(console, batch, source, output, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batch.check_unused()
         output.check(reads=reads)
-        prompt, material = inputs.gather(
-            console,
-            request,
-            input.files,
-            no_stdin=input.no_stdin,
-            errors=input.errors,
-            encoding=input.encoding,
-        )
+        prompt, material = inputs.gather(console, request, source)
         if prompt is None:
             prompt, material = material, None
     context, writer = bootstrap.open_task(

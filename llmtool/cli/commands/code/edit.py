@@ -205,7 +205,7 @@ def tests(
     from llmtool.tasks.code.task import prepare_code
 
     folders, settings = bootstrap.start(console, general, model)
-    file, text = read_source(console, file)
+    file, text = read_source(console, file, offline=settings.offline)
     template = bootstrap.open_library(folders).load(options.template)
     output.check(reads=bootstrap.input_files(template, file))
     complete_options = generate.complete_options(

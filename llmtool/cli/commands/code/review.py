@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 _MAX_LISTED = 10  # skipped files
 
 
-def read_source(console: Console, argument: str) -> tuple[str, str]:
+def read_source(console: Console, argument: str, *, offline: bool) -> tuple[str, str]:
     """Return (file, text) of `FILE[:A-B]`; an existing file with that whole name takes precedence.
+
+    The file can be a URL.
 
     Raises:
         UsageError: the lines do not exist.
@@ -35,7 +37,8 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
         file, first, last = parse_range(argument)
     if file != "-":
         inputs.note_unread(console, "FILE")
-    text = inputs.read_file(console, file)
+    source = inputs.Input(errors=None, offline=offline)
+    text = inputs.read_source(console, file, source, form="source")
     if first is not None and last is not None:
         text = select_lines(text, first, last, file=file)
     if not text.strip():
@@ -46,7 +49,8 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
 def explain(
     console: Console,
     location: Annotated[
-        str, typer.Argument(metavar="FILE[:A-B]", help="File, or its lines A to B; - is stdin.")
+        str,
+        typer.Argument(metavar="FILE[:A-B]", help="File or URL, or its lines A to B; - is stdin."),
     ],
     *,
     options: ReplyOptions = ReplyOptions(template=ExplainOptions().template),
@@ -61,7 +65,7 @@ def explain(
 
     started = time.perf_counter()
     folders, settings = bootstrap.start(console, general, model)
-    file, text = read_source(console, location)
+    file, text = read_source(console, location, offline=settings.offline)
     template = bootstrap.open_library(folders).load(options.template)
     output.check(reads=bootstrap.input_files(template, file))
     context, prepared = bootstrap.open_task(
@@ -140,20 +144,18 @@ def review(
     formats = [name for name, is_chosen in chosen.items() if is_chosen]
     if len(formats) > 1:
         raise UsageError(f"{formats[0]} and {formats[1]} cannot be combined; use one of them")
-    if staged and input.files:
+    source = input.resolve(console, settings, reads_pdf=False)
+    if staged and source.files:
         raise UsageError("--staged and -f cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
-    output.check(reads=bootstrap.input_files(template, *input.files))
+    output.check(reads=bootstrap.input_files(template, *source.files))
     if staged:
         diff: str | None = git.staged_diff()
     else:
         _, diff = inputs.gather(
             console,
             None,
-            input.files,
-            no_stdin=input.no_stdin,
-            errors=input.errors,
-            encoding=input.encoding,
+            source,
             may_be_empty=True,
             what="diff",
             advice="run `git diff | llmtool code review` or use --staged",

@@ -83,13 +83,14 @@ def show(
     from llmtool.prompts.library import read_text
 
     folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
+    source = input.resolve(console, settings)
     library = bootstrap.open_library(folders)
-    if rendered or tokens or options.variables or input.files or options.system is not None:
+    if rendered or tokens or options.variables or source.files or options.system is not None:
         chosen = prompts_show.render(
             console,
             library.load(template),
             options,
-            input=input,
+            input=source,
             model_name=prompts_show.model_name(folders, settings, model),
         )
         counts = prompts_show.count(console, folders, settings, model, chosen) if tokens else None

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.cli import bootstrap
-from llmtool.cli.options.groups import InputOptions, ModelOptions
+from llmtool.cli.options.groups import ModelOptions
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.inputs import Input
 from llmtool.config import Folders, Settings
 from llmtool.engine.types import Prompt
 from llmtool.errors import ModelNotFound, TemplateError, UsageError
@@ -121,21 +122,13 @@ def render(
     template: Template,
     options: PromptOptions,
     *,
-    input: InputOptions,
+    input: Input,
     model_name: str | None,
 ) -> Rendered:
     """Return the messages for these values, and for text from files or standard input."""
     values = dict(options.variables)
     chosen = template.for_model(model_name)
-    _, text = inputs.gather(
-        console,
-        None,
-        input.files,
-        no_stdin=input.no_stdin,
-        errors=input.errors,
-        encoding=input.encoding,
-        required=False,
-    )
+    _, text = inputs.gather(console, None, input, required=False)
     if text is not None:
         material = chosen.primary_input(values)
         if material is None:

@@ -31,7 +31,7 @@ def summarize(
     documents: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE]...", help="Text, Markdown, HTML, PDF or e-mail; - is stdin."
+            metavar="[FILE|URL|DIR]...", help="Text, Markdown, HTML, PDF or e-mail; - is stdin."
         ),
     ] = None,
     *,
@@ -77,24 +77,17 @@ def summarize(
         options = msgspec.structs.replace(options, template=loaded)
     if together and options.sections:
         raise UsageError("--sections and --together cannot be combined; use one of them")
-    paths = [*(documents or []), *input.files]
-    reads = bootstrap.input_files(options.template, *paths)
+    source = input.resolve(console, settings, documents or [])
+    reads = bootstrap.input_files(options.template, *source.files)
     texts, reader = [], None
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each cannot be combined; use one of them")
-        input = msgspec.structs.replace(input, files=paths)
-        reader = batches.open_reader(console, batch, input, output, reads=reads)
+        reader = batches.open_reader(console, batch, source, output, reads=reads, form="document")
     else:
         batch.check_unused()
         output.check(reads=reads)
-        texts = inputs.read_documents(
-            console,
-            paths,
-            no_stdin=input.no_stdin,
-            errors=input.errors,
-            encoding=input.encoding,
-        )
+        texts = inputs.read_documents(console, source)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
     context, summarizer = bootstrap.open_task(

@@ -69,14 +69,17 @@ def translate(
     loaded = bootstrap.open_library(folders).load(options.template)
     glossary = () if glossary_file is None else read_glossary(glossary_file, to)
     options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
-    reads = bootstrap.input_files(loaded, glossary_file, text, *input.files)
+    source = input.resolve(console, settings, reads_pdf=False)
+    reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
     reader = name = material = None
     if batch.each is not None:
-        reader = batches.open_reader(console, batch, input, output, reads=reads, text=text)
+        reader = batches.open_reader(
+            console, batch, source, output, reads=reads, text=text, form="source"
+        )
     else:
         batch.check_unused()
         output.check(reads=reads)
-        name, material = render.gather(console, text, input)
+        name, material = render.gather(console, text, source, format=options.format)
     context, translator = bootstrap.open_task(
         console,
         folders,

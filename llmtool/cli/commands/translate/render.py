@@ -6,12 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.cli.terminal.progress import WorkProgress
-from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
@@ -62,8 +61,13 @@ def write(
         return result
 
 
-def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[str | None, str]:
-    """Return the document's file name, if it has one, and its text."""
+def gather(
+    console: Console, text: str | None, input: Input, *, format: str | None
+) -> tuple[str | None, str]:
+    """Return the document's name, if it has one, and its text.
+
+    A web page is read as text, unless `format` is "html".
+    """
     files = input.files
     if text is not None and text != "-" and not files and os.path.isfile(text):
         console.note(f"translating the file {text}")
@@ -73,11 +77,11 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
         raise UsageError("more than one -f; translate several files with --each file")
     if text is not None and files:
         raise UsageError("TEXT and -f cannot be combined; use one of them")
-    errors: Errors = input.errors
     if (text or files) and "-" not in (text, *files) and not input.no_stdin:
         inputs.note_unread(console, "-f" if files else "TEXT")
     if text is not None and text != "-":
-        material = inputs.read_argument(text, errors=errors, name="TEXT")
+        inputs.note_name(console, text, what="text")
+        material = inputs.read_argument(text, errors=input.errors, name="TEXT")
         if not material.strip():
             raise InputError("TEXT is empty")
         return None, material
@@ -87,7 +91,8 @@ def gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[s
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not (text or files):
         raise UsageError("no input; pass TEXT, use -f FILE or pipe text to standard input")
-    material = inputs.read_file(console, path, errors=errors, encoding=input.encoding)
+    form: Form = "source" if format == "html" else "text"
+    material = inputs.read_source(console, path, input, form=form, reads_pdf=False)
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
     if not path.lower().endswith((".csv", ".tsv")):  # an error, unless --format is given
