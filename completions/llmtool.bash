@@ -77,6 +77,7 @@ _llmtool() {
         '')
             case "$previous" in
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -115,11 +116,12 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='gen run prompts classify sum translate code chat sessions models cache config bench doctor completions'
-                    options='--version --help -h --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
+                    options='--version --help -h --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -158,11 +160,12 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -200,7 +203,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -220,12 +223,13 @@ _llmtool() {
                 --param|-p) : ;;
                 --model|-m) kind='models' files='yes' ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --encoding --errors --json --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--rendered --tokens --system -s --param -p --model -m --file -f --glob --no-stdin --encoding --errors --json --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts schema')
             case "$previous" in
@@ -298,6 +302,7 @@ _llmtool() {
                 --expect) kind='labels' ;;
                 --fail-on) kind='labels' ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -317,7 +322,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='eval' files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify eval')
             case "$previous" in
@@ -369,6 +374,7 @@ _llmtool() {
                 --strategy) words='auto stuff map-reduce refine' ;;
                 --chunk-tokens) : ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -388,7 +394,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -409,6 +415,7 @@ _llmtool() {
                 --format) words='auto txt md html srt vtt po json' ;;
                 --glossary) files='yes' ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -428,7 +435,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -449,6 +456,7 @@ _llmtool() {
                 --run-tests) : ;;
                 --test-timeout) : ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -468,7 +476,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in
@@ -516,6 +524,7 @@ _llmtool() {
                 --min-p) : ;;
                 --repeat-penalty) : ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
@@ -531,7 +540,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in
@@ -675,6 +684,7 @@ _llmtool() {
                 --min-p) : ;;
                 --repeat-penalty) : ;;
                 --file|-f) files='yes' ;;
+                --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
                 --each) words='line' ;;
@@ -690,7 +700,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --glob --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions')
             case "$previous" in

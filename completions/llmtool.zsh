@@ -25,8 +25,9 @@ _llmtool() {
         '*--version[Print the version]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -139,8 +140,9 @@ _llmtool() {
 
 _llmtool_gen() {
     _arguments -s -S \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -214,8 +216,9 @@ _llmtool_gen() {
 
 _llmtool_run() {
     _arguments -s -S \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -341,8 +344,9 @@ _llmtool_prompts_show() {
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -477,8 +481,9 @@ _llmtool_classify() {
         '*--explain[Show which sentences determine the label]' \
         '*--expect=[Exit 15 for any other label (repeatable)]:LABEL: _llmtool_values labels' \
         '*--fail-on=[Exit 15 for this label (repeatable)]:LABEL: _llmtool_values labels' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -616,8 +621,9 @@ _llmtool_sum() {
         '*--strategy=[How to process a long text]:CHOICE:(auto stuff map-reduce refine)' \
         '*--chunk-tokens=[Maximum tokens per chunk]:N:' \
         '*--together[Write one summary of all files]' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -685,8 +691,9 @@ _llmtool_translate() {
         '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -759,8 +766,9 @@ _llmtool_code() {
         '*--strict[Print nothing if the code has an error]' \
         '*--run-tests=[Run CMD to test the code; {} is replaced by the path of the code]:CMD:' \
         '*--test-timeout=[Time limit for CMD]:SECONDS:' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -900,8 +908,9 @@ _llmtool_code_review() {
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
@@ -1177,8 +1186,9 @@ _llmtool_chat() {
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--file=[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*-f+[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
+        '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
         '*--no-stdin[Do not read stdin]' \
         '*--encoding=[Encoding of the input]:NAME:' \
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \

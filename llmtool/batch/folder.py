@@ -22,7 +22,7 @@ _MAX_ALTERNATIVES = 100
 
 
 class FoundFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The paths of text files, and those of other matching files with what they are."""
+    """The paths of text files, and the paths and kinds of other matching files."""
 
     paths: list[str]
     skipped: list[tuple[str, str]]

@@ -72,7 +72,7 @@ class LineSource:
         try:
             self.info = os.fstat(0) if path == "-" else os.stat(path)
         except FileNotFoundError as exc:
-            raise InputError(f"{self.name}: no such file") from exc
+            raise missing_file(self.name) from exc
         except OSError as exc:
             raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
         if stat.S_ISDIR(self.info.st_mode):
@@ -216,6 +216,13 @@ def format_place(source: str, line: int) -> str:
     return f"{source}, line {line}"
 
 
+def missing_file(name: str) -> InputError:
+    """Return the error for a file that does not exist, or for a URL instead of a file."""
+    if "://" in name:
+        return InputError(f"{name}: cannot read a URL here; download it, and pass the file")
+    return InputError(f"{name}: no such file")
+
+
 def read_file(path: str) -> bytes:
     """Return the content of a file.
 
@@ -229,7 +236,7 @@ def read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as exc:
-        raise InputError(f"{path}: no such file") from exc
+        raise missing_file(path) from exc
     except OSError as exc:
         raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     if len(data) > MAX_BYTES:

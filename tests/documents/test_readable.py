@@ -57,3 +57,34 @@ def test_errors_name_the_file(name: str, content: bytes, message: str) -> None:
 
 def test_invalid_utf8_can_be_replaced() -> None:
     assert read_document(b"caf\xe9", name="a.txt", errors="replace").text == "caf\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "charset", "text"),
+    [
+        (b"<p>caf\xe9", "text/html", "iso-8859-1", "café"),
+        (b"<p>\x93caf\xe9\x94", "text/html", "latin1", "“café”"),
+        ("<p>café".encode(), "text/html", "iso-8859-1", "café"),
+        (b"<meta charset=windows-1251><p>\xcf\xf0\xe8", "text/html", None, "При"),
+        (b"<meta charset=koi8-r><p>\xcf\xf0\xe8", "text/html", "windows-1251", "При"),
+        ("\ufeff<p>é".encode("utf-16"), "text/html", "utf-8", "é"),
+        (b"<meta charset=utf-16><p>a", "text/html", None, "a"),
+        ("日本".encode("iso-2022-jp"), "text/plain", "iso-2022-jp", "日本"),
+        ("<p>é".encode(), "text/html", "no-such-charset", "é"),
+        (b"caf\xe9", "text/plain", "iso-8859-1", "café"),
+        (b"<!doctype html><p>One", "text/plain", None, "<!doctype html><p>One"),
+        (b"<!doctype html><p>One", None, None, "One"),
+    ],
+)
+def test_declared_encoding_and_type_are_used(
+    content: bytes, media_type: str | None, charset: str | None, text: str
+) -> None:
+    found = read_document(content, name="page", media_type=media_type, charset=charset)
+    assert found.text == text
+
+
+def test_invalid_bytes_of_html_can_be_replaced() -> None:
+    content = b"<p>caf\xe9 \xff"
+    with pytest.raises(InputError, match="page.html: not UTF-8 at byte 6"):
+        read_document(content, name="page.html")
+    assert read_document(content, name="page.html", errors="replace").text == "caf\ufffd \ufffd"

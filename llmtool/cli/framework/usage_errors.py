@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -76,7 +77,7 @@ def rewrite_usage_error(message: str, command: Any = None) -> str:
         "--limit '0': must be at least 1"
     """
     if is_too_many(message):
-        return f"too many arguments; {_remedy_for_too_many(command)}"
+        return f"too many arguments; {_remedy_for_too_many(message, command)}"
     message = " ".join(message.split())
     if not message.startswith("No such option"):  # the user's text may end with a full stop
         message = message.removesuffix(".")
@@ -115,8 +116,12 @@ def is_too_many(message: str) -> bool:
     return message.startswith(_TOO_MANY)
 
 
-def _remedy_for_too_many(command: Any) -> str:
+def _remedy_for_too_many(message: str, command: Any) -> str:
     """Return what to do; omits the arguments, which may be the words of a prompt."""
+    extra = re.search(r"argument(?:\(s\)|s)? \((.*)\)", message)
+    if extra and any(map(os.path.isfile, extra[1].split())):
+        if any("--each" in each.opts for each in getattr(command, "params", ())):
+            return "for several files, use --each file -f FILE -f FILE"
     if command is None or any(each.param_type_name == "argument" for each in command.params):
         return "put quotes around text of several words"
     return _INPUT_OF.get(command.name, "this command takes none")

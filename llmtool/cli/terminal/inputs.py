@@ -66,9 +66,11 @@ def read_bytes(console: Console, path: str) -> bytes:
 
 def _missing(path: str, remedy: str = "") -> InputError:
     """Return the error for a missing file; a pattern that the shell did not expand needs --glob."""
-    if is_url(path):
-        return InputError(f"{path}: cannot read a URL here; download it, and pass the file")
     folder, name = os.path.split(path)
+    if is_url(path):
+        from llmtool.batch.lines import missing_file
+
+        return missing_file(path)
     if any(character in name for character in "*?[") and os.path.isdir(folder or "."):
         remedy = f"; to read the files that match, use -f {folder or '.'} --glob {name!r}"
     return InputError(f"{path}: no such file{remedy}")
@@ -234,6 +236,10 @@ def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
         console.note(f"using the URL {text} as the {what}; -f {text} reads the page")
     elif os.path.isfile(text):
         console.note(f"using the file name {text} as the {what}; -f {text} reads the file")
+    elif text.endswith("/") and os.path.isdir(text):
+        console.note(
+            f"using the directory name {text} as the {what}; -f {text} --glob '*' reads its files"
+        )
 
 
 def check_files(paths: list[str]) -> None:
