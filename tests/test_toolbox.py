@@ -282,7 +282,7 @@ def calls_of(box: Toolbox) -> dict[str, Any]:
     arguments["prepare_batch"] = ("title", Reader("jsonl", []), BatchOptions())
     names = [n for n in dir(Toolbox) if not n.startswith("_") and callable(getattr(Toolbox, n))]
     calls = {}
-    for name in set(names) - {"close", "after_fork"}:
+    for name in set(names) - {"close", "after_fork", "time_limit"}:
         task = name.removeprefix("stream_")
         if not inspect.isasyncgenfunction(getattr(Toolbox, name)) and name[0] != "a":
             calls[name] = partial(getattr(box, name), *arguments.get(task, ("text",)))
