@@ -66,6 +66,9 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["keys"], "need no keys"),
         (["aliases"], "`llmtool models alias`"),
         (["serve"], "no server"),
+        (["status"], "`llmtool doctor`"),
+        (["update"], "`pip install --upgrade llmtool`"),
+        (["login"], "HF_TOKEN"),
         (["-m", "starter", "chat"], "put options after the command: llmtool chat -m …"),
         (["-q", "models", "ls"], "put options after the command: llmtool models -q …"),
         (["--temperature=0", "gen", "hi"], "llmtool gen --temperature=0 …"),
@@ -93,6 +96,29 @@ def test_bare_program_prints_the_help(run_llmtool: Callable[..., Any]) -> None:
     assert shown.stdout == run_llmtool("--help").stdout
     assert b"Text without a command is a prompt for gen" in shown.stdout
     assert run_llmtool("help", "sum").stdout == run_llmtool("sum", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "command"),
+    [
+        (("models", "list"), "models ls"),
+        (("models", "show"), "models info"),
+        (("models", "remove"), "models rm"),
+        (("models", "download"), "models pull"),
+        (("prompts", "list"), "prompts ls"),
+        (("prompts", "create"), "prompts new"),
+        (("sessions", "delete"), "sessions rm"),
+        (("sessions", "find"), "sessions search"),
+        (("config", "get"), "config show"),
+    ],
+)
+def test_familiar_names_of_subcommands(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], command: str
+) -> None:
+    shown = run_llmtool(*args, "--help")
+    expected = run_llmtool(*command.split(), "--help")
+    assert shown.returncode == 0
+    assert shown.stdout.partition(b"\n\n")[2] == expected.stdout.partition(b"\n\n")[2]
 
 
 def test_usage_error_of_default_command_names_gen(run_llmtool: Callable[..., Any]) -> None:

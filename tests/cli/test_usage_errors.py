@@ -131,6 +131,27 @@ LINES = {
         ("gen", "-t", "4", "hi"),
         "-t 4: must be the name of a template; use --threads for threads",
     ),
+    "seed as the system prompt": (
+        ("gen", "-s", "42", "hi"),
+        "-s 42: must be a system prompt; use --seed for the seed",
+    ),
+    "level of reasoning as a separate word": (
+        ("gen", "--think", "high", "hi"),
+        "--think high: write --think=high",
+    ),
+    "option that is the default": (
+        ("gen", "--stream", "hi"),
+        "unknown option --stream; replies are streamed unless --no-stream is given"
+        " (see 'llmtool gen --help')",
+    ),
+    "option of a service": (
+        ("gen", "--api-key", "x", "hi"),
+        "unknown option --api-key; a local model needs no key (see 'llmtool gen --help')",
+    ),
+    "option that is a command here": (
+        ("gen", "-i"),
+        "unknown option -i; use `llmtool chat` (see 'llmtool gen --help')",
+    ),
     "prompt as an input": (
         ("gen", "-p", "Tell me a joke"),
         "-p Tell me a joke: must have the form KEY=VALUE; pass a prompt as an argument",

@@ -11,6 +11,20 @@ from typer.core import TyperCommand, TyperGroup
 from llmtool.cli.framework.help import format_options
 from llmtool.errors import UsageError
 
+# Subcommands by the names that other programs give them.
+_SYNONYMS = {
+    "add": "new",
+    "create": "new",
+    "del": "rm",
+    "delete": "rm",
+    "download": "pull",
+    "find": "search",
+    "get": "show",
+    "info": "show",
+    "list": "ls",
+    "remove": "rm",
+    "show": "info",
+}
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -26,6 +40,9 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Accept `--think=LEVEL` beside the flags `--think` and `--no-think`; the last counts."""
         end = args.index("--") if "--" in args else len(args)
+        for option, level in zip(args[:end], args[1:end], strict=False):
+            if option == "--think" and level in ("low", "medium", "high"):
+                raise UsageError(f"--think {level}: write --think={level}")
         levels = [arg.partition("=")[2] for arg in args[:end] if arg.startswith("--think=")]
         given = [arg for arg in args[:end] if arg.split("=")[0] in ("--think", "--no-think")]
         options = ["--think" if arg.startswith("--think=") else arg for arg in args[:end]]
@@ -45,6 +62,11 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args or ["--help"])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a subcommand by its name, or by its name in other programs."""
+        found = super().get_command(ctx, cmd_name)
+        return found or super().get_command(ctx, _SYNONYMS.get(cmd_name, cmd_name))
 
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the subcommands, each with the first sentence of its help."""

@@ -41,6 +41,7 @@ _OTHER_NAMES = {
     "ctx": "ctx-size",
     "force": "overwrite",
     "format": "json",
+    "gpu": "n-gpu-layers",
     "gpu-layers": "n-gpu-layers",
     "instructions": "system",
     "json-schema": "schema",
@@ -64,6 +65,15 @@ _OTHER_NAMES = {
     "v": "debug",
     "var": "param",
     "verbose": "debug",
+}
+# What to do instead of an option, without dashes.
+_INSTEAD = {
+    "api-key": "a local model needs no key",
+    "i": "use `llmtool chat`",
+    "interactive": "use `llmtool chat`",
+    "key": "a local model needs no key",
+    "no-color": "use --color never",
+    "stream": "replies are streamed unless --no-stream is given",
 }
 _TOO_MANY = "Got unexpected extra argument"
 _INPUT_OF = {"review": "pipe the diff in, or name its file with -f"}
@@ -102,6 +112,8 @@ def _suggest_option(typed: str, command: Any) -> str:
     other = f"--{_OTHER_NAMES.get(name, name)}"
     if other in known:
         return f"; did you mean {other}?"
+    if name in _INSTEAD:
+        return f"; {_INSTEAD[name]}"
     if len(name) < 2:
         return ""
     found = [

@@ -46,6 +46,12 @@ def _read_template(name: str) -> str:
     return name
 
 
+def _read_system(text: str) -> str:
+    if text.isdecimal():
+        raise UsageError(f"-s {text}: must be a system prompt; use --seed for the seed")
+    return read_argument(text, name="--system")
+
+
 def read_params(pairs: list[str]) -> dict[str, str]:
     """Return the values of `-p KEY=VALUE`, all as text."""
     values = {}
@@ -67,7 +73,7 @@ def _text(name: str) -> Callable[[str], str]:
 System = Annotated[
     str | None,
     _reply("--system", "-s", metavar="TEXT", help="System prompt."),
-    _text("--system"),
+    _read_system,
 ]
 Param = Annotated[
     list[str] | None,
