@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,36 @@ from llmtool.errors import ExitCode, LockedError, OutputError, UsageError, os_er
 from llmtool.option_names import option
 
 _SYNC_ROWS = 200
+_KEY_DIGITS = 16
 _DECODER = msgspec.json.Decoder(float_hook=float)  # also of numbers out of range, as infinity
 _BLOCK_BYTES = 1 << 20
 _REWRITE_SECONDS = 1.0
 
 
-def record_key(identity: bytes, digest: bytes) -> str:
-    """Return the key of a record; `identity` represents the template, model and options."""
-    return hashlib.sha256(identity + digest).hexdigest()[:16]
+def record_key(parts: Mapping[str, bytes]) -> str:
+    """Return the key of a row: a hash of its parts, and two digits of the hash of each part.
+
+    The parts represent everything that affects a row: the record, model, template, options.
+    """
+    hashes = [hashlib.sha256(part).hexdigest() for part in parts.values()]
+    whole = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return whole[:_KEY_DIGITS] + "".join(each[:2] for each in hashes)
+
+
+def changed_parts(key: str, parts: Mapping[str, bytes]) -> list[str]:
+    """Return the names of the parts that differ from those of a saved key, as far as it shows.
+
+    Example:
+        >>> key = record_key({"input": b"a", "model": b"m", "seed": b"1"})
+        >>> changed_parts(key, {"input": b"a", "model": b"m", "seed": b"2"})
+        ['seed']
+    """
+    expected = record_key(parts)
+    if len(key) != len(expected):
+        return []
+    starts = range(_KEY_DIGITS, len(expected), 2)
+    changed = (key[i : i + 2] != expected[i : i + 2] for i in starts)
+    return [name for name, is_changed in zip(parts, changed, strict=True) if is_changed]
 
 
 class SavedRow(msgspec.Struct, frozen=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from llmtool.batch.journal import Journal, SavedRow, record_key
+from llmtool.batch.journal import Journal, SavedRow, changed_parts, record_key
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.writers import (
     COMMON_COLUMNS,
@@ -98,8 +98,8 @@ class BatchRunner(Generic[R]):
         process: yields each record with its result or error, in order. Its input contains `None`
             whenever the next record is not available yet.
         columns: the columns of the results.
-        identity: represents everything that affects the results, except the records. A file can
-            be resumed only with the same identity.
+        identity: represents everything that affects the results, except the records, by name, such
+            as "model". A file can be resumed only with the same identity.
 
     Example:
         >>> from llmtool import Toolbox
@@ -125,7 +125,7 @@ class BatchRunner(Generic[R]):
         options: BatchOptions,
         *,
         columns: list[str],
-        identity: bytes,
+        identity: Mapping[str, bytes],
     ) -> None:
         self._reader, self._process, self._options = reader, process, options
         self._reserved = frozenset((*columns, *COMMON_COLUMNS))
@@ -155,7 +155,8 @@ class BatchRunner(Generic[R]):
             reader.columns,
             *["safe"] * options.csv_safe,
         ]
-        self._identity = identity + repr([*shape, options.format, options.full_results]).encode()
+        shape += [options.format, options.full_results]
+        self._identity = {**identity, "header or format": repr(shape).encode()}
         self.n_resumed = self.n_resumed_failures = self.n_other = 0
         self._retried: set[int] = set()  # the numbers of the failed rows that are replaced
 
@@ -193,7 +194,7 @@ class BatchRunner(Generic[R]):
             for record, outcome in _without_unfinished_end(outcomes):
                 if isinstance(outcome, Cancelled) and record.index in self._retried:
                     continue  # its row stays as it is
-                key = record_key(self._identity, record.digest)
+                key = record_key(self._parts(record))
                 line = self._encode(record, outcome, None if journal is None else key)
                 if journal is not None and record.index in self._retried:
                     self._retried.remove(record.index)
@@ -230,7 +231,7 @@ class BatchRunner(Generic[R]):
                     f"cannot resume {journal.path}: row {number} has no {self._columns[0]!r}, so "
                     f"another command or version wrote it; use {overwrite} to start over"
                 )
-            is_other = record is _END or saved.key != record_key(self._identity, record.digest)
+            is_other = record is _END or saved.key != record_key(self._parts(record))
             again = saved.has_failed if retry else saved.is_unfinished and not is_other
             if again and number <= limit and record is not _END:
                 self._retried.add(record.index)
@@ -238,13 +239,25 @@ class BatchRunner(Generic[R]):
                 yield record
                 continue
             if is_other and not (retry and self._has_fields_of(record, saved, journal)):
-                options = "" if retry else ", prompt, template, model or option"
+                changed = self._changes(saved, record, retry=retry)
                 raise UsageError(
                     f"cannot {'retry' if retry else 'resume'} {journal.path}: row {number} was "
-                    f"written with a different input{options}; use {overwrite} to start over"
+                    f"written with a different {changed}; use {overwrite} to start over"
                 )
             self.n_other += is_other
             self.n_resumed_failures += saved.has_failed
+
+    def _parts(self, record: Record) -> dict[str, bytes]:
+        return {"input": record.digest, **self._identity}
+
+    def _changes(self, saved: SavedRow, record: Record, *, retry: bool) -> str:
+        """Return what of a saved row differs from this batch."""
+        if retry or record is _END:
+            return "input"
+        changed = changed_parts(saved.key, self._parts(record))
+        if {"model", "seed"} & {*changed}:  # the options contain these, too
+            changed = [name for name in changed if name != "template or option"]
+        return " and ".join(changed) or "input, prompt, template, model or option"
 
     def _has_fields_of(self, record: Record, saved: SavedRow, journal: Journal) -> bool:
         if record is _END:

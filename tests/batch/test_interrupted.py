@@ -188,7 +188,7 @@ def test_unfinished_row_with_other_options_is_not_resumed(
     run_until_stop(prepare(box, tmp_path, "jsonl"))
     engine.stops = False
     other = prepare(box, tmp_path, "jsonl", seed=2, resume=True)
-    with pytest.raises(UsageError, match="row 1 was written with a different input"):
+    with pytest.raises(UsageError, match="row 1 was written with a different seed"):
         list(other.run())
 
 

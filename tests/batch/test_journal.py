@@ -123,7 +123,7 @@ def test_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_key_depends_on_record_and_identity() -> None:
-    keys = {record_key(identity, digest) for identity in (b"a", b"b") for digest in (b"1", b"2")}
+    keys = {record_key({"input": i, "model": m}) for i in (b"1", b"2") for m in (b"a", b"b")}
     assert len(keys) == 4
 
 

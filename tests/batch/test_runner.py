@@ -106,7 +106,7 @@ def test_resume_rejects_other_options(box: Toolbox, source: Path, tmp_path: Path
         BatchOptions(output=out, resume=True),
         options={"max_tokens": 3},
     )
-    with pytest.raises(UsageError, match="row 1 was written with a different"):
+    with pytest.raises(UsageError, match="row 1 was written with a different template or option;"):
         list(batch.run())
     assert out.read_bytes() == before
 

@@ -266,9 +266,19 @@ def test_record_seeds_do_not_depend_on_position(box: Toolbox, tmp_path: Path) ->
     assert once != seeds("a\nb\nc\n", seed=2)
 
 
-@pytest.mark.parametrize(
-    "change", ["input", "model", "seed", "shorter", "prompt", "format", "template"]
-)
+# A change, and what the error says has changed.
+CHANGES = {
+    "input": "input",
+    "shorter": "input",
+    "model": "model",
+    "seed": "seed",
+    "prompt": "prompt",
+    "format": "input and header or format",
+    "template": "template or option",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_resume_rejects_changed_options(tmp_path: Path, box: Toolbox, change: str) -> None:
     source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
     source.write_text("a\nb\nc\n")
@@ -286,7 +296,9 @@ def test_resume_rejects_changed_options(tmp_path: Path, box: Toolbox, change: st
     if change == "template":
         template.write_text(template.read_text().replace("}}: {{", "}} - {{"))
     other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.context.folders, environ={})
-    with pytest.raises(UsageError, match="row [12] was written with a different input, prompt"):
+    with pytest.raises(
+        UsageError, match=f"row [12] was written with a different {CHANGES[change]};"
+    ):
         run(
             other if change == "model" else box,
             "file" if change == "format" else "line",
@@ -319,7 +331,7 @@ def test_resume_rejects_changed_columns(tmp_path: Path, box: Toolbox) -> None:
     source.write_text("text,note\na,b\n")
     run(box, "csv", source, out, jsonl=True)
     source.write_text("note,text\na,b\nc,d\n")
-    with pytest.raises(UsageError, match="row 1 was written with a different input"):
+    with pytest.raises(UsageError, match="row 1 was written with a different header or format"):
         run(box, "csv", source, out, jsonl=True, resume=True)
 
 

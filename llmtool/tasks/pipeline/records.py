@@ -235,9 +235,13 @@ def make_batch(
     reader.wait_for_header()
     if reader.format == "csv":
         mapping.check(reader)
-    shape = [context.model.identity, mapping.prompt, mapping.field, seed]
-    if context.model.reproducible:
-        shape.append("reproducible")
+    identity = {
+        "model": context.model.identity,
+        "prompt": mapping.prompt,
+        "field": mapping.field,
+        "seed": seed,
+        "reproducibility": context.model.reproducible,
+    }
     return BatchRunner(
         reader,
         lambda records: answer_each(
@@ -245,7 +249,10 @@ def make_batch(
         ),
         options,
         columns=task.columns,
-        identity=task.identity() + repr(shape).encode(),
+        identity={
+            **{name: repr(value).encode() for name, value in identity.items()},
+            "template or option": task.identity(),
+        },
     )
 
 
