@@ -170,6 +170,38 @@ def test_toolbox_is_usable_after_an_asyncio_task_is_cancelled() -> None:
     assert box.generate("again", max_tokens=1).text == "word"
 
 
+def test_blocking_call_in_an_event_loop_works_unless_a_stream_is_open(tiny: Path) -> None:
+    options: dict[str, Any] = {"max_tokens": 8, "temperature": 0}
+
+    async def run(box: Toolbox) -> None:
+        expected = box.generate("hello there", **options).text  # as in a cell of a notebook
+        async with box.astream_generate("hello there", **options) as stream:
+            text = (await anext_of(stream)).text
+            with pytest.raises(EngineError, match="another reply of this event loop"):
+                box.generate("hello there", **options)
+            text += "".join([token.text async for token in stream])
+        assert text == expected == box.generate("hello there", **options).text
+
+    async def anext_of(stream: Any) -> Any:
+        return await stream.__anext__()
+
+    with Toolbox(tiny, n_threads=1) as box:
+        asyncio.run(run(box))
+
+
+def test_event_loops_of_several_threads_share_a_toolbox(tiny: Path) -> None:
+    options: dict[str, Any] = {"max_tokens": 8, "temperature": 0}
+    with Toolbox(tiny, n_threads=1) as box, ThreadPoolExecutor(4) as pool:
+        expected = box.generate("hello there", **options).text
+
+        async def run() -> list[str]:
+            replies = [box.agenerate("hello there", **options) for _ in range(3)]
+            return [reply.text for reply in await asyncio.gather(*replies)]
+
+        results = list(pool.map(lambda _: asyncio.run(run()), range(4)))
+        assert results == [[expected] * 3] * 4
+
+
 def test_concurrent_calls_give_the_same_replies_as_sequential_ones(tiny: Path) -> None:
     prompts = ["hello there", "one two three", "the river", "a b c", "rain", "x y", "late", "go"]
     options = {"temperature": 1.2, "seed": 4, "max_tokens": 12}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -21,6 +22,25 @@ class AsyncBridge:
         self._cancellation = cancellation
         self._gates: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._readers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # last reader, by loop
+
+    def check_thread(self) -> None:
+        """Check that the event loop of this thread waits for no reply, which it would block.
+
+        Raises:
+            EngineError: a blocking call would wait forever.
+        """
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is None or not self._gates:
+            return
+        try:
+            gate = self._gates.get(asyncio.get_running_loop())
+        except RuntimeError:  # no loop runs in this thread
+            return
+        if gate is not None and gate.locked():
+            raise EngineError(
+                "another reply of this event loop is not finished; finish or close it first, or "
+                "await the asyncio form of this call"
+            )
 
     async def call(self, function: Callable[[], R]) -> R:
         """Return the result of a function; an iterator is read to its end first."""

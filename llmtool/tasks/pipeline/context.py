@@ -87,8 +87,10 @@ class TaskContext:
 
         Raises:
             ClosedError: the context was closed.
+            EngineError: the event loop of this thread waits for another reply.
         """
         self.check_open()
+        self.bridge.check_thread()
         try:
             engine = self.model.engine
         except Cancelled:
