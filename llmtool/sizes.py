@@ -1,4 +1,4 @@
-"""Format sizes and counts; parse durations."""
+"""Format sizes, counts and ages; parse durations."""
 
 from __future__ import annotations
 
@@ -37,3 +37,18 @@ def parse_duration(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ValueError(text)
     return seconds
+
+
+def format_age(seconds: float) -> str:
+    """Return how long ago something happened, in its largest unit.
+
+    Example:
+        >>> format_age(20), format_age(200), format_age(3 * 3600), format_age(86400 * 1.2)
+        ('just now', '3 min ago', '3 h ago', '1 day ago')
+    """
+    if seconds < 60:
+        return "just now"
+    for size, name in ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day")):
+        if seconds >= size:
+            return f"{format_count(int(seconds // size), name)} ago"
+    return f"{seconds // 3600:.0f} h ago" if seconds >= 3600 else f"{seconds // 60:.0f} min ago"

@@ -294,6 +294,7 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
             {
                 "": {
                     "name": "string",
+                    "title": "string",
                     "turns": "integer",
                     "model": "string or null",
                     **dict.fromkeys(("folder", "created_at", "last_used", "path"), "string"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 
@@ -11,12 +12,18 @@ from llmtool import files
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Session, Turn
 
+_NAME = re.compile(r"log-\d{4}-\d\d")
 WAIT_SECONDS = 5.0  # for the lock; another process holds it for milliseconds
 
 
 def log_name(now: float | None = None) -> str:
     """Return the name of the log for a time, by default now, such as `log-2026-11`."""
     return time.strftime("log-%Y-%m", time.localtime(now))
+
+
+def is_log_name(name: str) -> bool:
+    """Return whether a session of this name is a log."""
+    return _NAME.fullmatch(name) is not None
 
 
 def append(

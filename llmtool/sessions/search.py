@@ -92,6 +92,19 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> S
     return _search(sqlite3.connect(":memory:"), sessions, phrases, limit)
 
 
+def with_session(found: SearchResults, session: Session, query: str) -> SearchResults:
+    """Add the matches in a session that is not saved; they come first."""
+    phrases = words.read_query(query)
+    hits = []
+    for number, turn in enumerate(session.turns, 1):
+        for role, file, text in _texts(turn):
+            joined = f" {words.join_words(text)} "
+            if phrases and all(f" {' '.join(phrase)} " in joined for phrase in phrases):
+                row = (session.name, number, role, file, text, turn.model, turn.created_at, 0)
+                hits.append(_hit(row, phrases))
+    return msgspec.structs.replace(found, hits=(*hits, *found.hits), total=len(hits) + found.total)
+
+
 def remove_index(index: Path) -> None:
     """Remove an index, with the texts in it; the next search rebuilds it."""
     if index.exists():

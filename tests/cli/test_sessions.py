@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,11 +57,14 @@ def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
 
 def test_ls_lists_the_most_recently_used_first(sessions: Sessions, run_llmtool: Run) -> None:
     rows = [row.split("\t") for row in out(run_llmtool("sessions", "ls")).splitlines()]
-    assert [row[:3] for row in rows] == [["tea", "1", "-"], ["birds", "2", "tiny"]]
-    assert rows[1][4] == "/home/me/birds"
+    assert rows[0][:4] == ["tea", "Green tea?", "1", "-"]
+    used = "2025-06-15T15:06:40Z"
+    title = "What is a heron? Briefly."
+    assert rows[1] == ["birds", title, "2", "tiny", used, "/home/me/birds"]
     entries = json.loads(out(run_llmtool("sessions", "ls", "--json")))
     assert entries[1] == {
         "name": "birds",
+        "title": "What is a heron? Briefly.",
         "turns": 2,
         "model": "tiny",
         "folder": "/home/me/birds",
@@ -67,6 +72,49 @@ def test_ls_lists_the_most_recently_used_first(sessions: Sessions, run_llmtool: 
         "last_used": "2025-06-15T15:06:40Z",
         "path": str(sessions.path("birds")),
     }
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_ls_on_a_terminal_shows_ages_and_titles_that_fit(env: dict[str, str], columns: int) -> None:
+    made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    text = "\x1b[31mPlease explain how herons\nhunt\x07 in shallow water, " * 5
+    made.save(Session(name="birds", model="starter", turns=(Turn(user=text),)))
+    when = time.time() - 3 * 3600 - 60
+    os.utime(made.path("birds"), (when, when))
+    with Terminal([*LLMTOOL, "sessions", "ls"], env, columns=columns) as terminal:
+        assert terminal.exit_status == 0
+        _, row, *rest = terminal.screen()
+    assert not any(rest)
+    assert re.match(r"birds +\[31mPlease explain how.*… +1 +(starter +)?3 h ago", row)
+
+
+def test_show_renders_markdown_on_a_terminal(env: dict[str, str]) -> None:
+    made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    reply = "# Herons\n\n- **hunt** fish\n\n```py\nx = 1\n```\n"
+    made.save(Session(name="birds", turns=(Turn(user="Tell me", text=reply),)))
+    with Terminal([*LLMTOOL, "sessions", "show", "birds", "--no-pager"], env) as terminal:
+        assert terminal.exit_status == 0
+        shown = [row for row in terminal.screen() if row]
+    assert shown[1:] == ["> Tell me", "Herons", "• hunt fish", "```py", "x = 1", "```"]
+
+
+@pytest.mark.parametrize("pager", ["cat", "", "no-such-pager", None])
+def test_show_opens_a_pager_for_a_long_conversation(
+    env: dict[str, str], pager: str | None, tmp_path: Path
+) -> None:
+    made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    made.save(Session(name="long", turns=(Turn(user="Count", text="one\n\n" * 60 + "end"),)))
+    if pager is None:
+        program = tmp_path / "pager"
+        program.write_text("#!/bin/sh\nread first\necho paged: $first\n")
+        program.chmod(0o755)
+        pager = str(program)
+    variables = {**env, "TERM": "xterm", "PAGER": pager}
+    with Terminal([*LLMTOOL, "sessions", "show", "long"], variables) as terminal:
+        assert terminal.exit_status == 0
+        rows = [row for row in terminal.screen() if row]
+    assert rows[-1] == "end" or rows == ["paged: long"]
+    assert ("paged: long" in rows) == pager.endswith("/pager")
 
 
 def test_ls_here_lists_the_sessions_of_this_directory(sessions: Sessions, run_llmtool: Run) -> None:

@@ -14,6 +14,7 @@ from terminal.screen import Terminal
 from terminal.talk import LONG, Start, say, wait_for_prompt
 
 from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Session, Turn
 
 
 def test_a_conversation(chat: Start, sessions: Sessions) -> None:
@@ -248,8 +249,8 @@ class TestCommands:
         with chat("fine") as terminal:
             wait_for_prompt(terminal)
             say(terminal, "/read no\t", "notes.txt (1 line)", 2)
-            say(terminal, "/set", "max_tokens          default", 3)
-            say(terminal, "/set temper\t 0.5", "temperature: 0.5", 4)
+            say(terminal, "/set", "max_tokens          what fits (default)", 3)
+            say(terminal, "/set temper\t 0.5", "temperature: 0.5 (session)", 4)
             say(terminal, "/template ge\t", "template: gen", 5)
             say(terminal, "/load harb\t", "session 'harbour'", 6)
 
@@ -312,6 +313,30 @@ class TestCommands:
             wait_for_prompt(terminal, 4)
             say(terminal, "x", "fine", 5)
         assert sessions.load("work").options == {"temperature": 0.5}
+
+    def test_set_shows_values_and_their_sources(self, chat: Start) -> None:
+        with chat() as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/set", "temperature         0.7 (template)", 2)
+            rows = [row.split(maxsplit=1) for row in terminal.screen()]
+            assert ["top_k", "40 (default)"] in rows and ["seed", "random (default)"] in rows
+            say(terminal, "/set temperature 0.2", "temperature: 0.2 (session)", 3)
+            say(terminal, "/set temperature", "temperature  0.2 (session)", 4)
+            say(terminal, "/set temperature default", "temperature: 0.7 (template)", 5)
+
+    @pytest.mark.parametrize("keeps", [True, False], ids=["saved", "unsaved"])
+    def test_search_finds_this_and_other_conversations(
+        self, chat: Start, sessions: Sessions, keeps: bool
+    ) -> None:
+        sessions.save(Session(name="old", turns=(Turn(user="Where do herons nest?"),)))
+        with chat("Herons nest in trees.", keeps=keeps) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "hello", "in trees", 2)
+            say(terminal, "/search nest herons", "/load NAME opens another", 3)
+            rows = terminal.screen()
+            assert any(row.startswith("old  turn 1, message") for row in rows)
+            assert any(row.startswith("work  turn 1, reply") for row in rows)
+            say(terminal, "/search kingfisher", "no matches", 4)
 
     def test_load_opens_another_session(self, chat: Start, sessions: Sessions) -> None:
         with chat(["kept reply"], session="old") as terminal:

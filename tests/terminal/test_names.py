@@ -125,7 +125,7 @@ def test_control_characters_in_error_names_are_escaped(
 
 LISTED = {
     "sessions ls": ("sessions", "ls"),
-    "sessions show": ("sessions", "show", "one"),
+    "sessions show": ("sessions", "show", "one", "--no-pager"),
     "sessions search": ("sessions", "search", "title"),
     "prompts ls": ("prompts", "ls"),
     "prompts show": ("prompts", "show", "evil", "--rendered", "--no-stdin", "-p", f"text={EVIL}"),
@@ -144,7 +144,7 @@ def test_control_characters_in_listings_are_escaped(
 
 MARKED = {
     "sessions ls": ("sessions", "ls"),
-    "sessions show": ("sessions", "show", "two"),
+    "sessions show": ("sessions", "show", "two", "--no-pager"),
     "sessions search": ("sessions", "search", "smile"),
     "prompts ls": ("prompts", "ls"),
     "config show": ("config", "show"),

@@ -117,7 +117,7 @@ def test_sessions(env: dict[str, str], columns: int) -> None:
     assert NAME in "".join("".join(rows).split())
     if columns == 80:
         of_name, plain = (next(row for row in rows if name in row) for name in (NAME, "plain"))
-        assert cell_of(of_name, " 1 ") == cell_of(plain, " 1 ") == cell_len(NAME) + 5
+        assert cell_of(of_name, " 1 ") == cell_of(plain, " 1 ") == cell_len(NAME) + 12
 
 
 @pytest.mark.parametrize("columns", COLUMNS)

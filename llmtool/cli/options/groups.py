@@ -59,6 +59,7 @@ OutputFile = Annotated[
     _check_output,
 ]
 Overwrite = Annotated[bool, _output("--overwrite", help="Replace the file if it exists.")]
+NoPager = Annotated[bool, _output("--no-pager", help="Do not open a pager on a terminal.")]
 DryRemoval = Annotated[bool, Option("--dry-run", help="Show what would be removed, then exit.")]
 ModelReference = Annotated[
     str | None,

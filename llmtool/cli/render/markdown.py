@@ -47,13 +47,10 @@ class MarkdownStream:
         console: Callable[[int], Console],
     ) -> None:
         self._write, self._size, self._console = write, size, console
-        self._block: list[str] = []  # complete lines of the current block
-        self._shown: list[str] = []  # the terminal rows that show them as plain text
+        self._parser = _Parser()
+        self._shown: list[str] = []  # rows of plain text that show the current block
         self._line = ""  # the incomplete last line
-        self._rows = [""]  # the terminal rows that show it
-        self._fence = ""  # the fence that closes the open code block, if any
-        self._language = ""
-        self._code: list[str] = []
+        self._rows = [""]  # the rows that show it
         self._out = ""
         self._pending_cr = ""  # a CR that may be the first half of a line ending
 
@@ -76,9 +73,11 @@ class MarkdownStream:
             self._show(escape_control_chars("\r"))
         if self._line:
             self._end_line()
-        self._draw_block()
+        rendered = self._parser.end()
+        if rendered is not None:
+            self._replace(rendered)
         self._flush()
-        self._fence, self._code = "", []
+        self._parser = _Parser()
 
     def redraw(self) -> None:
         """Show the current block again, below what another program wrote."""
@@ -95,7 +94,7 @@ class MarkdownStream:
     def _show(self, text: str) -> None:
         """Add text to the last line; a word that no longer fits moves to the next row."""
         self._line += text
-        if self._fence:  # the terminal wraps code, at any character
+        if self._parser.is_code:  # the terminal wraps code, at any character
             self._out += text
             self._rows = [self._line]
             return
@@ -112,56 +111,97 @@ class MarkdownStream:
     def _fitting(self, rows: list[str]) -> list[str]:
         """Return rows without the spaces that exceed the width of the terminal."""
         columns = self._size()[0]
-        return rows if self._fence else [truncate_to_width(row, columns) for row in rows]
+        return rows if self._parser.is_code else [truncate_to_width(row, columns) for row in rows]
 
     def _end_line(self) -> None:
-        line, shown = self._line, self._fitting(self._rows)
+        line, rows = self._line, self._fitting(self._rows)
         self._line, self._rows = "", [""]
         self._out += "\n"
+        is_drawn = False
+        for rendered, is_above in self._parser.add(line):
+            if is_above:
+                self._replace(rendered, below=rows)
+            else:
+                self._shown += rows
+                self._replace(rendered)
+                is_drawn = True
+        if line.strip() and not is_drawn:
+            self._shown += rows
+
+    def _replace(self, rendered: RenderableType, *, below: Sequence[str] = ()) -> None:
+        """Replace the current block by `rendered`; its rows are above the rows `below`."""
+        columns, height = self._size()
+        shown, self._shown = self._shown, []
+        # A row takes several if it is code, or if the terminal has become narrower.
+        n_rows = sum(rows(row, columns) for row in [*shown, *below])
+        if n_rows < height:
+            text = _print(self._console(columns), rendered, is_code=self._parser.is_code)
+            text += "".join(f"{row}\n" for row in below)
+            self._out += f"\r\x1b[{n_rows}A\x1b[J{text}"
+
+
+def render_markdown(text: str, console: Console) -> str:
+    """Return a complete text, rendered for a terminal."""
+    parser, out = _Parser(), ""
+    text = escape_control_chars(text.replace("\r\n", "\n")).replace("\t", _TAB)
+    for line in text.split("\n"):
+        for rendered, _ in parser.add(line):
+            out += _print(console, rendered, is_code=parser.is_code)
+        out += "" if line.strip() or parser.is_code else "\n"
+    last = parser.end()
+    return out if last is None else out + _print(console, last)
+
+
+def _print(console: Console, rendered: RenderableType, *, is_code: bool = False) -> str:
+    with console.capture() as captured:
+        console.print(rendered, soft_wrap=is_code)
+    return captured.get().strip("\n") + "\n"
+
+
+class _Parser:
+    """Splits lines into blocks that can be rendered."""
+
+    def __init__(self) -> None:
+        self._block: list[str] = []  # the lines of the current block
+        self._fence = ""  # the fence that closes the open code block, if any
+        self._language = ""
+        self._code: list[str] = []
+
+    @property
+    def is_code(self) -> bool:
+        return bool(self._fence)
+
+    def add(self, line: str) -> list[tuple[RenderableType, bool]]:
+        """Add a line; return what can be rendered now, and whether it is above the line."""
         if self._fence:
-            self._add_code_line(line)
-            return
+            return [(self._add_code(line), False)]
+        drawn: list[tuple[RenderableType, bool]] = []
         if self._block and _starts_block(line, self._block):
-            self._draw_block(below=shown)
+            drawn.append((self._take_block(), True))
         fence = _FENCE.match(line)
         if fence:
             self._fence, self._language, self._code = fence[1], fence[2], []
-            self._replace(shown, _dim(line))
+            drawn.append((_dim(line), False))
         elif line.strip():
             self._block.append(line)
-            self._shown += shown
             if _HEADING.match(line) or _RULE.match(line):
-                self._draw_block()
+                drawn.append((self._take_block(), False))
+        return drawn
 
-    def _add_code_line(self, line: str) -> None:
+    def end(self) -> RenderableType | None:
+        """Return the last block, if it is not rendered yet."""
+        return self._take_block() if self._block else None
+
+    def _take_block(self) -> RenderableType:
+        lines, self._block = self._block, []
+        return _render(lines)
+
+    def _add_code(self, line: str) -> RenderableType:
         if re.fullmatch(rf" {{0,3}}{re.escape(self._fence[0])}{{{len(self._fence)},}}\s*", line):
             self._fence = ""
-            self._replace([line], _dim(line))
-            return
+            return _dim(line)
         self._code.append(line)
-        self._replace([line], _highlight(self._code, self._language))
-
-    def _draw_block(self, below: Sequence[str] = ()) -> None:
-        """Render the current block, which may have rows of plain text below it."""
-        if self._block:
-            lines, self._block = self._block, []
-            shown, self._shown = self._shown, []
-            self._replace(shown, _render(lines), below=below)
-
-    def _replace(
-        self, shown: Sequence[str], rendered: RenderableType, *, below: Sequence[str] = ()
-    ) -> None:
-        """Replace rows by `rendered`; only the rows `below` are between them and the cursor."""
-        columns, height = self._size()
-        # A row takes several if it is code, or if the terminal has become narrower.
-        n_rows = sum(rows(row, columns) for row in [*shown, *below])
-        if n_rows >= height:
-            return
-        console = self._console(columns)
-        with console.capture() as captured:
-            console.print(rendered, soft_wrap=bool(self._fence))
-        text = captured.get().strip("\n") + "\n" + "".join(f"{row}\n" for row in below)
-        self._out += f"\r\x1b[{n_rows}A\x1b[J{text}"
+        return _highlight(self._code, self._language)
 
 
 def rows(line: str, columns: int) -> int:

@@ -134,6 +134,16 @@ class Stdout(Sink):
         self.is_terminal = is_terminal
         self._is_used = False
         self._pending_cr = ""  # a CR that may be the first half of a line ending
+        self._fd = STDOUT
+
+    @contextlib.contextmanager
+    def redirected(self, fd: int) -> Iterator[None]:
+        """Write to another descriptor during the block, as if it were the terminal."""
+        self._fd = fd
+        try:
+            yield
+        finally:
+            self._fd = STDOUT
 
     def write(self, text: str, *, style: str = "") -> None:
         if not text:
@@ -202,7 +212,7 @@ class Stdout(Sink):
         while view:
             try:
                 with self._interrupts.interruptible():
-                    view = view[os.write(STDOUT, view) :]
+                    view = view[os.write(self._fd, view) :]
             except BrokenPipeError:
                 raise BrokenPipe from None
             except OSError as exc:
@@ -259,6 +269,11 @@ class Console:
     def can_ask(self) -> bool:
         """Whether a user can answer a question at the terminal."""
         return not self.quiet and self.stdin_is_terminal and self.stderr_is_terminal
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether stdout is a terminal that can move the cursor."""
+        return self.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
     @property
     def stdout_color(self) -> bool:

@@ -236,6 +236,10 @@ class Chat:
         self._responder = Responder(self.context, session)
         self._handle.update(session)
 
+    def effective_options(self) -> dict[str, tuple[Any, str]]:
+        """Return the value of each option, and its source: session, config, template or default."""
+        return self._responder.effective_options(self.session)
+
     def switch_model(self, context: TaskContext) -> None:
         """Continue with another model.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +14,7 @@ from llmtool.sessions.store import timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
-from llmtool.tasks.options import GenerateOptions, make_options
+from llmtool.tasks.options import GenerateOptions, SamplingOptions, make_options
 from llmtool.tasks.pipeline.collect import raise_failures, stream_outcomes
 from llmtool.tasks.pipeline.prepare import Case, bind_inputs, check_task, prepare
 from llmtool.tasks.results import Generation
@@ -71,6 +71,25 @@ class Responder:
         sampling = self._prepared.sampling
         n_think = sampling.think_tokens or 0
         return n_think + token_usage.reply_tokens(n_ctx, sampling.max_tokens)
+
+    def effective_options(self, session: Session) -> dict[str, tuple[Any, str]]:
+        """Return the value of each option, and its source: session, config, template or default."""
+        settings = self.context.settings
+        sources = {
+            "session": session.options,
+            "config": {
+                name: value
+                for name in ("max_tokens", "temperature")
+                if (value := getattr(settings, name)) is not None
+            },
+            "template": self._prepared.template.params,
+        }
+        found = {}
+        for name in (*SamplingOptions.__struct_fields__, "thinking"):
+            source = next((key for key, values in sources.items() if name in values), "default")
+            default = getattr(self._prepared.sampling, name, None)
+            found[name] = (sources[source][name] if source != "default" else default, source)
+        return found
 
     def stream(
         self, session: Session, *, seed: int | None = None

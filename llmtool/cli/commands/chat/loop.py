@@ -17,7 +17,6 @@ from llmtool.cli.commands.chat.context import (
     SwitchModel,
 )
 from llmtool.cli.commands.chat.line_editor import EditedReader, LineReader, PlainReader
-from llmtool.cli.commands.chat.render import can_draw
 from llmtool.cli.commands.chat.status import show_last_turn, status_line
 from llmtool.cli.terminal import signals
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
@@ -82,7 +81,7 @@ def run(
 
 def _open_reader(context: ChatContext, history: Path | None) -> LineReader:
     console = context.console
-    if not can_draw(console) or not console.stdin_is_terminal:
+    if not console.can_draw or not console.stdin_is_terminal:
         return PlainReader(console)
     return EditedReader(
         console,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ class ReplyView:
             self._console.status("...")
 
     def _open(self) -> None:
-        self._markdown = _open_markdown(self._console) if can_draw(self._console) else None
+        self._markdown = _open_markdown(self._console) if self._console.can_draw else None
         self._has_text, self._late, self._resumed = False, [], False
 
     def _on_resume(self) -> None:
@@ -120,11 +119,6 @@ def _open_markdown(console: Console) -> MarkdownStream:
         size=lambda: console.size,
         console=lambda columns: tables.make_rich_console(console, columns),
     )
-
-
-def can_draw(console: Console) -> bool:
-    """Return whether stdout is a terminal that can move the cursor."""
-    return console.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
 class PlainView:

@@ -17,16 +17,17 @@ from llmtool.cli.commands.chat.context import (
     ShowReply,
     SwitchModel,
 )
-from llmtool.cli.render import tables
+from llmtool.cli.render import sessions, tables
 from llmtool.cli.terminal import inputs
 from llmtool.engine.types import EFFORTS
 from llmtool.errors import LlmtoolError, UsageError
-from llmtool.sessions.store import is_generated_name
+from llmtool.sessions.store import INDEX_NAME, is_generated_name
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 from llmtool.tasks.options import SamplingOptions
 
 FORMATS = ("md", "json", "html")
+_UNSET = {"max_tokens": "what fits", "seed": "random", "thinking": "off"}
 _SETTABLE = (*SamplingOptions.__struct_fields__, "thinking")
 
 
@@ -99,24 +100,29 @@ def _help(context: ChatContext, argument: str) -> None:
 
 def _set(context: ChatContext, argument: str) -> None:
     name, _, text = argument.partition(" ")
-    if not name:
-        options = context.chat.session.options
-        tables.fields(
-            context.console, ((key, _format_value(options.get(key))) for key in _SETTABLE)
-        )
-        return
-    if name not in _SETTABLE:
+    if name and name not in _SETTABLE:
         hint = suggest(name, _SETTABLE) or f"; valid options: {', '.join(_SETTABLE)}"
         raise UsageError(f"unknown option {name!r}{hint}")
     if not text.strip():
-        raise UsageError(f"missing value; use /set {name} VALUE ('default' resets it)")
+        values = context.chat.effective_options()
+        tables.fields(
+            context.console,
+            ((key, _describe_option(key, *values[key])) for key in ([name] if name else _SETTABLE)),
+        )
+        if not name:
+            context.console.note("/set NAME VALUE changes an option; VALUE default resets it")
+        return
     context.chat.set(**{name: _parse_value(name, text.strip())})
-    value = context.chat.session.options.get(name)
-    context.console.note(f"{name}: {'reset to default' if value is None else json.dumps(value)}")
+    value, source = context.chat.effective_options()[name]
+    context.console.note(f"{name}: {_describe_option(name, value, source)}")
 
 
-def _format_value(value: object) -> str:
-    return "default" if value is None else json.dumps(value)
+def _describe_option(name: str, value: object, source: str) -> str:
+    """Return the value of an option and where it comes from."""
+    if name == "thinking" and isinstance(value, bool):
+        value = "on" if value else "off"
+    shown = _UNSET.get(name, "none") if value in (None, ()) else json.dumps(value).strip('"')
+    return f"{shown} ({source})"
 
 
 def _parse_value(name: str, text: str) -> Any:
@@ -209,11 +215,11 @@ def _fork(context: ChatContext, argument: str) -> None:
 
 def _save(context: ChatContext, argument: str) -> None:
     """Save the session under a new name, and remove the old one if its name was generated."""
-    chat, sessions = context.chat, context.sessions
+    chat, saved = context.chat, context.sessions
     old, was_saved = chat.session.name, chat.is_saved
-    chat.save_as(argument, sessions)
-    if was_saved and argument != old and is_generated_name(old) and sessions.exists(old):
-        sessions.remove(old)
+    chat.save_as(argument, saved)
+    if was_saved and argument != old and is_generated_name(old) and saved.exists(old):
+        saved.remove(old)
     context.console.note(f"saved as {argument!r}")
 
 
@@ -231,6 +237,23 @@ def _sessions(context: ChatContext, argument: str) -> None:
         context.console.stdout.write(f"{mark} {name}\n")
     if len(names) > 20:
         context.console.note(f"{len(names) - 20} older sessions: see `llmtool sessions ls`")
+
+
+def _search(context: ChatContext, argument: str) -> None:
+    """Search all saved sessions, and this conversation if it is not saved."""
+    from llmtool.sessions import search as searching
+
+    index = context.tasks.folders.cache / INDEX_NAME
+    found = searching.search(context.sessions, argument, index=index)
+    for warning in found.warnings:
+        context.console.note(warning)
+    if not context.chat.is_saved:
+        found = searching.with_session(found, context.chat.session, argument)
+    sessions.hits(context.console, found, as_json=False)
+    if found.hits:
+        context.console.note(
+            f"this conversation is {context.chat.session.name!r}; /load NAME opens another"
+        )
 
 
 def _read(context: ChatContext, argument: str) -> None:
@@ -310,7 +333,7 @@ COMMANDS = {
     "template": SlashCommand("[NAME]", "Show or set the prompt template; - resets it.", _template),
     "model": SlashCommand("[REF]", "Show the model, or switch to another.", _model),
     "set": SlashCommand(
-        "[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set
+        "[NAME [VALUE]]", "Show or set temperature, max_tokens, seed, thinking, …", _set
     ),
     "tokens": SlashCommand(
         "", "Show how the context is used.", lambda context, _: status.show_tokens(context)
@@ -327,6 +350,7 @@ COMMANDS = {
     "save": SlashCommand("NAME", "Save this session under a name.", _save),
     "load": SlashCommand("NAME", "Switch to another session.", _load),
     "sessions": SlashCommand("", "List saved sessions, most recent first.", _sessions),
+    "search": SlashCommand("WORDS", "Search this and all saved conversations.", _search),
     "clear": SlashCommand("", "Start a new conversation.", _clear),
     "exit": SlashCommand("", "Exit (also /bye, Ctrl-D).", lambda *_: Quit()),
 }

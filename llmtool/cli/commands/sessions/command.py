@@ -45,21 +45,15 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List sessions, most recent first."""
-    from llmtool.cli.commands.sessions import render
-    from llmtool.cli.render import tables
+    """List sessions with their first messages, most recently used first."""
+    from llmtool.cli.render import sessions as render
 
     sessions, _ = _open(console, general)
     entries = render.entries(console, sessions, here=here)
     if json:
         console.stdout.write_json(entries)
         return
-    tables.table(
-        console,
-        ["name", "turns", "model", "last used", "folder"],
-        render.rows(entries),
-        right=["turns"],
-    )
+    render.sessions_table(console, entries)
     if not entries:
         console.note("no sessions in this directory" if here else "no sessions")
 
@@ -70,10 +64,15 @@ def show(
     *,
     name: Name,
     json: g.Json = False,
+    no_pager: g.NoPager = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show the messages and replies of a session."""
-    from llmtool.cli.commands.sessions import render
+    """Show the messages and replies of a session.
+
+    On a terminal, replies are rendered as Markdown, and a long conversation opens in $PAGER.
+    """
+    from llmtool.cli.render import sessions as render
+    from llmtool.cli.terminal.pager import paged
     from llmtool.sessions.export import to_dict
 
     sessions, _ = _open(console, general)
@@ -83,7 +82,8 @@ def show(
     if json:
         console.stdout.write_json(to_dict(shown))
     else:
-        render.conversation(console, shown)
+        with paged(console, disabled=no_pager):
+            render.conversation(console, shown)
 
 
 @app.add("rm", epilog="Example: llmtool sessions rm work --dry-run")
@@ -133,7 +133,7 @@ def export(
     general: g.GeneralOptions,
 ) -> None:
     """Export a session as Markdown, JSON or a self-contained HTML page."""
-    from llmtool.cli.commands.sessions import render
+    from llmtool.cli.render import sessions as render
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.sessions import export as exporting
 
@@ -175,7 +175,7 @@ def search(
 
     A text matches if it contains all words, in any order. Case and accents are ignored.
     """
-    from llmtool.cli.commands.sessions import render
+    from llmtool.cli.render import sessions as render
     from llmtool.cli.terminal import inputs
     from llmtool.sessions import search as searching
 

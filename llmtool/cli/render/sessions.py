@@ -1,9 +1,9 @@
-"""Print the output of `sessions`: the list, a conversation, search results."""
+"""Print sessions: the list, a conversation, single exchanges, search results."""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,13 @@ import msgspec
 
 from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.text import cell_width, escape_control_chars, truncate_to_width
+from llmtool.cli.terminal.wrap import wrap, wrap_message
 from llmtool.errors import InputError, UsageError
 from llmtool.sessions.export import FORMATS, INCOMPLETE, find_format
+from llmtool.sessions.log import is_log_name
 from llmtool.sessions.store import describe_skipped, timestamp
+from llmtool.sizes import format_age
 
 if TYPE_CHECKING:
     from llmtool.sessions.search import SearchHit, SearchResults
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from llmtool.sessions.types import Session, Turn
 
 _BOLD, _FAINT, _HIT = "1", "2", "1;4"
+_MAX_TITLE = 500
+_MIN_TITLE = 28  # cells; with less, other columns are omitted
 _ROLES = {"user": "message", "assistant": "reply", "file": "file"}
 
 
@@ -43,6 +49,7 @@ def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[st
         found.append(
             {
                 "name": name,
+                "title": title(session),
                 "turns": len(session.turns),
                 "model": used or session.model,
                 "folder": session.folder,
@@ -56,22 +63,45 @@ def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[st
     return found
 
 
-def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Return the entries as table rows."""
-    return [
-        (
-            entry["name"],
-            str(entry["turns"]),
-            entry["model"] or "-",
-            _local(entry["last_used"]),
-            _short(entry["folder"]) or "-",
-        )
-        for entry in entries
-    ]
+def title(session: Session) -> str:
+    """Return the first message of a conversation on one line, without control characters."""
+    if is_log_name(session.name):
+        return "replies of gen and run (llmtool logs)"
+    if not session.turns:
+        return ""
+    first = session.turns[0]
+    text = first.user.strip() or ", ".join(file.name for file in first.files)
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", text[:_MAX_TITLE]).split())
+
+
+def sessions_table(console: Console, entries: list[dict[str, Any]]) -> None:
+    """Print sessions; on a terminal, with ages, and with titles that fit."""
+    is_terminal = console.stdout.is_terminal
+    columns = {
+        "name": [entry["name"] for entry in entries],
+        "title": [entry["title"] or "-" for entry in entries],
+        "turns": [str(entry["turns"]) for entry in entries],
+        "model": [entry["model"] or "-" for entry in entries],
+        "last used": [
+            age(entry["last_used"]) if is_terminal else entry["last_used"] for entry in entries
+        ],
+        "folder": [_short(entry["folder"]) or "-" for entry in entries],
+    }
+    if is_terminal:
+        for dropped in ("folder", "model", None):
+            others = (max(map(cell_width, [name, *columns[name]])) for name in columns)
+            n_free = console.width - sum(others) - 2 * (len(columns) - 1)
+            n_free += max(map(cell_width, ["title", *columns["title"]]))
+            if dropped is None or n_free >= min(_MIN_TITLE, console.width // 3):
+                break
+            del columns[dropped]
+        n_free = max(n_free, _MIN_TITLE // 2)
+        columns["title"] = [_shorten(text, n_free) for text in columns["title"]]
+    tables.table(console, list(columns), list(zip(*columns.values(), strict=True)), right=["turns"])
 
 
 def conversation(console: Console, session: Session) -> None:
-    """Print a session, its messages prefixed with `> `."""
+    """Print a session: messages prefixed with `> `, and on a terminal, replies as Markdown."""
     facts = [session.name, session.model, _local(session.created_at), _short(session.folder)]
     _write(console, " · ".join(fact for fact in facts if fact) + "\n", _FAINT)
     for name, text in (("system", session.system), ("summary", session.summary)):
@@ -88,7 +118,11 @@ def conversation(console: Console, session: Session) -> None:
 
 
 def _turn(console: Console, turn: Turn) -> None:
-    quoted = "\n".join(f"> {line}".rstrip() for line in turn.user.split("\n"))
+    quoted = "\n".join(
+        f"> {row}".rstrip()
+        for line in turn.user.split("\n")
+        for row in (wrap(line, console.width - 2) if console.stdout.is_terminal else [line])
+    )
     _write(console, f"\n{quoted}\n", _BOLD)
     for file in turn.files:
         _write(
@@ -98,7 +132,14 @@ def _turn(console: Console, turn: Turn) -> None:
         )
     if turn.reasoning.strip():
         _write(console, f"\n{turn.reasoning.strip()}\n", _FAINT)
-    console.stdout.write("\n" + turn.text)
+    console.stdout.write("\n")
+    if console.can_draw:
+        from llmtool.cli.render.markdown import render_markdown
+
+        rich = tables.make_rich_console(console)
+        console.stdout.write_raw(render_markdown(turn.text.rstrip("\n"), rich))
+    else:
+        console.stdout.write(turn.text)
     console.stdout.end_line()
     if turn.finish_reason in INCOMPLETE:
         _write(console, f"{INCOMPLETE[turn.finish_reason]}\n", _FAINT)
@@ -154,17 +195,32 @@ def _hit(console: Console, hit: SearchHit) -> None:
 
 
 def _write(console: Console, text: str, style: str) -> None:
+    if console.stdout.is_terminal:
+        text = wrap_message(escape_control_chars(text), console.width)
     console.stdout.write(text, style=style if console.stdout_color else "")
+
+
+def age(timestamp: str) -> str:
+    """Return how long ago a timestamp is; text that is not a timestamp, unchanged."""
+    seconds = _seconds(timestamp)
+    return timestamp if seconds is None else format_age(time.time() - seconds)
 
 
 def _local(timestamp: str) -> str:
     """Return a timestamp in local time; text that is not a timestamp, unchanged."""
+    seconds = _seconds(timestamp)
+    if seconds is None:
+        return timestamp
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _seconds(timestamp: str) -> float | None:
     import calendar
 
-    with contextlib.suppress(ValueError, OverflowError):
-        seconds = calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-    return timestamp
+    try:
+        return calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _short(folder: str) -> str:
@@ -172,3 +228,10 @@ def _short(folder: str) -> str:
     home = os.path.expanduser("~")
     inside = folder == home or folder.startswith(home.rstrip(os.sep) + os.sep)
     return f"~{folder[len(home) :]}" if inside and home != os.sep else folder
+
+
+def _shorten(text: str, n_cells: int) -> str:
+    """Return a text of at most `n_cells`; an ellipsis replaces what is omitted."""
+    if cell_width(text) <= n_cells:
+        return text
+    return truncate_to_width(text, n_cells - 1).rstrip() + "…"
