@@ -719,7 +719,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='sessions'
-                    options='--json --quiet -q --color --progress --debug --help -h' ;;
+                    options='--json --no-pager --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions rm')
             case "$previous" in

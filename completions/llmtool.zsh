@@ -1228,7 +1228,7 @@ _llmtool_sessions() {
     case $state in
     command)
         local -a commands=(
-            'ls:List sessions, most recent first'
+            'ls:List sessions with their first messages, most recently used first'
             'show:Show the messages and replies of a session'
             'rm:Remove sessions; exit 18 and remove none if one is in use'
             'export:Export a session as Markdown, JSON or a self-contained HTML page'
@@ -1264,6 +1264,7 @@ _llmtool_sessions_ls() {
 _llmtool_sessions_show() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
+        '*--no-pager[Do not open a pager on a terminal]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \

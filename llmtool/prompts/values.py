@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.errors import InputError
 from llmtool.suggest import suggest
+from llmtool.text.separators import split_list
 
 if TYPE_CHECKING:
     from llmtool.prompts.schema import Input
@@ -100,7 +101,7 @@ def _list(value: object) -> list[object]:
             except msgspec.DecodeError as exc:
                 raise ValueError(f"expected a JSON list of strings and numbers ({exc})") from exc
         else:
-            value = [part.strip() for part in value.split(",") if part.strip()]
+            value = [part for part in split_list(value) if part]
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"expected a list, got {type(value).__name__}")
     for item in value:

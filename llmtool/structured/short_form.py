@@ -26,7 +26,7 @@ from llmtool.suggest import suggest
 MAX_CHARACTERS = 1 << 16
 MAX_DEPTH = 16
 
-_SEPARATORS = str.maketrans("，、：｜？", ",,:|?")
+_SEPARATORS = str.maketrans("，、；：｜？", ",,,:|?")
 
 _STRING: dict[str, Any] = {"type": "string"}
 _INTEGER, _NUMBER, _BOOLEAN = {"type": "integer"}, {"type": "number"}, {"type": "boolean"}

@@ -87,6 +87,7 @@ def test_labels_can_be_given_in_several_forms(classify: Callable[..., Any], tmp_
         ["-l", "sports,music"],
         ["-l", "sports", "-l", "music"],
         ["-l", "sports，music"],
+        ["-l", "sports；music"],
         ["-l", "sports、 music", "--prior", "sports=1，music=1"],
         ["-l", "sports=matches and players", "-l", "music"],
         ["-l", f"@{tmp_path / 'labels'}"],

@@ -83,6 +83,7 @@ def properties_of(text: str) -> dict[str, Any]:
         ("größe int", {"größe": {"type": "integer"}}),
         ("a {b int, c {d}}", {"a": {"type": "object", "required": ["b", "c"]}}),
         ("a list[{b int}]: some", {"a": {"type": "array", "description": "some"}}),
+        ("姓名；年龄 int", {"姓名": {"type": "string"}, "年龄": {"type": "integer"}}),
         ("姓名，年龄 int", {"姓名": {"type": "string"}, "年龄": {"type": "integer"}}),
         ("姓名：全名，如张三", {"姓名": {"type": "string", "description": "全名，如张三"}}),
         ("a {b、c int}，d", {"a": {"type": "object", "required": ["b", "c"]}, "d": {}}),

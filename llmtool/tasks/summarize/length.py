@@ -31,10 +31,14 @@ _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
     },
 }  # fmt: skip
 _COUNTED = re.compile(
-    r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s|[个個]?字|[词詞]|句话?|[条點点行])",
+    r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s|[个個]?字|文字|[词詞語]|[个個]?[词詞]|句[话話]?|文|[条條點点行])",
     re.IGNORECASE,
 )
-_CHINESE_UNITS = str.maketrans("个個词詞句条點点行", "字字wwspppp")
+_CJK_UNITS = str.maketrans("词詞語句文条條點点行", "wwwssppppp")
+_NUMERALS = {character: str(n) for n, character in enumerate("一二三四五六七八九十", 1)} | {
+    "两": "2",
+    "兩": "2",
+}
 _LOW, _HIGH = 0.7, 1.3  # times the requested number of words
 _WORDS_PER_SENTENCE = 18
 
@@ -105,14 +109,20 @@ def parse_length(length: str, style: Style) -> Length:
     if word in _NAMED:
         phrase, n_words = _NAMED[word][style]
         return Length(phrase=phrase, n_words=n_words)
+    if word[:1] in _NUMERALS and len(word) > 1:
+        word = _NUMERALS[word[0]] + word[1:]
     found = _COUNTED.fullmatch(word)
     if found is None or not int(found[1]):
         raise UsageError(
             f"invalid length {length!r}; use short, medium, long, or a number such as "
             "'100 words', '3 sentences' or '5 bullets'"
         )
-    n, unit = int(found[1]), found[2][0].translate(_CHINESE_UNITS)
-    if unit == "字":  # two characters count as a word; not enforced, as no spaces separate them
+    n, name = int(found[1]), found[2].lstrip("个個")
+    unit = name[0].translate(_CJK_UNITS)
+    if name in (
+        "字",
+        "文字",
+    ):  # two characters count as a word; not enforced, as no spaces separate them
         return Length(phrase=f"about {n} characters", n_words=-(-n // 2))
     if unit == "w":
         return Length(phrase=f"about {n} words", n_words=n, n=n, unit="words")

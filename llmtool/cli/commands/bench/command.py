@@ -15,8 +15,10 @@ app = App()
 
 
 def _sizes(value: str) -> tuple[int, ...]:
+    from llmtool.text.separators import split_list
+
     try:
-        sizes = tuple(int(part) for part in value.split(","))
+        sizes = tuple(int(part) for part in split_list(value))
     except ValueError:
         raise typer.BadParameter(f"{value!r}: must be numbers such as 1,4,16") from None
     if not all(1 <= size <= 256 for size in sizes):

@@ -20,8 +20,7 @@ from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import normalize_label
 from llmtool.tasks.classify.task import DEFAULT, MULTI
 from llmtool.tasks.options import ClassifyOptions
-
-_COMMA = "[,，、،]"
+from llmtool.text.separators import COMMA, split_list
 
 
 def load_template(folders: Folders, options: ClassifyOptions) -> Template:
@@ -99,11 +98,11 @@ def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None
             continue
         text = inputs.read_argument(argument, name="--label")
         if "=" in text:
-            if re.search(rf"{_COMMA}\s*[\w-]+\s*=", text):
+            if re.search(rf"{COMMA}\s*[\w-]+\s*=", text):
                 raise UsageError(f"--label {text}: use -l once per label with a description")
             found.append(_label(text))
         else:
-            found += [(name.strip(), "") for name in re.split(_COMMA, text)]
+            found += [(name, "") for name in split_list(text)]
     names = Counter(name for name, _ in found)
     twice = [name for name, n in names.items() if n > 1]
     if twice:
@@ -121,7 +120,7 @@ def read_prior(text: str | None) -> dict[str, float] | None:
     if text is None:
         return None
     prior = {}
-    for part in re.split(_COMMA, inputs.read_argument(text, name="--prior")):
+    for part in split_list(inputs.read_argument(text, name="--prior")):
         name, separator, number = part.rpartition("=")
         try:
             prior[name.strip()] = float(number)
