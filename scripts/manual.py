@@ -371,7 +371,9 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
                 "": {
                     **dict.fromkeys(("name", "repo"), "string"),
                     "size_bytes": "integer",
-                    **dict.fromkeys(("runs_on", "licence", "reason"), "string"),
+                    "runs_on": "string",
+                    "tokens_per_second": "number",
+                    **dict.fromkeys(("licence", "reason"), "string"),
                 }
             },
         ),
