@@ -14,7 +14,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtool.batch.json_records import decode_json, is_array, is_message, split_array
+from llmtool.batch.json_records import (
+    decode_json,
+    is_array,
+    is_message,
+    join_lines,
+    split_array,
+    with_line,
+)
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
 from llmtool.batch.tables import Table, TableRow, find_other_delimiter
 from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
@@ -257,8 +264,9 @@ class Reader:
             if is_array(start) is not None or len(start) > _MAX_START_BYTES:
                 break
         has_lines = not start.strip() or is_array(start) is False
-        split = source.split_lines if has_lines else split_array
-        yield from self._from_lines(source, split(chain([start], chunks)), self._from_json)
+        content = chain([start], chunks)
+        lines = join_lines(source.split_lines(content)) if has_lines else split_array(content)
+        yield from self._from_lines(source, lines, self._from_json)
 
     def _from_lines(
         self,
@@ -291,7 +299,7 @@ class Reader:
         try:
             value, written = decode_json(text, errors=self.errors)
         except InputError as exc:
-            raise InputError(f"{place}: {exc}") from exc
+            raise InputError(f"{place}: {with_line(str(exc), line)}") from exc
         if isinstance(value, str):
             return self._record(
                 source.name, line.number, line.data, text=value, fields={"input": value}

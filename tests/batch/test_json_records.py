@@ -1,17 +1,20 @@
-"""JSON records: arrays, numbers as written, nested fields, chat messages."""
+"""JSON records: arrays, pretty-printed values, numbers as written, nested fields, messages."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import tracemalloc
 from collections.abc import Iterator
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmtool.batch.json_records import MISSING, find_field
+from llmtool.batch.json_records import MISSING, find_field, join_lines
+from llmtool.batch.lines import Line
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.runner import BatchOptions
 from llmtool.config import Folders, Settings
@@ -133,6 +136,95 @@ def test_array_from_a_pipe_is_read_as_it_arrives() -> None:
     assert second.fields == {"text": "b"}
     os.close(w)
     assert list(filter(None, records)) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 1 << 16])
+@pytest.mark.parametrize("indent", [0, 1, 2, "\t"])
+def test_pretty_printed_objects_are_records(
+    read: Any, monkeypatch: pytest.MonkeyPatch, size: int, indent: Any
+) -> None:
+    monkeypatch.setattr("llmtool.batch.lines._CHUNK_BYTES", size)
+    generator = random.Random(6)
+    for end in ("\n", "\r\n", "\n\n"):
+        texts = generator.choices(VALUES, k=generator.randrange(1, 6))
+        rows = [
+            {"id": i, "value": {"list": [{}, json.loads(text)]}} for i, text in enumerate(texts)
+        ]
+        indents = [generator.choice([None, indent, indent]) for _ in rows]
+        parts = [
+            json.dumps(row, indent=n) for row, n in zip(rows, [indent, *indents], strict=False)
+        ]
+        content = end.join(parts).replace("\n", "\r\n" if end == "\r\n" else "\n")
+        records = read(generator.choice(["", "\ufeff", "\n"]) + content)
+        assert [record.fields for record in records] == rows
+        assert not any(record.error for record in records)
+
+
+PRETTY = '{\n  "text": "a",\n  "n": [\n    {"k": 1.50}\n  ]\n}'
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (f"{PRETTY}\n{PRETTY}\n", "1 7"),
+        (f'{PRETTY}{PRETTY} {{"text": "b"}}', "1 6 11"),
+        (f'{PRETTY}\n"text"\n{PRETTY}\n{{"text": "}}"}}\n', "1 7 8 14"),
+        (f'{{"text": 5,\n{PRETTY}\n', "-1 2"),
+        (PRETTY.replace('"n"', '"n') + f"\n{PRETTY}\n", "-1 7"),
+        (PRETTY.replace("]", "}") + f"\n{PRETTY}\n", "-1 7"),
+        (PRETTY.replace("]\n}", "]") + f"\n{PRETTY}\n", "-1 6"),
+        (f"{PRETTY},\n{PRETTY}\n", "-1 7"),
+        (f"{PRETTY}\n}}\n{PRETTY}\n", "1 -7 8"),
+        (f"{PRETTY}\n{{\n", "1 -7"),
+        ('{"text": 1,\n{"text": "b"}\n', "-1 2"),
+        ('{"text":\n{"text": "b"}\n{"text": [\n{"text": "c"}\n', "-1 2 -3 4"),
+        ('{"text":\n\n{"text": "b"}\n', "-1 3"),
+        ('{"text": [\n"b"\n{"text": "c"}\n', "-1 2 3"),
+        ('{"text": "a\nb"}\n{"text": "c"}\n', "-1 -2 3"),
+        ('{"text": "{"}\n{"text": "\\"}"}\n{"text": "["}\n', "1 2 3"),
+        ('{"text": "a"}\n[{"role":\n[{"role": "user", "content": "b"}]\n', "1 -2 3"),
+        ("[[[\n" + PRETTY + "\n", "-1 2"),
+    ],
+)
+def test_lines_of_records_and_of_errors(read: Any, content: str, lines: str) -> None:
+    content = '{"text": "first"}\n' + content
+    found = [-r.line if r.error else r.line for r in read(content)[1:] if r.line]
+    assert [abs(line) - 1 for line in found] == [abs(int(line)) for line in lines.split()]
+    assert [line > 0 for line in found] == [int(line) > 0 for line in lines.split()]
+
+
+def test_error_in_a_value_over_several_lines_has_its_line(read: Any) -> None:
+    _, bad = read(PRETTY + "\n" + PRETTY.replace('"n":', '"n"'))
+    assert bad.line == 7
+    assert str(bad.error).endswith("line 7: not valid JSON: expected ':' (line 9, byte 6)")
+
+
+def test_value_over_several_lines_that_is_too_long(
+    read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmtool.batch.json_records.MAX_BYTES", 1000)
+    rows = "".join(f"  {n},\n" for n in range(500))
+    bad, good = read(f'{{"text": [\n{rows}]}}\n{PRETTY}\n')
+    assert "line 1 is longer than" in str(bad.error)
+    assert (good.error, good.line) == (None, 503)
+
+
+def test_damaged_value_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    lines = (Line(b'"' + b"x" * 10**6 + b'",', b"\n", n, n) for n in count(2))
+    joined = join_lines(chain([Line(b'{"a": [', b"\n", 1, 0)], lines))
+    tracemalloc.start()
+    assert list(islice(joined, 60)) == [None] * 60
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 10**6
+
+
+def test_resume_continues_after_values_over_several_lines(run: Any, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    rows = [f'{{\n  "text": "{text}",\n  "n": 1.50\n}}\n' for text in "abc"]
+    assert len(run("".join(rows[:2]), output=output)) == 2
+    (row,) = run("".join(rows), output=output)
+    assert '{"input_text":"c","n":1.50,' in row
 
 
 @pytest.mark.parametrize(
