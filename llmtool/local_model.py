@@ -57,6 +57,7 @@ class LocalModel:
         on_load_progress: OnProgress | None = None,
         on_download_progress: OnDownload = no_progress,
         on_note: OnNote = no_note,
+        on_warning: OnNote = no_note,
     ) -> None:
         self._reference = reference or settings.model
         self._is_from_settings = not reference
@@ -76,6 +77,7 @@ class LocalModel:
         self.cancellation, self.on_fault = cancellation, on_fault
         self._on_load_progress = on_load_progress
         self._on_download_progress, self._on_note = on_download_progress, on_note
+        self._on_warning = on_warning
         self._engine: Engine | None = None
         self._loading: BackgroundCall[LlamaModel] | None = None
         self._lock = threading.Lock()
@@ -238,7 +240,7 @@ class LocalModel:
             if loading is None or self.cancellation.cancelled:
                 raise
             weights = self._load()
-        return LocalEngine(
+        engine = LocalEngine(
             weights,
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
@@ -250,6 +252,9 @@ class LocalModel:
             chat_template=self.chat_template,
             cancellation=self.cancellation,
         )
+        if warning := engine.model.tokenizer.chat_template.argument_warning():
+            self._on_warning(warning)
+        return engine
 
     def _load(self) -> LlamaModel:
         self.cancellation.check()

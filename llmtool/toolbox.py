@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import warnings
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -121,7 +122,8 @@ class Toolbox:
             not depend on the other inputs of a call; slower.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
         chat_template: a file with a Jinja template to use instead of the model's chat template.
-        template_args: values of variables that the chat template reads; they take precedence.
+        template_args: values of variables that the chat template reads; they take precedence. A
+            Python warning names those that it does not read.
         prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
             `prefix_cache_mb` of the settings.
         settings, folders: the user's configuration; None reads it from `environ` on first use.
@@ -203,6 +205,7 @@ class Toolbox:
                     on_load_progress=on_load_progress,
                     on_download_progress=on_download_progress,
                     on_note=on_note,
+                    on_warning=warnings.warn,
                 )
             cached = prefix_cache and engine is None
             return TaskContext(

@@ -264,6 +264,7 @@ def _make_model(
         on_load_progress=_LoadStatus(console),
         on_download_progress=progress or no_progress,
         on_note=progress.note if progress else no_note,
+        on_warning=console.note,
     )
     console.resources.callback(model.close)
     return model

@@ -90,6 +90,12 @@ class Template:
             if each.name not in known:
                 self.names.setdefault(each.name, self._lines_before + each.lineno)
 
+    def undefined_variables(self) -> set[str]:
+        """Return the variables that the template reads, also those for which it sets a default."""
+        from jinja2.meta import find_undeclared_variables
+
+        return find_undeclared_variables(self._tree)
+
     def find_variables(self, pattern: str) -> dict[str, list[Any]]:
         """Return the variables whose names match, each with the constants it is compared with."""
         from jinja2 import nodes

@@ -172,6 +172,44 @@ def test_template_options_in_python(tiny: Path, template: Path) -> None:
             box.generate("hi")
 
 
+DEFAULTS = """{%- set thinking = thinking if thinking is defined else true -%}
+{%- if not date is defined %}{% set date = "today" %}{% endif -%}
+{%- macro show(text) %}{{ text }}{{ suffix }}{% endmacro -%}
+{{ bos_token }}{% for message in messages %}{{ message.content }}{{ show(date) }}{% endfor %}
+{%- if add_generation_prompt and thinking %}<think>{% endif %}"""
+
+
+def test_unread_template_argument_is_reported(
+    run_llmtool: Run, tiny: Path, template: Path, tmp_path: Path
+) -> None:
+    def note(*args: object) -> str:
+        result = run_llmtool("gen", "-m", tiny, "--dry-run", *args, "hi")
+        assert result.returncode == 0
+        *notes, _ = result.stderr.decode().splitlines() or [""]
+        return "\n".join(notes)
+
+    use = "--chat-template", template
+    read = f"no effect: {template} reads city, thinking"
+    assert note(*use, "--template-arg", "cty=1") == f"llmtool: template argument 'cty' has {read}"
+    unread = "--template-arg", "cty=1", "--template-arg", "city=1", "--template-arg", "message=1"
+    assert f"arguments 'cty', 'message' have {read}" in note(*use, *unread)
+    assert note("-q", *use, *unread) == ""
+    defaults = tmp_path / "defaults.jinja"
+    defaults.write_text(DEFAULTS)
+    for name in ("thinking", "date", "suffix", "bos_token_id"):
+        found = note("--chat-template", defaults, "--template-arg", f"{name}=1")
+        assert found == "" or (name == "bos_token_id" and "reads date, suffix, thinking" in found)
+    defaults.write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    assert "has no variables to set" in note("--chat-template", defaults, "--template-arg", "x=1")
+
+
+def test_unread_template_argument_is_a_warning_in_python(tiny: Path, template: Path) -> None:
+    arguments = {"city": "Rome", "cty": 1}
+    with llmtool.Toolbox(tiny, chat_template=template, template_args=arguments) as box:
+        with pytest.warns(UserWarning, match="'cty' has no effect: .* reads city, "):
+            box.generate("hi", max_tokens=1)
+
+
 def test_other_template_resumes_no_batch(run_llmtool: Run, tiny: Path, template: Path) -> None:
     args = ("gen", "-m", tiny, "--each", "line", "--max-tokens", "1", "-o", "out.csv")
     out(run_llmtool(*args, input=b"a\nb\n"))

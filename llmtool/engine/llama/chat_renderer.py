@@ -72,6 +72,18 @@ class ChatRenderer:
         except TemplateError:
             return True
 
+    def unread_arguments(self) -> tuple[list[str], list[str]]:
+        """Return the arguments that the template does not read, and the variables that it reads.
+
+        An invalid template has neither; rendering reports it.
+        """
+        try:
+            read = self._template.undefined_variables()
+        except TemplateError:
+            return [], []
+        unread = [name for name in self._arguments if name not in read]
+        return unread, sorted(read - {"messages", "add_generation_prompt", *self._tokens})
+
     def _apply(
         self,
         messages: Sequence[ChatMessage],

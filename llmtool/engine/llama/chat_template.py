@@ -115,6 +115,21 @@ class ChatTemplate:
         """Whether the template can turn reasoning on or off; true without a template."""
         return self._source is None or self._renderer.switches_reasoning
 
+    def argument_warning(self) -> str | None:
+        """Return a warning if values were given for variables that the template does not read."""
+        if not self._options.arguments:
+            return None
+        unread, read = self._renderer.unread_arguments()
+        if self._source is None:
+            unread, reason = [*self._options.arguments], "the model has no chat template"
+        elif read:
+            reason = f"{self._options.name} reads {', '.join(read)}"
+        else:
+            reason = f"{self._options.name} has no variables to set"
+        names = ", ".join(map(repr, unread))
+        arguments = "argument {} has" if len(unread) == 1 else "arguments {} have"
+        return f"template {arguments.format(names)} no effect: {reason}" if unread else None
+
     @cached_property
     def turn_end(self) -> int | None:
         """The token that the template writes after a reply, even if it is not marked as an end."""
