@@ -26,12 +26,24 @@ class BackgroundCall(Generic[T]):
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
 
+    def wait(self, check: Callable[[], object]) -> None:
+        """Wait for the end, unless `check`, polled meanwhile, raises."""
+        while self.thread.is_alive():
+            self.thread.join(_POLL_SECONDS)
+            check()
+
     def result(self) -> T:
         """Wait for the end; return the value or raise the error."""
         self.thread.join()
         if self.error is not None:
             raise self.error
         return cast(T, self.value)
+
+
+def acquire(lock: threading.Lock, check: Callable[[], object]) -> None:
+    """Acquire a lock, unless `check`, polled meanwhile, raises."""
+    while not lock.acquire(timeout=_POLL_SECONDS):
+        check()
 
 
 def run_cancellable(

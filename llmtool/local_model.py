@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from llmtool import config
-from llmtool.background import BackgroundCall
+from llmtool.background import BackgroundCall, acquire
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
@@ -191,8 +191,11 @@ class LocalModel:
             ModelUnreadable: the file is damaged, or the engine does not support it.
         """
         if self._engine is None:
-            with self._lock:
+            acquire(self._lock, self.cancellation.check)
+            try:
                 self._engine = self._engine or self._make_engine()
+            finally:
+                self._lock.release()
         return self._engine
 
     @property
@@ -232,7 +235,10 @@ class LocalModel:
     def _make_engine(self) -> Engine:
         from llmtool.engine.llama.engine import LocalEngine  # while the model loads
 
-        loading, self._loading = self._loading, None
+        loading = self._loading
+        if loading is not None:
+            loading.wait(self.cancellation.check)  # a call that is cancelled leaves it to the next
+            self._loading = None
         try:
             weights = self._load() if loading is None else loading.result()
         except Cancelled:

@@ -129,7 +129,7 @@ class Toolbox:
         settings, folders: the user's configuration; None reads it from `environ` on first use.
         environ: the environment variables to use; None uses those of the process.
         engine: an engine to use, such as `ScriptedEngine`; `model` is then only its name.
-        cancellation: cancels the work in progress, from a signal handler or another thread.
+        cancellation: cancels the calls of all threads, from a signal handler or another thread.
         on_fault: called from another thread if the model's file was truncated while in use. It must
             end the process; without it, the signal SIGBUS does.
         on_load_progress: called with `(done, total)` while the model loads.
@@ -269,10 +269,12 @@ class Toolbox:
 
     @contextlib.contextmanager
     def time_limit(self, seconds: float) -> Iterator[None]:
-        """Stop the work of this toolbox, in all threads, if a block takes more than `seconds`.
+        """Stop the calls of a block, with the asyncio tasks it starts, after `seconds`.
+
+        Calls of other threads continue.
 
         Raises:
-            TimeoutExpired: the work was stopped; the toolbox can be used again.
+            TimeoutExpired: a call was stopped; the toolbox can be used again.
             UsageError: `seconds` is not above 0.
 
         Example:
@@ -281,27 +283,19 @@ class Toolbox:
         """
         if not seconds > 0:
             raise UsageError(f"seconds {seconds}: must be above 0")
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            self.cancellation.cancel()
-
-        timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except Cancelled as exc:
-            if not expired.is_set():
-                raise
-            message = f"not finished after {seconds:g} s; allow more time"
-            raise TimeoutExpired(message, seconds=seconds) from exc
-        finally:
-            timer.cancel()
-            timer.join()
-            if expired.is_set():
-                self.cancellation.reset()
+        with self.cancellation.scope() as scope:
+            timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), scope.cancel)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield
+            except Cancelled as exc:
+                if not scope.cancelled:
+                    raise
+                message = f"not finished after {seconds:g} s; allow more time"
+                raise TimeoutExpired(message, seconds=seconds) from exc
+            finally:
+                timer.cancel()
 
     def close(self) -> None:
         """Free the model, and stop what runs in other threads; later calls raise `ClosedError`."""

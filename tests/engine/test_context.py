@@ -78,7 +78,7 @@ def test_cancellation_aborts_a_decode(tiny: Path) -> None:
     cancellation.cancel()
     with pytest.raises(Cancelled):
         context.prefill([1] * 200)
-    cancellation.flag[0] = 0
+    cancellation.reset()
     context.clear()
     context.prefill([1] * 200)
 

@@ -150,7 +150,7 @@ class Context:
             EngineError: llama.cpp failed.
         """
         self.batch.native.n_tokens = self.batch.n_tokens
-        with self._watch:
+        with self._cancellation.running_native(), self._watch:
             code = self._lib.llama_decode(self._ctx, self.batch.native)
         if code == 0:
             return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import ref
 
+from llmtool.background import acquire
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
@@ -33,7 +34,6 @@ from llmtool.machine import default_threads
 from llmtool.models.quants import list_parts
 
 MAX_PARALLEL = 32  # sequences; throughput improves from 4 on and is best at 16 to 32
-_POLL_SECONDS = 0.05
 
 
 class LocalEngine:
@@ -136,6 +136,10 @@ class LocalEngine:
         if self._closed:
             raise ClosedError("the model was closed; create a new Toolbox")
 
+    def _check_not_stopped(self) -> None:
+        self._check_open()
+        self.cancellation.check()
+
     @property
     def info(self) -> EngineInfo:
         sequences = self.contexts.sequences
@@ -202,8 +206,7 @@ class LocalEngine:
         own_ref: list[ref[Generator[Any, None, None]]] = []
 
         def run() -> Generator[Event | Scores, None, None]:
-            self._check_open()
-            self.cancellation.check()
+            self._check_not_stopped()
             self._acquire_context()
             try:
                 self._check_open()  # another thread may have closed it
@@ -228,6 +231,5 @@ class LocalEngine:
         if not self._stream_lock.acquire(blocking=False):
             if self._stream_thread == threading.get_ident():
                 raise EngineError("a reply is still being streamed; finish or close it first")
-            while not self._stream_lock.acquire(timeout=_POLL_SECONDS):
-                self.cancellation.check()
+            acquire(self._stream_lock, self._check_not_stopped)
         self._stream_thread = threading.get_ident()
