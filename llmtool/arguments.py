@@ -22,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ALIASES = {
     "CaseValues": "str | Mapping[str, Any]",
     "Effort": "Literal['low', 'medium', 'high']",
+    "GenerateKeywords": "Mapping[str, Any]",
     "KVType": "Literal['f16', 'q8_0']",
     "Labels": "Iterable[str] | Mapping[str, str] | type[L]",
     "OverflowPolicy": "Literal['summarize', 'drop']",
@@ -40,6 +41,7 @@ _DESCRIPTIONS = {
     "bool": "True or False",
     "None": "None",
     "Mapping": "a mapping",
+    "tuple": "a pair of strings",
     "Callable": "a function",
     "type": "a class",
     "PathLike": "a path",
@@ -63,8 +65,8 @@ class _Shown(str):
 def checked(function: F) -> F:
     """Return a function that checks its arguments by the annotations of its signature.
 
-    Numbers of other libraries, such as numpy, become Python's. The items of an iterator are checked
-    when they are read.
+    Numbers and strings of other libraries, such as numpy, become Python's. The items of an iterator
+    are checked when they are read.
 
     Example:
         >>> @checked
@@ -117,7 +119,8 @@ def _match(name: str, value: object, kind: _Type) -> tuple[bool, object]:
     """Return whether a value has a type, and the value to use."""
     head = kind.head
     if head == "str":
-        return isinstance(value, str), value
+        is_str = isinstance(value, str)
+        return is_str, str.__str__(value) if is_str else value
     if head == "bool":
         return isinstance(value, bool), value
     if head == "int":
@@ -133,7 +136,12 @@ def _match(name: str, value: object, kind: _Type) -> tuple[bool, object]:
     if head == "Literal":
         return isinstance(value, str) and value in kind.values, value
     if head == "Mapping":
-        return isinstance(value, Mapping), value
+        if not isinstance(value, Mapping):
+            return False, value
+        return True, _check_entries(name, value, kind.item)
+    if head == "tuple":
+        is_pair = isinstance(value, (list, tuple)) and len(value) == 2
+        return is_pair and all(isinstance(each, str) for each in cast(list[str], value)), value
     if head == "PathLike":
         return isinstance(value, os.PathLike), value
     if head == "type":
@@ -157,6 +165,16 @@ def _check_items(name: str, values: Iterable[object], annotation: str) -> Iterab
     if isinstance(values, (list, tuple)):
         return type(values)(checked) if type(values) in (list, tuple) else values
     return checked if isinstance(values, Iterator) else list(checked)
+
+
+def _check_entries(name: str, values: Mapping[object, object], annotation: str) -> object:
+    keys, _, item = annotation.strip("()").partition(", ")
+    for key in values:
+        if keys == "str" and not isinstance(key, str):
+            raise UsageError(f"{option(name)} has the key {_show(key)}; keys must be strings")
+    return {
+        key: check_argument(f"{name}[{_show(key)}]", values[key], item or "Any") for key in values
+    }
 
 
 @lru_cache(maxsize=256)
@@ -195,7 +213,7 @@ def _describe(types: Sequence[_Type]) -> str:
             words.append(repr(*kind.values))
         elif kind.head in ("Iterable", "Iterator", "Sequence"):
             items = " or ".join(
-                {"str": "strings", "Mapping": "mappings"}.get(each.head, "")
+                {"str": "strings", "Mapping": "mappings", "tuple": "pairs"}.get(each.head, "")
                 for each in _parse(kind.item)
             )
             one = "a list" if kind.head == "Sequence" else "a list or iterator"

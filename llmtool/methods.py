@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import msgspec
 
-from llmtool.arguments import checked
+from llmtool.arguments import check_argument, checked
 from llmtool.tasks.options import SamplingOptions, annotations_of
 from llmtool.tasks.streams import AsyncStream, Stream
 
@@ -128,7 +128,8 @@ def each_for_asyncio(
     def stream(
         self: S, texts: Iterable[str], /, *args: P.args, **kwargs: P.kwargs
     ) -> AsyncIterator[R]:
-        return self.context.bridge.stream(lambda: method(self, iter(texts), *args, **kwargs))
+        items = cast("Iterable[str]", check_argument("texts", texts, "Iterable[str]"))
+        return self.context.bridge.stream(lambda: method(self, iter(items), *args, **kwargs))
 
     stream.__name__ += "_each"
     signature = _document(stream, method, "{} on many texts; yield each result when it is ready")

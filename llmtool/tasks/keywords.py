@@ -70,7 +70,7 @@ class ClassifyKeywords(TypedDict, total=False):
     min_confidence: float | None
     min_margin: float | None
     min_coverage: float | None
-    prior: Mapping[str, float] | None
+    prior: Mapping[Any, float] | None
     calibrate: Literal["auto", "anchors", "balanced", "none"] | None
     form: Literal["chat", "completion"] | None
     overflow: Literal["error", "chunk"] | None

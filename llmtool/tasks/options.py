@@ -112,7 +112,7 @@ class ClassifyOptions(PromptOptions, frozen=True, kw_only=True):
     min_confidence: float | None = None
     min_margin: float | None = None
     min_coverage: float | None = None
-    prior: Mapping[str, float] | None = None
+    prior: Mapping[Any, float] | None = None
     calibrate: Literal["auto", "anchors", "balanced", "none"] = "auto"
     form: Literal["chat", "completion"] | None = None
     overflow: Literal["error", "chunk"] = "error"

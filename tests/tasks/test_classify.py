@@ -222,7 +222,7 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
     [
         ({"prior": {"a": 1}}, "prior: label 'b' is missing"),
         ({"prior": {"a": 1, "b": 0}}, "above 0"),
-        ({"prior": {"a": 1, "b": math.nan}}, "above 0"),
+        ({"prior": {"a": 1, "b": math.nan}}, "must be a number"),
         ({"prior": {"a": 1, "b": math.inf}}, "above 0"),
         ({"minconf": 1}, "unknown option 'minconf'"),
         ({"examples": [{"label": "a", "other": 1}]}, "has no text"),

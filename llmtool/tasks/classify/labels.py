@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.suggest import suggest
 
 MAX_LABELS = 256
@@ -102,7 +103,8 @@ def _each(labels: Any) -> Iterable[Label]:
     if isinstance(labels, type) and issubclass(labels, enum.Enum):
         return (Label(m.value if isinstance(m.value, str) else m.name, value=m) for m in labels)
     if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise UsageError("labels must be a list of strings, a mapping, an Enum or bool")
+        given = option("labels", labels)
+        raise UsageError(f"{given}: must be a list of strings, a mapping, an Enum or bool")
     if isinstance(labels, Mapping):
         return (Label(str(name), text or "", str(name)) for name, text in labels.items())
     return (Label(str(name), "", str(name)) for name in labels)

@@ -9,7 +9,13 @@ import msgspec
 
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
-from llmtool.tasks.options import ClassifyOptions, GenerateOptions, keywords_of, make_options
+from llmtool.tasks.options import (
+    ClassifyOptions,
+    GenerateOptions,
+    SamplingOptions,
+    keywords_of,
+    make_options,
+)
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, prepare
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
 
 # The options that `run` accepts for a template with labels; the seed has no effect.
 _LABEL_OPTIONS = ("template", "variables", "system", "input", "seed")
+# Options that a call of `run` may pass as inputs by mistake.
+_OPTIONS = {*GenerateOptions.__struct_fields__, *SamplingOptions.__struct_fields__}
+_OPTIONS -= {"sampling", "template", "variables", "input"}
 
 CaseValues = Mapping[str, Any] | str
 RunResult = Generation[Any] | Classification[Any]
@@ -64,7 +73,14 @@ def run_each(
 def _outcomes(
     context: TaskContext, cases: Iterable[CaseValues], options: GenerateOptions
 ) -> Iterator[RunResult | Failed]:
-    prepared = prepare_run(context, options)
+    template = context.load_template(options.template)
+    for name in options.variables:
+        if name in _OPTIONS and name not in template.inputs:
+            raise UsageError(
+                f"template {template.name!r} has no input {name!r}; to set the option, "
+                f"pass options={{{name!r}: VALUE}}"
+            )
+    prepared = prepare_run(context, msgspec.structs.replace(options, template=template))
     made = (_case(prepared, i, values) for i, values in enumerate(cases))
     outcomes = cast(
         "Generator[Token | RunResult | Failed, None, None]",

@@ -112,8 +112,10 @@ def _kind(value: object) -> str:
     if value is None:
         return "None"
     if isinstance(value, (list, tuple)):
-        bad = next(part for part in value if not isinstance(_part_text(part), str))
-        return f"a list with {bad.get('type') if isinstance(bad, Mapping) else _kind(bad)}"
+        for part in value:
+            if not isinstance(_part_text(part), str):
+                kind = part.get("type") if isinstance(part, Mapping) else _kind(part)
+                return f"a list with {kind}"
     return type(value).__name__
 
 
