@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offline: bool = False
     color: Literal["auto", "always", "never"] = "auto"
     prefix_cache_mb: NaturalInt = 512
-    log: bool = False
+    log: bool = True
     aliases: dict[str, str] = {}
     models: dict[str, ModelSettings] = {}
 

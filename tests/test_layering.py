@@ -64,7 +64,7 @@ LAYERS = [
     "_version",
 ]
 # The layers inside `cli`.
-CLI_LAYERS = ["app", "candidates", "commands", "pipeline", "batch", "bootstrap", "first_run"]
+CLI_LAYERS = ["app", "candidates", "commands", "pipeline", "batch", "reply_log", "bootstrap", "first_run"]
 CLI_LAYERS += ["render", "framework", "options", "terminal"]
 ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",

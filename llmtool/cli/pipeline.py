@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import bootstrap
+from llmtool.cli import bootstrap, reply_log
 from llmtool.cli.options import constraints
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.config import Folders
-from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, UsageError
+from llmtool.engine.types import Message
+from llmtool.errors import ContextOverflow, UsageError
 from llmtool.tasks.options import GenerateOptions
 
 if TYPE_CHECKING:
+    from llmtool.sessions.types import Turn
     from llmtool.tasks.classify.classifier import Classifier
-    from llmtool.tasks.generate.reply_log import ReplyLog
 
 
 def run(
@@ -47,10 +47,19 @@ def run(
         )
     if output.log and batch.each is not None:
         raise UsageError("--log cannot be combined with --each; save a batch with -o FILE")
+    if output.continues:
+        if batch.each is not None:
+            raise UsageError("-c cannot be combined with --each; omit one of them")
+        reply_log.check_arguments(text, options.template)
     inputs.check_files(paths)
     options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, model)
     source = input.resolve(console, settings, paths)
+    is_logged = (settings.log if output.log is None else output.log) and batch.each is None
+    earlier: tuple[Turn, ...] = ()
+    if output.continues:
+        earlier = reply_log.read_conversation(console, folders, is_logged=is_logged)
+        model = reply_log.last_model(earlier, model)
     loading = None
     if batch.each is None:
         batch.check_unused()
@@ -58,6 +67,7 @@ def run(
             loading = bootstrap.start_loading(console, folders, settings, model)
     # Templates and tasks are imported while the model loads.
     from llmtool.cli.render import result
+    from llmtool.tasks.generate.reply_log import ReplyLog, make_turn, to_history
     from llmtool.tasks.generate.template import prepare_run
     from llmtool.tasks.pipeline.prepare import Case, PreparedTask, bind_inputs
 
@@ -65,6 +75,10 @@ def run(
     loaded = bootstrap.open_library(folders).load(options.template)
     sends_prompt = options.template == "gen"
     options = msgspec.structs.replace(options, template=loaded)
+    history: tuple[Message, ...] = ()
+    if earlier:
+        options = reply_log.last_system(earlier, options, loaded)
+        history = to_history(earlier)
     reads = bootstrap.input_files(loaded, *constraint.files, *source.files)
     material = None
     if batch.each is not None:
@@ -83,7 +97,8 @@ def run(
         prompt, material = inputs.gather(console, text, source, required=loaded.needs_text(given))
 
     def bind(task: PreparedTask | Classifier) -> Case:
-        return bind_inputs(task.template, prompt=prompt, input=material, given=given)
+        case = bind_inputs(task.template, prompt=prompt, input=material, given=given)
+        return msgspec.structs.replace(case, history=history)
 
     context, prepared = bootstrap.open_task(
         console,
@@ -108,25 +123,35 @@ def run(
     with contextlib.ExitStack() as stack:
         if sends_prompt and material is not None:
             stack.enter_context(_suggesting_sum())
-        log = None
-        if settings.log if output.log is None else output.log:
-            from llmtool.tasks.generate import reply_log
+        if earlier:
+            stack.enter_context(reply_log.suggesting_a_new_conversation(earlier))
+        log = ReplyLog()
 
-            sent = "" if sends_prompt else reply_log.last_message(prepared.request(case))
-            turn = reply_log.make_turn(prompt, material, sources=source.files, sent=sent)
-            log = reply_log.ReplyLog(turn, model=context.model.name)
-            stack.callback(_save, console, folders, log)
+        def save() -> None:
+            if log.is_empty:
+                return
+            turn = make_turn(
+                prepared.request(case),
+                text=prompt,
+                input=material,
+                sources=source.files,
+                template=loaded.name,
+                model=context.model.reference,
+                previous=earlier[-1] if earlier else None,
+            )
+            turns = log.turns(turn, model=context.model.name)
+            reply_log.save(console, folders, turns, is_requested=bool(output.log))
+
+        if is_logged:
+            stack.callback(save)
         if not isinstance(prepared, PreparedTask):
             from llmtool.cli.render.classification import classification
 
             label = prepared.classify_one(context.engine, case)
             classification(console, label, output=output)
-            if log is not None:
-                log.add(label)
+            log.add(label)
             return
-        stream = prepared.stream(context.engine, case, started=started)
-        if log is not None:
-            stream = log.watch(stream)
+        stream = log.watch(prepared.stream(context.engine, case, started=started))
         if output.extract:
             from llmtool.tasks.code.extract import only_code
 
@@ -154,29 +179,3 @@ def _suggesting_sum() -> Iterator[None]:
     except ContextOverflow as exc:
         exc.args = (f"{exc} (or use `llmtool sum`)",)
         raise
-
-
-def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
-    """Save a prompt's replies to the log, including interrupted ones.
-
-    If the log cannot be written, only report it on stderr.
-    """
-    from llmtool.sessions.log import append
-    from llmtool.sessions.store import Sessions
-
-    turns = log.turns()
-    if not turns:
-        return
-    received = console.interrupts.received
-    try:
-        report = append(
-            Sessions(folders.data / "sessions"),
-            turns,
-            cancelled=lambda: console.interrupts.received != received,
-        )
-        if report:
-            console.note(report)
-    except Cancelled:
-        raise
-    except LlmtoolError as exc:
-        console.error(f"cannot log the reply: {exc}")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from llmtool import files
+from llmtool.errors import LlmtoolError, OutputError, UsageError
+from llmtool.sessions import words
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Session, Turn
 
-_NAME = re.compile(r"log-\d{4}-\d\d")
 WAIT_SECONDS = 5.0  # for the lock; another process holds it for milliseconds
+_NAME = re.compile(r"log-\d{4}-\d\d")
 
 
 def log_name(now: float | None = None) -> str:
@@ -22,7 +24,7 @@ def log_name(now: float | None = None) -> str:
 
 
 def is_log_name(name: str) -> bool:
-    """Return whether a session of this name is a log."""
+    """Return whether a session is the log of a month."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -45,8 +47,78 @@ def append(
     new = [msgspec.structs.replace(turn, created_at=written_at) for turn in turns]
     path = sessions.path(name)
     with files.lock(path, timeout_seconds=WAIT_SECONDS, cancelled=cancelled):
+        if sessions.append(name, new):
+            return None
         log, report = Session(name=name, created_at=written_at), None
-        if sessions.exists(name):
+        if path.exists():
             log, report = sessions.repair(name)
         sessions.save(msgspec.structs.replace(log, turns=(*log.turns, *new)))
     return report
+
+
+def exchange_id(turn: Turn) -> str:
+    """Return the id of a logged turn; older versions wrote none."""
+    return turn.exchange.id if turn.exchange is not None else turn.created_at
+
+
+def last_conversation(sessions: Sessions, *, on_report: Callable[[str], None]) -> tuple[Turn, ...]:
+    """Return the last logged turn with a reply, after the turns that it continues.
+
+    Args:
+        on_report: called with a line about each damaged log.
+    """
+    found: list[Turn] = []
+    wanted = None
+    for turn in _newest_first(sessions, on_report):
+        if exchange_id(turn) == wanted if wanted is not None else turn.text.strip():
+            found.append(turn)
+            wanted = turn.exchange.previous if turn.exchange is not None else ""
+            if not wanted:
+                break
+    return tuple(reversed(found))
+
+
+def find_turns(
+    sessions: Sessions, query: str = "", *, limit: int, on_report: Callable[[str], None]
+) -> list[Turn]:
+    """Return the last logged turns that contain all words of a query, the last one at the end.
+
+    Args:
+        limit: the maximum number of turns; 0 is all.
+        on_report: called with a line about each damaged log.
+    """
+    phrases = [f" {' '.join(phrase)} " for phrase in words.read_query(query)]
+    found: list[Turn] = []
+    for turn in _newest_first(sessions, on_report):
+        if phrases:
+            texts = (turn.user, turn.text, *(file.text for file in turn.files))
+            text = f" {'  '.join(map(words.join_words, texts))} "
+            if not all(phrase in text for phrase in phrases):
+                continue
+        found.append(turn)
+        if len(found) == limit:
+            break
+    return found[::-1]
+
+
+def _newest_first(sessions: Sessions, on_report: Callable[[str], None]) -> Iterator[Turn]:
+    for name in sorted(filter(is_log_name, sessions.names()), reverse=True):
+        try:
+            log, report = _read(sessions, name)
+        except UsageError:
+            continue  # removed meanwhile
+        except LlmtoolError as exc:
+            on_report(str(exc))
+            continue
+        if report is not None:
+            on_report(report)
+        yield from reversed(log.turns)
+
+
+def _read(sessions: Sessions, name: str) -> tuple[Session, str | None]:
+    """Return what is valid of a log; no other process writes it meanwhile."""
+    try:
+        with files.lock(sessions.path(name), timeout_seconds=WAIT_SECONDS):
+            return sessions.recover(name)
+    except OutputError:  # the folder is not writable, so nothing is being written
+        return sessions.recover(name)

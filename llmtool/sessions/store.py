@@ -190,6 +190,35 @@ class Sessions:
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         files.write_atomically(self.path(session.name), data)
 
+    def append(self, name: str, turns: Iterable[Turn]) -> bool:
+        """Add turns to the file of a session, which must be locked, without reading the others.
+
+        Return False, with the file unchanged, if it does not exist, is damaged at its start or end,
+        or has another version.
+
+        Raises:
+            OutputError: the file cannot be written; it is unchanged.
+        """
+        path = self.path(name)
+        data = b"".join(msgspec.json.encode(turn) + b"\n" for turn in turns)
+        try:
+            with path.open("r+b") as file:
+                head = _decode_line(path, 1, file.readline(), Session)
+                size = file.seek(-1, os.SEEK_END) + 1
+                if head.version != VERSION or file.read() != b"\n":
+                    return False
+                try:
+                    file.write(data)
+                    file.flush()
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except (FileNotFoundError, _Damaged):
+            return False
+        except OSError as exc:
+            raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
+        return True
+
     def remove(self, name: str) -> None:
         """Remove a session, and the originals of its repaired files.
 

@@ -22,6 +22,22 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     __repr__ = short_repr("name", "text")
 
 
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `gen --continue` needs to continue a logged turn.
+
+    `previous` is the id of the exchange that this one continues, "" if it starts a conversation.
+    `model` is a reference of the model, `system` the system message, and `prefill` the start of the
+    reply, which `text` omits.
+    """
+
+    id: str
+    previous: str = ""
+    model: str = ""
+    template: str = ""
+    system: str = ""
+    prefill: str = ""
+
+
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message and its reply.
 
@@ -29,7 +45,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     and `text` the reply.
     `reasoning` is not part of later prompts. `created_at` is the time of the reply in UTC
     (`2026-11-26T10:40:18Z`). Token counts are those of `Usage`. `seconds` is the total time,
-    `decode_seconds` the part after the first token.
+    `decode_seconds` the part after the first token. A logged reply of `gen` or `run` has an
+    `exchange`; `sent` then includes the files.
     """
 
     user: str
@@ -46,6 +63,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     decode_seconds: float = 0.0
     created_at: str = ""
+    exchange: Exchange | None = None
 
     __repr__ = short_repr("user", "text", "finish_reason")
 

@@ -265,7 +265,12 @@ class StreamOptions(OutputOptions, frozen=True, kw_only=True):
 
 
 class ReplyOutputOptions(StreamOptions, frozen=True, kw_only=True):
-    """Output of a reply that may contain code and can be logged."""
+    """Output of a reply that may contain code, is logged and can be continued."""
+
+    continues: Annotated[
+        bool,
+        _reply("--continue", "-c", help="Continue the last exchange (see `llmtool logs`)."),
+    ] = False
 
     extract: Annotated[
         bool,
@@ -273,7 +278,11 @@ class ReplyOutputOptions(StreamOptions, frozen=True, kw_only=True):
     ] = False
     log: Annotated[
         bool | None,
-        _output("--log/--no-log", help="Save prompt and reply to session log-YYYY-MM."),
+        _output(
+            "--log/--no-log",
+            help="Save prompt and reply for -c and `llmtool logs`.",
+            show_default="log",
+        ),
     ] = None
 
 

@@ -66,8 +66,10 @@ def to_turns(messages: Sequence[Message]) -> tuple[str, tuple[Turn, ...]]:
 
 
 def user_text(turn: Turn) -> str:
-    """Return the user's message of a turn, with its files quoted."""
+    """Return the user's message of a turn, with its files quoted unless `sent` includes them."""
     text = turn.sent or turn.user
+    if turn.exchange is not None:
+        return text
     files = (f"File {file.name}:\n{_quote(file.text.strip(chr(10)))}" for file in turn.files)
     return "\n\n".join([*([text] if text else []), *files])
 
