@@ -38,10 +38,12 @@ _llmtool() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
+        '*--continue[Continue the last exchange (see `llmtool logs`)]' \
+        '*-c[Continue the last exchange (see `llmtool logs`)]' \
         '*--extract[Print only the code; exit 17 if none]' \
         '*-x[Print only the code; exit 17 if none]' \
-        '*--log[Save prompt and reply to session log-YYYY-MM]' \
-        '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--log[Save prompt and reply for -c and `llmtool logs`]' \
+        '*--no-log[Save prompt and reply for -c and `llmtool logs`]' \
         '*--each=[Run once per line, JSON line, row or file]:CHOICE:(line jsonl csv file)' \
         '*--field=[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter=[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
@@ -107,6 +109,7 @@ _llmtool() {
             'translate:Translate text or a document, preserving code, links and markup'
             'code:Write, explain, review, fix, complete and test code'
             'chat:Chat with a model, in a terminal or through a pipe'
+            'logs:Show the last prompts and replies of gen and run'
             'sessions:List, show, search, export and remove saved conversations'
             'models:List, inspect, download and remove models'
             'cache:List and clear cached prompts'
@@ -127,6 +130,7 @@ _llmtool() {
         translate) _llmtool_translate ;;
         code) _llmtool_code ;;
         chat) _llmtool_chat ;;
+        logs) _llmtool_logs ;;
         sessions) _llmtool_sessions ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
@@ -153,10 +157,12 @@ _llmtool_gen() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
+        '*--continue[Continue the last exchange (see `llmtool logs`)]' \
+        '*-c[Continue the last exchange (see `llmtool logs`)]' \
         '*--extract[Print only the code; exit 17 if none]' \
         '*-x[Print only the code; exit 17 if none]' \
-        '*--log[Save prompt and reply to session log-YYYY-MM]' \
-        '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--log[Save prompt and reply for -c and `llmtool logs`]' \
+        '*--no-log[Save prompt and reply for -c and `llmtool logs`]' \
         '*--each=[Run once per line, JSON line, row or file]:CHOICE:(line jsonl csv file)' \
         '*--field=[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter=[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
@@ -229,10 +235,12 @@ _llmtool_run() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
+        '*--continue[Continue the last exchange (see `llmtool logs`)]' \
+        '*-c[Continue the last exchange (see `llmtool logs`)]' \
         '*--extract[Print only the code; exit 17 if none]' \
         '*-x[Print only the code; exit 17 if none]' \
-        '*--log[Save prompt and reply to session log-YYYY-MM]' \
-        '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--log[Save prompt and reply for -c and `llmtool logs`]' \
+        '*--no-log[Save prompt and reply for -c and `llmtool logs`]' \
         '*--each=[Run once per line, JSON line, row or file]:CHOICE:(line jsonl csv file)' \
         '*--field=[Column name or number, or JSON key, of the text; a.b is nested]:NAME:' \
         '*--delimiter=[Column delimiter\: '\'';'\'', '\'','\'', '\''|'\'' or tab]:CHAR:' \
@@ -1208,6 +1216,22 @@ _llmtool_chat() {
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_logs() {
+    _arguments -s -S \
+        '*-n+[Maximum number; 0 is all]:N:' \
+        '*--limit=[Maximum number; 0 is all]:N:' \
+        '*--json[Print the result as JSON]' \
+        '*--no-pager[Do not open a pager on a terminal]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \

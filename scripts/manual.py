@@ -36,7 +36,7 @@ from llmtool.models import catalogue
 from llmtool.models.download import PlannedFile
 from llmtool.models.installed import Model
 from llmtool.sessions.search import SearchHit
-from llmtool.sessions.types import Attachment, Session, Turn
+from llmtool.sessions.types import Attachment, Exchange, Session, Turn
 from llmtool.tasks import options
 from llmtool.tasks.classify.evaluate import Baseline, Bin, Evaluation, Mistake
 from llmtool.tasks.classify.explain import SentenceWeight
@@ -70,6 +70,7 @@ READMES: dict[str, dict[str, str]] = {
         "translate": "翻译文本或文档，代码、链接和标记保持不变",
         "code": "编写、解释、审查、修复和补全代码，生成测试",
         "chat": "在终端或管道里与模型对话",
+        "logs": "显示 gen 和 run 最近的提示词与回复",
         "sessions": "列出、查看、搜索、导出和删除已保存的对话",
         "models": "列出、查看、下载和删除模型",
         "cache": "查看和清空提示词缓存",
@@ -305,6 +306,7 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
             "An object; `sessions export --format json` writes the same.",
             {"": Session},
         ),
+        "logs": ("An array of objects, each with the keys of [Turn](#turn).", {}),
         "sessions search": (
             "An object.",
             {
@@ -468,7 +470,7 @@ def json_page() -> str:
         "with the `text` of the token or note, and `turn` at the end of each reply, with the keys "
         "of [Turn](#turn).\n"
     )
-    parts += [f"\n### {each.__name__}\n\n{_record(each)}" for each in (Turn, Attachment)]
+    parts += [f"\n### {each.__name__}\n\n{_record(each)}" for each in (Turn, Attachment, Exchange)]
     for heading, (sentence, shapes) in other_commands().items():
         parts.append(f"\n## {heading}\n\n{sentence}\n")
         for name, shape in shapes.items():

@@ -64,7 +64,16 @@ LAYERS = [
     "_version",
 ]
 # The layers inside `cli`.
-CLI_LAYERS = ["app", "candidates", "commands", "pipeline", "batch", "reply_log", "bootstrap", "first_run"]
+CLI_LAYERS = [
+    "app",
+    "candidates",
+    "commands",
+    "pipeline",
+    "batch",
+    "reply_log",
+    "bootstrap",
+    "first_run",
+]
 CLI_LAYERS += ["render", "framework", "options", "terminal"]
 ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",
@@ -410,7 +419,7 @@ UNNEEDED_MODULES = {
 
 
 def test_generate_does_not_import_other_tasks(tiny: Path, tmp_path: Path) -> None:
-    model = ["-m", str(tiny), "--max-tokens", "1", "--seed", "1", "--no-stdin", "-q"]
+    model = ["-m", str(tiny), "--max-tokens", "1", "--seed", "1", "--no-stdin", "-q", "--no-log"]
     environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     loaded = modules_after("gen", "hello", "-o", str(tmp_path / "reply"), *model, environ=environ)
     own = {module for module in loaded if module.startswith("llmtool.")}

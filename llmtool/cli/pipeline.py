@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import bootstrap, reply_log
+from llmtool.cli import bootstrap
 from llmtool.cli.options import constraints
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.engine.types import Message
 from llmtool.errors import ContextOverflow, UsageError
 from llmtool.tasks.options import GenerateOptions
 
 if TYPE_CHECKING:
+    from llmtool.engine.types import Message
     from llmtool.sessions.types import Turn
     from llmtool.tasks.classify.classifier import Classifier
 
@@ -50,6 +50,8 @@ def run(
     if output.continues:
         if batch.each is not None:
             raise UsageError("-c cannot be combined with --each; omit one of them")
+        from llmtool.cli import reply_log
+
         reply_log.check_arguments(text, options.template)
     inputs.check_files(paths)
     options = constraints.read(console, options, constraint)
@@ -130,6 +132,8 @@ def run(
         def save() -> None:
             if log.is_empty:
                 return
+            from llmtool.cli import reply_log  # after the reply, which it would delay
+
             turn = make_turn(
                 prepared.request(case),
                 text=prompt,

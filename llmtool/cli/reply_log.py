@@ -52,11 +52,16 @@ def read_conversation(console: Console, folders: Folders, *, is_logged: bool) ->
 
     Raises:
         UsageError: no exchange with a reply is logged.
+        OutputError: none can be logged, because the folder of the log cannot be written.
     """
+    from llmtool import files
     from llmtool.sessions.log import last_conversation
 
-    turns = last_conversation(open_sessions(folders), on_report=console.note)
+    sessions = open_sessions(folders)
+    turns = last_conversation(sessions, on_report=console.note)
     if not turns:
+        with files.write_errors(str(sessions.folder)):
+            files.make_folder(sessions.folder)
         remedy = (
             "run `llmtool gen` without -c first"
             if is_logged
@@ -110,14 +115,16 @@ def suggesting_a_new_conversation(turns: Sequence[Turn]) -> Iterator[None]:
 def save(console: Console, folders: Folders, turns: Sequence[Turn], *, is_requested: bool) -> None:
     """Save replies to the log.
 
-    If it cannot be written, only report it on stderr.
+    If it cannot be written, only report it on stderr. Without `is_requested`, say nothing if the
+    folder cannot be created either, as in a container without a home folder; `-c` reports that.
     """
     from llmtool.sessions.log import append
 
+    sessions = open_sessions(folders)
     received = console.interrupts.received
     try:
         report = append(
-            open_sessions(folders),
+            sessions,
             turns,
             cancelled=lambda: console.interrupts.received != received,
         )
@@ -128,5 +135,5 @@ def save(console: Console, folders: Folders, turns: Sequence[Turn], *, is_reques
     except LlmtoolError as exc:
         if is_requested:
             console.error(f"cannot log the reply: {exc}")
-        else:
+        elif sessions.folder.exists():
             console.note(f"cannot log the reply: {exc} (LLMTOOL_LOG=0 disables the log)")

@@ -22,7 +22,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
     __repr__ = short_repr("name", "text")
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """What `gen --continue` needs to continue a logged turn.
 
     `previous` is the id of the exchange that this one continues, "" if it starts a conversation.
@@ -36,6 +36,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     template: str = ""
     system: str = ""
     prefill: str = ""
+
+    __repr__ = short_repr("id", "previous", "model", "template")
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

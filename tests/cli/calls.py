@@ -57,6 +57,7 @@ OTHERS = {
     **{f"prompts {verb}": ("prompts", verb, "title") for verb in ("show", "lint", "new", "import")},
     **{f"prompts {verb}": ("prompts", verb) for verb in ("ls", "schema")},
     **{f"config {verb}": ("config", verb) for verb in ("show", "set", "unset")},
+    "logs": ("logs",),
     **{"cache ls": ("cache", "ls"), "cache clear": ("cache", "clear")},
     **{"doctor": ("doctor",), "completions": ("completions", "bash")},
 }

@@ -62,7 +62,6 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["versions"], "did you mean 'version'?"),
         (["generate", "hi"], "did you mean 'gen'?"),
         (["ps"], "`llmtool models ls`"),
-        (["logs"], "`llmtool sessions ls`"),
         (["keys"], "need no keys"),
         (["aliases"], "`llmtool models alias`"),
         (["serve"], "no server"),

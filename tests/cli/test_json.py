@@ -179,6 +179,15 @@ def test_session_and_search_have_the_documented_keys(
     assert run("sessions rm work --json") == [["work"]]
 
 
+def test_logs_have_the_documented_keys(run: Callable[..., list[Any]], cwd: Path) -> None:
+    run("gen Hi -f a.txt --json")
+    run("gen -c 'And now?' --json")
+    (turns,) = run("logs --json")
+    assert [text for turn in turns for text in object_mismatches(turn, "Turn")] == []
+    assert [turn["user"] for turn in turns] == ["Hi", "And now?"]
+    assert turns[1]["exchange"]["previous"] == turns[0]["exchange"]["id"]
+
+
 def test_chat_events_have_the_documented_keys(run: Callable[..., list[Any]]) -> None:
     *tokens, turn = run("chat Hi --json")
     assert tokens and all(each.keys() == {"event", "text"} for each in tokens)

@@ -1,4 +1,4 @@
-"""`--log` saves replies of `gen` and `run`, only on request."""
+"""The log of replies of `gen` and `run`, which can be disabled."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def turns(sessions: Sessions) -> tuple[Turn, ...]:
 @pytest.mark.parametrize(
     ("args", "given"),
     [
-        ([], {}),
+        (["--no-log"], {}),
         (["--no-log"], {"LLMTOOL_LOG": "true"}),
         (["--log", "--dry-run"], {}),
         ([], {"LLMTOOL_LOG": "0"}),
         (["--each", "line"], {"LLMTOOL_LOG": "1"}),
     ],
-    ids=["unasked", "--no-log", "dry run", "LLMTOOL_LOG=0", "batch"],
+    ids=["--no-log", "--no-log, LLMTOOL_LOG", "dry run", "LLMTOOL_LOG=0", "batch"],
 )
-def test_replies_are_not_logged_by_default(
+def test_nothing_is_logged_on_request_and_in_a_batch(
     gen: Run, sessions: Sessions, args: list[str], given: dict[str, str]
 ) -> None:
     assert gen("The river", *args, input=b"and the hill\n", env=given).returncode == 0
@@ -63,7 +63,8 @@ def test_log_saves_prompt_and_reply(gen: Run, sessions: Sessions) -> None:
     result = gen("The river", "--log", "--seed", "7", "--json", input=b"and the hill")
     said = json.loads(result.stdout)
     (turn,) = turns(sessions)
-    assert (turn.user, turn.sent, turn.text) == ("The river", "", said["text"])
+    assert (turn.user, turn.text) == ("The river", said["text"])
+    assert turn.sent == 'The river\n\n"""\nand the hill\n"""'
     assert [(file.name, file.text) for file in turn.files] == [("standard input", "and the hill")]
     assert (turn.model, turn.seed, turn.finish_reason) == (said["model"], 7, said["finish_reason"])
     assert turn.prompt_tokens == said["usage"]["prompt_tokens"]
@@ -73,7 +74,7 @@ def test_log_saves_prompt_and_reply(gen: Run, sessions: Sessions) -> None:
 
 
 def test_log_appends_replies(gen: Run, sessions: Sessions, tmp_path: Path) -> None:
-    plain = gen("The river", "--no-stdin")
+    plain = gen("The river", "--no-stdin", "--no-log")
     logged = gen("The river", "--no-stdin", env={"LLMTOOL_LOG": "yes"})
     assert (logged.stdout, logged.stderr) == (plain.stdout, plain.stderr)
     (tmp_path / "hill.txt").write_text("the hill")
@@ -142,13 +143,22 @@ def test_failing_log_does_not_lose_the_reply(
     assert (result.returncode, result.stdout) == (0, plain.stdout)
     assert result.stderr.startswith(b"llmtool: cannot log the reply: ")
     assert result.stderr.count(b"\n") == 1
+    unasked = gen("The river", "--no-stdin")
+    assert (unasked.returncode, unasked.stdout) == (0, plain.stdout)
+    if what == "folder":  # as in a container without a home folder
+        assert b"log" not in unasked.stderr
+        assert "cannot write" in error_line(gen("-c", "Well", "--no-stdin"), 1)
+    else:
+        assert b"(LLMTOOL_LOG=0 disables the log)" in unasked.stderr
+    assert gen("The river", "--no-stdin", "--quiet").stderr == b""
 
 
 def test_log_setting_is_in_the_config(run_llmtool: Run, gen: Run, sessions: Sessions) -> None:
-    assert run_llmtool("config", "set", "log", "true").returncode == 0
-    assert b"log\ttrue" in run_llmtool("config", "show").stdout
     gen("The river", "--no-stdin")
-    assert len(turns(sessions)) == 1
+    assert run_llmtool("config", "set", "log", "false").returncode == 0
+    assert b"log\tfalse" in run_llmtool("config", "show").stdout
+    gen("The lake", "--no-stdin")
+    assert [turn.user for turn in turns(sessions)] == ["The river"]
     assert (
         b"log 'maybe': must be true or false" in run_llmtool("config", "set", "log", "maybe").stderr
     )

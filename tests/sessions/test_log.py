@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from llmtool.errors import LockedError
 from llmtool.sessions import log
 from llmtool.sessions.store import Sessions
-from llmtool.sessions.types import Turn
+from llmtool.sessions.types import Attachment, Exchange, Turn
 
 
 @pytest.fixture
@@ -68,3 +69,80 @@ def test_damaged_log_is_repaired_and_its_original_preserved(sessions: Sessions) 
     assert Path(f"{path}.damaged").read_bytes() == before
     assert [turn.user for turn in sessions.load(log.log_name(0)).turns] == ["a", "c"]
     assert log.append(sessions, [Turn(user="d")], now=0) is None
+
+
+def exchange(user: str, id: str, previous: str = "", *, text: str = "Yes.") -> Turn:
+    return Turn(user=user, text=text, exchange=Exchange(id=id, previous=previous))
+
+
+def users(turns: Iterable[Turn]) -> list[str]:
+    return [turn.user for turn in turns]
+
+
+def test_last_conversation_follows_previous_exchanges_across_months(sessions: Sessions) -> None:
+    log.append(sessions, [exchange("a", "1"), exchange("b", "2")], now=at("2026-10-31 23:59"))
+    # Two commands continued the same exchange at the same time; one reply was interrupted.
+    turns = [exchange("c", "3", "1"), exchange("d", "4", "1"), exchange("e", "5", text="")]
+    log.append(sessions, turns, now=at("2026-11-01 00:01"))
+    assert users(log.last_conversation(sessions, on_report=pytest.fail)) == ["a", "d"]
+
+
+def test_last_conversation_ends_where_the_log_of_a_month_was_removed(sessions: Sessions) -> None:
+    log.append(sessions, [exchange("b", "2", "1"), exchange("c", "3", "2")])
+    assert users(log.last_conversation(sessions, on_report=pytest.fail)) == ["b", "c"]
+
+
+def test_turn_of_an_older_version_is_continued(sessions: Sessions) -> None:
+    log.append(sessions, [Turn(user="a", text="Yes.")], now=0)
+    (first,) = log.last_conversation(sessions, on_report=pytest.fail)
+    log.append(sessions, [exchange("b", "1", log.exchange_id(first))], now=1)
+    assert users(log.last_conversation(sessions, on_report=pytest.fail)) == ["a", "b"]
+
+
+def test_empty_log_has_no_conversation(sessions: Sessions) -> None:
+    assert log.last_conversation(sessions, on_report=pytest.fail) == ()
+    assert log.find_turns(sessions, limit=3, on_report=pytest.fail) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "expected"),
+    [
+        ("", 2, ["The mill", "Two cafés"]),
+        ("", 0, ["Rain", "The mill", "Two cafés"]),
+        ("river", 3, ["Rain"]),
+        ("cafes yes", 3, ["Two cafés"]),
+        ('"mill the"', 3, []),
+        ('"the mill"', 3, ["The mill"]),
+        ("ill", 3, []),
+    ],
+)
+def test_find_turns(sessions: Sessions, query: str, limit: int, expected: list[str]) -> None:
+    file = Attachment(name="a.txt", text="by the River")
+    log.append(sessions, [Turn(user="Rain", files=(file,))], now=0)
+    log.append(sessions, [Turn(user="The mill"), exchange("Two cafés", "1")])
+    assert users(log.find_turns(sessions, query, limit=limit, on_report=pytest.fail)) == expected
+
+
+def test_append_preserves_the_lines_before(sessions: Sessions) -> None:
+    log.append(sessions, [Turn(user="a")], now=0)
+    path = sessions.path(log.log_name(0))
+    inode, before = path.stat().st_ino, path.read_bytes()
+    log.append(sessions, [Turn(user="b")], now=0)
+    assert path.stat().st_ino == inode and path.read_bytes().startswith(before)
+
+
+def test_append_converts_a_log_of_an_older_version(sessions: Sessions) -> None:
+    path = sessions.path(log.log_name(0))
+    path.parent.mkdir()
+    path.write_bytes(b'{"name":"log","version":1}\n{"text":"a","reply":"Yes."}\n')
+    assert log.append(sessions, [Turn(user="b")], now=0) is None
+    assert users(sessions.load(log.log_name(0)).turns) == ["a", "b"]
+
+
+def test_damaged_log_is_reported_and_the_rest_is_read(sessions: Sessions) -> None:
+    log.append(sessions, [Turn(user="a"), Turn(user="b")], now=0)
+    path = sessions.path(log.log_name(0))
+    path.write_bytes(path.read_bytes()[:-9])
+    reports: list[str] = []
+    assert users(log.find_turns(sessions, limit=0, on_report=reports.append)) == ["a"]
+    assert len(reports) == 1 and "line 3: damaged" in reports[0]

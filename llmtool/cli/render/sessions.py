@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +115,20 @@ def conversation(console: Console, session: Session) -> None:
                 f"\n(the {session.n_omitted} turns above are no longer sent to the model)\n",
                 _FAINT,
             )
+        _turn(console, turn)
+
+
+def exchanges(console: Console, turns: Sequence[Turn]) -> None:
+    """Print logged turns like those of a conversation, each with its time, model and template."""
+    for number, turn in enumerate(turns):
+        exchange = turn.exchange
+        template = exchange.template if exchange and exchange.template != "gen" else ""
+        continued = "continued" if exchange and exchange.previous else ""
+        facts = [_local(turn.created_at), turn.model, template and f"run {template}", continued]
+        line = " · ".join(fact for fact in facts if fact)
+        _write(console, f"{chr(10) * (number > 0)}{line}\n", _FAINT)
+        if exchange and exchange.system:
+            _write(console, f"system: {exchange.system.strip()}\n", _FAINT)
         _turn(console, turn)
 
 
