@@ -43,7 +43,7 @@ def make_turn(
     messages = request.prompt.messages
     sent = messages[-1].content if messages else request.prompt.text or ""
     has_system = bool(messages) and messages[0].role == "system"
-    files = ()
+    files: tuple[Attachment, ...] = ()
     if text is not None and input:
         name = ", ".join("standard input" if path == "-" else path for path in sources)
         files = (Attachment(name=name or "standard input", text=input),)
