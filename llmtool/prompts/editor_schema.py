@@ -48,7 +48,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "OutputFile": {
         "labels": "One of these labels: a list, or a mapping of labels to descriptions.",
-        "json": "JSON that is valid under this JSON Schema.",
+        "json": "JSON that is valid under this JSON Schema, or its short form: `name, age int`.",
         "grammar": "Text that this GBNF grammar accepts.",
         "regex": "Text that this regular expression matches in full.",
         "code": "Code in this language.",

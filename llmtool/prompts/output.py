@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
+from llmtool.errors import UsageError
 from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.schema import OutputFile
 from llmtool.safe_yaml import core
@@ -44,6 +45,13 @@ def check_output(raw: RawTemplate, output: str | OutputFile) -> Output:
         if len(names) < len(value) or not names or not all(name.strip() for name in names):
             raw.fail(("output", "labels"), "output.labels: labels must be unique and not empty")
         return Output(kind="labels", labels={name: text or "" for name, text in names.items()})
+    if kind == "json" and isinstance(value, str):
+        from llmtool.structured.resolve import resolve
+
+        try:
+            return Output(kind="json", json=resolve(str(value)).json_schema)
+        except UsageError as exc:
+            raw.fail(("output", "json"), f"output.json: {str(exc).removeprefix('schema: ')}")
     if kind == "json":
         return Output(kind="json", json=core(value))  # type: ignore[arg-type]
     if kind == "regex":

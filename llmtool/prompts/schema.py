@@ -76,7 +76,7 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The output format of a reply; exactly one field is set. `code` is a language."""
 
     labels: dict[str, str | None] | list[str] | UnsetType = UNSET
-    json: dict[str, Any] | UnsetType = UNSET
+    json: dict[str, Any] | str | UnsetType = UNSET
     grammar: str | UnsetType = UNSET
     regex: str | UnsetType = UNSET
     code: str | UnsetType = UNSET

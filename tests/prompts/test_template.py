@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.template import Template, parse_template
+from llmtool.structured.short_form import read_short_form
 
 TRIAGE = """\
 llmtool: 1
@@ -86,6 +87,12 @@ OUTPUTS = {
         "json",
         {"json": {"type": "object", "maxProperties": 3, "enum": [1, "1", True]}},
     ),
+    "output:\n  json: name, age int": ("json", {"json": read_short_form("name, age int")}),
+    "output:\n  json: |\n    name: full name\n    tags list\n": (
+        "json",
+        {"json": read_short_form("name: full name\ntags list")},
+    ),
+    """output: {json: '{"type": "string"}'}""": ("json", {"json": {"type": "string"}}),
 }
 
 
@@ -196,6 +203,11 @@ REFUSED_PARTS = {
     "a broken pattern": (
         "output: {regex: '['}",
         "f:4: output.regex: unterminated character set at position 0",
+    ),
+    "an unknown type in the short form of a schema": (
+        "output:\n  json: name, age itn",
+        "f:5: output.json: unknown type 'itn' of field 'age'; use str, int, float, bool, date, "
+        "time, datetime, list, object, any, list[…], {…} or a|b|c, and put commas between fields",
     ),
     "a misspelt variable in the system message": (
         A + "\nsystem: |\n  Be brief.\n  {{ aa }}",
