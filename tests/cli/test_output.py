@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import unicodedata
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from llmtool.cli.terminal import console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars
+from llmtool.engine.types import Cancellation
+from llmtool.errors import Cancelled
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,25 @@ def test_incomplete_line_precedes_a_message(
     both.flush_quietly()
     os.close(file)
     assert (tmp_path / "both").read_bytes() == b"half a line\nmessage\nreasoning"
+
+
+def test_incomplete_line_is_written_after_a_signal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = os.open(tmp_path / "reply", os.O_CREAT | os.O_RDWR)
+    monkeypatch.setattr(console, "STDOUT", file)
+    interrupts = Interrupts()
+    stdout = console.Stdout(console.StatusLine(), interrupts, is_terminal=False)
+    stdout.write("one\ntwo of")
+    cancellation = Cancellation()
+    interrupts.attach(cancellation)
+    cancellation.cancel(signal.SIGINT)
+    with pytest.raises(Cancelled):
+        stdout.write(" three\nfour")
+    stdout.break_line()
+    stdout.break_line()
+    os.close(file)
+    assert (tmp_path / "reply").read_bytes() == b"one\ntwo of three\nfour\n"
 
 
 def check_shown(text: str) -> None:

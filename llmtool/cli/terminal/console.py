@@ -93,9 +93,11 @@ class Sink:
 
     def _write_lines(self, data: bytes) -> None:
         """Write the complete lines."""
-        lines, self._pending = _split_lines(self._pending + data)
+        lines, rest = _split_lines(self._pending + data)
         if lines:
+            self._pending = b""  # nothing follows a write that fails
             self._write_bytes(lines)
+        self._pending = rest
 
     def _write_bytes(self, data: bytes) -> None:
         raise NotImplementedError
@@ -163,7 +165,9 @@ class Stdout(Sink):
         if self.is_terminal:
             self._write_bytes(text.encode("utf-8", "replace"))
             return
-        self._write_lines(_encode(text))
+        self._pending += _encode(text)
+        self._interrupts.check()  # `break_line` then writes the text
+        self._write_lines(b"")
         if self._pending:
             self._check_reader()
 
@@ -175,15 +179,9 @@ class Stdout(Sink):
 
     def write_if_unused(self, text: str) -> None:
         """Write text unless there was output, even after a stop signal; ignore errors."""
-        if self._is_used:
-            return
-        self._status_line.clear()
-        import select
-
-        with contextlib.suppress(OSError):
-            # A full pipe would block. On Windows, select accepts only sockets.
-            if sys.platform == "win32" or select.select([], [STDOUT], [], 0)[1]:
-                os.write(STDOUT, _encode(text))
+        if not self._is_used:
+            self._status_line.clear()
+            self._write_last(_encode(text))
 
     def flush_quietly(self) -> None:
         """Write the incomplete line; on an error, it stays pending."""
@@ -191,11 +189,19 @@ class Stdout(Sink):
             self.flush()
 
     def break_line(self) -> None:
-        """Start a new line on a terminal after an interrupted reply; ignore errors."""
-        self.flush_quietly()
-        if self.is_mid_line and self.is_terminal:
-            with contextlib.suppress(OSError):
-                os.write(STDOUT, b"\n")
+        """End the line of an interrupted reply, even after a stop signal; ignore errors."""
+        if self.is_mid_line:
+            self._write_last(self._pending + b"\n")
+            self._pending, self._ends_with_newline = b"", True
+
+    def _write_last(self, data: bytes) -> None:
+        """Write the end of the output, even after a stop signal; ignore errors."""
+        import select
+
+        with contextlib.suppress(OSError):
+            # A full pipe would block. On Windows, select accepts only sockets.
+            while data and (sys.platform == "win32" or select.select([], [STDOUT], [], 0)[1]):
+                data = data[os.write(STDOUT, data[:_ATOMIC_BYTES]) :]
 
     def _check_reader(self) -> None:
         """Raise `BrokenPipe` if the reader has closed the pipe: a write could be far away."""

@@ -125,6 +125,20 @@ class Interrupts:
         finally:
             self._completes_output = False
 
+    def check(self) -> None:
+        """Raise an error after a signal or the time limit; see `completing_output`.
+
+        Raises:
+            Cancelled: a signal was received.
+            TimeoutExpired: the time limit was reached.
+        """
+        if self._completes_output:
+            return
+        if self.expired is not None:
+            raise self.expired
+        if self._cancellation is not None and self._cancellation.cancelled:
+            raise stopped(self._cancellation.reason)
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Let a signal interrupt a blocking system call, such as a read from a terminal.
@@ -134,11 +148,7 @@ class Interrupts:
         """
         self._is_waiting = True
         try:
-            if not self._completes_output:
-                if self.expired is not None:
-                    raise self.expired
-                if self._cancellation is not None and self._cancellation.cancelled:
-                    raise stopped(self._cancellation.reason)
+            self.check()
             yield
         finally:
             self._is_waiting = False

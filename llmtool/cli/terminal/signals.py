@@ -61,8 +61,7 @@ def end_by_fault(console: Console, model: str) -> NoReturn:
 
 def end_by_signal(console: Console, number: int | None) -> NoReturn:
     """End the process as the signal would, so that shell loops stop too."""
-    if number == signal.SIGINT:
-        console.stdout.break_line()
+    console.stdout.break_line()
     console.flush_quietly()
     if number is None or not hasattr(signal, "raise_signal"):
         os._exit(1)
