@@ -289,9 +289,13 @@ def test_missing_model_is_10_before_another_is_loaded(
     assert "nowhere/at-all" in error_line(result, 10)
 
 
-def test_invalid_template_is_12(run_llmtool: Callable[..., Any], folder: Path) -> None:
+def test_single_invalid_template_is_a_failed_test(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "say.yaml").write_text(GREETS.replace("contains", "contain"))
-    assert "did you mean 'contains'?" in error_line(run_llmtool("prompts", "test"), 12)
+    done = run("say", "--junit", tmp_path / "report.xml")
+    assert done.code == 17 and "1 of 1 test failed (1 with an error)" in done.err
+    assert "did you mean 'contains'?" in done.out
+    error = ET.parse(tmp_path / "report.xml").getroot().find("testsuite/testcase/error")
+    assert error is not None and "did you mean 'contains'?" in error.get("message", "")
 
 
 def test_tiny_model_is_tested_and_its_replies_are_cached(

@@ -127,7 +127,7 @@ def make_plans(
 ) -> tuple[list[EvalPlan], list[Outcome]]:
     """Return the test plans of templates (default: the user's); report those without tests.
 
-    Of several templates, those that cannot be tested are returned as outcomes.
+    Templates that cannot be tested are returned as outcomes.
     """
     from llmtool.errors import InputError, TemplateError
     from llmtool.evals import make_plan, untestable
@@ -144,7 +144,7 @@ def make_plans(
         try:
             plans.append(make_plan(library, name, split=split))
         except (TemplateError, InputError, UsageError) as exc:
-            if len(chosen) == 1:
+            if not library.has(name):
                 raise
             broken.append(untestable(library, name, exc))
     if names:
