@@ -83,8 +83,22 @@ def test_reading_stdin_stops(start_llmtool: Callable[..., Any], tiny: Path) -> N
 
 
 def test_batch_keeps_the_rows_and_names_the_option_that_continues(
-    run_llmtool: Run, tiny: Path, cwd: Path, engine_waits: None
+    run_llmtool: Run, tiny: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    start, limits = Interrupts.start_timer, []
+
+    def start_later(self: Interrupts, seconds: float) -> None:
+        limits.append((self, seconds))
+        start(self, 1000)
+
+    def expire(scheduler: Scheduler) -> Iterator[Any]:
+        for interrupts, seconds in limits:
+            interrupts._expire(seconds)
+        scheduler._model.cancellation.check()
+        yield from ()
+
+    monkeypatch.setattr(Interrupts, "start_timer", start_later)
+    monkeypatch.setattr(Scheduler, "run", expire)
     result = run_llmtool(
         *("gen", "--each", "line", "--jsonl", "-o", "out.jsonl", "-m", tiny, "--timeout", "0.2"),
         input=b"one\ntwo\n",

@@ -141,7 +141,7 @@ def test_invalid_file_is_reported_after_import_of_the_real_package(tmp_path: Pat
 def test_bindings_can_be_imported_while_another_thread_imports() -> None:
     program = (
         "import sys, threading, types\n"
-        "from llmtool.engine.llama.bindings import bindings\n"
+        "from llmtool.engine.llama.bindings import _import_bindings, bindings\n"
         "sys.setswitchinterval(1e-6)\n"
         "def churn():\n"
         "    while True:\n"
@@ -149,7 +149,7 @@ def test_bindings_can_be_imported_while_another_thread_imports() -> None:
         "        for n in range(2000): del sys.modules[f'churned_{n}']\n"
         "threading.Thread(target=churn, daemon=True).start()\n"
         "for _ in range(10):\n"
-        "    bindings.cache_clear()\n"
+        "    _import_bindings.cache_clear()\n"
         "    bindings()\n"
         "print('imported')\n"
     )

@@ -315,14 +315,14 @@ def test_request_cancelled_while_waiting_never_starts(
 
 
 class FailingConstraint:
-    """A constraint that allows `n` tokens and fails at the next one."""
+    """A constraint that allows as many tokens as its source says, and fails at the next one."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(self, constraint: Constraint) -> None:
+        self.constraint, self.n = constraint, int(constraint.source)
         self.finished = False
 
     def start(self) -> FailingConstraint:
-        return FailingConstraint(self.n)
+        return FailingConstraint(self.constraint)
 
     def allows(self, token: int) -> bool:
         self.n -= 1
@@ -335,7 +335,7 @@ class FailingConstraint:
 
 
 def compile_failing(constraint: Constraint | None) -> FailingConstraint | None:
-    return None if constraint is None else FailingConstraint(int(constraint.source))
+    return None if constraint is None else FailingConstraint(constraint)
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
