@@ -176,6 +176,9 @@ class Toolbox:
                 raise UsageError(f"{option(name, number)}: must be at least 1")
             if number is not None and most is not None and number > most:
                 raise UsageError(f"{option(name, number)}: must be at most {most}")
+        if engine is not None and not hasattr(engine, "stream"):
+            given = shorten(engine, 60)
+            raise UsageError(f"engine={given}: must be an engine, such as ScriptedEngine, or None")
         self.cancellation = stop = cancellation or Cancellation()
         reference = None if model is None else os.fspath(model)
 
@@ -267,6 +270,7 @@ class Toolbox:
         """Start loading the model in the background; the first task waits for it."""
         self.context.model.warm_up()
 
+    @checked
     @contextlib.contextmanager
     def time_limit(self, seconds: float) -> Iterator[None]:
         """Stop the calls of a block, with the asyncio tasks it starts, after `seconds`.
@@ -282,7 +286,7 @@ class Toolbox:
             ...     reply = box.generate("Tell me a story")
         """
         if not seconds > 0:
-            raise UsageError(f"seconds {seconds}: must be above 0")
+            raise UsageError(f"seconds={seconds}: must be above 0")
         with self.cancellation.scope() as scope:
             timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), scope.cancel)
             timer.daemon = True

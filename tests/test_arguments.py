@@ -167,6 +167,8 @@ CASES: dict[str, tuple[Any, str]] = {
     "negative": (lambda box: Toolbox("x", n_ctx=-1), "n_ctx=-1: must be at least 1"),
     "zero": (lambda box: Toolbox("x", n_threads=0), "n_threads=0: must be at least 1"),
     "sequences": (lambda box: Toolbox("x", n_parallel=65), "n_parallel=65: must be at most 64"),
+    "seconds": (lambda box: box.time_limit("5"), "seconds='5': must be a number"),
+    "engine": (lambda box: Toolbox(engine=5), "engine=5: must be an engine, such as Scripted"),
     "key": (lambda box: box.run("title", {5: "x"}), "cases= has the key 5; keys must be strings"),
     "value": (
         lambda box: box.translate("x", "fr", glossary={"a": None}),

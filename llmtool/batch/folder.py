@@ -14,6 +14,7 @@ import msgspec
 from llmtool.encoding import detect_encoding
 from llmtool.errors import InputError, UsageError, os_error_reason
 from llmtool.file_kinds import PDF, SAMPLE_BYTES, name_binary
+from llmtool.option_names import option
 
 _MAX_FILES: Final = 10_000
 _MAX_ENTRIES: Final = 200_000  # that are looked at
@@ -64,7 +65,9 @@ def find_files(folder: str, patterns: Sequence[str], *, reads_pdf: bool = False)
         else:
             paths.append(path)
         if len(paths) > _MAX_FILES:
-            raise InputError(f"{folder}: more than {_MAX_FILES:,} files match; narrow --glob")
+            raise InputError(
+                f"{folder}: more than {_MAX_FILES:,} files match; narrow {option('glob')}"
+            )
     return FoundFiles(paths=sorted(paths), skipped=sorted(skipped))
 
 
@@ -132,9 +135,13 @@ def _parse(pattern: str) -> list[list[str]]:
             for choice in (match[1].split(",") if match else [""])
         ]
         if len(alternatives) > _MAX_ALTERNATIVES:
-            raise UsageError(f"--glob {pattern!r}: more than {_MAX_ALTERNATIVES} alternatives")
+            raise UsageError(
+                f"{option('glob')} {pattern!r}: more than {_MAX_ALTERNATIVES} alternatives"
+            )
     if not all(alternatives):
-        raise UsageError(f"--glob {pattern!r}: must not be empty; use a pattern such as '*.md'")
+        raise UsageError(
+            f"{option('glob')} {pattern!r}: must not be empty; use a pattern such as '*.md'"
+        )
     return [
         [*("**" for _ in range("/" not in each)), *(part or "**" for part in each.split("/"))]
         for each in alternatives
