@@ -32,6 +32,9 @@ _POLL_SECONDS = 0.02
 # What the extension of `-o` promises; other extensions promise nothing.
 _BY_SUFFIX: dict[str, OutputFormat | None] = {
     ".json": None,  # one document, which cannot be appended to
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".parquet", ".arrow", ".feather"), None),
+    **dict.fromkeys((".db", ".sqlite", ".yaml", ".yml", ".xml", ".html", ".pdf", ".docx"), None),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip"), None),
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     **dict.fromkeys((".csv", ".tsv"), "csv"),
     **dict.fromkeys((".txt", ".md"), "text"),

@@ -45,10 +45,14 @@ _TYPES: dict[str, dict[str, Any]] = {
     "object": {"type": "object", "additionalProperties": True},
     "any": {},
 }
+_BITS = (8, 16, 32, 64)
 _SYNONYMS: dict[str, dict[str, Any]] = {
     **_TYPES,
     **dict.fromkeys(("string", "text"), _STRING),
-    **dict.fromkeys(("integer", "long"), _INTEGER),
+    **dict.fromkeys(("integer", "long", "bigint"), _INTEGER),
+    **dict.fromkeys((f"{kind}int{bits}" for kind in ("", "u") for bits in _BITS), _INTEGER),
+    **dict.fromkeys((f"{kind}{bits}" for kind in "iu" for bits in _BITS), _INTEGER),
+    **dict.fromkeys(("float16", "float32", "float64", "f32", "f64"), _NUMBER),
     **dict.fromkeys(("number", "double", "decimal"), _NUMBER),
     "boolean": _BOOLEAN,
     **dict.fromkeys(("date-time", "timestamp"), _DATE_TIME),
@@ -56,7 +60,9 @@ _SYNONYMS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("dict", "map"), _TYPES["object"]),
     **dict.fromkeys(("none", "null"), {"type": "null"}),
 }
-_GENERIC = re.compile(r"(list|array|optional|dict|map|union|literal)\s*(\[.*\])", re.I | re.DOTALL)
+_GENERIC = re.compile(
+    r"(list|array|set|sequence|optional|dict|map|union|literal)\s*(\[.*\])", re.I | re.DOTALL
+)
 _MIN_SIMILARITY = 0.8  # of a misspelled type, also after a colon, to the name of a type
 
 
@@ -156,7 +162,7 @@ def _type_after_colon(text: str, name: str, depth: int) -> dict[str, Any] | None
     is_written_as_type = (
         text.lower() in _SYNONYMS
         or text.endswith("[]")
-        or _GENERIC.fullmatch(text)
+        or re.fullmatch(r"[\w.]+\[.*\]", text, re.DOTALL)
         or _enclosed(text, "{}")
         or (len(words) > 1 and all(_quoted(each) or each.split() == [each] for each in words))
     )

@@ -42,6 +42,7 @@ from llmtool.errors import UsageError
         (["rm", "name"], ["models", "rm", "name"]),
         (["show", "starter"], ["models", "info", "starter"]),
         (["templates"], ["prompts", "ls"]),
+        (["-V"], ["--version"]),
     ],
     ids=lambda value: " ".join(value),
 )
@@ -65,6 +66,13 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["keys"], "need no keys"),
         (["aliases"], "`llmtool models alias`"),
         (["serve"], "no server"),
+        (["similar", "x"], "no embeddings"),
+        (["embed-models"], "no embeddings"),
+        (["uninstall", "qwen3"], "use `llmtool models rm`"),
+        (["delete", "qwen3"], "use `llmtool models rm` or `llmtool sessions rm`"),
+        (["set", "model", "x"], "use `llmtool config set`"),
+        (["fragments"], "use -f FILE"),
+        (["schemas"], "use `llmtool gen --schema`"),
         (["status"], "`llmtool doctor`"),
         (["update"], "`pip install --upgrade llmtool`"),
         (["login"], "HF_TOKEN"),
@@ -109,6 +117,8 @@ def test_bare_program_prints_the_help(run_llmtool: Callable[..., Any]) -> None:
         (("sessions", "delete"), "sessions rm"),
         (("sessions", "find"), "sessions search"),
         (("config", "get"), "config show"),
+        (("config", "list"), "config show"),
+        (("config", "ls"), "config show"),
     ],
 )
 def test_familiar_names_of_subcommands(

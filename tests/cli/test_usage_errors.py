@@ -127,6 +127,28 @@ LINES = {
         ("gen", "-o", "temperature=0", "hi"),
         "-o temperature=0: -o names the output file; use --temperature for the option",
     ),
+    "sampling option as two words": (
+        ("gen", "-o", "temperature", "0.5"),
+        "-o temperature: -o names the output file; use --temperature for the option, "
+        "or ./temperature for a file of this name",
+    ),
+    "option of another program as the output": (
+        ("translate", "-o", "num_ctx=4096", "--to", "fr", "hi"),
+        "-o num_ctx=4096: -o names the output file; use --ctx-size for the option",
+    ),
+    "abbreviation as the output": (
+        ("sum", "-o", "temp=0", "a.txt"),
+        "-o temp=0: -o names the output file; use --temperature for the option",
+    ),
+    "format as the output": (
+        ("gen", "-o", "json", "hi"),
+        "-o json: -o names the output file; use --json for the option, "
+        "or ./json for a file of this name",
+    ),
+    "no name of the output": (
+        ("gen", "-o", "", "hi"),
+        "-o '': must be the name of a file",
+    ),
     "number of threads as the template": (
         ("gen", "-t", "4", "hi"),
         "-t 4: must be the name of a template; use --threads for threads",

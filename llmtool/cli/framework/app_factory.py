@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import typer
@@ -13,17 +14,18 @@ from llmtool.errors import UsageError
 
 # Subcommands by the names that other programs give them.
 _SYNONYMS = {
-    "add": "new",
-    "create": "new",
-    "del": "rm",
-    "delete": "rm",
-    "download": "pull",
-    "find": "search",
-    "get": "show",
-    "info": "show",
-    "list": "ls",
-    "remove": "rm",
-    "show": "info",
+    "add": ("new",),
+    "create": ("new",),
+    "del": ("rm",),
+    "delete": ("rm",),
+    "download": ("pull",),
+    "find": ("search",),
+    "get": ("show",),
+    "info": ("show",),
+    "list": ("ls", "show"),
+    "ls": ("show",),
+    "remove": ("rm",),
+    "show": ("info",),
 }
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -65,8 +67,9 @@ class Group(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a subcommand by its name, or by its name in other programs."""
-        found = super().get_command(ctx, cmd_name)
-        return found or super().get_command(ctx, _SYNONYMS.get(cmd_name, cmd_name))
+        names = (cmd_name, *_SYNONYMS.get(cmd_name, ()))
+        found = map(partial(super().get_command, ctx), names)
+        return next(filter(None, found), None)
 
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the subcommands, each with the first sentence of its help."""

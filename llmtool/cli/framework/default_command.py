@@ -11,6 +11,7 @@ from llmtool.errors import UsageError
 DEFAULT = "gen"
 # Commands of other programs: the arguments that do the same, or what to use instead.
 _SAME = {
+    "-V": ["--version"],
     "download": ["models", "pull"],
     "list": ["models", "ls"],
     "ls": ["models", "ls"],
@@ -20,19 +21,27 @@ _SAME = {
     "templates": ["prompts", "ls"],
     "version": ["--version"],
 }
+_REMOVE = "use `llmtool models rm` or `llmtool sessions rm`"
 _INSTEAD = {
     "aliases": "`llmtool models alias` lists aliases",
     "ask": "did you mean 'gen'?",
     "benchmark": "did you mean 'bench'?",
+    "collections": "llmtool has no embeddings",
     "complete": "did you mean 'gen'?",
     "cp": "use `llmtool models alias` to give a model a name",
     "create": "use `llmtool prompts new`",
+    "delete": _REMOVE,
     "embed": "llmtool has no embeddings",
+    "embed-models": "llmtool has no embeddings",
+    "embed-multi": "llmtool has no embeddings",
     "eval": "use `llmtool prompts test` or `llmtool classify eval`",
     "extract": "use `llmtool run extract`",
+    "fragments": "use -f FILE",
     "generate": "did you mean 'gen'?",
+    "get": "use `llmtool config show`",
     "history": "use `llmtool logs` or `llmtool sessions ls`",
     "info": "use `llmtool doctor` or `llmtool models info`",
+    "inspect": "use `llmtool models info`",
     "install": "use `llmtool models pull`",
     "keys": "models on this machine need no keys",
     "login": "models need no account; for gated ones, set HF_TOKEN",
@@ -40,9 +49,13 @@ _INSTEAD = {
     "prompt": "did you mean 'gen' or 'prompts'?",
     "ps": "a model is loaded only while a command runs (installed models: `llmtool models ls`)",
     "push": "llmtool does not upload models",
+    "remove": _REMOVE,
+    "schemas": "use `llmtool gen --schema`",
     "search": "use `llmtool sessions search` or `llmtool models recommend`",
     "serve": "llmtool has no server",
+    "set": "use `llmtool config set`",
     "settings": "did you mean 'config'?",
+    "similar": "llmtool has no embeddings",
     "start": "use `llmtool chat`",
     "status": "use `llmtool doctor`",
     "stop": "a model is loaded only while a command runs",
@@ -50,6 +63,8 @@ _INSTEAD = {
     "summarize": "did you mean 'sum'?",
     "template": "did you mean 'prompts'?",
     "test": "use `llmtool prompts test`",
+    "tools": "models cannot call tools",
+    "uninstall": "use `llmtool models rm`",
     "update": "use `pip install --upgrade llmtool`",
     "upgrade": "use `pip install --upgrade llmtool`",
 }
@@ -72,6 +87,8 @@ def complete_arguments(
     first = args[0]
     if first in commands or first in ("--help", "-h", "--version"):
         return args
+    if first in _SAME:
+        return [*_SAME[first], *args[1:]]
     if first.startswith("-") and first not in ("-", "--"):
         command = _command_after_options(args, commands, default)
         if command is not None:
@@ -79,8 +96,6 @@ def complete_arguments(
         return [DEFAULT, *args]
     if first == "help":
         return [*args[1:], "--help"]
-    if first in _SAME:
-        return [*_SAME[first], *args[1:]]
     if first in _INSTEAD:
         raise UsageError(f"unknown command {first!r}; {_INSTEAD[first]}")
     if not any(map(str.isspace, first)):

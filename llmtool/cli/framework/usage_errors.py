@@ -6,6 +6,8 @@ import os
 import re
 from typing import Any
 
+from llmtool.cli.options.flags import known_name, plain_name
+
 # Patterns in Typer's messages, and their replacements, applied in order.
 _REWORDINGS = (
     (r"^Invalid value for '([^']+)'(?: / '[^']+')*: ", r"\1: "),
@@ -33,39 +35,6 @@ _REWORDINGS = (
 _UNKNOWN_OPTION = re.compile(r"^(unknown option (-\S+))(?:; did you mean .*\?)?$")
 _TEXTS = ("message", "prompt", "request", "text")  # names of arguments
 _MIN_SIMILARITY = 0.8  # of a suggested option
-# Names of options in other programs, without dashes.
-_OTHER_NAMES = {
-    "batch": "each",
-    "c": "ctx-size",
-    "context": "ctx-size",
-    "ctx": "ctx-size",
-    "force": "overwrite",
-    "format": "json",
-    "gpu": "n-gpu-layers",
-    "gpu-layers": "n-gpu-layers",
-    "instructions": "system",
-    "json-schema": "schema",
-    "max-length": "max-tokens",
-    "max-new-tokens": "max-tokens",
-    "n-ctx": "ctx-size",
-    "n-predict": "max-tokens",
-    "ngl": "n-gpu-layers",
-    "num-ctx": "ctx-size",
-    "num-predict": "max-tokens",
-    "options": "param",
-    "predict": "max-tokens",
-    "reasoning": "think",
-    "repetition-penalty": "repeat-penalty",
-    "retries": "repair",
-    "response-format": "json",
-    "sep": "delimiter",
-    "separator": "delimiter",
-    "target": "to",
-    "temp": "temperature",
-    "v": "debug",
-    "var": "param",
-    "verbose": "debug",
-}
 # What to do instead of an option, without dashes.
 _INSTEAD = {
     "api-key": "a local model needs no key",
@@ -106,10 +75,10 @@ def _suggest_option(typed: str, command: Any) -> str:
     params = command.params if command is not None else ()
     known = [each for param in params for each in (*param.opts, *param.secondary_opts)]
     known = [each for each in (*known, "--help") if each.startswith("--")]
-    name = typed.lstrip("-").partition("=")[0].replace("_", "-").lower()
+    name = plain_name(typed)
     if name in _TEXTS and any(param.name in _TEXTS for param in params):
         return "; pass the text as an argument"
-    other = f"--{_OTHER_NAMES.get(name, name)}"
+    other = f"--{known_name(typed)}"
     if other in known:
         return f"; did you mean {other}?"
     if name in _INSTEAD:

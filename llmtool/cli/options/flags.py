@@ -17,6 +17,39 @@ _FLAGS = {  # by the name of the Python argument; others have the same name
     "thinking": "--think",
     "variables": "-p",
 }
+# Names of options in other programs, without dashes.
+_OTHER_NAMES = {
+    "batch": "each",
+    "c": "ctx-size",
+    "context": "ctx-size",
+    "ctx": "ctx-size",
+    "force": "overwrite",
+    "format": "json",
+    "gpu": "n-gpu-layers",
+    "gpu-layers": "n-gpu-layers",
+    "instructions": "system",
+    "json-schema": "schema",
+    "max-length": "max-tokens",
+    "max-new-tokens": "max-tokens",
+    "n-ctx": "ctx-size",
+    "n-predict": "max-tokens",
+    "ngl": "n-gpu-layers",
+    "num-ctx": "ctx-size",
+    "num-predict": "max-tokens",
+    "options": "param",
+    "predict": "max-tokens",
+    "reasoning": "think",
+    "repetition-penalty": "repeat-penalty",
+    "retries": "repair",
+    "response-format": "json",
+    "sep": "delimiter",
+    "separator": "delimiter",
+    "target": "to",
+    "temp": "temperature",
+    "v": "debug",
+    "var": "param",
+    "verbose": "debug",
+}
 
 
 def format_flag(name: str, value: tuple[object, ...] = ()) -> str:
@@ -36,3 +69,18 @@ def format_flag(name: str, value: tuple[object, ...] = ()) -> str:
             return " ".join(f"{flag} {key}={text}" for key, text in each.items())
         return f"{flag} {','.join(each) if isinstance(each, list) else each}"
     return flag
+
+
+def known_name(typed: str) -> str:
+    """Return our name, without dashes, of an option as other programs name it.
+
+    Example:
+        >>> known_name("num_ctx=4096"), known_name("--temp")
+        ('ctx-size', 'temperature')
+    """
+    return _OTHER_NAMES.get(plain_name(typed), plain_name(typed))
+
+
+def plain_name(typed: str) -> str:
+    """Return an option as typed without dashes in front and without its value."""
+    return typed.lstrip("-").partition("=")[0].replace("_", "-").lower()

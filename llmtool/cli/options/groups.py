@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from typer import BadParameter, Option
 
+from llmtool.cli.options.flags import known_name
 from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
@@ -41,11 +42,24 @@ def _parse_timeout(value: str) -> float:
         raise BadParameter(f"{value!r}: must be a time such as 90, 1.5 or 2m") from None
 
 
+_NOT_OUTPUTS = {  # without a directory
+    "ctx-size",
+    "json",
+    "n-gpu-layers",
+    "threads",
+    *(name.replace("_", "-") for name in SamplingOptions.__struct_fields__),
+}
+
+
 def _check_output(path: str) -> str:
-    name = path.partition("=")[0].replace("-", "_")
-    if "=" in path and name in SamplingOptions.__struct_fields__:
+    """Reject what is an option or a format in other programs: `-o temperature=0`, `-o json`."""
+    if not path.strip():
+        raise UsageError(f"-o {path!r}: must be the name of a file")
+    name = known_name(path)
+    if name in _NOT_OUTPUTS and len(path) > 1:  # the alias -c is also a short file name
+        remedy = "" if "=" in path else f", or ./{path} for a file of this name"
         raise UsageError(
-            f"-o {path}: -o names the output file; use --{name.replace('_', '-')} for the option"
+            f"-o {path}: -o names the output file; use --{name} for the option{remedy}"
         )
     return path
 
