@@ -705,11 +705,11 @@ _llmtool() {
             esac ;;
         'logs')
             case "$previous" in
-                -n|--limit) : ;;
+                --count|-n) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='-n --limit --json --no-pager --quiet -q --color --progress --debug --help -h' ;;
+                    options='--count -n --json --no-pager --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sessions')
             case "$previous" in

@@ -853,7 +853,7 @@ complete -c llmtool -n '__llmtool_at chat' -l color -x -a 'auto always never' -d
 complete -c llmtool -n '__llmtool_at chat' -l progress -x -a 'auto plain none' -d 'Progress on stderr; plain is a line every 30 s'
 complete -c llmtool -n '__llmtool_at chat' -l debug -d 'Print logs and tracebacks to stderr'
 complete -c llmtool -n '__llmtool_at chat' -l help -s h -d 'Show this help and exit'
-complete -c llmtool -n '__llmtool_at logs' -s n -l limit -x -d 'Maximum number; 0 is all'
+complete -c llmtool -n '__llmtool_at logs' -l count -s n -x -d 'Maximum number; 0 is all'
 complete -c llmtool -n '__llmtool_at logs' -l json -d 'Print the result as JSON'
 complete -c llmtool -n '__llmtool_at logs' -l no-pager -d 'Do not open a pager on a terminal'
 complete -c llmtool -n '__llmtool_at logs' -l quiet -s q -d 'Print only errors to stderr'

@@ -1228,8 +1228,8 @@ _llmtool_chat() {
 
 _llmtool_logs() {
     _arguments -s -S \
+        '*--count=[Maximum number; 0 is all]:N:' \
         '*-n+[Maximum number; 0 is all]:N:' \
-        '*--limit=[Maximum number; 0 is all]:N:' \
         '*--json[Print the result as JSON]' \
         '*--no-pager[Do not open a pager on a terminal]' \
         '*--quiet[Print only errors to stderr]' \

@@ -203,3 +203,4 @@ def test_empty_log_is_reported_with_the_setting(run_llmtool: Run) -> None:
     disabled = run_llmtool("logs", env={"LLMTOOL_LOG": "0"}).stderr
     assert b"`llmtool config set log true` turns the log on" in disabled
     assert "`llmtool config set log false`" in error_line(run_llmtool("logs", "off"), 2)
+    assert b"no matches in the log" in run_llmtool("logs", '"off"').stderr

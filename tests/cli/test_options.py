@@ -14,8 +14,8 @@ from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_group import DEFAULT
 from llmtool.cli.options.tasks import OPTIONS
 
-# `-l` is either labels or language; no command has both.
-TWO_MEANINGS = {"-l": {"--label", "--language"}}
+# `-l` is labels or language, `-n` samples or (in `logs`) a count; no command has both.
+TWO_MEANINGS = {"-l": {"--label", "--language"}, "-n": {"--samples", "--count"}}
 
 
 def commands() -> Iterator[tuple[str, Any]]:

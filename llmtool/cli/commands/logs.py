@@ -14,6 +14,7 @@ from llmtool.errors import UsageError
 app = App()
 # Subcommands of `llm logs`.
 _INSTEAD = {
+    "list": "use `llmtool logs`",
     "off": "use `llmtool config set log false`",
     "on": "use `llmtool config set log true`",
     "path": "use `llmtool sessions ls --json`",
@@ -40,8 +41,8 @@ def logs(
         ),
     ] = None,
     *,
-    limit: Annotated[
-        int, typer.Option("-n", "--limit", min=0, metavar="N", help="Maximum number; 0 is all.")
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=0, metavar="N", help="Maximum number; 0 is all.")
     ] = 3,
     json: g.Json = False,
     no_pager: g.NoPager = False,
@@ -61,11 +62,12 @@ def logs(
 
     given = words or []
     if len(given) == 1 and given[0] in _INSTEAD:
-        raise UsageError(f"logs {given[0]}: {_INSTEAD[given[0]]}")
+        quoted = f"'\"{given[0]}\"'"
+        raise UsageError(f"logs {given[0]}: {_INSTEAD[given[0]]}; to search, quote it: {quoted}")
     query = " ".join(inputs.read_argument(word, name="WORDS") for word in given)
     folders, settings = bootstrap.start(console, general)
     sessions = reply_log.open_sessions(folders)
-    turns = find_turns(sessions, query, limit=limit, on_report=console.note)
+    turns = find_turns(sessions, query, limit=count, on_report=console.note)
     if json:
         console.stdout.write_json([turn_to_dict(turn) for turn in turns])
     else:

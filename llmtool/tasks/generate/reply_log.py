@@ -46,7 +46,7 @@ def make_turn(
     files: tuple[Attachment, ...] = ()
     if text is not None and input:
         name = ", ".join("standard input" if path == "-" else path for path in sources)
-        files = (Attachment(name=name or "standard input", text=input),)
+        files = (Attachment(name=_valid(name) or "standard input", text=input),)
     user = (input or "") if text is None else text
     return Turn(
         user=user,
@@ -186,7 +186,13 @@ class ReplyLog:
 
 def _with_id(turn: Turn) -> Turn:
     """Return a logged turn with a random id."""
+    turn = msgspec.structs.replace(turn, model=_valid(turn.model))
     if turn.exchange is None:
         return turn
     exchange = msgspec.structs.replace(turn.exchange, id=os.urandom(6).hex())
     return msgspec.structs.replace(turn, exchange=exchange)
+
+
+def _valid(name: str) -> str:
+    """Return the name of a file as valid Unicode; bytes that are not UTF-8 are replaced."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
