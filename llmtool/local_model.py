@@ -18,7 +18,14 @@ from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
-from llmtool.engine.types import Cancellation, ChatTemplateOptions, Engine, KVType, OnProgress
+from llmtool.engine.types import (
+    Cancellation,
+    ChatTemplateOptions,
+    Engine,
+    KVType,
+    OnProgress,
+    StreamProgress,
+)
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
@@ -202,6 +209,13 @@ class LocalModel:
     def is_loaded(self) -> bool:
         """Whether the model is in memory, or being loaded in the background."""
         return self._engine is not None or self._loading is not None
+
+    @property
+    def progress(self) -> StreamProgress | None:
+        """The progress of the engine's stream, or None while a caller waits for the engine."""
+        if self._engine is None:
+            return None if self._lock.locked() else StreamProgress()
+        return self._engine.progress
 
     def warm_up(self) -> None:
         """Start loading the model in the background; `engine` waits for it and raises its error.

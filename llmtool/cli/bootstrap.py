@@ -16,7 +16,7 @@ from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
-from llmtool.engine.types import Cancellation
+from llmtool.engine.types import Cancellation, StreamProgress
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
 from llmtool.models.hub.callbacks import no_note, no_progress
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SLOW_LOAD_SECONDS = 0.7
+_WAIT_SECONDS = 2.0  # before the first status of a model
 
 
 def find_folders() -> config.Folders:
@@ -267,6 +268,8 @@ def _make_model(
         on_warning=console.note,
     )
     console.resources.callback(model.close)
+    status = ModelStatus(console, lambda: model.progress)
+    console.resources.enter_context(console.live_status(status))
     return model
 
 
@@ -276,6 +279,50 @@ def _parse_template_args(pairs: list[str] | None) -> dict[str, object]:
     from llmtool.engine.chat_template_options import parse_arguments
 
     return parse_arguments(pairs)
+
+
+class ModelStatus:
+    """Describes what a model does while a command waits for it, after 2 seconds.
+
+    Args:
+        console: replies that it shows need no status.
+        find_progress: returns the progress of the model's stream, or None while it is loaded.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        find_progress: Callable[[], StreamProgress | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console, self._find_progress, self._clock = console, find_progress, clock
+        self._kind, self._since = "", 0.0
+
+    def __call__(self) -> str:
+        kind, details = self._describe()
+        if kind != self._kind:
+            self._kind, self._since = kind, self._clock()
+        seconds = self._clock() - self._since
+        return f"{kind}{details}" if kind and seconds >= _WAIT_SECONDS else ""
+
+    def _describe(self) -> tuple[str, str]:
+        progress = self._find_progress()
+        if progress is None:
+            return "loading model", ""
+        if progress.n_unread and not progress.running:
+            n_tokens = progress.n_read + progress.n_unread
+            details = f": {progress.n_read:,} of {n_tokens:,} tokens"
+            if progress.n_read and progress.read_seconds:
+                details += f", {progress.n_read / progress.read_seconds:,.0f} tok/s"
+            return f"reading the prompt{'s' * (progress.n_requests > 1)}", details
+        if progress.running and not self._console.stdout.is_used:
+            n_tokens = progress.n_generated
+            details = f": {n_tokens:,} tokens"
+            if progress.step_seconds:
+                details += f", {len(progress.running) / progress.step_seconds:,.0f} tok/s"
+            return "generating", details
+        return "", ""
 
 
 class _LoadStatus:

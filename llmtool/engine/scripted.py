@@ -26,6 +26,7 @@ from llmtool.engine.types import (
     Request,
     ScoreRequest,
     Scores,
+    StreamProgress,
     Timings,
     Tokenized,
     Usage,
@@ -85,6 +86,10 @@ class ScriptedEngine:
             load_seconds=0.0,
             context_seconds=0.0,
         )
+
+    @property
+    def progress(self) -> StreamProgress:
+        return StreamProgress()
 
     @property
     def reasoning_support(self) -> ReasoningSupport:

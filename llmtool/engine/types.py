@@ -25,6 +25,7 @@ from llmtool.structured.constraint import Constraint
 MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
+_N_RECENT = 16  # steps in the average of `StreamProgress.step_seconds`
 _MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 
 Role = Literal["system", "user", "assistant"]
@@ -371,6 +372,53 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     context_seconds: float
 
 
+class StreamProgress(msgspec.Struct):
+    """How far an engine's stream is. The engine updates it; other threads may read it.
+
+    - `n_read` tokens of prompts were computed in `read_seconds`, and `n_unread` are left.
+    - `n_requests` were read; `running` has the length of each reply in progress and its maximum.
+    - `finished` counts complete replies by length.
+    - `step_seconds` is the recent time of a step, in which each reply in progress gets a token.
+    """
+
+    n_read: int = 0
+    n_unread: int = 0
+    read_seconds: float = 0.0
+    n_requests: int = 0
+    running: tuple[tuple[int, int], ...] = ()
+    finished: dict[int, int] = {}
+    step_seconds: float = 0.0
+
+    @property
+    def n_generated(self) -> int:
+        """The number of tokens of all replies so far."""
+        n_finished = sum(length * n for length, n in list(self.finished.items()))
+        return n_finished + sum(length for length, _ in self.running)
+
+    def add_prompt_tokens(self, n_tokens: int) -> None:
+        """Count tokens of a prompt that were computed."""
+        self.n_read += n_tokens
+        self.n_unread = max(0, self.n_unread - n_tokens)
+
+    def add_reply(self, n_tokens: int) -> None:
+        """Count a complete reply."""
+        self.finished[n_tokens] = self.finished.get(n_tokens, 0) + 1
+
+    def add_time(self, seconds: float, *, n_read: int) -> None:
+        """Count the time of a step that also computed `n_read` tokens of prompts."""
+        if not n_read:
+            old = self.step_seconds or seconds
+            self.step_seconds = old + (seconds - old) / _N_RECENT
+            return
+        self.read_seconds += max(0.0, seconds - self.step_seconds * bool(self.running))
+
+    def reset(self) -> None:
+        """Start a new stream."""
+        self.n_read = self.n_unread = self.n_requests = 0
+        self.read_seconds = self.step_seconds = 0.0
+        self.running, self.finished = (), {}
+
+
 class ReasoningSupport(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the chat template has variables that switch the reasoning, and tags around it."""
 
@@ -433,6 +481,11 @@ class Engine(Protocol):
 
     @property
     def info(self) -> EngineInfo: ...
+
+    @property
+    def progress(self) -> StreamProgress:
+        """The counters of the current stream, for other threads."""
+        ...
 
     @property
     def reasoning_support(self) -> ReasoningSupport: ...

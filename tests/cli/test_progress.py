@@ -1,14 +1,17 @@
-"""The progress line of a batch."""
+"""The progress of a batch and of the model."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
-from llmtool.cli.terminal.console import Console
+from llmtool.cli.bootstrap import ModelStatus
+from llmtool.cli.terminal.console import WAITING, Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.progress import describe_progress
+from llmtool.engine.types import StreamProgress
 
 CASES = {
     "at once": (describe_progress(3, 90, seconds=0.000005), "3 records"),
@@ -61,3 +64,101 @@ def test_no_progress_without_a_terminal(
     console.configure(**options)
     console.status("100 records", is_last=True)
     assert capfd.readouterr().err == ""
+
+
+def reading(n_read: int, n_tokens: int, seconds: float, *, n: int = 1) -> StreamProgress:
+    return StreamProgress(
+        n_read=n_read, n_unread=n_tokens - n_read, read_seconds=seconds, n_requests=n
+    )
+
+
+WAITS = {
+    "loading": (None, "loading model"),
+    "idle": (StreamProgress(), ""),
+    "first batch": (reading(0, 12000, 0), "reading the prompt: 0 of 12,000 tokens"),
+    "a prompt": (
+        reading(3072, 12000, 10),
+        "reading the prompt: 3,072 of 12,000 tokens, 307 tok/s",
+    ),
+    "prompts": (reading(512, 900, 2, n=2), "reading the prompts: 512 of 900 tokens, 256 tok/s"),
+    "replies": (
+        StreamProgress(running=((20, 50), (30, 50)), finished={50: 3}, step_seconds=0.1),
+        "generating: 200 tokens, 20 tok/s",
+    ),
+}
+
+
+@pytest.mark.parametrize(("progress", "shown"), WAITS.values(), ids=WAITS)
+def test_status_of_the_model_is_shown_after_two_seconds(
+    progress: StreamProgress | None, shown: str
+) -> None:
+    now = 100.0
+    status = ModelStatus(Console(Interrupts()), lambda: progress, clock=lambda: now)
+    assert status() == ""
+    now += 1.9
+    assert status() == ""
+    now += 0.1
+    assert status() == shown
+
+
+def test_status_of_the_model_ends_with_the_first_token(capfd: pytest.CaptureFixture[str]) -> None:
+    now, progress = 0.0, reading(5, 10, 1)
+    console = Console(Interrupts())
+    status = ModelStatus(console, lambda: progress, clock=lambda: now)
+    assert status() == ""
+    now = 60.0
+    assert status() == "reading the prompt: 5 of 10 tokens, 5 tok/s"
+    console.stdout.write("The\n")
+    progress = StreamProgress(running=((1, 50),))
+    now = 120.0
+    assert (status(), status()) == ("", "")
+    assert capfd.readouterr().out == "The\n"
+
+
+@pytest.fixture
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((80, 24)))
+    console = Console(Interrupts())
+    console.stderr_is_terminal = console.stdout.is_terminal = True
+    return console
+
+
+def test_live_status_is_not_mixed_into_the_output(
+    on_terminal: Console, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with on_terminal.live_status(lambda: "busy"):
+        on_terminal.tick()
+        assert capfd.readouterr().err == "\r\x1b[Kbusy"
+        on_terminal.stdout.write("half a line")
+        assert capfd.readouterr() == ("half a line", "\r\x1b[K")
+        on_terminal.tick()
+        assert capfd.readouterr().err == ""
+        on_terminal.stdout.write("\n")
+        on_terminal.tick()
+        assert capfd.readouterr().err == "\r\x1b[Kbusy"
+    assert capfd.readouterr().err == "\r\x1b[K"
+
+
+def test_other_status_takes_precedence_over_a_live_status(
+    on_terminal: Console, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with on_terminal.live_status(lambda: "busy"):
+        on_terminal.status("3 of 9 segments")
+        on_terminal.tick()
+        assert capfd.readouterr().err == "\r\x1b[K3 of 9 segments"
+        on_terminal.status(WAITING)
+        on_terminal.tick()
+        assert capfd.readouterr().err == "\r\x1b[K...\r\x1b[Kbusy"
+
+
+def test_live_status_is_logged_with_plain_progress(capfd: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    console = Console(Interrupts(), clock=lambda: now)
+    console.configure(progress="plain")
+    with console.live_status(lambda: "reading the prompt"):
+        console.tick()
+        now = 30.0
+        console.tick()
+        console.tick()
+    assert capfd.readouterr().err == "llmtool: reading the prompt\n"

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,8 @@ from llmtool.cli.terminal.wrap import wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+WAITING = "..."  # a status that a live status replaces
+_TICK_SECONDS = 0.2  # between updates of a live status
 _ATOMIC_BYTES = 4096  # PIPE_BUF on Linux
 _PLAIN_SECONDS = 30.0  # between two lines of `--progress plain`
 
@@ -104,13 +107,28 @@ class Sink:
 
 
 class StatusLine:
-    """A temporary line at the bottom of the terminal on stderr."""
+    """A temporary line at the bottom of the terminal on stderr.
+
+    Hold `lock` to write to the terminal: the line is also drawn by the thread of `live_status`.
+    """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.text = ""  # what `show` shows, not `show_live`
         self._is_shown = False
 
     def show(self, text: str) -> None:
         """Replace the line; empty text removes it."""
+        with self.lock:
+            self.text = text
+            self._draw(text)
+
+    def show_live(self, text: str) -> None:
+        """Show `text` instead of no text or `WAITING`."""
+        if self.text in ("", WAITING):
+            self._draw(text or self.text)
+
+    def _draw(self, text: str) -> None:
         if not (text or self._is_shown):
             return
         self._is_shown = bool(text)
@@ -134,7 +152,7 @@ class Stdout(Sink):
         super().__init__()
         self._status_line, self._interrupts = status_line, interrupts
         self.is_terminal = is_terminal
-        self._is_used = False
+        self.is_used = self.is_mid_row = False
         self._pending_cr = ""  # a CR that may be the first half of a line ending
         self._fd = STDOUT
 
@@ -150,7 +168,6 @@ class Stdout(Sink):
     def write(self, text: str, *, style: str = "") -> None:
         if not text:
             return
-        self._status_line.clear()
         self._ends_with_newline = text.endswith("\n")
         if self.is_terminal:
             text = (self._pending_cr + text).replace("\r\n", "\n")
@@ -161,13 +178,16 @@ class Stdout(Sink):
 
     def write_raw(self, text: str) -> None:
         """Write text without escaping it, such as text with our own escape sequences."""
-        self._is_used = True
-        if self.is_terminal:
-            self._write_bytes(text.encode("utf-8", "replace"))
-            return
-        self._pending += _encode(text)
-        self._interrupts.check()  # `break_line` then writes the text
-        self._write_lines(b"")
+        with self._status_line.lock:
+            self.is_used = True
+            self._status_line.clear()
+            if self.is_terminal:
+                self.is_mid_row = not text.endswith("\n")
+                self._write_bytes(text.encode("utf-8", "replace"))
+                return
+            self._pending += _encode(text)
+            self._interrupts.check()  # `break_line` then writes the text
+            self._write_lines(b"")
         if self._pending:
             self._check_reader()
 
@@ -179,7 +199,7 @@ class Stdout(Sink):
 
     def write_if_unused(self, text: str) -> None:
         """Write text unless there was output, even after a stop signal; ignore errors."""
-        if not self._is_used:
+        if not self.is_used:
             self._status_line.clear()
             self._write_last(_encode(text))
 
@@ -259,6 +279,7 @@ class Console:
         self.progress = "auto"
         self._clock, self._logged = clock, clock()
         self._color = "auto"
+        self._describe: Callable[[], str] | None = None
         self._pending = b""  # an incomplete line for a stderr that is not a terminal
         self._status_line = StatusLine()
         self._cleanups: set[Callable[[], object]] = set()
@@ -362,15 +383,16 @@ class Console:
 
     def say(self, text: str) -> None:
         """Write text to stderr; ignore write errors."""
-        self._status_line.clear()
-        self.stdout.flush_quietly()  # both streams may be the same file
-        # File names may contain surrogates for bytes that the locale cannot decode.
-        data = text.encode("utf-8", "surrogateescape")
-        if self.stderr_is_terminal:
-            data = escape_control_chars(data.decode("utf-8", "replace")).encode()
-        else:
-            data, self._pending = _split_lines(self._pending + data)
-        self._write_stderr(data)
+        with self._status_line.lock:
+            self._status_line.clear()
+            self.stdout.flush_quietly()  # both streams may be the same file
+            # File names may contain surrogates for bytes that the locale cannot decode.
+            data = text.encode("utf-8", "surrogateescape")
+            if self.stderr_is_terminal:
+                data = escape_control_chars(data.decode("utf-8", "replace")).encode()
+            else:
+                data, self._pending = _split_lines(self._pending + data)
+            self._write_stderr(data)
 
     def _flush_lines(self) -> None:
         """Write the incomplete lines of both streams."""
@@ -387,15 +409,69 @@ class Console:
 
         With `--progress plain`, it is a line of its own, at most every 30 seconds unless `is_last`.
         """
-        if self.quiet or self.progress == "none":
-            return
-        if self.progress == "plain":
-            now = self._clock()
-            if text and (is_last or now - self._logged >= _PLAIN_SECONDS):
-                self._logged = now
-                self.note(text)
-        elif self.stderr_is_terminal and os.environ.get("TERM") != "dumb":
+        if self._logs_status:
+            self._log(text, is_last=is_last)
+        elif self._draws_status:
             self._status_line.show(text)
+
+    @property
+    def _logs_status(self) -> bool:
+        return self.progress == "plain" and not self.quiet
+
+    @property
+    def _draws_status(self) -> bool:
+        is_allowed = self.progress == "auto" and not self.quiet
+        return is_allowed and self.stderr_is_terminal and os.environ.get("TERM") != "dumb"
+
+    def _log(self, text: str, *, is_last: bool = False) -> None:
+        now = self._clock()
+        if text and (is_last or now - self._logged >= _PLAIN_SECONDS):
+            self._logged = now
+            self.note(text)
+
+    @contextlib.contextmanager
+    def live_status(self, describe: Callable[[], str]) -> Iterator[None]:
+        """Update the status from a thread during the block, while the main thread is busy.
+
+        It shows what `describe` returns, unless `status` shows a text. An inner block replaces an
+        outer one.
+        """
+        if not (self._logs_status or self._draws_status):
+            yield
+            return
+        done, before = threading.Event(), self._describe
+        self._describe = describe
+
+        def watch() -> None:
+            while not done.wait(_TICK_SECONDS):
+                self.tick()
+
+        if before is None:
+            threading.Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
+            with self._status_line.lock:
+                self._describe = before
+                self._status_line.show_live("")
+
+    def tick(self) -> None:
+        """Update the live status, unless a line of output on the terminal is incomplete."""
+        with self._status_line.lock:
+            if self._describe is None or self.stdout.is_mid_row:
+                return
+            text = self._describe()
+            if self._logs_status:
+                self._log(text)
+            elif self._draws_status:
+                self._status_line.show_live(text)
+
+    def end_live_status(self) -> None:
+        """Remove the live status for good."""
+        with self._status_line.lock:
+            self._describe = None
+            self._status_line.show_live("")
 
     @contextlib.contextmanager
     def on_abort(self, cleanup: Callable[[], object]) -> Iterator[None]:
@@ -431,7 +507,8 @@ class Console:
             raise _stdout_error(exc) from exc
 
     def flush_quietly(self) -> None:
-        """Flush both streams and ignore errors."""
+        """Flush both streams and ignore errors; remove the status."""
+        self.end_live_status()
         with contextlib.suppress(OutputError, BrokenPipe, Cancelled):
             self._flush_lines()
         for stream in (sys.stdout, sys.stderr):

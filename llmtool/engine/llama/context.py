@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from collections.abc import Sequence
 
 from llmtool.engine.llama.bindings import clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import Cancellation, KVType
+from llmtool.engine.types import Cancellation, KVType, StreamProgress
 from llmtool.errors import Cancelled, EngineError
 
 _GGML_TYPES = {"f16": 1, "q8_0": 8}
@@ -100,6 +101,7 @@ class Context:
         kv_type: KVType = "f16",
         swa_full: bool = True,
         cancellation: Cancellation,
+        progress: StreamProgress | None = None,
     ) -> None:
         lib = self._lib = weights._lib
         self.weights = weights
@@ -114,7 +116,7 @@ class Context:
         params.kv_unified = not separate_streams
         params.no_perf = True
         params.swa_full = self.swa_full = swa_full
-        self._cancellation = cancellation
+        self._cancellation, self._progress = cancellation, progress or StreamProgress()
         self._watch = SignalWatch(cancellation, on_fault=weights.on_fault)
         # The abort callback is strlen(flag): 0 while the flag is an empty string. A Python callback
         # would run 515 times per token on a 30-layer model and take about 4 % of the time.
@@ -168,7 +170,10 @@ class Context:
             chunk = tokens[at : at + self.n_batch]
             self.batch.clear()
             (row,) = self.batch.add(chunk, seq=seq, pos=pos + at, n_outputs=1)
+            started = time.perf_counter()
             self.decode()
+            self._progress.add_prompt_tokens(len(chunk))
+            self._progress.add_time(time.perf_counter() - started, n_read=len(chunk))
         return row
 
     def length(self, seq: int) -> int:

@@ -19,7 +19,7 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.llama.tokenizer import reuse_cached_tokens
-from llmtool.engine.types import Cancellation, KVType, common_prefix_length
+from llmtool.engine.types import Cancellation, KVType, StreamProgress, common_prefix_length
 from llmtool.errors import EngineError
 
 _MAX_MISSING = 256  # tokens that `save_state` may compute
@@ -33,7 +33,7 @@ class ContextManager:
 
     `max_parallel` is the maximum number of sequences to decode together. `reproducible` is whether
     the state of a context must not depend on other requests. `context_seconds` is how long the
-    creation of the current context took.
+    creation of the current context took. `progress` counts the tokens of the shared prefix.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class ContextManager:
         kv_type: KVType,
         prefixes: PrefixStates,
         cancellation: Cancellation,
+        progress: StreamProgress,
     ) -> None:
         self.max_parallel, self.reproducible = max_parallel, reproducible
         self.sequences: Sequences | None = None
         self.context_seconds = 0.0
         self._weights, self._prefixes = weights, prefixes
         self._n_threads, self._kv_type = n_threads, kv_type
-        self._cancellation = cancellation
+        self._cancellation, self._progress = cancellation, progress
         self._saved: _Saved | None = None
         self._planner = ContextPlanner(weights, max_parallel=max_parallel, kv_type=kv_type)
 
@@ -146,6 +147,7 @@ class ContextManager:
             kv_type=self._kv_type,
             swa_full=swa_full,
             cancellation=self._cancellation,
+            progress=self._progress,
         )
         self.context_seconds = time.perf_counter() - started
         self.sequences = Sequences(context)
@@ -171,6 +173,8 @@ class ContextManager:
             else:
                 sequences.extend_to(head)
                 self._prefixes.store(head, sequences.context)
+        if cached:
+            self._progress.n_unread = max(0, self._progress.n_unread - cached)
         sequences.n_pinned = len(prefix) if keep else min(n_fixed, len(prefix))
         sequences.extend_to(prefix)
         if keep:

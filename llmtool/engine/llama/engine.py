@@ -26,6 +26,7 @@ from llmtool.engine.types import (
     Request,
     ScoreRequest,
     Scores,
+    StreamProgress,
     Tokenized,
 )
 from llmtool.errors import Cancelled, ClosedError, EngineError
@@ -95,6 +96,7 @@ class LocalEngine:
                 **({"reproducible": True} if reproducible else {}),
             },
         )
+        self.progress = StreamProgress()
         self.contexts = ContextManager(
             weights,
             n_threads=self._n_threads,
@@ -103,6 +105,7 @@ class LocalEngine:
             kv_type=kv_type,
             prefixes=prefixes,
             cancellation=self.cancellation,
+            progress=self.progress,
         )
         call_after_fork(self)
 
@@ -211,7 +214,7 @@ class LocalEngine:
             try:
                 self._check_open()  # another thread may have closed it
                 self._stream = own_ref[0]
-                for event in Scheduler(self.model, self.contexts, requests).run():
+                for event in Scheduler(self.model, self.contexts, requests, self.progress).run():
                     yield event
                     self._check_open()  # a forked child resumes the streams of its parent
             except Cancelled:

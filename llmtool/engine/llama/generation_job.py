@@ -71,6 +71,10 @@ class GenerationJob:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def reply_lengths(self) -> Iterator[tuple[int, int]]:
+        return ((len(choice.tokens), self.n_cells) for choice in self._choices.values())
+
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
         ids = reuse_cached_tokens(self.ids, cached, self._model.weights)
         if len(ids) + self.n_cells <= self._model.n_ctx:

@@ -62,6 +62,11 @@ class Job(Protocol):
         """Whether some of its choices wait for sequences or cells."""
         ...
 
+    @property
+    def reply_lengths(self) -> Iterator[tuple[int, int]]:
+        """The length of each reply in progress and its maximum, in tokens."""
+        ...
+
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
         """Replace ids of the prompt by cached ids of the same text; called for jobs with `keep`."""
         ...

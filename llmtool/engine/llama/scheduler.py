@@ -20,7 +20,16 @@ from llmtool.engine.llama.generation_job import GenerationJob
 from llmtool.engine.llama.job import Job, PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.sequences import Sequences
-from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores, common_prefix_length
+from llmtool.engine.types import (
+    Event,
+    Failed,
+    Finished,
+    Request,
+    ScoreRequest,
+    Scores,
+    StreamProgress,
+    common_prefix_length,
+)
 from llmtool.errors import Cancelled, InputError, LlmtoolError
 
 _MIN_SHARED = 16  # tokens; sharing fewer saves nothing
@@ -35,7 +44,9 @@ class Scheduler:
         model: LoadedModel,
         contexts: ContextManager,
         requests: Iterable[Request | ScoreRequest | Failed | None],
+        progress: StreamProgress,
     ) -> None:
+        self._progress = progress
         self._model, self._contexts = model, contexts
         self._source = iter(requests)
         self._exhausted = False
@@ -49,9 +60,11 @@ class Scheduler:
             Cancelled: a stop was requested.
             EngineError: llama.cpp could not decode a batch.
         """
+        self._progress.reset()
         try:
             while True:
                 yield from self._read_requests()
+                self._count_unread()
                 yield from self._drop_cancelled()
                 yield from self._admit()
                 if self._jobs:
@@ -65,6 +78,7 @@ class Scheduler:
             for job in self._jobs:
                 job.stop()
             self._contexts.trim_to_prefix()
+            self._progress.n_unread, self._progress.running = 0, ()
 
     def _read_requests(self) -> Iterator[Failed]:
         """Read as many requests as can run together, to find their common prefix."""
@@ -86,6 +100,7 @@ class Scheduler:
                     self._waiting.append(ScoringJob(self._model, request))
                 else:
                     self._waiting.append(GenerationJob(self._model, request))
+                self._progress.n_requests += 1
             except UnicodeEncodeError as exc:
                 error = InputError(f"the text is not valid Unicode: {exc.reason}")
                 error.__cause__ = exc
@@ -93,6 +108,12 @@ class Scheduler:
             except LlmtoolError as exc:
                 self._raise_if_cancelled(exc)
                 yield Failed(request.id, exc)
+
+    def _count_unread(self) -> None:
+        prompts = sum(len(job.ids) for job in self._waiting)
+        self._progress.n_unread = prompts + sum(
+            len(run.tokens) - run.at for job in self._jobs for run in _prompt_runs(job)
+        )
 
     @property
     def _n_waiting(self) -> int:
@@ -213,6 +234,7 @@ class Scheduler:
             self._compact(sequences)
         batch = context.batch
         batch.clear()
+        started, n_read = time.perf_counter(), 0
         outputs: list[tuple[Job, TokenRun, range]] = []
         for job, run in self._next_runs():
             n_free = batch.n_free
@@ -225,13 +247,20 @@ class Scheduler:
             n_outputs = len(tokens) if run.every else int(ends)
             rows = batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=n_outputs)
             run.at += len(tokens)
+            n_read += len(tokens) if run.pos < len(job.ids) else 0
             if n_outputs:
                 outputs.append((job, run, rows))
         context.decode()
+        self._progress.add_prompt_tokens(n_read)
         for job, run, rows in outputs:
             if run in job.runs:
-                yield from self._catch_failure(job, job.receive(run, rows))
+                for event in self._catch_failure(job, job.receive(run, rows)):
+                    if isinstance(event, Finished):
+                        self._progress.add_reply(event.usage.completion_tokens)
+                    yield event
         self._drop_finished()
+        self._progress.add_time(time.perf_counter() - started, n_read=n_read)
+        self._progress.running = tuple(each for job in self._jobs for each in job.reply_lengths)
 
     def _compact(self, sequences: Sequences) -> None:
         """Move the running sequences to the lowest ids: only adjacent ids are batched together."""
@@ -266,3 +295,7 @@ class Scheduler:
 
     def _drop_finished(self) -> None:
         self._jobs = [job for job in self._jobs if job.runs or job.is_waiting]
+
+
+def _prompt_runs(job: Job) -> Iterator[TokenRun]:
+    return (run for run in job.runs if run.pos < len(job.ids))

@@ -107,6 +107,10 @@ class ScoringJob:
             return [ordered]
         return [ordered[i : i + MAX_BRANCHES] for i in range(0, len(ordered), MAX_BRANCHES)]
 
+    @property
+    def reply_lengths(self) -> Iterator[tuple[int, int]]:
+        return iter(())
+
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
         """Do nothing, as scoring jobs never have `keep`."""
 

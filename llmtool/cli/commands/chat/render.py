@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import tty
-from llmtool.cli.terminal.console import Console, to_json
+from llmtool.cli.terminal.console import WAITING, Console, to_json
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
@@ -36,7 +36,7 @@ class ReplyView:
             LlmtoolError: generation failed or was stopped; the text so far is shown.
         """
         self._open()
-        self._console.status("...")
+        self._console.status(WAITING)
         try:
             with tty.disable_echo(self._on_resume), stream:  # closing it saves the session
                 for token in stream:
@@ -63,7 +63,7 @@ class ReplyView:
             self._late.append(text)
         else:
             self._console.note(text)
-            self._console.status("...")
+            self._console.status(WAITING)
 
     def _open(self) -> None:
         self._markdown = _open_markdown(self._console) if self._console.can_draw else None
