@@ -66,6 +66,40 @@ def test_set_thinking_takes_an_effort(context: ChatContext, text: str, value: ob
     context.chat.say("Hi")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/set temperature=0.5",
+        "/set temperature = .5",
+        "/set temperature: 0.5",
+        "/set temperature：0.5",
+        "/set\u3000temperature\u3000０．５",
+        "／set\ttemperature 0.5",
+    ],
+)
+def test_set_accepts_other_separators(context: ChatContext, line: str) -> None:
+    slash_commands.run(context, line)
+    assert context.chat.session.options == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("line", "stop"), [("/set stop a=b", "a=b"), ("/set stop :", ":"), ("/set stop = a b", "a b")]
+)
+def test_set_keeps_separators_in_a_value(context: ChatContext, line: str, stop: str) -> None:
+    slash_commands.run(context, line)
+    assert list(context.chat.session.options["stop"]) == [stop]
+
+
+def test_sessions_lists_titles_and_names_this_conversation(
+    context: ChatContext, capfd: pytest.CaptureFixture[str]
+) -> None:
+    context.sessions.save(Session(name="old", turns=(Turn(user="How do herons hunt?"),)))
+    slash_commands.run(context, "/sessions")
+    shown = capfd.readouterr()
+    assert "old\tHow do herons hunt?\t1" in shown.out
+    assert "this conversation is 'work'" in shown.err
+
+
 def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
     context.chat.say("Hi")
     action = slash_commands.run(context, "/retry")
@@ -78,6 +112,8 @@ def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
     [
         ("/rety", "did you mean '/retry'?"),
         ("/set thinking max", "'max': must be on, off, low, medium or high"),
+        ("/set temperature -1", "^temperature -1: expected"),
+        ("/set seed １x", "seed '１x': must be a number"),
         ("/undo 2", "/undo takes no argument"),
         ("/read", "missing argument; use /read FILE"),
         ("/export pdf", r"unknown format 'pdf'; use /export md\|json\|html"),

@@ -214,6 +214,21 @@ def test_terminal_escapes_control_characters_and_highlights_hits(
         assert "\x1b[1;4mwading\x1b[0m" in terminal.raw.decode()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+def test_sessions_fit_a_narrow_terminal(env: dict[str, str]) -> None:
+    made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    text = "鹭吃鱼，也吃青蛙。 extraordinary herons catch crustaceans in shallow water"
+    made.save(Session(name="birds", turns=(Turn(user=text),)))
+    with Terminal([*LLMTOOL, "sessions", "search", "herons"], env, columns=24) as terminal:
+        assert terminal.exit_status == 0
+        rows = [row for row in terminal.screen() if row]
+        assert rows[0] == "birds  turn 1, message"
+        assert " ".join(rows[1:]) == text
+    with Terminal([*LLMTOOL, "sessions", "ls"], env, columns=40) as terminal:
+        assert terminal.exit_status == 0
+        assert terminal.screen()[1] == "title      鹭吃鱼，也吃青蛙。 extraordi…"
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

@@ -7,7 +7,7 @@ import random
 import pyte
 import pytest
 from rich.console import Console as RichConsole
-from terminal.talk import Start, wait_for_prompt
+from terminal.talk import Start, say, wait_for_prompt
 
 from llmtool.cli.render.markdown import MarkdownStream
 from llmtool.cli.render.tables import make_rich_console
@@ -141,6 +141,17 @@ def test_code_has_the_background_of_the_terminal() -> None:
     assert "\x1b[" in shown.raw
     backgrounds = {cell.bg for row in shown.screen.buffer.values() for cell in row.values()}
     assert backgrounds == {"default"}
+
+
+def test_errors_wrap_at_words(chat: Start) -> None:
+    with chat("fine", columns=30) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "／export pdf", "[FILE]", 2)
+        assert terminal.screen()[4:7] == [
+            "llmtool: unknown format 'pdf';",
+            "use /export md|json|html",
+            "[FILE]",
+        ]
 
 
 def test_notes_wrap_at_words(chat: Start) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from llmtool.sessions.store import Sessions
     from llmtool.sessions.types import Session, Turn
 
-_BOLD, _FAINT, _HIT = "1", "2", "1;4"
+_BOLD, _FAINT = "1", "2"
 _MAX_TITLE = 500
 _MIN_TITLE = 28  # cells; with less, other columns are omitted
 _ROLES = {"user": "message", "assistant": "reply", "file": "file"}
 
 
-def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
-    """Return the sessions for `sessions ls --json`; report damaged ones on stderr."""
+def entries(
+    console: Console, sessions: Sessions, names: Iterable[str], *, here: bool = False
+) -> list[dict[str, Any]]:
+    """Return the named sessions for `sessions ls --json`; report damaged ones on stderr."""
     found, errors = [], []
-    for name in sessions.names():
+    for name in names:
         try:
             session = sessions.load(name)
             used_at = sessions.path(name).stat().st_mtime
@@ -96,6 +98,8 @@ def sessions_table(console: Console, entries: list[dict[str, Any]]) -> None:
             if dropped is None or n_free >= min(_MIN_TITLE, console.width // 3):
                 break
             del columns[dropped]
+        if console.width < tables.MIN_TABLE_WIDTH:  # a line for each cell
+            n_free = console.width - cell_width("last used") - 2
         n_free = max(n_free, _MIN_TITLE // 2)
         columns["title"] = [_shorten(text, n_free) for text in columns["title"]]
     tables.table(console, list(columns), list(zip(*columns.values(), strict=True)), right=["turns"])
@@ -196,17 +200,17 @@ def hits(console: Console, found: SearchResults, *, as_json: bool) -> None:
 
 
 def _hit(console: Console, hit: SearchHit) -> None:
-    _write(console, hit.session, _BOLD)
     role = _ROLES[hit.role] + (f" {hit.file}" if hit.file else "")
     facts = [f"turn {hit.turn}", role, _local(hit.created_at), hit.model]
-    _write(console, f"  {', '.join(fact for fact in facts if fact)}\n", _FAINT)
+    parts = [(hit.session, "bold"), (f"  {', '.join(fact for fact in facts if fact)}\n", "dim")]
     at = 0
     for start, end in hit.spans:
-        console.stdout.write(hit.snippet[at:start])
-        _write(console, hit.snippet[start:end], _HIT)
+        parts += [(hit.snippet[at:start], ""), (hit.snippet[start:end], "bold underline")]
         at = end
-    console.stdout.write(hit.snippet[at:])
-    console.stdout.end_line()
+    text = tables.text_class()()
+    for part, style in [*parts, (hit.snippet[at:], "")]:
+        text.append(escape_control_chars(part), style)
+    tables.draw(console, text)
 
 
 def _write(console: Console, text: str, style: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.containers import Lines
     from rich.text import Text
 
-_MIN_TABLE_WIDTH = 60  # terminal columns; with less, each cell gets a line
+MIN_TABLE_WIDTH = 60  # terminal columns; with less, each cell gets a line
 _MIN_VALUE_WIDTH = 24  # terminal columns; with less, values go below their names
 
 
@@ -38,7 +38,7 @@ def table(
 
     Text = text_class()
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    if console.width < _MIN_TABLE_WIDTH:
+    if console.width < MIN_TABLE_WIDTH:
         fields(
             console, (pair for row in rows for pair in [*zip(columns, row, strict=True), ("", "")])
         )

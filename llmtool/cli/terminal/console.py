@@ -368,18 +368,20 @@ class Console:
 
     def note(self, text: str) -> None:
         """Write a message to stderr, unless `--quiet` is set; wrapped at words on a terminal."""
-        if self.quiet:
-            return
+        if not self.quiet:
+            self._say_message(text, is_wrapped=True)
+
+    def error(self, text: str, *, is_wrapped: bool = False) -> None:
+        """Write an error to stderr, on one line or, on a terminal, wrapped at words."""
+        self._say_message(" ".join(text.split()), is_wrapped=is_wrapped)
+
+    def _say_message(self, text: str, *, is_wrapped: bool) -> None:
         message = f"llmtool: {text}"
-        if self.stderr_is_terminal:
+        if is_wrapped and self.stderr_is_terminal:
             with contextlib.suppress(OSError):
                 columns = os.get_terminal_size(STDERR).columns or 80
                 message = wrap_message(escape_control_chars(message), columns)
         self.say(message + "\n")
-
-    def error(self, text: str) -> None:
-        """Write an error to stderr, on one line."""
-        self.say(f"llmtool: {' '.join(text.split())}\n")
 
     def say(self, text: str) -> None:
         """Write text to stderr; ignore write errors."""

@@ -70,7 +70,7 @@ def run(
         prefill = ""
         if not line.strip():
             continue
-        parse = slash_commands.run if line.startswith("/") else _send
+        parse = slash_commands.run if line.startswith(("/", "／")) else _send
         action = _perform(context, partial(parse, context, line), open_context)
         if isinstance(action, Quit):
             break
@@ -122,7 +122,7 @@ def _perform(
         else:
             console.note("stopped" if expired is None else f"stopped: {expired}")
     except LlmtoolError as exc:
-        console.error(str(exc))
+        console.error(str(exc), is_wrapped=True)
         if isinstance(exc, ContextOverflow) and chat.files:
             console.note("/read - removes the files attached to your next message")
     console.interrupts.clear()
@@ -171,7 +171,7 @@ def _leave(context: ChatContext) -> None:
         except LlmtoolError as exc:  # resuming only takes longer
             console.note(str(exc))
         if chat.save_error:
-            console.error(f"not saved: {chat.save_error}")
+            console.error(f"not saved: {chat.save_error}", is_wrapped=True)
         elif chat.turns:
             console.note(f"saved as {chat.session.name!r}; continue with `llmtool chat -c`")
     chat.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from llmtool.cli.render import sessions, tables
 from llmtool.cli.terminal import inputs
 from llmtool.engine.types import EFFORTS
 from llmtool.errors import LlmtoolError, UsageError
+from llmtool.option_names import use_format
 from llmtool.sessions.store import INDEX_NAME, is_generated_name
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
@@ -43,8 +46,8 @@ class SlashCommand(NamedTuple):
 
 
 def run(context: ChatContext, line: str) -> Action | None:
-    """Run a line that starts with a slash."""
-    name, _, argument = line[1:].strip().partition(" ")
+    """Run a line that starts with a slash, which may be full-width."""
+    name, argument = _split(line[1:], r"\s+")
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
         hint = suggest(f"/{name}", [f"/{known}" for known in (*COMMANDS, *_ALIASES)])
@@ -52,12 +55,17 @@ def run(context: ChatContext, line: str) -> Action | None:
         raise UsageError(
             f"unknown command /{name}{hint} (to send it as a message, start with a space)"
         )
-    argument = argument.strip()
     if argument and not command.argument:
         raise UsageError(f"/{name} takes no argument")
     if command.argument[:1] not in ("", "[") and not argument:
         raise UsageError(f"missing argument; use /{name} {command.argument}")
     return command.handler(context, argument)
+
+
+def _split(text: str, separator: str) -> tuple[str, str]:
+    """Return the first word and the rest."""
+    first, *rest = re.split(separator, text.strip(), maxsplit=1)
+    return first, "".join(rest).strip()
 
 
 def complete(context: ChatContext, words: list[str]) -> Iterable[str] | None:
@@ -99,11 +107,11 @@ def _help(context: ChatContext, argument: str) -> None:
 
 
 def _set(context: ChatContext, argument: str) -> None:
-    name, _, text = argument.partition(" ")
+    name, text = _split(argument, r"\s*[=＝]\s*|[:：]|\s+")
     if name and name not in _SETTABLE:
         hint = suggest(name, _SETTABLE) or f"; valid options: {', '.join(_SETTABLE)}"
         raise UsageError(f"unknown option {name!r}{hint}")
-    if not text.strip():
+    if not text:
         values = context.chat.effective_options()
         tables.fields(
             context.console,
@@ -112,7 +120,8 @@ def _set(context: ChatContext, argument: str) -> None:
         if not name:
             context.console.note("/set NAME VALUE changes an option; VALUE default resets it")
         return
-    context.chat.set(**{name: _parse_value(name, text.strip())})
+    with use_format(lambda name, value: " ".join([name, *map(str, value)])):
+        context.chat.set(**{name: _parse_value(name, text)})
     value, source = context.chat.effective_options()[name]
     context.console.note(f"{name}: {_describe_option(name, value, source)}")
 
@@ -136,8 +145,9 @@ def _parse_value(name: str, text: str) -> Any:
         if text not in ("on", "off", "true", "false"):
             raise UsageError(f"thinking {text!r}: must be on, off, low, medium or high")
         return text in ("on", "true")
+    number = unicodedata.normalize("NFKC", text)
     try:
-        return json.loads(text)
+        return float(number) if re.search("[^0-9+-]", number) else int(number)
     except ValueError:
         raise UsageError(f"{name} {text!r}: must be a number") from None
 
@@ -232,9 +242,9 @@ def _load(context: ChatContext, argument: str) -> None:
 
 def _sessions(context: ChatContext, argument: str) -> None:
     names = context.sessions.names()
-    for name in names[:20]:
-        mark = "*" if name == context.chat.session.name else " "
-        context.console.stdout.write(f"{mark} {name}\n")
+    listed = sessions.entries(context.console, context.sessions, names[:20])
+    sessions.sessions_table(context.console, listed)
+    _explain_load(context)
     if len(names) > 20:
         context.console.note(f"{len(names) - 20} older sessions: see `llmtool sessions ls`")
 
@@ -251,9 +261,12 @@ def _search(context: ChatContext, argument: str) -> None:
         found = searching.with_session(found, context.chat.session, argument)
     sessions.hits(context.console, found, as_json=False)
     if found.hits:
-        context.console.note(
-            f"this conversation is {context.chat.session.name!r}; /load NAME opens another"
-        )
+        _explain_load(context)
+
+
+def _explain_load(context: ChatContext) -> None:
+    name = context.chat.session.name
+    context.console.note(f"this conversation is {name!r}; /load NAME opens another")
 
 
 def _read(context: ChatContext, argument: str) -> None:

@@ -49,7 +49,7 @@ def ls(
     from llmtool.cli.render import sessions as render
 
     sessions, _ = _open(console, general)
-    entries = render.entries(console, sessions, here=here)
+    entries = render.entries(console, sessions, sessions.names(), here=here)
     if json:
         console.stdout.write_json(entries)
         return
