@@ -116,6 +116,7 @@ MANY = ("--each", "line", "-f", "in.txt", "--jsonl", "--overwrite")
 WRITERS: dict[str, tuple[str, ...]] = {
     **{name: args for name, args in READERS.items() if name != "a batch"},
     "classify eval": ("classify", "eval", "d.csv"),
+    "code review": ("code", "review", "-f", "a.diff"),
     "code commit": ("code", "commit"),
     "code commit --hook": ("code", "commit", "--hook"),
     "many: sum": ("sum", *MANY),
@@ -134,6 +135,7 @@ def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
     folder = tmp_path / "work"
     shutil.copy(tiny, folder / "m.gguf")
     (folder / "read.yaml").write_text(TEMPLATE)
+    (folder / "a.diff").write_text("--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n")
     (folder / "d.csv").write_text("text,label\nhello,a\n")
     (folder / "base.json").write_text('{"llmtool_baseline": 1, "tests": []}')
     for words in (["init", "-q"], ["add", "in.txt"]):
