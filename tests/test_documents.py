@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 import llmtool
-from llmtool.cli.app import load_command
+from llmtool.cli.app import COMMANDS, load_command
+from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
 from llmtool.errors import ExitCode
 
@@ -110,7 +111,7 @@ def parse(args: list[str]) -> None:
     args = [token for at, token in enumerate(args) if at not in redirections]
     if args in ([], ["--help"], ["--version"]):
         return
-    name, *rest = args
+    name, *rest = complete_arguments(args, COMMANDS, lambda: load_command("gen"))
     command: Any = load_command(name)
     while getattr(command, "commands", None) and "--help" not in rest:
         named = bool(rest) and rest[0] in command.commands

@@ -98,9 +98,9 @@ OVERFLOWING = {
 TEMPLATES = {
     **{name: (*words, "-t", "./broken.yaml") for name, words in ASKING.items()},
     "run": ("run", "./broken.yaml", "Go on"),
-    "prompts test": ("prompts", "test", "./broken.yaml"),
 }
-for _without in ("classify eval", "code complete", "bench"):
+# `prompts test` reports a broken template as a failed test.
+for _without in ("classify eval", "code complete", "bench", "prompts test"):
     del TEMPLATES[_without]
 
 

@@ -99,6 +99,7 @@ def test_json_contains_every_field() -> None:
         "text": "It pr",
         "finish_reason": "interrupted",
         "seed": None,
+        "exchange": None,
     }
 
 
