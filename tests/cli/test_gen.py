@@ -118,21 +118,11 @@ def test_hyphen_among_the_files_is_standard_input(gen: Run) -> None:
     assert "from the pipe" in reply(gen("Summarize", "-", "--dry-run", input=b"from the pipe"))
 
 
-def test_empty_file_beside_a_prompt_is_reported(gen: Run, tmp_path: Path) -> None:
-    (tmp_path / "empty.txt").write_text("\n")
-    result = gen("Summarize", "empty.txt", "--dry-run", cwd=tmp_path)
-    assert result.stderr == b"llmtool: empty.txt is empty\n"
-
-
 def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("secret")
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
     assert b"-f notes.txt reads the file" in result.stderr
-    result = gen("missing.txt", "--dry-run", cwd=tmp_path)
-    assert result.stderr == (
-        b"llmtool: using missing.txt as the prompt; there is no file of that name\n"
-    )
     # Text longer than any file name is an ordinary prompt and is not quoted in messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 from typing import Literal
@@ -24,12 +23,6 @@ STDIN_REFUSED = "- reads standard input, which --no-stdin forbids; use one of th
 # How a source is read: "document" converts HTML, e-mail and PDF to text; "text" converts PDF, and
 # HTML from a URL; "source" converts nothing.
 Form = Literal["document", "text", "source"]
-
-# A word that is probably meant as the name of a file.
-_FILE_NAME = re.compile(
-    r"[^\s:]+\.(?:txt|md|csv|tsv|jsonl?|ya?ml|html?|po|srt|vtt|pdf|py|log|diff|patch)",
-    re.IGNORECASE,
-)
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,7 +231,7 @@ def has_to_wait(prompt: str | None, files: list[str], *, no_stdin: bool) -> bool
 
 
 def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
-    """Report that an argument is used as text, although it is or resembles a file name or a URL."""
+    """Report that an argument is used as text, although it is the name of a file or a URL."""
     if is_url(text) and not any(map(str.isspace, text)):
         console.note(f"using the URL {text} as the {what}; -f {text} reads the page")
     elif os.path.isfile(text):
@@ -247,8 +240,6 @@ def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
         console.note(
             f"using the directory name {text} as the {what}; -f {text} --glob '*' reads its files"
         )
-    elif _FILE_NAME.fullmatch(text):
-        console.note(f"using {text} as the {what}; there is no file of that name")
 
 
 def check_files(paths: list[str]) -> None:
@@ -331,8 +322,6 @@ def _read_sources(console: Console, names: list[str], input: Input) -> list[tupl
     for name in names:
         text = read_source(console, name, input)
         note_table(console, name, text)
-        if not text.strip():
-            console.note(f"{'standard input' if name == '-' else name} is empty")
         sources.append((name, text))
         size += len(text)
         if size > MAX_BYTES:
