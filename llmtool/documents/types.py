@@ -51,13 +51,29 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         return join_parts(self.parts)
 
 
+class OutsideText(msgspec.Struct, frozen=True):
+    """Text outside of the segments, from `start` to `end` of the source, in characters.
+
+    It is not translated for a `reason`: it is no natural language ("code", "key", "link target"),
+    or, if `is_language`, the format does not support it ("plural forms of ICU messages").
+    """
+
+    start: int
+    end: int
+    reason: str
+    is_language: bool = False
+
+
 class Document:
     """A parsed source; a format derives from this class.
 
-    `segments`, which the format sets, are in source order and do not overlap.
+    `segments`, which the format sets, are in source order and do not overlap. `outside` is the rest
+    of the text, and every letter is in one of them (`find_unaccounted`). It is None in formats that
+    do not account for their text.
     """
 
     segments: tuple[Segment, ...]
+    outside: tuple[OutsideText, ...] | None = None
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -82,6 +98,30 @@ class Document:
     def compare(self, output: str) -> str | None:
         """Return the first structural difference between the source and an output, or None."""
         return None
+
+
+def find_unaccounted(document: Document) -> list[tuple[int, int]]:
+    """Return the ranges with letters that are in no segment and no `OutsideText` of a document.
+
+    Example:
+        >>> document = Document("key = Hello")
+        >>> document.segments = (Segment(start=6, end=11, parts=("Hello",)),)
+        >>> document.outside = ()
+        >>> find_unaccounted(document)
+        [(0, 6)]
+        >>> document.outside = (OutsideText(0, 3, "key"),)
+        >>> find_unaccounted(document)
+        []
+    """
+    if document.outside is None:
+        return []
+    found, at = [], 0
+    spans = [(span.start, span.end) for span in (*document.segments, *document.outside)]
+    for start, end in [*sorted(spans), (len(document.source), len(document.source))]:
+        if any(map(str.isalpha, document.source[at:start])):
+            found.append((at, start))
+        at = max(at, end)
+    return found
 
 
 def join_parts(parts: Sequence[Part]) -> str:
