@@ -13,7 +13,7 @@ class BilingualDocument(Document):
     def __init__(self, document: Document) -> None:
         super().__init__(document.source)
         self._document = document
-        self.segments = document.segments
+        self.segments, self.outside = document.segments, document.outside
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         original = self.source[segment.start : segment.end]

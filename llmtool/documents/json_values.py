@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, Part, Segment, has_letters, join_parts
+from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters, join_parts
 from llmtool.errors import InputError
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
@@ -19,8 +19,6 @@ _MAX_DEPTH = 400
 
 class JsonValues(Document):
     """A JSON text and its segments.
-
-    `skipped` are ICU messages with plural or select forms, whose syntax is not parsed.
 
     Raises:
         InputError: the text is not valid JSON, with line and column, or is nested too deeply.
@@ -35,9 +33,9 @@ class JsonValues(Document):
         super().__init__(source)
         _check(source)
         self._is_ascii = source.isascii() and "\\u" in source
-        values = tuple(_segments(source))
-        self.segments = tuple(s for s in values if not _is_icu_message(s))
-        self.skipped = tuple(filter(_is_icu_message, values))
+        values = tuple(_values(source))
+        self.segments = tuple(value for value in values if isinstance(value, Segment))
+        self.outside = tuple(value for value in values if isinstance(value, OutsideText))
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         return json.dumps(join_parts(parts), ensure_ascii=self._is_ascii)[1:-1]
@@ -68,7 +66,8 @@ def _check(text: str) -> None:
         raise InputError(f"not valid JSON: {exc}") from exc
 
 
-def _segments(source: str) -> Iterator[Segment]:
+def _values(source: str) -> Iterator[Segment | OutsideText]:
+    """Yield the values in natural language, and the rest of the text."""
     path: list[str | int] = []  # keys and indexes of the next value
     is_key: list[bool] = []
     for found in _TOKEN.finditer(source):
@@ -91,33 +90,41 @@ def _segments(source: str) -> Iterator[Segment]:
             is_key[-1] = False
         elif token[0] == '"' and is_key and is_key[-1]:
             path[-1] = json.loads(token)
+            yield OutsideText(*found.span(), "key")
         elif token[0] == '"':
+            start, end = found.start() + 1, found.end() - 1
             text = json.loads(token)
-            if _is_language(text, path):
-                yield Segment(
-                    start=found.start() + 1,
-                    end=found.end() - 1,
-                    parts=split_parts(text),
-                    context=tuple(str(key) for key in path),
-                )
+            if _is_metadata(path):
+                yield OutsideText(start, end, "metadata")
+            elif reason := _unsupported(text):
+                yield OutsideText(start, end, reason, is_language=True)
+            elif _is_identifier(text):
+                yield OutsideText(start, end, "identifier")
+            else:
+                context = tuple(str(key) for key in path)
+                yield Segment(start=start, end=end, parts=split_parts(text), context=context)
+        else:
+            yield OutsideText(*found.span(), "number or constant")
 
 
-def _is_language(text: str, path: list[str | int]) -> bool:
-    # Metadata, as in ARB files and `$schema`.
-    if any(isinstance(key, str) and key[:1] in ("@", "$") for key in path):
-        return False
+def _is_metadata(path: list[str | int]) -> bool:
+    """Return whether a value is metadata, as in ARB files and `$schema`."""
+    return any(isinstance(key, str) and key[:1] in ("@", "$") for key in path)
+
+
+def _unsupported(text: str) -> str | None:
+    """Return why a text in natural language cannot be translated, or None."""
     if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
-        return False  # a lone surrogate, which UTF-8 cannot encode
+        return "UTF-8 cannot encode its lone surrogate"
     if _ICU_MESSAGE.search(text):
-        return True  # to report it as skipped
+        return "ICU plural and select messages are not supported"
+    return None
+
+
+def _is_identifier(text: str) -> bool:
     words = text.split()
-    if len(words) == 1 and _IDENTIFIER.fullmatch(words[0]):
-        return False
-    return has_letters(split_parts(text))
-
-
-def _is_icu_message(segment: Segment) -> bool:
-    return bool(_ICU_MESSAGE.search(segment.source))
+    is_name = len(words) == 1 and bool(_IDENTIFIER.fullmatch(words[0]))
+    return is_name or not has_letters(split_parts(text))
 
 
 def _skeleton(value: object) -> object:

@@ -54,7 +54,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 class OutsideText(msgspec.Struct, frozen=True):
     """Text outside of the segments, from `start` to `end` of the source, in characters.
 
-    It is not translated for a `reason`: it is no natural language ("code", "key", "link target"),
+    It is not translated for a `reason`: it is not natural language ("code", "key", "link target"),
     or, if `is_language`, the format does not support it ("plural forms of ICU messages").
     """
 
@@ -116,7 +116,8 @@ def find_unaccounted(document: Document) -> list[tuple[int, int]]:
     if document.outside is None:
         return []
     found, at = [], 0
-    spans = [(span.start, span.end) for span in (*document.segments, *document.outside)]
+    spans = [(segment.start, segment.end) for segment in document.segments]
+    spans += [(each.start, each.end) for each in document.outside]
     for start, end in [*sorted(spans), (len(document.source), len(document.source))]:
         if any(map(str.isalpha, document.source[at:start])):
             found.append((at, start))

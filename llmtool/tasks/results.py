@@ -231,7 +231,10 @@ class Summary(Result, frozen=True, kw_only=True):
 
 
 class UntranslatedSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment, or a sentence of one, that was not translated: its line, the reason, its text."""
+    """Text that was not translated: a segment, a sentence, or text outside of segments.
+
+    `line` is where it, or its segment, begins.
+    """
 
     line: int
     reason: str
@@ -242,14 +245,17 @@ class Translation(Result, frozen=True, kw_only=True):
     """The result of `translate`.
 
     `text` has the format and structure of the source. `source` is the code of the source language,
-    None if it is unknown. `untranslated` are the segments that stayed unchanged because no reply
-    was accepted. `n_segments` counts the segments of the document, `n_retried` the retries.
+    None if it is unknown. `untranslated` is the natural language that stayed unchanged: segments
+    for which no reply was accepted, and text that the format does not support. `protected` counts
+    the letters that are not translated on purpose, by reason, such as "code". `n_segments` counts
+    the segments of the document, `n_retried` the retries.
     """
 
     source: str | None
     to: str
     format: str
     untranslated: tuple[UntranslatedSegment, ...]
+    protected: dict[str, int] = {}
     n_segments: int
     n_retried: int
     model: str

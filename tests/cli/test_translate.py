@@ -88,8 +88,8 @@ def test_bilingual_subtitles(translate: Callable[..., Any]) -> None:
 def test_json_has_all_fields(translate: Callable[..., Any]) -> None:
     result = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
     assert list(result) == [
-        "text", "source", "to", "format", "untranslated", "n_segments", "n_retried", "model",
-        "usage", "seconds", "warnings",
+        "text", "source", "to", "format", "untranslated", "protected", "n_segments", "n_retried",
+        "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
     assert (result["source"], result["to"], result["format"]) == ("en", "fr", "txt")
 

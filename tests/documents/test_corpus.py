@@ -18,7 +18,7 @@ from offenders import every
 
 from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Document, Part, ProtectedSpan, Segment
+from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
 from llmtool.engine.scripted import ScriptedEngine
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
@@ -54,6 +54,14 @@ def test_segments_are_in_order_and_have_letters(path: Path) -> None:
         assert at <= segment.start < segment.end
         assert any(map(str.isalpha, segment.text))
         at = segment.end
+
+
+@every(path=CORPUS)
+def test_every_letter_is_in_a_segment_or_outside_of_them_for_a_reason(path: Path) -> None:
+    document = load(path)
+    holes = [document.source[start:end] for start, end in find_unaccounted(document)]
+    assert holes == []
+    assert all(each.reason for each in document.outside or ())
 
 
 @every(path=CORPUS, syntax=SYNTAX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
-from llmtool.documents.types import Part, ProtectedSpan
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    join_parts,
+)
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Failed
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.results import Translation
+from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.checks import find_fault, tidy
 from llmtool.tasks.translate.glossary import Glossary, read_glossary
 from llmtool.tasks.translate.placeholders import make_placeholders, merge_parts
@@ -308,6 +315,39 @@ def test_icu_message_is_skipped_and_reported() -> None:
     )
     with pytest.raises(OutputValidationError, match="ICU plural"):
         made.translate(source, to="de", source="en", format="json", strict=True)
+
+
+def test_every_letter_is_translated_reported_or_protected_for_a_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Paragraphs(Document):
+        """A format whose only segment is the first line."""
+
+        def __init__(self, source: str) -> None:
+            super().__init__(source)
+            first, _, _ = source.partition("\n")
+            self.segments = (Segment(start=0, end=len(first), parts=(first,)),)
+            at = source.index("x = 1")
+            self.outside = (OutsideText(at, at + 5, "code"),)
+
+        def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+            return join_parts(parts)
+
+    monkeypatch.setattr(
+        "llmtool.tasks.translate.translator.parse", lambda text, _: Paragraphs(text)
+    )
+    toolbox = make_toolbox(german)
+    text = "Good morning, everybody!\nx = 1\n\n  Forgotten words. \n"
+    result = toolbox.translate(text, to="de", source="en")
+    assert result.text == text.replace("Good morning, everybody!", "Guten Morgen zusammen!")
+    assert result.untranslated == (
+        UntranslatedSegment(
+            line=4, reason="the parser does not recognize this text", text="Forgotten words."
+        ),
+    )
+    assert result.protected == {"code": 1}
+    with pytest.raises(OutputValidationError, match="line 4: the parser does not recognize"):
+        toolbox.translate(text, to="de", source="en", strict=True)
 
 
 def test_strict_raises_for_an_untranslated_segment_with_the_result() -> None:

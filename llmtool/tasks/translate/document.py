@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from llmtool.documents.json_values import JsonValues
+from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault
-from llmtool.documents.types import Document, Format, Part, Segment
+from llmtool.documents.types import Document, Format, Part
 from llmtool.engine.types import Prompt
 from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
@@ -58,6 +58,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self.document, self.format, self.source = document, format, source
         self._prompts, self._count = prompts, count
         self.jobs = [SegmentJob(segment.parts) for segment in document.segments]
+        self._unsupported = find_unsupported(document)
         self.n_done = self.n_retried = 0
         self.started = time.perf_counter()
         # Each distinct text is requested once; equal texts wait for its reply.
@@ -99,33 +100,27 @@ class DocumentWorkflow(Workflow[TranslationText]):
             )
 
     def untranslated(self) -> tuple[UntranslatedSegment, ...]:
-        """Return the segments and sentences that were not translated, in source order."""
+        """Return the text in natural language that was not translated, in source order."""
+        source = self.document.source
         found = [
-            (segment, leaf.reason, leaf.placeholders.source)
+            (segment.start, leaf.reason, leaf.placeholders.source)
             for segment, job in zip(self.document.segments, self.jobs, strict=True)
             for leaf in job.leaves()
             if leaf.reason
         ]
         found += [
-            (segment, "ICU plural and select messages are not supported", segment.source)
-            for segment in self._skipped_segments
+            (each.start, each.reason, source[each.start : each.end]) for each in self._unsupported
         ]
-        source = self.document.source
-        return tuple(
-            UntranslatedSegment(
-                line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text
-            )
-            for segment, reason, text in sorted(found, key=lambda each: each[0].start)
-        )
+        line, at, untranslated = 1, 0, []
+        for start, reason, text in sorted(found, key=lambda each: each[0]):
+            line, at = line + source.count("\n", at, start), start
+            untranslated.append(UntranslatedSegment(line=line, reason=reason, text=text))
+        return tuple(untranslated)
 
     @property
     def n_segments(self) -> int:
-        """The number of segments, including those that the format skips."""
-        return len(self.jobs) + len(self._skipped_segments)
-
-    @property
-    def _skipped_segments(self) -> tuple[Segment, ...]:
-        return self.document.skipped if isinstance(self.document, JsonValues) else ()
+        """The number of segments, including text outside of them that is natural language."""
+        return len(self.jobs) + len(self._unsupported)
 
     def _start_job(self, target: _Target) -> Iterator[Step]:
         text = target.job.placeholders.text

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 import msgspec
 
+from llmtool.documents.accounting import count_protected
 from llmtool.documents.bilingual import BilingualDocument
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.types import Document, Format
@@ -124,7 +125,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             to=self.prompts.to.code,
             format=workflow.format,
             untranslated=untranslated,
-            n_segments=len(workflow.jobs),
+            protected=count_protected(workflow.document),
+            n_segments=workflow.n_segments,
             n_retried=workflow.n_retried,
             model=self.prompts.prepared.model,
             usage=workflow.usage,

@@ -1,0 +1,38 @@
+"""Letters that are not translated, by reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtool.documents.accounting import count_protected, find_unsupported
+from llmtool.documents.formats import parse
+from llmtool.documents.types import Format
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "protected"),
+    [
+        ("txt", "To {name}: me@x.org or https://x.org.", {"address": 15, "placeholder": 4}),
+        ("md", "Run `ls`, see [it](a.md) and <b>now</b>.", {"code": 2, "link target": 3, "tag": 2}),
+        ("md", "Mail <https://x.org> or $x+y$", {"address": 9, "formula": 2}),
+        (
+            "json",
+            '{"id": "a-1", "@x": "Note", "title": "Hi", "n": true}',
+            {"identifier": 1, "key": 9, "metadata": 4, "number or constant": 4},
+        ),
+    ],
+    ids=["txt", "md", "formula", "json"],
+)
+def test_protected_letters_are_counted_by_reason(
+    format: Format, text: str, protected: dict[str, int]
+) -> None:
+    assert count_protected(parse(text, format)) == protected
+
+
+def test_language_that_a_format_does_not_support_is_reported() -> None:
+    text = '{"a": "Hello", "b": "{n, plural, other {# files}}", "c": "x \\ud800 y"}'
+    reasons = [each.reason for each in find_unsupported(parse(text, "json"))]
+    assert reasons == [
+        "ICU plural and select messages are not supported",
+        "UTF-8 cannot encode its lone surrogate",
+    ]
