@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llmtool.sessions.types import Turn
     from llmtool.tasks.classify.classifier import Classifier
 
+_MANY_REPLIES = 32  # with more, -n was possibly meant as in llama.cpp
+
 
 def run(
     console: Console,
@@ -56,6 +58,8 @@ def run(
     inputs.check_files(paths)
     options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, model)
+    if options.n > _MANY_REPLIES:
+        console.note(f"-n {options.n}: generating {options.n} replies; --max-tokens limits tokens")
     source = input.resolve(console, settings, paths)
     is_logged = (settings.log if output.log is None else output.log) and batch.each is None
     earlier: tuple[Turn, ...] = ()

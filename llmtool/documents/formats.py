@@ -30,6 +30,7 @@ _CODE = frozenset(
     " .sh .bash .zsh .sql .css .scss .lua .r .scala .toml .yaml .yml .ini .xml .ipynb".split()
 )
 _TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_OTHERS = frozenset(".pdf .docx .eml .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*\d+:\d{1,2}:\d{1,2}[,.]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 _HTML = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.DOTALL)
@@ -62,6 +63,17 @@ def check_format(name: str) -> Format:
     if name not in get_args(Format):
         raise UsageError(f"unknown format {name!r}; choose from {', '.join(get_args(Format))}")
     return cast("Format", name)
+
+
+def has_known_suffix(name: str) -> bool:
+    """Whether a name ends in the suffix of a document, a table or code.
+
+    Example:
+        >>> has_known_suffix("notes.txt"), has_known_suffix("e.g."), has_known_suffix(".md")
+        (True, False, False)
+    """
+    suffix = PurePath(name).suffix.lower()
+    return suffix in _SUFFIXES or suffix in _TABLES or suffix in _CODE | _OTHERS
 
 
 def detect(name: str | None, text: str) -> Format:

@@ -107,7 +107,7 @@ class Library:
                 path = folder / (name + suffix)
                 if _is_inside(path, folder):
                     return path
-        hint = suggest(name, self.names()) or "; `llmtool prompts ls` lists them"
+        hint = suggest(name, self.names(), cutoff=0.65) or "; `llmtool prompts ls` lists them"
         raise TemplateError(f"unknown template {name!r}{hint}")
 
     def _after(self, path: Path) -> Sequence[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from command import error_line
 
 from llmtool.cli.app import COMMANDS, load_command
+from llmtool.cli.framework import app_factory, default_command, usage_errors
 from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.errors import UsageError
 
@@ -76,6 +78,7 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["status"], "`llmtool doctor`"),
         (["update"], "`pip install --upgrade llmtool`"),
         (["login"], "HF_TOKEN"),
+        (["ollama", "run", "qwen3"], "omit 'ollama'"),
         (["-m", "starter", "chat"], "put options after the command: llmtool chat -m …"),
         (["-q", "models", "ls"], "put options after the command: llmtool models -q …"),
         (["--temperature=0", "gen", "hi"], "llmtool gen --temperature=0 …"),
@@ -130,12 +133,50 @@ def test_familiar_names_of_subcommands(
     assert shown.stdout.partition(b"\n\n")[2] == expected.stdout.partition(b"\n\n")[2]
 
 
+@pytest.mark.parametrize(
+    ("args", "remedy"),
+    [
+        ("config edit", "`llmtool config show` prints the path of the file"),
+        ("config path", "`llmtool config show` prints the path of the file"),
+        ("config reset model", "use `llmtool config unset`"),
+        ("models default qwen3", "use `llmtool config set model NAME`"),
+        ("models search llama", "use `llmtool models recommend`"),
+        ("models run qwen3", "use `llmtool gen -m NAME`"),
+        ("models ps", "only while a command runs"),
+        ("cache purge", "use `llmtool cache clear`"),
+        ("prompts edit sum", "`llmtool prompts show NAME --json`"),
+        ("prompts validate sum", "use `llmtool prompts lint`"),
+        ("sessions resume work", "use `llmtool chat --session NAME`"),
+    ],
+)
+def test_subcommand_of_another_program_names_ours(
+    run_llmtool: Callable[..., Any], args: str, remedy: str
+) -> None:
+    group, name = args.split()[:2]
+    line = error_line(run_llmtool(*args.split()), 2)
+    assert line.startswith(f"llmtool: unknown command {name!r}; ") and remedy in line
+    assert line.endswith(f"(see 'llmtool {group} --help')")
+
+
+def test_hints_name_commands_that_exist() -> None:
+    hints = [*default_command._INSTEAD.values(), *app_factory._INSTEAD.values()]
+    hints += usage_errors._INSTEAD.values()
+    for words in re.findall("`llmtool ([a-z][a-z -]+)", "\n".join(hints)):
+        group, *rest = words.split(" -")[0].split()
+        assert group in COMMANDS, words
+        if rest and group != "run":
+            assert rest[0] in load_command(group).commands, words
+    for key in app_factory._INSTEAD:
+        group, name = key.split()
+        assert name not in load_command(group).commands, key
+
+
 def test_usage_error_of_default_command_names_gen(run_llmtool: Callable[..., Any]) -> None:
     line = error_line(run_llmtool("--temp", "0", "hi"), 2)
     assert line.endswith("did you mean --temperature? (see 'llmtool gen --help')")
 
 
-@pytest.mark.parametrize("name", ["llama3.2", "org/name", "qwen3"])
+@pytest.mark.parametrize("name", ["llama3.2", "org/name", "qwen3", "gemma"])
 def test_run_with_a_model_names_the_chat(run_llmtool: Callable[..., Any], name: str) -> None:
     line = error_line(run_llmtool("run", name, "hi"), 12)
     assert line.endswith(f"(to run a model, use `llmtool chat -m {name}`)")

@@ -123,9 +123,66 @@ def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) 
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
     assert b"-f notes.txt reads the file" in result.stderr
+    assert b"no file has that name" not in result.stderr
     # Text longer than any file name is an ordinary prompt and is not quoted in messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_name"),
+    [
+        ("missing.txt", True),
+        ("src/missing.PY", True),
+        ("./missing", True),
+        ("report.pdf", True),
+        ("Summarize missing.txt", False),
+        ("Really...", False),
+        ("version 1.2", False),
+        ("3.14", False),
+        ("e.g.", False),
+    ],
+)
+def test_text_that_resembles_a_missing_file_is_reported(gen: Run, text: str, is_name: bool) -> None:
+    note = f"llmtool: using {text} as the prompt; no file has that name\n"
+    result = gen(text, "--dry-run")
+    assert text in reply(result)
+    assert (note in result.stderr.decode()) == is_name
+
+
+def test_empty_files_beside_other_input_are_reported(gen: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "full.txt").write_text("text")
+    note = b"llmtool: empty.txt is empty\n"
+    for args in (("Compare", "empty.txt"), ("Compare", "full.txt", "empty.txt"),
+                 ("-f", "empty.txt", "-f", "full.txt")):  # fmt: skip
+        assert note in gen(*args, "--dry-run", cwd=tmp_path).stderr, args
+    assert note not in gen("Compare", "full.txt", "--dry-run", cwd=tmp_path).stderr
+    assert b"standard input is empty" in gen("Compare", "-", "--dry-run").stderr
+    error_line(gen("-f", "empty.txt", cwd=tmp_path), 14)  # one line: no note besides
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("www.example.org", "https://www.example.org"),
+        ("en.example.org/wiki/Rain", "https://en.example.org/wiki/Rain"),
+        ("localhost:8000/a", "http://localhost:8000/a"),
+        ("notes.md", None),
+        ("src.old/notes", None),
+    ],
+)
+def test_web_address_without_a_scheme_names_the_url(gen: Run, name: str, url: str | None) -> None:
+    remedy = f"; to read a web page, use {url}" if url else ""
+    assert error_line(gen("-f", name), 14) == f"llmtool: {name}: no such file{remedy}"
+    if url:
+        assert error_line(gen("Sum up", name), 14).endswith(remedy)
+
+
+def test_many_replies_are_reported(gen: Run) -> None:
+    note = b"-n 128: generating 128 replies; --max-tokens limits tokens"
+    assert note in gen(QUESTION, "-n", "128", "--dry-run").stderr
+    assert b"replies" not in gen(QUESTION, "-n", "20", "--dry-run").stderr
 
 
 def test_stats_prints_timings(gen: Run) -> None:

@@ -14,12 +14,16 @@ CASES = {
     "no fraction": (("gen", "--temperature", "hot"), "'hot': must be a number"),
     "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5': must be a whole number"),
     "too small": (("gen", "--max-tokens", "0"), "'0': must be at least 1"),
-    "too many replies": (("gen", "--samples", "1001"), "'1001': must be between 1 and 1000"),
     "too large": (("gen", "--top-p", "3"), "'3': must be between 0 and 1"),
     "with decimals": (("gen", "--top-p", "1.25"), "'1.25': must be between 0 and 1"),
     "one of": (("gen", "--each", "xml"), "'xml': must be one of 'line', 'jsonl', 'csv', 'file'"),
 }
 LINES = {
+    "too many replies": (
+        ("gen", "-n", "2048"),
+        "--samples '2048': must be between 1 and 1000; --max-tokens limits the length of a reply "
+        "(see 'llmtool gen --help')",
+    ),
     "tabs as a format": (
         ("gen", "--each", "tsv"),
         "--each 'tsv': must be one of 'line', 'jsonl', 'csv', 'file'; for tabs, use --each csv "
@@ -187,11 +191,103 @@ LINES = {
         "unknown option -1; put -- before a value that begins with -"
         " (see 'llmtool config set --help')",
     ),
+    "install as the shell": (
+        ("completions", "install"),
+        "SHELL 'install': must be one of 'bash', 'zsh', 'fish'; `llmtool completions SHELL "
+        "--install` installs a script (see 'llmtool completions --help')",
+    ),
     "no shell": (
         ("completions",),
         "missing argument SHELL: one of bash, zsh, fish (see 'llmtool completions --help')",
     ),
 }
+
+
+# Options of llm, ollama, llama.cpp, mods, aichat, fabric and sgpt, by the words that remain.
+HABITS = {
+    "gen": {
+        "--repeat-penalty": "--frequency-penalty --presence-penalty --repetition-penalty",
+        "--file": "--attachment --fragment --prompt-file --scrape_url -attachment",
+        "--template": "--pattern --role --preset",
+        "--schema": "--json-schema --schema-multi --jf",
+        "--json": "--format-as --output-format --response-format",
+        "--max-tokens": "--num_predict --max-new-tokens --max-output-tokens",
+        "--ctx-size": "--context-length --n_ctx -ctx",
+        "--n-gpu-layers": "--gpu-layers --num_gpu",
+        "--kv-type": "--cache-type-k -ctv",
+        "--model": "-hf --hf-repo -mu -model",
+        "--system": "-sys --system-prompt --instructions",
+        "--temperature": "-temp --temp",
+        "--parallel": "-np --workers --concurrency",
+        "--threads": "--num-threads --n-threads",
+        "--seed": "-seed --seeds",
+        "--stop": "--reverse-prompt --stop-sequences",
+        "--think-tokens": "--reasoning-budget --thinking-budget",
+        "--think": "--reasoning-effort",
+        "--stats": "--usage --timings",
+        "--quiet": "--log-disable --silent",
+        "--no-log": "--no-history --no-save",
+        "--each": "--csv --tsv --batch",
+        "--samples": "--n-samples --best-of",
+        "--output": "--out --output-file --outfile",
+        "--top-p": "--topp",
+        "--timeout": "--time-limit",
+        "llmtool chat": "-i -cnv --interactive --repl --chat --session --conversation --cid",
+        "cannot call tools": "--tool --functions",
+        "read text only": "--image --mmproj",
+        "needs no key": "--key --api-key",
+        "such as --temperature 0": "--option",
+        "llmtool models ls": "--list-models",
+        "llmtool prompts ls": "--list-roles --listpatterns",
+        "-ngl 0": "--cpu",
+        "m org/name:QUANT": "--quantization",
+        "llmtool --version": "--version -version",
+        "chosen automatically": "-b --batch-size",
+        "argument": "-prompt --text",
+    },
+    "classify": {"--label": "--labels --classes", "--scores": "--probs",
+                 "--min-confidence": "--threshold"},
+    "translate": {"--to": "--target --language --lang -to", "--from": "--src --source-lang"},
+    "sum": {"--length": "--max-words --sentences"},
+    "code": {"--repair": "--retries", "--language": "--lang"},
+    "chat": {"--session": "--conversation", "--no-save": "--no-log"},
+    "logs": {"--count": "--limit --last"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "remedy"),
+    [
+        (command, option, remedy)
+        for command, options in HABITS.items()
+        for remedy, typed in options.items()
+        for option in typed.split()
+    ],
+)
+def test_option_of_another_program_names_ours(
+    run_llmtool: Callable[..., Any], command: str, option: str, remedy: str
+) -> None:
+    line = error_line(run_llmtool(command, option, "1"), 2)
+    assert line.startswith(f"llmtool: unknown option {option}; ")
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    "option", ["-T", "-C", "-S", "-k", "--mirostat", "--typical", "--mlock", "--title", "--wrap"]
+)
+def test_option_without_a_counterpart_has_no_suggestion(
+    run_llmtool: Callable[..., Any], option: str
+) -> None:
+    line = error_line(run_llmtool("gen", option, "1"), 2)
+    assert line == f"llmtool: unknown option {option} (see 'llmtool gen --help')"
+
+
+@pytest.mark.parametrize("words", [["-qc", "hi"], ["-sBe brief", "hi"], ["--", "-seed"]], ids=str)
+def test_joined_short_options_are_not_long_ones(
+    run_llmtool: Callable[..., Any], tiny: Path, words: list[str]
+) -> None:
+    result = run_llmtool("gen", "-m", tiny, "--dry-run", *words)
+    assert b"unknown option" not in result.stderr
 
 
 @pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])

@@ -27,6 +27,75 @@ _SYNONYMS = {
     "remove": ("rm",),
     "show": ("info",),
 }
+_LOADED = "a model is loaded only while a command runs"
+_CONFIG_FILE = "`llmtool config show` prints the path of the file"
+_TEMPLATE_FILE = "`llmtool prompts show NAME --json` prints the path of its file"
+_CLEAR = "use `llmtool cache clear`"
+_SESSION = "use `llmtool chat --session NAME`"
+# What to use instead of subcommands of other programs.
+_INSTEAD = {
+    "cache clean": _CLEAR,
+    "cache empty": _CLEAR,
+    "cache info": "use `llmtool cache ls`",
+    "cache path": "use `llmtool cache ls`",
+    "cache prune": _CLEAR,
+    "cache purge": _CLEAR,
+    "cache rm": _CLEAR,
+    "cache size": "use `llmtool cache ls`",
+    "cache stats": "use `llmtool cache ls`",
+    "config add": "use `llmtool config set`",
+    "config delete": "use `llmtool config unset`",
+    "config edit": _CONFIG_FILE,
+    "config file": _CONFIG_FILE,
+    "config init": "use `llmtool config set`",
+    "config open": _CONFIG_FILE,
+    "config path": _CONFIG_FILE,
+    "config remove": "use `llmtool config unset`",
+    "config reset": "use `llmtool config unset`",
+    "config rm": "use `llmtool config unset`",
+    "models aliases": "use `llmtool models alias`",
+    "models available": "use `llmtool models recommend`",
+    "models check": "use `llmtool models verify`",
+    "models clean": "use `llmtool models prune`",
+    "models convert": "import a GGUF file with `llmtool models import`",
+    "models cp": "use `llmtool models alias` to give a model a name",
+    "models create": "import a GGUF file with `llmtool models import`",
+    "models default": "use `llmtool config set model NAME`",
+    "models load": _LOADED,
+    "models path": "use `llmtool models info`",
+    "models ps": _LOADED,
+    "models push": "llmtool does not upload models",
+    "models rename": "use `llmtool models alias` to give a model a name",
+    "models run": "use `llmtool gen -m NAME` or `llmtool chat -m NAME`",
+    "models search": "use `llmtool models recommend`, or any GGUF repository of huggingface.co",
+    "models set": "use `llmtool config set model NAME`",
+    "models stop": _LOADED,
+    "models unload": _LOADED,
+    "models update": "use `llmtool models pull`",
+    "models upgrade": "use `llmtool models pull`",
+    "models use": "use `llmtool config set model NAME`",
+    "prompts check": "use `llmtool prompts lint`",
+    "prompts copy": "use `llmtool prompts new --from NAME`",
+    "prompts cp": "use `llmtool prompts new --from NAME`",
+    "prompts delete": _TEMPLATE_FILE,
+    "prompts edit": _TEMPLATE_FILE,
+    "prompts eval": "use `llmtool prompts test`",
+    "prompts path": _TEMPLATE_FILE,
+    "prompts remove": _TEMPLATE_FILE,
+    "prompts rm": _TEMPLATE_FILE,
+    "prompts run": "use `llmtool run`",
+    "prompts save": "use `llmtool prompts new`",
+    "prompts validate": "use `llmtool prompts lint`",
+    "sessions clear": "use `llmtool sessions rm`",
+    "sessions continue": _SESSION,
+    "sessions create": _SESSION,
+    "sessions load": _SESSION,
+    "sessions new": _SESSION,
+    "sessions open": _SESSION,
+    "sessions prune": "use `llmtool sessions rm`",
+    "sessions resume": _SESSION,
+    "sessions start": _SESSION,
+}
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -42,6 +111,12 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Accept `--think=LEVEL` beside the flags `--think` and `--no-think`; the last counts."""
         end = args.index("--") if "--" in args else len(args)
+        joined = [arg for arg in args[:end] if arg[:1] == "-" and arg[1:2].isalpha() and arg[2:]]
+        if joined:
+            from llmtool.cli.framework.usage_errors import find_single_dash
+
+            if option := find_single_dash(joined, self):
+                ctx.fail(f"No such option: {option}")
         for option, level in zip(args[:end], args[1:end], strict=False):
             if option == "--think" and level in ("low", "medium", "high"):
                 raise UsageError(f"--think {level}: write --think={level}")
@@ -70,6 +145,12 @@ class Group(TyperGroup):
         names = (cmd_name, *_SYNONYMS.get(cmd_name, ()))
         found = map(partial(super().get_command, ctx), names)
         return next(filter(None, found), None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        hint = _INSTEAD.get(f"{ctx.info_name} {args[0]}")
+        if hint and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"unknown command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the subcommands, each with the first sentence of its help."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from llmtool.cli.options.flags import known_name, plain_name
+from llmtool.cli.options.flags import known_names, plain_name
 
 # Patterns in Typer's messages, and their replacements, applied in order.
 _REWORDINGS = (
@@ -30,20 +31,84 @@ _REWORDINGS = (
     (r"\. Choose from:\s*(.*)", r": one of \1"),
     (r"^Option '(.*)' requires an argument", r"\1 needs a value"),
     (r"^No such (option|command):? ", r"unknown \1 "),
+    (r"^((?:--samples|-n) '.*': must be .*)", r"\1; --max-tokens limits the length of a reply"),
+    (r"^(SHELL 'install': .*)", r"\1; `llmtool completions SHELL --install` installs a script"),
     (r"^(unknown option -\d.*)", r"\1; put -- before a value that begins with -"),
 )
 _UNKNOWN_OPTION = re.compile(r"^(unknown option (-\S+))(?:; did you mean .*\?)?$")
 _TEXTS = ("message", "prompt", "request", "text")  # names of arguments
 _MIN_SIMILARITY = 0.8  # of a suggested option
+_NO_IMAGES = "models read text only"
+_NO_TOOLS = "models cannot call tools"
+_NO_KEY = "a local model needs no key"
+_CHAT = "use `llmtool chat`"
+_SESSION = "use `llmtool chat --session NAME`"
+_LIST_PROMPTS = "use `llmtool prompts ls`"
+_LIST_MODELS = "use `llmtool models ls`"
+_SHOW_LOG = "use `llmtool logs`"
+_FLASH = "llama.cpp uses flash attention where it can"
+_CPU = "use -ngl 0"
+_QUANT = "name it after the model: -m org/name:QUANT"
 # What to do instead of an option, without dashes.
 _INSTEAD = {
-    "api-key": "a local model needs no key",
-    "i": "use `llmtool chat`",
-    "interactive": "use `llmtool chat`",
-    "key": "a local model needs no key",
+    "agent": _NO_TOOLS,
+    "api-key": _NO_KEY,
+    "audio": _NO_IMAGES,
+    "b": "the batch size is chosen automatically",
+    "batch-size": "the batch size is chosen automatically",
+    "chat": _CHAT,
+    "cid": _SESSION,
+    "cnv": _CHAT,
+    "code": "use `llmtool code`",
+    "conversation": _SESSION,
+    "copy": "pipe the reply to a program such as pbcopy, wl-copy or xclip",
+    "cpu": _CPU,
+    "create-role": "use `llmtool prompts new`",
+    "fa": _FLASH,
+    "flash-attention": _FLASH,
+    "flash-attn": _FLASH,
+    "frequency-penalty": "the only penalty is --repeat-penalty",
+    "functions": _NO_TOOLS,
+    "i": _CHAT,
+    "image": _NO_IMAGES,
+    "images": _NO_IMAGES,
+    "install-integration": "use `llmtool completions SHELL --install`",
+    "interactive": _CHAT,
+    "keep-alive": "a model is loaded only while a command runs",
+    "keepalive": "a model is loaded only while a command runs",
+    "key": _NO_KEY,
+    "list-chats": "use `llmtool sessions ls`",
+    "list-models": _LIST_MODELS,
+    "list-patterns": _LIST_PROMPTS,
+    "list-prompts": _LIST_PROMPTS,
+    "list-roles": _LIST_PROMPTS,
+    "list-sessions": "use `llmtool sessions ls`",
+    "listmodels": _LIST_MODELS,
+    "listpatterns": _LIST_PROMPTS,
+    "lora": "adapters are not supported",
+    "mmproj": _NO_IMAGES,
+    "multiline-input": _CHAT,
     "no-color": "use --color never",
+    "no-gpu": _CPU,
+    "no-progress": "use --progress none",
+    "option": "give each option its own name, such as --temperature 0",
+    "presence-penalty": "the only penalty is --repeat-penalty",
+    "quant": _QUANT,
+    "quantization": _QUANT,
+    "rag": "pass the texts with -f",
+    "repl": _CHAT,
+    "save": "use `llmtool prompts new`",
+    "serve": "llmtool has no server",
+    "session": _SESSION,
+    "settings": "use `llmtool config show`",
+    "show-chat": _SHOW_LOG,
+    "show-last": _SHOW_LOG,
     "stream": "replies are streamed unless --no-stream is given",
+    "tool": _NO_TOOLS,
+    "tools": _NO_TOOLS,
+    "version": "use `llmtool --version`",
 }
+_SINGLE_DASH = re.compile(r"-[a-zA-Z][a-zA-Z_-]+")
 _TOO_MANY = "Got unexpected extra argument"
 _INPUT_OF = {"review": "pipe the diff in, or name its file with -f"}
 
@@ -78,9 +143,8 @@ def _suggest_option(typed: str, command: Any) -> str:
     name = plain_name(typed)
     if name in _TEXTS and any(param.name in _TEXTS for param in params):
         return "; pass the text as an argument"
-    other = f"--{known_name(typed)}"
-    if other in known:
-        return f"; did you mean {other}?"
+    if others := [f"--{each}" for each in known_names(typed) if f"--{each}" in known]:
+        return f"; did you mean {others[0]}?"
     if name in _INSTEAD:
         return f"; {_INSTEAD[name]}"
     if len(name) < 2:
@@ -90,6 +154,22 @@ def _suggest_option(typed: str, command: Any) -> str:
     ] or difflib.get_close_matches(name, [each[2:] for each in known], cutoff=_MIN_SIMILARITY)
     near = [f"--{each.lstrip('-')}" for each in found[:2]]
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def find_single_dash(args: Sequence[str], command: Any) -> str | None:
+    """Return a long option with one dash, which Typer would read as short ones: -seed as -s eed.
+
+    It may also be the name of an option in other programs.
+    """
+    known = {each for param in command.params for each in (*param.opts, *param.secondary_opts)}
+    for arg in args:
+        option = arg.partition("=")[0]
+        if not _SINGLE_DASH.fullmatch(option) or option in known:
+            continue
+        is_option = any(f"--{each}" in known for each in known_names(option))
+        if is_option or plain_name(option) in (*_INSTEAD, *_TEXTS, "help"):
+            return option
+    return None
 
 
 def is_too_many(message: str) -> bool:

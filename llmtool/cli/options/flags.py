@@ -17,38 +17,60 @@ _FLAGS = {  # by the name of the Python argument; others have the same name
     "thinking": "--think",
     "variables": "-p",
 }
-# Names of options in other programs, without dashes.
+# Names of our options in other programs, without dashes. A name may belong to several options, of
+# which a command has one.
 _OTHER_NAMES = {
-    "batch": "each",
-    "c": "ctx-size",
-    "context": "ctx-size",
-    "ctx": "ctx-size",
-    "force": "overwrite",
-    "format": "json",
-    "gpu": "n-gpu-layers",
-    "gpu-layers": "n-gpu-layers",
-    "instructions": "system",
-    "json-schema": "schema",
-    "max-length": "max-tokens",
-    "max-new-tokens": "max-tokens",
-    "n-ctx": "ctx-size",
-    "n-predict": "max-tokens",
-    "ngl": "n-gpu-layers",
-    "num-ctx": "ctx-size",
-    "num-predict": "max-tokens",
-    "options": "param",
-    "predict": "max-tokens",
-    "reasoning": "think",
-    "repetition-penalty": "repeat-penalty",
-    "retries": "repair",
-    "response-format": "json",
-    "sep": "delimiter",
-    "separator": "delimiter",
-    "target": "to",
-    "temp": "temperature",
-    "v": "debug",
-    "var": "param",
-    "verbose": "debug",
+    "color": "colors colour colours",
+    "continue": "continue-last",
+    "count": "last limit tail",
+    "ctx-size": "c context context-length context-size context-window ctx max-context max-seq-len "
+    "n-ctx num-ctx",
+    "debug": "v verbose",
+    "delimiter": "sep separator",
+    "each": "batch csv jsonl-input lines per-line tsv",
+    "field": "column text-column",
+    "file": "attach attachment fragment in infile input input-file prompt-file scrape-url url",
+    "from": "source source-lang source-language src",
+    "glob": "exclude include",
+    "json": "format format-as format-json json-mode json-output output-format response-format",
+    "kv-type": "cache-type-k cache-type-v ctk ctv",
+    "label": "candidate-labels categories choices classes",
+    "language": "lang",
+    "length": "max-words sentences words",
+    "logprobs": "n-probs top-logprobs",
+    "max-tokens": "max-length max-new-tokens max-output-tokens n-predict num-predict predict",
+    "min-confidence": "confidence min-score threshold",
+    "model": "hf hf-repo hfr mu",
+    "n-gpu-layers": "gpu gpu-layers gpulayers num-gpu",
+    "no-cache": "no-prompt-cache",
+    "no-log": "no-history no-save",
+    "no-save": "no-history no-log",
+    "offline": "local-only no-network",
+    "output": "outfile save-to",
+    "overwrite": "force",
+    "parallel": "concurrency jobs max-parallel n-parallel np num-parallel workers",
+    "param": "options prompt-args var variable",
+    "prefill": "assistant-prefix response-prefix",
+    "quiet": "log-disable no-warnings silent",
+    "repair": "max-retries retries",
+    "repeat-penalty": "rep-penalty repetition-penalty",
+    "retries": "max-retries repair",
+    "samples": "best-of n-samples num-return-sequences num-samples",
+    "schema": "jf json-schema json-schema-file",
+    "scores": "probabilities probs",
+    "session": "cid conversation",
+    "stats": "show-timings timings usage",
+    "stop": "reverse-prompt",
+    "system": "instructions sys",
+    "template": "pattern preset prompt-template role",
+    "temperature": "temp",
+    "think": "effort reasoning reasoning-effort",
+    "think-tokens": "reasoning-budget think-budget thinking-budget",
+    "threads": "n-threads num-thread num-threads",
+    "timeout": "max-time time-limit",
+    "to": "lang language target target-lang target-language tgt",
+    "top-k": "topk",
+    "top-p": "topp",
 }
 
 
@@ -71,16 +93,18 @@ def format_flag(name: str, value: tuple[object, ...] = ()) -> str:
     return flag
 
 
-def known_name(typed: str) -> str:
-    """Return our name, without dashes, of an option as other programs name it.
+def known_names(typed: str) -> list[str]:
+    """Return our names, without dashes, of an option as other programs name it.
 
     Example:
-        >>> known_name("num_ctx=4096"), known_name("--temp")
-        ('ctx-size', 'temperature')
+        >>> known_names("num_ctx=4096"), known_names("--temp"), known_names("--top-p")
+        (['ctx-size'], ['temperature'], ['top-p'])
     """
-    return _OTHER_NAMES.get(plain_name(typed), plain_name(typed))
+    name = plain_name(typed)
+    return [ours for ours, others in _OTHER_NAMES.items() if name in others.split()] or [name]
 
 
 def plain_name(typed: str) -> str:
     """Return an option as typed without dashes in front and without its value."""
-    return typed.lstrip("-").partition("=")[0].replace("_", "-").lower()
+    name = typed.lstrip("-").partition("=")[0].replace("_", "-")
+    return name if len(name) == 1 else name.lower()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from typer import BadParameter, Option
 
-from llmtool.cli.options.flags import known_name
+from llmtool.cli.options.flags import known_names
 from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
@@ -55,7 +55,7 @@ def _check_output(path: str) -> str:
     """Reject what is an option or a format in other programs: `-o temperature=0`, `-o json`."""
     if not path.strip():
         raise UsageError(f"-o {path!r}: must be the name of a file")
-    name = known_name(path)
+    name = known_names(path)[0]
     if name in _NOT_OUTPUTS and len(path) > 1:  # the alias -c is also a short file name
         remedy = "" if "=" in path else f", or ./{path} for a file of this name"
         raise UsageError(

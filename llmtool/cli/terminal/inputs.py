@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from typing import Literal
@@ -19,6 +20,12 @@ from llmtool.file_kinds import PDF, not_text
 IDLE_SECONDS = 3.0  # how long to wait for optional standard input
 STDIN_TWICE = "standard input (-) is named twice; name it once"
 STDIN_REFUSED = "- reads standard input, which --no-stdin forbids; use one of them"
+
+# An address without https://, as browsers accept it.
+_WEB_ADDRESS = re.compile(
+    r"www\.[\w-]+\.\w+|localhost:\d+|"
+    r"[\w-]+(\.[\w-]+)*\.(com|org|net|edu|gov|info|io|dev|cn|de|eu|fr|jp|uk)(:\d+)?(/|$)"
+)
 
 # How a source is read: "document" converts HTML, e-mail and PDF to text; "text" converts PDF, and
 # HTML from a URL; "source" converts nothing.
@@ -71,7 +78,10 @@ def _missing(path: str, remedy: str = "") -> InputError:
         from llmtool.batch.lines import missing_file
 
         return missing_file(path)
-    if any(character in name for character in "*?[") and os.path.isdir(folder or "."):
+    if _WEB_ADDRESS.match(path):
+        scheme = "http" if path.startswith("localhost") else "https"
+        remedy = f"; to read a web page, use {scheme}://{path}"
+    elif any(character in name for character in "*?[") and os.path.isdir(folder or "."):
         remedy = f"; to read the files that match, use -f {folder or '.'} --glob {name!r}"
     return InputError(f"{path}: no such file{remedy}")
 
@@ -231,7 +241,7 @@ def has_to_wait(prompt: str | None, files: list[str], *, no_stdin: bool) -> bool
 
 
 def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
-    """Report that an argument is used as text, although it is the name of a file or a URL."""
+    """Report that an argument is used as text, although it is or resembles a file name or a URL."""
     if is_url(text) and not any(map(str.isspace, text)):
         console.note(f"using the URL {text} as the {what}; -f {text} reads the page")
     elif os.path.isfile(text):
@@ -240,6 +250,19 @@ def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
         console.note(
             f"using the directory name {text} as the {what}; -f {text} --glob '*' reads its files"
         )
+    elif text.startswith("www.") and _WEB_ADDRESS.fullmatch(text.partition("/")[0]):
+        console.note(f"using {text} as the {what}; -f https://{text} reads the page")
+    elif _resembles_file_name(text):
+        console.note(f"using {text} as the {what}; no file has that name")
+
+
+def _resembles_file_name(text: str) -> bool:
+    """Whether a text is one word that is probably meant as the name of a file."""
+    if any(map(str.isspace, text)) or "." not in text:
+        return False
+    from llmtool.documents.formats import has_known_suffix
+
+    return has_known_suffix(text) or text.startswith(("./", "../", "~/"))
 
 
 def check_files(paths: list[str]) -> None:
@@ -259,6 +282,8 @@ def check_files(paths: list[str]) -> None:
     named = [path for path in missing if os.path.basename(path) != path or "." in path]
     if not named:
         raise error("too many arguments; put quotes around text of several words")
+    if _WEB_ADDRESS.match(named[0]):
+        raise _missing(named[0])
     raise error(
         f"{named[0]}: no such file; check the name, or put quotes around a prompt of several words"
     )
@@ -296,6 +321,7 @@ def gather(
         note_name(console, prompt, what=what)
         if not instruction.strip() and not sources:
             raise InputError(f"the {what} is empty; {advice}")
+        _note_empty(console, sources)
         return instruction, join(sources)
     if prompt is None and not files and not required:
         return None, None if no_stdin else read_optional_stdin(console, input)
@@ -305,10 +331,19 @@ def gather(
     if prompt is None and files and "-" not in files and not no_stdin:
         note_unread(console, "-f")
     names = ["-"] if prompt == "-" or not files else []
-    text = join(_read_sources(console, [*names, *files], input))
-    if not may_be_empty and not (text or "").strip():
-        raise InputError(f"no {what}: the input is empty; {advice}")
-    return None, text
+    sources = _read_sources(console, [*names, *files], input)
+    if not may_be_empty:
+        if not any(text.strip() for _, text in sources):
+            raise InputError(f"no {what}: the input is empty; {advice}")
+        _note_empty(console, sources)
+    return None, join(sources)
+
+
+def _note_empty(console: Console, sources: list[tuple[str, str]]) -> None:
+    """Report sources without text."""
+    for name, text in sources:
+        if not text.strip():
+            console.note(f"{'standard input' if name == '-' else name} is empty")
 
 
 def _read_sources(console: Console, names: list[str], input: Input) -> list[tuple[str, str]]:
