@@ -7,7 +7,7 @@ notes and styles stay unchanged.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from llmtool.documents.lines import balance, join_lines, split_lines
 from llmtool.documents.protected_spans import (
@@ -16,15 +16,39 @@ from llmtool.documents.protected_spans import (
     show_protected,
     split_parts,
 )
-from llmtool.documents.types import Document, Format, Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.types import (
+    Document,
+    Format,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+)
 from llmtool.errors import InputError
 
-_CLOCK = r"(?:\d+:)?\d{1,2}:\d{1,2}(?:[,.]\d{1,3})?"
+# Some programs write a colon before the milliseconds, or a time before the start.
+_CLOCK = r"-?(?:\d+:)?\d{1,2}:\d{1,2}(?:[,.:]\d{1,3})?"
 _TIMING = re.compile(rf"[ \t]*({_CLOCK})[ \t]*-->[ \t]*({_CLOCK})(?:[ \t].*)?")
-# Tags, karaoke timings, positions and entities.
-_MARKUP = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
+_CLOCK_LIKE = re.compile(r"[ \t]*-?\d+[:;.,]\S")
+# From a tag such as {\p1} to {\p0}.
+_DRAWING = re.compile(
+    r"\{\\(?:[^{}\n]*\\)?p[1-9]\d*[\\}].*?(?:\{\\(?:[^{}\n]*\\)?p0[^{}\n]*\}|\Z)", re.DOTALL
+)
+# Drawings, tags, karaoke timings, positions and entities.
+_MARKUP = re.compile(
+    rf"({_DRAWING.pattern}|<[^<>\n]*>|\{{\\[^{{}}\n]*\}}|&(?:\w+|#\d+);)", re.DOTALL
+)
 _SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
+_VTT_BLOCKS = {
+    "WEBVTT": "header",
+    "NOTE": "comment",
+    "STYLE": "style",
+    "REGION": "style",
+}
 _SPEAKER_CHANGE = re.compile(_SPEAKER.pattern + r"(?:(?<=[ \t])\S|[^\d\s])")  # but not "-5"
+
+_Line = tuple[int, str]  # its start and text
 
 
 class Subtitles(Document):
@@ -42,9 +66,11 @@ class Subtitles(Document):
     def __init__(self, source: str, format: Format) -> None:
         super().__init__(source)
         self.format = format
-        self.segments = tuple(
-            segment for cue in _cues(source, format) for segment in _segments(cue)
-        )
+        found: list[Segment | OutsideText] = []
+        for block in _blocks(source, format):
+            found += [block] if isinstance(block, OutsideText) else _segments(block)
+        self.segments = tuple(each for each in found if isinstance(each, Segment))
+        self.outside = tuple(each for each in found if isinstance(each, OutsideText))
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         text, protected = hide_protected(parts, self._escape)
@@ -53,7 +79,7 @@ class Subtitles(Document):
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         text = "".join(part for part in parts if isinstance(part, str))
-        if "-->" in text:
+        if text.count("-->") > segment.text.count("-->") or _TIMING.search(text):
             return "contains -->, which marks a timing"
         if not text.strip():
             return "is empty"
@@ -62,7 +88,11 @@ class Subtitles(Document):
         return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
-        before, after = _times(self.source, self.format), _times(output, self.format)
+        before, after = (_parse_srt(text) for text in (self.source, output))
+        if before is None or self.format == "vtt":
+            before, after = _times(self.source), _times(output)
+        if after is None:
+            return "it is not valid SubRip"
         if len(before) != len(after):
             return f"{len(before)} subtitles became {len(after)}"
         for number, (one, other) in enumerate(zip(before, after, strict=True), 1):
@@ -77,8 +107,8 @@ class Subtitles(Document):
         return text
 
 
-def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
-    """Yield the lines under each timing, each as its start and text."""
+def _blocks(source: str, format: Format) -> Iterator[list[_Line] | OutsideText]:
+    """Yield the lines under each timing, and the text outside of them."""
     lines = split_lines(source)
     timings = [i for i, (_, line) in enumerate(lines) if _TIMING.fullmatch(line)]
     for i, (_, line) in enumerate(lines):
@@ -86,36 +116,66 @@ def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
             raise InputError(f"line {i + 1}: malformed timing; write 00:00:01,000 --> 00:00:02,000")
     if not timings:
         if format == "vtt" and source.removeprefix("\ufeff").startswith("WEBVTT"):
+            yield from _outside(lines)
             return
         raise InputError("line 1: no timing found; expected 00:00:01,000 --> 00:00:02,000")
     if format == "srt":
         for number, (_, line) in enumerate(lines[: timings[0]], 1):
             if line.strip("\ufeff \t") and not line.strip("\ufeff \t").isdecimal():
                 raise InputError(f"line {number}: text without a timing")
+    else:
+        yield from _outside(lines[: timings[0]], precedes_timing=True)
     for i, timing in enumerate(timings):
+        start, line = lines[timing]
+        yield OutsideText(start, start + len(line), "timing")
         last = timings[i + 1] if i + 1 < len(timings) else len(lines)
         below = lines[timing + 1 : last]
+        is_last = i + 1 == len(timings)
         if format == "vtt":
-            blank = next((k for k, (_, line) in enumerate(below) if not line.strip()), len(below))
-            below = below[:blank]
-        elif i + 1 < len(timings) and below and below[-1][1].strip().isdecimal():
-            below = below[:-1]  # the number of the next subtitle
-        yield below
+            # Only an empty line ends a cue; a line with a space belongs to it.
+            end = next((k for k, (_, line) in enumerate(below) if not line), len(below))
+            yield below[:end]
+            yield from _outside(below[end:], precedes_timing=not is_last)
+        elif not is_last and below and below[-1][1].strip().isdecimal():
+            yield below[:-1]  # without the number of the next subtitle
+        else:
+            yield below
+
+
+def _outside(lines: list[_Line], *, precedes_timing: bool = False) -> Iterator[OutsideText]:
+    """Yield the blocks of a WebVTT file that are not cues."""
+    blocks = _split_blocks(lines, is_blank=lambda line: not line)
+    for i, block in enumerate(blocks):
+        (start, first), (last_start, last) = block[0], block[-1]
+        end = last_start + len(last)
+        word = first.removeprefix("\ufeff").split(None, 1)[:1]
+        reason = _VTT_BLOCKS.get(word[0]) if word else None
+        is_identifier = precedes_timing and block[-1] == lines[-1] and i + 1 == len(blocks)
+        if reason is not None:
+            yield OutsideText(start, end, reason)
+        elif is_identifier and len(block) == 1:
+            yield OutsideText(start, end, "cue identifier")
+        else:
+            yield OutsideText(start, end, "a player shows no text without a timing", True)
 
 
 def _looks_like_timing(line: str) -> bool:
     before, _, after = line.partition("-->")
-    return bool(re.search(r"\d", before) and re.search(r"\d", after) and ":" in line)
+    return bool(_CLOCK_LIKE.match(before) and re.match(r"[ \t]*-?\d", after))
 
 
-def _segments(cue: list[tuple[int, str]]) -> Iterator[Segment]:
-    blocks: list[list[tuple[int, str]]] = [[]]
-    for start, line in cue:
-        if line.strip():
+def _split_blocks(lines: list[_Line], is_blank: Callable[[str], bool]) -> list[list[_Line]]:
+    blocks: list[list[_Line]] = [[]]
+    for start, line in lines:
+        if not is_blank(line):
             blocks[-1].append((start, line))
         elif blocks[-1]:
             blocks.append([])
-    for block in blocks:
+    return [block for block in blocks if block]
+
+
+def _segments(cue: list[_Line]) -> Iterator[Segment | OutsideText]:
+    for block in _split_blocks(cue, is_blank=lambda line: not line.strip()):
         turns = _speaker_turns(block)
         for (start, line), *rest in turns:
             dash = _SPEAKER.match(line) if len(turns) > 1 else None
@@ -123,9 +183,9 @@ def _segments(cue: list[tuple[int, str]]) -> Iterator[Segment]:
             yield from _segment([(start + at, line[at:]), *rest])
 
 
-def _speaker_turns(block: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
+def _speaker_turns(block: list[_Line]) -> list[list[_Line]]:
     """Split lines by speaker: a dash marks a change."""
-    turns: list[list[tuple[int, str]]] = []
+    turns: list[list[_Line]] = []
     all_have_dashes = all(_SPEAKER.match(line) for _, line in block)
     for start, line in block:
         if not turns or all_have_dashes or _SPEAKER_CHANGE.match(line):
@@ -134,7 +194,7 @@ def _speaker_turns(block: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
     return turns
 
 
-def _segment(lines: list[tuple[int, str]]) -> Iterator[Segment]:
+def _segment(lines: list[_Line]) -> Iterator[Segment | OutsideText]:
     if not lines:
         return
     first_start, first = lines[0]
@@ -146,30 +206,36 @@ def _segment(lines: list[tuple[int, str]]) -> Iterator[Segment]:
             parts.append(ProtectedSpan(piece))
         else:
             parts.extend(split_parts(piece) if piece else ())
-    for from_one_end in (parts, parts[::-1]):
-        for part in from_one_end:
-            if (
-                isinstance(part, ProtectedSpan)
-                and _MARKUP.fullmatch(part.source)
-                and part.source[0] != "&"
-            ):
-                at = next(i for i, each in enumerate(parts) if each is part)
-                parts[at] = ProtectedSpan(part.source, is_fixed=True)
-            elif not isinstance(part, str) or part.strip():
+    for order in (range(len(parts)), range(len(parts) - 1, -1, -1)):
+        for at in order:
+            part = parts[at]
+            if isinstance(part, str):
+                if part.strip():
+                    break
+            elif not _MARKUP.fullmatch(part.source) or part.source[0] == "&":
                 break
+            else:
+                parts[at] = ProtectedSpan(part.source, is_fixed=True)
+    end = last_start + len(last.rstrip())
     if has_letters(parts):
-        yield Segment(start=start, end=last_start + len(last.rstrip()), parts=tuple(parts))
+        yield Segment(start=start, end=end, parts=tuple(parts))
+    else:
+        is_drawing = any(_DRAWING.match(part.source) for part in parts if not isinstance(part, str))
+        yield OutsideText(start, end, "drawing" if is_drawing else "tag or placeholder")
 
 
-def _times(text: str, format: Format) -> list[tuple[object, ...]]:
-    if format == "srt":
-        import srt
+def _times(text: str) -> list[object]:
+    return [line for _, line in split_lines(text) if _TIMING.fullmatch(line)]
 
-        try:
-            return [
-                (cue.index, cue.start, cue.end, cue.proprietary)
-                for cue in srt.parse(text.removeprefix("\ufeff"), ignore_errors=True)
-            ]
-        except (srt.SRTParseError, ValueError):
-            pass
-    return [tuple(found) for found in _TIMING.findall(text)]
+
+def _parse_srt(text: str) -> list[object] | None:
+    """Return the number, times and settings of each subtitle, None if `srt` rejects the text."""
+    import srt
+
+    try:
+        return [
+            (cue.index, cue.start, cue.end, cue.proprietary)
+            for cue in srt.parse(text.removeprefix("\ufeff"))
+        ]
+    except (srt.SRTParseError, ValueError):
+        return None

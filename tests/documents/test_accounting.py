@@ -31,6 +31,12 @@ def test_protected_letters_are_counted_by_reason(
 
 def test_language_that_a_format_does_not_support_is_reported() -> None:
     text = '{"a": "Hello", "b": "{n, plural, other {# files}}", "c": "x \\ud800 y"}'
+    lines = (
+        "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n\nLost words.\n\n"
+        "id\n00:02.000 --> 00:03.000\nBye\n"
+    )
+    (lost,) = find_unsupported(parse(lines, "vtt"))
+    assert lines[lost.start : lost.end] == "Lost words."
     reasons = [each.reason for each in find_unsupported(parse(text, "json"))]
     assert reasons == [
         "ICU plural and select messages are not supported",

@@ -115,6 +115,28 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "WEBVTT\n\nNOTE\nno\n\nid\n00:01.000 --> 00:02.000 line:0\n<v Bob>Hi &amp; bye\n",
         ["‹<v Bob>›Hi ‹&amp;› bye"],
     ),
+    "cue with a blank first line": (
+        "vtt",
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n \nhello<00:01.500><c> all</c>\n\n"
+        "00:02.000 --> 00:03.000\nhello all\n \n\n",
+        ["hello‹<00:01.500>›‹<c>› all‹</c>›", "hello all"],
+    ),
+    "arrow in a subtitle": (
+        "srt",
+        f"{AT}Step 1 --> Step 2: press start\n",
+        ["Step 1 --> Step 2: press start"],
+    ),
+    "time before the start, colon before the milliseconds": (
+        "srt",
+        "1\n-00:00:01,000 --> 00:00:02,000\nEarly\n\n2\n00:00:03:000 --> 00:00:04:000\nLate\n",
+        ["Early", "Late"],
+    ),
+    "drawing": (
+        "srt",
+        f"{AT}{{\\an7\\p1}}m 0 0 l 100 0{{\\p0}}\n\n"
+        "2\n00:00:03,000 --> 00:00:04,000\n{\\p2}m 0 0{\\p0}Words{\\pos(1,2)} here\n",
+        ["‹{\\p2}m 0 0{\\p0}›Words‹{\\pos(1,2)}› here"],
+    ),
     "plural and fuzzy messages": (
         "po",
         'msgid ""\nmsgstr "x"\n\n'
@@ -273,6 +295,7 @@ def test_protected_spans_of_a_text(text: str, protected: list[str]) -> None:
         ("a.arb", "{}", "json"),
         (None, "WEBVTT\n", "vtt"),
         (None, "1\n00:00:01,000 --> 00:00:02,000\nHi\n", "srt"),
+        (None, "1\n-00:00:01:000 --> 00:00:02:000\nHi\n", "srt"),
         (None, 'msgid ""\nmsgstr ""\n', "po"),
         (None, "<!DOCTYPE html>\n<p>x", "html"),
         (None, "<div><p>x</p></div>", "html"),
