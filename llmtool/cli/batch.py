@@ -177,25 +177,20 @@ def run(
         full_results=output.json,
         csv_safe=batch.csv_safe,
     )
-    runner = make_batch(
-        context,
-        task,
-        mapping,
-        reader,
-        options,
-        seed=seed,
-        on_token=lambda: tally.count_token(),
-    )
+    runner = make_batch(context, task, mapping, reader, options, seed=seed)
     console.status("loading model")
     try:
-        _ = context.engine
+        engine = context.engine
     finally:
         console.status("")
     # The clock of the tally starts when the model is loaded.
-    tally = Tally(console, reader, runner, options)
-    tally.show()
+    tally = Tally(console, reader, runner, options, lambda: engine.progress)
     try:
-        with console.interrupts.completing_output(), contextlib.closing(runner.run()) as rows:
+        with (
+            console.live_status(tally.describe),
+            console.interrupts.completing_output(),
+            contextlib.closing(runner.run()) as rows,
+        ):
             header = runner.header if output.path is None else b""
             for row in rows:
                 if output.path is None:
@@ -204,7 +199,7 @@ def run(
                 tally.count(row.record, row.outcome)
                 on_outcome(row.record, row.outcome)
             console.stdout.write(header.decode())
-        tally.show(is_last=True)
+        console.status(tally.describe(), is_last=True)
     except Cancelled:
         tally.interrupted()
         raise

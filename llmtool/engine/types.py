@@ -376,8 +376,8 @@ class StreamProgress(msgspec.Struct):
     """How far an engine's stream is. The engine updates it; other threads may read it.
 
     - `n_read` tokens of prompts were computed in `read_seconds`, and `n_unread` are left.
-    - `n_requests` were read; `running` has the length of each reply in progress and its maximum.
-    - `finished` counts complete replies by length.
+    - `n_requests` for `n_replies` were read; `running` has the length of each reply in progress and
+      its maximum, and `finished` counts complete replies by length.
     - `step_seconds` is the recent time of a step, in which each reply in progress gets a token.
     """
 
@@ -385,6 +385,7 @@ class StreamProgress(msgspec.Struct):
     n_unread: int = 0
     read_seconds: float = 0.0
     n_requests: int = 0
+    n_replies: int = 0
     running: tuple[tuple[int, int], ...] = ()
     finished: dict[int, int] = {}
     step_seconds: float = 0.0
@@ -414,7 +415,7 @@ class StreamProgress(msgspec.Struct):
 
     def reset(self) -> None:
         """Start a new stream."""
-        self.n_read = self.n_unread = self.n_requests = 0
+        self.n_read = self.n_unread = self.n_requests = self.n_replies = 0
         self.read_seconds = self.step_seconds = 0.0
         self.running, self.finished = (), {}
 

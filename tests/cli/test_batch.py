@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,11 @@ from llmtool.batch.readers import Record
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
 from llmtool.cli.render.batch import Tally
-from llmtool.cli.terminal import progress
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.types import Cancellation, Event, Failed, Request, Token
+from llmtool.engine.types import Cancellation, Event, Failed, Request, StreamProgress, Token
 from llmtool.errors import Cancelled, ContextOverflow, RecordsFailed, UsageError
 from llmtool.local_model import ReadyModel
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
@@ -129,13 +129,18 @@ class StatusConsole(Console):
     def status(self, text: str, *, is_last: bool = False) -> None:
         self.shown.append(text)
 
+    @contextmanager
+    def live_status(self, describe: Callable[[], str]) -> Iterator[None]:
+        self.describe = describe
+        yield
+
 
 def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
     box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = StatusConsole()
     at_load, at_first_prompt = [], []
-    engine = ScriptedEngine(lambda prompt: at_first_prompt.extend(console.shown[-1:]) or "fine")
+    engine = ScriptedEngine(lambda prompt: at_first_prompt.append(console.describe()) or "fine")
 
     class SlowModel(ReadyModel, frozen=True):
         @property
@@ -151,15 +156,27 @@ def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
     assert console.shown[-1] == ""
 
 
-def test_status_counts_the_tokens_before_the_first_row(
+class CountingEngine(ScriptedEngine):
+    """A scripted engine in the middle of a stream."""
+
+    progress = StreamProgress(n_replies=1, running=((10, 20),), step_seconds=1.0)
+
+
+def test_status_shows_tokens_and_time_left_before_the_first_row(
     box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_SHOW_SECONDS", 0.0)
+    shown: list[str] = []
+
+    def reply(prompt: str) -> str:
+        shown.append(console.describe())
+        return "fine"
+
     console = StatusConsole()
-    (tmp_path / "in.txt").write_text("one\ntwo\n")
+    monkeypatch.setattr(box.context, "model", ReadyModel(CountingEngine(reply)))
+    (tmp_path / "in.txt").write_text("one\n" * 2)
     run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
-    assert re.fullmatch(r"0 records, \d+ tokens?", console.shown[3])
-    assert console.shown[-2].startswith("2 records")
+    assert shown[0] == "0 records, 10 tokens, up to about 0:30 left"
+    assert console.shown[-2] == "2 records"
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,19 @@ CASES = {
         "50 records, 5.0/s, 1 failed, 0:06 left",
     ),
     "first tokens": (describe_progress(0, 60, seconds=3, n_tokens=300), "0 records, 300 tokens"),
-    "first record of many in progress": (  # 30 of them are almost done
-        describe_progress(1, 60, seconds=10, n_tokens=900, n_done_tokens=31),
-        "1 record, 0.1/s, 0:10 left",
+    "least and greatest estimate": (
+        describe_progress(5, 60, seconds=10, n_tokens=900, left=(20, 70)),
+        "5 records, 0.5/s, 0:20 to 1:10 left",
     ),
-    "last ones": (
-        describe_progress(56, 60, seconds=58, n_tokens=1150, n_done_tokens=1120),
-        "56 records, 1.0/s, 0:02 left",
+    "no record done": (
+        describe_progress(0, 60, seconds=3, n_tokens=300, left=(20, 70)),
+        "0 records, 300 tokens, up to about 1:10 left",
     ),
-    "more than expected": (describe_progress(20, 10, seconds=2), "20 records, 10.0/s, 0:00 left"),
+    "similar estimates": (
+        describe_progress(5, 60, seconds=10, left=(20, 22)),
+        "5 records, 0.5/s, about 0:22 left",
+    ),
+    "more than expected": (describe_progress(20, 10, seconds=2), "20 records, 10.0/s"),
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.runner import BatchOptions, BatchRunner
+from llmtool.cli.render.remaining import estimate_seconds
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import note_table
-from llmtool.cli.terminal.progress import RecordProgress
+from llmtool.cli.terminal.progress import describe_progress
+from llmtool.engine.types import StreamProgress
 from llmtool.errors import Cancelled, LlmtoolError, RecordsFailed
 from llmtool.sizes import format_count
 from llmtool.tasks.results import Result
@@ -27,11 +30,12 @@ class Tally:
         reader: Reader,
         runner: BatchRunner[Result],
         options: BatchOptions,
+        find_progress: Callable[[], StreamProgress],
     ) -> None:
         self._console = console
         self._reader, self._runner, self._options = reader, runner, options
         self._started = time.monotonic()
-        self._progress, self._n_tokens = RecordProgress(console), 0
+        self._find_progress, self._n_parallel = find_progress, 1
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = self._n_unfinished = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -41,11 +45,6 @@ class Tally:
     @property
     def n_rows(self) -> int:
         return self._runner.n_resumed + self.n_done
-
-    def count_token(self) -> None:
-        self._n_tokens += 1
-        if self._progress.is_due:
-            self.show()
 
     def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
         if isinstance(outcome, Cancelled):
@@ -64,22 +63,26 @@ class Tally:
             self._n_cached += outcome.usage.cached_tokens
             self._n_completion += outcome.usage.completion_tokens
             self._warnings.update(outcome.warnings)
-        if self._progress.is_due:
-            self.show()
 
-    def show(self, *, is_last: bool = False) -> None:
-        """Show the progress."""
-        expected = self._reader.n_expected
+    def describe(self) -> str:
+        """Return the number of records done, the rate and the time left."""
+        progress = self._find_progress()
+        expected, left = self._reader.n_expected, None
         if expected is not None:
             expected = min(expected, self._options.limit or expected)
-        self._progress.show(
+            self._n_parallel = max(self._n_parallel, len(progress.running))
+            n_read = self._reader.n_read
+            n_per_record = progress.n_replies / max(1, n_read - self._runner.n_resumed)
+            n_new = max(0, expected - n_read) * n_per_record
+            left = estimate_seconds(progress, n_new, self._n_parallel)
+        return describe_progress(
             self.n_done,
             expected,
+            seconds=time.monotonic() - self._started,
             n_before=self._runner.n_resumed,
             n_failed=self.n_failed,
-            n_tokens=max(self._n_tokens, self._n_completion),
-            n_done_tokens=self._n_completion,
-            is_last=is_last,
+            n_tokens=progress.n_generated,
+            left=left,
         )
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SHOW_SECONDS = 0.2
 _MIN_RATE_SECONDS = 1.0  # a shorter time gives no useful rate
+_MAX_RATIO = 1.25  # of two estimates that are shown as one
 _LOG_SECONDS = 15.0  # between two lines if stderr is not a terminal
 
 
@@ -49,9 +50,6 @@ class RecordProgress:
         *,
         n_before: int = 0,
         n_failed: int = 0,
-        n_tokens: int = 0,
-        n_done_tokens: int = 0,
-        is_last: bool = False,
     ) -> None:
         """Show the progress; see `describe_progress`."""
         self._shown = time.monotonic()
@@ -61,10 +59,8 @@ class RecordProgress:
             seconds=self._shown - self._started,
             n_before=n_before,
             n_failed=n_failed,
-            n_tokens=n_tokens,
-            n_done_tokens=n_done_tokens,
         )
-        self._console.status(self._what + text, is_last=is_last)
+        self._console.status(self._what + text)
 
 
 def describe_progress(
@@ -75,13 +71,12 @@ def describe_progress(
     n_before: int = 0,
     n_failed: int = 0,
     n_tokens: int = 0,
-    n_done_tokens: int = 0,
+    left: tuple[float, float] | None = None,
 ) -> str:
     """Return the number of records, and after a second their rate and the time left.
 
-    `n_before` records were done by an earlier run. `n_tokens` were generated, `n_done_tokens` of
-    them for records that are done. Many records are in progress at the same time, so the time left
-    follows from the tokens: that from the first records alone would be far too long.
+    `n_before` records were done by an earlier run, and `n_tokens` were generated. `left` is the
+    least and the greatest estimate of the seconds left; by default it follows from the rate.
 
     Example:
         >>> describe_progress(10, 40, seconds=2.0)
@@ -95,19 +90,28 @@ def describe_progress(
         parts.append(f"{done / seconds:.1f}/s")
     if n_failed:
         parts.append(f"{n_failed:,} failed")
-    if has_rate and total is not None:
-        n_left = max(0.0, total - n_before - done)
-        n_left_tokens = n_left * n_done_tokens / done - (n_tokens - n_done_tokens)
-        if n_done_tokens:
-            parts.append(_describe_left(max(0.0, n_left_tokens) * seconds / n_tokens))
+    if total is not None and n_before + done >= total:
+        return ", ".join(parts)
+    if left is not None:
+        least, most = left
+        if not done and least < most:
+            parts.append(f"up to about {_describe_left(most)}")
+        elif most > _MAX_RATIO * least + 1:
+            parts.append(f"{_describe_time(least)} to {_describe_left(most)}")
         else:
-            parts.append(_describe_left(n_left * seconds / done))
+            parts.append(f"about {_describe_left(most)}")
+    elif has_rate and total is not None:
+        parts.append(_describe_left((total - n_before - done) * seconds / done))
     return ", ".join(parts)
 
 
 def _describe_left(seconds: float) -> str:
+    return f"{_describe_time(seconds)} left"
+
+
+def _describe_time(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02} left"
+    return f"{minutes}:{rest:02}"
 
 
 class WorkProgress:

@@ -101,6 +101,7 @@ class Scheduler:
                 else:
                     self._waiting.append(GenerationJob(self._model, request))
                 self._progress.n_requests += 1
+                self._progress.n_replies += self._waiting[-1].n_choices
             except UnicodeEncodeError as exc:
                 error = InputError(f"the text is not valid Unicode: {exc.reason}")
                 error.__cause__ = exc

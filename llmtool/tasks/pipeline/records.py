@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -220,11 +220,8 @@ def make_batch(
     options: BatchOptions,
     *,
     seed: int | None = None,
-    on_token: Callable[[], object] = lambda: None,
 ) -> BatchRunner[Result]:
     """Return a runner that processes the records of a reader and writes a row for each.
-
-    It calls `on_token` for each token of the replies in progress.
 
     Raises:
         UsageError: the text column is missing, or ambiguous.
@@ -244,9 +241,7 @@ def make_batch(
     }
     return BatchRunner(
         reader,
-        lambda records: answer_each(
-            task, context.engine, records, mapping, seed=seed, on_token=on_token
-        ),
+        lambda records: answer_each(task, context.engine, records, mapping, seed=seed),
         options,
         columns=task.columns,
         identity={
@@ -263,7 +258,6 @@ def answer_each(
     mapping: RecordMapping,
     *,
     seed: int | None = None,
-    on_token: Callable[[], object] = lambda: None,
 ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]:
     """Yield each record with its result or error.
 
@@ -286,8 +280,6 @@ def answer_each(
                 yield waiting.popleft(), event.error
             elif isinstance(event, Result):
                 yield waiting.popleft(), event
-            else:
-                on_token()
 
 
 def derive_seed(seed: int, digest: bytes) -> int:
