@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -75,8 +75,11 @@ def make_plan(library: Library, reference: str, *, split: str | None = None) -> 
 
 
 def untestable(library: Library, reference: str, error: LlmtoolError) -> Outcome:
-    """Return the outcome of a template that cannot be tested because of an error."""
-    file, message = str(library.find(reference)), str(error)
+    """Return the outcome of a template that is unknown or cannot be tested because of an error."""
+    file, message = (
+        str(library.find(reference)) if library.has(reference) else reference,
+        str(error),
+    )
     found = re.match(r":(\d+)", message.removeprefix(file)) if message.startswith(file) else None
     name = Path(file).stem
     return Outcome(
@@ -91,6 +94,31 @@ def untestable(library: Library, reference: str, error: LlmtoolError) -> Outcome
         file=file,
         line=int(found[1]) if found else 1,
     )
+
+
+def unfinished(
+    plans: Iterable[EvalPlan], models: Iterable[str], outcomes: Iterable[Outcome], reason: str
+) -> list[Outcome]:
+    """Return an error for each test without an outcome, in a run that ended early."""
+    done = {(outcome.template, outcome.model, outcome.id) for outcome in outcomes}
+    return [
+        Outcome(
+            template=plan.template.name,
+            model=model,
+            id=planned.id,
+            name=planned.name,
+            kind=planned.kind,
+            status="error",
+            reason=f"no result: {reason}",
+            n=0,
+            file=planned.test.file,
+            line=planned.test.line,
+        )
+        for model in models
+        for plan in plans
+        for planned in plan.tests
+        if (plan.template.name, model, planned.id) not in done
+    ]
 
 
 def _plan(test: LocatedTest, template: Template, split: str | None) -> PlannedTest:

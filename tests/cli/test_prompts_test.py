@@ -22,7 +22,7 @@ from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Cancellation
-from llmtool.errors import LlmtoolError
+from llmtool.errors import LlmtoolError, ModelUnreadable, TimeoutExpired
 from llmtool.evals import Failure, Outcome
 from llmtool.local_model import ReadyModel
 from llmtool.models.installed import Model
@@ -395,10 +395,75 @@ def test_failed_tests_are_github_annotations(
     assert run("--github").out.startswith("::error file=broken.yaml,line=3,title=broken%3A broken.")
 
 
-def test_missing_files_are_reported_before_the_model_is_found(
+def test_missing_templates_alone_are_reported_before_the_model_is_found(
     run_llmtool: Callable[..., Any],
 ) -> None:
-    args = ("prompts", "test", "sentiment", "nothing", "gone.yaml", "-m", "none.gguf")
+    args = ("prompts", "test", "nothing", "gone.yaml", "-m", "none.gguf")
     line = error_line(run_llmtool(*args), 12)
     assert line == "llmtool: unknown templates: nothing, gone.yaml; see `llmtool prompts ls`"
-    assert "unknown template 'nothing'" in error_line(run_llmtool(*args[:4], *args[5:]), 12)
+    assert "unknown template 'nothing'" in error_line(run_llmtool(*args[:3], *args[4:]), 12)
+
+
+def test_missing_template_is_an_error_and_the_others_are_tested(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    done = run("say", "gone.yaml", "sayy")
+    assert done.code == 17 and "2 of 3 tests failed (2 with an error)" in done.err
+    assert done.out.splitlines() == [
+        "error\tgone\t\tgone.yaml\t\tgone.yaml: no such file",
+        "error\tsayy\t\tsayy\t\tunknown template 'sayy'; did you mean 'say'?",
+        "passed\tsay\tscripted\thi\t\t",
+    ]
+
+
+@pytest.mark.parametrize("ending", ["time limit", "error"])
+def test_run_that_ends_early_writes_a_report(
+    run: Run,
+    folder: Path,
+    tmp_path: Path,
+    engine: ScriptedEngine,
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+) -> None:
+    texts = ["hello", "bye", "third"]
+    (folder / "say.yaml").write_text(
+        HEAD + "tests:\n" + "".join(f"  - vars: {{text: {text}}}\n" for text in texts)
+    )
+    (folder / "other.yaml").write_text((folder / "say.yaml").read_text().replace("say", "other"))
+    error: LlmtoolError = ModelUnreadable("the model cannot be read")
+    if ending == "time limit":
+        error = TimeoutExpired("not finished after 9 s; raise --timeout", seconds=9)
+
+    def reply(prompt: str) -> str:
+        if prompt.endswith("bye"):
+            raise error
+        return prompt
+
+    monkeypatch.setattr(engine, "_replies", reply)
+    report = tmp_path / "report.xml"
+    done = run("say", "other", "-m", "starter", "-m", tiny, "--junit", report)
+    assert done.code == error.exit_code and str(error) in done.err
+    assert done.out == "passed\tsay\tstarter\thello\t\t\n"
+    root = ET.parse(report).getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("12", "0", "11")
+    reasons = {each.get("message") for each in root.iter("error")}
+    assert reasons == {f"no result: {error}"}
+    assert [suite.get("name") for suite in root] == [
+        "say [starter]", "other [starter]", f"say [{tiny}]", f"other [{tiny}]",
+    ]  # fmt: skip
+
+
+def test_report_replaces_a_report_but_no_other_file(
+    run: Run, folder: Path, tmp_path: Path, engine: ScriptedEngine
+) -> None:
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    report = tmp_path / "report.xml"
+    for text in ("", "<old/>"):
+        report.write_text(text)
+        assert run("say", "--junit", report, "--no-cache").code == 0
+        assert ET.parse(report).getroot().tag == "testsuites"
+    report.write_text("notes")
+    engine.prompts.clear()
+    done = run("say", "--junit", report, "--no-cache")
+    assert done.code == 2 and "the file exists and is not XML" in done.err
+    assert report.read_text() == "notes" and engine.prompts == []

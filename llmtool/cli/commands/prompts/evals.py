@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,12 +85,15 @@ def test(
     """Run template tests on one or more models; exit 17 if one fails.
 
     Replies are greedy, unless a test sets a temperature, and cached: a second run generates only
-    new ones. A template that is invalid counts as a failed test; the others are still tested.
+    new ones. A template that is invalid or missing counts as a failed test; the others are still
+    tested. A run that --timeout ends writes the report, too.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import render as show
-    from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.cli.terminal.output_file import open_sink
+    from llmtool.errors import LlmtoolError
     from llmtool.evals.junit import write_junit
+    from llmtool.evals.plan import unfinished
 
     started = time.perf_counter()
     folders, settings = bootstrap.start(console, general, model)
@@ -99,27 +102,59 @@ def test(
     if json and github:
         raise UsageError("--json and --github cannot be combined; use one of them")
     plans, outcomes = make_plans(console, library, templates or [], split=split)
-    check(junit, reads=list_files(plans, baseline), overwrite=junit is not None)
+    check_report(junit, reads=list_files(plans, baseline))
     references = list(dict.fromkeys(reference or []))
     check_models(folders, settings, references)
     models = [msgspec.structs.replace(model, reference=each) for each in references] or [model]
+    names = [each.reference or "" for each in models]
     show.live(console, outcomes, as_json=json, github=github)
+    ended_by: LlmtoolError | None = None
     with contextlib.ExitStack() as stack:
         # Opened first, so that write errors appear before the models run.
         report = None if junit is None else stack.enter_context(open_sink(console, junit))
-        for each in models if plans else ():
-            opened = bootstrap.open_model(console, folders, settings, each, junit)
-            with contextlib.closing(opened):
-                for plan in plans:
-                    found = run(console, opened, plan, cached=not no_cache)
-                    compared = (before.compare(outcome, tolerance=tolerance) for outcome in found)
-                    outcomes += show.live(console, compared, as_json=json, github=github)
+        try:
+            for number, each in enumerate(models if plans else ()):
+                opened = bootstrap.open_model(console, folders, settings, each, junit)
+                names[number] = opened.name
+                with contextlib.closing(opened):
+                    for plan in plans:
+                        found = run(console, opened, plan, cached=not no_cache)
+                        compared = (before.compare(each, tolerance=tolerance) for each in found)
+                        recorded = record(compared, outcomes)
+                        show.live(console, recorded, as_json=json, github=github)
+        except LlmtoolError as exc:
+            ended_by = exc
+            reason = str(console.interrupts.expired or exc)
+            outcomes += unfinished(plans, names, outcomes, reason)
         seconds = time.perf_counter() - started
         if report is not None:
             report.write(write_junit(outcomes, seconds=seconds))
+    if ended_by is not None:
+        raise ended_by
     if baseline is not None and update_baseline:
         outcomes = write_baseline(console, baseline, before, outcomes)
     show.summary(console, outcomes, seconds=seconds, as_json=json)
+
+
+def record(found: Iterable[Outcome], outcomes: list[Outcome]) -> Iterator[Outcome]:
+    """Append each outcome to a list, and yield it."""
+    for outcome in found:
+        outcomes.append(outcome)
+        yield outcome
+
+
+def check_report(path: str | None, *, reads: Iterable[str]) -> None:
+    """Check that a report can be written; it replaces an earlier one, but no other file."""
+    from llmtool.cli.terminal.output_file import check
+
+    if path is None:
+        return
+    check(path, reads=reads, overwrite=True)
+    if Path(path).is_file():
+        with open(path, "rb") as file:
+            start = file.read(1)
+        if start not in (b"", b"<"):
+            raise UsageError(f"--junit {path}: the file exists and is not XML; choose another name")
 
 
 def make_plans(
@@ -136,15 +171,15 @@ def make_plans(
     chosen = list(dict.fromkeys(names)) or [
         name for name in library.names() if library.find(name).parent != built_in_folder()
     ]
-    unknown = [name for name in chosen if not library.has(name)]
-    if len(unknown) > 1:  # `make_plan` reports a single one, with a suggestion
-        raise TemplateError(f"unknown templates: {', '.join(unknown)}; see `llmtool prompts ls`")
+    known = [name for name in chosen if library.has(name)]
+    if chosen and not known and len(chosen) > 1:  # `make_plan` reports one, with a suggestion
+        raise TemplateError(f"unknown templates: {', '.join(chosen)}; see `llmtool prompts ls`")
     plans, broken = [], []
     for name in chosen:
         try:
             plans.append(make_plan(library, name, split=split))
         except (TemplateError, InputError, UsageError) as exc:
-            if not library.has(name):
+            if not known:
                 raise
             broken.append(untestable(library, name, exc))
     if names:

@@ -22,24 +22,26 @@ _MAX_COLUMNS = 200
 
 def live(
     console: Console, outcomes: Iterable[Outcome], *, as_json: bool, github: bool = False
-) -> list[Outcome]:
-    """Show the outcomes of one template on one model, and return them.
+) -> None:
+    """Show the outcomes of one template on one model.
 
-    In a pipe, each line is printed at once; on a terminal, the table is printed at the end. With
-    `github`, only failed tests are printed, as annotations.
+    In a pipe, each line is printed at once; on a terminal, the table is printed at the end, also if
+    the run ends early. With `github`, only failed tests are printed, as annotations.
     """
     seen = []
-    for outcome in outcomes:
-        seen.append(outcome)
-        if github:
-            if outcome.is_bad:
-                console.stdout.write(_annotation(outcome))
-        elif not as_json and not console.stdout.is_terminal:
-            console.stdout.write("\t".join(_cells(outcome)) + "\n")
-    console.status("")
-    if seen and not as_json and not github and console.stdout.is_terminal:
-        _table(console, seen)
-    return seen
+    try:
+        for outcome in outcomes:
+            seen.append(outcome)
+            if github:
+                if outcome.is_bad:
+                    console.stdout.write(_annotation(outcome))
+            elif not as_json and not console.stdout.is_terminal:
+                console.stdout.write("\t".join(_cells(outcome)) + "\n")
+    finally:
+        console.status("")
+        if seen and not as_json and not github and console.stdout.is_terminal:
+            with console.interrupts.completing_output():
+                _table(console, seen)
 
 
 def summary(
