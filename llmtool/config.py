@@ -1,4 +1,4 @@
-"""Read settings and find folders.
+"""Read and change settings.
 
 Precedence: command-line option, `LLMTOOL_*` variable, config.toml, default. This module does not
 read the process's environment; callers pass a mapping.
@@ -7,7 +7,6 @@ read the process's environment; callers pass a mapping.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from llmtool.errors import UsageError, os_error_reason
+from llmtool.folders import Folders as Folders
+from llmtool.folders import find_folders as find_folders
 from llmtool.suggest import suggest
 
 NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
@@ -24,31 +25,6 @@ Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts with mo
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
 _MODEL_KEYS = "tables with the keys chat_template (a string) and template_args (a table)"
-# Replaces the home folder of a user without HOME and without an account, as in a container.
-NO_HOME = Path("/nonexistent")
-
-
-class Folders(msgspec.Struct, frozen=True, kw_only=True):
-    """The folders for configuration, data and caches, which may not exist yet."""
-
-    config: Path
-    data: Path
-    cache: Path
-    hub_cache: Path
-    more_prompts: tuple[Path, ...] = ()
-
-    @property
-    def config_file(self) -> Path:
-        return self.config / "config.toml"
-
-    @property
-    def prompts(self) -> Path:
-        return self.config / "prompts"
-
-    @property
-    def prompt_folders(self) -> tuple[Path, ...]:
-        """The folders of the user's templates, in order of precedence."""
-        return (*self.more_prompts, self.prompts)
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,59 +53,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 TABLES = ("aliases", "models")
-
-
-def find_folders(environ: Mapping[str, str]) -> Folders:
-    """Return the folders of the current user, following the platform's conventions.
-
-    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override them.
-    `LLMTOOL_PROMPTS` lists template folders that take precedence over the user's. The Hub cache
-    follows `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME`, as in
-    huggingface_hub, except that an empty variable counts as unset.
-
-    Raises:
-        UsageError: a variable names the home folder of an unknown user.
-    """
-    import platformdirs
-
-    def folder(variable: str, find: Callable[[str, Literal[False]], str]) -> Path:
-        if given := environ.get(variable):
-            return _expanded(given, variable)
-        try:
-            return Path(find("llmtool", False)).expanduser()
-        except RuntimeError:
-            return NO_HOME / "llmtool"
-
-    home = environ.get("HOME") or os.path.expanduser("~")
-    cache = environ.get("XDG_CACHE_HOME") or Path(NO_HOME if home == "~" else home, ".cache")
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if given := environ.get(name):
-            hub = _expanded(given, name)
-            break
-    else:
-        hf_home = environ.get("HF_HOME")
-        base = hf_home or str(Path(cache, "huggingface"))
-        hub = _expanded(base, "HF_HOME" if hf_home else "XDG_CACHE_HOME") / "hub"
-    return Folders(
-        config=folder("LLMTOOL_CONFIG_DIR", platformdirs.user_config_dir),
-        data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir),
-        cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir),
-        hub_cache=hub,
-        more_prompts=tuple(
-            _expanded(path, "LLMTOOL_PROMPTS")
-            for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep)
-            if path
-        ),
-    )
-
-
-def _expanded(text: str, variable: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise UsageError(
-            f"home folder in {text!r} not found; check the user name in {variable}"
-        ) from None
 
 
 def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:

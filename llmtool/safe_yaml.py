@@ -12,9 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from math import isfinite
-from typing import Any, NoReturn
-
-import msgspec
+from typing import Any, NamedTuple, NoReturn
 
 from llmtool.errors import TemplateError
 
@@ -35,7 +33,7 @@ class Plain(str):
     __slots__ = ()
 
 
-class Document(msgspec.Struct):
+class Document(NamedTuple):
     """A value whose unquoted scalars are `Plain` or None, with the lines of the values in it.
 
     A `Path` of keys and indexes addresses a value in it.

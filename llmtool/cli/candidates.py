@@ -1,6 +1,7 @@
 """Values for shell completion: `llmtool __complete KIND PREFIX [WORD...]`.
 
-The completion scripts call it, so it runs before Typer and the commands are imported.
+The completion scripts call it, so it runs before Typer and the commands are imported. Most kinds
+do not import msgspec either, which takes as long as the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from llmtool import config
+from llmtool.folders import Folders, find_folders
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LABEL_OPTIONS = ("-l", "--label")
@@ -45,7 +46,7 @@ def find(kind: str, prefix: str, words: Sequence[str]) -> list[Candidate]:
 
     `words` are those of the command line.
     """
-    found = KINDS[kind](config.find_folders(os.environ), words)
+    found = KINDS[kind](find_folders(os.environ), words)
     return [
         each
         for each in dict.fromkeys(found)
@@ -53,8 +54,9 @@ def find(kind: str, prefix: str, words: Sequence[str]) -> list[Candidate]:
     ]
 
 
-def _models(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _models(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     """Yield aliases and installed models."""
+    from llmtool import config
     from llmtool.models import installed, registry
     from llmtool.models.layout import Layout
     from llmtool.sizes import format_bytes
@@ -68,30 +70,32 @@ def _models(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate
         yield Candidate(each.name, format_bytes(each.size_bytes))
 
 
-def _recommended(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _recommended(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     from llmtool.models import catalogue
 
     for entry in catalogue.load():
         yield Candidate(entry.name, entry.good_at)
 
 
-def _templates(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _templates(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     from llmtool.prompts.library import Library
 
     return map(Candidate, Library(folders.prompt_folders).names())
 
 
-def _sessions(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
-    from llmtool.sessions.store import Sessions
+def _sessions(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    from llmtool.sessions.names import list_names
 
-    return map(Candidate, Sessions(folders.data / "sessions").names())
+    return map(Candidate, list_names(folders.data / "sessions"))
 
 
-def _settings(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _settings(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    from llmtool import config
+
     return map(Candidate, config.setting_names())
 
 
-def _languages(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _languages(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     """Yield the names and codes of natural languages."""
     from llmtool.text.languages import NAMES
 
@@ -100,13 +104,13 @@ def _languages(folders: config.Folders, words: Sequence[str]) -> Iterable[Candid
         yield Candidate(code, name)
 
 
-def _programming_languages(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _programming_languages(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     from llmtool.text.code_languages import NAMES
 
     return map(Candidate, sorted(set(NAMES.values())))
 
 
-def _labels(folders: config.Folders, words: Sequence[str]) -> Iterable[Candidate]:
+def _labels(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     """Yield the labels of the command line: those of -l, else those of the template."""
     from llmtool.prompts.library import Library
 
@@ -133,7 +137,7 @@ def _values(words: Sequence[str], options: Sequence[str]) -> list[str]:
     return [value.strip("\"'") for value in found]
 
 
-KINDS: dict[str, Callable[[config.Folders, Sequence[str]], Iterable[Candidate]]] = {
+KINDS: dict[str, Callable[[Folders, Sequence[str]], Iterable[Candidate]]] = {
     "models": _models,
     "recommended": _recommended,
     "templates": _templates,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -75,8 +75,7 @@ def load() -> tuple[CatalogueEntry, ...]:
     """Read the catalogue, best model first."""
     from llmtool import safe_yaml
 
-    resource = importlib.resources.files("llmtool.models") / "catalogue.yaml"
-    text = resource.read_text(encoding="utf-8")
+    text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
     return msgspec.convert(
         safe_yaml.load(text, source="catalogue.yaml"), tuple[CatalogueEntry, ...], strict=False
     )

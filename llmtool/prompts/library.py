@@ -9,15 +9,15 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.raw_template import RawTemplate, read_raw_template
-from llmtool.prompts.schema import NAME, NAME_RULE
-from llmtool.prompts.template import Template, build
+from llmtool.prompts.raw_template import NAME, NAME_RULE, RawTemplate, read_raw_template
 from llmtool.safe_yaml import MAX_CHARACTERS
 from llmtool.suggest import suggest
+
+if TYPE_CHECKING:
+    from llmtool.prompts.template import Template
 
 MAX_EXTENDS = 8
 SUFFIXES = (".yaml", ".yml")
@@ -45,6 +45,10 @@ class Library:
         Raises:
             TemplateError: the template is unknown (similar names are suggested) or not valid.
         """
+        import msgspec
+
+        from llmtool.prompts.template import Template, build
+
         if isinstance(template, Template):
             return template
         lineage = self.lineage(template)

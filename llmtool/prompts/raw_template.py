@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NoReturn, TypeVar
 
-import msgspec
-
 from llmtool.errors import TemplateError
 from llmtool.safe_yaml import Document, Path, load_document
 
 T = TypeVar("T")
 FORMAT = 1
+NAME = r"[a-z0-9][a-z0-9_-]*"
+NAME_RULE = "use lower-case letters, digits, - and _, starting with a letter or digit"
 _MERGED_LISTS = ("examples", "tests")
 
 
@@ -87,6 +87,8 @@ class RawTemplate:
 
     def decode(self, kind: type[T]) -> T:
         """Convert the value to `kind`; scalars are converted to the type of their field."""
+        import msgspec
+
         try:
             return msgspec.convert(self.value, kind, strict=False)
         except msgspec.ValidationError as exc:

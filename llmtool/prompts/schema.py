@@ -8,10 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from llmtool.engine.types import Effort, Sampling
-from llmtool.prompts.raw_template import FORMAT
-
-NAME = r"[a-z0-9][a-z0-9_-]*"
-NAME_RULE = "use lower-case letters, digits, - and _, starting with a letter or digit"
+from llmtool.prompts.raw_template import FORMAT, NAME
 
 Form = Literal["chat", "completion"]
 Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]

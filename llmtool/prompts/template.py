@@ -14,10 +14,14 @@ from msgspec import UNSET
 from llmtool.errors import TemplateError
 from llmtool.prompts.cases import Example, LocatedTest, check_example, check_test, convert
 from llmtool.prompts.output import Output, check_output, given
-from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_template
-from llmtool.prompts.schema import (
+from llmtool.prompts.raw_template import (
     NAME,
     NAME_RULE,
+    Position,
+    RawTemplate,
+    read_raw_template,
+)
+from llmtool.prompts.schema import (
     TYPE_SYNONYMS,
     Form,
     Input,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -24,19 +23,14 @@ from llmtool.errors import (
     os_error_reason,
 )
 from llmtool.option_names import option
-from llmtool.sessions import recovery
+from llmtool.sessions import names, recovery
 from llmtool.sessions.types import VERSION, Session, Turn, TurnV1
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 
 S = TypeVar("S", bound=msgspec.Struct)
 INDEX_NAME = "sessions.db"  # the index of `search`, in the cache folder
-_SUFFIX = ".jsonl"
-_NAME = re.compile(r"\w[\w.-]*")
-_GENERATED_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{4}(-\d+)?")
 _DAMAGED = ".damaged"  # appended to the name of a repaired file's original
-_MAX_LENGTH = 100
-_MAX_BYTES = 200  # file systems allow 255; suffixes need some
 
 
 class _Damaged(Exception):
@@ -64,12 +58,12 @@ class Sessions:
         Raises:
             UsageError: the name has characters other than letters, digits, `_`, `-` and `.`.
         """
-        if not _is_name(name):
+        if not names.is_name(name):
             raise UsageError(
                 f"{name!r} is not a valid session name; use at most 100 letters, digits, -, _ "
                 "and . (fewer if not ASCII), and start with a letter, digit or _"
             )
-        return self.folder / f"{name}{_SUFFIX}"
+        return self.folder / f"{name}{names.SUFFIX}"
 
     def exists(self, name: str) -> bool:
         return self.path(name).exists()
@@ -87,14 +81,7 @@ class Sessions:
 
     def names(self) -> list[str]:
         """Return the names of all sessions, most recently saved first."""
-        found = []
-        with contextlib.suppress(OSError):
-            for path in self.folder.glob(f"*{_SUFFIX}"):
-                name = path.name.removesuffix(_SUFFIX)
-                with contextlib.suppress(OSError):
-                    if _is_name(name) and path.is_file():
-                        found.append((-path.stat().st_mtime_ns, name))
-        return [name for _, name in sorted(found)]
+        return names.list_names(self.folder)
 
     def load(self, name: str) -> Session:
         """Return a session.
@@ -161,7 +148,7 @@ class Sessions:
 
     def _copies(self, name: str) -> list[Path]:
         """Return the damaged originals of a session."""
-        return [*self.folder.glob(f"{name}{_SUFFIX}{_DAMAGED}*")]
+        return [*self.folder.glob(f"{name}{names.SUFFIX}{_DAMAGED}*")]
 
     def _read(self, name: str) -> bytes:
         path = self.path(name)
@@ -305,10 +292,10 @@ class Sessions:
 
         A name that another process has locked counts as used.
         """
-        candidate, number = _truncate(name), 1
+        candidate, number = names.truncate(name), 1
         while self.exists(candidate) or self._is_locked(candidate):
             number += 1
-            candidate = f"{_truncate(name, reserve=5)}-{number}"
+            candidate = f"{names.truncate(name, reserve=5)}-{number}"
         return candidate
 
     def _is_locked(self, name: str) -> bool:
@@ -356,32 +343,8 @@ def _check(path: Path, session: Session) -> Session:
         raise InputError(
             f"{path} was written by a newer llmtool (format {session.version}); upgrade llmtool"
         )
-    name = path.name.removesuffix(_SUFFIX)
+    name = path.name.removesuffix(names.SUFFIX)
     return msgspec.structs.replace(session, name=name, version=VERSION)
-
-
-def _is_name(text: str) -> bool:
-    is_short = len(text) <= _MAX_LENGTH and len(text.encode("utf-8", "replace")) <= _MAX_BYTES
-    return is_short and _NAME.fullmatch(text) is not None
-
-
-def _truncate(name: str, *, reserve: int = 0) -> str:
-    """Truncate a name to the maximum length minus `reserve`."""
-    prefix = name[: _MAX_LENGTH - reserve].encode()[: _MAX_BYTES - reserve]
-    return prefix.decode("utf-8", "ignore")
-
-
-def new_name(now: float | None = None) -> str:
-    """Return a name for a session started at `now`, by default the current time.
-
-    The form is `2026-11-26-1040`, in local time.
-    """
-    return time.strftime("%Y-%m-%d-%H%M", time.localtime(now))
-
-
-def is_generated_name(name: str) -> bool:
-    """Return whether `new_name` made the name, with or without an appended number."""
-    return _GENERATED_NAME.fullmatch(name) is not None
 
 
 def timestamp(now: float | None = None) -> str:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmtool.errors import UsageError
 from llmtool.suggest import suggest
@@ -78,7 +76,7 @@ _SHORT_LETTERS = 20
 _CLEAR_RATIO, _CLEAR_RATIO_IF_SHORT = 2.0, 10.0
 
 
-class Language(msgspec.Struct, frozen=True, kw_only=True):
+class Language(NamedTuple):
     """A natural language: its tag with a region if one was given ("pt-BR"), and without ("pt").
 
     `name` is its English name, for prompts ("Brazilian Portuguese").

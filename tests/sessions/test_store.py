@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from llmtool.errors import InputError, LockedError, OutputError, UsageError
-from llmtool.sessions.store import Sessions, new_name, timestamp
+from llmtool.sessions.names import new_name
+from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 
 TURN = Turn(

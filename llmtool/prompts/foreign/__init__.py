@@ -11,7 +11,7 @@ from typing import Literal
 from llmtool.errors import TemplateError, UsageError
 from llmtool.option_names import option
 from llmtool.prompts.foreign.common import Imported
-from llmtool.prompts.schema import NAME, NAME_RULE
+from llmtool.prompts.raw_template import NAME, NAME_RULE
 from llmtool.prompts.template import parse_template
 from llmtool.prompts.writing import to_yaml
 

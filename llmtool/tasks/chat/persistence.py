@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 from llmtool.errors import OutputError, UsageError
 from llmtool.forks import call_after_fork
-from llmtool.sessions.store import Sessions, new_name, timestamp
+from llmtool.sessions.names import new_name
+from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Session
 
 

@@ -24,7 +24,8 @@ from llmtool.cli.terminal import inputs
 from llmtool.engine.types import EFFORTS
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.option_names import use_format
-from llmtool.sessions.store import INDEX_NAME, is_generated_name
+from llmtool.sessions.names import is_generated_name
+from llmtool.sessions.store import INDEX_NAME
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 from llmtool.tasks.options import SamplingOptions

@@ -160,7 +160,7 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
 def _new_path(folders: Folders, name: str, *, overwrite: bool) -> Path:
     """Return the path of a new user template, in the first writable folder."""
     from llmtool.errors import UsageError
-    from llmtool.prompts.schema import NAME, NAME_RULE
+    from llmtool.prompts.raw_template import NAME, NAME_RULE
 
     if not re.fullmatch(NAME, name):
         raise UsageError(f"{name!r} is not a valid template name: {NAME_RULE}")
