@@ -18,11 +18,15 @@ class ProtectedSpan(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Part of a segment that a translation must not change, such as code, a link target or a tag.
 
     `source` is its exact text in the document. A fixed span stays at its end of the segment: a task
-    checkbox, a footnote label, the tags around a subtitle.
+    checkbox, a footnote label, the tags around a subtitle. The texts before and after a break are
+    translated separately: the bar between plural forms, the syntax of an ICU message. `note`
+    describes the text after a break, as in `Segment.notes`.
     """
 
     source: str
     is_fixed: bool = False
+    is_break: bool = False
+    note: str = ""
 
 
 Part = str | ProtectedSpan
@@ -32,13 +36,17 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """The unit of translation, from `start` to `end` of the source, in characters.
 
     `parts` are its unescaped text and its protected spans. `context` locates it: the path of keys
-    to a JSON value, the attribute of an HTML tag, the msgctxt and comments of a message.
+    to a JSON value, the attribute of an HTML tag, the msgctxt of a message. `notes` are shown to
+    the model: the msgctxt, comments and neighbours of a message. Equal texts with different notes
+    are translated separately. An atomic segment is translated as a whole or remains unchanged.
     """
 
     start: int
     end: int
     parts: tuple[Part, ...]
     context: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_atomic: bool = False
 
     @property
     def text(self) -> str:
@@ -123,6 +131,26 @@ def find_unaccounted(document: Document) -> list[tuple[int, int]]:
             found.append((at, start))
         at = max(at, end)
     return found
+
+
+def make_break(source: str, note: str = "") -> ProtectedSpan:
+    """Return a span that separates texts which are translated separately."""
+    return ProtectedSpan(source, is_fixed=True, is_break=True, note=note)
+
+
+def split_at_breaks(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+    """Split parts before each break.
+
+    Example:
+        >>> len(split_at_breaks(["one ", make_break("| "), "many"]))
+        2
+    """
+    runs: list[list[Part]] = [[]]
+    for part in parts:
+        if isinstance(part, ProtectedSpan) and part.is_break and runs[-1]:
+            runs.append([])
+        runs[-1].append(part)
+    return [tuple(run) for run in runs]
 
 
 def join_parts(parts: Sequence[Part]) -> str:

@@ -19,6 +19,7 @@ from llmtool.documents.types import (
     ProtectedSpan,
     Segment,
     join_parts,
+    make_break,
 )
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Failed
@@ -120,6 +121,50 @@ def test_source_text_matches_its_own_expression(parts: list[Part]) -> None:
     if any(line.strip() != line for line in m.text.split("\n")):
         return  # white space at the ends of lines may change
     assert re.fullmatch(m.expression(), m.text)
+
+
+# Notes and breaks
+
+
+class Forms(Document):
+    """A format with one atomic segment of two forms, separated by a bar."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        one, _, many = source.partition("|")
+        parts = (make_break("", "Number: 1"), one, make_break("|", "Number: 5"), many)
+        self.segments = (
+            Segment(start=0, end=len(source), parts=parts, notes=("Comment: x",), is_atomic=True),
+        )
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        return join_parts(parts)
+
+
+def test_texts_between_breaks_are_translated_separately_with_their_notes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llmtool.tasks.translate.translator.parse", lambda text, _: Forms(text))
+    toolbox = make_toolbox(str.swapcase)
+    result = toolbox.translate("a dog|a dog", "English", source="en")
+    assert result.text == "A DOG|A DOG"
+    prompts = toolbox.engine.prompts  # type: ignore[attr-defined]
+    assert [source_text(prompt) for prompt in prompts] == ["a dog", "a dog"]
+    assert "Comment: x; Number: 1\n" in prompts[0]
+    assert "Comment: x; Number: 5\n" in prompts[1]
+
+
+def test_atomic_segment_remains_unchanged_if_a_part_is_not_translated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llmtool.tasks.translate.translator.parse", lambda text, _: Forms(text))
+    toolbox = make_toolbox(lambda text: "" if text == "two dogs" else text.upper())
+    result = toolbox.translate("a dog|two dogs", "English", source="en")
+    assert result.text == "a dog|two dogs"
+    assert [(each.reason, each.text) for each in result.untranslated] == [
+        ("another part of the message was not translated", "a dog"),
+        ("the reply is empty", "two dogs"),
+    ]
 
 
 # Rejected replies

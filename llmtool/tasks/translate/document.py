@@ -21,6 +21,8 @@ from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
+_OTHER_PART = "another part of the message was not translated"
+_Key = tuple[str, tuple[str, ...]]  # the text of a request, and its notes
 
 
 class TranslationText(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,13 +59,13 @@ class DocumentWorkflow(Workflow[TranslationText]):
         super().__init__(id)
         self.document, self.format, self.source = document, format, source
         self._prompts, self._count = prompts, count
-        self.jobs = [SegmentJob(segment.parts) for segment in document.segments]
+        self.jobs = [SegmentJob(each.parts, notes=each.notes) for each in document.segments]
         self._unsupported = find_unsupported(document)
         self.n_done = self.n_retried = 0
         self.started = time.perf_counter()
-        # Each distinct text is requested once; equal texts wait for its reply.
-        self._waiting: dict[str, list[_Target]] = defaultdict(list)
-        self._replies: dict[str, tuple[Prompt, StepReply]] = {}
+        # Each distinct text is requested once, with its notes; equal texts wait for its reply.
+        self._waiting: dict[_Key, list[_Target]] = defaultdict(list)
+        self._replies: dict[_Key, tuple[Prompt, StepReply]] = {}
         self._source_end = self._n_emitted = 0
         self.pieces: list[str] = []
 
@@ -85,10 +87,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         target: _Target = step.target
-        text, prompt = target.job.placeholders.text, step.request.prompt
-        first_reply = self._replies.setdefault(text, (prompt, reply))
+        key, prompt = _key(target.job), step.request.prompt
+        first_reply = self._replies.setdefault(key, (prompt, reply))
         yield from self._evaluate(target, prompt, reply)
-        for other in self._waiting.pop(text, ()):
+        for other in self._waiting.pop(key, ()):
             yield from self._evaluate(other, *first_reply)
 
     def drain_events(self) -> Iterator[TranslationText]:
@@ -103,10 +105,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
         """Return the text in natural language that was not translated, in source order."""
         source = self.document.source
         found = [
-            (segment.start, leaf.reason, leaf.placeholders.source)
+            (segment.start, leaf.reason or _OTHER_PART, leaf.placeholders.source)
             for segment, job in zip(self.document.segments, self.jobs, strict=True)
             for leaf in job.leaves()
-            if leaf.reason
+            if leaf.reason or (segment.is_atomic and job.is_rejected and leaf.is_language)
         ]
         found += [
             (each.start, each.reason, source[each.start : each.end]) for each in self._unsupported
@@ -123,15 +125,15 @@ class DocumentWorkflow(Workflow[TranslationText]):
         return len(self.jobs) + len(self._unsupported)
 
     def _start_job(self, target: _Target) -> Iterator[Step]:
-        text = target.job.placeholders.text
+        key = _key(target.job)
         if not target.job.is_language:
             self._settle(target, target.job.parts)
-        elif text in self._replies:
-            yield from self._evaluate(target, *self._replies[text])
-        elif text in self._waiting:
-            self._waiting[text].append(target)
+        elif key in self._replies:
+            yield from self._evaluate(target, *self._replies[key])
+        elif key in self._waiting:
+            self._waiting[key].append(target)
         else:
-            self._waiting[text] = []
+            self._waiting[key] = []
             yield self._step(target, is_retry=False)
 
     def _step(self, target: _Target, *, is_retry: bool) -> Step:
@@ -176,9 +178,12 @@ class DocumentWorkflow(Workflow[TranslationText]):
         source, segments = self.document.source, self.document.segments
         pieces = []
         while self._n_emitted < len(segments):
-            segment, result = segments[self._n_emitted], self.jobs[self._n_emitted].result
+            segment, job = segments[self._n_emitted], self.jobs[self._n_emitted]
+            result = job.result
             if result is None:
                 break
+            if segment.is_atomic and job.is_rejected:
+                result = segment.parts
             pieces.append(source[self._source_end : segment.start])
             pieces.append(self.document.encode(segment, result))
             self._source_end, self._n_emitted = segment.end, self._n_emitted + 1
@@ -186,3 +191,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
             pieces.append(source[self._source_end :])
             self._source_end = len(source)
         return "".join(pieces)
+
+
+def _key(job: SegmentJob) -> _Key:
+    return job.placeholders.text, job.notes

@@ -152,8 +152,8 @@ def _split_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 
 def _join_spans(span: ProtectedSpan, between: str, other: ProtectedSpan) -> list[Part]:
-    """Join two spans, unless only one is fixed."""
-    if span.is_fixed != other.is_fixed:
+    """Join two spans, unless only one is fixed or the second is a break."""
+    if span.is_fixed != other.is_fixed or span.is_break or other.is_break:
         return [span, between, other] if between else [span, other]
     return [ProtectedSpan(span.source + between + other.source, is_fixed=span.is_fixed)]
 

@@ -41,6 +41,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
             "source": source.name if source else "",
             "source_code": source.code if source else "",
             "placeholders": job.placeholders.all,
+            "notes": list(job.notes),
             "terms": [f"{term} = {word}" for term, word in self.glossary.terms_in(text)],
         }
         variables = {name: value for name, value in known.items() if name in inputs and value}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmtool.documents.types import Part
+from llmtool.documents.types import Part, ProtectedSpan, split_at_breaks
 from llmtool.tasks.translate.placeholders import Placeholders, make_placeholders, merge_parts
 from llmtool.text.chunks import CountTokens, split, split_sentences
 
@@ -15,12 +15,18 @@ MAX_TOKENS = 320
 class SegmentJob:
     """Parts to translate as a whole or, after a split, by `children`.
 
-    `reason` explains why they were not translated; the result is then the source.
+    `reason` explains why they were not translated; the result is then the source. `notes` are
+    shown to the model with the text.
     """
 
-    def __init__(self, parts: Sequence[Part], *, is_sentence: bool = False) -> None:
+    def __init__(
+        self, parts: Sequence[Part], *, notes: Sequence[str] = (), is_sentence: bool = False
+    ) -> None:
         self.placeholders: Placeholders = make_placeholders(parts)
         self.parts = tuple(parts)
+        own = (part.note for part in parts if isinstance(part, ProtectedSpan) and part.note)
+        self._notes = tuple(notes)  # without those of its own breaks
+        self.notes = tuple(dict.fromkeys((*notes, *own)))
         self.children: list[SegmentJob] = []
         self.is_sentence = is_sentence
         self.n_attempts = 0
@@ -45,11 +51,23 @@ class SegmentJob:
             joined += result
         return self._source_if_equal(joined)
 
+    @property
+    def is_rejected(self) -> bool:
+        """Whether a piece was not translated."""
+        return any(leaf.reason for leaf in self.leaves())
+
     def settle(self, parts: Sequence[Part], reason: str | None = None) -> None:
         self._result, self.reason = self._source_if_equal(parts), reason
 
     def split(self, count: CountTokens) -> None:
-        """Split a segment of more than `MAX_TOKENS`, between sentences where possible."""
+        """Split at breaks, and if longer than `MAX_TOKENS`, between sentences if possible."""
+        runs = split_at_breaks(self.parts)
+        if len(runs) > 1:
+            self.children = [SegmentJob(run, notes=self._notes) for run in runs]
+            for child in self.children:
+                if child.is_language:
+                    child.split(count)
+            return
         text = self.placeholders.text
         if len(text.encode()) <= MAX_TOKENS or count(text) <= MAX_TOKENS:
             return
@@ -102,7 +120,9 @@ class SegmentJob:
             runs[0] = (*lead, *runs[0])
         if trail:
             runs[-1] = (*runs[-1], *trail)
-        self.children = [SegmentJob(run, is_sentence=are_sentences) for run in runs]
+        self.children = [
+            SegmentJob(run, notes=self.notes, is_sentence=are_sentences) for run in runs
+        ]
 
 
 def _join_split_placeholders(texts: Sequence[str], placeholders: Placeholders) -> list[str]:

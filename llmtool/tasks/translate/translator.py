@@ -88,8 +88,12 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             InputError: the document has no text to translate.
         """
         workflow = self._workflow(case, len)
-        first = next((job for job in workflow.jobs if job.is_language), None)
-        if first is None:
+        for job in workflow.jobs:
+            if job.is_language:
+                job.split(len)
+                first = next(leaf for leaf in job.leaves() if leaf.is_language)
+                break
+        else:
             raise InputError("the document has no text to translate")
         return self.prompts.request(first, source=workflow.source, is_retry=False)
 

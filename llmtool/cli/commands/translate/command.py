@@ -93,7 +93,7 @@ def translate(
             "the starter model knows little of other languages; its translations are unreliable"
         )
     if reader is not None:
-        given = frozenset(options.variables) | {"to", "source", "terms", "placeholders"}
+        given = frozenset(options.variables) | {"to", "source", "terms", "placeholders", "notes"}
         mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         seed = options.sampling.seed
         batches.run(
