@@ -7,13 +7,14 @@ import unicodedata
 
 from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
-from llmtool.text.languages import Language, may_be_in
+from llmtool.text.languages import Language, may_be_in, may_have_script
 
 # The length of a translation relative to its source; the slack matters for short texts.
 _MAX_RATIO, _SLACK = 4.0, 24.0
 _WIDE_WEIGHT = 2.5  # a CJK character counts as so many letters
-_MIN_LETTERS = 20  # to detect a language
+_MIN_LETTERS, _MIN_WEIGHT = 20, 30  # to detect a language
 _ECHO_WORDS = 5
+_MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WORD = re.compile(r"\w+")
@@ -37,6 +38,7 @@ def find_fault(
     finish_reason: FinishReason,
     instruction: str,
     to: Language,
+    source_language: str | None = None,
 ) -> str | None:
     """Return what is wrong with a reply, or None. Placeholders are not checked.
 
@@ -56,7 +58,7 @@ def find_fault(
         return "contains control characters"
     if finish_reason == "length":
         return "was truncated at the token limit"
-    if reply.count("\n") != placeholders.text.count("\n"):
+    if _differ_in_lines(placeholders.text, reply):
         return "has a different number of lines"
     source, text = _letter_weight(placeholders.plain), _letter_weight(reply)
     if text > source * _MAX_RATIO + _SLACK:
@@ -67,10 +69,29 @@ def find_fault(
         return "repeats the source"
     if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"
-    letters = sum(map(str.isalpha, reply))
-    if letters >= _MIN_LETTERS and not may_be_in(reply, to.base):
+    is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or text >= _MIN_WEIGHT
+    if not may_have_script(reply, to.code) or (
+        is_long and not may_be_in(reply, to.code, source=source_language)
+    ):
         return f"is not in {to.name}"
     return None
+
+
+def _differ_in_lines(source: str, reply: str) -> bool:
+    """Return whether the lines of a reply differ; lines of a wrapped paragraph may."""
+    if source.count("\n") == reply.count("\n"):
+        return False
+    before, after = (re.split(r"\n[ \t]*(?=\n)", text) for text in (source, reply))
+    return len(before) != len(after) or any(
+        one.count("\n") != other.count("\n") and not _is_wrapped(one)
+        for one, other in zip(before, after, strict=True)
+    )
+
+
+def _is_wrapped(paragraph: str) -> bool:
+    """Return whether a line of a paragraph continues on the next."""
+    *lines, _ = paragraph.split("\n")
+    return any(len(line) >= _MIN_WRAPPED_COLUMNS for line in lines)
 
 
 def _letter_weight(text: str) -> float:

@@ -69,6 +69,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
             finish_reason=reply.finish_reason,
             instruction=_instruction(prompt, job.placeholders.text),
             to=self.to,
+            source_language=prompt.languages[0] if prompt.languages else None,
         )
         return text, fault
 

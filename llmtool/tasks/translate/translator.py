@@ -31,7 +31,7 @@ from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.text.chunks import CountTokens
-from llmtool.text.languages import Language, detect_language, find_language, may_be_in
+from llmtool.text.languages import Language, detect_language, find_language
 
 _SAMPLE_CHARACTERS = 4000  # of a document, to detect its language
 _MIN_SAMPLE_LETTERS = 20
@@ -182,7 +182,7 @@ def _detect_source(document: Document) -> Language | None:
     if sum(map(str.isalpha, sample)) < _MIN_SAMPLE_LETTERS:
         return None
     code = detect_language(sample)
-    return find_language(code) if code and may_be_in(sample, code) else None
+    return find_language(code) if code else None
 
 
 def _describe(untranslated: tuple[UntranslatedSegment, ...], n_segments: int) -> str:
