@@ -414,7 +414,7 @@ complete -c llmtool -n '__llmtool_at sum' -l top-p -x -d 'Sample from the likeli
 complete -c llmtool -n '__llmtool_at sum' -l top-k -x -d 'Sample from the top K tokens; 0 means all'
 complete -c llmtool -n '__llmtool_at sum' -l min-p -x -d 'Ignore tokens less likely than P times the likeliest'
 complete -c llmtool -n '__llmtool_at sum' -l repeat-penalty -x -d 'Penalty for repeated tokens; 1 disables it'
-complete -c llmtool -n '__llmtool_at sum' -l length -x -d 'short, medium, long, \'100 words\', \'3 sentences\' or \'5 bullets\''
+complete -c llmtool -n '__llmtool_at sum' -l length -x -d 'short, medium, long, \'100 words\', \'2 paragraphs\' or \'5 bullets\''
 complete -c llmtool -n '__llmtool_at sum' -l style -x -a 'paragraph bullets headline tldr' -d 'Style of the summary'
 complete -c llmtool -n '__llmtool_at sum' -l focus -x -d 'Topic to focus on'
 complete -c llmtool -n '__llmtool_at sum' -l sections -d 'Summarize each top-level section separately'

@@ -622,7 +622,7 @@ _llmtool_sum() {
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--length=[short, medium, long, '\''100 words'\'', '\''3 sentences'\'' or '\''5 bullets'\'']:LENGTH:' \
+        '*--length=[short, medium, long, '\''100 words'\'', '\''2 paragraphs'\'' or '\''5 bullets'\'']:LENGTH:' \
         '*--style=[Style of the summary]:CHOICE:(paragraph bullets headline tldr)' \
         '*--focus=[Topic to focus on]:TEXT:' \
         '*--sections[Summarize each top-level section separately]' \

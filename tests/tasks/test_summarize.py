@@ -291,6 +291,13 @@ def test_find_fault_reports_omitted_and_invented_facts(summary: str, fault: str 
         ("２００ 词", "paragraph", "about 200 words", 200),
         ("3句话", "paragraph", "3 sentences", 54),
         ("5条", "bullets", "5 short lines", 90),
+        ("2 paragraphs", "paragraph", "2 paragraphs", 140),
+        ("2段", "paragraph", "2 paragraphs", 140),
+        ("三段落", "paragraph", "3 paragraphs", 210),
+        ("段", "paragraph", "one paragraph", 70),
+        ("一段", "paragraph", "one paragraph", 70),
+        ("sentence", "paragraph", "one sentence", 18),
+        ("句话", "paragraph", "one sentence", 18),
     ],
 )
 def test_parse_length(length: str, style: str, phrase: str, n_words: int) -> None:
@@ -321,6 +328,9 @@ def test_choose_sentences_skips_code_and_headings(text: str, chosen: str) -> Non
         ("2 sentences", "One is here.", False),
         ("10 words", "one two three four five six seven eight", True),
         ("10 words", "one two three", False),
+        ("2 paragraphs", "One is\nhere.\n\nTwo is there.\n", True),
+        ("2 paragraphs", "One is here.\nTwo is there.", False),
+        ("1 paragraph", "One is here.\n \n\nTwo is there.", False),
     ],
 )
 def test_length_is_met(length: str, text: str, is_met: bool) -> None:
@@ -332,6 +342,15 @@ def test_length_is_met(length: str, text: str, is_met: bool) -> None:
 def test_invalid_length_is_a_usage_error(length: str) -> None:
     with pytest.raises(UsageError, match="invalid length"):
         parse_length(length, "paragraph")
+
+
+def test_paragraphs_are_constrained_and_only_for_paragraphs() -> None:
+    expression = parse_length("2 paragraphs", "paragraph").expression("paragraph")
+    one = "The river rose during the night, and the mill stopped."
+    assert expression is not None and re.fullmatch(expression, f"{one}\n\n{one}")
+    assert not re.fullmatch(expression, one)
+    with pytest.raises(UsageError, match="invalid length '2段' for style 'bullets'"):
+        parse_length("2段", "bullets")
 
 
 def test_number_of_words_is_enforced_within_thirty_percent() -> None:

@@ -23,16 +23,18 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash
 
 
 @pytest.fixture
-def shell(env: dict[str, str], tmp_path: Path) -> Callable[[], Terminal]:
+def shell(env: dict[str, str], tmp_path: Path) -> Callable[..., Terminal]:
     """Return a function that starts a chat in an interactive shell."""
 
-    def start() -> Terminal:
+    def start(*command: str) -> Terminal:
         script = json.dumps({"replies": [REPLY, "second"], "delay": 0.01})
         (tmp_path / "go").write_text(
             f"exec {sys.executable} {SCRIPT} {tmp_path} '{script}'\n", encoding="utf-8"
         )
         variables = {**env, "TERM": "xterm-256color", "PS1": "shell$ "}
-        terminal = Terminal(["bash", "--norc", "-i"], variables, lines=40, cwd=tmp_path)
+        terminal = Terminal(
+            [*command] or ["bash", "--norc", "-i"], variables, lines=40, cwd=tmp_path
+        )
         terminal.wait_for("shell$ ")
         terminal.send("sh go\r")
         wait_for_chat_prompt(terminal)
@@ -58,7 +60,7 @@ def suspend(terminal: Terminal) -> None:
 
 
 def test_ctrl_z_at_the_prompt_suspends_and_fg_restores_the_line(
-    shell: Callable[[], Terminal],
+    shell: Callable[..., Terminal],
 ) -> None:
     with shell() as terminal:
         terminal.send("half typed")
@@ -72,7 +74,7 @@ def test_ctrl_z_at_the_prompt_suspends_and_fg_restores_the_line(
 
 
 def test_ctrl_z_in_a_reply_suspends_and_fg_shows_the_paragraph_again(
-    shell: Callable[[], Terminal],
+    shell: Callable[..., Terminal],
 ) -> None:
     with shell() as terminal:
         terminal.send("go\r")
@@ -88,6 +90,18 @@ def test_ctrl_z_in_a_reply_suspends_and_fg_shows_the_paragraph_again(
         start = len(rows) - rows[::-1].index(next(r for r in rows[::-1] if r.startswith("word0 ")))
         reply = rows[start - 1 : rows.index("> typed ahead")]
         assert " ".join(reply).split() == WORDS
+
+
+@pytest.mark.skipif(shutil.which("dash") is None, reason="needs dash")
+def test_ctrl_z_in_a_reply_restores_the_echo_that_dash_leaves_off(
+    shell: Callable[..., Terminal],
+) -> None:
+    with shell("dash", "-i") as terminal:
+        terminal.send("go\r")
+        terminal.wait_for("word9")
+        suspend(terminal)
+        terminal.send("fg\r")
+        terminal.wait_for("word59")
 
 
 def test_ctrl_c_at_an_empty_prompt_explains_once_how_to_leave(chat: Start) -> None:

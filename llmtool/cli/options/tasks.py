@@ -232,7 +232,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             str,
             Option(
                 metavar="LENGTH",
-                help="short, medium, long, '100 words', '3 sentences' or '5 bullets'.",
+                help="short, medium, long, '100 words', '2 paragraphs' or '5 bullets'.",
             ),
         ],
         "style": Annotated[

@@ -15,7 +15,8 @@ from llmtool.cli.terminal.console import STDIN
 def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hide typed keys during the block, where they would garble the output.
 
-    They can be read afterwards. Ctrl-C and Ctrl-Z still work.
+    They can be read afterwards. Ctrl-C and Ctrl-Z still work. Ctrl-Z restores the echo before the
+    process stops, which dash does not do.
 
     Args:
         on_resume: called in a signal handler when the process continues after Ctrl-Z; by then, the
@@ -44,11 +45,22 @@ def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]
             hide()
         on_resume()
 
+    def suspend(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(STDIN, termios.TCSANOW, before)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)  # returns when the process continues
+        signal.signal(number, suspend)
+
     previous = signal.signal(signal.SIGCONT, resume)
+    stop = signal.getsignal(signal.SIGTSTP)
+    if stop is signal.SIG_DFL:  # not ignored by a shell without job control
+        signal.signal(signal.SIGTSTP, suspend)
     try:
         hide()
         yield
     finally:
         signal.signal(signal.SIGCONT, previous)
+        signal.signal(signal.SIGTSTP, stop)
         with contextlib.suppress(termios.error):
             termios.tcsetattr(STDIN, termios.TCSANOW, before)

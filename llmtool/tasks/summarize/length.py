@@ -12,7 +12,7 @@ from llmtool.tasks.options import Style
 from llmtool.tasks.summarize.facts import count_words
 from llmtool.text.chunks import split_sentences
 
-Unit = Literal["words", "sentences", "points"]
+Unit = Literal["words", "sentences", "points", "paragraphs"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
 _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
@@ -31,9 +31,11 @@ _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
     },
 }  # fmt: skip
 _COUNTED = re.compile(
-    r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s|[个個]?字|文字|[词詞語]|[个個]?[词詞]|句[话話]?|文|[条條點点行])",
+    r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|paragraphs?|w|s|[个個]?字|文字"
+    r"|[词詞語]|[个個]?[词詞]|句[话話]?|文|[条條點点行]|段落?)",
     re.IGNORECASE,
 )
+_SINGLE = ("sentence", "paragraph", "句话", "句話", "段", "段落")  # a number is not necessary
 _CJK_UNITS = str.maketrans("词詞語句文条條點点行", "wwwssppppp")
 _NUMERALS = {character: str(n) for n, character in enumerate("一二三四五六七八九十", 1)} | {
     "两": "2",
@@ -41,6 +43,7 @@ _NUMERALS = {character: str(n) for n, character in enumerate("一二三四五六
 }
 _LOW, _HIGH = 0.7, 1.3  # times the requested number of words
 _WORDS_PER_SENTENCE = 18
+_WORDS_PER_PARAGRAPH = 70
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,8 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
         """Return a regular expression for replies of this length, None if it is not constrained."""
         if style == "bullets" and self.n is not None and self.unit != "words":
             return rf"- [^\n]{{10,240}}(\n- [^\n]{{10,240}}){{{self.n - 1}}}"
+        if self.unit == "paragraphs" and self.n is not None:
+            return rf"[^\n]{{40,2000}}(\n\n[^\n]{{40,2000}}){{{self.n - 1}}}"
         if style == "paragraph" and self.unit == "words" and self.n is not None:
             min_words = int(self.n * (_LOW + 0.1))
             return rf"([^\s]+[ \n]+){{{max(1, min_words)}}}[^\s][\s\S]*[.!?…。！？]"
@@ -70,7 +75,7 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
             >>> parse_length("4 words", "paragraph").truncate("One two three four. Five six seven.")
             'One two three four.'
         """
-        if self.n is None or self.unit == "points":
+        if self.n is None or self.unit in ("points", "paragraphs"):
             return text
         shortened, n = "", 0
         for sentence in split_sentences(text):
@@ -88,11 +93,13 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
             return self.n * _LOW <= count_words(text) <= self.n * _HIGH
         if self.unit == "points":
             return len([line for line in text.splitlines() if line.strip()]) == self.n
+        if self.unit == "paragraphs":
+            return len(re.findall(r"\S.*(?:\n.*\S.*)*", text)) == self.n
         return len(split_sentences(text)) == self.n
 
 
 def parse_length(length: str, style: Style) -> Length:
-    """Parse `short`, `medium`, `long`, or a number of words, sentences or points.
+    """Parse `short`, `medium`, `long`, or a number of words, sentences, points or paragraphs.
 
     A number without a unit counts words, or points in style "bullets".
 
@@ -109,6 +116,8 @@ def parse_length(length: str, style: Style) -> Length:
     if word in _NAMED:
         phrase, n_words = _NAMED[word][style]
         return Length(phrase=phrase, n_words=n_words)
+    if word in _SINGLE:
+        word = f"1 {word}"
     if word[:1] in _NUMERALS and len(word) > 1:
         word = _NUMERALS[word[0]] + word[1:]
     found = _COUNTED.fullmatch(word)
@@ -119,11 +128,14 @@ def parse_length(length: str, style: Style) -> Length:
         )
     n, name = int(found[1]), found[2].lstrip("个個")
     unit = name[0].translate(_CJK_UNITS)
-    if name in (
-        "字",
-        "文字",
-    ):  # two characters count as a word; not enforced, as no spaces separate them
+    if name in ("字", "文字"):
+        # Two characters count as a word; not enforced, as no spaces separate them.
         return Length(phrase=f"about {n} characters", n_words=-(-n // 2))
+    if name.startswith(("paragraph", "段")):
+        if style != "paragraph":
+            raise UsageError(f"invalid length {length!r} for style {style!r}; omit the style")
+        phrase = "one paragraph" if n == 1 else f"{n} paragraphs"
+        return Length(phrase=phrase, n_words=n * _WORDS_PER_PARAGRAPH, n=n, unit="paragraphs")
     if unit == "w":
         return Length(phrase=f"about {n} words", n_words=n, n=n, unit="words")
     if unit == "s" and style != "bullets":
