@@ -216,8 +216,8 @@ class Bigger:
 
 
 def load(model: Path) -> Any:
+    from llmtool.cancellation import Cancellation
     from llmtool.engine.llama.model import LlamaModel
-    from llmtool.engine.types import Cancellation
 
     return LlamaModel(model, n_gpu_layers=0, vocab_only=True, cancellation=Cancellation())
 

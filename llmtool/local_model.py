@@ -13,19 +13,13 @@ import msgspec
 
 from llmtool import config
 from llmtool.background import BackgroundCall, acquire
+from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import preflight
-from llmtool.engine.types import (
-    Cancellation,
-    ChatTemplateOptions,
-    Engine,
-    KVType,
-    OnProgress,
-    StreamProgress,
-)
+from llmtool.engine.types import ChatTemplateOptions, Engine, KVType, OnProgress, StreamProgress
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress

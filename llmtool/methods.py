@@ -11,7 +11,7 @@ import msgspec
 
 from llmtool.arguments import check_argument, checked
 from llmtool.tasks.options import SamplingOptions, annotations_of
-from llmtool.tasks.streams import AsyncStream, Stream
+from llmtool.tasks.streams import AsyncStream, Limit, Stream, make_limit, read_within
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
@@ -29,6 +29,7 @@ P = ParamSpec("P")
 E = TypeVar("E")
 R = TypeVar("R")
 S = TypeVar("S", bound=HasContext)
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 class _Unquoted(str):
@@ -44,7 +45,7 @@ def _unquoted(annotation: Any) -> Any:
 def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
     """Return a decorator that replaces `**options` in a signature with the fields of a struct.
 
-    The method then also checks the types of its arguments.
+    The method then also checks the types of its arguments, and has the option `timeout`.
 
     Example:
         >>> @list_options(SamplingOptions)
@@ -59,27 +60,60 @@ def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
         options += [
             inspect.Parameter(
                 name,
-                inspect.Parameter.KEYWORD_ONLY,
+                _KEYWORD,
                 default=getattr(defaults, name),
                 annotation=_Unquoted(types[name]),
             )
             for name in struct.__struct_fields__
             if name != "sampling"
         ]
+    annotation = _Unquoted("float | None")
+    timeout = inspect.Parameter("timeout", _KEYWORD, default=None, annotation=annotation)
 
     def with_options(method: F) -> F:
-        method, signature = checked(method), inspect.signature(method)
+        signature = inspect.signature(method)
         *parameters, _ = signature.parameters.values()
+        if timeout.name in signature.parameters:
+            method, added = checked(method), options
+        else:
+            method, added = with_timeout(checked(method)), [*options, timeout]
         method.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[
                 *(each.replace(annotation=_unquoted(each.annotation)) for each in parameters),
-                *options,
+                *added,
             ],
             return_annotation=_unquoted(signature.return_annotation),
         )
         return method
 
     return with_options
+
+
+def with_timeout(method: F) -> F:
+    """Return a method with the option `timeout`, the time limit of its result in seconds.
+
+    If it returns a stream or an iterator, the limit is for all of it.
+
+    Raises:
+        TimeoutExpired: the result is not complete in time.
+    """
+
+    @functools.wraps(method)
+    def call(self: HasContext, /, *args: Any, timeout: object = None, **kwargs: Any) -> object:
+        if timeout is None:
+            return method(self, *args, **kwargs)
+        limit = make_limit(self.context.cancellation, timeout)
+        with limit:
+            result = method(self, *args, **kwargs)
+        if isinstance(result, Stream):
+            return result.within(limit)
+        return read_within(limit, result) if isinstance(result, Iterator) else result
+
+    return cast(F, call)
+
+
+def _pop_limit(self: HasContext, keywords: dict[str, Any]) -> Limit:
+    return make_limit(self.context.cancellation, keywords.pop("timeout", None))
 
 
 def for_asyncio(
@@ -92,7 +126,8 @@ def for_asyncio(
 
     @functools.wraps(method)
     async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self.context.bridge.call(lambda: method(self, *args, **kwargs))
+        with _pop_limit(self, kwargs):
+            return await self.context.bridge.call(lambda: method(self, *args, **kwargs))
 
     _document(call, method, "{}; cancelling the asyncio task stops it")
     return call
@@ -108,7 +143,8 @@ def stream_for_asyncio(
 
     @functools.wraps(method)
     def stream(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[E, R]:
-        return AsyncStream(self.context.bridge, lambda: method(self, *args, **kwargs))
+        limit = _pop_limit(self, kwargs)
+        return AsyncStream(self.context.bridge, lambda: method(self, *args, **kwargs), limit)
 
     signature = _document(stream, method, "{}")
     returned = _unquoted(f"Async{signature.return_annotation}")
@@ -129,7 +165,8 @@ def each_for_asyncio(
         self: S, texts: Iterable[str], /, *args: P.args, **kwargs: P.kwargs
     ) -> AsyncIterator[R]:
         items = cast("Iterable[str]", check_argument("texts", texts, "Iterable[str]"))
-        return self.context.bridge.stream(lambda: method(self, iter(items), *args, **kwargs))
+        limit = _pop_limit(self, kwargs)
+        return self.context.bridge.stream(lambda: method(self, iter(items), *args, **kwargs), limit)
 
     stream.__name__ += "_each"
     signature = _document(stream, method, "{} on many texts; yield each result when it is ready")

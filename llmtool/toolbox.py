@@ -6,7 +6,6 @@ configuration.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import warnings
@@ -19,23 +18,23 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmtool import config
 from llmtool.arguments import checked
-from llmtool.engine.types import (
-    Cancellation,
-    Engine,
-    KVType,
-    OnProgress,
-    Request,
-    Token,
-    Tokenized,
-)
-from llmtool.errors import Cancelled, ClosedError, LlmtoolError, TimeoutExpired, UsageError
+from llmtool.cancellation import Cancellation
+from llmtool.engine.types import Engine, KVType, OnProgress, Request, Token, Tokenized
+from llmtool.errors import ClosedError, LlmtoolError, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.local_model import LocalModel, ReadyModel
-from llmtool.methods import each_for_asyncio, for_asyncio, list_options, stream_for_asyncio
+from llmtool.methods import (
+    each_for_asyncio,
+    for_asyncio,
+    list_options,
+    stream_for_asyncio,
+    with_timeout,
+)
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.option_names import option
@@ -57,6 +56,7 @@ from llmtool.tasks.options import (
 )
 from llmtool.tasks.pipeline.context import CLOSED, TaskContext, TaskModel
 from llmtool.tasks.results import Classification, Generation, Result, Summary, Translation
+from llmtool.tasks.streams import make_limit
 
 if TYPE_CHECKING:
     import enum
@@ -78,9 +78,9 @@ if TYPE_CHECKING:
         ChatKeywords,
         ClassifyKeywords,
         CodeKeywords,
+        CompleteKeywords,
         GenerateKeywords,
         ReviewKeywords,
-        SamplingKeywords,
         SummarizeKeywords,
         TemplateKeywords,
         TextKeywords,
@@ -270,9 +270,7 @@ class Toolbox:
         """Start loading the model in the background; the first task waits for it."""
         self.context.model.warm_up()
 
-    @checked
-    @contextlib.contextmanager
-    def time_limit(self, seconds: float) -> Iterator[None]:
+    def time_limit(self, seconds: float) -> AbstractContextManager[object]:
         """Stop the calls of a block, with the asyncio tasks it starts, after `seconds`.
 
         Calls of other threads continue.
@@ -285,21 +283,7 @@ class Toolbox:
             >>> with box.time_limit(30):                                # doctest: +SKIP
             ...     reply = box.generate("Tell me a story")
         """
-        if not seconds > 0:
-            raise UsageError(f"seconds={seconds}: must be above 0")
-        with self.cancellation.scope() as scope:
-            timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), scope.cancel)
-            timer.daemon = True
-            timer.start()
-            try:
-                yield
-            except Cancelled as exc:
-                if not scope.cancelled:
-                    raise
-                message = f"not finished after {seconds:g} s; allow more time"
-                raise TimeoutExpired(message, seconds=seconds) from exc
-            finally:
-                timer.cancel()
+        return make_limit(self.cancellation, seconds, name="seconds")
 
     def close(self) -> None:
         """Free the model, and stop what runs in other threads; later calls raise `ClosedError`."""
@@ -416,6 +400,8 @@ class Toolbox:
                 else that of the template.
             seed: 0 to 2^32-2; the same seed gives the same reply.
             stop: one or several strings that end the reply.
+            timeout: the time limit in seconds, of the whole list, iterator or stream. It includes
+                the time that the call waits for other calls or for the model.
 
         Returns:
             A `Generation` with `text`, `value`, `choices`, `usage` (tokens), `seconds`,
@@ -427,6 +413,7 @@ class Toolbox:
             OutputValidationError: a reply was truncated, or does not match the schema, grammar or
                 regular expression. `result` is the `Generation`; each choice has its `error`.
             InputError: the prompt is empty.
+            TimeoutExpired: the result is not complete within `timeout`.
             TemplateError: the prompt template or the model's chat template is invalid.
             UsageError: an option is unknown or out of range, or a schema is invalid.
 
@@ -541,6 +528,7 @@ class Toolbox:
         cases: CaseValues | None = None,
         *,
         options: GenerateKeywords | None = None,
+        timeout: float | None = None,
         **inputs: Any,
     ) -> RunResult: ...
     @overload
@@ -551,6 +539,7 @@ class Toolbox:
         cases: Iterator[CaseValues],
         *,
         options: GenerateKeywords | None = None,
+        timeout: float | None = None,
         **inputs: Any,
     ) -> Iterator[RunResult]: ...
     @overload
@@ -561,8 +550,10 @@ class Toolbox:
         cases: Sequence[CaseValues],
         *,
         options: GenerateKeywords | None = None,
+        timeout: float | None = None,
         **inputs: Any,
     ) -> list[RunResult]: ...
+    @with_timeout
     @checked
     def run(
         self,
@@ -571,6 +562,7 @@ class Toolbox:
         cases: CaseValues | Iterable[CaseValues] | None = None,
         *,
         options: GenerateKeywords | None = None,
+        timeout: float | None = None,
         **inputs: Any,
     ) -> RunResult | Iterator[RunResult] | list[RunResult]:
         """Run a template on a text or other inputs, or on each of several cases; see `Toolbox`.
@@ -580,6 +572,7 @@ class Toolbox:
             cases: a text for the main input of the template, a mapping of input values, or several
                 of them.
             options: options of `generate`: `system`, `temperature`, `seed`, `max_tokens`, ….
+            timeout: see `generate`.
             inputs: values for the inputs of the template, the same for all cases.
 
         Returns:
@@ -604,6 +597,7 @@ class Toolbox:
 
     arun = for_asyncio(run)
 
+    @with_timeout
     @checked
     def run_each(
         self,
@@ -612,6 +606,7 @@ class Toolbox:
         cases: Iterable[CaseValues],
         *,
         options: GenerateKeywords | None = None,
+        timeout: float | None = None,
         **inputs: Any,
     ) -> Generator[RunResult | LlmtoolError, None, None]:
         """Run a template on many cases; yield the result of each case, or its error.
@@ -636,6 +631,7 @@ class Toolbox:
         cases: Iterable[CaseValues],
         *,
         options: GenerateKeywords | None = None,
+        timeout: float | None = None,
         **inputs: Any,
     ) -> AsyncIterator[RunResult]:
         """Run a template on many cases; yield each result in order, as soon as it is ready.
@@ -645,7 +641,8 @@ class Toolbox:
             ...     print(reply.text)
         """
         return self.context.bridge.stream(
-            lambda: self.run(template, iter(cases), options=options, **inputs)
+            lambda: self.run(template, iter(cases), options=options, **inputs),
+            make_limit(self.cancellation, timeout),
         )
 
     @checked
@@ -747,6 +744,7 @@ class Toolbox:
                 `calibrate` saved, or else "anchors", which scores texts without content; "balanced"
                 assumes that all labels are equally frequent in a sequence of texts; "none" does not
                 correct the bias.
+            timeout: see `generate`.
 
         Returns:
             A `Classification` with `label` (a name, an Enum member, or a bool; None if the score is
@@ -1138,7 +1136,7 @@ class Toolbox:
         after: str = "",
         *,
         language: str | None = None,
-        **sampling: Unpack[SamplingKeywords],
+        **sampling: Unpack[CompleteKeywords],
     ) -> Code:
         """Complete code at the cursor, with the model's fill-in-the-middle tokens.
 
@@ -1206,6 +1204,7 @@ class Toolbox:
         session: str | None = None,
         save: bool | None = None,
         overflow: OverflowPolicy = "summarize",
+        timeout: float | None = None,
         on_note: OnNote | None = None,
         **options: Unpack[ChatKeywords],
     ) -> Chat:
@@ -1217,6 +1216,7 @@ class Toolbox:
             save: whether to save the conversation after each turn; None saves it if it has a name.
             overflow: what to do with the oldest turns when the context is full, "summarize" or
                 "drop".
+            timeout: the time limit of each reply in seconds; None means no limit.
             on_note: called with messages, such as that turns were dropped; None logs them as
                 warnings of the logger `llmtool`.
             system, template, thinking, variables, max_tokens, …: see `generate`; None uses those of
@@ -1247,5 +1247,6 @@ class Toolbox:
             session=session,
             store=store,
             overflow=overflow,
+            timeout=timeout,
             on_note=on_note,
         )

@@ -571,6 +571,7 @@ def keywords_module() -> str:
         options.TranslateOptions,
         options.SummarizeOptions,
         options.CodeOptions,
+        options.CompleteOptions,
     ):
         annotations = {}
         for parent in reversed(kind.__mro__):
@@ -580,6 +581,8 @@ def keywords_module() -> str:
             for option in kind.__struct_fields__
             if option != "sampling"
         }
+        if kind not in (options.SamplingOptions, options.ChatOptions):
+            types["timeout"] = "float"
         base = "SamplingKeywords" if "sampling" in annotations else "TypedDict"
         parents = [parent.__name__.replace("Options", "Keywords") for parent in kind.__mro__[1:]]
         base = next((parent for parent in parents if parent in done), base)

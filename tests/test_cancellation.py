@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from command import INFINITE
 
+from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled, TimeoutExpired
 from llmtool.local_model import LocalModel
 from llmtool.toolbox import Toolbox

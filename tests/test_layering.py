@@ -58,6 +58,7 @@ LAYERS = [
     "sizes",
     "short_repr",
     "background",
+    "cancellation",
     "arguments",
     "forks",
     "option_names",
@@ -395,6 +396,7 @@ def test_importing_the_package_loads_no_heavy_modules() -> None:
 NEEDED_LAYERS = {"__main__", "_version", "background", "cli", "config", "encoding", "engine"}
 NEEDED_LAYERS |= {"local_model", "machine", "models", "prompts", "safe_yaml", "sizes", "structured"}
 NEEDED_LAYERS |= {
+    "cancellation",
     "arguments",
     "option_names",
     "errors",

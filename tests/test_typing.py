@@ -45,7 +45,7 @@ def test_help_lists_every_option_with_its_type_and_default() -> None:
     options = {*GenerateOptions.__struct_fields__, *SamplingOptions.__struct_fields__} - {
         "sampling"
     }
-    assert set(parameters) == {"prompt", "messages"} | options
+    assert set(parameters) == {"prompt", "messages", "timeout"} | options
     assert str(parameters["seed"]) == "seed: int | None = None"
     assert str(parameters["template"]) == "template: str | Template = 'gen'"
 

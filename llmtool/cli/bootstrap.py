@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import msgspec
 
 from llmtool import config
+from llmtool.cancellation import Cancellation
 from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
-from llmtool.engine.types import Cancellation, StreamProgress
+from llmtool.engine.types import StreamProgress
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
 from llmtool.models.hub.callbacks import no_note, no_progress

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.reply import Reply
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
-    Cancellation,
     EngineInfo,
     Event,
     Failed,

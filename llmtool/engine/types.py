@@ -8,17 +8,14 @@ probabilities of given continuations, and returns `Scores`.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
-from llmtool.errors import Cancelled, LlmtoolError
-from llmtool.forks import call_after_fork
+from llmtool.cancellation import Cancellation
+from llmtool.errors import LlmtoolError
 from llmtool.short_repr import short_repr
 from llmtool.structured.constraint import Constraint
 
@@ -35,106 +32,6 @@ KVType = Literal["f16", "q8_0"]
 Effort = Literal["low", "medium", "high"]
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 OnProgress = Callable[[float, float], None]
-
-
-class CancelScope:
-    """A `with` block whose calls `cancel` stops, without the calls of other threads and tasks.
-
-    It includes what the block runs with `asyncio`, also in `asyncio.to_thread`.
-    """
-
-    def __init__(self, cancellation: Cancellation) -> None:
-        self.cancellation = cancellation
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        """Request a stop; for another thread."""
-        self.cancelled = True
-        self.cancellation.interrupt(self)
-
-    def __enter__(self) -> CancelScope:
-        _scopes.set((*_scopes.get(), self))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _scopes.set(tuple(each for each in _scopes.get() if each is not self))
-
-
-_scopes: ContextVar[tuple[CancelScope, ...]] = ContextVar("_scopes", default=())
-
-
-class Cancellation:
-    """Stops an engine while it loads, between tokens and during a decode.
-
-    `cancel` stops the calls of all threads, and `scope` returns a block that can be cancelled by
-    itself. Native code reads `flag` as a C string: it is empty unless that code has to stop.
-    """
-
-    def __init__(self) -> None:
-        self.flag = bytearray(2)
-        self.reason: int | None = None
-        self._all_cancelled = False
-        self._running: tuple[CancelScope, ...] = ()  # those of the native code
-        self._lock = threading.Lock()
-        call_after_fork(self)
-
-    def after_fork(self) -> None:
-        self._lock = threading.Lock()
-
-    def cancel(self, reason: int | None = None) -> None:
-        """Request a stop. `reason` is the signal number if a signal caused it."""
-        self.reason = reason
-        self._all_cancelled = True  # a signal handler cannot wait for the lock
-        self.flag[0] = 1
-
-    def scope(self) -> CancelScope:
-        """Return a block to cancel by itself."""
-        return CancelScope(self)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether all calls or a block around this one are to stop."""
-        return self._all_cancelled or any(
-            each.cancelled for each in _scopes.get() if each.cancellation is self
-        )
-
-    @contextmanager
-    def running_native(self) -> Iterator[None]:
-        """Make `flag` valid for native code of this thread; only one thread runs it at a time."""
-        with self._lock:
-            self._running = _scopes.get()
-            if self.cancelled:
-                self.flag[0] = 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running = ()
-                self.flag[0] = 0
-                if self._all_cancelled:  # checked last: `cancel` may run meanwhile
-                    self.flag[0] = 1
-
-    def interrupt(self, scope: CancelScope) -> None:
-        """Stop the native code if it runs in a scope."""
-        with self._lock:
-            if scope in self._running:
-                self.flag[0] = 1
-
-    def reset(self) -> None:
-        """Clear the request of `cancel` after the work has stopped."""
-        self.reason = None
-        self._all_cancelled = False
-        self.flag[0] = 0
-
-    def clear_signal(self) -> None:
-        """Clear the flag if a signal set it, not if the program did."""
-        if self.reason is not None:
-            self.reset()
-
-    def check(self) -> None:
-        """Raise `Cancelled` if a stop was requested."""
-        if self.cancelled:
-            raise Cancelled("cancelled", reason=self.reason)
 
 
 class Message(msgspec.Struct, frozen=True):

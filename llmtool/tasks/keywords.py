@@ -41,6 +41,7 @@ class TextKeywords(SamplingKeywords, total=False):
     regex: str | None
     retries: int | None
     logprobs: int | None
+    timeout: float | None
 
 
 class TemplateKeywords(TextKeywords, total=False):
@@ -75,6 +76,7 @@ class ClassifyKeywords(TypedDict, total=False):
     form: Literal["chat", "completion"] | None
     overflow: Literal["error", "chunk"] | None
     multi: bool | None
+    timeout: float | None
 
 
 class TranslateKeywords(SamplingKeywords, total=False):
@@ -87,6 +89,7 @@ class TranslateKeywords(SamplingKeywords, total=False):
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] | None
     bilingual: bool | None
     strict: bool | None
+    timeout: float | None
 
 
 class SummarizeKeywords(SamplingKeywords, total=False):
@@ -100,6 +103,7 @@ class SummarizeKeywords(SamplingKeywords, total=False):
     sections: bool | None
     strategy: Literal["auto", Strategy] | None
     chunk_tokens: int | None
+    timeout: float | None
 
 
 class CodeKeywords(SamplingKeywords, total=False):
@@ -113,3 +117,8 @@ class CodeKeywords(SamplingKeywords, total=False):
     format: bool | None
     run_tests: Callable[[str], TestRun] | None
     input: str | None
+    timeout: float | None
+
+
+class CompleteKeywords(SamplingKeywords, total=False):
+    timeout: float | None

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from llmtool.errors import ClosedError, EngineError, LlmtoolError
+from llmtool.arguments import check_argument
+from llmtool.cancellation import Cancellation, TimeLimit
+from llmtool.errors import ClosedError, EngineError, LlmtoolError, UsageError
+from llmtool.option_names import option
+from llmtool.tasks.pipeline.ordering import closing_stream
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.async_streams import AsyncBridge
 
 E = TypeVar("E")
 R = TypeVar("R")
+Limit = AbstractContextManager[object]  # such as `TimeLimit`, entered for each part of a stream
+
+
+def make_limit(cancellation: Cancellation, seconds: object, *, name: str = "timeout") -> Limit:
+    """Return a block that ends after `seconds`, or never if that is None.
+
+    Raises:
+        UsageError: `seconds` is not a number above 0; the error names it `name`.
+    """
+    number = cast("float | None", check_argument(name, seconds, "float | None"))
+    if number is None:
+        return nullcontext()
+    if not number > 0:
+        raise UsageError(f"{option(name, number)}: must be above 0")
+    return TimeLimit(cancellation, number)
+
+
+def read_within(limit: Limit, items: Iterator[E]) -> Generator[E, None, None]:
+    """Yield the items of an iterator, each of which is computed within a limit."""
+    end: Any = object()
+    with closing_stream(items):
+        while True:
+            with limit:
+                item = next(items, end)
+            if item is end:
+                return
+            yield item
 
 
 class Stream(Generic[E, R]):
@@ -36,6 +68,10 @@ class Stream(Generic[E, R]):
         self._result: R | None = None
         self._error: BaseException | None = None
         self._is_open = True
+
+    def within(self, limit: Limit) -> Stream[E, R]:
+        """Return the same stream, which is read within a limit."""
+        return Stream(read_within(limit, self._events), self._result_type)
 
     def __iter__(self) -> Stream[E, R]:
         return self
@@ -88,6 +124,7 @@ class AsyncStream(Generic[E, R]):
     Args:
         bridge: runs the stream in a thread.
         start: returns the stream; called on the first event.
+        limit: a block in which the stream is read.
 
     Example:
         >>> async with box.astream_generate("Name a river.") as stream:    # doctest: +SKIP
@@ -97,7 +134,9 @@ class AsyncStream(Generic[E, R]):
         'stop'
     """
 
-    def __init__(self, bridge: AsyncBridge, start: Callable[[], Stream[E, R]]) -> None:
+    def __init__(
+        self, bridge: AsyncBridge, start: Callable[[], Stream[E, R]], limit: Limit
+    ) -> None:
         self._stream: Stream[E, R] | None = None
         self._error: LlmtoolError | None = None
         self._is_open = True
@@ -110,7 +149,7 @@ class AsyncStream(Generic[E, R]):
                 raise
             return self._stream
 
-        self._events = bridge.stream(begin)
+        self._events = bridge.stream(begin, limit)
 
     def __aiter__(self) -> AsyncStream[E, R]:
         return self

@@ -24,6 +24,7 @@ import pytest
 from command import LLMTOOL, error_line, linux, read_exactly
 
 from llmtool.batch.readers import Record
+from llmtool.cancellation import Cancellation
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
 from llmtool.cli.render.batch import Tally
@@ -31,7 +32,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.types import Cancellation, Event, Failed, Request, StreamProgress, Token
+from llmtool.engine.types import Event, Failed, Request, StreamProgress, Token
 from llmtool.errors import Cancelled, ContextOverflow, RecordsFailed, UsageError
 from llmtool.local_model import ReadyModel
 from llmtool.tasks.options import GenerateOptions, SamplingOptions

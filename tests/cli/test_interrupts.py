@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from json_page import PAGE, SHAPES, object_mismatches
 
+from llmtool.cancellation import Cancellation
 from llmtool.cli import bootstrap
 from llmtool.config import Folders, Settings, find_folders
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.types import Cancellation
 from llmtool.local_model import ReadyModel
 from llmtool.models.installed import Model
 from llmtool.sessions.store import Sessions

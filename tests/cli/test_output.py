@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmtool.cancellation import Cancellation
 from llmtool.cli.terminal import console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars
-from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from command import error_line
 
+from llmtool.cancellation import Cancellation
 from llmtool.cli import bootstrap
 from llmtool.cli.app import load_command
 from llmtool.cli.commands.prompts import render as show
@@ -21,7 +22,6 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, ModelUnreadable, TimeoutExpired
 from llmtool.evals import Failure, Outcome
 from llmtool.local_model import ReadyModel

@@ -12,9 +12,9 @@ from cli.calls import ASKING, FILES, stage
 from command import INFINITE, error_line
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
+from llmtool.cancellation import Cancellation
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.llama.scheduler import Scheduler
-from llmtool.engine.types import Cancellation
 from llmtool.errors import TimeoutExpired
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_vocabulary import TokenType, bpe_vocabulary, spm_vocabulary
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import Cancellation, Message, Prompt
+from llmtool.engine.types import Message, Prompt
 from llmtool.errors import TemplateError
 
 ORDINARY = [

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.reply import Reply
-from llmtool.engine.types import Cancellation, Sampling
+from llmtool.engine.types import Sampling
 from llmtool.errors import Cancelled
 
 
@@ -125,7 +126,7 @@ def test_invalid_file_is_reported_after_import_of_the_real_package(tmp_path: Pat
     program = (
         "import sys, pathlib, llama_cpp\n"
         "from llmtool.engine.llama.model import LlamaModel\n"
-        "from llmtool.engine.types import Cancellation\n"
+        "from llmtool.cancellation import Cancellation\n"
         "from llmtool.errors import ModelUnreadable\n"
         "try:\n"
         "    LlamaModel(pathlib.Path(sys.argv[1]), cancellation=Cancellation())\n"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.tokenizer import reuse_cached_tokens
 from llmtool.engine.types import (
-    Cancellation,
     Failed,
     Finished,
     Message,

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from tiny_model import CHATML
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.types import (
     MAX_SEED,
-    Cancellation,
     Failed,
     Finished,
     Message,

@@ -8,18 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_vocabulary import TokenType, Vocabulary, bpe_vocabulary, spm_vocabulary
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import LlamaModel, load_model
-from llmtool.engine.types import (
-    Cancellation,
-    Failed,
-    Finished,
-    Prompt,
-    Request,
-    Sampling,
-    Token,
-)
+from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling, Token
 from llmtool.errors import UsageError
 
 FIM = {"fim_pre": "<|fim_prefix|>", "fim_suf": "<|fim_suffix|>", "fim_mid": "<|fim_middle|>"}

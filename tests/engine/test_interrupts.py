@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.interrupts import SignalWatch
-from llmtool.engine.types import Cancellation
 
 
 def test_signal_is_handled_after_the_block_if_no_thread_can_start(

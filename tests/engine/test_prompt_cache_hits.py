@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from engine.single_request import run
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.prompt_cache.store import PrefixCache
-from llmtool.engine.types import Cancellation, Finished, Prompt, Request, Sampling
+from llmtool.engine.types import Finished, Prompt, Request, Sampling
 from llmtool.errors import Cancelled
 
 QS = tuple(b"q" * 80)  # ids of a byte-level vocabulary

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from llmtool.background import run_cancellable
-from llmtool.engine.types import Cancellation
+from llmtool.cancellation import Cancellation
 from llmtool.errors import Cancelled
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.reply import Reply
-from llmtool.engine.types import Cancellation, Sampling
+from llmtool.engine.types import Sampling
 from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.logprobs import LogSoftmax
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.scoring_job import MAX_BRANCHES, ScoringJob, make_tree
 from llmtool.engine.types import (
-    Cancellation,
     Failed,
     Prompt,
     Request,

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama import context_planner
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import (
-    Cancellation,
     Failed,
     Finished,
     Prompt,

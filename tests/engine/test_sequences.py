@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.sequences import Sequences
-from llmtool.engine.types import Cancellation
 
 QS = tuple(b"q" * 40)  # ids of a byte-level vocabulary
 

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 from llmtool.structured.compiler import ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.types import Cancellation
 from llmtool.errors import (
     Cancelled,
     ContextOverflow,

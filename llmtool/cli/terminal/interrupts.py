@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from llmtool.engine.types import Cancellation
+from llmtool.cancellation import Cancellation
 from llmtool.errors import Cancelled, TimeoutExpired
 
 _WAKE_SIGNAL = getattr(signal, "SIGALRM", None)

@@ -7,10 +7,10 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
+from llmtool.cancellation import Cancellation
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.llama.interrupts import STOP_SIGNALS
-from llmtool.engine.types import Cancellation
 from llmtool.errors import ExitCode
 
 

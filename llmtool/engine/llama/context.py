@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Sequence
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.bindings import clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import Cancellation, KVType, StreamProgress
+from llmtool.engine.types import KVType, StreamProgress
 from llmtool.errors import Cancelled, EngineError
 
 _GGML_TYPES = {"f16": 1, "q8_0": 8}

@@ -6,6 +6,7 @@ import ctypes
 import time
 from collections.abc import Sequence
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.context_planner import (
     SPARE_CELLS,
@@ -19,7 +20,7 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.llama.tokenizer import reuse_cached_tokens
-from llmtool.engine.types import Cancellation, KVType, StreamProgress, common_prefix_length
+from llmtool.engine.types import KVType, StreamProgress, common_prefix_length
 from llmtool.errors import EngineError
 
 _MAX_MISSING = 256  # tokens that `save_state` may compute

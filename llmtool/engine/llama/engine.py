@@ -9,13 +9,13 @@ from typing import Any, cast
 from weakref import ref
 
 from llmtool.background import acquire
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
-    Cancellation,
     ChatTemplateOptions,
     EngineInfo,
     Event,

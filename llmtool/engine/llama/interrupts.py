@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-from llmtool.engine.types import Cancellation
+from llmtool.cancellation import Cancellation
 from llmtool.forks import call_after_fork
 
 STOP_SIGNALS = tuple(

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.sequences import Sequences
-from llmtool.engine.types import Cancellation, Event, Scores
+from llmtool.engine.types import Event, Scores
 
 
 class TokenRun:

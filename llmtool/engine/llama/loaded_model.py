@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ControlTokens, ReasoningTags
-from llmtool.engine.types import (
-    DEFAULT_MAX_TOKENS,
-    Cancellation,
-    ChatTemplateOptions,
-    Prompt,
-    TokenLogprob,
-)
+from llmtool.engine.types import DEFAULT_MAX_TOKENS, ChatTemplateOptions, Prompt, TokenLogprob
 from llmtool.errors import ContextOverflow
 from llmtool.option_names import option
 from llmtool.structured.constraint import Constraint

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
 from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.interrupts import SignalWatch
-from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
+from llmtool.engine.types import FimTokens, OnProgress, TokenKind
 from llmtool.errors import EngineError, ModelUnreadable
 from llmtool.machine import trim_heap
 from llmtool.models.quants import list_parts

@@ -17,7 +17,7 @@ from typing import NoReturn
 import msgspec
 
 from llmtool import files
-from llmtool.engine.types import Cancellation
+from llmtool.cancellation import Cancellation
 from llmtool.errors import LlmtoolError, ModelUnreadable
 
 _POLL_SECONDS = 0.05

@@ -9,15 +9,10 @@ from functools import cached_property
 import msgspec
 
 from llmtool.background import run_cancellable
+from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import (
-    Cancellation,
-    ChatTemplateOptions,
-    Prompt,
-    Tokenized,
-    common_prefix_length,
-)
+from llmtool.engine.types import ChatTemplateOptions, Prompt, Tokenized, common_prefix_length
 from llmtool.errors import ContextOverflow, InputError
 
 _LARGE_TEXT = 1 << 16  # characters; smaller texts are tokenized within milliseconds

@@ -24,7 +24,7 @@ from llmtool.tasks.chat.responder import Responder, with_partial_reply
 from llmtool.tasks.chat.truncation import OverflowPolicy, truncate
 from llmtool.tasks.options import ChatOptions, keywords_of, make_options
 from llmtool.tasks.pipeline.conversation import Messages, parse_messages
-from llmtool.tasks.streams import Stream
+from llmtool.tasks.streams import Stream, make_limit
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,6 +54,7 @@ class Chat:
         session: a session to continue, or the name of one in `store`; a new name starts a session.
         store: where to save the session before and after each reply; None does not save it.
         overflow: how to make room when the context is full: "summarize" or "drop" the oldest turns.
+        timeout: the time limit of each reply in seconds; None means no limit.
         on_note: called with messages, such as that turns were dropped; None logs them as warnings
             of the logger `llmtool`.
 
@@ -78,11 +79,14 @@ class Chat:
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: OverflowPolicy = "summarize",
+        timeout: float | None = None,
         on_note: OnNote | None = None,
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"{option('overflow', overflow)}: must be summarize or drop")
         self.context, self.overflow, self._on_note = context, overflow, on_note or _log_note
+        make_limit(context.cancellation, timeout)  # checks it
+        self._timeout = timeout
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
         try:
@@ -134,7 +138,12 @@ class Chat:
 
     @checked
     def say(
-        self, text: str, *, files: Sequence[Attachment] = (), **options: Unpack[ChatKeywords]
+        self,
+        text: str,
+        *,
+        files: Sequence[Attachment] = (),
+        timeout: float | None = None,
+        **options: Unpack[ChatKeywords],
     ) -> Turn:
         """Send a message, and return the turn with its reply; arguments are those of `stream`.
 
@@ -142,11 +151,16 @@ class Chat:
             >>> chat.say("Name a river.", max_tokens=20).text             # doctest: +SKIP
             'The Danube.'
         """
-        return self.stream(text, files=files, **options).result
+        return self.stream(text, files=files, timeout=timeout, **options).result
 
     @checked
     def stream(
-        self, text: str, *, files: Sequence[Attachment] = (), **options: Unpack[ChatKeywords]
+        self,
+        text: str,
+        *,
+        files: Sequence[Attachment] = (),
+        timeout: float | None = None,
+        **options: Unpack[ChatKeywords],
     ) -> Stream[Token, Turn]:
         """Send a message, and return a stream of the tokens of the reply.
 
@@ -156,6 +170,7 @@ class Chat:
         Args:
             text: the message.
             files: files to quote in the message.
+            timeout: the time limit in seconds; None uses that of the chat.
             options: changes to the options of the chat, such as `max_tokens`, for this reply.
 
         Raises:
@@ -163,17 +178,21 @@ class Chat:
             ContextOverflow: the message does not fit the context even without earlier turns; the
                 session is unchanged.
             Cancelled: a stop was requested.
+            TimeoutExpired: the reply is not complete within `timeout`; the turn has the text so
+                far.
         """
         files = (*self.files, *files)
         if not text.strip() and not files:
             raise InputError("the message is empty")
         responder = self._responder_for(options)
-        return Stream(self._reply(responder.new_turn(text, files), responder), Turn)
+        return self._stream(self._reply(responder.new_turn(text, files), responder), timeout)
 
-    def retry(self, **options: Unpack[ChatKeywords]) -> Stream[Token, Turn]:
+    def retry(
+        self, *, timeout: float | None = None, **options: Unpack[ChatKeywords]
+    ) -> Stream[Token, Turn]:
         """Reply to the last turn again, with another seed; returns what `stream` returns.
 
-        `options` are changes to the options of the chat for this reply.
+        `timeout` and `options` are those of `stream`.
 
         Raises:
             UsageError: the session has no turn.
@@ -184,21 +203,28 @@ class Chat:
             seed = (last.seed + 1) % (MAX_SEED + 1)
         turn = msgspec.structs.replace(last, text="", reasoning="")
         responder, start = self._responder_for(options), len(self.turns) - 1
-        return Stream(self._reply(turn, responder, start=start, seed=seed), Turn)
+        return self._stream(self._reply(turn, responder, start=start, seed=seed), timeout)
 
     @checked
-    def edit(self, number: int, text: str, **options: Unpack[ChatKeywords]) -> Stream[Token, Turn]:
+    def edit(
+        self,
+        number: int,
+        text: str,
+        *,
+        timeout: float | None = None,
+        **options: Unpack[ChatKeywords],
+    ) -> Stream[Token, Turn]:
         """Replace the message of turn `number` (from 1), remove the turns after it, and reply.
 
-        Returns what `stream` returns; `options` are changes to the options of the chat for this
-        reply. To preserve the conversation, call `fork` first.
+        Returns what `stream` returns; `timeout` and `options` are those of `stream`. To preserve
+        the conversation, call `fork` first.
 
         Raises:
             UsageError: the turn does not exist.
         """
         responder = self._responder_for(options)
         turn = responder.new_turn(text, self.get_turn(number).files)
-        return Stream(self._reply(turn, responder, start=number - 1), Turn)
+        return self._stream(self._reply(turn, responder, start=number - 1), timeout)
 
     @checked
     def edit_reply(self, number: int, text: str) -> None:
@@ -345,6 +371,13 @@ class Chat:
             return self._responder
         make_options(ChatOptions, options)
         return self._responder.with_session(_with_options(self.session, options))
+
+    def _stream(
+        self, events: Generator[Token | Turn, None, None], timeout: float | None
+    ) -> Stream[Token, Turn]:
+        seconds = self._timeout if timeout is None else timeout
+        stream: Stream[Token, Turn] = Stream(events, Turn)
+        return stream.within(make_limit(self.context.cancellation, seconds))
 
     def _reply(
         self,

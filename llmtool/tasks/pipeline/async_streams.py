@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
-from llmtool.engine.types import Cancellation
+from llmtool.cancellation import Cancellation
 from llmtool.errors import EngineError
 from llmtool.tasks.pipeline.ordering import closing_stream
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 R = TypeVar("R")
+_POLL_SECONDS = 0.05
 
 
 class AsyncBridge:
@@ -24,7 +25,7 @@ class AsyncBridge:
 
     def __init__(self, cancellation: Cancellation) -> None:
         self._cancellation = cancellation
-        self._gates: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._locks: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._streaming: WeakSet[Any] = WeakSet()  # loops with an open stream
         self._readers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # last reader, by loop
 
@@ -58,11 +59,15 @@ class AsyncBridge:
             result = function()
             return iter(list(result)) if isinstance(result, Iterator) else result  # type: ignore[return-value]
 
-        async with self._gate():
+        async with self._turn(nullcontext()):
             return await self._run(read)
 
-    async def stream(self, begin: Callable[[], Iterable[E]]) -> AsyncGenerator[E, None]:
+    async def stream(
+        self, begin: Callable[[], Iterable[E]], limit: AbstractContextManager[object]
+    ) -> AsyncGenerator[E, None]:
         """Yield the events that `begin` returns; it is called in a thread as well.
+
+        `limit` is entered for each event: a block around the loop would contain its body.
 
         Raises:
             EngineError: see `call`.
@@ -70,28 +75,54 @@ class AsyncBridge:
         import asyncio
 
         done: Any = object()
-        async with self._gate():
+        async with self._turn(limit):
             loop = asyncio.get_running_loop()
             self._streaming.add(loop)
             try:
-                with closing_stream(iter(await self._run(begin))) as events:
-                    while (event := await self._run(next, events, done)) is not done:
+                with limit:
+                    begun = await self._run(begin)
+                with closing_stream(iter(begun)) as events:
+                    while True:
+                        with limit:
+                            event = await self._run(next, events, done)
+                        if event is done:
+                            return
                         yield event
             finally:
                 self._streaming.discard(loop)
 
-    def _gate(self) -> asyncio.Lock:
-        """Return the lock of this event loop, for one call at a time.
+    @asynccontextmanager
+    async def _turn(self, limit: AbstractContextManager[object]) -> AsyncIterator[None]:
+        """Wait, within a limit, until no other call of this event loop runs.
 
         A second call would block a worker thread that the first one needs.
         """
         import asyncio
 
         loop = asyncio.get_running_loop()
-        gate: asyncio.Lock = self._gates.setdefault(loop, asyncio.Lock())
-        if gate.locked() and self._readers.get(loop) is asyncio.current_task():
+        lock: asyncio.Lock = self._locks.setdefault(loop, asyncio.Lock())
+        if lock.locked() and self._readers.get(loop) is asyncio.current_task():
             raise EngineError("a reply is still being streamed; finish or close it first")
-        return gate
+        with limit:
+            await self._acquire(lock)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def _acquire(self, lock: asyncio.Lock) -> None:
+        """Acquire a lock, unless the wait is cancelled."""
+        import asyncio
+
+        acquiring = asyncio.ensure_future(lock.acquire())
+        try:
+            while not acquiring.done():
+                await asyncio.wait([acquiring], timeout=_POLL_SECONDS)
+                self._cancellation.check()
+        except BaseException:
+            if not acquiring.cancel():
+                lock.release()
+            raise
 
     async def _run(self, function: Callable[..., R], *args: Any) -> R:
         """Run a function in a thread; cancelling the asyncio task cancels it."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, Settings
-from llmtool.engine.types import Cancellation, Engine
+from llmtool.engine.types import Engine
 from llmtool.errors import Cancelled, ClosedError
 from llmtool.tasks.pipeline.async_streams import AsyncBridge
 from llmtool.tasks.pipeline.disk_cache import DiskCache
