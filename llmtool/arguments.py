@@ -8,14 +8,13 @@ import inspect
 import math
 import operator
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar, cast
 
 from llmtool.errors import UsageError
-from llmtool.option_names import option
+from llmtool.option_names import option, show_value
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,12 +53,6 @@ class _Type(NamedTuple):
     head: str
     item: str = ""
     values: tuple[object, ...] = ()
-
-
-class _Shown(str):
-    """A value that is already shortened for a message."""
-
-    __repr__ = str.__str__
 
 
 def checked(function: F) -> F:
@@ -110,9 +103,40 @@ def check_argument(name: str, value: object, annotation: str) -> object:
         if matches:
             return found
     raise UsageError(
-        f"{option(name, _Shown(_show(value)))}: must be {_describe(types)}"
-        f"{_hint(name, value, types)}"
+        f"{option(name, value)}: must be {_describe(types)}{_hint(name, value, types)}"
     )
+
+
+def check_range(
+    name: str,
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    above: float | None = None,
+) -> None:
+    """Check that a number is at least `low`, at most `high` and above `above`.
+
+    Raises:
+        UsageError: it is not.
+
+    Example:
+        >>> check_range("temperature", -1, 0, 100)
+        Traceback (most recent call last):
+        llmtool.errors.UsageError: temperature=-1: must be between 0 and 100
+    """
+    if (
+        (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+    ):
+        return
+    limits = f"above {above}" if above is not None else f"at least {low}"
+    if value != value:
+        limits = "a number"
+    elif high is not None:
+        limits = f"at most {high}" if low is None else f"between {low} and {high}"
+    raise UsageError(f"{option(name, value)}: must be {limits}")
 
 
 def _match(name: str, value: object, kind: _Type) -> tuple[bool, object]:
@@ -171,9 +195,10 @@ def _check_entries(name: str, values: Mapping[object, object], annotation: str) 
     keys, _, item = annotation.strip("()").partition(", ")
     for key in values:
         if keys == "str" and not isinstance(key, str):
-            raise UsageError(f"{option(name)} has the key {_show(key)}; keys must be strings")
+            raise UsageError(f"{option(name)} has the key {show_value(key)}; keys must be strings")
     return {
-        key: check_argument(f"{name}[{_show(key)}]", values[key], item or "Any") for key in values
+        key: check_argument(f"{name}[{show_value(key)}]", value, item or "Any")
+        for key, value in values.items()
     }
 
 
@@ -236,9 +261,3 @@ def _hint(name: str, value: object, types: Sequence[_Type]) -> str:
     if isinstance(value, (bytes, bytearray)):
         return "; decode it first, for example with .decode('utf-8')"
     return ""
-
-
-def _show(value: object) -> str:
-    if type(value).__repr__ is object.__repr__ or isinstance(value, Iterator):
-        return f"<{type(value).__name__}>"  # without the address
-    return " ".join(reprlib.repr(value).split())

@@ -20,8 +20,10 @@ from llmtool.suggest import suggest
 
 NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
-Parallel = Annotated[int, msgspec.Meta(ge=1, le=64)]
-Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts with more
+MAX_PARALLEL = 64
+MAX_THREADS = 512  # llama.cpp aborts with more
+Parallel = Annotated[int, msgspec.Meta(ge=1, le=MAX_PARALLEL)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=MAX_THREADS)]
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
 _MODEL_KEYS = "tables with the keys chat_template (a string) and template_args (a table)"

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmtool import config
-from llmtool.arguments import checked
+from llmtool.arguments import check_range, checked
 from llmtool.cancellation import Cancellation
 from llmtool.engine.types import Engine, KVType, OnProgress, Request, Token, Tokenized
 from llmtool.errors import ClosedError, LlmtoolError, UsageError
@@ -95,7 +95,6 @@ if TYPE_CHECKING:
     Texts = list[str] | tuple[str, ...]
 
 T = TypeVar("T")
-MAX_SEQUENCES = 64  # decoded in parallel
 L = TypeVar("L", bound="enum.Enum | bool")
 
 
@@ -169,18 +168,18 @@ class Toolbox:
     ) -> None:
         for name, number, most in (
             ("n_ctx", n_ctx, None),
-            ("n_threads", n_threads, None),
-            ("n_parallel", n_parallel, MAX_SEQUENCES),
+            ("n_threads", n_threads, config.MAX_THREADS),
+            ("n_parallel", n_parallel, config.MAX_PARALLEL),
         ):
-            if number is not None and number < 1:
-                raise UsageError(f"{option(name, number)}: must be at least 1")
-            if number is not None and most is not None and number > most:
-                raise UsageError(f"{option(name, number)}: must be at most {most}")
-        if engine is not None and not hasattr(engine, "stream"):
-            given = shorten(engine, 60)
-            raise UsageError(f"engine={given}: must be an engine, such as ScriptedEngine, or None")
-        self.cancellation = stop = cancellation or Cancellation()
+            if number is not None:
+                check_range(name, number, 1, most)
         reference = None if model is None else os.fspath(model)
+        if reference == "":
+            raise UsageError(f"{option('model', reference)}: must be the name of a model")
+        if engine is not None and not hasattr(engine, "stream"):
+            given = option("engine", engine)
+            raise UsageError(f"{given}: must be an engine, such as ScriptedEngine, or None")
+        self.cancellation = stop = cancellation or Cancellation()
 
         def open_context() -> TaskContext:
             variables = os.environ if environ is None else environ

@@ -161,12 +161,54 @@ CASES: dict[str, tuple[Any, str]] = {
     ),
     "generator": (lambda box: box.translate(iter(()), iter(())), "to=<tuple_iterator>: must be"),
     "chat": (lambda box: box.chat().say(None), "text=None: must be a string"),
-    "chat option": (lambda box: box.chat().say("x", n_tokens=1), "unknown option 'n_tokens'"),
+    "chat option": (
+        lambda box: box.chat().say("x", n_tokens=1),
+        "did you mean 'max_tokens'?",
+    ),
+    "stream": (lambda box: box.generate("x", stream=True), "'stream'; use stream_generate"),
+    "stream of a chat": (lambda box: box.chat().say("x", stream=True), "'stream'; use Chat.stream"),
+    "no stream": (lambda box: box.classify("x", ["a"], stream=True), "this function does not str"),
+    "another name": (
+        lambda box: box.generate("x", max_new_tokens=5),
+        "unknown option 'max_new_tokens'; did you mean 'max_tokens'?",
+    ),
+    "typing error": (lambda box: box.summarize("x", timout=5), "'timout'; did you mean 'timeout'?"),
+    "two options": (lambda box: box.generate("x", top=5), "did you mean 'top_p' or 'top_k'?"),
+    "no similar option": (
+        lambda box: box.generate("x", tools=[]),
+        "unknown option 'tools'; valid options: template, system",
+    ),
+    "option of the toolbox": (
+        lambda box: box.generate("x", num_ctx=5),
+        "unknown option 'num_ctx'; pass n_ctx= to llmtool.Toolbox",
+    ),
+    "time limit in options": (
+        lambda box: box.run("title", "x", options={"timeout": 5}),
+        "unknown option 'timeout'; pass it to the function itself",
+    ),
+    "no model": (lambda box: Toolbox(""), "model='': must be the name of a model"),
+    "range": (
+        lambda box: box.generate("x", temperature=-1),
+        "temperature=-1: must be between 0",
+    ),
+    "minimum": (lambda box: box.generate("x", max_tokens=0), "max_tokens=0: must be at least 1"),
+    "above": (lambda box: box.generate("x", repeat_penalty=0), "repeat_penalty=0: must be above 0"),
+    "layers": (
+        lambda box: Toolbox("starter", n_gpu_layers=-2).engine,
+        "n_gpu_layers=-2: must be at least -1",
+    ),
+    "long value": (
+        lambda box: box.generate("x", seed="1" * 500),
+        r"seed='1{26,30}\.\.\.1{26,30}': must be an integer or None",
+    ),
     "toolbox": (lambda box: Toolbox(5), "model=5: must be a string, a path or None"),
     "context": (lambda box: Toolbox("x", n_ctx="4k"), "n_ctx='4k': must be an integer or None"),
     "negative": (lambda box: Toolbox("x", n_ctx=-1), "n_ctx=-1: must be at least 1"),
-    "zero": (lambda box: Toolbox("x", n_threads=0), "n_threads=0: must be at least 1"),
-    "sequences": (lambda box: Toolbox("x", n_parallel=65), "n_parallel=65: must be at most 64"),
+    "zero": (lambda box: Toolbox("x", n_threads=0), "n_threads=0: must be between 1 and 512"),
+    "sequences": (
+        lambda box: Toolbox("x", n_parallel=65),
+        "n_parallel=65: must be between 1",
+    ),
     "seconds": (lambda box: box.time_limit("5"), "seconds='5': must be a number"),
     "engine": (lambda box: Toolbox(engine=5), "engine=5: must be an engine, such as Scripted"),
     "key": (lambda box: box.run("title", {5: "x"}), "cases= has the key 5; keys must be strings"),
@@ -190,11 +232,11 @@ CASES: dict[str, tuple[Any, str]] = {
     ),
     "tuple as message": (
         lambda box: box.generate(messages=[("user", "Hi")]),
-        r"messages\[0\] is tuple; a message has a role and content",
+        r"messages\[0\]=('user', 'Hi'): must be a message with role and content",
     ),
     "list in content": (
         lambda box: box.generate(messages=[{"role": "user", "content": [["Hi"]]}]),
-        r"messages\[0\]: content is a list with list; it must be a text",
+        r"messages\[0\]: content is a list with \['Hi'\]; it must be a text",
     ),
     "type": (lambda box: Toolbox("x", kv_type="q4"), "kv_type='q4': must be 'f16' or 'q8_0'"),
 }

@@ -98,7 +98,7 @@ def test_named_options_exist_in_python_and_in_the_command() -> None:
     names = named_options()
     assert len(names) > 20
     assert names - arguments <= COMMAND_ONLY
-    python_only = {"calibrate", "overflow", "retries"}
+    python_only = {"calibrate", "engine", "messages", "overflow", "retries"}
     missing = {name for name in names if format_flag(name).split()[0] not in flags}
     assert missing <= python_only
 
@@ -131,7 +131,11 @@ CASES: dict[str, tuple[Callable[[Toolbox], str], str, str]] = {
         "labels=['positive', 'negative']",
         "-l positive,negative",
     ),
-    "input": (error_of(lambda box: box.run("title")), "add text=VALUE", "add -p text=VALUE"),
+    "input": (
+        error_of(lambda box: box.run("title")),
+        "pass text=VALUE to `run`",
+        "pass -p text=VALUE",
+    ),
     "n": (error_of(lambda box: box.generate("Hello", n=0)), "n=0: must", "-n 0: must"),
     "value": (
         error_of(lambda box: box.generate("Hello", top_p=2.5)),

@@ -49,7 +49,7 @@ def preview(
         if not numbers:
             raise
         needed = option("variables", dict.fromkeys(numbers, "VALUE"))
-        raise UsageError(f"template {template.name!r} needs a value: add {needed}") from exc
+        raise UsageError(f"template {template.name!r} needs a value: pass {needed}") from exc
 
 
 def _placeholder(name: str, spec: Input) -> Input:

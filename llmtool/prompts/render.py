@@ -163,7 +163,7 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
                 raise UsageError(f"input {name!r} of template {template.name!r}: {exc}") from exc
         elif spec.required:
             raise UsageError(
-                f"template {template.name!r} needs a value for {name!r}: add "
+                f"template {template.name!r} needs a value for {name!r}: pass "
                 f"{option('variables', {name: 'VALUE'})}"
             )
         value = bound[name]

@@ -15,6 +15,7 @@ from llmtool.errors import (
     format_json_error,
     os_error_reason,
 )
+from llmtool.option_names import option
 from llmtool.structured.schema import Schema
 from llmtool.structured.short_form import read_short_form
 
@@ -126,7 +127,7 @@ def _from_type(kind: Any) -> Schema:
     if isinstance(kind, SchemaAdapter) and not isinstance(kind, type):
         return _from_adapter(kind, "value of the schema")
     if not _is_type(kind):
-        raise UsageError(f"schema: expected {_EXPECTED}, got {type(kind).__name__}")
+        raise UsageError(f"{option('schema', kind)}: must be {_EXPECTED}")
     name = _type_name(kind)
     try:
         if hasattr(kind, "__pydantic_core_schema__"):

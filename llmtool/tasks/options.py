@@ -17,7 +17,8 @@ import msgspec
 from llmtool.arguments import check_argument
 from llmtool.engine.types import EFFORTS, Effort
 from llmtool.errors import UsageError
-from llmtool.option_names import option
+from llmtool.option_names import OTHER_NAMES, option
+from llmtool.suggest import suggest
 from llmtool.tasks.results import TestRun
 
 if TYPE_CHECKING:
@@ -161,6 +162,13 @@ class CompleteOptions(SamplingOptions, frozen=True, kw_only=True):
     temperature: float | None = 0.0
 
 
+_STREAMS = {
+    "GenerateOptions": "stream_generate",
+    "SummarizeOptions": "stream_summarize",
+    "TranslateOptions": "stream_translate",
+    "ChatOptions": "Chat.stream",
+}
+_TOOLBOX_OPTIONS = ("model", "n_ctx", "n_threads", "n_gpu_layers", "n_parallel", "chat_template")
 O = TypeVar("O", bound=_Options)  # noqa: E741
 
 
@@ -187,13 +195,9 @@ def make_options(kind: type[O], keywords: Mapping[str, Any]) -> O:
     own = [name for name in kind.__struct_fields__ if name != "sampling"]
     sampling = SamplingOptions.__struct_fields__ if "sampling" in kind.__struct_fields__ else ()
     for name in keywords:
-        if name == "model":
-            raise UsageError(
-                "'model' is not an option of this function; use llmtool.Toolbox(MODEL)"
-            )
         if name not in own and name not in sampling:
-            known = ", ".join([*own, *sampling])
-            raise UsageError(f"unknown option {name!r}; valid options: {known}")
+            hint = _instead_of(name, kind, [*own, *sampling])
+            raise UsageError(f"unknown option {name!r}; {hint}")
     types = {**annotations_of(kind), **(annotations_of(SamplingOptions) if sampling else {})}
     given: dict[str, Any] = {
         name: check_argument(name, value, types[name])
@@ -205,6 +209,23 @@ def make_options(kind: type[O], keywords: Mapping[str, Any]) -> O:
         chosen = {name: value for name, value in given.items() if name not in own}
         values["sampling"] = SamplingOptions(**chosen)
     return kind(**values)
+
+
+def _instead_of(name: str, kind: type[_Options], known: Sequence[str]) -> str:
+    """Return what to do instead of passing an unknown option."""
+    if name == "stream":
+        function = _STREAMS.get(kind.__name__)
+        return f"use {function}" if function else "this function does not stream"
+    if name == "timeout":
+        return "pass it to the function itself"
+    ours = OTHER_NAMES.get(name, name)
+    if ours in known:
+        return f"did you mean {ours!r}?"
+    if ours in _TOOLBOX_OPTIONS:
+        return f"pass {option(ours)} to llmtool.Toolbox"
+    longer = [each for each in known if each.startswith(f"{name}_")]
+    hint = suggest(name, longer, n=2, cutoff=0) or suggest(name, [*known, "timeout"], cutoff=0.8)
+    return hint.removeprefix("; ") or f"valid options: {', '.join(known)}"
 
 
 def keywords_of(options: _Options) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from llmtool.arguments import check_argument
+from llmtool.arguments import check_argument, check_range
 from llmtool.cancellation import Cancellation, TimeLimit
-from llmtool.errors import ClosedError, EngineError, LlmtoolError, UsageError
-from llmtool.option_names import option
+from llmtool.errors import ClosedError, EngineError, LlmtoolError
 from llmtool.tasks.pipeline.ordering import closing_stream
 
 if TYPE_CHECKING:
@@ -29,8 +28,7 @@ def make_limit(cancellation: Cancellation, seconds: object, *, name: str = "time
     number = cast("float | None", check_argument(name, seconds, "float | None"))
     if number is None:
         return nullcontext()
-    if not number > 0:
-        raise UsageError(f"{option(name, number)}: must be above 0")
+    check_range(name, number, above=0)
     return TimeLimit(cancellation, number)
 
 

@@ -82,6 +82,12 @@ def test_set_accepts_other_separators(context: ChatContext, line: str) -> None:
     assert context.chat.session.options == {"temperature": 0.5}
 
 
+@pytest.mark.parametrize("text", ["1000", "1e3", "１０００", "1000.0"])
+def test_set_accepts_whole_numbers_in_any_form(context: ChatContext, text: str) -> None:
+    slash_commands.run(context, f"/set max_tokens {text}")
+    assert context.chat.session.options == {"max_tokens": 1000}
+
+
 @pytest.mark.parametrize(
     ("line", "stop"), [("/set stop a=b", "a=b"), ("/set stop :", ":"), ("/set stop = a b", "a b")]
 )
@@ -112,8 +118,13 @@ def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
     [
         ("/rety", "did you mean '/retry'?"),
         ("/set thinking max", "'max': must be on, off, low, medium or high"),
-        ("/set temperature -1", "^temperature -1: expected"),
-        ("/set seed １x", "seed '１x': must be a number"),
+        ("/set temperature -1", "^temperature -1: must be between 0 and 100"),
+        ("/set temperature nan", "^temperature nan: must be a number"),
+        ("/set top_p １.5", "^top_p 1.5: must be between 0 and 1"),
+        ("/set max_tokens 0", "^max_tokens 0: must be at least 1"),
+        ("/set max_tokens 1.5", "^max_tokens '1.5': must be a whole number"),
+        ("/set temperature hot", "^temperature 'hot': must be a number"),
+        ("/set seed １x", "seed '１x': must be a whole number"),
         ("/undo 2", "/undo takes no argument"),
         ("/read", "missing argument; use /read FILE"),
         ("/export pdf", r"unknown format 'pdf'; use /export md\|json\|html"),

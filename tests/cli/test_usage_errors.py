@@ -186,6 +186,7 @@ LINES = {
         ("gen", "--stop", "", "hi"),
         "--stop '': must not be empty; pass the text to stop before",
     ),
+    "no model": (("gen", "-m", "", "hi"), "-m '': must be the name of a model"),
     "minus": (
         ("config", "set", "temperature", "-1"),
         "unknown option -1; put -- before a value that begins with -"

@@ -137,7 +137,7 @@ def test_unknown_variable_suggests_a_similar_one() -> None:
 
 
 def test_missing_variable_names_its_option() -> None:
-    with pytest.raises(UsageError, match="needs a value for 'a': add a=VALUE"):
+    with pytest.raises(UsageError, match="needs a value for 'a': pass a=VALUE"):
         render(template("inputs: {a: {type: text, required: true}}"), {})
 
 

@@ -181,7 +181,7 @@ def test_invalid_schema_is_reported_with_its_path(text: str, reason: str) -> Non
 
 @pytest.mark.parametrize("value", [3, None, object(), Person("A", date.today(), Size.SMALL)])
 def test_value_that_is_not_a_schema_is_rejected(value: object) -> None:
-    with pytest.raises(UsageError, match="expected a JSON Schema"):
+    with pytest.raises(UsageError, match="must be a JSON Schema"):
         resolve(value)
 
 

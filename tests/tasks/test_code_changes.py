@@ -505,7 +505,7 @@ def test_review_stops_at_the_maximum_of_parts(tmp_path: Path) -> None:
     assert result.warnings == (
         "reviewed only 1 part of the diff; not reviewed: 1 added line, from mail.py:41 on",
     )
-    with pytest.raises(UsageError, match="max_parts 0: must be at least 1"):
+    with pytest.raises(UsageError, match="max_parts=0: must be at least 1"):
         toolbox.review_code(DIFF, max_parts=0)
 
 

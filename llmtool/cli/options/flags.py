@@ -89,7 +89,8 @@ def format_flag(name: str, value: tuple[object, ...] = ()) -> str:
             return flag if each else flag.replace("--", "--no-")
         if isinstance(each, dict):
             return " ".join(f"{flag} {key}={text}" for key, text in each.items())
-        return f"{flag} {','.join(each) if isinstance(each, list) else each}"
+        text = ",".join(each) if isinstance(each, list) else str(each)
+        return f"{flag} {text or repr(text)}"
     return flag
 
 

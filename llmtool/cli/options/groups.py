@@ -35,6 +35,12 @@ def _parse_layers(value: str) -> str:
     return value
 
 
+def parse_reference(value: str) -> str:
+    if not value.strip():
+        raise UsageError(f"-m {value!r}: must be the name of a model")
+    return value
+
+
 def _parse_timeout(value: str) -> float:
     try:
         return parse_duration(value)
@@ -80,6 +86,7 @@ ModelReference = Annotated[
     _model(
         "--model",
         "-m",
+        parser=parse_reference,
         metavar="REF",
         help=(
             "Model: a name from `models recommend`, org/name[:QUANT], FILE.gguf, an alias or "

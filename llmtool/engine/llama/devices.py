@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from llmtool.arguments import check_range
 from llmtool.engine.llama.bindings import bindings
 from llmtool.errors import UsageError
 from llmtool.option_names import option
@@ -65,10 +66,12 @@ def parse_layers(choice: int | str) -> int | None:
     if choice == "auto":
         return None
     try:
-        return -1 if choice == "all" else int(choice)
+        n_layers = -1 if choice == "all" else int(choice)
     except ValueError:
         given = option("n_gpu_layers", choice)
         raise UsageError(f"{given}: must be auto, all or a number") from None
+    check_range("n_gpu_layers", n_layers, -1)
+    return n_layers
 
 
 def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:

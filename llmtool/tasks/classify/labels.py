@@ -44,7 +44,8 @@ def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
     made = tuple(_each(labels))
     if len(made) < at_least:
         n = "two labels" if at_least == 2 else "one label"
-        raise UsageError(f"pass at least {n}, such as positive,negative")
+        example = option("labels", ["positive", "negative"])
+        raise UsageError(f"pass at least {n}, such as {example}")
     if len(made) > MAX_LABELS:
         raise UsageError(f"{len(made)} labels are too many; use at most {MAX_LABELS}")
     seen: dict[str, str] = {}

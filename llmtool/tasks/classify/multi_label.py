@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmtool.arguments import check_range
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
-from llmtool.option_names import option
 from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
 from llmtool.tasks.classify.labels import Label, make_labels
@@ -78,9 +78,7 @@ class MultiLabelClassifier(Classifier):
                 for each in labels
             ],
         )
-        if not 0 <= self._threshold <= 1:
-            given = option("min_confidence", self._threshold)
-            raise UsageError(f"{given}: must be between 0 and 1")
+        check_range("min_confidence", self._threshold, 0, 1)
         self._all_labels = labels
         self.names = [label.name for label in labels]
 

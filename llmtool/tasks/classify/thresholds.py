@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmtool.errors import UsageError
-from llmtool.option_names import option
+from llmtool.arguments import check_range
 from llmtool.tasks.options import ClassifyOptions
 
 
@@ -51,6 +50,5 @@ def read_thresholds(options: ClassifyOptions) -> Thresholds:
         min_coverage=options.min_coverage or 0.0,
     )
     for name, value in msgspec.structs.asdict(found).items():
-        if not 0 <= value <= 1:
-            raise UsageError(f"{option(name, value)}: must be between 0 and 1")
+        check_range(name, value, 0, 1)
     return found

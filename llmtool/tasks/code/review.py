@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from llmtool.arguments import check_range
 from llmtool.engine.types import Engine, Failed, Request
-from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.errors import InputError, OutputValidationError
 from llmtool.sizes import format_count
 from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, split_file_diff, with_line_numbers
 from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
@@ -128,8 +129,7 @@ def _split(
     engine: Engine, prepared: PreparedTask, files: Sequence[FileDiff], max_parts: int
 ) -> tuple[list[FileDiff], list[FileDiff], FileDiff | None]:
     """Return the parts to review, parts that only remove lines, and the part after the last one."""
-    if max_parts < 1:
-        raise UsageError(f"max_parts {max_parts}: must be at least 1")
+    check_range("max_parts", max_parts, 1)
 
     def fits(part: FileDiff) -> bool:
         request = _request(prepared, part, 0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from llmtool.errors import UsageError
-from llmtool.option_names import option
+from llmtool.arguments import check_range
 from llmtool.tasks.options import CodeOptions, GenerateOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
@@ -49,8 +48,7 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
     )
     from llmtool.text.code_languages import find_language, known_language
 
-    if not 0 <= options.repair <= 10:
-        raise UsageError(f"{option('repair', options.repair)}: must be between 0 and 10")
+    check_range("repair", options.repair, 0, 10)
     language = find_language(options.language) if options.language else None
     template = context.load_template(options.template)
     check_task(template, "code")

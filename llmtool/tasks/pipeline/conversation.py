@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from llmtool.engine.types import Message, Role
 from llmtool.errors import InputError, UsageError
+from llmtool.option_names import option, show_value
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -45,7 +46,7 @@ def parse_messages(values: Messages) -> tuple[Message, ...]:
         llmtool.errors.UsageError: messages[0]: unknown role 'bot'; use system, user or assistant
     """
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
-        raise UsageError(f"messages= is {_kind(values)}; pass a list of messages")
+        raise UsageError(f"{option('messages', values)}: must be a list of messages")
     messages = tuple(_parse_message(value, f"messages[{i}]") for i, value in enumerate(values))
     if not messages:
         raise UsageError("messages= is empty; pass at least one message of the user")
@@ -80,10 +81,10 @@ def _parse_message(value: object, place: str) -> Message:
         names = ("role", "content", "tool_calls")
         fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
         if not fields.keys() & {"role", "content"}:
-            raise UsageError(f"{place} is {_kind(value)}; a message has a role and content")
+            raise UsageError(f"{option(place, value)}: must be a message with role and content")
     for name in ("role", "content"):
         if name not in fields:
-            raise UsageError(f"{place} has no {name}; a message has a role and content")
+            raise UsageError(f"{place} has no {name}; a message has role and content")
     role, content = fields["role"], fields["content"]
     if not isinstance(role, str) or role not in _ROLES:
         raise UsageError(f"{place}: unknown role {role!r}; use system, user or assistant")
@@ -93,7 +94,7 @@ def _parse_message(value: object, place: str) -> Message:
     texts = [_part_text(part) for part in parts]
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(
-            f"{place}: content is {_kind(content)}; it must be a text, or a list of text parts"
+            f"{place}: content is {_describe(content)}; it must be a text, or a list of text parts"
         )
     text = "".join(map(str, texts))
     if not text.strip() and role != "system":
@@ -107,16 +108,14 @@ def _part_text(part: object) -> object:
     return part.get("text") if isinstance(part, Mapping) else getattr(part, "text", None)
 
 
-def _kind(value: object) -> str:
-    """Return the type of a value, for an error: `None`, `int`, `a list with image_url`."""
-    if value is None:
-        return "None"
-    if isinstance(value, (list, tuple)):
-        for part in value:
+def _describe(content: object) -> str:
+    """Return content that is not text, for an error: `None`, `5`, `a list with image_url`."""
+    if isinstance(content, (list, tuple)):
+        for part in content:
             if not isinstance(_part_text(part), str):
-                kind = part.get("type") if isinstance(part, Mapping) else _kind(part)
-                return f"a list with {kind}"
-    return type(value).__name__
+                kind = part.get("type") if isinstance(part, Mapping) else None
+                return f"a list with {kind or show_value(part)}"
+    return show_value(content)
 
 
 def read_messages(values: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

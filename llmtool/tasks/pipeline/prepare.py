@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 
+from llmtool.arguments import check_range
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
     Engine,
@@ -303,11 +304,8 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
         UsageError: an option is out of range, or a schema is invalid.
         TemplateError: the template is not found, or invalid.
     """
-    if not 1 <= options.n <= MAX_REPLIES:
-        raise UsageError(f"{option('n', options.n)}: must be between 1 and {MAX_REPLIES}")
-    if not 0 <= options.retries <= MAX_RETRIES:
-        given = option("retries", options.retries)
-        raise UsageError(f"{given}: must be between 0 and {MAX_RETRIES}")
+    check_range("n", options.n, 1, MAX_REPLIES)
+    check_range("retries", options.retries, 0, MAX_RETRIES)
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
     if options.retries and output_spec is None:
@@ -354,18 +352,23 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     values = dict(params)
     if isinstance(values.get("stop"), str):
         values["stop"] = (values["stop"],)
-    for name, value in values.items():
-        if isinstance(value, float) and math.isnan(value):
-            raise UsageError(f"{option(name, value)}: must be a number")
-        kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
-        try:
-            values[name] = msgspec.convert(value, kind)
-        except msgspec.ValidationError as exc:
-            reason = str(exc).replace("`", "")
-            raise UsageError(f"{option(name, value)}: {reason[0].lower()}{reason[1:]}") from exc
+    for name, limits in _limits().items():
+        if values.get(name) is not None:
+            check_range(name, values[name], limits.ge, limits.le, above=limits.gt)
     if "" in values.get("stop", ()):
         raise UsageError(f"{option('stop', '')}: must not be empty; pass the text to stop before")
-    return Sampling(**values)
+    return msgspec.convert(values, Sampling)
+
+
+@cache
+def _limits() -> dict[str, msgspec.Meta]:
+    """Return the range of each sampling option that is a number."""
+    return {
+        field.name: meta
+        for field in msgspec.structs.fields(Sampling)
+        for kind in (field.type, *get_args(field.type))
+        for meta in getattr(kind, "__metadata__", ())
+    }
 
 
 def _output_spec(options: GenerateOptions, template: Template) -> OutputSpec | None:

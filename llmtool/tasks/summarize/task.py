@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmtool.arguments import check_range
 from llmtool.errors import UsageError
 from llmtool.models.hub.callbacks import OnProgress, no_progress
-from llmtool.option_names import option
 from llmtool.tasks.options import Strategy, Style, SummarizeOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
@@ -97,9 +97,7 @@ def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summa
     from llmtool.tasks.summarize.summarizer import Summarizer
 
     style, length, strategy = check_summarize(options)
-    if options.chunk_tokens < _MIN_CHUNK:
-        given = option("chunk_tokens", options.chunk_tokens)
-        raise UsageError(f"{given}: must be at least {_MIN_CHUNK}")
+    check_range("chunk_tokens", options.chunk_tokens, _MIN_CHUNK)
     sampling = msgspec.structs.replace(options.sampling, max_tokens=None)
     notes = msgspec.structs.replace(options, variables={}, sampling=sampling)
     template = options.template or _TEMPLATES[style]

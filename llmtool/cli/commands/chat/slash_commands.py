@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,7 +29,7 @@ from llmtool.sessions.names import is_generated_name
 from llmtool.sessions.store import INDEX_NAME
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
-from llmtool.tasks.options import SamplingOptions
+from llmtool.tasks.options import SamplingOptions, annotations_of
 
 FORMATS = ("md", "json", "html")
 _UNSET = {"max_tokens": "what fits", "seed": "random", "thinking": "off"}
@@ -146,11 +147,14 @@ def _parse_value(name: str, text: str) -> Any:
         if text not in ("on", "off", "true", "false"):
             raise UsageError(f"thinking {text!r}: must be on, off, low, medium or high")
         return text in ("on", "true")
-    number = unicodedata.normalize("NFKC", text)
-    try:
-        return float(number) if re.search("[^0-9+-]", number) else int(number)
-    except ValueError:
-        raise UsageError(f"{name} {text!r}: must be a number") from None
+    is_whole = "int" in annotations_of(SamplingOptions)[name]
+    with suppress(ValueError):
+        number = float(unicodedata.normalize("NFKC", text))
+        if number.is_integer():
+            return int(number)
+        if not is_whole:
+            return number
+    raise UsageError(f"{name} {text!r}: must be a {'whole ' if is_whole else ''}number")
 
 
 def _system(context: ChatContext, argument: str) -> None:

@@ -51,7 +51,13 @@ def test(
     ] = None,
     reference: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="REF", help="Model to test (repeatable)."),
+        typer.Option(
+            "--model",
+            "-m",
+            parser=g.parse_reference,
+            metavar="REF",
+            help="Model to test (repeatable).",
+        ),
     ] = None,
     split: Annotated[
         str | None,
