@@ -6,14 +6,29 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters, join_parts
+from llmtool.documents.icu import is_icu, split_icu
+from llmtool.documents.messages import join_message, split_message
+from llmtool.documents.protected_spans import find_nesting_fault
+from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters
 from llmtool.errors import InputError
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
-# Values that are identifiers and not language: names, dates, numbers, colors, paths.
-_IDENTIFIER = re.compile(r"\S*[\d_/\\@#=<>]\S*|\S+\.\w{1,5}|[a-z]+(?:[A-Z-]\S*)+|[A-Z]{2,}")
-_ICU_MESSAGE = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,")
+# A value of one word that is an identifier in any file: a_b, #fff, a-1, a.png, ./a, fooBar, a:b.
+_IDENTIFIER = re.compile(
+    r"\S*[_\\=#@]\S*|\S*\d\S*(?<![!?:…])|[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/\S*|\S+/"
+    r"|[a-z]+[A-Z]\S*|[a-z]+:[a-z]\S*|(?:application|audio|font|image|multipart|text|video)/\S+",
+    re.ASCII,
+)
+# Values that are identifiers under these keys, and words elsewhere: sign-in, CANCEL, and/or.
+_IDENTIFIER_KEYS = frozenset(
+    "id key ref rel type kind class classname slug lang language locale code currency method icon"
+    " variant mime mimetype contenttype timezone tz enum format href src url uri path file"
+    " version license encoding charset".split()
+)
+_NAME = re.compile(
+    r"[a-z]+(?:-[a-z]+)*(?: [a-z]+(?:-[a-z]+)*)*|[A-Z]{2,}|\w+(?:[-/]\w+)+", re.ASCII
+)
+_METADATA_KEY = re.compile(r"[@$]\w[\w.-]*|@@\w+")
 _MAX_DEPTH = 400
 
 
@@ -38,15 +53,20 @@ class JsonValues(Document):
         self.outside = tuple(value for value in values if isinstance(value, OutsideText))
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        return json.dumps(join_parts(parts), ensure_ascii=self._is_ascii)[1:-1]
+        text = join_message(parts, segment.source)
+        return json.dumps(text, ensure_ascii=self._is_ascii)[1:-1]
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         """Compare keys, numbers and lengths; strings may differ."""
         try:
-            after = _skeleton(json.loads(output))
+            after = _skeleton(json.loads(output.removeprefix("\ufeff")))
         except ValueError:
             return "it is not valid JSON"
-        return None if _skeleton(json.loads(self.source)) == after else "keys or values differ"
+        before = _skeleton(json.loads(self.source.removeprefix("\ufeff")))
+        return None if before == after else "keys or values differ"
 
 
 def _check(text: str) -> None:
@@ -98,33 +118,40 @@ def _values(source: str) -> Iterator[Segment | OutsideText]:
                 yield OutsideText(start, end, "metadata")
             elif reason := _unsupported(text):
                 yield OutsideText(start, end, reason, is_language=True)
-            elif _is_identifier(text):
+            elif _is_identifier(parts := split_message(text), path):
                 yield OutsideText(start, end, "identifier")
             else:
                 context = tuple(str(key) for key in path)
-                yield Segment(start=start, end=end, parts=split_parts(text), context=context)
+                yield Segment(start=start, end=end, parts=parts, context=context)
         else:
             yield OutsideText(*found.span(), "number or constant")
 
 
 def _is_metadata(path: list[str | int]) -> bool:
     """Return whether a value is metadata, as in ARB files and `$schema`."""
-    return any(isinstance(key, str) and key[:1] in ("@", "$") for key in path)
+    return any(isinstance(key, str) and _METADATA_KEY.fullmatch(key) for key in path)
 
 
 def _unsupported(text: str) -> str | None:
     """Return why a text in natural language cannot be translated, or None."""
     if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
         return "UTF-8 cannot encode its lone surrogate"
-    if _ICU_MESSAGE.search(text):
-        return "ICU plural and select messages are not supported"
+    if is_icu(text) and split_icu(text) is None:
+        return "the syntax of the ICU message is not supported"
     return None
 
 
-def _is_identifier(text: str) -> bool:
-    words = text.split()
-    is_name = len(words) == 1 and bool(_IDENTIFIER.fullmatch(words[0]))
-    return is_name or not has_letters(split_parts(text))
+def _is_identifier(parts: Sequence[Part], path: list[str | int]) -> bool:
+    if not has_letters(parts):
+        return True
+    text = "".join(part for part in parts if isinstance(part, str)).strip()
+    if not text.isascii():
+        return False
+    key = next((key for key in reversed(path) if isinstance(key, str)), "")
+    is_name_key = re.sub("[_-]", "", key).casefold() in _IDENTIFIER_KEYS
+    if is_name_key and _NAME.fullmatch(text):
+        return True
+    return bool(_IDENTIFIER.fullmatch(text))
 
 
 def _skeleton(value: object) -> object:

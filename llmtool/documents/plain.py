@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, Part, Segment, has_letters, join_parts
+from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters, join_parts
 
 # Before the words of a line: indentation, quote marks, one bullet or number.
 _PREFIX = re.compile(r"[ \t>|]*(?:(?:[-*+•–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+)?")
 _MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # width of wrapped text
 # Lines of a wrapped paragraph, except the last, have at least this share of the longest width.
 _MIN_FILL = 0.72
+_SENTENCE_END = re.compile(r"[.!?…。！？｡।۔؟:;：；][\"'”’»」』)）]*\Z")
 
 
 class PlainText(Document):
@@ -27,7 +28,9 @@ class PlainText(Document):
     def __init__(self, source: str) -> None:
         super().__init__(source)
         self._wrapping: dict[int, tuple[int, str]] = {}  # columns and prefix, by start
-        self.segments = tuple(self._segments())
+        texts = tuple(self._texts())
+        self.segments = tuple(each for each in texts if isinstance(each, Segment))
+        self.outside = tuple(each for each in texts if isinstance(each, OutsideText))
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         text = join_parts(parts)
@@ -46,15 +49,15 @@ class PlainText(Document):
             return "the number of paragraphs differs"
         return None
 
-    def _segments(self) -> Iterator[Segment]:
+    def _texts(self) -> Iterator[Segment | OutsideText]:
         for lines in _paragraphs(self.source):
             if _is_wrapped([text for _, text in lines]):
-                yield self._wrapped_segment(lines)
+                yield from self._wrapped_texts(lines)
             else:
                 for start, text in lines:
-                    yield from _line_segment(start, text)
+                    yield from _line_texts(start, text)
 
-    def _wrapped_segment(self, lines: list[tuple[int, str]]) -> Segment:
+    def _wrapped_texts(self, lines: list[tuple[int, str]]) -> Iterator[Segment | OutsideText]:
         first_start, first = lines[0]
         last_start, last = lines[-1]
         found = _PREFIX.match(first)
@@ -64,9 +67,9 @@ class PlainText(Document):
         second = lines[1][1]
         prefix = second[: len(second) - len(second.lstrip())]
         self._wrapping[start] = max(display_width(text) for _, text in lines), prefix
-        return Segment(
-            start=start, end=last_start + len(last.rstrip()), parts=split_parts(join_lines(bodies))
-        )
+        parts = split_parts(join_lines(bodies))
+        yield OutsideText(first_start, start, "list label")
+        yield _text(start, last_start + len(last.rstrip()), parts)
 
 
 def _paragraphs(text: str) -> list[list[tuple[int, str]]]:
@@ -80,14 +83,19 @@ def _paragraphs(text: str) -> list[list[tuple[int, str]]]:
     return [lines for lines in found if lines]
 
 
-def _line_segment(start: int, line: str) -> Iterator[Segment]:
+def _line_texts(start: int, line: str) -> Iterator[Segment | OutsideText]:
     found = _PREFIX.match(line)
     assert found is not None
     body = line[found.end() :].rstrip()
-    parts = split_parts(body)
+    begin = start + found.end()
+    yield OutsideText(start, begin, "list label")
+    yield _text(begin, begin + len(body), split_parts(body))
+
+
+def _text(start: int, end: int, parts: tuple[Part, ...]) -> Segment | OutsideText:
     if has_letters(parts):
-        begin = start + found.end()
-        yield Segment(start=begin, end=begin + len(body), parts=parts)
+        return Segment(start=start, end=end, parts=parts)
+    return OutsideText(start, end, "address or placeholder")
 
 
 def _is_wrapped(lines: list[str]) -> bool:
@@ -100,6 +108,8 @@ def _is_wrapped(lines: list[str]) -> bool:
         return False
     if any(_has_bullet(line) for line in lines[1:]):
         return False
+    if all(_SENTENCE_END.search(line.rstrip()) for line in lines):
+        return False  # one sentence per line
     is_full = all(each >= longest * _MIN_FILL for each in widths[:-1])
     # In poems and addresses, the first word of the next line often fits.
     n_short = sum(

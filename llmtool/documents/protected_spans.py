@@ -8,39 +8,67 @@ from collections.abc import Callable, Sequence
 
 from llmtool.documents.types import Part, ProtectedSpan
 
-# A URL does not end with punctuation: it belongs to the sentence around it.
-_CLOSING = "）」』】。，、；：！？"
-_URL_CHARACTER = rf"""[^\s<>"'{_CLOSING}]"""
-_URL_END = rf"""[^\s<>"'.,;:!?)\]}}{_CLOSING}]"""
-_PROTECTED = re.compile(
-    r"""
-    \{\{[^{}\n]*\}\}                                  # {{ x }}
-  | \$?\{[^{}\s][^{}\n]*\} | \$?\{\}                  # {x} ${x} {0:.2f} {}
-  | %\([A-Za-z_]\w*\)[-#0+ ]*\d*(?:\.\d+)?[a-zA-Z]    # %(name)s
-  | %(?:\d+\$)?[-#0+]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?[diouxXeEfFgGcsaAp@](?![A-Za-z])  # %s %1$d
-  | %%
-  | \$[A-Za-z_]\w*                                    # $HOME
-  | (?:https?|ftp|file|mailto|tel):URL_CHARACTER*URL_END
-  | www\.URL_CHARACTER*URL_END
-  | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+
-  | </?[A-Za-z][^<>\n]*>                              # <b> </b> <br/>
-    """.replace("URL_CHARACTER", _URL_CHARACTER).replace("URL_END", _URL_END),
-    re.VERBOSE,
+# Scripts without spaces between words: their letters and punctuation end a URL or an address.
+_UNSPACED = (
+    "\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
+    "\U00020000-\U0003ffff"
 )
+_NO_URL = rf"""\s<>"'“”‘’„«»…{_UNSPACED}"""
+_BALANCED = r"\([^\s()]*\)|\{[^\s{}]*\}"
+_URL_PIECE = rf"(?:[^({{{_NO_URL}]|{_BALANCED}|\((?![^\s()]*\))|\{{(?![^\s{{}}]*\}}))"
+# A URL does not end with punctuation: it belongs to the sentence around it.
+_URL_END = rf"(?:[^.,;:!?(){{}}\[\]{_NO_URL}]|{_BALANCED})"
+_WORD = rf"[^\W{_UNSPACED}]"
+PLACEHOLDERS = r"""
+    \{\{[^{}\n]*\}\} | \{%[^{}\n]*%\} | <%[^<>\n]*%>    # {{ x }} {% x %} <%= x %>
+  | [$\#%]?\{(?:                                        # {x} ${x} %{x} {0:.2f} {}
+        [A-Za-z0-9_@\#/.:$!^&*+-][!-z|~]*
+      | \w{1,16}
+      | [ ]?[A-Za-z_][\w.]*[ ]?(?:                      # { x } { x | filter } {n, number, integer}
+            [|(\[?=+*/][^{}\n]*
+          | ,\s*(?:number|date|time|ordinal|duration|spellout|list)\b[^{}\n]*)?
+    )?\}
+  | %\([^()\n]{1,60}\)[-#0+ ]*\d*(?:\.\d+)?[a-zA-Z]     # %(name)s
+  | (?<!\d)%(?:\d+\$)?[-#0+]*(?:\*(?:\d+\$)?|\d+)?(?:\.(?:\*(?:\d+\$)?|\d+)?)?(?:hh|ll|[hlLzjtq])?
+        (?:[sdi](?![a-z])|[ouxXeEfFgGcaAp@](?![A-Za-z])|<PRI[A-Za-z0-9]+>)    # %s %1$d %.*s
+  | %[-#0+]*\d*(?:\.\d+)?<[A-Za-z_]\w*>(?:[diouxXeEfFgGcs](?![A-Za-z]))?      # %<name>s
+  | %%
+  | \$t\([^()\n]*\)                                     # $t(key)
+  | \$[A-Za-z_][A-Za-z0-9_]*\$?                         # $HOME $USER$
+"""
+ADDRESSES = rf"""
+    (?<![^\s(])https?://[^\s<>"'{_UNSPACED}]*[/=\#_][{_UNSPACED}][^\s<>"'()。，、；：！？]*(?=[\s)]|\Z)
+  | (?<![A-Za-z])(?:https?|ftp|file|mailto|tel):{_URL_PIECE}*{_URL_END}
+  | (?<![A-Za-z])www\.{_URL_PIECE}*{_URL_END}
+  | (?<!{_WORD})(?<![.+-])(?:{_WORD}|[.+-])+@(?:{_WORD}|-)+(?:\.(?:{_WORD}|-)+)+
+"""
+TAGS = rf"""
+    </?[A-Za-z][A-Za-z0-9_:.-]*(?:[^\S\n](?:[^<>"'\n{_UNSPACED}]|"[^"<>\n]*"|'[^'<>\n]*')*)?/?>
+  | </?\d{{1,2}}[ ]?/?>                                 # <0> </0>
+"""
+_PROTECTED = re.compile(f"{PLACEHOLDERS}|{ADDRESSES}|{TAGS}", re.VERBOSE)
 # While a text is wrapped, private-use characters from here on replace its protected spans.
 _FIRST_PRIVATE = 0xF0000
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 # Placeholders without a name or number take the next argument, so their order matters.
 _POSITIONAL = re.compile(
-    r"\{(?:[:!][^{}]*)?\}|%(?!\d+\$|\()[-#0+ ]*\d*(?:\.\d+)?[hlLzjt]*[a-zA-Z@]"
+    r"\{(?:[:!][^{}]*)?\}"
+    r"|%(?!\d+\$|\()[-#0+ ']*(?:\*|\d+)?(?:\.(?:\*|\d*))?[hlLzjtq]*(?:[a-zA-Z@](?!\d)|<PRI\w+>)"
 )
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*?(/?)>")
+# Characters that look like syntax where they are; prose rarely has them. Not those of prices,
+# percentages and quotations: "5 %", "$5", "(5)".
+_SYNTAX = re.compile(
+    r"[{}|\\\[\]【】]|(?<!\d)%(?=[A-Za-z({<])|\$(?=[A-Za-z_({])|(?<![\w@])@(?=[:\w])"
+    r"|(?<![\w:]):(?=[A-Za-z_])|<(?=/?\w)|&(?=[A-Za-z]+;|\#\d)"
+)
+_WIDE_BRACKETS = {"【": "[", "】": "]"}
+_TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
 VOID_ELEMENTS = frozenset(
     "area base br col embed hr img input link meta source track wbr param keygen".split()
 )
 
 
-def split_parts(text: str) -> tuple[Part, ...]:
+def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part, ...]:
     """Split a text into plain text and protected spans: placeholders, URLs, addresses and tags.
 
     Example:
@@ -49,7 +77,7 @@ def split_parts(text: str) -> tuple[Part, ...]:
     """
     parts: list[Part] = []
     at = 0
-    for found in _PROTECTED.finditer(text):
+    for found in pattern.finditer(text):
         if found.start() > at:
             parts.append(text[at : found.start()])
         parts.append(ProtectedSpan(found[0]))
@@ -89,9 +117,15 @@ def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) 
         >>> s, d = ProtectedSpan("%s"), ProtectedSpan("%d")
         >>> find_placeholder_fault([s, " has ", d, " files"], [d, " Dateien hat ", s])
         'changes the order of placeholders such as %s'
+        >>> find_placeholder_fault(["Set [speed] to 5%"], ["Setze Tempo auf 5 %"])
+        'adds or drops ['
     """
     if _unprotected(translation) - _unprotected(source):
         return "has a placeholder, URL or tag that its source does not have"
+    before, after = _syntax(source), _syntax(translation)
+    if before != after:
+        (token, *_) = sorted((before - after) + (after - before))
+        return f"adds or drops {token}"
     if _positional(source) != _positional(translation):
         return "changes the order of placeholders such as %s"
     return None
@@ -106,6 +140,13 @@ def _unprotected(parts: Sequence[Part]) -> Counter[str]:
         for span in split_parts(text)
         if isinstance(span, ProtectedSpan)
     )
+
+
+def _syntax(parts: Sequence[Part]) -> Counter[str]:
+    """Count the characters of the text that look like syntax."""
+    texts = (part for part in parts if isinstance(part, str))
+    found = (token for text in texts for token in _SYNTAX.findall(text))
+    return Counter(_WIDE_BRACKETS.get(token, token) for token in found)
 
 
 def _positional(parts: Sequence[Part]) -> list[str]:
@@ -133,9 +174,12 @@ def unpaired_tags(parts: Sequence[Part]) -> Counter[str]:
     unpaired: Counter[str] = Counter()
     open_tags: list[str] = []
     protected = [part.source for part in parts if isinstance(part, ProtectedSpan)]
-    markup = "".join(span for span in protected if not span.startswith("`"))  # skip code
-    for slash, name, self_closing in _TAG.findall(markup):
-        tag = name.lower()
+    tags = _TAG.findall("".join(span for span in protected if not span.startswith("`")))  # no code
+    ends = {(bracket, name) for bracket, slash, name, *_ in tags if slash}
+    for bracket, slash, name, _, self_closing in tags:
+        if bracket != "<" and (bracket, name) not in ends:
+            continue  # a placeholder
+        tag = name.lower() if bracket == "<" else bracket + name
         if self_closing or (tag in VOID_ELEMENTS and not slash):
             continue
         if not slash:

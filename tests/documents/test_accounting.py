@@ -30,7 +30,7 @@ def test_protected_letters_are_counted_by_reason(
 
 
 def test_language_that_a_format_does_not_support_is_reported() -> None:
-    text = '{"a": "Hello", "b": "{n, plural, other {# files}}", "c": "x \\ud800 y"}'
+    text = '{"a": "Hello", "b": "{n, plural, other {# files}", "c": "x \\ud800 y"}'
     lines = (
         "WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n\nLost words.\n\n"
         "id\n00:02.000 --> 00:03.000\nBye\n"
@@ -39,6 +39,6 @@ def test_language_that_a_format_does_not_support_is_reported() -> None:
     assert lines[lost.start : lost.end] == "Lost words."
     reasons = [each.reason for each in find_unsupported(parse(text, "json"))]
     assert reasons == [
-        "ICU plural and select messages are not supported",
+        "the syntax of the ICU message is not supported",
         "UTF-8 cannot encode its lone surrogate",
     ]

@@ -150,10 +150,75 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         '{"k": "Two words", "u": "https://x.org", "id": "a_b", "n": 1}',
         ["Two words"],
     ),
-    "ICU messages are skipped": (
+    "ICU message": (
         "json",
-        '{"a": "{n, plural, one {# file} other {# files}}", "b": "Hi {name} there"}',
-        ["Hi ‹{name}› there"],
+        '["{n, plural, =0 {no file} other {# files of {x}}}", "Hi {name} there"]',
+        [
+            "‹{n, plural, =0 {›no file‹} other {›‹#› files of ‹{x}›‹}}›",
+            "Hi ‹{name}› there",
+        ],
+    ),
+    "plural forms in a JSON value": (
+        "json",
+        '["no apples | one apple | {n} apples", "{0} None|[1,19] Some|[20,*] Many"]',
+        [
+            "no apples‹ | ›one apple‹ | ›‹{n}› apples",
+            "‹{0}› None‹|›‹[1,19]› Some‹|›‹[20,*]› Many",
+        ],
+    ),
+    "json values in Chinese and Japanese": (
+        "json",
+        '["请在3天内完成付款。", "支持JPG、PNG格式，不超过5MB", "点击<b>这里</b>继续",'
+        ' "请输入{user_name}", "共{total}条/每页{size}条", "確認メールを2通送信しました。",'
+        ' "Top_10_项目"]',
+        [
+            "请在3天内完成付款。",
+            "支持JPG、PNG格式，不超过5MB",
+            "点击‹<b>›这里‹</b>›继续",
+            "请输入‹{user_name}›",
+            "共‹{total}›条/每页‹{size}›条",
+            "確認メールを2通送信しました。",
+            "Top_10_项目",
+        ],
+    ),
+    "labels in JSON": (
+        "json",
+        '["CANCEL", "Login/Register", "sign-in", "<b>Warning</b>", "and/or", "Yes/No/Cancel",'
+        ' "Step1:", "$5 off", "Loading..."]',
+        [
+            "CANCEL",
+            "Login/Register",
+            "sign-in",
+            "‹<b>›Warning‹</b>›",
+            "and/or",
+            "Yes/No/Cancel",
+            "Step1:",
+            "$5 off",
+            "Loading...",
+        ],
+    ),
+    "identifiers in JSON": (
+        "json",
+        '["a_b", "menu.file", "x.png", "image/png", "./a/b", "/usr", "fooBar", "h1", "#fff", "a=b",'
+        ' "{name}", "https://x.org/中文", "xs:string", "user_{id}", {"type": "btn-primary",'
+        ' "currency": "USD", "$schema": "A b", "class": "btn btn-wide", "locale": "en-us"}]',
+        [],
+    ),
+    "keys that are texts": (
+        "json",
+        '{"$5 off": "$5 off", "@ home": "At home"}',
+        ["$5 off", "At home"],
+    ),
+    "Chinese next to an address": (
+        "txt",
+        "如有问题请发邮件到help@example.org咨询我们。\n请访问https://example.org/a获取更多信息。\n"
+        "设置$HOME变量后重启。\n请访问https://example.org/获取更多信息。\n",
+        [
+            "如有问题请发邮件到‹help@example.org›咨询我们。",
+            "请访问‹https://example.org/a›获取更多信息。",
+            "设置‹$HOME›变量后重启。",
+            "请访问‹https://example.org/›获取更多信息。",
+        ],
     ),
     "list items in plain text": (
         "txt",
@@ -245,6 +310,11 @@ ORDERS: dict[str, tuple[Format, str, list[int], bool]] = {
     "end tag before its start tag": ("html", "<p>a <b>x</b> and y</p>", [1, 0], False),
     "overlapping tags": ("html", "<p>a <b>x <i>y</i> z</b> w</p>", [0, 1, 3, 2], False),
     "moved void tag": ("html", "<p>a <b>x</b> and<br>y</p>", [2, 0, 1], True),
+    "swapped pairs in JSON": ("json", '["a <0>x</0> and [b]y[/b] z"]', [2, 3, 0, 1], True),
+    "end tag before its start tag in JSON": ("json", '["a <0>x</0> and y"]', [1, 0], False),
+    "BB code in JSON": ("json", '["a [b]x[/b] and y"]', [1, 0], False),
+    "tags in braces": ("json", '["a {b}x{/b} and {n} y"]', [1, 0, 2], False),
+    "name between tags in braces": ("json", '["a {b}x {n} z{/b} and y"]', [0, 1, 2], True),
     "swapped pairs in Markdown": ("md", "a <b>x</b> and <i>y</i> z\n", [2, 3, 0, 1], True),
     "end tag before its start tag in Markdown": ("md", "a <b>x</b> and y\n", [1, 0], False),
     "tags in code spans": ("md", "a `</b>` x `<b>` and y\n", [1, 0], True),
@@ -279,6 +349,49 @@ def test_tags_can_move_if_they_still_match(
         ("a < b and c > d, <b>x</b>", ["<b>", "</b>"]),
         ("参见https://x.org/a。好", ["https://x.org/a"]),
         ("$5 and $HOME", ["$HOME"]),
+        (
+            "%.*s %<PRIu64> %<name>s %{x} #{y} $USER$",
+            [
+                "%.*s",
+                "%<PRIu64>",
+                "%<name>s",
+                "%{x}",
+                "#{y}",
+                "$USER$",
+            ],
+        ),
+        ("Please <0>sign in</0> or <1/>", ["<0>", "</0>", "<1/>"]),
+        (
+            "$t(menu.file), { x | date }, {n, number}",
+            ["$t(menu.file)", "{ x | date }", "{n, number}"],
+        ),
+        (
+            "打开https://example.org/a获取，www.x.org上的ftp://x.org/b",
+            [
+                "https://example.org/a",
+                "www.x.org",
+                "ftp://x.org/b",
+            ],
+        ),
+        ("见 https://zh.wikipedia.org/wiki/中国 一文", ["https://zh.wikipedia.org/wiki/中国"]),
+        (
+            "https://de.wikipedia.org/wiki/Köln_(Stadt), https://x.org/{id}",
+            [
+                "https://de.wikipedia.org/wiki/Köln_(Stadt)",
+                "https://x.org/{id}",
+            ],
+        ),
+        (
+            "발송: help@example.org로, https://example.org/a를",
+            [
+                "help@example.org",
+                "https://example.org/a",
+            ],
+        ),
+        ("如果a<b并且c>d", []),
+        ("{this is a remark, not a placeholder} and {x, yes or no}", []),
+        ("az 50%-a, 10%-e és 5%os", []),
+        ("profile:settings, US$5, 5€", []),
     ],
 )
 def test_protected_spans_of_a_text(text: str, protected: list[str]) -> None:

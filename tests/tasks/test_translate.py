@@ -324,6 +324,42 @@ def test_reordered_and_invented_placeholders_are_rejected(
     assert all(each.endswith(str(reason)) for each in reasons)
 
 
+@pytest.mark.parametrize(
+    ("text", "reply", "reason"),
+    [
+        ("Set [speed] now.", "Jetzt Tempo setzen.", "adds or drops ["),
+        ("Open the file.", "Öffne {datei}.", "that its source does not have"),
+        ("Open the file.", "Öffne {die Datei, bitte}.", "adds or drops {"),
+        ("Open the file.", "Öffne die \\Datei.", "adds or drops \\"),
+        ("Write to the team.", "Schreib @team.", "adds or drops @"),
+        ("Open the file.", "Öffne <die Datei.", "adds or drops <"),
+        ("It costs $5 (10% off).", "Kostet 5 $ – 10 % Rabatt, „billig“ (5\xa0€).", None),
+        ("It costs 5%.", "%5.", None),
+        ("Note: a < b.", "Hinweis : a ist kleiner als b: ja.", None),
+        ("See [Optional] users.", "Nutzer:innen 【optional】.", None),
+    ],
+    ids=[
+        "bracket",
+        "name",
+        "brace",
+        "backslash",
+        "at",
+        "tag",
+        "prices",
+        "percent",
+        "colon",
+        "wide",
+    ],
+)
+def test_reply_that_changes_characters_of_syntax_is_rejected(
+    text: str, reply: str, reason: str | None
+) -> None:
+    result = make_toolbox(lambda _: reply).translate(text, "German", source="en", format="txt")
+    reasons = [each.reason for each in result.untranslated]
+    assert len(reasons) == (reason is not None)
+    assert all(each.endswith(str(reason)) for each in reasons)
+
+
 def test_failed_segment_is_retried_by_sentence_and_failed_sentences_are_reported() -> None:
     sentences = ["The library is closed on Mondays.", "It opens again on Tuesday morning."]
 
@@ -345,20 +381,30 @@ def test_untranslated_text_is_reported_with_its_markup() -> None:
     assert [each.text for each in result.untranslated] == [source]
 
 
-def test_icu_message_is_skipped_and_reported() -> None:
-    plural = "{n, plural, one {# file} other {# files}}"
+def test_forms_of_an_icu_message_are_translated_and_its_syntax_is_unchanged() -> None:
+    plural = "{n, plural, =0 {no files} one {# file of {name}} other {# files}} left"
+    toolbox = make_toolbox(str.upper)
+    result = toolbox.translate(f'{{"a": "{plural}"}}', "English", source="en", format="json")
+    assert result.text == (
+        '{"a": "{n, plural, =0 {NO FILES} one {# FILE OF {name}} other {# FILES}} LEFT"}'
+    )
+    assert len(toolbox.engine.prompts) == 4  # type: ignore[attr-defined]
+
+
+def test_invalid_icu_message_is_reported() -> None:
+    plural = "{n, plural, one {# file} other {# files}"
     source = f'{{\n"a": "Good morning, everybody!",\n"b": "{plural}"\n}}'
     made = make_toolbox(german)
     result = made.translate(source, to="de", source="en", format="json")
     assert result.text == source.replace("Good morning, everybody!", "Guten Morgen zusammen!")
     assert [(k.line, k.reason, k.text) for k in result.untranslated] == [
-        (3, "ICU plural and select messages are not supported", plural)
+        (3, "the syntax of the ICU message is not supported", plural)
     ]
     assert result.warnings == (
         "1 of 2 segments was not translated "
-        "(line 3: ICU plural and select messages are not supported)",
+        "(line 3: the syntax of the ICU message is not supported)",
     )
-    with pytest.raises(OutputValidationError, match="ICU plural"):
+    with pytest.raises(OutputValidationError, match="ICU message"):
         made.translate(source, to="de", source="en", format="json", strict=True)
 
 

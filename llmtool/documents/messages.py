@@ -1,0 +1,200 @@
+"""Messages of programs, in catalogs and JSON: their placeholders, plural bars and ICU syntax."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from llmtool.documents.icu import escape_icu, is_icu, split_icu
+from llmtool.documents.protected_spans import ADDRESSES, PLACEHOLDERS, TAGS, split_parts
+from llmtool.documents.types import Part, ProtectedSpan, join_parts, make_break
+
+# Syntax that prose does not have.
+_MESSAGE = r"""
+    (?<![\d%])%L?\d{1,2}(?!\d)%? | %L?n(?![A-Za-z])     # %1 %L2 %n of Qt, %1% of Boost
+  | %\|[^|\n]*\|                                        # %|1$s| of Boost
+  | %[A-Za-z_][A-Za-z0-9_]*% | (?<![\w%])%[a-z_][a-z0-9_]*      # %name% %name
+  | @(?:\.[a-z]+)?:(?:\([A-Za-z0-9_.-]+\)|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)  # @:key
+  | (?<![A-Za-z0-9_@])@[A-Za-z_][A-Za-z0-9_]*           # @name
+  | (?<![A-Za-z0-9_:/@]):[A-Za-z_][A-Za-z0-9_]*:?       # :name
+  | &(?:[A-Za-z]+|\#\d+|\#[xX][0-9A-Fa-f]+);            # &nbsp;
+  | \\[a-zA-Z"'\\]                                      # \n as two characters
+  | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
+"""
+_DOLLAR_NUMBER = re.compile(r"\$([1-9])(?!\d|[.,]\d)")
+_BB_CODE_END = re.compile(r"\[/([A-Za-z]\w*)\]")
+_BARS = re.compile(r"(?<!\s)\s*\|+\s*")
+_PRINTF = r"""
+    %(?:\d+\$)?[-#0+'I ]*(?:\*(?:\d+\$)?|\d+)?(?:\.(?:\*(?:\d+\$)?|\d+)?)?(?:hh|ll|[hlLqjzZt])?
+      (?:[diouxXeEfFgGaAcCsSpnm@r]|<PRI[A-Za-z0-9]+>)
+  | %\([^()]*\)[-#0+ ]*(?:\*|\d+)?(?:\.(?:\*|\d+))?[hlL]?[diouxXeEfFgGcrsa]
+  | %[-#0+ ]*\d*(?:\.\d+)?(?:<\w+>[-#0+ ]*\d*(?:\.\d+)?[A-Za-z]|\{\w+\})
+"""
+_BRACES = r"\{[^{}]*\}"
+_NUMBERS = r"%L?\d{1,2} | %L?n"
+
+
+class _Syntax(msgspec.Struct, frozen=True):
+    """The placeholders of a format, and its escapes with the text that they stand for."""
+
+    pattern: str
+    escapes: tuple[tuple[str, str], ...] = ()
+    # Characters that cannot occur in the text, except in an escape.
+    special: str = ""
+
+
+_PERCENT = (("%%", "%"),)
+_DOUBLE_BRACES = (("{{", "{"), ("}}", "}"))
+_BY_FORMAT: dict[str, _Syntax] = {
+    **dict.fromkeys(
+        "c objc python php perl awk lua ruby javascript java-printf tcl elisp".split(),
+        _Syntax(_PRINTF, _PERCENT, "%"),
+    ),
+    "boost": _Syntax(rf"%\|[^|\n]*\| | %\d+% | {_PRINTF}", _PERCENT, "%"),
+    **dict.fromkeys(
+        ("python-brace", "csharp", "c++", "rust"), _Syntax(_BRACES, _DOUBLE_BRACES, "{}")
+    ),
+    "perl-brace": _Syntax(_BRACES),
+    "java": _Syntax(_BRACES, (("''", "'"),), "'"),
+    **dict.fromkeys(("qt", "qt-plural", "kde", "kde-kuit", "ycp", "smalltalk"), _Syntax(_NUMBERS)),
+    "sh": _Syntax(r"\$(?:\w+|\{\w+\})"),
+    **dict.fromkeys(("lisp", "scheme", "librep"), _Syntax(r"~[^A-Za-z~%\n]*[A-Za-z~%]")),
+}
+
+
+def split_message(text: str, flags: Collection[str] = ()) -> tuple[Part, ...]:
+    """Split a message into text, protected spans and breaks.
+
+    The flags of a catalog, such as `c-format` and `no-c-format`, tell what is a placeholder. A text
+    that is invalid in the format of its flag is split as if it had none.
+
+    Example:
+        >>> [part.source for part in split_message("%1 to :name") if not isinstance(part, str)]
+        ['%1', ':name']
+        >>> split_message("100%% of %s", ["c-format"])
+        ('100% of ', ProtectedSpan(source='%s'))
+    """
+    syntax = _syntax_of(flags)
+    parts = _split_by_syntax(text, syntax) if syntax else None
+    if parts is not None:
+        return parts
+    icu = split_icu(text) if is_icu(text) else None
+    return tuple(
+        piece
+        for part in (_split_at_bars(text) if icu is None else icu)
+        for piece in (_split_text(part, flags) if isinstance(part, str) else (part,))
+    )
+
+
+def join_message(parts: Sequence[Part], source: str, flags: Collection[str] = ()) -> str:
+    """Return the message of parts, with text escaped as in `source`."""
+    syntax = _syntax_of(flags)
+    if syntax and _split_by_syntax(source, syntax) is not None:
+        return "".join(
+            _escape(part, syntax) if isinstance(part, str) else part.source for part in parts
+        )
+    return escape_icu(parts) if is_icu(source) and split_icu(source) else join_parts(parts)
+
+
+def find_invented_placeholder(
+    parts: Sequence[Part], source: str, flags: Collection[str]
+) -> str | None:
+    """Return text that would become a placeholder in the format of the flags, or None."""
+    syntax = _syntax_of(flags)
+    if not syntax or _split_by_syntax(source, syntax) is None:
+        return None
+    texts = (_escape(part, syntax) for part in parts if isinstance(part, str))
+    spans = (part for text in texts for part in _split_by_syntax(text, syntax) or ())
+    return next((part.source for part in spans if isinstance(part, ProtectedSpan)), None)
+
+
+def _syntax_of(flags: Collection[str]) -> _Syntax | None:
+    names = (flag.removesuffix("-format") for flag in flags if flag.endswith("-format"))
+    return next((_BY_FORMAT[name] for name in names if name in _BY_FORMAT), None)
+
+
+def _split_by_syntax(text: str, syntax: _Syntax) -> tuple[Part, ...] | None:
+    """Return the parts of a message, with its escapes replaced; None if it is invalid."""
+    parts: list[Part] = []
+    plain = dict(syntax.escapes)
+    at, pending = 0, ""
+    for found in _compile(syntax).finditer(text):
+        between = text[at : found.start()]
+        if any(character in between for character in syntax.special):
+            return None
+        at = found.end()
+        pending += between
+        if found[0] in plain:
+            pending += plain[found[0]]
+            continue
+        parts += [pending, ProtectedSpan(found[0])] if pending else [ProtectedSpan(found[0])]
+        pending = ""
+    if any(character in text[at:] for character in syntax.special):
+        return None
+    pending += text[at:]
+    return (*parts, pending) if pending else tuple(parts)
+
+
+@lru_cache(maxsize=64)
+def _compile(syntax: _Syntax) -> re.Pattern[str]:
+    escapes = [re.escape(escaped) for escaped, _ in syntax.escapes]
+    return re.compile("|".join([*escapes, ADDRESSES, TAGS, syntax.pattern]), re.VERBOSE)
+
+
+@lru_cache(maxsize=64)
+def _general(excluded: str) -> re.Pattern[str]:
+    """Return the pattern of messages without flags, except for syntax that begins so."""
+    pattern = f"{PLACEHOLDERS} | {_MESSAGE}"
+    if excluded:
+        pattern = rf"(?![{re.escape(excluded)}])(?:{pattern})"
+    return re.compile(f"{ADDRESSES} | {TAGS} | {pattern}", re.VERBOSE)
+
+
+def _split_text(text: str, flags: Collection[str]) -> tuple[Part, ...]:
+    names = (flag[3:].removesuffix("-format") for flag in flags if flag.startswith("no-"))
+    excluded = sorted({_BY_FORMAT[name].special[:1] or "%" for name in names if name in _BY_FORMAT})
+    parts = split_parts(text, _general("".join(excluded)))
+    extra = [*_dollar_numbers(text), *_bb_codes(text)]
+    if not extra:
+        return parts
+    pattern = re.compile("|".join(extra))
+    return tuple(
+        piece
+        for part in parts
+        for piece in (split_parts(part, pattern) if isinstance(part, str) else (part,))
+    )
+
+
+def _dollar_numbers(text: str) -> list[str]:
+    """Return a pattern of $1, $2, …, if all of them are in a text: others are prices."""
+    numbers = sorted({int(found[1]) for found in _DOLLAR_NUMBER.finditer(text)})
+    if numbers != list(range(1, len(numbers) + 1)) or not numbers:
+        return []
+    return [_DOLLAR_NUMBER.pattern]
+
+
+def _bb_codes(text: str) -> list[str]:
+    """Return a pattern of the tags in square brackets that have an end tag."""
+    names = "|".join(sorted({found[1] for found in _BB_CODE_END.finditer(text)}))
+    return [rf"\[/?(?:{names})(?:=[^\]\n]*)?\]"] if names else []
+
+
+def _split_at_bars(text: str) -> list[Part]:
+    """Split plural forms such as "one apple | {n} apples"."""
+    parts: list[Part] = []
+    at = 0
+    for found in _BARS.finditer(text):
+        if found.start() > at:
+            parts.append(text[at : found.start()])
+        parts.append(make_break(found[0]))
+        at = found.end()
+    return [*parts, text[at:]] if at < len(text) else parts
+
+
+def _escape(text: str, syntax: _Syntax) -> str:
+    for escaped, plain in syntax.escapes:
+        text = text.replace(plain, escaped)
+    return text
