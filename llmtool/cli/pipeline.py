@@ -171,6 +171,7 @@ def run(
             to_file=output.path,
             as_json=output.json,
             is_live=not output.no_stream and not output.extract,
+            is_prose=prepared.sampling.constraint is None and not output.extract,
             think=options.requests_reasoning,
             logprobs=options.logprobs > 0,
             constraint=prepared.sampling.constraint,

@@ -18,10 +18,11 @@ MARKS = re.compile("[«»‹›]")
 
 @pytest.fixture
 def gen(env: dict[str, str], tiny_model: Callable[..., Path]) -> Callable[..., Terminal]:
-    def start(*args: str | Path, **options: Any) -> Terminal:
+    def start(*args: str | Path, columns: int = 1000, **options: Any) -> Terminal:
         model = tiny_model("plain", printable=True)
         command = [*LLMTOOL, "gen", "-m", model, "--threads", "1", "--seed", "7", "--no-cache"]
-        return Terminal([*command, "--max-tokens", "20", *args, PROMPT], env, **options)
+        command += ["--progress", "none", "--max-tokens", "20", *args, PROMPT]
+        return Terminal(command, env, columns=columns, **options)
 
     return start
 
@@ -39,6 +40,23 @@ def test_samples_are_printed_in_order(gen: Callable[..., Terminal], tmp_path: Pa
     with gen(*options) as terminal:
         assert output(terminal) == file.read_text()
         assert file.read_text().count("---\n") == 2
+
+
+def test_streamed_words_are_whole_on_a_terminal_and_unchanged_in_a_file(
+    gen: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    file = tmp_path / "out"
+    options = ("-q", "--max-tokens", "60", "--temperature", "1.5")
+    with gen(*options, stdout=file) as terminal:
+        assert terminal.exit_status == 0
+    text = file.read_text()
+    with gen(*options, columns=30) as terminal:
+        assert output(terminal).count("\n") == text.count("\n")
+        rows = terminal.screen()
+    assert any(len(line) > 30 for line in text.splitlines())
+    words = {word for word in text.split() if len(word) <= 30}
+    shown = {word for row in rows for word in row.split()}
+    assert words <= shown
 
 
 def test_unlikely_words_are_coloured_with_a_legend(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator
 
 import pyte
 import pytest
@@ -13,7 +14,7 @@ from llmtool.cli.render.markdown import MarkdownStream
 from llmtool.cli.render.tables import make_rich_console
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.cli.terminal.wrap import wrap, wrap_message
+from llmtool.cli.terminal.wrap import WordWrap, wrap, wrap_message
 
 NO_START = "，。！？；：、）」』”》,.!?;:)"
 NO_END = "（「『“《("
@@ -64,6 +65,58 @@ def test_rows_before_the_last_do_not_change_if_text_is_appended() -> None:
 def test_a_message_does_not_split_words_that_are_longer_than_a_row() -> None:
     assert wrap_message("see https://example.com/x ok", 12) == "see\nhttps://example.com/x ok"
     assert wrap_message("no file at\nall", 8) == "no file\nat\nall"
+
+
+def show_words(chunks: Iterable[str], columns: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is written for each chunk of a text, and the rows of the screen."""
+    screen = pyte.Screen(columns, 60)
+    screen.set_mode(pyte.modes.LNM)
+    stream, words = pyte.Stream(screen), WordWrap()
+    for chunk in chunks:
+        written = words.push(chunk, columns)
+        stream.feed(written)
+        yield written, list(screen.display)
+
+
+@pytest.mark.parametrize("columns", [20, 33, 80])
+def test_streamed_words_are_not_split_and_no_newline_is_added(columns: int) -> None:
+    text = ENGLISH * 2 + "\n\n" + ENGLISH * 3
+    words, written = set(text.split()), ""
+    for part, rows in show_words(text, columns):
+        written += part
+        *seen, _ = "\n".join(rows).split()
+        assert words.issuperset(seen)
+    assert written.count("\n") == 2
+    # A terminal copies full rows without a newline.
+    assert "".join(rows).split() == text.split()
+
+
+@pytest.mark.parametrize("columns", [20, 21, 40])
+def test_streamed_chinese_punctuation_does_not_start_a_row(columns: int) -> None:
+    for _, rows in show_words(CHINESE * 3, columns):
+        check_punctuation([row.rstrip().replace("\0", "") for row in rows])
+    assert "".join("".join(rows).replace("\0", "").split()) == CHINESE * 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\n" + "value = 1 + 2 " * 9 + "\n```\n",
+        "a\tb " * 20,
+        "x" * 100,
+        "short lines\n" * 3,
+    ],
+    ids=["code", "tabs", "one word", "short"],
+)
+def test_text_without_words_to_wrap_is_written_unchanged(text: str) -> None:
+    for step in (1, 7, len(text)):
+        chunks = [text[at : at + step] for at in range(0, len(text), step)]
+        assert "".join(written for written, _ in show_words(chunks, 40)) == text
+
+
+def test_text_after_a_code_block_is_wrapped() -> None:
+    *_, (_, rows) = show_words(["```\nx\n```\n", "one two three"], 8)
+    assert [row.strip() for row in rows[:5]] == ["```", "x", "```", "one two", "three"]
 
 
 class Screen:

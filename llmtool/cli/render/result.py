@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from llmtool.cli.terminal.console import Console, Sink
@@ -31,6 +32,7 @@ def generation(
     to_file: str | None,
     as_json: bool,
     is_live: bool,
+    is_prose: bool,
     think: bool,
     logprobs: bool,
     constraint: Constraint | None,
@@ -39,7 +41,8 @@ def generation(
 ) -> None:
     """Print a generation to stdout or a file, streamed or complete, as text or JSON.
 
-    If it is live, the first reply appears at once and the others follow in order. A pipe
+    If it is live, the first reply appears at once and the others follow in order. A terminal shows
+    prose wrapped at words. A pipe
     receives a reply with a constraint only once it is known to be valid. Replies with a schema are
     printed one per line.
 
@@ -50,7 +53,8 @@ def generation(
     waits = as_json or to_file is not None or (in_pipe and (constraint is not None or logprobs))
     with open_sink(console, to_file) as sink:
         live = is_live and not waits
-        shown = _Live(console, sink, think=think and not as_json, text=live)
+        write = sink.write_words if is_prose else sink.write
+        shown = _Live(console, sink, write, think=think and not as_json, text=live)
         try:
             for token in stream:
                 shown.write(token)
@@ -70,7 +74,13 @@ def generation(
             is_json = constraint is not None and constraint.kind == "json_schema" and not logprobs
             separator = "" if is_json else _SEPARATOR
             _write_choices(
-                console, sink, result, separator=separator, skip=int(live), logprobs=logprobs
+                console,
+                sink,
+                result,
+                write,
+                separator=separator,
+                skip=int(live),
+                logprobs=logprobs,
             )
     for warning in result.warnings:
         console.note(warning)
@@ -82,6 +92,7 @@ def _write_choices(
     console: Console,
     sink: Sink,
     result: Generation,
+    write: Callable[[str], None],
     *,
     separator: str,
     skip: int,
@@ -95,7 +106,7 @@ def _write_choices(
         if number < skip:
             continue
         if not logprobs:
-            sink.write(choice.text)
+            write(choice.text)
         for token in choice.logprobs or () if logprobs else ():
             if sink.is_terminal:
                 _write_token(console, sink, token.token, token.logprob)
@@ -109,9 +120,17 @@ def _write_choices(
 class _Live:
     """Streams the first reply: reasoning to stderr, text to the sink."""
 
-    def __init__(self, console: Console, sink: Sink, *, think: bool, text: bool) -> None:
+    def __init__(
+        self,
+        console: Console,
+        sink: Sink,
+        write: Callable[[str], None],
+        *,
+        think: bool,
+        text: bool,
+    ) -> None:
         self._console = console
-        self._sink = sink
+        self._sink, self._write = sink, write
         self._shows_reasoning, self._shows_text = think, text
         self._in_reasoning = False
         self._min_logprob = 0.0  # of the tokens not written yet, which may form one character
@@ -130,7 +149,7 @@ class _Live:
             return
         self.end()
         if token.logprob is None:
-            self._sink.write(token.text)
+            self._write(token.text)
             return
         self._min_logprob = min(self._min_logprob, token.logprob.logprob)
         if token.text:

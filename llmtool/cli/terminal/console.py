@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
-from llmtool.cli.terminal.wrap import wrap_message
+from llmtool.cli.terminal.wrap import WordWrap, wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -70,6 +70,10 @@ class Sink:
         if text:
             self._ends_with_newline = text.endswith("\n")
             self._write_lines(_encode(text))
+
+    def write_words(self, text: str) -> None:
+        """Write a part of a text; a terminal shows it wrapped at words."""
+        self.write(text)
 
     def write_json(self, value: object) -> None:
         """Write a JSON document and a newline: indented on a terminal, else on one line."""
@@ -154,6 +158,7 @@ class Stdout(Sink):
         self.is_terminal = is_terminal
         self.is_used = self.is_mid_row = False
         self._pending_cr = ""  # a CR that may be the first half of a line ending
+        self._words = WordWrap()
         self._fd = STDOUT
 
     @contextlib.contextmanager
@@ -170,11 +175,23 @@ class Stdout(Sink):
             return
         self._ends_with_newline = text.endswith("\n")
         if self.is_terminal:
-            text = (self._pending_cr + text).replace("\r\n", "\n")
-            self._pending_cr = "\r" if text.endswith("\r") else ""
-            text = escape_control_chars(text.removesuffix("\r"))
+            text = self._escape(text)
             text = paint(text, style) if style else text
+            self._words = WordWrap()
         self.write_raw(text)
+
+    def write_words(self, text: str) -> None:
+        if not self.is_terminal or os.environ.get("TERM", "dumb") == "dumb":
+            self.write(text)
+        elif text:
+            self._ends_with_newline = text.endswith("\n")
+            self.write_raw(self._words.push(self._escape(text), _stdout_size()[0]))
+
+    def _escape(self, text: str) -> str:
+        """Return text for a terminal."""
+        text = (self._pending_cr + text).replace("\r\n", "\n")
+        self._pending_cr = "\r" if text.endswith("\r") else ""
+        return escape_control_chars(text.removesuffix("\r"))
 
     def write_raw(self, text: str) -> None:
         """Write text without escaping it, such as text with our own escape sequences."""
@@ -338,11 +355,7 @@ class Console:
     @property
     def size(self) -> tuple[int, int]:
         """The columns and lines of the terminal on stdout."""
-        try:
-            size = os.get_terminal_size(STDOUT)
-        except OSError:
-            return 80, 24
-        return size.columns or 80, size.lines or 24
+        return _stdout_size()
 
     def read(self, n_bytes: int) -> bytes:
         """Read at most `n_bytes` from stdin; return empty bytes at its end.
@@ -542,6 +555,15 @@ def _split_lines(data: bytes) -> tuple[bytes, bytes]:
 
 def _stdout_error(exc: OSError) -> OutputError:
     return OutputError(f"cannot write to standard output: {os_error_reason(exc)}")
+
+
+def _stdout_size() -> tuple[int, int]:
+    """Return the columns and lines of the terminal on stdout."""
+    try:
+        size = os.get_terminal_size(STDOUT)
+    except OSError:
+        return 80, 24
+    return size.columns or 80, size.lines or 24
 
 
 def _is_terminal(fd: int) -> bool:

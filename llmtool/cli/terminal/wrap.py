@@ -19,14 +19,15 @@ _NO_START = frozenset(
     ",.!?;:)]}>%％‰℃°¢￠"
 )
 _NO_END = frozenset("（「『【〔〈《〖〘〚｛［｟｢“‘([{<$￥¥£￡€＄№＃")
+_FENCE = "```"
 _JOINER = "\u200d"
 
 
-def wrap(text: str, columns: int) -> list[str]:
+def wrap(text: str, columns: int, *, hangs: bool = True) -> list[str]:
     """Return a line as rows of at most `columns` cells; together they are the text.
 
-    Spaces at the end of a row may exceed the width. A word longer than a row starts on a new row
-    and is split anywhere. The rows before the last do not change if text is appended.
+    If `hangs`, spaces at the end of a row may exceed the width. A word longer than a row starts on
+    a new row and is split anywhere. The rows before the last do not change if text is appended.
 
     Example:
         >>> wrap("Words stay whole.", 8), wrap("他说：“好。”", 8)
@@ -41,7 +42,7 @@ def wrap(text: str, columns: int) -> list[str]:
         if at > start and _can_split(text[at - 1], character):
             split, n_before = at, n_cells
         size = _width(character)
-        while n_cells + size > columns and at > start and character != " ":
+        while n_cells + size > columns and at > start and not (hangs and character == " "):
             if split <= start:
                 split, n_before = at, n_cells
             rows.append(text[start:split])
@@ -64,6 +65,42 @@ def wrap_message(text: str, columns: int) -> str:
 
     lines = (wrap(line, columns) for line in text.split("\n"))
     return "\n".join("".join(map(end, rows[:-1])) + rows[-1] for rows in lines)
+
+
+class WordWrap:
+    """Wraps streamed text between words, so that it can be copied from the terminal as one line.
+
+    A row is padded with spaces up to the right edge, where the terminal itself starts the next one,
+    since a newline would be copied. Code blocks, and lines with tabs, are left to the terminal.
+    """
+
+    def __init__(self) -> None:
+        self._row = ""  # the last row of the current line
+        self._start = ""  # of the current line, without indentation
+        self._in_code = self._has_tab = False
+
+    def push(self, text: str, columns: int) -> str:
+        """Return what to write to a terminal with `columns` to show the next chunk of a text."""
+        first, *others = text.split("\n")
+        out = self._add(first, columns)
+        for line in others:
+            if self._start == _FENCE:
+                self._in_code = not self._in_code
+            self._row = self._start = ""
+            self._has_tab = False
+            out += "\n" + self._add(line, columns)
+        return out
+
+    def _add(self, text: str, columns: int) -> str:
+        self._start = (self._start + text).lstrip()[: len(_FENCE)]
+        self._has_tab = self._has_tab or "\t" in text
+        if self._in_code or self._has_tab:
+            return text
+        shown = self._row
+        *rows, self._row = wrap(shown + text, columns, hangs=False)
+        padded = [row + " " * (columns - cell_width(row)) for row in rows]
+        out = "".join([*padded, self._row])
+        return out[len(shown) :] if out.startswith(shown) else f"\r\x1b[K{out}"
 
 
 def split_offsets(text: str, columns: int) -> list[int]:

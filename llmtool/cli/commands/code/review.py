@@ -86,6 +86,7 @@ def explain(
         to_file=output.path,
         as_json=output.json,
         is_live=not output.no_stream,
+        is_prose=prepared.sampling.constraint is None,
         think=options.requests_reasoning,
         logprobs=False,
         constraint=prepared.sampling.constraint,

@@ -31,7 +31,7 @@ def write(
             elif isinstance(event, Summary):
                 result = event
             elif is_live:
-                sink.write(event.text)
+                sink.write_words(event.text)
     finally:
         console.status("")
     assert result is not None
@@ -40,7 +40,7 @@ def write(
         sink.write_json({**file, **result.to_dict()})
         return result
     if not is_live:
-        sink.write(result.text)
+        sink.write_words(result.text)
     sink.end_line()
     return result
 

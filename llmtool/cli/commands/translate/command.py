@@ -57,6 +57,7 @@ def translate(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.translate import render
     from llmtool.cli.render import result as show
+    from llmtool.documents.formats import detect
     from llmtool.models.reference import STARTER
     from llmtool.sizes import format_count
     from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
@@ -111,6 +112,7 @@ def translate(
             to_file=output.path,
             as_json=output.json,
             is_live=not (output.no_stream or options.strict),
+            is_prose=(options.format or detect(name, material)) in ("txt", "md"),
             ends_line=name is None and text not in (None, "-"),
         )
     for warning in (

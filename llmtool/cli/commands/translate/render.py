@@ -23,9 +23,12 @@ def write(
     to_file: str | None,
     as_json: bool,
     is_live: bool,
+    is_prose: bool,
     ends_line: bool,
 ) -> Translation:
     """Write a translation and return it; if `is_live`, write each segment as soon as it is ready.
+
+    A terminal shows prose wrapped at words.
 
     Raises:
         OutputValidationError: a segment is not translated; JSON is still written.
@@ -33,6 +36,7 @@ def write(
     is_live = is_live and not as_json
     with open_sink(console, to_file) as sink:
         progress = WorkProgress(console, "segments")
+        show = sink.write_words if is_prose else sink.write
         result: Translation | None = None
         try:
             for event in events:
@@ -42,7 +46,7 @@ def write(
                 if not (is_live and sink.is_terminal):
                     progress(event.n_done, event.n_segments)
                 if is_live:
-                    sink.write(event.text)
+                    show(event.text)
         except OutputValidationError as exc:
             if as_json and isinstance(exc.result, Translation):
                 sink.write_json(exc.result.to_dict())
@@ -55,7 +59,7 @@ def write(
             sink.write_json(result.to_dict())
             return result
         if not is_live:
-            sink.write(result.text)
+            show(result.text)
         if ends_line or sink.is_terminal:
             sink.end_line()
         return result
