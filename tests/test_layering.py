@@ -98,7 +98,9 @@ ONE_IMPORTER = {
     "markdown_it": "documents/markdown",
     "srt": "documents/subtitles.py",
     "polib": "documents/catalogs.py",
-    "pypdf": "documents/readable.py",
+    "pypdf": "documents/pdf.py",
+    "selectolax": "documents/web_text.py",
+    "chardet": "encoding.py",
     "sqlite3": "sessions/search.py",
 }
 # Names that execute code from data.

@@ -7,6 +7,7 @@ import re
 from pathlib import PurePath
 from typing import cast, get_args
 
+from llmtool.documents.signatures import is_page
 from llmtool.documents.types import Document, Format
 from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
@@ -33,7 +34,6 @@ _TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _OTHERS = frozenset(".pdf .docx .eml .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
-_HTML = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.DOTALL)
 _TAGS = re.compile(r"</(?:p|div|h[1-6]|ul|ol|table|section|article|main|nav)\s*>", re.IGNORECASE)
 # Markdown syntax with weights: prose also has an occasional asterisk or dash.
 _MARKDOWN_SIGNS = (
@@ -123,7 +123,7 @@ def _detect_by_content(text: str) -> Format:
         return "srt"
     if _PO.search(sample) and "msgstr" in sample:
         return "po"
-    if _HTML.match(sample) or (sample.lstrip().startswith("<") and _TAGS.search(sample)):
+    if is_page(sample) or (sample.lstrip().startswith("<") and _TAGS.search(sample)):
         return "html"
     if sample.lstrip()[:1] in ("{", "[") and _is_json(text):
         return "json"

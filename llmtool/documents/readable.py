@@ -1,41 +1,40 @@
-"""Extract plain text from HTML, PDF, e-mail and text files; the only importer of pypdf."""
+"""Extract plain text from HTML, PDF, e-mail and text files."""
 
 from __future__ import annotations
 
-import io
-import re
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Literal
 
 import msgspec
 
-from llmtool.encoding import Errors, decode_declared
-from llmtool.errors import InputError, LlmtoolError, UsageError
+from llmtool.documents.signatures import declared_charset, is_mail, is_page
+from llmtool.encoding import Errors, decode_document, detect_encoding
+from llmtool.errors import InputError, LlmtoolError
 
 Kind = Literal["text", "html", "pdf", "email"]
 
-MAX_CHARACTERS = 64 << 20  # of the text of a PDF
 _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
+_PROBE_BYTES = 20_000  # searched for tags
+_PAGES = (".html", ".htm", ".xhtml")
+_LOW_SHARE = 0.5  # of the text of a page
 _MEDIA_TYPES: dict[str | None, Kind] = {
     "text/html": "html",
     "application/xhtml+xml": "html",
     "message/rfc822": "email",
 }
-_HIDDEN = frozenset("script style template svg math head nav noscript iframe select".split())
-_BLOCKS = frozenset(
-    "p div section article main aside header footer address blockquote figure figcaption pre form"
-    " fieldset table tr ul ol dl dt dd hr details summary".split()
-)
-_MANY_NEWLINES = re.compile(r"\n(?:[ \t]*\n)+")
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as plain text; `notes` name the content that was skipped, such as attachments."""
+    """A document as plain text; `notes` tell what was skipped or guessed.
+
+    `encoding` is that of HTML and text; `share` is the share of a page's text that was used.
+    """
 
     text: str
     kind: Kind = "text"
+    encoding: str = "utf-8"
+    share: float = 1.0
     notes: tuple[str, ...] = ()
 
 
@@ -69,18 +68,19 @@ def read_document(
         >>> read_document(b"<h1>Hi</h1><p>One <b>two</b>", name="a.html").text
         '# Hi\\n\\nOne two'
     """
-    kind = _detect_kind(content, PurePath(name).suffix.lower(), media_type)
-    if keeps_markup and kind != "pdf":
-        kind = "text"
-    if kind in ("pdf", "email"):
-        try:
-            document = _read_pdf(content) if kind == "pdf" else _read_email(content)
-        except LlmtoolError as exc:
-            raise type(exc)(f"{name}: {exc}") from exc
+    suffix = PurePath(name).suffix.lower()
+    if content.startswith(b"%PDF-") or (suffix == ".pdf" and media_type is None):
+        document = _name_errors(name, lambda: _read_pdf(content))
+    elif not keeps_markup and _is_mail(content, suffix, media_type):
+        document = _name_errors(name, lambda: _read_mail(content))
     else:
-        declared = charset or (_declared_charset(content) if kind == "html" else None)
-        text = decode_declared(content, declared, source=name, errors=errors, encoding=encoding)
-        document = Document(text=html_text(text) if kind == "html" else text, kind=kind)
+        is_web = _is_page(content, suffix, media_type)
+        declared = charset or (declared_charset(content) if is_web else None)
+        decoded = decode_document(content, declared, source=name, errors=errors, encoding=encoding)
+        notes = (decoded.note,) if decoded.note else ()
+        text = Document(text=decoded.text, encoding=decoded.encoding, notes=notes)
+        is_converted = is_web and not keeps_markup
+        document = _name_errors(name, lambda: _read_page(text)) if is_converted else text
     if keeps_markup:
         return document
     if "\0" in document.text[:_PROBE_CHARACTERS]:
@@ -90,131 +90,53 @@ def read_document(
     return document
 
 
-def _detect_kind(content: bytes, suffix: str, media_type: str | None) -> Kind:
-    if content.startswith(b"%PDF-") or (suffix == ".pdf" and media_type is None):
-        return "pdf"
-    if media_type in _MEDIA_TYPES:
-        return _MEDIA_TYPES[media_type]
-    if media_type:
-        return "text"
-    if suffix == ".eml":
-        return "email"
-    if suffix in (".html", ".htm", ".xhtml") or _HTML.match(content[:2000]):
-        return "html"
-    return "text"
-
-
-def _declared_charset(content: bytes) -> str | None:
-    found = re.search(rb"""charset\s*=\s*["']?([\w.:+-]+)""", content[:2000], re.IGNORECASE)
-    if found is None or found[1].lower().startswith(b"utf-16"):  # it would not be readable as ASCII
-        return None
-    return found[1].decode("ascii")
-
-
-def html_text(source: str) -> str:
-    """Return the visible text of an HTML page, with Markdown headings and list items."""
-    extractor = _TextExtractor()
-    extractor.feed(source)
-    extractor.close()
-    text = _MANY_NEWLINES.sub("\n\n", "".join(extractor.pieces))
-    return "\n".join(line.rstrip() for line in text.strip().split("\n"))
-
-
-class _TextExtractor(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._hidden: list[str] = []
-        self._pre = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _HIDDEN:
-            self._hidden.append(tag)
-        if self._hidden:
-            return
-        if re.fullmatch(r"h[1-6]", tag):
-            self.pieces.append(f"\n\n{'#' * int(tag[1])} ")
-        elif tag == "li":
-            self.pieces.append("\n- ")
-        elif tag == "br":
-            self.pieces.append("\n")
-        elif tag in ("td", "th"):
-            self.pieces.append(" | ")
-        elif tag in _BLOCKS:
-            self._pre += tag == "pre"
-            self.pieces.append("\n\n" if tag not in ("tr", "dt", "dd") else "\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._hidden:
-            if tag == self._hidden[-1]:
-                self._hidden.pop()
-            return
-        if re.fullmatch(r"h[1-6]", tag) or (tag in _BLOCKS and tag not in ("tr", "dt", "dd")):
-            self._pre -= tag == "pre" and self._pre > 0
-            self.pieces.append("\n\n")
-
-    def handle_data(self, data: str) -> None:
-        if self._hidden:
-            return
-        if self._pre:
-            self.pieces.append(data)
-            return
-        text = re.sub(r"[ \t\r\n\f]+", " ", data)
-        if self.pieces and self.pieces[-1].endswith(("\n", " ")):
-            text = text.lstrip(" ")
-        self.pieces.append(text)
-
-
-def _read_email(content: bytes) -> Document:
-    import email
-    from email import policy
-
-    message = email.message_from_bytes(content, policy=policy.default)
-    lines = [
-        f"{name}: {message[name]}" for name in ("Subject", "From", "To", "Date") if message[name]
-    ]
+def _name_errors(name: str, read: Callable[[], Document]) -> Document:
     try:
-        body = message.get_body(preferencelist=("plain", "html"))
-        text = "" if body is None else str(body.get_content())
-    except (LookupError, ValueError, AttributeError) as exc:
-        raise InputError(f"cannot read the e-mail: {exc}") from exc
-    if body is not None and body.get_content_type() == "text/html":
-        text = html_text(text)
-    if not text.strip():
-        raise InputError("the e-mail has no text")
-    names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-    notes = (f"skipped attachments: {', '.join(names)}",) if names else ()
-    return Document(text="\n".join([*lines, "", text.strip()]), kind="email", notes=notes)
+        return read()
+    except LlmtoolError as exc:
+        raise type(exc)(f"{name}: {exc}") from exc
+
+
+def _is_page(content: bytes, suffix: str, media_type: str | None) -> bool:
+    if media_type:
+        return _MEDIA_TYPES.get(media_type) == "html"
+    sample = content[:_PROBE_BYTES].decode(detect_encoding(content) or "latin-1", "replace")
+    return suffix in _PAGES or is_page(sample)
+
+
+def _is_mail(content: bytes, suffix: str, media_type: str | None) -> bool:
+    if media_type:
+        return _MEDIA_TYPES.get(media_type) == "email"
+    return suffix in (".eml", ".mbox") or is_mail(content)
+
+
+def _read_page(page: Document) -> Document:
+    from llmtool.documents.web_text import extract_text
+
+    found = extract_text(page.text)
+    notes = page.notes
+    if found.skipped:
+        only = "only " if found.share < _LOW_SHARE else ""
+        parts = ", ".join(f"{name} ({_percent(share)})" for name, share in found.skipped)
+        notes += (f"used {only}{_percent(found.share)} of its text; skipped {parts}",)
+    return msgspec.structs.replace(
+        page, text=found.text, kind="html", share=found.share, notes=notes
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "under 1%"
+
+
+def _read_mail(content: bytes) -> Document:
+    from llmtool.documents.mail import extract_messages
+
+    found = extract_messages(content)
+    return Document(text=found.text, kind="email", notes=found.notes)
 
 
 def _read_pdf(content: bytes) -> Document:
-    try:
-        import pypdf
-    except ImportError as exc:
-        raise UsageError("PDF support is not installed; run pip install 'llmtool[pdf]'") from exc
-    import logging
+    from llmtool.documents.pdf import extract_pages
 
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    pages: list[str] = []
-    size = 0
-    try:
-        reader = pypdf.PdfReader(io.BytesIO(content))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise InputError("the PDF is encrypted; remove its password")
-        for page in reader.pages:
-            pages.append(page.extract_text())
-            size += len(pages[-1])
-            if size > MAX_CHARACTERS:
-                raise InputError(
-                    f"the PDF has more than {MAX_CHARACTERS >> 20} million characters; split it"
-                )
-    except InputError:
-        raise
-    except Exception as exc:  # pypdf raises many types for a malformed file
-        raise InputError(f"cannot read the PDF ({type(exc).__name__}); check the file") from exc
-    text = "\n\n".join(page.strip() for page in pages if page.strip())
-    if not text:
-        raise InputError("the PDF has no text and may be a scan; run OCR on it")
-    empty = sum(not page.strip() for page in pages)
-    notes = (f"{empty} of {len(pages)} pages have no text",) if empty else ()
-    return Document(text=text, kind="pdf", notes=notes)
+    found = extract_pages(content)
+    return Document(text=found.text, kind="pdf", notes=found.notes)

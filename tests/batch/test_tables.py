@@ -327,7 +327,7 @@ def test_encodings(
 def test_other_encoding_fails_its_rows_and_names_the_line(read: Any) -> None:
     _, (bad, good, also_bad) = read(TABLE.encode("latin-1"))
     assert str(bad.error).endswith(
-        "input.csv, line 2: not UTF-8 at byte 13 (0xe9); pass encoding='NAME', such as latin-1, "
+        "input.csv, line 2: not UTF-8 at byte 13 (0xe9); pass encoding='NAME', such as cp1252, "
         "or errors='replace'"
     )
     assert (good.error, good.fields) == (None, {"id": "2", "text": "plain"})

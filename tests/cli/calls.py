@@ -24,7 +24,7 @@ FILES = {
     "ask.yaml": ASK.encode(),
     "broken.yaml": b'llmtool: 1\nname: broken\nprompt: "{% if"\n',
     "empty.txt": b"",
-    "latin.txt": b"caf\xe9 au lait\n",
+    "latin.txt": b"caf\xe9 \xc3\xa9t\xc3\xa9\n",
     "long.txt": b"the river and the hill " * 2000,
     "long.py": b"x = 1  # the river and the hill\n" * 500,
     "bad.gguf": b"This is not a model.\n",

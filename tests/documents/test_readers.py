@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.lines import balance, display_width, join_lines, wrap
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.readable import html_text
 from llmtool.documents.types import Document, Format, Part, ProtectedSpan
 from llmtool.errors import InputError, UsageError
 
@@ -449,11 +448,6 @@ def test_source_code_is_rejected() -> None:
 def test_syntax_errors_name_the_line(format: Format, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse(text, format)
-
-
-def test_visible_text_of_an_html_page() -> None:
-    page = "<h2>A  b</h2><ul><li>c<li>d</ul><script>no</script><p>e &amp;<br>f</p><pre> g\n h</pre>"
-    assert html_text(page) == "## A b\n\n- c\n- d\n\ne &\nf\n\n g\n h"
 
 
 # Lines

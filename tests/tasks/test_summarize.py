@@ -22,6 +22,7 @@ from llmtool.tasks.pipeline.prepare import limit_answer
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
+from llmtool.tasks.summarize.facts import find_facts
 from llmtool.tasks.summarize.length import Style, parse_length
 from llmtool.tasks.summarize.task import prepare_summarizer
 
@@ -473,3 +474,19 @@ def test_notes_are_reused_for_another_length_and_damaged_ones_are_replaced(tmp_p
     files[2].unlink()
     third, n_requests = run("short")
     assert n_requests == 3 and third.text == first.text
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        "![Logo](Images/Logo-2024.png)",
+        "![Logo][Ref-2024]",
+        "<https://Example.org/2024/API>",
+        "https://Example.org/2024/API",
+        "[the site](https://Example.org/2024/API 'Home')",
+        "[the site][Ref-2024]",
+        '<img src="Logo-2024.png">',
+    ],
+)
+def test_link_and_image_syntax_has_no_facts(syntax: str) -> None:
+    assert find_facts(f"Then see {syntax} of Marbury for 40 euros.") == {"marbury", "40"}

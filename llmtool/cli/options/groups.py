@@ -218,7 +218,7 @@ class InputOptions(_Group, frozen=True, kw_only=True):
             parser=check_encoding,
             metavar="NAME",
             help="Encoding of the input.",
-            show_default="UTF-8 or detected UTF-16",
+            show_default="UTF-8 or detected",
         ),
     ] = None
     errors: Annotated[Errors, _input("--errors", help="How to handle invalid bytes.")] = "strict"

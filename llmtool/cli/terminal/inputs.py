@@ -13,7 +13,7 @@ import msgspec
 from llmtool.cli.terminal.console import STDIN, Console
 from llmtool.cli.terminal.shared_stdin import is_shared
 from llmtool.cli.terminal.sources import fetch, is_url
-from llmtool.encoding import MAX_BYTES, Errors, decode, decode_declared, too_long
+from llmtool.encoding import MAX_BYTES, Errors, decode, decode_document, too_long
 from llmtool.errors import InputError, UsageError, os_error_reason
 from llmtool.file_kinds import PDF, not_text
 
@@ -108,9 +108,12 @@ def read_record(
     is_pdf = content.startswith(b"%PDF-") and reads_pdf
     if form == "source" or (page is None and form == "text" and not is_pdf):
         charset = None if page is None else page.charset
-        return content, decode_declared(
+        decoded = decode_document(
             content, charset, source=source, errors=input.errors, encoding=input.encoding
         )
+        if decoded.note:
+            console.note(f"{source}: {decoded.note}")
+        return content, decoded.text
     if content.startswith(b"%PDF-") and not reads_pdf:
         raise InputError(f"{source} {not_text(PDF)}")
     from llmtool.documents.readable import read_document

@@ -20,6 +20,15 @@ _HEADING = re.compile(r"^ {0,3}#{1,6} .*\n?", re.MULTILINE)
 _FENCE = re.compile(
     r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
+# Syntax and addresses, which are not facts: images, targets of links, tags, URLs.
+_SYNTAX = re.compile(
+    r"""!\[[^\]\n]{0,500}\](?:\([^()\n]{0,2000}\)|\[[^\]\n]{0,500}\])?
+    |(?<=\])(?:\([^()\n]{0,2000}\)|\[[^\]\n]{0,500}\])
+    |^[ ]{0,3}\[[^\]\n]{1,500}\]:[ \t].*
+    |</?[A-Za-z][^<>\n]{0,2000}>
+    |(?:https?|ftp)://[^\s<>()"']+|www\.[^\s<>()"']+""",
+    re.MULTILINE | re.VERBOSE,
+)
 _MIN_FACTS = 4  # with fewer, the share is not meaningful
 
 
@@ -29,7 +38,10 @@ def find_facts(text: str) -> set[str]:
     Example:
         >>> sorted(find_facts("The bus to Marbury leaves at 9:40. It costs 1,200 euros."))
         ['1200', '9:40', 'marbury']
+        >>> find_facts("See ![Logo](Img/Logo.png) and [the site](https://Example.org/2024/API).")
+        set()
     """
+    text = _SYNTAX.sub(" ", text)
     found = {_without_separators(number) for number in _NUMBER.findall(text)}
     for sentence in split_sentences(text):
         first = _WORD.search(sentence)

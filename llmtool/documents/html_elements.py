@@ -1,0 +1,82 @@
+"""Which HTML elements are open, where end tags are optional.
+
+Source: WHATWG, HTML, section 13.1.2.4, "Optional tags". But: the rules for misnested formatting
+elements and tables are omitted.
+"""
+
+from __future__ import annotations
+
+from llmtool.documents.protected_spans import VOID_ELEMENTS
+
+INLINE = frozenset(
+    "a abbr acronym b bdi bdo big br cite code data del dfn em font i img ins kbd label mark q rp"
+    " rt ruby s samp small span strike strong sub sup time tt u var wbr".split()
+)
+BLOCKS = frozenset(
+    "address article aside blockquote center details dialog dir div dl fieldset figcaption figure"
+    " footer form h1 h2 h3 h4 h5 h6 header hgroup hr main menu nav ol p pre search section table"
+    " ul".split()
+)
+_CELLS = frozenset(["p", "td", "th"])
+_SECTIONS = _CELLS | {"tr", "thead", "tbody", "tfoot", "caption", "colgroup"}
+# The open elements that a start tag ends.
+_ENDED_BY = {
+    **dict.fromkeys(BLOCKS, frozenset(["p"])),
+    "li": frozenset(["p", "li"]),
+    "dt": frozenset(["p", "dt", "dd"]),
+    "dd": frozenset(["p", "dt", "dd"]),
+    "rt": frozenset(["rt", "rp"]),
+    "rp": frozenset(["rt", "rp"]),
+    "option": frozenset(["option"]),
+    "optgroup": frozenset(["option", "optgroup"]),
+    "td": _CELLS,
+    "th": _CELLS,
+    "tr": _CELLS | {"tr", "caption", "colgroup"},
+    **dict.fromkeys(("thead", "tbody", "tfoot"), _SECTIONS),
+    "body": frozenset(["head"]),
+}
+_OPTIONAL = frozenset().union(*_ENDED_BY.values())
+_MAX_INLINE = 50  # unclosed inline elements between, so that a start tag takes constant time
+
+
+def start_element(open_tags: list[str], tag: str) -> None:
+    """Add an element to the open ones, after those that its start tag ends.
+
+    Example:
+        >>> open_tags = ["ul", "li", "p", "b"]
+        >>> start_element(open_tags, "li"); open_tags
+        ['ul', 'li']
+    """
+    ended = _ENDED_BY.get(tag)
+    if ended:
+        keep = at = len(open_tags)
+        while at and at > keep - _MAX_INLINE:
+            at -= 1
+            if open_tags[at] in ended:
+                keep = at
+            elif open_tags[at] not in INLINE:
+                break
+        del open_tags[keep:]
+    if tag not in VOID_ELEMENTS:
+        open_tags.append(tag)
+
+
+def end_element(open_tags: list[str], tag: str) -> None:
+    """Remove the innermost open element of that name, and those in it.
+
+    An end tag is ignored if other elements than inline ones, and those whose end tag is optional,
+    would end.
+
+    Example:
+        >>> open_tags = ["div", "ul", "li", "p"]
+        >>> end_element(open_tags, "ul"); open_tags
+        ['div']
+        >>> end_element(open_tags, "table"); open_tags
+        ['div']
+    """
+    for at in range(len(open_tags) - 1, max(-1, len(open_tags) - 1 - _MAX_INLINE), -1):
+        if open_tags[at] == tag:
+            del open_tags[at:]
+            return
+        if open_tags[at] not in INLINE and open_tags[at] not in _OPTIONAL:
+            break

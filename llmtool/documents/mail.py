@@ -1,0 +1,170 @@
+"""Extract the text of e-mail messages, also of malformed ones.
+
+`email.policy.default` raises errors of many types for malformed headers and unknown encodings.
+Messages are therefore parsed with `compat32`, which keeps them, and decoded here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.errors import HeaderParseError, InvalidBase64CharactersDefect
+from email.header import decode_header
+from email.message import Message
+
+import msgspec
+
+from llmtool.documents.web_text import extract_text
+from llmtool.encoding import decode_document
+from llmtool.errors import InputError
+
+_SHOWN = ("Subject", "From", "To", "Cc", "Date")
+_SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S.* \d{4}\r?\n(?=[A-Za-z][\w-]*:)")
+_MAX_DEPTH = 50  # of messages and parts in each other
+_ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+
+
+class MailText(msgspec.Struct, frozen=True, kw_only=True):
+    """The headers and text of messages, and notes on what was skipped or guessed."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def extract_messages(content: bytes) -> MailText:
+    """Return the text of a message, or of all messages of a mailbox (mbox).
+
+    Of the alternatives of a part, the first of plain text and HTML that has text is used. Forwarded
+    messages are included, attachments are skipped.
+
+    Raises:
+        InputError: the message is encrypted, or has no text.
+    """
+    starts = [found.span() for found in _SEPARATOR.finditer(content)]
+    if starts and starts[0][0] == 0:
+        ends = [*(start for start, _ in starts[1:]), len(content)]
+        sources = [content[start:end] for (_, start), end in zip(starts, ends, strict=True)]
+    else:
+        sources = [content]
+    reader = _Reader()
+    texts = [reader.read(message_from_bytes(source, policy=policy.compat32)) for source in sources]
+    if not reader.has_text:
+        raise InputError(f"the e-mail {'is encrypted' if reader.is_encrypted else 'has no text'}")
+    skipped = f"skipped attachments: {', '.join(reader.skipped)}" if reader.skipped else ""
+    notes = tuple(dict.fromkeys(note for note in (*reader.notes, skipped) if note))
+    return MailText(text="\n\n".join(text for text in texts if text), notes=notes)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.skipped: list[str] = []
+        self.has_text = self.is_encrypted = False
+
+    def read(self, message: Message, depth: int = 0) -> str:
+        headers = [f"{name}: {text}" for name in _SHOWN if (text := _decode_header(message, name))]
+        texts = [text for text in self._texts(message, depth) if text]
+        self.has_text = self.has_text or bool(texts)
+        return "\n\n".join(["\n".join(headers), *texts] if headers else texts)
+
+    def _texts(self, part: Message, depth: int) -> Iterator[str]:
+        kind = part.get_content_type()
+        if kind.startswith("multipart/") and not part.is_multipart():
+            kind = "text/plain"  # its boundary is missing
+        if depth > _MAX_DEPTH:
+            self.notes.append(f"skipped parts that are nested more than {_MAX_DEPTH} deep")
+        elif kind in _ENCRYPTED:
+            self.is_encrypted = True
+        elif kind == "message/rfc822" and part.is_multipart():
+            for message in _parts(part):
+                yield self.read(message, depth + 1)
+        elif kind == "multipart/alternative":
+            yield self._alternative(_parts(part), depth)
+        elif part.is_multipart():
+            for each in _parts(part):
+                yield from self._texts(each, depth + 1)
+        elif kind in ("text/plain", "text/html") and not _is_attachment(part):
+            yield self._text(part, kind)
+        elif kind == "text/rfc822-headers" or kind.startswith("message/"):
+            pass  # of a delivery report
+        else:
+            self.skipped.append(_file_name(part) or kind)
+
+    def _alternative(self, parts: list[Message], depth: int) -> str:
+        def rank(part: Message) -> int:
+            # 2 is that of multipart/related, which is HTML with its images.
+            return {"text/plain": 0, "text/html": 1}.get(part.get_content_type(), 2)
+
+        for part in sorted(parts, key=rank):
+            if rank(part) == 2 and not part.is_multipart():
+                continue  # such as a calendar entry
+            text = "\n\n".join(each for each in self._texts(part, depth + 1) if each)
+            if text:
+                return text
+        return ""
+
+    def _text(self, part: Message, kind: str) -> str:
+        payload = part.get_payload(decode=True)
+        data = payload if isinstance(payload, bytes) else b""
+        if any(isinstance(defect, InvalidBase64CharactersDefect) for defect in part.defects):
+            raw = part.get_payload()  # plain text that is declared as base64
+            data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else data
+        declared = _charset(part)
+        try:
+            decoded = decode_document(data, declared, source="the e-mail", errors=None)
+        except InputError:
+            decoded = decode_document(data, source="", errors="replace", encoding="cp1252")
+            self.notes.append("read text of unknown encoding as cp1252")
+        if decoded.is_detected:
+            was = "without an encoding" if declared is None else f"declared as {declared}"
+            self.notes.append(f"read text {was} as {decoded.encoding} (detected)")
+        text = decoded.text.replace("\r\n", "\n")
+        return (extract_text(text).text if kind == "text/html" else text).strip()
+
+
+def _parts(part: Message) -> list[Message]:
+    payload = part.get_payload()
+    return (
+        [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
+    )
+
+
+def _decode_header(message: Message, name: str) -> str:
+    """Return a header as text: encoded words and raw bytes decoded, on one line."""
+    raw = message.get(name)
+    if raw is None:
+        return ""
+    try:
+        pieces = decode_header(raw)
+    except (HeaderParseError, ValueError, LookupError):
+        pieces = [(str(raw), None)]
+    text = ""
+    for piece, charset in pieces:
+        if isinstance(piece, bytes):
+            known = None if charset in (None, "unknown-8bit") else charset
+            try:
+                piece = decode_document(piece, known, source=name, errors=None).text
+            except InputError:
+                piece = piece.decode("utf-8", "replace")
+        text += piece
+    return " ".join(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
+
+
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except (ValueError, LookupError, TypeError, AttributeError):  # malformed parameters
+        return None
+
+
+def _file_name(part: Message) -> str:
+    try:
+        return " ".join((part.get_filename() or "").split())
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
+def _is_attachment(part: Message) -> bool:
+    disposition = str(part.get("Content-Disposition") or "")
+    return disposition.partition(";")[0].strip().lower() == "attachment"

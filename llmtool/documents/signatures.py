@@ -1,0 +1,62 @@
+"""Recognize HTML and e-mail by their content."""
+
+from __future__ import annotations
+
+import re
+
+_PAGE = re.compile(
+    r"(?:\ufeff|ï»¿)?\s*(?:<\?xml\b[^<>]*>\s*)?(?:<!--.*?-->\s*)*"
+    r"<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_CHARSET = re.compile(
+    rb"""(?:charset|\A\s*<\?xml\b[^<>]{0,200}\sencoding)\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE
+)
+_HEADER = re.compile(rb"([A-Za-z][\w-]*):(?:[ \t].*)?\r?\n(?:[ \t]+.*\r?\n)*")
+_ENVELOPE = re.compile(rb"From \S.* \d{4}\r?\n")  # before each message of a mailbox
+_HEADERS = frozenset(
+    b"subject from to cc bcc date reply-to sender message-id in-reply-to references return-path"
+    b" received delivered-to mime-version content-type content-transfer-encoding list-id"
+    b" list-unsubscribe dkim-signature authentication-results".split()
+)
+_MIN_HEADERS = 2
+_MAX_HEADER_BYTES = 100_000
+
+
+def is_page(text: str) -> bool:
+    """Whether a text is a web page, by its start; a part of a page is not recognized.
+
+    Example:
+        >>> is_page("<?xml version='1.0'?><html xmlns='x'>"), is_page("<p>One</p>")
+        (True, False)
+    """
+    return _PAGE.match(text) is not None
+
+
+def declared_charset(content: bytes) -> str | None:
+    """Return the encoding that a web page declares in its first bytes.
+
+    Example:
+        >>> declared_charset(b"<meta charset='koi8-r'>")
+        'koi8-r'
+    """
+    found = _CHARSET.search(content[:2000])
+    if found is None or found[1].lower().startswith(b"utf-16"):  # it would not be readable as ASCII
+        return None
+    return found[1].decode("ascii")
+
+
+def is_mail(content: bytes) -> bool:
+    r"""Whether a file starts like an e-mail: with headers, of which at least two are known.
+
+    Example:
+        >>> is_mail(b"From: a@example.org\nSubject: Hi\n\nHello"), is_mail(b"Note: this\n\n")
+        (True, False)
+    """
+    start = _ENVELOPE.match(content)
+    at = start.end() if start else 0
+    known = set()
+    while at < _MAX_HEADER_BYTES and (found := _HEADER.match(content, at)):
+        known |= {found[1].lower()} & _HEADERS
+        at = found.end()
+    return content[at : at + 2].lstrip(b"\r")[:1] in (b"", b"\n") and len(known) >= _MIN_HEADERS

@@ -1,0 +1,36 @@
+"""The text of PDF pages."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtool.documents.pdf import clean_page, join_divided, remove_running_lines
+
+
+def test_ligatures_are_letters() -> None:
+    assert clean_page("The ﬁrst eﬀort, a ﬂat baﬄe and oﬃce ") == (
+        "The first effort, a flat baffle and office"
+    )
+
+
+def test_divided_words_are_joined_and_compounds_keep_their_hyphen() -> None:
+    assert join_divided("infor-\nmation") == "information"
+    assert join_divided("infor\xad\nmation infor\u2010 \n  mation") == "information information"
+    assert join_divided("well-\nknown, as a well-known fact") == "well-known, as a well-known fact"
+    assert join_divided("Jean-\nLuc and COVID-\n19") == "Jean-Luc and COVID-\n19"
+    assert join_divided("a list:\n- one\n- two") == "a list:\n- one\n- two"
+
+
+def test_running_headers_and_page_numbers_are_removed() -> None:
+    pages = [f"Annual report {i}\nText of page {i}.\nPage {i} of 4" for i in range(1, 5)]
+    kept, n = remove_running_lines(pages)
+    assert kept == [f"Text of page {i}." for i in range(1, 5)]
+    assert n == 8
+    assert remove_running_lines(pages[:2]) == (pages[:2], 0)
+
+
+@given(st.text("abc-\n \xad"))
+def test_joining_loses_no_letter(text: str) -> None:
+    letters = [c for c in text if c.isalpha()]
+    assert [c for c in join_divided(text) if c.isalpha()] == letters
