@@ -18,6 +18,8 @@ _REASONS = (
     (re.compile(r"!?\[|\("), "link target"),
     (re.compile(r"\$\$|\$.*\$$|\\[(\[]", re.DOTALL), "formula"),
     (re.compile(r":\w+:$"), "emoji name"),
+    (re.compile(r"\{\{[<%]|\{[%#]"), "template"),
+    (re.compile(r"\{:|\{ ?[#.]"), "attribute list"),
 )
 
 
@@ -50,15 +52,20 @@ def count_protected(document: Document) -> dict[str, int]:
     for segment in document.segments:
         for part in segment.parts:
             if isinstance(part, ProtectedSpan):
-                counted[_reason(part.source)] += _count_letters(part.source)
+                counted[protected_reason(part.source)] += _count_letters(part.source)
     for each in document.outside or ():
         if not each.is_language:
             counted[each.reason] += _count_letters(document.source[each.start : each.end])
     return dict(sorted((reason, n) for reason, n in counted.items() if n))
 
 
-def _reason(span: str) -> str:
-    """Return why a span in a segment is protected."""
+def protected_reason(span: str) -> str:
+    """Return why a span in a segment is protected.
+
+    Example:
+        >>> [protected_reason(span) for span in ("`x`", "(u 'T')", "$x$", "{name}", "<b>")]
+        ['code', 'link target', 'formula', 'placeholder', 'tag']
+    """
     return next((name for syntax, name in _REASONS if syntax.match(span)), "placeholder")
 
 

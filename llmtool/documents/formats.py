@@ -14,7 +14,7 @@ from llmtool.option_names import option
 
 _CLASSES: dict[Format, tuple[str, str]] = {
     "txt": ("plain", "PlainText"),
-    "md": ("markdown", "Markdown"),
+    "md": ("markdown.document", "Markdown"),
     "html": ("html", "Html"),
     "srt": ("subtitles", "Subtitles"),
     "vtt": ("subtitles", "Subtitles"),

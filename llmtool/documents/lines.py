@@ -45,24 +45,32 @@ def join_lines(lines: list[str]) -> str:
     return text
 
 
-def wrap(text: str, columns: int) -> list[str]:
+def wrap(text: str, columns: int, *, only_at_spaces: bool = False) -> list[str]:
     """Wrap a text into lines of at most `columns`; a longer word gets its own line.
 
-    A line can end between wide characters, but not before closing punctuation. Only spaces at line
-    breaks are lost.
+    A line can end between wide characters, but not before closing punctuation, unless lines are to
+    end only at spaces. Only spaces at line breaks are lost.
 
     Example:
-        >>> wrap("one two three", 7), wrap("図書館は月曜日。", 8)
-        (['one two', 'three'], ['図書館は', '月曜日。'])
+        >>> wrap("one two three", 7), wrap("图书馆周一开门。", 8)
+        (['one two', 'three'], ['图书馆周', '一开门。'])
     """
-    lines, line = [], ""
-    for piece in _breakable_pieces(text):
-        if line and display_width(line + piece.rstrip(" ")) > columns:
-            lines.append(line.rstrip(" "))
-            line = piece.lstrip(" ")
-        else:
-            line += piece
-    return [*lines, line.rstrip(" ")] if line.strip(" ") else lines
+    pieces = re.findall(r" *[^ ]+ *|\A *\Z", text) if only_at_spaces else _breakable_pieces(text)
+    lines: list[str] = []
+    line: list[str] = []
+    width = 0
+    for piece in pieces:
+        piece_width = display_width(piece)
+        trailing = len(piece) - len(piece.rstrip(" "))
+        if line and width + piece_width - trailing > columns:
+            lines.append("".join(line).rstrip(" "))
+            piece = piece.lstrip(" ")
+            line, width = [], 0
+            piece_width = display_width(piece)
+        line.append(piece)
+        width += piece_width
+    last = "".join(line).rstrip(" ")
+    return [*lines, last] if last else lines
 
 
 def balance(text: str, n_lines: int) -> list[str]:

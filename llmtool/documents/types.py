@@ -39,6 +39,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     to a JSON value, the attribute of an HTML tag, the msgctxt of a message. `notes` are shown to
     the model: the msgctxt, comments and neighbours of a message. Equal texts with different notes
     are translated separately. An atomic segment is translated as a whole or remains unchanged.
+
+    A segment without width is the text of an attribute in a protected span of the next segment. The
+    replacement of a segment that `waits` depends on other segments, such as a link to a heading.
     """
 
     start: int
@@ -47,6 +50,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     context: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_atomic: bool = False
+    waits: bool = False
 
     @property
     def text(self) -> str:
@@ -88,13 +92,19 @@ class Document:
         self._newline = "\r\n" if "\r\n" in source else "\n"
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        """Return the replacement for a segment, escaped for the format."""
+        """Return the replacement for a segment, escaped for the format.
+
+        Segments are encoded in order.
+        """
         if tuple(parts) == segment.parts:
             return self.source[segment.start : segment.end]
         return self._encode(segment, parts)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         raise NotImplementedError
+
+    def connect(self, results: Sequence[Sequence[Part]]) -> None:
+        """Receive the parts of all segments, before the first one that `waits` is encoded."""
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Return how the parts would change the structure around a segment, or None.

@@ -9,12 +9,13 @@ from llmtool.documents.types import Document, Part
 
 def rewrite(document: Document, translations: Mapping[int, Sequence[Part]]) -> str:
     """Return the source with some segments replaced, by index."""
+    results = [translations.get(i, segment.parts) for i, segment in enumerate(document.segments)]
+    if any(segment.waits for segment in document.segments):
+        document.connect(results)
     output, at = [], 0
-    for index, segment in enumerate(document.segments):
-        if index not in translations:
-            continue
+    for segment, parts in zip(document.segments, results, strict=True):
         output.append(document.source[at : segment.start])
-        output.append(document.encode(segment, translations[index]))
+        output.append(document.encode(segment, parts))
         at = segment.end
     output.append(document.source[at:])
     return "".join(output)

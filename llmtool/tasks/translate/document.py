@@ -67,6 +67,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self._waiting: dict[_Key, list[_Target]] = defaultdict(list)
         self._replies: dict[_Key, tuple[Prompt, StepReply]] = {}
         self._source_end = self._n_emitted = 0
+        self._is_connected = False
         self.pieces: list[str] = []
 
     @property
@@ -178,12 +179,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
         source, segments = self.document.source, self.document.segments
         pieces = []
         while self._n_emitted < len(segments):
-            segment, job = segments[self._n_emitted], self.jobs[self._n_emitted]
-            result = job.result
-            if result is None:
+            segment, result = segments[self._n_emitted], self._result(self._n_emitted)
+            if result is None or (segment.waits and not self._connect()):
                 break
-            if segment.is_atomic and job.is_rejected:
-                result = segment.parts
             pieces.append(source[self._source_end : segment.start])
             pieces.append(self.document.encode(segment, result))
             self._source_end, self._n_emitted = segment.end, self._n_emitted + 1
@@ -191,6 +189,19 @@ class DocumentWorkflow(Workflow[TranslationText]):
             pieces.append(source[self._source_end :])
             self._source_end = len(source)
         return "".join(pieces)
+
+    def _result(self, index: int) -> Sequence[Part] | None:
+        """Return the parts of a segment in the output, None until they are known."""
+        segment, job = self.document.segments[index], self.jobs[index]
+        return segment.parts if segment.is_atomic and job.is_rejected else job.result
+
+    def _connect(self) -> bool:
+        """Pass all results to the document, once they are complete."""
+        results = [self._result(index) for index in range(len(self.jobs))]
+        if not self._is_connected and all(result is not None for result in results):
+            self.document.connect([result for result in results if result is not None])
+            self._is_connected = True
+        return self._is_connected
 
 
 def _key(job: SegmentJob) -> _Key:

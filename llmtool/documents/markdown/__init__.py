@@ -1,0 +1,1 @@
+"""Markdown and its dialects: the text of blocks, of directives and of front matter."""

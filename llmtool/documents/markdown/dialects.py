@@ -1,0 +1,88 @@
+"""The dialects of Markdown, and the constructs of each."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, cast, get_args
+
+from llmtool.errors import UsageError
+
+Dialect = Literal[
+    "auto", "commonmark", "github", "mkdocs", "kramdown", "obsidian", "docusaurus", "mdx", "hugo",
+    "myst",
+]  # fmt: skip
+_SHARED = frozenset({"footnotes", "math"})
+_CONSTRUCTS: dict[str, frozenset[str]] = {
+    "commonmark": frozenset(),
+    "github": _SHARED | {"callouts"},
+    "mkdocs": _SHARED
+    | {"admonitions", "slashes", "attributes", "definitions", "abbreviations", "snippets"}
+    | {"templates", "callouts"},
+    "kramdown": _SHARED | {"attributes", "templates", "definitions", "abbreviations"},
+    "obsidian": _SHARED | {"callouts", "wiki"},
+    "docusaurus": _SHARED | {"containers", "components", "mdx", "attributes"},
+    "mdx": _SHARED | {"components", "mdx", "containers", "callouts", "attributes"},
+    "hugo": _SHARED | {"templates", "attributes", "definitions", "callouts"},
+    "myst": _SHARED
+    | {"myst", "myst comments", "containers", "attributes", "definitions", "templates"},
+}
+# In other dialects these are text: a line that begins with "% ", and `{x y}`.
+_AMBIGUOUS = {"mdx", "myst comments"}
+_EVERYWHERE = frozenset().union(*_CONSTRUCTS.values()) | {"components"}
+_MDX = re.compile(
+    r"^import\s+(?:[\w${*][^\n]*\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$"
+    r"|^export\s+(?:const|default|function)\s|^\{/\*|=\{(?:[\[{<]|\w+\})",
+    re.MULTILINE,
+)
+_MYST = re.compile(
+    r"^\([\w:. -]+\)=[ \t]*$|^(?:`{3,}|~{3,}|:{3,})\{[\w:+-]+\}|\{(?:ref|doc|term|numref|eq|abbr"
+    r"|cite\S*|py:\w+)\}`|^jupytext:|^kernelspec:",
+    re.MULTILINE,
+)
+_FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(?!\{)")
+
+
+def check_dialect(name: str) -> Dialect:
+    """Return a name as a `Dialect`.
+
+    Raises:
+        UsageError: the dialect is unknown.
+    """
+    if name not in get_args(Dialect):
+        raise UsageError(f"unknown dialect {name!r}; choose from {', '.join(get_args(Dialect))}")
+    return cast("Dialect", name)
+
+
+def constructs_of(dialect: Dialect, text: str) -> frozenset[str]:
+    """Return the constructs of a dialect; `auto` means those that the text can have.
+
+    Example:
+        >>> sorted(constructs_of("github", ""))
+        ['callouts', 'footnotes', 'math']
+        >>> "mdx" in constructs_of("auto", "import Tabs from '@theme/Tabs';")
+        True
+    """
+    if dialect != "auto":
+        return _CONSTRUCTS[dialect]
+    found = _EVERYWHERE - _AMBIGUOUS
+    plain = _without_code(text)
+    if _MDX.search(plain):
+        found |= {"mdx"}
+    elif _MYST.search(plain):
+        found |= {"myst comments"}
+    return found
+
+
+def _without_code(text: str) -> str:
+    """Return a text without its fenced code."""
+    lines, fence = [], ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        if found and not fence:
+            fence = found[1]
+        elif fence:
+            if line.strip(" \t>").startswith(fence):
+                fence = ""
+        else:
+            lines.append(line)
+    return "\n".join(lines)

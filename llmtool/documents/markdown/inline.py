@@ -1,0 +1,158 @@
+"""Markdown inline markup: split a paragraph into text and protected spans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping
+
+from llmtool.documents.markdown.tags import braces_end, tag_end
+from llmtool.documents.protected_spans import split_parts
+from llmtool.documents.types import Part, ProtectedSpan
+
+_MAX_BACKTICKS = 64
+_TOKEN = re.compile(
+    r"""
+    (?P<latex>\\\((?P<formula>[^\n]{1,2000}?)\\\)|\\\[(?P<formula2>[^\n]{1,2000}?)\\\])
+  | (?P<escape>\\[!-/:-@\[-`{-~])
+  | (?P<role>\{[\w:+-]+\}`(?P<roletext>[^`\n<]*?)(?:[ ]?<[^`<>\n]*>)?`)
+  | (?P<code>(?<!`)(?P<ticks>`{1,64})(?!`))
+  | (?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,31}|\#\d{1,7}|\#[xX][0-9a-fA-F]{1,6});)
+  | (?P<auto><(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[\w.!\#$%&'*+/=?^`{|}~-]+@[\w.-]+)>)
+  | (?P<comment><!--.{0,4000}?-->|(?<!\S)%%[^\n]{1,4000}?%%)
+  | (?P<template>\{\{[<%].{0,4000}?[>%]\}\}|\{\{.{0,4000}?\}\}|\{%.{0,4000}?%\}
+      |\{\#[\s-].{0,4000}?\#\})
+  | (?P<attributes>\{:?[ ]*(?:[#.][\w-]|[\w-]+=)[^{}\n]*\}|\{:[^{}\n]*\})
+  | (?P<tag></?(?:[A-Za-z]|>))
+  | (?P<braces>\{)
+  | (?P<wiki>!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?P<shown>[^\[\]\n]{1,400}))?\]\](?![(\[]))
+  | (?P<emoji>(?<![\w:]):(?:[a-z][a-z0-9_+-]*|[+-]1):(?![\w:]))
+  | (?P<cite>\[-?@[^\[\]\s]+\])
+  | (?P<note>\[\^[^\]\s]+\]:?)
+  | (?P<task>\A\[[ xX]\](?=\s))
+  | (?P<target>(?<=\])\()
+  | (?P<reference>(?<=\])\[[^\[\]]*\])
+  | (?P<label>\[(?P<name>[^\[\]]+)\](?![\[(:]))
+  | (?P<display>\$\$.{1,4000}?\$\$)
+  | (?P<math>(?<![\\$0-9A-Za-z_])\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?![0-9A-Za-z_$]))
+  | (?P<block>(?<=\s)\^[A-Za-z0-9-]+\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# A formula in \\( \\), not text in escaped parentheses.
+_FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
+_FIXED = re.compile(r"\[[ xX]\]\s")
+
+
+def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False) -> Iterator[Part]:
+    """Yield the parts of a paragraph's source.
+
+    Protected are code, link and image targets, references, tags, templates, attribute lists,
+    entities, escapes, emoji names, footnotes, formulas, and the target of a wiki link or role.
+    Emphasis and the brackets of links stay in the text, because models preserve them well. `labels`
+    are the normalized labels of the document's references, so that `[label]` without a target is
+    recognized as a link. In MDX, `{x}` is an expression.
+
+    Example:
+        >>> list(split_inline("Run `ls`, see [the *manual*](http://x)."))[-2:]
+        [ProtectedSpan(source='(http://x)'), '.']
+        >>> [part for part in split_inline("[[Page|the page]]")]
+        [ProtectedSpan(source='[[Page|'), 'the page', ProtectedSpan(source=']]')]
+    """
+    at = 0
+    for start, end in _protected_ranges(text, labels, is_mdx=is_mdx):
+        if start > at:
+            yield from split_parts(text[at:start])
+        yield ProtectedSpan(text[start:end], is_fixed=not start and bool(_FIXED.match(text)))
+        at = end
+    if at < len(text):
+        yield from split_parts(text[at:])
+
+
+def normalize(label: str) -> str:
+    """Return a label in the form in which CommonMark compares labels."""
+    return " ".join(label.split()).casefold()
+
+
+def _protected_ranges(
+    text: str, labels: Container[str], *, is_mdx: bool
+) -> Iterator[tuple[int, int]]:
+    at = 0
+    closing = _code_ends(text)
+    while (found := _TOKEN.search(text, at)) is not None:
+        start, end = found.span()
+        if found["latex"] and not _FORMULA.search(found["formula"] or found["formula2"]):
+            end = start + 2  # an escaped parenthesis
+        elif found["code"] or found["target"] or found["tag"] or found["braces"]:
+            last = _find_end(found, text, closing, is_mdx=is_mdx)
+            if last is None:
+                at = end
+                continue
+            end = last
+        elif found["label"] and normalize(found["name"]) not in labels:
+            at = start + 1
+            continue
+        group = "shown" if found["shown"] else "roletext"
+        shown = found[group]
+        if shown and any(map(str.isalpha, shown)) and _is_named_link(found):
+            yield start, found.start(group)
+            start = found.end(group)
+        yield start, end
+        at = end
+
+
+def _is_named_link(found: re.Match[str]) -> bool:
+    """Return whether a wiki link or role has a text besides its target."""
+    if found["shown"]:
+        return not found[0].startswith("!")
+    return found[0][found.end("roletext") - found.start() :] != "`"
+
+
+def _find_end(
+    found: re.Match[str], text: str, closing: Mapping[int, int], *, is_mdx: bool
+) -> int | None:
+    """Return the end of code, a link target, a tag or braces, None if it is only text."""
+    start = found.start()
+    if found["code"]:
+        return closing.get(start)
+    if found["target"]:
+        return _target_end(text, start)
+    if found["braces"]:
+        return braces_end(text, start) if is_mdx else None
+    if found[0].endswith(">"):
+        return found.end() if is_mdx else None
+    return tag_end(text, start)
+
+
+def _code_ends(text: str) -> dict[int, int]:
+    """Return the end of each code span, by its start."""
+    ends: dict[int, int] = {}
+    next_end: dict[int, int] = {}  # of the following run, by its length
+    for start, end in reversed([found.span() for found in re.finditer("`+", text)]):
+        length = end - start
+        if length in next_end and length <= _MAX_BACKTICKS:
+            ends[start] = next_end[length]
+        next_end[length] = end
+    return ends
+
+
+def _target_end(text: str, start: int) -> int | None:
+    """Return the end of the link target that begins with the parenthesis at `start`, or None."""
+    depth, at = 0, start
+    quote = ""
+    while at < len(text) and at - start < 4000:
+        c = text[at]
+        if c == "\\":
+            at += 1
+        elif quote:
+            if c == quote:
+                quote = ""
+        elif c in "\"'" and text[at - 1].isspace():
+            quote = c
+        elif c == "(":
+            depth += 1
+        elif c == ")":
+            depth -= 1
+            if depth == 0:
+                return at + 1
+        at += 1
+    return None

@@ -1,0 +1,121 @@
+"""Parse Markdown: CommonMark with tables, strikethrough and the blocks of dialects.
+
+This and `documents/markdown_html.py` are the only importers of markdown_it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from llmtool.documents.markdown.blocks import read_block
+from llmtool.documents.markdown.front_matter import find_front_matter
+from llmtool.documents.markdown.tags import text_attributes
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+MAX_NESTING = 60
+_TASK = re.compile(r"\A\[[ xX]\]\s")
+_WIKI = re.compile(r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|)?")
+_ROLE = re.compile(r"\{[\w:+-]+\}\Z")
+_EMPHASIS = {"strong_open": "bold text", "em_open": "italic text", "s_open": "deleted text"}
+
+
+def parse_markdown(
+    text: str, env: dict[str, object], constructs: frozenset[str], *, front: bool = True
+) -> list[Token]:
+    """Return the tokens of a text without CR; front matter and BOM count as blank.
+
+    `env` receives the link reference definitions.
+    """
+    end = find_front_matter(text) if front else 0
+    text = re.sub(r"[^\n]", " ", text[:end]) + text[end:]
+    if text.startswith("\ufeff"):
+        text = text[1:]
+    env["constructs"] = constructs
+    return _parser(is_mdx="mdx" in constructs).parse(text, env)
+
+
+@lru_cache(maxsize=2)
+def _parser(*, is_mdx: bool) -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
+    parser.enable(["table", "strikethrough"])
+    if is_mdx:
+        parser.disable("code")  # in MDX, indentation has no meaning
+    terminated = ["paragraph", "reference", "blockquote", "list"]
+    parser.block.ruler.before("table", "dialect", read_block, {"alt": terminated})
+    return parser
+
+
+def skeleton(tokens: Sequence[Token], anchors: Mapping[str, int]) -> list[tuple[object, ...]]:
+    """Return each block as its line, its type, and everything that must not change.
+
+    `anchors` are the indexes of headings by their slugs.
+    """
+    found: list[tuple[object, ...]] = []
+    line = 0
+    for token in tokens:
+        line = token.map[0] + 1 if token.map else line
+        if token.type == "inline":
+            found.append((line, "text", sorted(count_inline(token, anchors).items())))
+        else:
+            has_content = token.type in ("fence", "code_block", "directive")
+            content = token.content if has_content else ""
+            attributes = sorted((str(k), str(v)) for k, v in token.attrs.items())
+            found.append(
+                (line, token.type, token.tag, token.level, token.info, content, attributes)
+            )
+    return found
+
+
+def count_inline(token: Token, anchors: Mapping[str, int]) -> Counter[str]:
+    """Count the elements of inline content that must not change."""
+    counted: Counter[str] = Counter(_TASK.findall(token.content))
+    counted.update(_WIKI.findall(token.content))
+    before = ""
+    for child in token.children or ():
+        if child.type == "link_open":
+            counted[f"link {_target(child.attrGet('href'), anchors)}"] += 1
+        elif child.type == "image":
+            counted[f"image {child.attrGet('src')}"] += 1
+            counted += count_inline(child, anchors)
+        elif child.type == "code_inline":
+            # The text of a role is translated: {ref}`text <target>`
+            is_role = bool(_ROLE.search(before))
+            code = child.content[child.content.rfind("<") :] if is_role else child.content
+            counted[f"code {code}"] += 1
+        elif child.type == "html_inline":
+            counted[f"tag {_without_texts(child.content, anchors)}"] += 1
+        elif child.type == "hardbreak":
+            counted["line break"] += 1
+        elif child.type in _EMPHASIS:
+            counted[_EMPHASIS[child.type]] += 1
+        before = child.content
+    return counted
+
+
+def _target(href: object, anchors: Mapping[str, int]) -> str:
+    from llmtool.documents.markdown.anchors import fragment
+
+    target = str(href)
+    if target.startswith("#") and (slug := fragment(target)) in anchors:
+        return f"heading {anchors[slug]}"
+    return target
+
+
+_HREF = re.compile(r"""(\shref\s*=\s*["'])(#[^"']+)""")
+
+
+def _without_texts(tag: str, anchors: Mapping[str, int]) -> str:
+    """Return a tag without the attribute values that are text."""
+    for start, end, _ in sorted(text_attributes(tag), reverse=True):
+        tag = tag[:start] + tag[end:]
+    tag = _HREF.sub(lambda found: found[1] + _target(found[2], anchors), tag)
+    return " ".join(tag.split())

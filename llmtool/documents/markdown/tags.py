@@ -1,0 +1,105 @@
+"""Tags of HTML, JSX and templates: where they end, and which of their attributes are text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_MAX_LENGTH = 4000
+_TEXT_ATTRIBUTES = (
+    "alt|title|label|caption|placeholder|aria-label|description|summary|heading|header|subtitle"
+    "|tooltip|text|content|message|tagline|lead"
+)
+_ATTRIBUTE = re.compile(
+    rf"""(?<=\s)(?P<name>{_TEXT_ATTRIBUTES})\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')""",
+    re.IGNORECASE,
+)
+# An argument without a name is text if it has a space: {{< note "Heads up" >}}.
+_ARGUMENT = re.compile(r"""(?<=\s)(?:"(?P<double>[^"\s]+\s[^"]*)"|'(?P<single>[^'\s]+\s[^']*)')""")
+_TEMPLATE = re.compile(
+    r"\{\{<.*?>\}\}|\{\{%.*?%\}\}|\{\{\{.*?\}\}\}|\{\{.*?\}\}|\{%.*?%\}|\{#[\s-].*?#\}", re.DOTALL
+)
+_NAME = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
+_META_TAG = re.compile(
+    r"<(?:meta|input|param|data)\b", re.IGNORECASE
+)  # `content`, `label`, … are code
+
+
+def tag_end(text: str, start: int, limit: int | None = None) -> int | None:
+    """Return the end of the HTML or JSX tag at `start`, None if there is none.
+
+    Quotes and braces may contain `>`.
+
+    Example:
+        >>> tag = "<Card icon={<Rocket />} title='a > b'>"
+        >>> tag_end(tag + "text", 0) == len(tag)
+        True
+    """
+    name = _NAME.match(text, start)
+    if name is None:
+        return None
+    at, depth, quote = name.end(), 0, ""
+    stop = min(len(text) if limit is None else limit, start + _MAX_LENGTH)
+    while at < stop:
+        c = text[at]
+        if quote:
+            if c == quote:
+                quote = ""
+        elif c in "\"'`":
+            quote = c
+        elif c == "{":
+            depth += 1
+        elif c == "}":
+            depth -= 1
+        elif c == ">" and depth <= 0:
+            return at + 1
+        elif c == "<" and not depth:
+            return None
+        at += 1
+    return None
+
+
+def braces_end(text: str, start: int, limit: int | None = None) -> int | None:
+    """Return the end of the braces that open at `start`, None if they are not closed."""
+    depth, quote = 0, ""
+    stop = min(len(text) if limit is None else limit, start + _MAX_LENGTH)
+    for at in range(start, stop):
+        c = text[at]
+        if quote:
+            if c == quote or c == "\n":
+                quote = ""
+        elif c in '"`':
+            quote = c
+        elif c == "{":
+            depth += 1
+        elif c == "}":
+            depth -= 1
+            if not depth:
+                return at + 1
+    return None
+
+
+def template_end(text: str, start: int, limit: int | None = None) -> int | None:
+    """Return the end of the shortcode or Liquid tag at `start`, None if there is none."""
+    stop = min(len(text) if limit is None else limit, start + _MAX_LENGTH)
+    found = _TEMPLATE.match(text, start, stop)
+    return found.end() if found else None
+
+
+def text_attributes(tag: str) -> Iterator[tuple[int, int, str]]:
+    """Yield the start, end and name of each attribute value in a tag that is text.
+
+    Example:
+        >>> tag = "<img src='a.png' alt='A cat'>"
+        >>> [(tag[start:end], name) for start, end, name in text_attributes(tag)]
+        [('A cat', 'alt')]
+    """
+    if _META_TAG.match(tag):
+        return
+    patterns = [_ATTRIBUTE, _ARGUMENT] if tag.startswith("{") else [_ATTRIBUTE]
+    for pattern in patterns:
+        for found in pattern.finditer(tag):
+            group = "double" if found["double"] is not None else "single"
+            name = found["name"] if "name" in pattern.groupindex else ""
+            if any(map(str.isalpha, found[group])):
+                yield *found.span(group), name.lower()

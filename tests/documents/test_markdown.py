@@ -1,0 +1,213 @@
+"""Markdown dialects: which text is translated, and that syntax, lines and links do not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from documents.rewriting import rewrite
+from hypothesis import given
+from hypothesis import strategies as st
+from offenders import every
+
+from llmtool.documents.formats import parse
+from llmtool.documents.types import Document, Part, Segment, find_unaccounted
+
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.md*"))
+_ACCENTS = str.maketrans("aeiouAEIOU", "áéíóúÁÉÍÓÚ")
+
+
+def accented(segment: Segment) -> tuple[Part, ...]:
+    return tuple(
+        part.translate(_ACCENTS) if isinstance(part, str) else part for part in segment.parts
+    )
+
+
+def translate(text: str) -> str:
+    """Add accents to the text of a document, and check that every replacement is accepted."""
+    document = parse(text, "md")
+    for segment in document.segments:
+        assert document.find_fault(segment, accented(segment)) is None, segment.text
+    output = rewrite(document, {i: accented(s) for i, s in enumerate(document.segments)})
+    assert document.compare(output) is None
+    assert find_unaccounted(document) == []
+    return output
+
+
+# Each text, and its translation with accents. Words without accents are syntax.
+TRANSLATED: dict[str, tuple[str, str]] = {
+    "thematic break first": (
+        "---\n\n# The report\n\n---\n\nEnd.\n",
+        "---\n\n# Thé répórt\n\n---\n\nÉnd.\n",
+    ),
+    "YAML front matter": (
+        "---\ntitle: A guide\nslug: a-guide\ndescription: >\n  Two\n  lines\ntags: [one]\n---\n",
+        "---\ntitle: Á gúídé\nslug: a-guide\ndescription: >\n  Twó línés\ntags: [one]\n---\n",
+    ),
+    "front matter that needs quotes": (
+        '---\ntitle: \'It is "x"\'\nsummary: "A # b"\nhero:\n  text: on\n---\n',
+        '---\ntitle: \'Ít ís "x"\'\nsummary: "Á # b"\nhero:\n  text: ón\n---\n',
+    ),
+    "TOML front matter": (
+        '+++\ntitle = "A guide" # no\nslug = "a"\n+++\nText.\n',
+        '+++\ntitle = "Á gúídé" # no\nslug = "a"\n+++\nTéxt.\n',
+    ),
+    "MkDocs admonition": (
+        '!!! note "A title"\n    One.\n\n    Two.\n\n    ```\n    code\n    ```\n\nAfter.\n',
+        '!!! note "Á títlé"\n    Óné.\n\n    Twó.\n\n    ```\n    code\n    ```\n\nÁftér.\n',
+    ),
+    "nested and folded admonitions": (
+        '- item\n\n    ??? tip "Open"\n        Body.\n\n        !!! note\n            Deep.\n',
+        '- ítém\n\n    ??? tip "Ópén"\n        Bódy.\n\n        !!! note\n            Déép.\n',
+    ),
+    "tabs": (
+        '=== "Linux"\n\n    Use it.\n\n=== "Other"\n\n    Or not.\n',
+        '=== "Línúx"\n\n    Úsé ít.\n\n=== "Óthér"\n\n    Ór nót.\n',
+    ),
+    "admonition in a code block": (
+        "```\n!!! note\n    code\n```\n\nText.\n",
+        "```\n!!! note\n    code\n```\n\nTéxt.\n",
+    ),
+    "blocks with slashes": (
+        "/// note | A title\n    open: true\n\nBody.\n///\n\n/// caption\nFigure one.\n///\n",
+        "/// note | Á títlé\n    open: true\n\nBódy.\n///\n\n/// caption\nFígúré óné.\n///\n",
+    ),
+    "kramdown attribute lists": (
+        "# Title {#top .big}\n{: .note}\n\nText\n{: #id title='no'}\n\nSee [it](u){: .x}.\n",
+        "# Títlé {#top .big}\n{: .note}\n\nTéxt\n{: #id title='no'}\n\nSéé [ít](u){: .x}.\n",
+    ),
+    "callouts": (
+        "> [!tip]- Read **it**\n> One\n> more.\n\n> [!NOTE]\n> Other.\n",
+        "> [!tip]- Réád **ít**\n> Óné\n> móré.\n\n> [!NOTE]\n> Óthér.\n".replace(
+            "Óné\n> móré", "Óné móré"
+        ),
+    ),
+    "containers": (
+        ":::tip A title\nOne.\n:::\n\n:::info[Another]{#x}\nTwo.\n:::\n\n::: details Open\nHi.\n"
+        ":::\n",
+        ":::tip Á títlé\nÓné.\n:::\n\n:::info[Ánóthér]{#x}\nTwó.\n:::\n\n::: details Ópén\nHí.\n"
+        ":::\n",
+    ),
+    "MDX": (
+        "import A from 'a';\nexport const b = {\n  title: 'no',\n};\n\n# One\n\n"
+        '<A title="Two" x={<B y="no" />}>\n  Three {b.title}.\n</A>\n\n{/* no */}\n',
+        "import A from 'a';\nexport const b = {\n  title: 'no',\n};\n\n# Óné\n\n"
+        '<A title="Twó" x={<B y="no" />}>\n  Thréé {b.title}.\n</A>\n\n{/* no */}\n',
+    ),
+    "shortcodes": (
+        '{{< note title="A b" >}}\nOne.\n{{< /note >}}\n\nSee {{< ref "no.md" >}}.\n\n'
+        "{{< highlight go >}}\ncode\n{{< /highlight >}}\n",
+        '{{< note title="Á b" >}}\nÓné.\n{{< /note >}}\n\nSéé {{< ref "no.md" >}}.\n\n'
+        "{{< highlight go >}}\ncode\n{{< /highlight >}}\n",
+    ),
+    "Liquid": (
+        "{% if page.title %}\nOne {{ page.title }}.\n{% endif %}\n{% raw %}\ncode\n{% endraw %}\n",
+        "{% if page.title %}\nÓné {{ page.title }}.\n{% endif %}\n{% raw %}\ncode\n{% endraw %}\n",
+    ),
+    "MyST": (
+        "(label)=\n# One\n\n% comment\n\n```{note} A title\n:class: x\n\n"
+        "Two {ref}`three <id>`.\n```\n\n"
+        "```{code-block} python\ncode\n```\n\n:::{figure} image.png\n:alt: Four\nFive.\n:::\n",
+        "(label)=\n# Óné\n\n% comment\n\n```{note} Á títlé\n:class: x\n\n"
+        "Twó {ref}`thréé <id>`.\n```\n\n"
+        "```{code-block} python\ncode\n```\n\n:::{figure} image.png\n:alt: Fóúr\nFívé.\n:::\n",
+    ),
+    "formulas": (
+        "One\n\\[\na_i\n\\]\ntwo \\(a + b\\) \\(three\\).\n\n\\begin{align}\na\n\\end{align}\n\n"
+        "$$\na\n$$\n",
+        "Óné\n\\[\na_i\n\\]\ntwó \\(a + b\\) \\(thréé\\).\n\n\\begin{align}\na\n\\end{align}\n\n"
+        "$$\na\n$$\n",
+    ),
+    "formulas beside CJK letters": (
+        "其中$\\epsilon$是a噪声，$x_i$为输入。\n",
+        "其中$\\epsilon$是á噪声，$x_i$为输入。\n",
+    ),
+    "wiki links": (
+        "See [[Page|the page]], [[Other]], ![[image.png]] and %%no%%. ^block\n",
+        "Séé [[Page|thé págé]], [[Other]], ![[image.png]] ánd %%no%%. ^block\n",
+    ),
+    "footnotes with several paragraphs": (
+        "Text.[^one]\n\n[^one]: First.\n\n    Second.\n\n    - third\n\nAfter.\n",
+        "Téxt.[^one]\n\n[^one]: Fírst.\n\n    Sécónd.\n\n    - thírd\n\nÁftér.\n",
+    ),
+    "definition lists": (
+        "Term\n:   One.\n\n    Two.\n\n:   Three.\n",
+        "Térm\n:   Óné.\n\n    Twó.\n\n:   Thréé.\n",
+    ),
+    "abbreviations and comments": (
+        "Text.\n\n*[HTML]: One two\n\n<!-- no -->\n",
+        "Téxt.\n\n*[HTML]: Óné twó\n\n<!-- no -->\n",
+    ),
+    "attributes and titles": (
+        '<img src="no.png" alt="One"> <a title=\'Three\' href="no">four</a> [five](no "Six").\n',
+        '<img src="no.png" alt="Óné"> <a title=\'Thréé\' href="no">fóúr</a> [fívé](no "Síx").\n',
+    ),
+    "HTML": (
+        "<details>\n<summary>One</summary>\n\nTwo.\n\n</details>\n\n[x]: no 'Three'\n",
+        "<details>\n<summary>Óné</summary>\n\nTwó.\n\n</details>\n\n[x]: no 'Thréé'\n",
+    ),
+    "a tag on two lines": (
+        "See <a href='x'\n   title='y'>this</a> now.\n",
+        "Séé <a href='x'\n   title='y'>thís</a> nów.\n",
+    ),
+    "links to headings": (
+        "- [One](#one-two)\n- <a href='#one-two-1'>x</a>\n\n## One two\n\n## One two\n\n"
+        "[r]: #one-two\n",
+        "- [Óné](#óné-twó)\n- <a href='#óné-twó-1'>x</a>\n\n## Óné twó\n\n## Óné twó\n\n"
+        "[r]: #óné-twó\n",
+    ),
+    "links to headings with an id": (
+        "[One](#id) [two](#no)\n\n## Three {#id}\n",
+        "[Óné](#id) [twó](#no)\n\n## Thréé {#id}\n",
+    ),
+    "byte order mark and CRLF": (
+        "\ufeff# One\r\n\r\nTwo\r\n\r\n!!! note\r\n    Three\r\n",
+        "\ufeff# Óné\r\n\r\nTwó\r\n\r\n!!! note\r\n    Thréé\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "translation"), TRANSLATED.values(), ids=TRANSLATED)
+def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
+    text: str, translation: str
+) -> None:
+    assert translate(text) == translation
+
+
+@every(path=CORPUS)
+def test_every_letter_is_in_a_segment_or_has_a_reason(path: Path) -> None:
+    document = parse(path.read_bytes().decode(), "md")
+    assert find_unaccounted(document) == []
+    assert document.outside is not None
+    at = 0
+    for region in document.outside:
+        assert at <= region.start < region.end
+        assert region.reason
+        at = region.end
+
+
+PIECES = [
+    "# Title\n", "words here. ", "\n", "\n\n", "- item\n", "    ", "  ", "> quote\n", "`code`",
+    "| a | b |\n|--|--|\n| c d | e |\n", "```\nx y\n```\n", "**bold** ", "图书馆。", "[a](b 'c d')",
+    "<b title='x'>", "![alt](c) ", "\r\n", "\t", "---\n", "$x$ ", "[^1]: ", '!!! note "x"\n',
+    '=== "Tab"\n', "::: tip x\n", ":::\n", "/// note | x\n", "///\n", "{: .x}\n", "> [!tip] x\n",
+    "{{< a title='b' >}}", "{% if x %}\n", "(x)=\n", "% x\n", "```{note} x\n", "```\n", "\\[\n",
+    "\\]\n", "$$\n", "[[a|b]]", ": x\n", "*[A]: x\n", "<Card>\n", "{x}", "[x]: #title 'y z'\n",
+    "---\ntitle: x\n---\n", "import x from 'y'\n",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=20).map("".join))
+def test_every_letter_of_random_markdown_is_accounted_for(text: str) -> None:
+    document: Document = parse(text, "md")
+    assert [text[start:end] for start, end in find_unaccounted(document)] == []
+    own = {i: segment.parts for i, segment in enumerate(document.segments)}
+    assert rewrite(document, own) == text
+    assert document.compare(text) is None
+    changed = {i: accented(segment) for i, segment in enumerate(document.segments)}
+    accepted = {
+        i: parts
+        for i, parts in changed.items()
+        if not document.find_fault(document.segments[i], parts)
+    }
+    assert document.compare(rewrite(document, accepted)) is None
