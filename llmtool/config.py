@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     color: Literal["auto", "always", "never"] = "auto"
     prefix_cache_mb: NaturalInt = 512
     log: bool = True
+    log_mb: PositiveInt = 100
     aliases: dict[str, str] = {}
     models: dict[str, ModelSettings] = {}
 

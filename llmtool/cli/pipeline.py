@@ -148,7 +148,13 @@ def run(
                 previous=earlier[-1] if earlier else None,
             )
             turns = log.turns(turn, model=context.model.name)
-            reply_log.save(console, folders, turns, is_requested=bool(output.log))
+            reply_log.save(
+                console,
+                folders,
+                turns,
+                limit_bytes=settings.log_mb * 10**6,
+                is_requested=bool(output.log),
+            )
 
         if is_logged:
             stack.callback(save)

@@ -112,8 +112,15 @@ def suggesting_a_new_conversation(turns: Sequence[Turn]) -> Iterator[None]:
         raise
 
 
-def save(console: Console, folders: Folders, turns: Sequence[Turn], *, is_requested: bool) -> None:
-    """Save replies to the log.
+def save(
+    console: Console,
+    folders: Folders,
+    turns: Sequence[Turn],
+    *,
+    limit_bytes: int,
+    is_requested: bool,
+) -> None:
+    """Save replies to the log, which removes its oldest exchanges above `limit_bytes`.
 
     If it cannot be written, only report it on stderr. Without `is_requested`, say nothing if the
     folder cannot be created either, as in a container without a home folder; `-c` reports that.
@@ -126,6 +133,7 @@ def save(console: Console, folders: Folders, turns: Sequence[Turn], *, is_reques
         report = append(
             sessions,
             turns,
+            limit_bytes=limit_bytes,
             cancelled=lambda: console.interrupts.received != received,
         )
         if report:

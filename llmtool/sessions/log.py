@@ -12,9 +12,10 @@ from llmtool import files
 from llmtool.errors import LlmtoolError, OutputError, UsageError
 from llmtool.sessions import words
 from llmtool.sessions.store import Sessions, timestamp
-from llmtool.sessions.types import Session, Turn
+from llmtool.sessions.types import Session, StoredTurn, Turn
 
 WAIT_SECONDS = 5.0  # for the lock; another process holds it for milliseconds
+_KEPT_SHARE = 0.8  # of the size limit, when the oldest turns are removed
 _NAME = re.compile(r"log-\d{4}-\d\d")
 
 
@@ -33,9 +34,12 @@ def append(
     turns: Iterable[Turn],
     *,
     now: float | None = None,
+    limit_bytes: int | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> str | None:
     """Add turns to the log of this month; return a report if its file was damaged and repaired.
+
+    If the logs of all months are then larger than `limit_bytes`, the oldest turns are removed.
 
     Raises:
         LockedError: another process holds the lock for longer than `WAIT_SECONDS`.
@@ -47,13 +51,39 @@ def append(
     new = [msgspec.structs.replace(turn, created_at=written_at) for turn in turns]
     path = sessions.path(name)
     with files.lock(path, timeout_seconds=WAIT_SECONDS, cancelled=cancelled):
-        if sessions.append(name, new):
-            return None
-        log, report = Session(name=name, created_at=written_at), None
-        if path.exists():
-            log, report = sessions.repair(name)
-        sessions.save(msgspec.structs.replace(log, turns=(*log.turns, *new)))
+        report = None
+        if not sessions.append(name, new):
+            log = Session(name=name, created_at=written_at)
+            if path.exists():
+                log, report = sessions.repair(name)
+            sessions.save(msgspec.structs.replace(log, turns=(*log.turns, *new)))
+        if limit_bytes is not None:
+            _remove_oldest(sessions, name, limit_bytes)
     return report
+
+
+def _remove_oldest(sessions: Sessions, current: str, limit_bytes: int) -> None:
+    """Remove the oldest logs, then turns of `current`, which is locked, until the rest fits.
+
+    The last turn remains. Of the turns, more than necessary are removed, so that the next calls
+    need not do it again.
+    """
+    paths = {name: sessions.path(name) for name in sorted(filter(is_log_name, sessions.names()))}
+    n_bytes = sum(path.stat().st_size for path in paths.values())
+    for name, path in paths.items():
+        if n_bytes > limit_bytes and name != current:
+            n_bytes -= path.stat().st_size
+            sessions.remove(name)
+    if n_bytes <= limit_bytes:
+        return
+    log = sessions.load(current)
+    first = len(log.turns)
+    n_bytes = 0
+    while first and n_bytes <= limit_bytes * _KEPT_SHARE:
+        first -= 1
+        n_bytes += len(msgspec.json.encode(StoredTurn.make(log.turns[first])))
+    first = min(first + 1, len(log.turns) - 1)
+    sessions.save(msgspec.structs.replace(log, turns=log.turns[first:]))
 
 
 def exchange_id(turn: Turn) -> str:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from llmtool.sessions.types import Session, Turn, TurnV1
+from llmtool.sessions.types import Session, StoredTurn, Turn, TurnV1
 
 S = TypeVar("S", bound=msgspec.Struct)
 _DECODER = json.JSONDecoder(strict=False)  # accepts control characters in strings
@@ -56,10 +56,9 @@ def _objects(line: str) -> Iterator[dict[str, object]]:
 
 
 def _turn(value: dict[str, object]) -> Turn | None:
-    if "user" in value:
-        return _convert(value, Turn)
-    old = _convert(value, TurnV1)
-    return old and old.upgraded()
+    kind: type[StoredTurn | TurnV1] = StoredTurn if "user" in value else TurnV1
+    found = _convert(value, kind)
+    return found and found.restored()
 
 
 def _convert(value: dict[str, object], kind: type[S]) -> S | None:

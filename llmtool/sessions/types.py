@@ -75,13 +75,47 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return safe_markdown(self.text)
 
 
+class StoredTurn(Turn, frozen=True, kw_only=True):
+    """A turn as files contain it: `sent` omits the input, which is at its index `input_at`."""
+
+    input_at: Natural | None = None
+
+    @classmethod
+    def make(cls, turn: Turn) -> StoredTurn:
+        """Return a turn for a file.
+
+        Example:
+            >>> stored = StoredTurn.make(Turn(user="Hi", sent="Title of: Hi."))
+            >>> stored.sent, stored.input_at, stored.restored().sent
+            ('Title of: .', 10, 'Title of: Hi.')
+        """
+        text = _input(turn)
+        at = turn.sent.find(text) if text else -1
+        fields = msgspec.structs.asdict(turn)
+        if at >= 0:
+            fields |= {"sent": turn.sent[:at] + turn.sent[at + len(text) :], "input_at": at}
+        return cls(**fields)
+
+    def restored(self) -> Turn:
+        fields = msgspec.structs.asdict(self)
+        if (at := fields.pop("input_at")) is not None:
+            fields["sent"] = self.sent[:at] + _input(self) + self.sent[at:]
+        return Turn(**fields)
+
+
+def _input(turn: Turn) -> str:
+    """Return the part of a turn that its rendered message may repeat."""
+    is_file = turn.exchange is not None and turn.files
+    return (turn.files[0].text if is_file else turn.user).strip()
+
+
 class TurnV1(Turn, frozen=True, kw_only=True):
     """A turn as files of version 1 contain it: `text` was the message, `reply` the reply."""
 
     user: str = msgspec.field(name="text")
     text: str = msgspec.field(name="reply", default="")
 
-    def upgraded(self) -> Turn:
+    def restored(self) -> Turn:
         return Turn(**msgspec.structs.asdict(self))
 
 

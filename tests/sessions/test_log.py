@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llmtool.errors import LockedError
 from llmtool.sessions import log
 from llmtool.sessions.store import Sessions
-from llmtool.sessions.types import Attachment, Exchange, Turn
+from llmtool.sessions.types import Attachment, Exchange, Session, Turn
 
 
 @pytest.fixture
@@ -146,3 +147,50 @@ def test_damaged_log_is_reported_and_the_rest_is_read(sessions: Sessions) -> Non
     reports: list[str] = []
     assert users(log.find_turns(sessions, limit=0, on_report=reports.append)) == ["a"]
     assert len(reports) == 1 and "line 3: damaged" in reports[0]
+
+
+def test_oldest_exchanges_are_removed_above_the_limit(sessions: Sessions) -> None:
+    limit = 4000
+    for month in ("2026-08", "2026-09"):
+        log.append(sessions, [Turn(user="x" * 500)], now=at(f"{month}-01 10:00"))
+    for number in range(5):
+        turn = Turn(user=f"{number}" + "x" * 500)
+        log.append(sessions, [turn], now=at("2026-10-01 10:00"), limit_bytes=limit)
+    assert sorted(sessions.names()) == ["log-2026-09", "log-2026-10"]
+    for number in range(5, 40):
+        turn = Turn(user=f"{number}" + "x" * 500)
+        log.append(sessions, [turn], now=at("2026-10-01 10:00"), limit_bytes=limit)
+        assert sum(path.stat().st_size for path in sessions.folder.glob("*.jsonl")) <= limit
+    assert sessions.names() == ["log-2026-10"]
+    numbers = [turn.user.strip("x") for turn in sessions.load("log-2026-10").turns]
+    assert len(numbers) >= 4 and numbers == [str(n) for n in range(40 - len(numbers), 40)]
+
+
+def test_last_exchange_remains_even_if_it_is_larger_than_the_limit(sessions: Sessions) -> None:
+    for text in "abc":
+        log.append(sessions, [Turn(user=text * 500)], now=0, limit_bytes=100)
+    (turn,) = sessions.load(log.log_name(0)).turns
+    assert turn.user == "c" * 500
+
+
+def test_other_sessions_are_not_removed(sessions: Sessions) -> None:
+    sessions.save(Session(name="work", turns=(Turn(user="x" * 500),)))
+    log.append(sessions, [Turn(user="a")], now=0, limit_bytes=10)
+    assert "work" in sessions.names()
+
+
+@pytest.mark.parametrize("has_prompt", [True, False])
+def test_input_is_stored_once(sessions: Sessions, has_prompt: bool) -> None:
+    text = "\nThe heron waits.\n"
+    turn = Turn(user=text, sent="Title of:\n'The heron waits.'", exchange=Exchange(id="1"))
+    if has_prompt:
+        files = (Attachment(name="heron.txt", text=text),)
+        turn = msgspec.structs.replace(turn, user="Title of:", files=files)
+    log.append(sessions, [turn], now=0)
+    log.append(sessions, [turn], now=0)
+    name = log.log_name(0)
+    assert sessions.path(name).read_text().count("heron waits") == 2
+    for read in (sessions.load(name), sessions.recover(name)[0]):
+        assert [each.sent for each in read.turns] == [turn.sent] * 2
+    sessions.path(name).write_bytes(sessions.path(name).read_bytes() + b"{damaged")
+    assert sessions.recover(name)[0].turns[1].sent == turn.sent
