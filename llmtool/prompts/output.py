@@ -48,6 +48,9 @@ def check_output(raw: RawTemplate, output: str | OutputFile) -> Output:
     if kind == "json" and isinstance(value, str):
         from llmtool.structured.resolve import resolve
 
+        if not isinstance(core(value), str):
+            text = f"output.json: must be a schema, such as 'name, age int', not {value}"
+            raw.fail(("output", "json"), text)
         try:
             return Output(kind="json", json=resolve(str(value)).json_schema)
         except UsageError as exc:

@@ -136,6 +136,9 @@ def _dotted(path: Path) -> str:
 
 
 def _in_yaml_terms(reason: str) -> str:
-    text = re.sub(r"`(\w+)( \| null)?", lambda m: _YAML_TYPES.get(m[1], m[1]), reason)
-    text = text.replace("`", "")
+    def name(types: re.Match[str]) -> str:
+        names = [each for each in types[1].split(" | ") if each != "null"] or ["null"]
+        return " or ".join(_YAML_TYPES.get(each, each) for each in names)
+
+    text = re.sub("`([^`]*)`", name, reason)
     return text[0].lower() + text[1:]

@@ -17,11 +17,20 @@ from llmtool.errors import (
 )
 from llmtool.option_names import option
 from llmtool.structured.schema import Schema
-from llmtool.structured.short_form import read_short_form
+from llmtool.structured.short_form import find_type, read_short_form
 
 MAX_FILE_BYTES = 1 << 20
 T_co = TypeVar("T_co", covariant=True)
 _EXPECTED = "a JSON Schema, a short form, a dataclass or a pydantic model"
+_KEYWORDS = frozenset(
+    """$anchor $comment $defs $dynamicRef $id $recursiveRef $ref $schema additionalItems
+    additionalProperties allOf anyOf const contains default definitions dependencies
+    dependentRequired dependentSchemas description else enum examples exclusiveMaximum
+    exclusiveMinimum format if items maxContains maxItems maxLength maxProperties maximum
+    minContains minItems minLength minProperties minimum multipleOf not oneOf pattern
+    patternProperties prefixItems properties propertyNames required then title type
+    unevaluatedItems unevaluatedProperties uniqueItems""".split()
+)
 _PATHS = ("/", "./", "../")  # field names do not begin with these
 _FILE_NAME = re.compile(r"[^\s,:{}\[\]]*[./][^\s,:{}\[\]]*")  # one word, unlike a field name
 
@@ -98,6 +107,14 @@ def from_argument(argument: str) -> Schema:
 
 
 def _check(schema: dict[str, Any]) -> Schema:
+    unknown = [key for key in schema if key not in _KEYWORDS]
+    if any(isinstance(schema[key], str) and find_type(schema[key]) for key in unknown) or (
+        unknown and len(unknown) == len(schema)
+    ):
+        raise UsageError(
+            f"JSON Schema: unknown keyword {unknown[0]!r}; write fields under 'properties', or in "
+            "the short form: 'name, age int'"
+        )
     try:
         msgspec.json.encode(schema)
     except (TypeError, ValueError, RecursionError) as exc:

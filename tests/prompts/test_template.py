@@ -209,6 +209,18 @@ REFUSED_PARTS = {
         "f:5: output.json: unknown type 'itn' of field 'age'; use str, int, float, bool, date, "
         "time, datetime, list, object, any, list[…], {…} or a|b|c, and put commas between fields",
     ),
+    "a number as a schema": (
+        "output: {json: 5}",
+        "f:4: output.json: must be a schema, such as 'name, age int', not 5",
+    ),
+    "true as a schema": (
+        "output:\n  json: true",
+        "f:5: output.json: must be a schema, such as 'name, age int', not true",
+    ),
+    "a list as a schema": (
+        "output: {json: [a, b]}",
+        "f:4: output.json: expected a string or a mapping, got a list",
+    ),
     "a misspelt variable in the system message": (
         A + "\nsystem: |\n  Be brief.\n  {{ aa }}",
         "f:7: unknown input 'aa'; did you mean 'a'?",

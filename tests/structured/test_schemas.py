@@ -170,6 +170,9 @@ def test_short_form_gives_the_same_schema_as_the_llm_command() -> None:
             '{"$schema": "http://json-schema.org/draft-07/schema#", "items": {"minLength": -1}}',
             "$.items.minLength: -1 is less than the minimum of 0",
         ),
+        ('{"name": "str", "age": "int"}', "JSON Schema: unknown keyword 'name'; write fields"),
+        ('{"title": "str", "year": "int"}', "JSON Schema: unknown keyword 'year'; write fields"),
+        ('{"a": 5}', "unknown keyword 'a'; write fields under 'properties', or in the short form"),
         ('{"a":' * 5000 + "1" + "}" * 5000, "JSON Schema: "),
     ],
 )
@@ -183,6 +186,11 @@ def test_invalid_schema_is_reported_with_its_path(text: str, reason: str) -> Non
 def test_value_that_is_not_a_schema_is_rejected(value: object) -> None:
     with pytest.raises(UsageError, match="must be a JSON Schema"):
         resolve(value)
+
+
+@pytest.mark.parametrize("schema", [{}, {"type": "string", "x-id": 5}, {"description": "a text"}])
+def test_unknown_keywords_beside_others_are_ignored(schema: dict[str, Any]) -> None:
+    assert resolve(schema).json_schema == schema
 
 
 def test_type_without_a_json_form_is_rejected() -> None:
