@@ -11,15 +11,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 from llmtool.errors import UsageError
+from llmtool.file_kinds import Format
 from llmtool.option_names import option, show_value
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ALIASES = {
     "CaseValues": "str | Mapping[str, Any]",
+    "Format": f"Literal[{', '.join(map(repr, get_args(Format)))}]",
     "Effort": "Literal['low', 'medium', 'high']",
     "GenerateKeywords": "Mapping[str, Any]",
     "KVType": "Literal['f16', 'q8_0']",

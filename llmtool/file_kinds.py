@@ -1,9 +1,15 @@
-"""Name what a file is that is not text, by its first bytes."""
+"""Name what a file is that is not text, by its first bytes; the names of document formats."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
+# The formats of the documents that `translate` reads and writes.
+Format = Literal[
+    "txt", "md", "html", "srt", "vtt", "po", "json",
+    "xliff", "android", "qt", "strings", "properties",
+]  # fmt: skip
 SAMPLE_BYTES = 8192  # of a file, enough to recognize it
 PDF = "a PDF document"
 

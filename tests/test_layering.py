@@ -47,7 +47,6 @@ LAYERS = [
     "models",
     "web",
     "encoding",
-    "file_kinds",
     "templating",
     "safe_yaml",
     "config",
@@ -61,6 +60,7 @@ LAYERS = [
     "cancellation",
     "arguments",
     "forks",
+    "file_kinds",
     "option_names",
     "errors",
     "_version",
@@ -101,6 +101,8 @@ ONE_IMPORTER = {
     "pypdf": "documents/pdf.py",
     "selectolax": "documents/web_text.py",
     "chardet": "encoding.py",
+    "javaproperties": "documents/localization/properties.py",
+    "openstep_plist": "documents/localization/apple_strings.py",
     "sqlite3": "sessions/search.py",
 }
 # Names that execute code from data.

@@ -20,11 +20,17 @@ _CLASSES: dict[Format, tuple[str, str]] = {
     "vtt": ("subtitles", "Subtitles"),
     "po": ("catalogs", "Catalog"),
     "json": ("json_values", "JsonValues"),
+    "xliff": ("localization.xliff", "Xliff"),
+    "android": ("localization.android", "AndroidStrings"),
+    "qt": ("localization.qt", "QtMessages"),
+    "strings": ("localization.apple_strings", "AppleStrings"),
+    "properties": ("localization.properties", "Properties"),
 }
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
     ".htm": "html", ".xhtml": "html", ".srt": "srt", ".vtt": "vtt", ".po": "po", ".pot": "po",
-    ".json": "json", ".arb": "json",
+    ".json": "json", ".arb": "json", ".xlf": "xliff", ".xliff": "xliff", ".strings": "strings",
+    ".properties": "properties",
 }  # fmt: skip
 _CODE = frozenset(
     ".py .pyi .js .jsx .ts .tsx .mjs .c .h .cc .cpp .hpp .cs .go .rs .java .kt .swift .rb .php .pl"
@@ -34,6 +40,16 @@ _TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _OTHERS = frozenset(".pdf .docx .eml .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
+# The first element of XML formats; `.ts` is also TypeScript.
+_ROOT = re.compile(
+    r"\s*(?:<\?xml\b.*?\?>\s*)?(?:<!--.*?-->\s*)*(?:<!DOCTYPE\s[^\[>]*(?:\[.*?\]\s*)?>\s*)?"
+    r"(?:<!--.*?-->\s*)*<(xliff|resources|TS)[\s>]",
+    re.DOTALL,
+)
+_ROOTS: dict[str, Format] = {"xliff": "xliff", "resources": "android", "TS": "qt"}
+_STRINGS = re.compile(
+    r'\s*(?:/\*.*?\*/\s*|//.*\n\s*)*"(?:[^"\\\n]|\\.)*"\s*=\s*"(?:[^"\\]|\\.)*"\s*;'
+)
 _TAGS = re.compile(r"</(?:p|div|h[1-6]|ul|ol|table|section|article|main|nav)\s*>", re.IGNORECASE)
 # Markdown syntax with weights: prose also has an occasional asterisk or dash.
 _MARKDOWN_SIGNS = (
@@ -92,6 +108,8 @@ def detect(name: str | None, text: str) -> Format:
         raise InputError(
             "cannot translate a PDF; extract its text with pdftotext FILE -, and pipe it in"
         )
+    if suffix in ("", ".ts", ".xml") and (root := _detect_root(text)):
+        return root
     if suffix in _TABLES:
         raise UsageError(
             f"{name} is a table; use {option('each', _TABLES[suffix])} {option('field', 'NAME')}, "
@@ -119,6 +137,10 @@ def _detect_by_content(text: str) -> Format:
     sample = text[:_SAMPLE_CHARACTERS]
     if sample.startswith("WEBVTT"):
         return "vtt"
+    if root := _detect_root(text):
+        return root
+    if _STRINGS.match(sample):
+        return "strings"
     if _SRT.match(sample):
         return "srt"
     if _PO.search(sample) and "msgstr" in sample:
@@ -130,6 +152,11 @@ def _detect_by_content(text: str) -> Format:
     if sum(weight for sign, weight in _MARKDOWN_SIGNS if sign.search(sample)) >= _MIN_WEIGHT:
         return "md"
     return "txt"
+
+
+def _detect_root(text: str) -> Format | None:
+    found = _ROOT.match(text.removeprefix("\ufeff")[:_SAMPLE_CHARACTERS])
+    return _ROOTS[found[1]] if found else None
 
 
 def _first_line(text: str) -> str:

@@ -7,11 +7,10 @@ between segments is copied, so that a document without translations equals its s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
-Format = Literal["txt", "md", "html", "srt", "vtt", "po", "json"]
+from llmtool.file_kinds import Format as Format
 
 
 class ProtectedSpan(msgspec.Struct, frozen=True, repr_omit_defaults=True):

@@ -17,6 +17,7 @@ import msgspec
 from llmtool.arguments import check_argument
 from llmtool.engine.types import EFFORTS, Effort
 from llmtool.errors import UsageError
+from llmtool.file_kinds import Format
 from llmtool.option_names import OTHER_NAMES, option
 from llmtool.suggest import suggest
 from llmtool.tasks.results import TestRun
@@ -123,7 +124,7 @@ class ClassifyOptions(PromptOptions, frozen=True, kw_only=True):
 class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     template: str | Template = "translate"
     source: str = "auto"
-    format: Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"] = "auto"
+    format: Literal["auto", Format] = "auto"
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] = ()
     bilingual: bool = False
     strict: bool = False

@@ -542,7 +542,7 @@ def test_async_translate_returns_the_same_results() -> None:
     [
         ({"to": "Germn"}, "did you mean 'German'"),
         ({"to": "de", "source": "Klingonese"}, "unknown language 'Klingonese'"),
-        ({"to": "de", "format": "docx"}, "format='docx': must be 'auto', 'txt', 'md'"),
+        ({"to": "de", "format": "doc"}, "format='doc': must be 'auto', 'txt', 'md'"),
         ({"to": "de", "glossary": [("", "x")]}, "glossary"),
         ({"to": "de", "temprature": 1}, "temprature"),
     ],

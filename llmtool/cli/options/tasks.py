@@ -15,6 +15,7 @@ from typer import BadParameter, Option
 from llmtool.cli.terminal.inputs import read_argument
 from llmtool.engine.types import MAX_LOGPROBS, MAX_SEED
 from llmtool.errors import UsageError
+from llmtool.file_kinds import Format
 from llmtool.tasks import options as t
 
 _reply = partial(Option, rich_help_panel="Reply")
@@ -215,7 +216,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             Option("--from", metavar="LANG", help="Source language."),
         ],
         "format": Annotated[
-            Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"],
+            Literal["auto", Format],
             Option("--format", help="Document format."),
         ],
         "bilingual": Annotated[

@@ -1,0 +1,1 @@
+"""Messages of programs: XLIFF, Android, Qt, Apple and Java files."""

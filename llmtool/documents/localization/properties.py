@@ -1,0 +1,150 @@
+"""Java properties; the only importer of javaproperties, which finds the entries and their values.
+
+A translation replaces the value of an entry. In a file of ASCII characters, it is ASCII as well,
+since Java before version 9 reads properties as Latin-1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llmtool.documents.localization.values import is_message
+from llmtool.documents.protected_spans import split_parts
+from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment, join_parts
+from llmtool.errors import InputError, UsageError
+
+_KEY = re.compile(
+    r"(?:[ \t\f]|\\(?:\r\n|\r|\n))*((?:[^\s=:\\]|\\(?:\r\n|.))*)"
+    r"(?:[ \t\f]|\\(?:\r\n|\r|\n))*[=:]?(?:[ \t\f]|\\(?:\r\n|\r|\n))*",
+    re.DOTALL,
+)
+# A value with arguments of java.text.MessageFormat, in which apostrophes quote.
+_MESSAGE_FORMAT = re.compile(r"\{\d+\s*[,}]")
+_CHOICE = re.compile(r"\{\s*\w+\s*,\s*(?:choice|plural|select|selectordinal)\s*,")
+_QUOTED = re.compile(r"('[^']+(?:'|\Z))")
+
+
+class Properties(Document):
+    """The messages of a properties file.
+
+    Raises:
+        InputError: the file is not valid; the error names the line.
+        UsageError: the extra `properties` is not installed.
+
+    Example:
+        >>> document = Properties("# Menu\\nmenu.open = Open {0}\\\\u2026\\n")
+        >>> document.segments[0].parts
+        ('Open ', ProtectedSpan(source='{0}'), '…')
+    """
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self._is_ascii = source.isascii()
+        self._message_formats: set[int] = set()  # the starts of segments
+        segments: list[Segment] = []
+        outside: list[OutsideText] = []
+        comments: list[str] = []
+        for start, entry in _entries(source):
+            end = start + len(entry.source.rstrip("\r\n"))
+            key = getattr(entry, "key", None)
+            if key is None:
+                if any(map(str.isalpha, entry.source)):
+                    outside.append(OutsideText(start, end, "comment"))
+                    comments.append(entry.source.strip().lstrip("#! "))
+                else:
+                    comments = []
+                continue
+            value_start = _value_start(start, entry)
+            outside.append(OutsideText(start, value_start, "key"))
+            if not is_message(entry.value):
+                outside.append(OutsideText(value_start, end, "identifier"))
+            elif _CHOICE.search(entry.value):
+                reason = "choice and plural formats are not supported"
+                outside.append(OutsideText(value_start, end, reason, is_language=True))
+            else:
+                if _MESSAGE_FORMAT.search(entry.value):
+                    self._message_formats.add(value_start)
+                parts = _split(entry.value)
+                context = (key, *comments)
+                segments.append(Segment(start=value_start, end=end, parts=parts, context=context))
+            comments = []
+        self.segments, self.outside = tuple(segments), tuple(outside)
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        if segment.start in self._message_formats:
+            parts = [part.replace("'", "''") if isinstance(part, str) else part for part in parts]
+        return _escape(join_parts(parts), is_ascii=self._is_ascii)
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        return None if join_parts(parts).strip() else "is empty"
+
+    def compare(self, output: str) -> str | None:
+        before, after = (
+            [entry for _, entry in _entries(text) if hasattr(entry, "key")]
+            for text in (self.source, output)
+        )
+        if len(before) != len(after):
+            return "the number of entries differs"
+        for one, other in zip(before, after, strict=True):
+            if one.key != other.key or (one.value != other.value and not is_message(one.value)):
+                return f"the entry {one.key} differs"
+        return None
+
+
+def _entries(source: str) -> Iterator[tuple[int, Any]]:
+    """Yield the entries, comments and empty lines, each with its start.
+
+    Raises:
+        InputError: the file is not valid.
+        UsageError: the extra `properties` is not installed.
+    """
+    try:
+        import javaproperties
+    except ImportError as exc:
+        raise UsageError(
+            "support of properties files is not installed; run pip install 'llmtool[properties]'"
+        ) from exc
+    at = 0
+    try:
+        for entry in javaproperties.parse(source):
+            yield at, entry
+            at += len(entry.source)
+    except javaproperties.InvalidUEscapeError as exc:
+        line = source.count("\n", 0, at) + 1
+        raise InputError(f"line {line}: invalid escape {exc.escape}; write \\uXXXX") from exc
+
+
+def _value_start(start: int, entry: Any) -> int:
+    found = _KEY.match(entry.source)
+    assert found is not None  # the expression also matches an empty text
+    return start + min(found.end(), len(entry.source.rstrip("\r\n")))
+
+
+def _split(value: str) -> tuple[Part, ...]:
+    if not _MESSAGE_FORMAT.search(value):
+        return split_parts(value)
+    parts: list[Part] = []
+    for i, piece in enumerate(_QUOTED.split(value.replace("''", "\0"))):
+        if i % 2:
+            parts.append(ProtectedSpan(piece.replace("\0", "''")))
+        else:
+            for part in split_parts(piece.replace("\0", "'")):
+                parts.append(part)
+    return tuple(parts)
+
+
+def _escape(text: str, *, is_ascii: bool) -> str:
+    text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    text = text.replace("\t", "\\t").replace("\f", "\\f")
+    if text[:1] == " ":
+        text = f"\\{text}"
+    if not is_ascii:
+        return text
+    return "".join(c if c < "\x7f" else _escape_character(c) for c in text)
+
+
+def _escape_character(c: str) -> str:
+    units = c.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))

@@ -1,0 +1,218 @@
+"""XLIFF 1.2 and 2.x.
+
+The segments are units without a target, or with one whose state says that it has to be translated.
+A translation is written as the target, in the state "translated".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from llmtool.documents.protected_spans import find_nesting_fault
+from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters
+from llmtool.documents.xml_source import (
+    Element,
+    Token,
+    Xml,
+    find_cdata_fault,
+    join_xml,
+    set_attribute,
+)
+from llmtool.errors import InputError
+
+# Targets in these states are replaced; 1.2 and 2.x use different names.
+_UNTRANSLATED = frozenset(("new", "needs-translation", "needs-adaptation", "needs-l10n", "initial"))
+# Elements that contain native code, whose text is not translated.
+_NATIVE = frozenset(("bpt", "ept", "it", "ph", "x", "bx", "ex", "sc", "ec", "cp", "sm", "em"))
+_REASONS = {
+    "note": "comment",
+    "source": "source text",
+    "seg-source": "source text",
+    "target": "translated message",
+}
+_UNITS = ("trans-unit", "segment")
+
+
+class _Unit(msgspec.Struct, frozen=True):
+    """A unit: its element, source, and target if there is one; otherwise it goes after `last`."""
+
+    element: Element
+    source: Element
+    target: Element | None
+    last: Element
+
+
+class Xliff(Document):
+    """The untranslated units of an XLIFF file.
+
+    Raises:
+        InputError: the file is not well-formed XML, or has no `<xliff>`.
+
+    Example:
+        >>> source = (
+        ...     '<xliff version="1.2"><file><body><trans-unit id="a">'
+        ...     "<source>Good <g id='1'>day</g></source></trans-unit></body></file></xliff>"
+        ... )
+        >>> [segment.text for segment in Xliff(source).segments]
+        ['Good  day ']
+    """
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self._xml = Xml(source)
+        if self._xml.elements[0].name != "xliff":
+            raise InputError("line 1: not an XLIFF file; it has no <xliff>")
+        self._units: dict[int, _Unit] = {}  # by the start of each segment
+        self.segments = tuple(self._segments())
+        self.outside = self._xml.outside(self.segments, _reason)
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        unit, xml = self._units[segment.start], self._xml
+        is_segment = unit.element.name == "segment"
+        text, before = join_xml(parts), ""
+        at = segment.start
+        if is_segment:
+            end = xml.tokens[unit.element.first].end
+            before = set_attribute(self.source[at:end], "state", "translated")
+            before = set_attribute(before, "subState", None)
+            at = end
+        if unit.target is not None:
+            start, end = xml.span(unit.target)
+            tag = self.source[start : xml.tokens[unit.target.first].end]
+            if not is_segment:
+                tag = set_attribute(tag, "state", "translated")
+            before += self.source[at:start]
+            tag = f"{tag[:-2].rstrip()}>" if tag.endswith("/>") else tag
+            return f"{before}{tag}{text}</{unit.target.tag}>"
+        prefix = unit.source.tag.removesuffix("source")
+        start, end = xml.span(unit.source)
+        line = self.source[self.source.rfind("\n", 0, start) + 1 : start]
+        indent = self._newline + line if "\n" in self.source[:start] and not line.strip() else ""
+        tag = f"<{prefix}target>" if is_segment else f'<{prefix}target state="translated">'
+        return f"{before}{self.source[at : segment.end]}{indent}{tag}{text}</{prefix}target>"
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        if not "".join(part if isinstance(part, str) else "x" for part in parts).strip():
+            return "is empty"
+        return find_nesting_fault(segment.parts, parts) or find_cdata_fault(parts)
+
+    def compare(self, output: str) -> str | None:
+        after = Xml(output)
+        if _skeleton(self._xml) != _skeleton(after):
+            return "an element outside of the targets differs"
+        for one, other in zip(_units(self._xml), _units(after), strict=True):
+            if one.target is not None and other.target is not None:
+                if self._xml.text(one.target) == after.text(other.target):
+                    continue
+            if other.target is not None and _has_content(after, other.target):
+                if after.tags(other.target) != self._xml.tags(one.source):
+                    name = one.element.inherited("id") or self._xml.text(one.source)
+                    return f"the tags of the unit {name} differ"
+        return None
+
+    def _segments(self) -> Iterator[Segment]:
+        xml = self._xml
+        for unit in _units(xml):
+            parts = xml.parts(unit.source, opaque=_is_opaque)
+            if (
+                _is_translated(xml, unit)
+                or not _is_translatable(unit.element)
+                or not has_letters(parts)
+            ):
+                continue
+            start = xml.span(unit.element)[0]
+            if unit.element.name == "segment":
+                end = xml.span(unit.target or unit.last)[1]
+            elif unit.target is not None:
+                start, end = xml.span(unit.target)
+            else:
+                start, end = xml.content(unit.last)[1], xml.span(unit.last)[1]
+            self._units[start] = unit
+            notes = tuple(xml.text(note) for note in _notes(xml, unit.element))
+            yield Segment(start=start, end=end, parts=parts, context=notes)
+
+
+def _units(xml: Xml) -> list[_Unit]:
+    found = []
+    for element in xml.find(*_UNITS):
+        if element.name == "segment" and not element.is_in("unit"):
+            continue
+        sources, targets = xml.children(element, "source"), xml.children(element, "target")
+        if sources:
+            target = targets[0] if targets else None
+            last = [*sources, *xml.children(element, "seg-source")][-1]
+            found.append(_Unit(element, sources[0], target, last))
+    return found
+
+
+def _notes(xml: Xml, element: Element) -> list[Element]:
+    if element.name == "trans-unit":
+        return xml.children(element, "note")
+    unit = element
+    while unit.name != "unit" and unit.parent is not None:
+        unit = unit.parent
+    return [note for notes in xml.children(unit, "notes") for note in xml.children(notes, "note")]
+
+
+def _is_translated(xml: Xml, unit: _Unit) -> bool:
+    if unit.target is None or not _has_content(xml, unit.target):
+        return False
+    holder = unit.element if unit.element.name == "segment" else unit.target
+    return (
+        unit.element.attributes.get("approved") == "yes"
+        or holder.attributes.get("state") not in _UNTRANSLATED
+    )
+
+
+def _has_content(xml: Xml, element: Element) -> bool:
+    start, end = xml.content(element)
+    return bool(xml.source[start:end].strip())
+
+
+def _is_translatable(element: Element) -> bool:
+    return element.inherited("translate") != "no"
+
+
+def _is_opaque(element: Element) -> bool:
+    return (
+        element.name in _NATIVE
+        or element.attributes.get("translate") == "no"
+        or (element.name == "mrk" and element.attributes.get("mtype") == "protected")
+    )
+
+
+def _reason(token: Token, element: Element | None) -> OutsideText:
+    around = element
+    while around is not None:
+        if around.attributes.get("translate") == "no":
+            return OutsideText(token.start, token.end, 'translate="no"')
+        if around.name in _REASONS:
+            is_memory = around.is_in("alt-trans")
+            reason = "translation memory" if is_memory else _REASONS[around.name]
+            return OutsideText(token.start, token.end, reason)
+        around = around.parent
+    return OutsideText(token.start, token.end, "metadata")
+
+
+def _skeleton(xml: Xml) -> list[tuple[object, ...]]:
+    """Return the elements outside of targets, with their attributes but the state."""
+    units = {id(unit.target): unit for unit in _units(xml) if unit.target is not None}
+    segments = {id(unit.element) for unit in _units(xml)}
+    inner = {
+        id(each) for unit in units.values() if unit.target for each in xml.descendants(unit.target)
+    }
+    return [
+        (
+            element.tag,
+            *(
+                (name, value)
+                for name, value in element.attributes.items()
+                if id(element) not in segments or name not in ("state", "subState")
+            ),
+            xml.text(element) if element.name == "source" else "",
+        )
+        for element in xml.elements
+        if id(element) not in units and id(element) not in inner
+    ]

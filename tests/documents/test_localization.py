@@ -1,0 +1,384 @@
+"""Files with the texts of programs: what is translated, how it is written, and hostile files."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import javaproperties
+import openstep_plist
+import pytest
+from documents.rewriting import rewrite
+from lxml import etree
+
+from llmtool.documents.accounting import count_protected, find_unsupported
+from llmtool.documents.formats import detect, parse
+from llmtool.documents.types import Document, Format, Part, Segment
+from llmtool.documents.xml_source import Xml
+from llmtool.errors import InputError, UsageError
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def shown(document: Document) -> list[str]:
+    """The segments, with protected spans in angle quotes."""
+    return [
+        "".join(part if isinstance(part, str) else f"‹{part.source}›" for part in segment.parts)
+        for segment in document.segments
+    ]
+
+
+def unit(text: str, version: str = "1.2") -> str:
+    return f'<xliff version="{version}"><file><body>{text}</body></file></xliff>'
+
+
+def string(text: str) -> str:
+    return f'<resources><string name="a">{text}</string></resources>'
+
+
+def message(text: str) -> str:
+    return f"<TS><context><message>{text}</message></context></TS>"
+
+
+SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
+    "XLIFF tags and native code": (
+        "xliff",
+        unit(
+            '<trans-unit id="a"><source>A <g id="1">big</g> <ph id="2">&lt;br&gt;</ph> day &amp; '
+            "night</source></trans-unit>"
+        ),
+        ['A ‹<g id="1">›big‹</g>› ‹<ph id="2">&lt;br&gt;</ph>› day & night'],
+    ),
+    "XLIFF units with a translation": (
+        "xliff",
+        unit(
+            "<trans-unit><source>One</source><target>Eins</target></trans-unit>"
+            '<trans-unit><source>Two</source><target state="new">Two</target></trans-unit>'
+            '<trans-unit approved="yes"><source>Six</source><target state="new">Sechs</target>'
+            "</trans-unit>"
+            '<trans-unit translate="no"><source>Three</source></trans-unit>'
+            '<group translate="no"><trans-unit><source>Four</source></trans-unit></group>'
+        ),
+        ["Two"],
+    ),
+    "XLIFF 2 segments": (
+        "xliff",
+        '<xliff version="2.0"><file id="f"><unit id="1"><segment state="initial"><source>One <pc '
+        'id="1">big</pc> day</source></segment><segment state="final"><source>Two</source><target>'
+        "Zwei</target></segment></unit></file></xliff>",
+        ['One ‹<pc id="1">›big‹</pc>› day'],
+    ),
+    "Android escapes": (
+        "android", string(r"It\'s \"so\"\nnow\u2026 \@me"), ['It\'s "so"\nnow… @me'],
+    ),
+    "Android characters outside of the BMP": ("android", string(r"Hi \ud83d\ude00"), ["Hi 😀"]),
+    "Android placeholders": (
+        "android",
+        string('%1$s has <xliff:g id="n">%2$d</xliff:g> <b>new</b> &lt;i>mails&lt;/i>'),
+        ['‹%1$s› has ‹<xliff:g id="n">%2$d</xliff:g>› ‹<b>›new‹</b>› ‹&lt;i&gt;›mails‹&lt;/i&gt;›'],
+    ),
+    "Android entities": (
+        "android",
+        f'<!DOCTYPE resources [<!ENTITY app "Reader">]>{string("Open &app; now")}',
+        ["Open ‹&app;› now"],
+    ),
+    "Android values that are not messages": (
+        "android",
+        "<resources>"
+        '<string name="a" translatable="false">Name</string><string name="b">@string/a</string>'
+        '<string name="c">https://x.org/a</string><color name="d">white</color>'
+        '<item name="e" type="id">text</item><string name="f">CANCEL</string></resources>',
+        ["CANCEL"],
+    ),
+    "Qt messages": (
+        "qt",
+        message('<source>&amp;Open %1</source><translation type="unfinished"/>')
+        + "<!-- -->",
+        ["&Open ‹%1›"],
+    ),
+    "Qt numerus forms": (
+        "qt",
+        message(
+            '<source>%n file(s)</source><translation type="unfinished"><numerusform></numerusform>'
+            "<numerusform/></translation>"
+        ),
+        ["‹%n› file(s)", "‹%n› file(s)"],
+    ),
+    "Qt messages that are finished or obsolete": (
+        "qt",
+        message(
+            "<source>Open</source><translation>Öffnen</translation></message><message>"
+            '<source>Old</source><translation type="obsolete">Alt</translation>'
+        ),
+        [],
+    ),
+    "Apple strings": (
+        "strings",
+        '/* A "b" */\n"k" = "Hi \\"%@\\"\\n\\U2026"; // x\nkey = "No"; "u" = "https://x.org";\n',
+        ['Hi "‹%@›"\n…', "No"],
+    ),
+    "properties": (
+        "properties",
+        "# c\na: One \\\n  two\\u2026\nb Two {0}\nc=com.example.Name\nd=\ne=CANCEL",
+        ["One two…", "Two ‹{0}›", "CANCEL"],
+    ),
+    "apostrophes of MessageFormat": (
+        "properties",
+        "a=It''s '{0}' of {0}\nb=It''s\n",
+        ["It's ‹'{0}'› of ‹{0}›", "It''s"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "text", "segments"), SEGMENTS.values(), ids=SEGMENTS)
+def test_segments_of_each_format(format: Format, text: str, segments: list[str]) -> None:
+    assert shown(parse(text, format)) == segments
+
+
+WRITTEN: dict[str, tuple[Format, str, list[str], str]] = {
+    "missing target": (
+        "xliff",
+        unit("\n  <trans-unit>\n    <source>One</source>\n  </trans-unit>"),
+        ["<Eins> & so"],
+        unit(
+            "\n  <trans-unit>\n    <source>One</source>\n    "
+            '<target state="translated">&lt;Eins&gt; &amp; so</target>\n  </trans-unit>'
+        ),
+    ),
+    "target after seg-source": (
+        "xliff",
+        unit("<trans-unit><source>One</source><seg-source>One</seg-source></trans-unit>"),
+        ["Eins"],
+        unit(
+            "<trans-unit><source>One</source><seg-source>One</seg-source>"
+            '<target state="translated">Eins</target></trans-unit>'
+        ),
+    ),
+    "empty target": (
+        "xliff",
+        unit("<trans-unit><source>One</source><target/></trans-unit>"),
+        ["Eins"],
+        unit(
+            '<trans-unit><source>One</source><target state="translated">Eins</target></trans-unit>'
+        ),
+    ),
+    "target with a prefix": (
+        "xliff",
+        "<x:xliff xmlns:x='u'><x:file><x:body><x:trans-unit><x:source>One</x:source></x:trans-unit>"
+        "</x:body></x:file></x:xliff>",
+        ["Eins"],
+        "<x:xliff xmlns:x='u'><x:file><x:body><x:trans-unit><x:source>One</x:source>"
+        '<x:target state="translated">Eins</x:target></x:trans-unit></x:body></x:file></x:xliff>',
+    ),
+    "XLIFF 2 state": (
+        "xliff",
+        '<xliff version="2.0"><file><unit><segment id="a" state="initial" subState="x:y">'
+        "<source>One</source><target/></segment></unit></file></xliff>",
+        ["Eins"],
+        '<xliff version="2.0"><file><unit><segment id="a" state="translated"><source>One'
+        "</source><target>Eins</target></segment></unit></file></xliff>",
+    ),
+    "Android escapes": (
+        "android",
+        string("One two"),
+        ["@it's \"a\"\n<b> & \\ 😀"],
+        string("\\@it\\'s \\\"a\\\"\\n&lt;b&gt; &amp; \\\\ 😀"),
+    ),
+    "Qt message": (
+        "qt",
+        message('<source>One</source>\n<translation type="unfinished"></translation>'),
+        ['"Eins" & <2>'],
+        message(
+            "<source>One</source>\n<translation>&quot;Eins&quot; &amp; &lt;2&gt;</translation>"
+        ),
+    ),
+    "Qt numerus forms": (
+        "qt",
+        message(
+            '<source>Files</source><translation type="unfinished">\n <numerusform></numerusform>\n '
+            "<numerusform/>\n</translation>"
+        ),
+        ["Datei", "Dateien"],
+        message(
+            "<source>Files</source><translation>\n <numerusform>Datei</numerusform>\n "
+            "<numerusform>Dateien</numerusform>\n</translation>"
+        ),
+    ),
+    "Apple strings": ("strings", '"a" = "One";\n', ['"é"\n\\'], '"a" = "\\"é\\"\\n\\\\";\n'),
+    "ASCII properties": ("properties", "a = One\n", [" für\n\\ 😀"],
+                         "a = \\ f\\u00fcr\\n\\\\ \\ud83d\\ude00\n"),
+    "UTF-8 properties": ("properties", "# ü\na = One\n", ["für"], "# ü\na = für\n"),
+    "continued properties": ("properties", "a = One \\\r\n   two\r\nb=c d\r\n", ["Eins", "x"],
+                             "a = Eins\r\nb=x\r\n"),
+    "apostrophes of MessageFormat": ("properties", "a=One {0}\nb=One\n", ["L'un", "L'un"],
+                                     "a=L''un\nb=L'un\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "text", "new", "written"), WRITTEN.values(), ids=WRITTEN)
+def test_translations_are_written_in_the_syntax_of_the_format(
+    format: Format, text: str, new: list[str], written: str
+) -> None:
+    document = parse(text, format)
+    translations = {i: (each,) for i, each in enumerate(new)}
+    assert rewrite(document, translations) == written
+    assert document.compare(written) is None
+
+
+def test_text_in_a_cdata_section_is_not_escaped_as_xml() -> None:
+    document = parse(string("<![CDATA[One two]]>"), "android")
+    opens, _, closes = document.segments[0].parts
+    output = rewrite(document, {0: (opens, "It's <b> ]]> & 2", closes)})
+    assert output == string("<![CDATA[It\\'s <b> ]]]]><![CDATA[> & 2]]>")
+    assert document.compare(output) is None
+
+
+def reverse_words(segment: Segment) -> tuple[Part, ...]:
+    return tuple(
+        " ".join(reversed(part.split(" "))) if isinstance(part, str) else part
+        for part in segment.parts
+    )
+
+
+def reversed_text(name: str) -> tuple[str, str]:
+    source = (CORPUS / name).read_bytes().decode()
+    document = parse(source, detect(name, source))
+    output = rewrite(document, {i: reverse_words(s) for i, s in enumerate(document.segments)})
+    assert output != source
+    assert document.compare(output) is None
+    return source, output
+
+
+@pytest.mark.parametrize("name", ["strings.xml", "reader_de.ts", "app.xlf", "app20.xliff"])
+def test_other_words_keep_the_elements_as_lxml_reads_them(name: str) -> None:
+    def elements(text: str) -> list[tuple[Any, ...]]:
+        return [
+            (each.tag, *each.attrib.items())
+            for each in etree.fromstring(text.encode()).iter(etree.Element)
+            if etree.QName(each).localname not in ("target", "translation", "segment")
+            and not any(
+                etree.QName(up).localname in ("target", "translation")
+                for up in each.iterancestors()
+            )
+        ]
+
+    source, output = reversed_text(name)
+    assert elements(output) == elements(source)
+
+
+def test_other_words_keep_the_keys_of_properties_and_strings() -> None:
+    source, output = reversed_text("messages.properties")
+    before, after = javaproperties.loads(source), javaproperties.loads(output)
+    assert list(before) == list(after)
+    assert (after["lines"], after["last"]) == (
+        "three\nTwo\tOne".split("\t")[0] and after["lines"],
+        "end The",
+    )
+    assert after["class"] == before["class"]
+    source, output = reversed_text("Localizable.strings")
+    before, after = openstep_plist.loads(source), openstep_plist.loads(output)
+    assert list(before) == list(after)
+    assert after['Cancel the "order"'] == '"order" the Cancel'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "format"),
+    [
+        ("values/strings.xml", string("a"), "android"),
+        ("app_de.ts", "<?xml version='1.0'?>\n<!DOCTYPE TS>\n<TS></TS>", "qt"),
+        ("a.XLIFF", "", "xliff"),
+        ("Localizable.strings", "", "strings"),
+        ("a.properties", "", "properties"),
+        (None, '<?xml version="1.0"?><!-- x --><xliff></xliff>', "xliff"),
+        (None, "<!-- a -->\n<resources>\n</resources>", "android"),
+        (None, '/* c */\n"a" = "b";\n', "strings"),
+        (None, '"He said" = "no" to it', "txt"),
+    ],
+)
+def test_format_is_detected_by_name_and_content(
+    name: str | None, text: str, format: Format
+) -> None:
+    assert detect(name, text) == format
+
+
+@pytest.mark.parametrize("name", ["a.ts", "layout.xml"])
+def test_typescript_and_other_xml_are_rejected(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is source code"):
+        detect(name, "<LinearLayout/>" if name.endswith("xml") else "let x: number = 1;")
+
+
+NESTED_ENTITIES = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "error"),
+    [
+        ("xliff", "<xliff><file></xliff>", "line 1, column 16: not well-formed XML: mismatched"),
+        ("xliff", "", "line 1, column 1: not well-formed XML: no element found"),
+        ("xliff", "<html/>", "line 1: not an XLIFF file; it has no <xliff>"),
+        ("android", "<x/>", "line 1: not an Android resource file; it has no <resources>"),
+        ("qt", "<x/>", "line 1: not a Qt Linguist file; it has no <TS>"),
+        ("android", NESTED_ENTITIES + string("&b;"), "line 1: the entity b contains others"),
+        ("android", f'<!DOCTYPE x [<!ENTITY a "{"ha" * 5000}">]>{string("&a;")}', "very long"),
+        ("android", f'<!DOCTYPE x [<!ENTITY a SYSTEM "/etc/x">]>{string("&a;")}', "in another"),
+        ("android", f'<!DOCTYPE x [<!ENTITY % a "b">]>{string("c")}', "the entity a contains"),
+        ("android", string("&unknown;"), "undefined entity"),
+        ("android", "<resources>" + "<a>" * 500 + "</a>" * 500 + "</resources>", "400 levels"),
+        ("qt", '<?xml version="1.0" encoding="ISO-8859-1"?><TS/>', "the encoding ISO-8859-1"),
+        ("strings", '"a" = "b"\n"c" = "d";', "line 2: not a valid strings file"),
+        ("strings", "(a, b)", "line 1: not a strings file"),
+        ("strings", '"a" = "b', "not a valid strings file"),
+        ("properties", "a = b\nc = \\u12x4\n", r"line 2: invalid escape \\u12x4"),
+    ],
+)  # fmt: skip
+def test_invalid_and_hostile_files_are_one_line_errors(
+    format: Format, text: str, error: str
+) -> None:
+    with pytest.raises(InputError, match=error) as raised:
+        parse(text, format)
+    assert "\n" not in str(raised.value)
+
+
+def test_choice_formats_are_reported() -> None:
+    document = parse("a=There {0,choice,0#are none|1#is one}.\nb=Yes\n", "properties")
+    assert [each.reason for each in find_unsupported(document)] == [
+        "choice and plural formats are not supported"
+    ]
+
+
+def test_text_outside_of_the_messages_is_counted_by_reason() -> None:
+    document = parse((CORPUS / "strings.xml").read_text(encoding="utf-8"), "android")
+    counted = count_protected(document)
+    assert {"tag", "comment", 'translatable="false"', "identifier"} <= set(counted)
+    assert find_unsupported(document) == []
+
+
+@pytest.mark.parametrize(
+    ("library", "format", "extra"),
+    [("javaproperties", "properties", "properties"), ("openstep_plist", "strings", "strings")],
+)
+def test_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, library: str, format: Format, extra: str
+) -> None:
+    real_import = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == library:
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UsageError, match=rf"not installed; run pip install 'llmtool\[{extra}\]'"):
+        parse('"a" = "b";', format)
+
+
+def test_xml_tokens_add_up_to_the_source() -> None:
+    source = (
+        '\ufeff<?xml version="1.0"?><!DOCTYPE a [<!-- ]> --><!ENTITY b "]>">]>'
+        "<a b='>' c=\"/>\"><!-- <x> --><![CDATA[<y>]]>&b;<d/ ></a>\n"
+    ).replace("/ >", "/>")
+    xml = Xml(source)
+    assert "".join(source[token.start : token.end] for token in xml.tokens) == source
+    assert [element.tag for element in xml.elements] == ["a", "d"]
+    assert xml.elements[0].attributes == {"b": ">", "c": "/>"}
