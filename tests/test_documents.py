@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from llmtool.errors import ExitCode
 ROOT = Path(__file__).resolve().parent.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = [README, CHINESE, *sorted((ROOT / "docs").rglob("*.md"))]
+one_worker = pytest.mark.xdist_group("generated")  # the tests share the generated text
 FENCE = re.compile(r"^```([\w{}]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -42,8 +44,15 @@ def blocks(page: Path, *kinds: str) -> Iterator[str]:
             yield text
 
 
+@cache
+def generated() -> dict[Path, str]:
+    """Return what `scripts/manual.py` writes, by file."""
+    return dict(load_script("manual").outputs())
+
+
+@one_worker
 def test_generated_files_are_current() -> None:
-    outputs = dict(load_script("manual").outputs())
+    outputs = generated()
     assert len(outputs) > 10
     stale = [
         str(path.relative_to(ROOT))
@@ -53,10 +62,10 @@ def test_generated_files_are_current() -> None:
     assert stale == [], "run: python scripts/manual.py"
 
 
+@one_worker
 def test_reference_has_no_pages_of_removed_commands() -> None:
     folder = ROOT / "docs" / "reference"
-    outputs = {path for path, _ in load_script("manual").outputs()}
-    assert set(folder.iterdir()) == {path for path in outputs if path.parent == folder}
+    assert set(folder.iterdir()) == {path for path in generated() if path.parent == folder}
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")

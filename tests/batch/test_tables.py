@@ -17,7 +17,7 @@ from llmtool.batch.tables import find_header
 from llmtool.batch.writers import CsvRows
 from llmtool.errors import InputError, UsageError
 
-N_RANDOM_FILES = 20_000
+N_RANDOM_FILES = 10_000
 PIECES = ['"', '"', ",", ",", "\n", "\n", "\r", "\r\n", " ", "a", "b", "é", ";", '""', '","', '"\n']
 
 

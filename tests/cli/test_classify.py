@@ -268,8 +268,9 @@ def test_explain_lists_the_supporting_sentences(classify: Callable[..., Any]) ->
 
 
 def test_calibration_is_saved_and_reused(
-    classify: Callable[..., Any], tmp_path: Path, env: dict[str, str]
+    classify_with_tiny: Callable[..., Any], tmp_path: Path, env: dict[str, str]
 ) -> None:
+    classify = classify_with_tiny
     file = tmp_path / "labelled.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in TUNED[:20]))
     before = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)

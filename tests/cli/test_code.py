@@ -317,7 +317,7 @@ def test_incomplete_explanation_with_an_output_spec_is_not_written_to_a_pipe(
 
 
 def test_no_code_runs_and_no_file_is_written_by_default(
-    code: Callable[..., Done], repository: Path
+    run_llmtool: Callable[..., Done], tiny: Path, repository: Path
 ) -> None:
     (repository / "add.py").write_text(BROKEN)
     before = files_of(repository)
@@ -330,7 +330,7 @@ def test_no_code_runs_and_no_file_is_written_by_default(
         ["commit", "--max-tokens", "12"],
         ["commit", "--hook", "--max-tokens", "12"],
     ):
-        code(*args, cwd=repository)
+        run_llmtool("code", *args, "-m", tiny, cwd=repository)
         assert files_of(repository) == before, args
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from hub.conftest import REPO, TOKEN
 from hub.hub_server import FakeHub, wait_until
 from json_page import object_mismatches
 from terminal.screen import Terminal
+
+from llmtool.models.hub import retry
+from llmtool.models.hub.retry import RetryPolicy
 
 Run = Callable[..., Any]
 TINY = "org/tiny-GGUF"
@@ -222,8 +226,15 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     + [(fault, 16) for fault in FAULTS],
 )
 def test_errors_do_not_show_the_token(
-    run_llmtool: Run, run_llmtool_process: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
+    run_llmtool: Run,
+    run_llmtool_process: Run,
+    hub: FakeHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    code: int,
 ) -> None:
+    monkeypatch.setattr(retry, "RetryPolicy", partial(RetryPolicy, backoff_seconds=0.01))
     if fault == "rejected":
         hub.bad_tokens.add(TOKEN)
     elif fault in FAULTS:

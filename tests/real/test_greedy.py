@@ -39,7 +39,7 @@ PROMPTS = [
 REFERENCE = """
 import json, sys
 from llama_cpp import Llama
-model = Llama(sys.argv[1], n_ctx=512, n_batch=512, n_threads=2, n_threads_batch=2,
+model = Llama(sys.argv[1], n_ctx=512, n_batch=512, n_threads=1, n_threads_batch=1,
               flash_attn=True, verbose=False)
 out = []
 for ids in json.load(sys.stdin):
@@ -56,7 +56,7 @@ json.dump(out, sys.stdout)
 
 @pytest.mark.timeout(600)  # forty replies of the starter model
 def test_twenty_greedy_replies_match_llama_cpp_python(starter: Path) -> None:
-    engine = LocalEngine(load_model(starter), n_threads=2, n_ctx=512)
+    engine = LocalEngine(load_model(starter), n_threads=1, n_ctx=512)
     prompts = [Prompt(messages=(Message("user", text),)) for text in PROMPTS]
     ids = [list(engine.tokenize(prompt).token_ids) for prompt in prompts]
     reference = subprocess.run(

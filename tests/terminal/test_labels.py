@@ -28,8 +28,8 @@ def test_labels_are_rows_with_bars_best_first(env: dict[str, str], starter: Path
     assert all(abs(bar - 20 * score) <= 1 for bar, score in zip(bars, scores, strict=True))
 
 
-def test_abstained_text_shows_its_scores(env: dict[str, str], starter: Path) -> None:
-    args = ["-t", "topic", "-m", starter, "--min-margin", "1"]
+def test_abstained_text_shows_its_scores(env: dict[str, str], tiny: Path) -> None:
+    args = ["-t", "topic", "-m", tiny, "--min-margin", "1"]
     with Terminal([*LLMTOOL, "classify", SPORT, *args], env) as terminal:
         assert terminal.exit_status == 15
         *table, why = rows(terminal)
@@ -42,6 +42,7 @@ def test_abstained_text_shows_its_scores(env: dict[str, str], starter: Path) -> 
 def test_evaluation_shows_progress_only_on_a_terminal(
     env: dict[str, str],
     starter: Path,
+    tiny: Path,
     tmp_path: Path,
     options: list[str],
     stderr_is_terminal: bool,
@@ -49,7 +50,8 @@ def test_evaluation_shows_progress_only_on_a_terminal(
     other = None if stderr_is_terminal else tmp_path / "stderr"
     data = tmp_path / "data.jsonl"
     data.write_text("".join(DATA.read_text().splitlines(keepends=True)[:12]))
-    command = [*LLMTOOL, "classify", "eval", data, "-t", "topic", "-m", starter, *options]
+    model = starter if stderr_is_terminal else tiny  # the status is not shown at once
+    command = [*LLMTOOL, "classify", "eval", data, "-t", "topic", "-m", model, *options]
     with Terminal(command, env, lines=50, stderr=other) as terminal:
         assert terminal.wait(120) == 0
         result = terminal.raw if other is None else other.read_bytes()

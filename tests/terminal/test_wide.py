@@ -121,9 +121,9 @@ def test_sessions(env: dict[str, str], columns: int) -> None:
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
-def test_labels(env: dict[str, str], columns: int, starter: Path) -> None:
+def test_labels(env: dict[str, str], columns: int, tiny: Path) -> None:
     labels = "账单与发票,故障,account"
-    argv = [*LLMTOOL, "classify", "我被扣了两次款", "-l", labels, "-m", starter]
+    argv = [*LLMTOOL, "classify", "我被扣了两次款", "-l", labels, "-m", tiny]
     rows = shown_by(argv, env, columns)
     assert all(any(label in row for row in rows) for label in labels.split(","))
     if columns == 80:
