@@ -93,6 +93,13 @@ def state() -> dict[str, Any]:
     }
 
 
+def settle() -> None:
+    """Free what the last run no longer uses, and let its threads end."""
+    gc.collect()
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join(timeout=1)
+
+
 def test_command_restores_the_state_of_the_process(
     run_llmtool: Run, fill: Callable[[str], list[str]]
 ) -> None:
@@ -100,10 +107,10 @@ def test_command_restores_the_state_of_the_process(
     try:
         for name, (_, data) in COMMANDS.items():
             run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code
-            gc.collect()
+            settle()
             before = state()
             run_llmtool(*fill(name), input=data)
-            gc.collect()
+            settle()
             assert state() == before, name
     finally:
         gc.unfreeze()

@@ -14,6 +14,7 @@ import pytest
 
 from llmtool.cli import candidates
 from llmtool.cli.app import root_command
+from llmtool.cli.commands import completions
 from llmtool.cli.framework.completion import KINDS, script, walk
 from llmtool.models import catalogue
 from llmtool.prompts.library import Library
@@ -282,3 +283,27 @@ def test_install_on_a_fresh_account(
     assert (tmp_path / script_file).read_text() == script(shell, root_command())
     if start_file is not None:
         assert (tmp_path / start_file).read_text().count(f". {tmp_path / script_file}\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "existing", "start"),
+    [
+        ("linux", [".profile"], ".bashrc"),
+        ("darwin", [], ".bash_profile"),
+        ("darwin", [".profile"], ".profile"),
+        ("darwin", [".bash_login", ".profile"], ".bash_login"),
+    ],
+)
+def test_bash_reads_the_file_that_gets_the_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    platform: str,
+    existing: list[str],
+    start: str,
+) -> None:
+    """A new .bash_profile would hide the .profile of the user."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in existing:
+        (tmp_path / name).touch()
+    assert completions._places("bash")[1] == tmp_path / start

@@ -41,7 +41,7 @@ def completions(
     """Print a shell completion script, or install it.
 
     --install writes the script where the shell looks for it, and for bash and zsh adds a line that
-    reads it to ~/.bashrc (on macOS, ~/.bash_profile) or ~/.zshrc.
+    reads it to ~/.bashrc (on macOS, to ~/.bash_profile or the file used instead) or ~/.zshrc.
     """
     from llmtool.cli.framework.completion import script
 
@@ -75,8 +75,11 @@ def _places(shell: str) -> tuple[Path, Path | None]:
     if shell == "zsh":
         start = Path(os.environ.get("ZDOTDIR") or home) / ".zshrc"
         return data / "zsh" / "site-functions" / "_llmtool", start
-    # A terminal on macOS starts a login shell, which does not read ~/.bashrc.
-    start = home / (".bash_profile" if sys.platform == "darwin" else ".bashrc")
+    # A terminal on macOS starts a login shell, which reads the first of these files only.
+    login = [home / name for name in (".bash_profile", ".bash_login", ".profile")]
+    start = home / ".bashrc"
+    if sys.platform == "darwin":
+        start = next((path for path in login if path.exists()), login[0])
     return data / "bash-completion" / "completions" / "llmtool", start
 
 
