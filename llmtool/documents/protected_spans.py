@@ -63,6 +63,17 @@ _SYNTAX = re.compile(
 )
 _WIDE_BRACKETS = {"【": "[", "】": "]"}
 _TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
+_WORDS_IN_BRACKETS = re.compile(r"<([A-Za-z][\w-]*)(?:[ ,/|][\w-]+)*>")
+_ELEMENTS = frozenset(
+    "a abbr acronym address article aside audio b bdi bdo big blink blockquote body button canvas"
+    " caption center cite code data datalist dd del details dfn dialog dir div dl dt em fieldset"
+    " figcaption figure font footer form frame frameset g h1 h2 h3 h4 h5 h6 head header hgroup html"
+    " i iframe ins kbd label legend li main map mark marquee math menu meter nav nobr noframes"
+    " noscript object ol optgroup option output p path picture pre progress q rp rt ruby s samp"
+    " script search section select slot small span strike strong style sub summary sup svg table"
+    " tbody td template textarea tfoot th thead time title tr tt u ul var video area base br col"
+    " embed hr img input link meta source track wbr param keygen".split()
+)
 VOID_ELEMENTS = frozenset(
     "area base br col embed hr img input link meta source track wbr param keygen".split()
 )
@@ -78,6 +89,8 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
     parts: list[Part] = []
     at = 0
     for found in pattern.finditer(text):
+        if _is_word_in_brackets(found[0], text):
+            continue
         if found.start() > at:
             parts.append(text[at : found.start()])
         parts.append(ProtectedSpan(found[0]))
@@ -85,6 +98,12 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
     if at < len(text):
         parts.append(text[at:])
     return tuple(parts)
+
+
+def _is_word_in_brackets(span: str, text: str) -> bool:
+    """Return whether a span is a word such as <file>, which can be translated, and not a tag."""
+    found = _WORDS_IN_BRACKETS.fullmatch(span)
+    return found is not None and found[1].lower() not in _ELEMENTS and f"</{found[1]}>" not in text
 
 
 def hide_protected(parts: Sequence[Part], escape: Callable[[str], str]) -> tuple[str, list[str]]:

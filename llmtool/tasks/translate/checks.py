@@ -7,6 +7,7 @@ import unicodedata
 
 from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
+from llmtool.tasks.translate.remarks import has_remark
 from llmtool.text.languages import Language, may_be_in, may_have_script
 
 # The length of a translation relative to its source; the slack matters for short texts.
@@ -69,6 +70,8 @@ def find_fault(
         return "repeats the source"
     if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"
+    if has_remark(placeholders.text, reply, to.base):
+        return "has a remark that is not in the source"
     is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or text >= _MIN_WEIGHT
     if not may_have_script(reply, to.code) or (
         is_long and not may_be_in(reply, to.code, source=source_language)
