@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
+from llmtool.documents.plain import PlainText
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -439,6 +440,63 @@ def test_every_letter_is_translated_reported_or_protected_for_a_reason(
     assert result.protected == {"code": 1}
     with pytest.raises(OutputValidationError, match="line 4: the parser does not recognize"):
         toolbox.translate(text, to="de", source="en", strict=True)
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["one bad", "all bad"])
+def test_translations_that_change_the_structure_are_omitted_and_reported(
+    monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    class Headings(PlainText):
+        def compare(self, output: str) -> str | None:
+            before, after = (text.count("#") for text in (self.source, output))
+            return None if before == after else f"{before} headings became {after}"
+
+    monkeypatch.setattr("llmtool.tasks.translate.translator.parse", lambda text, _: Headings(text))
+    lines = [f"The house number {i} is green." for i in range(9)]
+
+    def reply(text: str) -> str:
+        new = text.replace("green", "red")
+        return f"# {new}" if is_whole or "4" in text or "7" in text else new
+
+    stream = make_toolbox(reply).stream_translate("\n\n".join(lines), "en", source="en")
+    streamed = "".join(part.text for part in stream)
+    result = stream.result
+    bad = set(range(9)) if is_whole else {4, 7}
+    expected = [line if i in bad else line.replace("green", "red") for i, line in enumerate(lines)]
+    assert result.text == streamed == "\n\n".join(expected)
+    assert {each.text for each in result.untranslated} == {lines[i] for i in bad}
+    assert result.untranslated[0].reason == (
+        "its translation changes the structure: 0 headings became 1"
+    )
+
+
+@pytest.mark.parametrize("n", [500, 2000])
+def test_structure_of_a_long_paragraph_is_checked_in_linear_time(
+    monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    n_characters = 0
+    find_fault = PlainText.find_fault
+
+    def counted(self: PlainText, segment: Segment, parts: Sequence[Part]) -> str | None:
+        nonlocal n_characters
+        n_characters += sum(len(part) for part in parts if isinstance(part, str))
+        return find_fault(self, segment, parts)
+
+    monkeypatch.setattr(PlainText, "find_fault", counted)
+    text = " ".join(f"Sentence number {i} is here, my dear friends." for i in range(n))
+    result = make_toolbox(lambda part: part.replace("Sentence", "Satz")).translate(text, "English")
+    assert result.text == text.replace("Sentence", "Satz")
+    assert n_characters < 20 * len(text)
+
+
+def test_words_in_angle_brackets_are_translated_and_tags_are_not() -> None:
+    toolbox = make_toolbox(lambda text: text.replace("file", "Datei").replace("into", "nach"))
+    text = "Copy <file> into <b>the folder</b> of <x-card>cards</x-card>."
+    result = toolbox.translate(text, "de", source="de", format="txt")
+    assert result.text == text.replace("file", "Datei").replace("into", "nach")
+    assert source_text(toolbox.engine.prompts[0]) == (  # type: ignore[attr-defined]
+        "Copy <file> into {1}the folder{2} of {3}cards{4}."
+    )
 
 
 def test_strict_raises_for_an_untranslated_segment_with_the_result() -> None:

@@ -73,8 +73,9 @@ def find_fault(
     if has_remark(placeholders.text, reply, to.base):
         return "has a remark that is not in the source"
     is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or text >= _MIN_WEIGHT
+    is_checked = is_long and source_language != to.base  # a variety is not distinguished
     if not may_have_script(reply, to.code) or (
-        is_long and not may_be_in(reply, to.code, source=source_language)
+        is_checked and not may_be_in(reply, to.code, source=source_language)
     ):
         return f"is not in {to.name}"
     return None

@@ -20,6 +20,10 @@ from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
+# Output is checked when the characters of all checks of a document add up to less than this.
+_CHECKED_CHARACTERS = 2_000_000
+_MAX_REPAIR_CHARACTERS = 50_000_000  # checked to find translations that change the structure
+_MAX_PIECES = 16  # of a segment whose structure is checked as a whole after each reply
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
 _OTHER_PART = "another part of the message was not translated"
 _Key = tuple[str, tuple[str, ...]]  # the text of a request, and its notes
@@ -67,8 +71,8 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self._waiting: dict[_Key, list[_Target]] = defaultdict(list)
         self._replies: dict[_Key, tuple[Prompt, StepReply]] = {}
         self._source_end = self._n_emitted = 0
-        self._is_connected = False
         self.pieces: list[str] = []
+        self.difference: str | None = None  # in the structure of the output, if it cannot be fixed
 
     @property
     def is_complete(self) -> bool:
@@ -151,8 +155,13 @@ class DocumentWorkflow(Workflow[TranslationText]):
             fault = "drops or repeats code, a link, a tag or a placeholder"
         if fault is None and parts is not None:
             segment = self.document.segments[target.segment_index]
+            candidate = parts
+            if len(root.children) <= _MAX_PIECES:
+                candidate = root.with_candidate(job, parts)
+            else:
+                segment = msgspec.structs.replace(segment, parts=job.parts)
             fault = find_placeholder_fault(job.parts, parts) or self.document.find_fault(
-                segment, root.with_candidate(job, parts)
+                segment, candidate
             )
         if fault is None and parts is not None:
             self._settle(target, parts)
@@ -171,37 +180,81 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def _settle(self, target: _Target, parts: Sequence[Part], reason: str | None = None) -> None:
         target.job.settle(parts, reason)
-        if self.jobs[target.segment_index].result is not None:
+        if self.jobs[target.segment_index].is_settled:
             self.n_done += 1
 
     def _next_output(self) -> str:
-        """Return the output that was completed since the last call."""
-        source, segments = self.document.source, self.document.segments
-        pieces = []
-        while self._n_emitted < len(segments):
-            segment, result = segments[self._n_emitted], self._result(self._n_emitted)
-            if result is None or (segment.waits and not self._connect()):
+        """Return the output that was completed since the last call, if it is worth checking."""
+        segments, source = self.document.segments, self.document.source
+        if self.pieces and self._source_end == len(source):
+            return ""
+        end = self._n_emitted
+        while end < len(segments) and self.jobs[end].is_settled:
+            if segments[end].waits and not self.is_complete:
                 break
-            pieces.append(source[self._source_end : segment.start])
-            pieces.append(self.document.encode(segment, result))
-            self._source_end, self._n_emitted = segment.end, self._n_emitted + 1
-        if self._n_emitted == len(segments):
-            pieces.append(source[self._source_end :])
+            end += 1
+        if self.is_complete:
+            self._connect()
+        else:
+            n_ready = segments[end - 1].end - self._source_end if end > self._n_emitted else 0
+            if n_ready <= len(source) ** 2 / _CHECKED_CHARACTERS:
+                return ""
+        self._repair(end)
+        output = self._render(end)
+        self._n_emitted, self._source_end = end, segments[end - 1].end if end else 0
+        if self.is_complete:
+            output += source[self._source_end :]
             self._source_end = len(source)
+        return output
+
+    def _repair(self, end: int) -> None:
+        """Reject the translations up to `end` that change the structure of the document."""
+        n_checks = 0
+        while (difference := self._compare(end)) is not None:
+            good, bad = self._n_emitted, end  # the number of segments without and with a difference
+            while bad - good > 1:
+                middle = (good + bad) // 2
+                n_checks += 1
+                if self._compare(middle) is None:
+                    good = middle
+                else:
+                    bad = middle
+            is_over = n_checks > _MAX_REPAIR_CHARACTERS / len(self.document.source)
+            rejected = range(bad - 1, end if is_over else bad)
+            if all(self._parts(index) == self.document.segments[index].parts for index in rejected):
+                self.difference = difference
+                return
+            for index in rejected:
+                self.jobs[index].reject(f"its translation changes the structure: {difference}")
+            if self.is_complete:
+                self._connect()
+
+    def _compare(self, end: int) -> str | None:
+        """Return how the structure of the document with the segments up to `end` differs."""
+        rest = self._source_end if end == self._n_emitted else self.document.segments[end - 1].end
+        output = "".join(self.pieces) + self._render(end) + self.document.source[rest:]
+        return None if output == self.document.source else self.document.compare(output)
+
+    def _render(self, end: int) -> str:
+        """Return the output from the last emitted segment up to that with the index `end`."""
+        source, at, pieces = self.document.source, self._source_end, []
+        for index in range(self._n_emitted, end):
+            segment = self.document.segments[index]
+            encoded = self.document.encode(segment, self._parts(index))
+            pieces += [source[at : segment.start], encoded]
+            at = segment.end
         return "".join(pieces)
 
-    def _result(self, index: int) -> Sequence[Part] | None:
-        """Return the parts of a segment in the output, None until they are known."""
-        segment, job = self.document.segments[index], self.jobs[index]
-        return segment.parts if segment.is_atomic and job.is_rejected else job.result
+    def _connect(self) -> None:
+        """Pass all results to the document if some segments depend on them."""
+        if any(segment.waits for segment in self.document.segments):
+            self.document.connect([self._parts(index) for index in range(len(self.jobs))])
 
-    def _connect(self) -> bool:
-        """Pass all results to the document, once they are complete."""
-        results = [self._result(index) for index in range(len(self.jobs))]
-        if not self._is_connected and all(result is not None for result in results):
-            self.document.connect([result for result in results if result is not None])
-            self._is_connected = True
-        return self._is_connected
+    def _parts(self, index: int) -> Sequence[Part]:
+        """Return the translated parts of a segment, or its own if it has to stay unchanged."""
+        segment, job = self.document.segments[index], self.jobs[index]
+        is_rejected = segment.is_atomic and job.is_rejected
+        return (None if is_rejected else job.result) or segment.parts
 
 
 def _key(job: SegmentJob) -> _Key:

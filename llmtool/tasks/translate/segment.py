@@ -29,7 +29,7 @@ class SegmentJob:
         self.notes = tuple(dict.fromkeys((*notes, *own)))
         self.children: list[SegmentJob] = []
         self.is_sentence = is_sentence
-        self.n_attempts = 0
+        self.n_attempts = self._n_settled = 0
         self.reason: str | None = None
         self._result: tuple[Part, ...] | None = None
 
@@ -39,16 +39,22 @@ class SegmentJob:
         return any(map(str.isalpha, self.placeholders.plain))
 
     @property
+    def is_settled(self) -> bool:
+        """Whether all pieces are settled."""
+        while self._n_settled < len(self.children):
+            if not self.children[self._n_settled].is_settled:
+                return False
+            self._n_settled += 1
+        return bool(self.children) or self._result is not None
+
+    @property
     def result(self) -> tuple[Part, ...] | None:
         """The translated parts, None until all pieces are settled."""
         if not self.children:
             return self._result
-        joined: list[Part] = []
-        for child in self.children:
-            result = child.result
-            if result is None:
-                return None
-            joined += result
+        if not self.is_settled:
+            return None
+        joined = [part for child in self.children for part in child.result or ()]
         return self._source_if_equal(joined)
 
     @property
@@ -58,6 +64,11 @@ class SegmentJob:
 
     def settle(self, parts: Sequence[Part], reason: str | None = None) -> None:
         self._result, self.reason = self._source_if_equal(parts), reason
+
+    def reject(self, reason: str) -> None:
+        """Replace the translation by the source."""
+        self.children = []
+        self.settle(self.parts, reason)
 
     def split(self, count: CountTokens) -> None:
         """Split at breaks, and if longer than `MAX_TOKENS`, between sentences if possible."""

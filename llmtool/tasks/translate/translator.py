@@ -142,9 +142,10 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
                 workflow.id,
                 OutputValidationError(_describe(untranslated, workflow.n_segments), result=result),
             )
-        difference = workflow.document.compare(text)
-        if difference is not None:
-            message = f"the structure of the translation differs from the source: {difference}"
+        if workflow.difference is not None:
+            message = (
+                f"the structure of the translation differs from the source: {workflow.difference}"
+            )
             return Failed(workflow.id, OutputValidationError(message, result=result))
         return result
 
