@@ -275,7 +275,8 @@ class StreamProgress(msgspec.Struct):
     - `n_read` tokens of prompts were computed in `read_seconds`, and `n_unread` are left.
     - `n_requests` for `n_replies` were read; `running` has the length of each reply in progress and
       its maximum, and `finished` counts complete replies by length.
-    - `step_seconds` is the recent time of a step, in which each reply in progress gets a token.
+    - `step_seconds` is the recent time of a step, in which each reply in progress gets a token,
+      `n_parallel` the largest number of replies in a step so far, and `max_parallel` its limit.
     """
 
     n_read: int = 0
@@ -286,6 +287,8 @@ class StreamProgress(msgspec.Struct):
     running: tuple[tuple[int, int], ...] = ()
     finished: dict[int, int] = {}
     step_seconds: float = 0.0
+    n_parallel: int = 0
+    max_parallel: int = 0
 
     @property
     def n_generated(self) -> int:
@@ -304,15 +307,16 @@ class StreamProgress(msgspec.Struct):
 
     def add_time(self, seconds: float, *, n_read: int) -> None:
         """Count the time of a step that also computed `n_read` tokens of prompts."""
-        if not n_read:
-            old = self.step_seconds or seconds
-            self.step_seconds = old + (seconds - old) / _N_RECENT
-            return
-        self.read_seconds += max(0.0, seconds - self.step_seconds * bool(self.running))
+        if n_read:
+            self.read_seconds += max(0.0, seconds - self.step_seconds * bool(self.running))
+        elif len(self.running) > self.n_parallel:  # such a step takes longer than those before
+            self.n_parallel, self.step_seconds = len(self.running), seconds
+        else:
+            self.step_seconds += (seconds - self.step_seconds) / _N_RECENT
 
     def reset(self) -> None:
         """Start a new stream."""
-        self.n_read = self.n_unread = self.n_requests = self.n_replies = 0
+        self.n_read = self.n_unread = self.n_requests = self.n_replies = self.n_parallel = 0
         self.read_seconds = self.step_seconds = 0.0
         self.running, self.finished = (), {}
 

@@ -160,7 +160,7 @@ def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
 class CountingEngine(ScriptedEngine):
     """A scripted engine in the middle of a stream."""
 
-    progress = StreamProgress(n_replies=1, running=((10, 20),), step_seconds=1.0)
+    progress = StreamProgress(n_replies=1, running=((10, 20),), step_seconds=1.0, n_parallel=1)
 
 
 def test_status_shows_tokens_and_time_left_before_the_first_row(

@@ -3,70 +3,73 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from llmtool.cli.render.remaining import estimate_seconds
 from llmtool.engine.types import StreamProgress
 
-# The counters, the replies to come, how many run together, and the seconds.
+
+def timed(n_parallel: int, *, step_seconds: float = 1, **counters: Any) -> StreamProgress:
+    return StreamProgress(n_parallel=n_parallel, step_seconds=step_seconds, **counters)
+
+
+# The counters, the replies to come, and the seconds.
 CASES = {
-    "nothing timed": (StreamProgress(n_replies=9, running=((0, 50),)), 0, 1, None),
-    "no reply": (StreamProgress(n_replies=9, step_seconds=1), 0, 1, None),
-    "all complete": (StreamProgress(n_replies=3, finished={20: 3}, step_seconds=1), 0, 4, (0, 0)),
+    "nothing timed": (StreamProgress(n_replies=9, running=((0, 50),)), 0, None),
+    "no reply": (timed(1, n_replies=9), 0, None),
+    "all complete": (timed(4, n_replies=3, finished={20: 3}), 0, (0, 0)),
     "none complete": (  # one more round of two, which have 10 to 50 tokens
-        StreamProgress(n_replies=4, running=((10, 50), (10, 50)), step_seconds=1),
+        timed(2, n_replies=4, running=((10, 50), (10, 50))),
         0,
-        2,
         (10, 90),
     ),
     "all of them as long": (
-        StreamProgress(n_replies=4, running=((15, 50),), finished={50: 3}, step_seconds=1),
+        timed(1, n_replies=4, running=((15, 50),), finished={50: 3}),
         0,
-        1,
         (35, 35),
     ),
     "half of them short": (  # 10, 20, 10, 20, 10, 10, 20, 10
-        StreamProgress(n_replies=4, finished={10: 2, 20: 2}, step_seconds=0.5),
+        timed(2, n_replies=4, finished={10: 2, 20: 2}, step_seconds=0.5),
         8,
-        2,
         (30, 30),
     ),
     "long replies in progress": (  # the next have 10, 30 or up to 90, and 10
-        StreamProgress(n_replies=3, running=((30, 90), (30, 90)), finished={10: 1}, step_seconds=3),
-        3,
+        timed(3, n_replies=3, running=((30, 90), (30, 90)), finished={10: 1}, step_seconds=3),
         3,
         (90, 300),
     ),
     "prompts": (  # each takes two seconds to read
-        StreamProgress(
-            n_replies=4, running=((5, 10),), finished={10: 3}, step_seconds=1, read_seconds=8
-        ),
+        timed(1, n_replies=4, running=((5, 10),), finished={10: 3}, read_seconds=8),
         2,
-        1,
         (29, 29),
     ),
+    "first wave": (  # 16 together need four times as long per step as 2
+        timed(2, n_replies=16, running=((10, 20), (0, 20)), max_parallel=32),
+        0,
+        (40, 80),
+    ),
     "many": (
-        StreamProgress(n_replies=10, finished={10: 10}, step_seconds=1),
+        timed(10, n_replies=10, finished={10: 10}),
         1000,
-        10,
         (1000, 1000),
     ),
 }
 
 
-@pytest.mark.parametrize(("progress", "n_new", "n_parallel", "seconds"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(("progress", "n_new", "seconds"), CASES.values(), ids=CASES)
 def test_least_and_greatest_time_left(
-    progress: StreamProgress, n_new: int, n_parallel: int, seconds: tuple[float, float] | None
+    progress: StreamProgress, n_new: int, seconds: tuple[float, float] | None
 ) -> None:
-    assert estimate_seconds(progress, n_new, n_parallel) == pytest.approx(seconds)
+    assert estimate_seconds(progress, n_new) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_time_left_is_right_throughout_a_batch(seed: int) -> None:
     rng = random.Random(seed)
     waiting = [min(100, 10 + int(rng.expovariate(1 / 25))) for _ in range(200)]
-    progress = StreamProgress(n_replies=len(waiting), step_seconds=0.1, finished={})
+    progress = timed(16, n_replies=len(waiting), step_seconds=0.1, finished={})
     running: list[list[int]] = []  # length so far, and of the complete reply
     estimates = []
     n_steps = 0
@@ -79,7 +82,7 @@ def test_time_left_is_right_throughout_a_batch(seed: int) -> None:
         running = [reply for reply in running if reply[0] < reply[1]]
         progress.running = tuple((length, 100) for length, _ in running)
         n_steps += 1
-        estimates.append(estimate_seconds(progress, 0, 16))
+        estimates.append(estimate_seconds(progress, 0))
     for step, (least, most) in enumerate(estimates, 1):
         left = (n_steps - step) * 0.1
         assert 0.7 * least - 4 <= left <= 1.3 * most + 4, step

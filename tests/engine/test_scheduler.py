@@ -239,6 +239,38 @@ def test_requests_are_read_only_as_they_can_run(
     assert max(ahead) <= 2 * 4
 
 
+# The largest number of replies in progress before the first one is complete, and after that.
+FIRST_WAVES = {
+    "many requests": (30, 0, (4, 8)),
+    "many requests on a GPU": (30, 1, (8, 8)),
+    "as many as run together": (8, 0, (8, 8)),
+}
+
+
+@pytest.mark.parametrize(
+    ("n_requests", "n_gpu_layers", "n_running"), FIRST_WAVES.values(), ids=FIRST_WAVES
+)
+def test_first_replies_of_a_long_stream_are_computed_by_themselves(
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_requests: int,
+    n_gpu_layers: int,
+    n_running: tuple[int, int],
+) -> None:
+    weights = load_model(tiny)
+    monkeypatch.setattr(weights, "n_gpu_layers", n_gpu_layers)
+    engine = LocalEngine(weights, n_threads=1, n_parallel=8)
+    requests = [make_request("hello", i, max_tokens=4, temperature=0) for i in range(n_requests)]
+    most, ended = [0, 0], []
+    for event in engine.stream(requests):
+        most[bool(ended)] = max(most[bool(ended)], len(engine.progress.running))
+        if isinstance(event, Finished):
+            ended.append(event.id)
+    assert sorted(ended) == list(range(n_requests))
+    assert tuple(most) == n_running
+    engine.close()
+
+
 def test_idle_source_does_not_block_running_requests(
     engines: Callable[..., LocalEngine],
 ) -> None:

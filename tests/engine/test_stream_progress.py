@@ -10,7 +10,7 @@ import pytest
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
-from llmtool.engine.types import Finished, Prompt, Request, Sampling
+from llmtool.engine.types import Finished, Prompt, Request, Sampling, StreamProgress
 
 
 @pytest.fixture
@@ -80,3 +80,14 @@ def test_replies_are_counted(engine: LocalEngine) -> None:
     assert progress.n_generated == sum(end.usage.completion_tokens for end in ends)
     assert (progress.running, progress.n_unread) == ((), 0)
     assert progress.step_seconds > 0
+
+
+def test_average_time_of_a_step_starts_again_with_more_replies() -> None:
+    progress = StreamProgress(running=((1, 9),) * 4)
+    for _ in range(20):
+        progress.add_time(1.0, n_read=0)
+    progress.running = ((1, 9),) * 32
+    progress.add_time(9.0, n_read=512)
+    assert (progress.step_seconds, progress.n_parallel, progress.read_seconds) == (1, 4, 8)
+    progress.add_time(3.0, n_read=0)
+    assert (progress.step_seconds, progress.n_parallel) == (3, 32)

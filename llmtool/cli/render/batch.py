@@ -35,7 +35,7 @@ class Tally:
         self._console = console
         self._reader, self._runner, self._options = reader, runner, options
         self._started = time.monotonic()
-        self._find_progress, self._n_parallel = find_progress, 1
+        self._find_progress = find_progress
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = self._n_unfinished = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -70,11 +70,10 @@ class Tally:
         expected, left = self._reader.n_expected, None
         if expected is not None:
             expected = min(expected, self._options.limit or expected)
-            self._n_parallel = max(self._n_parallel, len(progress.running))
             n_read = self._reader.n_read
             n_per_record = progress.n_replies / max(1, n_read - self._runner.n_resumed)
             n_new = max(0, expected - n_read) * n_per_record
-            left = estimate_seconds(progress, n_new, self._n_parallel)
+            left = estimate_seconds(progress, n_new)
         return describe_progress(
             self.n_done,
             expected,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 
 from llmtool.engine.types import StreamProgress
 
 _MAX_DRAWN = 500  # replies; further ones have the same mean length
+_STEP_GROWTH = 2 / 3  # the power of the number of replies with which the time of a step grows
 _GOLDEN = 0.618034  # its multiples are spread evenly over [0, 1)
 
 
-def estimate_seconds(
-    progress: StreamProgress, n_new: float, n_parallel: int
-) -> tuple[float, float] | None:
+def estimate_seconds(progress: StreamProgress, n_new: float) -> tuple[float, float] | None:
     """Return the least and the greatest likely time until all replies are complete.
 
     The times differ while there may be replies longer than all so far: for the least time, these
@@ -22,22 +22,24 @@ def estimate_seconds(
     Args:
         progress: the counters of the engine.
         n_new: the number of replies whose requests the engine has not read yet.
-        n_parallel: how many replies are generated together.
 
     Example:
         >>> progress = StreamProgress(
-        ...     n_replies=3, running=((10, 50),), finished={20: 2}, step_seconds=0.1
+        ...     n_replies=3, running=((10, 50),), finished={20: 2}, step_seconds=0.1, n_parallel=1
         ... )
-        >>> estimate_seconds(progress, 1, 1)  # two replies of 20 tokens, one of which has 10
+        >>> estimate_seconds(progress, 1)  # two replies of 20 tokens, one of which has 10
         (3.0, 3.0)
     """
     running, finished = progress.running, dict(progress.finished)
-    if not progress.step_seconds or not (running or finished):
+    if not progress.n_parallel or not (running or finished):
         return None
     lengths = [length for length, _ in running]
     n_started = len(running) + sum(finished.values())
     n_new = max(0, round(n_new + progress.n_replies - n_started))
     read_seconds = n_new * progress.read_seconds / n_started
+    n_parallel = max(progress.n_parallel, min(progress.max_parallel, len(running) + n_new))
+    growth = math.pow(n_parallel / progress.n_parallel, _STEP_GROWTH)
+    step_seconds = progress.step_seconds * growth
     longest = max([*finished, *lengths])
     limit = max([longest, *(limit for _, limit in running)])
     curve = _survival(finished, lengths)
@@ -48,7 +50,7 @@ def estimate_seconds(
         new = [_draw(curve, len(lengths) + i, 0, end) for i in range(n_drawn)]
         n_steps = _count_steps(rest, new, n_parallel)
         n_steps += (n_new - n_drawn) * sum(new) / max(1, n_drawn) / n_parallel
-        return read_seconds + n_steps * progress.step_seconds
+        return read_seconds + n_steps * step_seconds
 
     return seconds(longest), seconds(limit)
 

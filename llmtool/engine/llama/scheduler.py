@@ -33,6 +33,7 @@ from llmtool.engine.types import (
 from llmtool.errors import Cancelled, InputError, LlmtoolError
 
 _MIN_SHARED = 16  # tokens; sharing fewer saves nothing
+_FIRST_WAVE = 4  # requests that a long stream starts with
 _IDLE_SECONDS = 0.02  # between polls of a source that has no request yet
 
 
@@ -61,6 +62,7 @@ class Scheduler:
             EngineError: llama.cpp could not decode a batch.
         """
         self._progress.reset()
+        self._progress.max_parallel = self._contexts.max_parallel
         try:
             while True:
                 yield from self._read_requests()
@@ -152,7 +154,7 @@ class Scheduler:
         contexts = self._contexts
         if self._jobs:
             sequences = contexts.sequences
-            if sequences is None or len(self._jobs) >= contexts.max_parallel:
+            if sequences is None or len(self._jobs) >= self._max_jobs:
                 return False
             if sequences.context.separate_streams and not job.can_use_own_stream:
                 return False
@@ -179,6 +181,21 @@ class Scheduler:
             match = PrefixMatch(0, 0, match.started_at)
         job.start(sequences, match)
         return True
+
+    @property
+    def _max_jobs(self) -> int:
+        """How many jobs may run beside those that run: few until a long stream has its first reply.
+
+        Similar replies that start together end together, each after the time of all of them. On a
+        CPU, a first wave costs little: a step for a few replies takes much less time than for many.
+        On a GPU it takes almost as long.
+        """
+        n_all = self._contexts.max_parallel
+        is_long = not self._exhausted and len(self._jobs) + self._n_waiting >= n_all
+        has_first_wave = is_long and isinstance(self._jobs[0], GenerationJob)
+        if not has_first_wave or self._progress.finished or self._model.weights.n_gpu_layers:
+            return n_all
+        return min(_FIRST_WAVE, n_all)
 
     def _ensure_context(self, job: Job) -> Sequences:
         if self._contexts.reproducible:
