@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from functools import cache
@@ -21,7 +22,10 @@ import llmtool
 from llmtool.cli.app import COMMANDS, load_command
 from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
+from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ExitCode
+from llmtool.folders import Folders
+from llmtool.toolbox import Toolbox
 
 ROOT = Path(__file__).resolve().parent.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
@@ -153,16 +157,50 @@ def test_unknown_option_is_detected() -> None:
         parse(call)
 
 
-def test_shown_python_uses_existing_names() -> None:
-    shown = [(page, text) for page in PAGES for text in blocks(page, "python")]
-    assert {README, CHINESE} <= {page for page, _ in shown}
-    unknown = []
-    for page, text in shown:
-        for node in ast.walk(ast.parse(textwrap.dedent(text))):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id == "llmtool" and not hasattr(llmtool, node.attr):
-                    unknown.append(f"{page.name}: llmtool.{node.attr}")
-    assert unknown == []
+SHOWN_PYTHON = {
+    f"{page.name} {number}": textwrap.dedent(text)
+    for page in PAGES
+    for number, text in enumerate(blocks(page, "python"), 1)
+}
+TEXT = "The library of Marbury closes for repairs. It opens again in June."
+
+
+def reply(prompt: str) -> str:
+    person = '{"name": "Ada", "age": 36}'
+    if "Extract the person" in prompt:
+        return f"[{person}]" if "persons" in prompt else person
+    return "Seven rivers."
+
+
+def test_pages_with_python_are_covered() -> None:
+    pages = {name.split()[0] for name in SHOWN_PYTHON}
+    assert pages >= {"README.md", "README.zh-CN.md", "python.md", "chat.md", "batches.md"}
+
+
+@pytest.mark.parametrize("program", SHOWN_PYTHON.values(), ids=SHOWN_PYTHON)
+def test_shown_python_runs(program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
+
+    def make_box(model: str = "scripted", **options: Any) -> Toolbox:
+        options = {"engine": ScriptedEngine(reply), "folders": folders, "environ": {}, **options}
+        return Toolbox(model, **options)
+
+    box = make_box()
+    for name in {name for name in llmtool.__all__ if hasattr(box, name)}:
+        monkeypatch.setattr(llmtool, name, getattr(box, name), raising=False)
+    monkeypatch.setattr(llmtool, "Toolbox", make_box, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "prompts.txt": "Name a river.\n",
+        "notice.txt": TEXT,
+        "reviews.csv": "review;id\nGood;1\n",
+    }.items():
+        Path(name).write_text(text)
+    names = {"__name__": "shown", "box": box, "text": TEXT, "texts": [TEXT], "markdown": TEXT}
+    module = ModuleType("shown")
+    monkeypatch.setitem(sys.modules, "shown", module)
+    vars(module).update(names, Path=Path)
+    exec(compile(program, "<documentation>", "exec"), vars(module))
 
 
 def anchors(page: Path) -> set[str]:

@@ -132,7 +132,9 @@ class AsyncBridge:
         with self._cancellation.scope() as scope:
             step = asyncio.ensure_future(asyncio.to_thread(function, *args))
             try:
-                return await asyncio.shield(step)
+                while not step.done():  # the interrupt of a notebook does not wake an idle loop
+                    await asyncio.wait([step], timeout=_POLL_SECONDS)
+                return step.result()
             except asyncio.CancelledError:
                 scope.cancel()
                 while not step.done():  # until the engine has stopped
