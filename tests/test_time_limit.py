@@ -151,6 +151,32 @@ def test_every_call_that_runs_the_model_has_a_time_limit() -> None:
             assert name == "request" or task in {each.split(",")[0] for each in CALLS}, name
 
 
+def test_error_of_an_asyncio_stream_is_that_of_its_result(endless: Toolbox) -> None:
+    async def run() -> None:
+        stream = endless.astream_generate("Hi", timeout=0.02)
+        for _ in range(2):
+            with pytest.raises(TimeoutExpired):
+                await stream.finish()
+
+    asyncio.run(run())
+
+
+def test_results_before_the_limit_are_yielded(tmp_path: Path) -> None:
+    cancellation = Cancellation()
+
+    def reply(prompt: str) -> str:
+        while "second" in prompt:
+            cancellation.check()
+        return "Hello"
+
+    engine = ScriptedEngine(reply, cancellation=cancellation)
+    box = Toolbox(engine=engine, cancellation=cancellation, environ={})
+    results = box.run_each("title", ["first", "second"], timeout=0.5)
+    assert str(next(results)) == "Hello"
+    with pytest.raises(TimeoutExpired):
+        assert [type(each) for each in results] == [Cancelled]
+
+
 def test_limit_includes_the_wait_for_another_call_of_the_event_loop(endless: Toolbox) -> None:
     async def run() -> None:
         first = asyncio.create_task(endless.agenerate("Hi"))

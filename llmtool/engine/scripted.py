@@ -32,7 +32,7 @@ from llmtool.engine.types import (
     Usage,
     plan_reply,
 )
-from llmtool.errors import ContextOverflow, LlmtoolError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 
 R = TypeVar("R", Request, ScoreRequest)
 E = TypeVar("E")
@@ -197,7 +197,7 @@ def _usage(prompt: Tokenized, n_reply: int) -> Usage:
 def _serve_all(
     requests: Iterable[R | Failed | None], serve: Callable[[R], Iterator[E]]
 ) -> Iterator[E | Failed]:
-    """Serve requests one after another; yield a `Failed` for each that fails."""
+    """Serve requests one after another; yield a `Failed` for each that fails, unless all stop."""
     for request in requests:
         if request is None:
             time.sleep(_IDLE_SECONDS)
@@ -207,5 +207,7 @@ def _serve_all(
             continue
         try:
             yield from serve(request)
+        except Cancelled:
+            raise
         except LlmtoolError as exc:
             yield Failed(request.id, exc)

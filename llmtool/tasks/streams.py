@@ -140,11 +140,7 @@ class AsyncStream(Generic[E, R]):
         self._is_open = True
 
         def begin() -> Iterable[E]:
-            try:
-                self._stream = start()
-            except LlmtoolError as exc:
-                self._error = exc
-                raise
+            self._stream = start()
             return self._stream
 
         self._events = bridge.stream(begin, limit)
@@ -155,8 +151,10 @@ class AsyncStream(Generic[E, R]):
     async def __anext__(self) -> E:
         try:
             return await self._events.__anext__()
-        except BaseException:
+        except BaseException as exc:
             self._is_open = False
+            if isinstance(exc, LlmtoolError):
+                self._error = exc
             raise
 
     @property

@@ -90,16 +90,21 @@ def _parse_message(value: object, place: str) -> Message:
         raise UsageError(f"{place}: unknown role {role!r}; use system, user or assistant")
     if fields.get("tool_calls"):
         raise UsageError(f"{place} has tool calls, which are not supported")
-    parts = content if isinstance(content, (list, tuple)) else [content]
-    texts = [_part_text(part) for part in parts]
-    if not all(isinstance(text, str) for text in texts):
+    text = _join_parts(content)
+    if text is None:
         raise UsageError(
             f"{place}: content is {_describe(content)}; it must be a text, or a list of text parts"
         )
-    text = "".join(map(str, texts))
     if not text.strip() and role != "system":
         raise UsageError(f"{place} is empty; remove it, or add some text")
     return Message(_ROLES[role], text)
+
+
+def _join_parts(content: object) -> str | None:
+    """Return the text of a message, None if a part of it is not text."""
+    parts = content if isinstance(content, (list, tuple)) else [content]
+    texts = [_part_text(part) for part in parts]
+    return "".join(map(str, texts)) if all(isinstance(text, str) for text in texts) else None
 
 
 def _part_text(part: object) -> object:
@@ -132,12 +137,10 @@ def read_messages(values: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """
     messages = []
     for number, value in enumerate(values, 1):
-        content = value["content"]
-        parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-        texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-        if not all(isinstance(text, str) for text in texts):
+        text = _join_parts(value["content"] or "")
+        if text is None:
             raise InputError(f"message {number} has content other than text")
-        if text := "".join(map(str, texts)):
+        if text:
             messages.append((value["role"], text))
     return messages
 
