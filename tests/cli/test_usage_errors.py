@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from command import error_line
 
+from llmtool.cli.app import load_command
+from llmtool.cli.framework.usage_errors import find_single_dash, rewrite_usage_error
+
 CASES = {
     "no number": (("gen", "--max-tokens", "abc"), "'abc': must be a whole number"),
     "no fraction": (("gen", "--temperature", "hot"), "'hot': must be a number"),
@@ -265,22 +268,29 @@ HABITS = {
         for option in typed.split()
     ],
 )
-def test_option_of_another_program_names_ours(
-    run_llmtool: Callable[..., Any], command: str, option: str, remedy: str
-) -> None:
-    line = error_line(run_llmtool(command, option, "1"), 2)
-    assert line.startswith(f"llmtool: unknown option {option}; ")
-    assert remedy in line
+def test_option_of_another_program_names_ours(command: str, option: str, remedy: str) -> None:
+    loaded = load_command(command)
+    loaded = getattr(loaded, "default", loaded)
+    if option[1] != "-" and len(option) > 2:
+        assert find_single_dash(["-q", option, "1"], loaded) == option
+    message = rewrite_usage_error(f"No such option: {option}", loaded)
+    assert message.startswith(f"unknown option {option}; ")
+    assert remedy in message
+
+
+def test_long_option_with_one_dash_is_not_a_short_one(run_llmtool: Callable[..., Any]) -> None:
+    line = error_line(run_llmtool("gen", "-seed", "1", "hi"), 2)
+    assert line == (
+        "llmtool: unknown option -seed; did you mean --seed? (see 'llmtool gen --help')"
+    )
 
 
 @pytest.mark.parametrize(
     "option", ["-T", "-C", "-S", "-k", "--mirostat", "--typical", "--mlock", "--title", "--wrap"]
 )
-def test_option_without_a_counterpart_has_no_suggestion(
-    run_llmtool: Callable[..., Any], option: str
-) -> None:
-    line = error_line(run_llmtool("gen", option, "1"), 2)
-    assert line == f"llmtool: unknown option {option} (see 'llmtool gen --help')"
+def test_option_without_a_counterpart_has_no_suggestion(option: str) -> None:
+    message = rewrite_usage_error(f"No such option: {option}", load_command("gen"))
+    assert message == f"unknown option {option}"
 
 
 @pytest.mark.parametrize("words", [["-qc", "hi"], ["-sBe brief", "hi"], ["--", "-seed"]], ids=str)
