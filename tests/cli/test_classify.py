@@ -56,10 +56,18 @@ def test_pipe_gets_only_the_label(classify: Callable[..., Any]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"sports\n", b"")
 
 
-def test_text_can_come_from_a_pipe_or_a_file(classify: Callable[..., Any], tmp_path: Path) -> None:
+def test_text_can_come_from_a_pipe_or_a_file(
+    classify_with_tiny: Callable[..., Any], tmp_path: Path
+) -> None:
+    def scores(*args: str | Path, **options: Any) -> object:
+        result = json.loads(classify_with_tiny("-t", "topic", "--json", *args, **options).stdout)
+        assert result["text"] in result["scores"]
+        return result["scores"]
+
     (tmp_path / "a.txt").write_text(SPORT)
-    assert classify("-t", "topic", input=SPORT.encode()).stdout == b"sports\n"
-    assert classify("-t", "topic", "-f", tmp_path / "a.txt").stdout == b"sports\n"
+    expected = scores(SPORT)
+    assert scores(input=SPORT.encode()) == scores("-f", tmp_path / "a.txt") == expected
+    assert scores("another text") != expected
 
 
 def test_json_has_all_fields(classify: Callable[..., Any]) -> None:
@@ -81,7 +89,9 @@ def test_scores_and_top_labels(classify: Callable[..., Any]) -> None:
     assert best == [line.split("\t")[0] for line in lines[:2]]
 
 
-def test_labels_can_be_given_in_several_forms(classify: Callable[..., Any], tmp_path: Path) -> None:
+def test_labels_can_be_given_in_several_forms(
+    classify_with_tiny: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "labels").write_text("sports=matches and players\n\nmusic\n")
     for spelled in (
         ["-l", "sports,music"],
@@ -92,7 +102,7 @@ def test_labels_can_be_given_in_several_forms(classify: Callable[..., Any], tmp_
         ["-l", "sports=matches and players", "-l", "music"],
         ["-l", f"@{tmp_path / 'labels'}"],
     ):
-        result = json.loads(classify(SPORT, *spelled, "--json").stdout)
+        result = json.loads(classify_with_tiny(SPORT, *spelled, "--json").stdout)
         assert list(result["scores"]) == ["sports", "music"]
 
 

@@ -545,7 +545,9 @@ def test_commit_without_staged_changes_is_an_error(
 
 
 @linux
-def test_repository_config_cannot_run_programs(code: Callable[..., Done], repository: Path) -> None:
+def test_repository_config_cannot_run_programs(
+    run_llmtool: Callable[..., Done], tiny: Path, repository: Path
+) -> None:
     mark = repository / "was-run"
     program = repository / "evil"
     program.write_text(f'#!/bin/sh\ntouch {mark}\ncat "$1" 2>/dev/null\n')
@@ -555,8 +557,8 @@ def test_repository_config_cannot_run_programs(code: Callable[..., Done], reposi
     git(repository, "config", "core.fsmonitor", str(program))
     git(repository, "config", "core.pager", str(program))
     (repository / ".git" / "info" / "attributes").write_text("* diff=evil\n")
-    assert code("commit", cwd=repository).returncode == 0
-    assert not mark.exists()
+    done = run_llmtool("code", "commit", "-m", tiny, cwd=repository)
+    assert done.returncode in (0, 17) and not mark.exists()
 
 
 @linux

@@ -38,6 +38,16 @@ def translate(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., A
     return run
 
 
+@pytest.fixture
+def translate_with_tiny(run_llmtool: Callable[..., Any], tiny: Path) -> Callable[..., Any]:
+    """For tests that do not depend on the translation."""
+
+    def run(*args: str | Path, **options: Any) -> Any:
+        return run_llmtool("translate", *args, "--to", "French", "-m", tiny, **options)
+
+    return run
+
+
 def test_text_gets_a_final_newline_and_documents_are_unchanged(
     translate: Callable[..., Any],
 ) -> None:
@@ -85,8 +95,8 @@ def test_bilingual_subtitles(translate: Callable[..., Any]) -> None:
     assert lines[at + 1] and lines[at + 2] == "" and lines[at + 3] == "2"
 
 
-def test_json_has_all_fields(translate: Callable[..., Any]) -> None:
-    result = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
+def test_json_has_all_fields(translate_with_tiny: Callable[..., Any]) -> None:
+    result = json.loads(translate_with_tiny("Good morning, my dear friends!", "--json").stdout)
     assert list(result) == [
         "text", "source", "to", "format", "untranslated", "protected", "n_segments", "n_retried",
         "model", "usage", "seconds", "warnings",
@@ -126,18 +136,22 @@ def test_rows_keep_their_columns(translate: Callable[..., Any]) -> None:
     assert "empty" in rows[1]["error"]
 
 
-def test_batch_of_files_uses_their_names(translate: Callable[..., Any], tmp_path: Path) -> None:
+def test_batch_of_files_uses_their_names(
+    translate_with_tiny: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "a.srt").write_text(SUBTITLES)
     (tmp_path / "b.txt").write_text("It is raining today.\n")
-    done = translate(
+    done = translate_with_tiny(
         "--each", "file", "-f", "a.srt", "-f", "b.txt", "--json", cwd=tmp_path
     )  # --json prints complete results
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["result"]["format"] for row in rows] == ["srt", "txt"]
 
 
-def test_dry_run_shows_the_prompt_of_the_first_segment(translate: Callable[..., Any]) -> None:
-    done = translate("Open {file} and read it.", "--dry-run")
+def test_dry_run_shows_the_prompt_of_the_first_segment(
+    translate_with_tiny: Callable[..., Any],
+) -> None:
+    done = translate_with_tiny("Open {file} and read it.", "--dry-run")
     assert b"Keep {1} in the translation.\nTranslate" in done.stdout
     assert b"to French: Open {1} and read it." in done.stdout
 
