@@ -214,7 +214,8 @@ class Toolbox:
                 model, settings=chosen, folders=places, cancellation=stop, cached=cached
             )
 
-        self._reference, self._open_context = reference, open_context
+        self._reference = reference or (None if engine is None else "scripted")
+        self._open_context = open_context
         self._context: TaskContext | None = None
         self._closed = False
         self._lock = threading.Lock()

@@ -8,15 +8,17 @@ import inspect
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import llmtool
-from llmtool.arguments import check_argument
+from llmtool.arguments import _ALIASES, check_argument
+from llmtool.engine import types
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks import options as task_options
+from llmtool.tasks.chat import truncation
 from llmtool.tasks.options import annotations_of, make_options
 from llmtool.toolbox import Toolbox
 
@@ -246,6 +248,22 @@ CASES: dict[str, tuple[Any, str]] = {
 def test_message_has_the_argument_and_what_is_accepted(call: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("(", r"\(").replace(")", r"\)")):
         call(make_box())
+
+
+def test_names_of_types_have_the_values_of_the_types() -> None:
+    kinds = {
+        "Effort": types.Effort,
+        "KVType": types.KVType,
+        "OverflowPolicy": truncation.OverflowPolicy,
+        "Strategy": task_options.Strategy,
+        "Style": task_options.Style,
+    }
+    literals = {name for name, text in _ALIASES.items() if text.startswith("Literal")}
+    assert literals - {"Format"} == kinds.keys()
+    for name, kind in kinds.items():
+        for value in get_args(kind):
+            assert check_argument("name", value, name) == value
+        assert _ALIASES[name].count("'") == 2 * len(get_args(kind))
 
 
 def test_asyncio_forms_check_their_arguments() -> None:
