@@ -1,59 +1,86 @@
 """HTML: the text of its blocks, and attributes with text, such as `alt`.
 
-The source is split into tags, text, entities and comments, which add up to the source even if it is
-malformed. No tree is built, and no markup is regenerated.
+The source is split into tokens, which add up to it even if it is malformed. No tree is built, and
+no markup is regenerated.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import unescape
-from html.parser import HTMLParser
-from typing import Literal
 
 import msgspec
 
+from llmtool.documents.html_elements import INLINE, end_element, start_element
+from llmtool.documents.html_tokens import Attribute, Token, is_xhtml, split_code, tokenize
 from llmtool.documents.protected_spans import VOID_ELEMENTS, find_nesting_fault, split_parts
-from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, has_letters
-from llmtool.errors import InputError
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+)  # fmt: skip
 
-_INLINE = frozenset(
-    "a abbr acronym b bdi bdo big br cite data del dfn em font i img ins label mark q rp rt ruby s"
-    " small span strike strong sub sup time tt u wbr".split()
+# Elements that are not translated, and why.
+_SKIPPED = {
+    **dict.fromkeys(("code", "kbd", "samp", "var", "pre", "tt", "xmp"), "code"),
+    "script": "script",
+    "style": "style",
+    "textarea": "form value",
+    "svg": "graphic",
+    "math": "formula",
+    "iframe": "fallback of a frame",
+    "noembed": "fallback of a frame",
+    "noframes": "fallback of a frame",
+}
+_INLINE = INLINE | {"script", "style", "svg", "math"}
+_FOREIGN = ("graphic", "formula")
+# Why other tokens are outside of the segments.
+_REASONS = {
+    "start": "tag",
+    "end": "tag",
+    "text": "text without words",
+    "entity": "character reference",
+    "comment": "comment",
+    "declaration": "tag",
+    "code": "template code",
+}
+_NO_TRANSLATE = "translate=no"
+_TEXT_ATTRIBUTES = frozenset(
+    "alt title placeholder summary aria-label aria-description aria-placeholder aria-valuetext"
+    " aria-roledescription".split()
 )
-_SKIPPED = frozenset("code kbd samp var pre script style textarea svg math template tt".split())
-_TEXT_ATTRIBUTES = r"alt|title|placeholder|aria-label|summary|content"
-_ATTRIBUTE = re.compile(
-    rf"""(?<=\s)({_TEXT_ATTRIBUTES})(\s*=\s*)("([^"]*)"|'([^']*)')""", re.IGNORECASE
+_LABELED = frozenset(["option", "optgroup", "track"])
+_BUTTONS = frozenset(["submit", "button", "reset"])
+_DESCRIPTIONS = frozenset(
+    "description og:title og:description twitter:title twitter:description".split()
 )
-_META = re.compile(r"""\b(?:name|property)\s*=\s*["']?(?:description|og:title|og:description)\b""")
-_NO_TRANSLATE = re.compile(
-    r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*["'][^"']*\bnotranslate\b""", re.I
+# Code of a template that writes text; other code, such as conditions, divides the text around it.
+_OUTPUT = re.compile(
+    r"\{\{(?![#/^!>]|\s*else\b)|<%[=-]|<\?=|<\?php\s+(?:echo|print|_e|esc_\w+|the_\w+)\b"
+    r"|\{%-?\s*(?:url|static|trans|translate|now|link|t)\b"
 )
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_UNCLOSED_TAG = re.compile(r"<[^<>]*(?=<|\Z)")
-_MAX_UNCLOSED = 2000
+_LETTER = re.compile(r"[^\W\d_]")
 _TEXT_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
 
-Kind = Literal["start", "end", "text", "entity", "other"]
 
+class _Run(msgspec.Struct):
+    """A run of text and inline tags between the tags of blocks."""
 
-class _Token(msgspec.Struct, frozen=True):
-    """A tag, text, entity or comment, from `start` to `end` of the source."""
-
-    kind: Kind
-    start: int
-    end: int
-    tag: str = ""
-    is_self_closing: bool = False  # <tag/>
+    tokens: list[Token]
+    skipped: list[str]  # why a token is not translated, or an empty string
 
 
 class Html(Document):
     """An HTML text and its segments.
 
-    Raises:
-        InputError: so many tags are unclosed that parsing would take quadratic time.
+    The attributes of a tag within a segment are segments of no length before it: `encode` of the
+    tag's segment inserts their translations, and has to be called after theirs.
 
     Example:
         >>> [segment.text for segment in Html("<h1>Hello</h1><p>A <b>big</b> day").segments]
@@ -62,23 +89,43 @@ class Html(Document):
 
     def __init__(self, source: str) -> None:
         super().__init__(source)
-        n_unclosed = sum(1 for _ in _UNCLOSED_TAG.finditer(source))
-        n_unclosed += source.count("<!--") - source.count("-->")
-        if n_unclosed > _MAX_UNCLOSED:
-            raise InputError(
-                f"the HTML has {n_unclosed:,} unclosed tags; the limit is {_MAX_UNCLOSED:,}"
-            )
-        self._attributes: set[int] = set()  # starts of the segments that are attribute values
-        self.segments = tuple(sorted(self._segments(), key=lambda segment: segment.start))
+        self._quotes: dict[int, str] = {}  # of attributes that are segments, by their start
+        self._tags: dict[int, list[str]] = defaultdict(list)  # with attributes, by segment start
+        self._nested: dict[Segment, list[tuple[str, Attribute, int]]] = defaultdict(list)
+        self._translated: dict[str, dict[Attribute, tuple[int, str]]] = defaultdict(dict)
+        self._outside: list[OutsideText] = []
+        self.segments = tuple(self._segments())
+        self.outside = tuple(self._outside)
+
+    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        is_changed = tuple(parts) != segment.parts
+        if segment.start == segment.end:
+            if is_changed:
+                for tag, attribute, start in self._nested[segment]:
+                    value = _encode_value(parts, attribute.quote)
+                    self._translated[tag][attribute] = start, value
+            return ""
+        text = self._encode(segment, parts) if is_changed else self._slice(segment)
+        for tag in self._tags.get(segment.start, ()):
+            if tag in self._translated:
+                text = text.replace(tag, self._translate_tag(tag))
+        return text
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        text = ""
-        for part in parts:
-            text += part.source if isinstance(part, ProtectedSpan) else _escape(part)
-        if segment.start in self._attributes:
-            quote = self.source[segment.start - 1]
-            text = text.replace(quote, "&quot;" if quote == '"' else "&#39;")
-        return text
+        if segment.start in self._quotes:
+            return _encode_value(parts, self._quotes[segment.start])
+        return "".join(
+            part.source if isinstance(part, ProtectedSpan) else _escape(part) for part in parts
+        )
+
+    def _slice(self, segment: Segment) -> str:
+        return self.source[segment.start : segment.end]
+
+    def _translate_tag(self, tag: str) -> str:
+        found = sorted(self._translated[tag].items(), key=lambda item: item[0].start)
+        for attribute, (start, value) in reversed(found):
+            tag = tag[: attribute.start - start] + value + tag[attribute.end - start :]
+        return tag
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Check that tags still match; text is escaped and cannot become markup."""
@@ -92,141 +139,202 @@ class Html(Document):
         return None if len(before) == len(after) else "the number of tags differs"
 
     def _segments(self) -> Iterator[Segment]:
-        run: list[_Token] = []
-        for token, is_skipped in _tokens(self.source):
-            if token.tag in _INLINE or token.kind in ("text", "entity") or is_skipped:
-                run.append(msgspec.structs.replace(token, kind="other") if is_skipped else token)
-                continue
-            if token.kind == "other" and run:  # a comment within text
-                run.append(token)
-                continue
-            yield from self._run_segments(run)
-            run = []
-            if token.kind == "start":
-                yield from self._attribute_segments(token)
+        run = _Run([], [])
+        for token, reason, divides in _classify(self.source):
+            if divides:
+                yield from self._run_segments(run)
+                run = _Run([], [])
+                yield from self._outside_token(token, reason)
+            else:
+                run.tokens.append(token)
+                run.skipped.append(reason)
         yield from self._run_segments(run)
 
-    def _run_segments(self, run: list[_Token]) -> Iterator[Segment]:
-        """Yield the segment of a run of text and inline tags, without the tags around it.
+    def _run_segments(self, run: _Run) -> Iterator[Segment]:
+        """Yield the segment of a run, without the tags around it, after those of its attributes."""
+        tokens, skipped = run.tokens, run.skipped
+        words = [i for i, token in enumerate(tokens) if not skipped[i] and self._has_words(token)]
+        if words:  # text that a template inserts belongs to them
+            words += [i for i, token in enumerate(tokens) if token.kind == "code"]
+        first, last = (min(words), max(words) + 1) if words else (len(tokens), len(tokens))
+        for token, reason in zip(tokens[:first], skipped[:first], strict=True):
+            yield from self._outside_token(token, reason)
+        if words:
+            segment = self._make_segment(tokens[first:last], skipped[first:last])
+            for token, reason in zip(tokens[first:last], skipped[first:last], strict=True):
+                if token.kind == "start" and not reason:
+                    yield from self._nested_segments(token, segment.start)
+            yield segment
+        for token, reason in zip(tokens[last:], skipped[last:], strict=True):
+            yield from self._outside_token(token, reason)
 
-        The attributes of tags outside the segment are separate segments.
-        """
-        words = [i for i, token in enumerate(run) if self._has_words(token)]
-        first, last = (words[0], words[-1] + 1) if words else (len(run), len(run))
-        for token in [*run[:first], *run[last:]]:
-            if token.kind == "start":
-                yield from self._attribute_segments(token)
-        if not words:
-            return
+    def _make_segment(self, tokens: Sequence[Token], skipped: Sequence[str]) -> Segment:
         parts: list[Part] = []
-        for token in run[first:last]:
-            text = self.source[token.start : token.end]
-            if token.kind == "text":
-                parts += split_parts(_SPACE.sub(" ", text))
-            elif token.kind == "entity":
-                parts.append(_read_entity(text))
+        text = ""
+        for token, reason in zip(tokens, skipped, strict=True):
+            source = self.source[token.start : token.end]
+            piece: Part = ProtectedSpan(source)
+            if not reason and token.kind == "text":
+                piece = _SPACE.sub(" ", source)
+            elif not reason and token.kind == "entity":
+                piece = _read_entity(source)
+            if isinstance(piece, str):
+                text += piece
             else:
-                parts.append(ProtectedSpan(text))
-        start, end = run[first].start, run[last - 1].end
-        lead = len(self.source[start:end]) - len(self.source[start:end].lstrip())
-        trail = len(self.source[start:end]) - len(self.source[start:end].rstrip())
-        if lead and isinstance(parts[0], str):
+                parts += [*_split_text(text), piece]
+                text = ""
+        parts += _split_text(text)
+        start, end = tokens[0].start, tokens[-1].end
+        whole = self.source[start:end]
+        if isinstance(parts[0], str):
             parts[0] = parts[0].lstrip()
-        if trail and isinstance(parts[-1], str):
+            start += len(whole) - len(whole.lstrip())
+        if isinstance(parts[-1], str):
             parts[-1] = parts[-1].rstrip()
-        yield Segment(
-            start=start + lead, end=end - trail, parts=tuple(part for part in parts if part != "")
-        )
+            end -= len(whole) - len(whole.rstrip())
+        return Segment(start=start, end=end, parts=tuple(part for part in parts if part != ""))
 
-    def _has_words(self, token: _Token) -> bool:
+    def _has_words(self, token: Token) -> bool:
         text = self.source[token.start : token.end]
         if token.kind == "entity":
             return isinstance(_read_entity(text), str) and unescape(text).isalpha()
-        return token.kind == "text" and any(map(str.isalpha, text))
+        return token.kind == "text" and _LETTER.search(text) is not None
 
-    def _attribute_segments(self, token: _Token) -> Iterator[Segment]:
+    def _outside_token(self, token: Token, reason: str) -> Iterator[Segment]:
+        """Yield the segments of a tag's attributes; account for the rest of the token."""
+        at = token.start
+        if token.kind == "start" and not reason:
+            for attribute, parts in self._text_attributes(token):
+                self._quotes[attribute.start] = attribute.quote
+                self._account(at, attribute.start, "tag")
+                yield Segment(
+                    start=attribute.start,
+                    end=attribute.end,
+                    parts=parts,
+                    context=(attribute.name,),
+                )
+                at = attribute.end
+        self._account(at, token.end, reason or _REASONS[token.kind])
+
+    def _nested_segments(self, token: Token, start: int) -> Iterator[Segment]:
         tag = self.source[token.start : token.end]
-        for found in _ATTRIBUTE.finditer(tag):
-            name, value = found[1].lower(), found[4] if found[4] is not None else found[5]
-            if name == "content" and not (token.tag == "meta" and _META.search(tag)):
-                continue
-            start = token.start + found.start(3) + 1
-            parts = split_parts(unescape(value))
-            if has_letters(parts):
-                self._attributes.add(start)
-                yield Segment(start=start, end=start + len(value), parts=parts, context=(name,))
+        found: dict[Segment, None] = {}
+        for attribute, parts in self._text_attributes(token):
+            segment = Segment(start=start, end=start, parts=parts, context=(attribute.name,))
+            if segment not in self._nested:
+                found[segment] = None
+            self._nested[segment].append((tag, attribute, token.start))
+            self._tags[start].append(tag)
+        yield from found
+
+    def _text_attributes(self, token: Token) -> Iterator[tuple[Attribute, tuple[Part, ...]]]:
+        """Yield the attributes of a tag that have text, and the parts of their values."""
+        for attribute in token.attributes:
+            if _is_text(self.source, token, attribute):
+                parts = _split_value(self.source[attribute.start : attribute.end])
+                if has_letters(parts):
+                    yield attribute, parts
+
+    def _account(self, start: int, end: int, reason: str) -> None:
+        if _LETTER.search(self.source, start, end):
+            self._outside.append(OutsideText(start, end, reason))
 
 
-class _Tokenizer(HTMLParser):
-    """Records the start of each token."""
+def _classify(source: str) -> Iterator[tuple[Token, str, bool]]:
+    """Yield each token, why it is not translated, and whether it divides the text around it.
 
-    def __init__(self, source: str) -> None:
-        super().__init__(convert_charrefs=False)
-        self._lines = [0, *(found.end() for found in re.finditer("\n", source))]
-        self.found: list[tuple[int, Kind, str, bool]] = []
-        self.feed(source)
-        self.close()
+    An element that is not translated ends with its end tag, or where that is implied.
+    """
+    open_tags: list[str] = []
+    state: list[tuple[str, bool]] = []  # of each open element: why it is skipped; as a block
+    in_xhtml = is_xhtml(source)
+    for token in tokenize(source):
+        reason, in_block = state[-1] if state else ("", False)
+        if token.kind == "start":
+            start_element(open_tags, token.tag)
+            is_open = token.tag not in VOID_ELEMENTS
+            del state[len(open_tags) - is_open :]
+            outer, in_block = state[-1] if state else ("", False)
+            reason = _skip_reason(source, token, outer)
+            if reason and not outer:
+                in_block = token.tag not in _INLINE
+            if is_open:
+                state.append((reason, in_block))
+            if reason != _NO_TRANSLATE:
+                reason = outer  # attributes of the tag itself are translated
+            # In HTML, the slash of other elements is ignored.
+            if is_open and token.is_self_closing and (in_xhtml or state[-1][0] in _FOREIGN):
+                open_tags.pop()
+                state.pop()
+        elif token.kind == "end":
+            end_element(open_tags, token.tag)
+            del state[len(open_tags) :]
+        if token.kind in ("start", "end"):
+            divides = token.tag not in _INLINE
+        elif token.kind == "code":
+            divides = not reason and not _OUTPUT.match(source, token.start)
+        else:
+            divides = token.kind == "declaration"
+        yield token, reason, divides or (bool(reason) and in_block)
 
-    def _record(self, kind: Kind, tag: str = "", *, is_self_closing: bool = False) -> None:
-        line, column = self.getpos()
-        self.found.append((self._lines[line - 1] + column, kind, tag, is_self_closing))
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._record("start", tag)
-
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        self._record("start", tag, is_self_closing=True)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._record("end", tag)
-
-    def handle_data(self, data: str) -> None:
-        self._record("text")
-
-    def handle_entityref(self, name: str) -> None:
-        self._record("entity")
-
-    def handle_comment(self, data: str) -> None:
-        self._record("other")
-
-    def handle_decl(self, decl: str) -> None:
-        self._record("other")
-
-    handle_charref = handle_entityref
-    handle_pi = unknown_decl = handle_comment
+def _skip_reason(source: str, token: Token, outer: str) -> str:
+    """Return why an element in another one is not translated, or an empty string."""
+    values = {each.name: source[each.start : each.end].lower() for each in token.attributes}
+    translate = values.get("translate")
+    if translate == "no" or "notranslate" in values.get("class", "").split():
+        return outer or _NO_TRANSLATE
+    if outer and not (outer == _NO_TRANSLATE and translate == "yes"):
+        return outer
+    return _SKIPPED.get(token.tag, "")
 
 
-def _tokenize(source: str) -> list[_Token]:
-    found = _Tokenizer(source).found
-    ends = [*(start for start, *_ in found[1:]), len(source)][: len(found)]
+def _is_text(source: str, token: Token, attribute: Attribute) -> bool:
+    """Whether an attribute has text that readers see, and not data."""
+    name, tag = attribute.name, token.tag
+    if name in ("content", "value"):
+        values = {each.name: source[each.start : each.end].lower() for each in token.attributes}
+        if name == "value":
+            return tag == "input" and values.get("type") in _BUTTONS
+        keys = {values.get("name"), values.get("property")}
+        return tag == "meta" and not keys.isdisjoint(_DESCRIPTIONS)
+    if name == "label":
+        return tag in _LABELED
+    if tag in ("link", "style", "script"):
+        return False  # the title of a style sheet is its name
+    return name in _TEXT_ATTRIBUTES or (name == "abbr" and tag == "th")
+
+
+def _split_text(text: str) -> list[Part]:
+    """Split unescaped text into parts whose protected spans are escaped."""
     return [
-        _Token(kind, start, end, tag, is_self_closing)
-        for (start, kind, tag, is_self_closing), end in zip(found, ends, strict=True)
-        if end > start
+        ProtectedSpan(_escape(part.source)) if isinstance(part, ProtectedSpan) else part
+        for part in split_parts(text)
     ]
 
 
-def _tokens(source: str) -> Iterator[tuple[_Token, bool]]:
-    """Yield the tokens, and whether each belongs to an element that is not translated."""
-    open_tags: list[str] = []  # the skipped element, and elements of the same name in it
-    for token in _tokenize(source):
-        if open_tags:
-            if token.kind == "start" and token.tag == open_tags[0] and not token.is_self_closing:
-                open_tags.append(token.tag)
-            elif token.kind == "end" and token.tag == open_tags[0]:
-                open_tags.pop()
-            yield token, True
+def _split_value(value: str) -> tuple[Part, ...]:
+    """Return the parts of an attribute value, of which only code of a template has quotes."""
+    parts: list[Part] = []
+    for piece, is_code in split_code(value):
+        if is_code:
+            parts.append(ProtectedSpan(piece))
             continue
-        begins = (
-            token.kind == "start" and not token.is_self_closing and token.tag not in VOID_ELEMENTS
-        )
-        if begins and (
-            token.tag in _SKIPPED or _NO_TRANSLATE.search(source[token.start : token.end])
-        ):
-            open_tags.append(token.tag)
-            yield token, True
+        for part in _split_text(unescape(piece)):
+            if isinstance(part, ProtectedSpan):
+                part = ProtectedSpan(_escape_quote(_escape_quote(part.source, '"'), "'"))
+            parts.append(part)
+    return tuple(parts)
+
+
+def _encode_value(parts: Sequence[Part], quote: str) -> str:
+    text = ""
+    for part in parts:
+        if isinstance(part, ProtectedSpan):
+            text += part.source
         else:
-            yield token, False
+            text += _escape_quote(_escape(part), quote or '"')
+    return text if quote else f'"{text}"'
 
 
 def _read_entity(text: str) -> Part:
@@ -244,6 +352,10 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _escape_quote(text: str, quote: str) -> str:
+    return text.replace(quote, "&quot;" if quote == '"' else "&#39;")
+
+
 def _skeleton(source: str) -> Iterator[tuple[int, str]]:
     """Yield everything that a translation must not change, with its line.
 
@@ -251,20 +363,28 @@ def _skeleton(source: str) -> Iterator[tuple[int, str]]:
     """
     line, at = 1, 0
     run: list[tuple[int, str]] = []
-    for token, is_skipped in _tokens(source):
+    for token, reason, divides in _classify(source):
         line, at = line + source.count("\n", at, token.start), token.start
-        text = source[token.start : token.end]
-        if token.kind in ("text", "entity") and not is_skipped:
+        if token.kind in ("text", "entity") and not reason:
             continue
-        if token.kind == "start" and not is_skipped:
-            text = _ATTRIBUTE.sub(r"\1\2", text)
-        if is_skipped or token.kind == "other" or token.tag in _INLINE:
+        text = source[token.start : token.end] if reason else _without_texts(source, token)
+        if not divides:
             run.append((line, text))
             continue
         yield from _sorted_texts(run)
         run = []
         yield line, text
     yield from _sorted_texts(run)
+
+
+def _without_texts(source: str, token: Token) -> str:
+    """Return a tag without the values of its attributes that have text."""
+    pieces, at = [], token.start
+    for each in token.attributes:
+        if _is_text(source, token, each):
+            pieces.append(source[at : each.start - len(each.quote)])
+            at = each.end + len(each.quote)
+    return "".join([*pieces, source[at : token.end]])
 
 
 def _sorted_texts(run: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:

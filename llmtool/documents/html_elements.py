@@ -35,8 +35,10 @@ _ENDED_BY = {
     **dict.fromkeys(("thead", "tbody", "tfoot"), _SECTIONS),
     "body": frozenset(["head"]),
 }
-_OPTIONAL = frozenset().union(*_ENDED_BY.values())
+# End tags of other elements have no effect on what is outside of these.
+_SCOPES = frozenset("table td th caption template object svg math button select".split())
 _MAX_INLINE = 50  # unclosed inline elements between, so that a start tag takes constant time
+_MAX_UNCLOSED = 200  # likewise for an end tag
 
 
 def start_element(open_tags: list[str], tag: str) -> None:
@@ -64,9 +66,6 @@ def start_element(open_tags: list[str], tag: str) -> None:
 def end_element(open_tags: list[str], tag: str) -> None:
     """Remove the innermost open element of that name, and those in it.
 
-    An end tag is ignored if other elements than inline ones, and those whose end tag is optional,
-    would end.
-
     Example:
         >>> open_tags = ["div", "ul", "li", "p"]
         >>> end_element(open_tags, "ul"); open_tags
@@ -74,9 +73,11 @@ def end_element(open_tags: list[str], tag: str) -> None:
         >>> end_element(open_tags, "table"); open_tags
         ['div']
     """
-    for at in range(len(open_tags) - 1, max(-1, len(open_tags) - 1 - _MAX_INLINE), -1):
+    for at in range(len(open_tags) - 1, max(-1, len(open_tags) - 1 - _MAX_UNCLOSED), -1):
         if open_tags[at] == tag:
             del open_tags[at:]
             return
-        if open_tags[at] not in INLINE and open_tags[at] not in _OPTIONAL:
-            break
+        if open_tags[at] in (BLOCKS if tag in INLINE else ()) or (
+            open_tags[at] in _SCOPES and tag not in _SECTIONS
+        ):
+            return

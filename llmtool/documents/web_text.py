@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.documents.html_elements import BLOCKS, end_element, start_element
+from llmtool.documents.html_tokens import is_xhtml
 from llmtool.documents.protected_spans import VOID_ELEMENTS
 from llmtool.errors import InputError
 
@@ -53,7 +54,6 @@ _NO_TAGS = re.compile(
     r"<(script|style)\b.*?(?:</\1|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE
 )
 _TAG = re.compile("<(/?)([A-Za-z][^\\s/>]*)")
-_XHTML = re.compile(r"\s*(?:<\?xml\b|(?:<!doctype[^<>]*>\s*)?<html[^<>]*\sxmlns=)", re.IGNORECASE)
 _SELF_CLOSING = re.compile("<([A-Za-z][\\w:.-]*)([^<>]*)/>")
 
 
@@ -101,7 +101,7 @@ def extract_text(source: str) -> WebText:
 
     if source.count("<") > _MANY_TAGS:
         _check_depth(source)
-    if _XHTML.match(source):
+    if is_xhtml(source):
         source = _SELF_CLOSING.sub(_expand_tag, source)
     tree = LexborHTMLParser(source)
     body = tree.body
