@@ -100,14 +100,15 @@ class Html(Document):
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         is_changed = tuple(parts) != segment.parts
         if segment.start == segment.end:
-            if is_changed:
-                for tag, attribute, start in self._nested[segment]:
+            for tag, attribute, start in self._nested[segment]:
+                self._translated[tag].pop(attribute, None)
+                if is_changed:
                     value = _encode_value(parts, attribute.quote)
                     self._translated[tag][attribute] = start, value
             return ""
         text = self._encode(segment, parts) if is_changed else self._slice(segment)
         for tag in self._tags.get(segment.start, ()):
-            if tag in self._translated:
+            if self._translated[tag]:
                 text = text.replace(tag, self._translate_tag(tag))
         return text
 

@@ -59,14 +59,14 @@ SEGMENTS = {
     ),
     "forms": (
         "<form><label for=a>Your name</label><input id=a placeholder='Type here' value=Jane>"
-        '<input type="submit" value="Send now"><button value=go>Go on</button><select>'
+        '<input type="submit" value="Send now"><button value=go>Proceed</button><select>'
         '<optgroup label="Some group"><option value="x">First<option>Second</select>'
         '<textarea placeholder="Say it">prefilled</textarea></form>',
         [
             "Your name",
             "Type here",
             "Send now",
-            "Go on",
+            "Proceed",
             "Some group",
             "First",
             "Second",
@@ -86,9 +86,9 @@ SEGMENTS = {
         ],
     ),
     "templates": (
-        "{% if a > b %}Hello, {{ name }}{% else %}Log in{% endif %}<p {% x %}>Go {# no #} on"
+        "{% if a > b %}Hello, {{ name }}{% else %}Log in{% endif %}<p {% x %}>Run {# no #} on"
         '<%= v %>{{#each x}}<img alt="Photo of {{ n }}">{{/each}}',
-        ["Hello, ‹{{ name }}›", "Log in", "Go ‹{# no #}› on‹<%= v %>›", "Photo of ‹{{ n }}›"],
+        ["Hello, ‹{{ name }}›", "Log in", "Run ‹{# no #}› on‹<%= v %>›", "Photo of ‹{{ n }}›"],
     ),
     "script": (
         "<title>A page</title><script>if(a<b){'</p>'} // <p>no</script><p>One",
