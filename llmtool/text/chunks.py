@@ -48,8 +48,9 @@ def estimate_tokens(text: str, count: CountTokens) -> int:
 def _join_short_parts(parts: list[str], max_tokens: int, count: CountTokens) -> list[str]:
     """Join parts that are much shorter than the longest with a neighbor, if both fit."""
     joined: list[str] = []
+    longest = max(map(len, parts), default=0)
     for part in parts:
-        if joined and min(len(joined[-1]), len(part)) * _MIN_SIZE_RATIO < max(map(len, parts)):
+        if joined and min(len(joined[-1]), len(part)) * _MIN_SIZE_RATIO < longest:
             both = joined[-1] + part
             if count(both) <= max_tokens:
                 joined[-1] = both

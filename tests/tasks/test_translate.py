@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
+from llmtool.documents.formats import parse
+from llmtool.documents.markdown.document import Markdown
 from llmtool.documents.plain import PlainText
 from llmtool.documents.types import (
     Document,
@@ -667,3 +669,31 @@ def test_translation_models_get_the_prompt_of_their_training(model: str, prompt:
     engine = ScriptedEngine("Bonjour")
     Toolbox(engine=engine, model=model).translate("Guten Morgen", "French", source="German")
     assert [text.strip() for text in engine.prompts] == [prompt]
+
+
+def test_a_long_paragraph_is_checked_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_checked = 0
+    check = Markdown.find_fault
+
+    def count(self: Markdown, segment: Segment, parts: Sequence[Part]) -> str | None:
+        nonlocal n_checked
+        n_checked += len(join_parts(parts))
+        return check(self, segment, parts)
+
+    monkeypatch.setattr(Markdown, "find_fault", count)
+    text = "The library *closes* early on some days of the [week](u). " * 600
+    result = make_toolbox(lambda text: text.replace("early", "late")).translate(
+        text, "English", source="en", format="md"
+    )
+    assert result.text == text.replace("early", "late")
+    assert n_checked < 3 * len(text)
+
+
+def test_markup_of_two_pieces_of_a_long_paragraph_does_not_combine() -> None:
+    sentence = "The library closes early on some days of the week. "
+    text = sentence * 600 + "\n"
+    result = make_toolbox(lambda text: f"{text} `").translate(
+        text, "English", source="en", format="md"
+    )
+    assert parse(text, "md").compare(result.text) is None
+    assert result.untranslated
