@@ -852,7 +852,7 @@ _llmtool() {
             case "$previous" in
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
-                *) :
+                *) kind='settings'
                     options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'config set')

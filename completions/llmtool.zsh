@@ -1564,7 +1564,7 @@ _llmtool_config() {
     case $state in
     command)
         local -a commands=(
-            'show:Show all settings; environment variables override config.toml'
+            'show:Show all settings, or one; environment variables override config.toml'
             'set:Set a key in config.toml, preserving comments and other keys'
             'unset:Remove a key from config.toml to restore its default'
         )
@@ -1589,7 +1589,7 @@ _llmtool_config_show() {
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
-        '*: :'
+        '*: : _llmtool_values settings'
 }
 
 _llmtool_config_set() {

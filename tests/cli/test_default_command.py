@@ -136,8 +136,8 @@ def test_familiar_names_of_subcommands(
 @pytest.mark.parametrize(
     ("args", "remedy"),
     [
-        ("config edit", "`llmtool config show` prints the path of the file"),
-        ("config path", "`llmtool config show` prints the path of the file"),
+        ("config edit", "`llmtool config show path` prints the path of the file"),
+        ("config path", "`llmtool config show path` prints the path of the file"),
         ("config reset model", "use `llmtool config unset`"),
         ("models default qwen3", "use `llmtool config set model NAME`"),
         ("models search llama", "use `llmtool models recommend`"),
@@ -156,6 +156,20 @@ def test_subcommand_of_another_program_names_ours(
     line = error_line(run_llmtool(*args.split()), 2)
     assert line.startswith(f"llmtool: unknown command {name!r}; ") and remedy in line
     assert line.endswith(f"(see 'llmtool {group} --help')")
+
+
+def test_config_get_prints_one_value(run_llmtool: Callable[..., Any]) -> None:
+    run_llmtool("config", "set", "aliases.small", "org/name")
+    for args, shown in (
+        (("max_tokens",), b"-\n"),
+        (("aliases.small",), b"org/name\n"),
+        (("log", "--json"), b"true\n"),
+        (("max_tokens", "--json"), b"null\n"),
+    ):
+        assert run_llmtool("config", "get", *args).stdout == shown
+    assert run_llmtool("config", "show", "path").stdout.endswith(b"config.toml\n")
+    line = error_line(run_llmtool("config", "get", "modle"), 2)
+    assert line == "llmtool: unknown key 'modle'; did you mean 'model'?"
 
 
 def test_hints_name_commands_that_exist() -> None:

@@ -33,6 +33,7 @@ def test_json_has_the_same_text_as_the_stream(gen: Run, tiny: Path) -> None:
 
 def test_truncated_reply_is_reported_unless_quiet(gen: Run) -> None:
     assert b"truncated at 12 tokens; raise --max-tokens" in gen(QUESTION).stderr
+    assert b"truncated at 1 token; raise" in gen(QUESTION, "--max-tokens", "1").stderr
     assert gen(QUESTION, "--quiet").stderr == b""
 
 

@@ -70,8 +70,8 @@ LINES = {
         "too many arguments; put quotes around text of several words",
     ),
     "too many for a command without arguments": (
-        ("config", "show", "foo"),
-        "too many arguments; this command takes none (see 'llmtool config show --help')",
+        ("models", "ls", "foo"),
+        "too many arguments; this command takes none (see 'llmtool models ls --help')",
     ),
     "a file for review": (
         ("code", "review", "app.py"),
@@ -255,6 +255,7 @@ HABITS = {
     "sum": {"--length": "--max-words --sentences"},
     "code": {"--repair": "--retries", "--language": "--lang"},
     "chat": {"--session": "--conversation", "--no-save": "--no-log"},
+    "bench": {"--repetitions": "--runs"},
     "logs": {"--count": "--limit --last"},
 }  # fmt: skip
 

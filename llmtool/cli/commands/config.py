@@ -22,29 +22,44 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="Setting, aliases.NAME o
 @app.add("show", epilog="Example: llmtool config show --json")
 def show(
     console: Console,
+    key: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="Show only the value of this setting.")
+    ] = None,
     *,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show all settings; environment variables override config.toml."""
+    """Show all settings, or one; environment variables override config.toml."""
     import msgspec
 
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
+    from llmtool.errors import UsageError
+    from llmtool.suggest import suggest
 
     folders, settings = bootstrap.start(console, general)
     values = msgspec.to_builtins(settings)
-    if json:
-        console.stdout.write_json({**values, "path": str(folders.config_file)})
+    values["path"] = str(folders.config_file)
+    if json and key is None:
+        console.stdout.write_json(values)
         return
     aliases, models = values.pop("aliases"), values.pop("models")
-    lines = [(name, _format(value)) for name, value in values.items()]
-    lines += [(f"aliases.{name}", value) for name, value in aliases.items()]
+    path = values.pop("path")
+    values |= {f"aliases.{name}": value for name, value in aliases.items()}
     for name, model in models.items():
-        arguments = {f"template_args.{key}": each for key, each in model["template_args"].items()}
+        arguments = {f"template_args.{each}": v for each, v in model["template_args"].items()}
         fields = {"chat_template": model["chat_template"], **arguments}
-        lines += [(f"models.{name}.{key}", _format(each)) for key, each in fields.items()]
-    tables.fields(console, [*lines, ("path", str(folders.config_file))])
+        values |= {f"models.{name}.{each}": value for each, value in fields.items()}
+    values["path"] = path
+    if key is None:
+        tables.fields(console, [(name, _format(value)) for name, value in values.items()])
+    elif key not in values:
+        hint = suggest(key, values) or "; `llmtool config show` lists all"
+        raise UsageError(f"unknown key {key!r}{hint}")
+    elif json:
+        console.stdout.write_json(values[key])
+    else:
+        console.stdout.write(f"{_format(values[key])}\n")
 
 
 def _format(value: object) -> str:

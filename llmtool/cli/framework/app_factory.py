@@ -28,7 +28,7 @@ _SYNONYMS = {
     "show": ("info",),
 }
 _LOADED = "a model is loaded only while a command runs"
-_CONFIG_FILE = "`llmtool config show` prints the path of the file"
+_CONFIG_FILE = "`llmtool config show path` prints the path of the file"
 _TEMPLATE_FILE = "`llmtool prompts show NAME --json` prints the path of its file"
 _CLEAR = "use `llmtool cache clear`"
 _SESSION = "use `llmtool chat --session NAME`"

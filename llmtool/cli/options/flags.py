@@ -54,6 +54,7 @@ _OTHER_NAMES = {
     "quiet": "log-disable no-warnings silent",
     "repair": "max-retries retries",
     "repeat-penalty": "rep-penalty repetition-penalty",
+    "repetitions": "iterations runs",
     "retries": "max-retries repair",
     "samples": "best-of n-samples num-return-sequences num-samples",
     "schema": "jf json-schema json-schema-file",

@@ -24,6 +24,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import Cancelled, EngineError, OutputValidationError, UsageError
 from llmtool.option_names import option
+from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.duplicates import answer_once, request_key
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
@@ -356,7 +357,7 @@ def _warnings(
     if cut:
         used = cut[0].usage.completion_tokens
         which = f"{len(cut)} of {len(ends)} replies" if len(ends) > 1 else "reply"
-        yield f"{which} truncated at {used} tokens; raise {option('max_tokens')}"
+        yield f"{which} truncated at {format_count(used, 'token')}; raise {option('max_tokens')}"
     if n_cut := max(end.cut_reasoning_tokens for end in ends):
         yield (
             f"reasoning ended after {n_cut} tokens; "

@@ -9,6 +9,7 @@ from llmtool.engine.types import Finished
 from llmtool.errors import OutputValidationError, UsageError
 from llmtool.option_names import option
 from llmtool.prompts.output import Output
+from llmtool.sizes import format_count
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.describe import describe
 from llmtool.structured.resolve import resolve
@@ -54,8 +55,9 @@ class OutputSpec:
                 position.
         """
         if end.finish_reason == "length":
+            n_tokens = format_count(end.usage.completion_tokens, "token")
             raise OutputValidationError(
-                f"reply truncated at {end.usage.completion_tokens} tokens and incomplete; "
+                f"reply truncated at {n_tokens} and incomplete; "
                 f"raise {option('max_tokens')}{_describe_end(text)}"
             )
         if self._schema is not None:

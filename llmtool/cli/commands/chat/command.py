@@ -86,6 +86,7 @@ def chat(
     from llmtool.cli.terminal import inputs
     from llmtool.errors import InputError, OutputError, UsageError
     from llmtool.sessions.store import Sessions
+    from llmtool.sizes import format_count
     from llmtool.tasks.chat.chat import Chat
     from llmtool.tasks.pipeline.collect import reasoning_warnings
 
@@ -172,8 +173,8 @@ def chat(
                 conversation.attach("standard input", material)
             turn = view.show(conversation.stream(prompt))
             if turn.finish_reason == "length":
-                n_tokens = turn.completion_tokens
-                console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
+                n_tokens = format_count(turn.completion_tokens, "token")
+                console.note(f"truncated at {n_tokens}; raise --max-tokens")
         for warning in reasoning_warnings(
             context.engine, options.thinking, options.sampling.think_tokens
         ):

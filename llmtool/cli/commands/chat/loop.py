@@ -20,6 +20,7 @@ from llmtool.cli.commands.chat.line_editor import EditedReader, LineReader, Plai
 from llmtool.cli.commands.chat.status import show_last_turn, status_line
 from llmtool.cli.terminal import signals
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
+from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
@@ -140,9 +141,8 @@ def _show_reply(context: ChatContext, reply: ShowReply) -> None:
     finally:
         interrupts.stop_timer()
     if turn.finish_reason == "length":
-        context.console.note(
-            f"truncated at {turn.completion_tokens} tokens; /set max_tokens N raises the limit"
-        )
+        n_tokens = format_count(turn.completion_tokens, "token")
+        context.console.note(f"truncated at {n_tokens}; /set max_tokens N raises the limit")
 
 
 def _switch_model(context: ChatContext, reference: str, open_context: OpenContext) -> None:
