@@ -413,7 +413,7 @@ _llmtool() {
                 --min-p) : ;;
                 --repeat-penalty) : ;;
                 --from) kind='languages' ;;
-                --format) words='auto txt md html srt vtt po json xliff android qt strings properties' ;;
+                --format) words='auto txt md html srt vtt po json xliff android qt strings properties ass rst' ;;
                 --glossary) files='yes' ;;
                 --file|-f) files='yes' ;;
                 --glob) : ;;

@@ -8,7 +8,7 @@ from typing import Literal
 # The formats of the documents that `translate` reads and writes.
 Format = Literal[
     "txt", "md", "html", "srt", "vtt", "po", "json",
-    "xliff", "android", "qt", "strings", "properties",
+    "xliff", "android", "qt", "strings", "properties", "ass", "rst",
 ]  # fmt: skip
 SAMPLE_BYTES = 8192  # of a file, enough to recognize it
 PDF = "a PDF document"

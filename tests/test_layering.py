@@ -102,6 +102,8 @@ ONE_IMPORTER = {
     "selectolax": "documents/web_text.py",
     "chardet": "encoding.py",
     "javaproperties": "documents/localization/properties.py",
+    "pysubs2": "documents/ass.py",
+    "docutils": "documents/rst.py",
     "openstep_plist": "documents/localization/apple_strings.py",
     "sqlite3": "sessions/search.py",
 }

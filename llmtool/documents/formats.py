@@ -25,12 +25,14 @@ _CLASSES: dict[Format, tuple[str, str]] = {
     "qt": ("localization.qt", "QtMessages"),
     "strings": ("localization.apple_strings", "AppleStrings"),
     "properties": ("localization.properties", "Properties"),
+    "ass": ("ass", "AssSubtitles"),
+    "rst": ("rst", "Rst"),
 }
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
     ".htm": "html", ".xhtml": "html", ".srt": "srt", ".vtt": "vtt", ".po": "po", ".pot": "po",
     ".json": "json", ".arb": "json", ".xlf": "xliff", ".xliff": "xliff", ".strings": "strings",
-    ".properties": "properties",
+    ".properties": "properties", ".ass": "ass", ".ssa": "ass", ".rst": "rst",
 }  # fmt: skip
 _CODE = frozenset(
     ".py .pyi .js .jsx .ts .tsx .mjs .c .h .cc .cpp .hpp .cs .go .rs .java .kt .swift .rb .php .pl"
@@ -137,6 +139,8 @@ def _detect_by_content(text: str) -> Format:
     sample = text[:_SAMPLE_CHARACTERS]
     if sample.startswith("WEBVTT"):
         return "vtt"
+    if sample.lstrip().lower().startswith("[script info]"):
+        return "ass"
     if root := _detect_root(text):
         return root
     if _STRINGS.match(sample):

@@ -1,0 +1,517 @@
+"""reStructuredText, also with the directives and roles of Sphinx; the only importer of docutils.
+
+Our scanner finds paragraphs, titles and other texts. Docutils, which gives no positions, checks
+that a translated paragraph has the same inline markup, and the output the same structure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
+from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+)
+from llmtool.errors import InputError, UsageError
+
+_ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*")
+_DIRECTIVE = re.compile(r"\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::(?:[ ]+|$)")
+_TARGET = re.compile(r"\.\.[ ]+(?:_[^\n]*?:(?:\s|$)|\|)|__ ")
+_FOOTNOTE = re.compile(r"\.\.[ ]+\[[^\]\n]+\][ ]+")
+_MARKER = re.compile(
+    r"(?:[-*+•‣⁃]|\(?(?:\d+|#|[a-zA-Z]|[ivxlcIVXLC]+)[.)])[ ]+(?=\S)"  # list items
+    r"|:(?![ ])(?:[^:\n\\]|\\.)+:(?:[ ]+|$)"  # fields
+    r"|\|[ ]+"  # line blocks
+    r"|(?:--?\w[\w-]*(?:[ =]<?\w+>?)?(?:,[ ])?)+(?:[ ]{2,}|$)"  # command-line options
+)
+_GRID = re.compile(r"\+[-=]+\+")
+_SIMPLE_TABLE = re.compile(r"=+(?:[ ]+=+)+\s*$")
+_STARTS_BLOCK = re.compile(
+    _MARKER.pattern + r"|\.\.(?:\s|$)|__\s|>>>\s|\+[-=]+\+|=+[ ]+=+|[-*+•‣⁃][ ]?$"
+)
+_INLINE = re.compile(
+    r"""
+    (?P<literal>``.+?``(?!`))
+  | (?P<title>(?P<role>:[\w:+.-]+:)?`(?P<text>[^`<>]*[^`<>\s])(?P<goal>\s+<[^`<>]+>`_{0,2}))
+  | :[\w:+.-]+:`[^`]+` | `[^`]+`:[\w:+.-]+: | _`[^`]+` | `[^`]+`_{0,2}
+  | \|[^|\s](?:[^|\n]*[^|\s])?\|_{0,2}
+  | \[[^\]\s]+\]_
+  | (?<![\w`])[A-Za-z0-9](?:[\w.+-]*[A-Za-z0-9])?__?(?![\w`])
+  | \\.
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_REFERENCE = re.compile(r"(?<![`:\w])`([^`<>]+)`__?")
+# Directives whose argument is text, or part of their content.
+_TITLED = frozenset(
+    "admonition topic sidebar rubric centered table list-table tab-item dropdown card "
+    "grid-item-card details".split()
+)
+_ADMONITIONS = frozenset(
+    "note warning tip hint important attention caution danger error seealso todo epigraph"
+    " pull-quote highlights compound replace".split()
+)
+_VERSIONS = frozenset(("versionadded", "versionchanged", "deprecated", "versionremoved"))
+_CONTAINERS = frozenset(
+    "container only class rst-class figure glossary hlist tab-set grid cssclass parsed-text role"
+    " function method class attribute data module exception option envvar confval describe object"
+    " program cmdoption decorator property staticmethod classmethod macro type member enum struct"
+    " versionnote column".split()
+)
+_CODE = frozenset(
+    "code code-block sourcecode literalinclude math image raw toctree include contents highlight"
+    " index meta doctest testcode testoutput testsetup testcleanup graphviz digraph graph mermaid"
+    " parsed-literal productionlist prompt plot ipython jupyter-execute sectnum default-role"
+    " currentmodule module py:module py:currentmodule c:namespace bibliography tabularcolumns"
+    " unicode date csv-table uml plantuml".split()
+)
+_TEXTS = _TITLED | _ADMONITIONS | _VERSIONS | _CONTAINERS
+_TEXT_OPTIONS = ("alt", "caption", "title")
+_OPTION = re.compile(r"\s*:([\w-]+):[ ]*(.*)$")
+
+
+_Scan = Generator[OutsideText, None, int]  # returns the index of the next line
+
+
+class _Block(msgspec.Struct, frozen=True, kw_only=True):
+    """How a segment is written: its lines, the indent of all but the first, and its adornment."""
+
+    n_lines: int = 1
+    columns: int = 0
+    indent: str = ""
+    overline: str = ""
+    underline: str = ""
+    inset: str = ""
+
+
+class Rst(Document):
+    """A reStructuredText document and its segments.
+
+    Raises:
+        InputError: docutils cannot parse it.
+        UsageError: the extra `rst` is not installed.
+
+    Example:
+        >>> document = Rst("Title\\n=====\\n\\n.. note::\\n   See :ref:`the hours <h>`.\\n")
+        >>> [segment.source for segment in document.segments]
+        ['Title', 'See :ref:`the hours <h>`.']
+    """
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self._lines = split_lines(source)
+        self._blocks: dict[int, _Block] = {}  # by the start of each segment
+        self._references = {_normalize(name) for name in _REFERENCE.findall(source)}
+        segments: list[Segment] = []
+        self.outside = tuple(self._scan(segments))
+        self.segments = tuple(segments)
+        self._skeleton = _skeleton(source)
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        block = self._blocks[segment.start]
+        text, protected = hide_protected(parts, lambda text: " ".join(text.split("\n")))
+        text = text.strip()
+        if block.underline:
+            title = show_protected(text, protected)
+            width = max(display_width(title) + len(block.inset), len(block.underline))
+            lines = [title, block.underline[0] * width]
+            if block.overline:
+                lines[:1] = [block.overline[0] * width, block.inset + title]
+            return self._newline.join(lines)
+        lines = wrap(text, block.columns) if block.n_lines > 1 else [text]
+        return show_protected(f"{self._newline}{block.indent}".join(lines), protected)
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        text = "".join(part if isinstance(part, str) else part.source for part in parts).strip()
+        if not text:
+            return "is empty"
+        if _STARTS_BLOCK.match(text) and not _STARTS_BLOCK.match(segment.source.strip()):
+            return "starts like another kind of block"
+        if text.count(" : ") != segment.source.count(" : "):
+            return "adds or loses a colon between spaces, which marks a classifier"
+        if _inline(self.encode(segment, parts)) != _inline(self.encode(segment, segment.parts)):
+            return "has other markup than the source"
+        return None
+
+    def compare(self, output: str) -> str | None:
+        before, after = self._skeleton, _skeleton(output)
+        for number, (one, other) in enumerate(zip(before, after, strict=False), 1):
+            if one != other:
+                return f"element {number} ({one[0]}) differs"
+        return None if len(before) == len(after) else "the number of elements differs"
+
+    def _scan(self, segments: list[Segment]) -> Iterator[OutsideText]:
+        """Append the segments, and yield the text outside of them."""
+        i = 0
+        while i < len(self._lines):
+            start, line = self._lines[i]
+            text = line.strip("\ufeff \t")
+            if not text:
+                i += 1
+            elif n_lines := (yield from self._title(i, segments)):
+                i += n_lines
+            elif text.startswith((".. ", "__ ")) or text == "..":
+                i = yield from self._explicit(i, segments)
+            elif text.startswith(">>> "):
+                i = yield from self._skip(i, self._end_of_paragraph(i), "code")
+            elif _GRID.match(text) or _SIMPLE_TABLE.match(text):
+                reason = "tables of fixed width are not supported"
+                i = yield from self._skip(i, self._end_of_table(i), reason, is_language=True)
+            elif text == "::":
+                i = yield from self._literal_block(i + 1, self._indent(i))
+            elif _ADORNMENT.fullmatch(text):
+                i += 1
+            else:
+                i = yield from self._paragraph(
+                    i, start + len(line) - len(line.lstrip("\ufeff \t")), segments
+                )
+
+    def _skip(self, first: int, end: int, reason: str, *, is_language: bool = False) -> _Scan:
+        last_start, last = self._lines[max(first, end - 1)]
+        start = self._lines[first][0]
+        if end > first and any(map(str.isalpha, self.source[start : last_start + len(last)])):
+            yield OutsideText(start, last_start + len(last), reason, is_language=is_language)
+        return end
+
+    def _indent(self, i: int) -> int:
+        line = self._lines[i][1].lstrip("\ufeff").expandtabs()
+        return len(line) - len(line.lstrip())
+
+    def _is_blank(self, i: int) -> bool:
+        return not self._lines[i][1].strip()
+
+    def _end_of_block(self, i: int, indent: int) -> int:
+        """Return the index of the first line at or after `i` that is not indented deeper."""
+        while i < len(self._lines) and (self._is_blank(i) or self._indent(i) > indent):
+            i += 1
+        return i
+
+    def _end_of_paragraph(self, i: int) -> int:
+        while i < len(self._lines) and not self._is_blank(i):
+            i += 1
+        return i
+
+    def _end_of_table(self, i: int) -> int:
+        if _GRID.match(self._lines[i][1].strip()):
+            return self._end_of_paragraph(i)
+        at = i + 1
+        n_borders = 1
+        while at < len(self._lines):
+            if re.match(r"\s*=+(?:[ ]+=+)*\s*$", self._lines[at][1]):
+                n_borders += 1
+                if n_borders > 1 and (at + 1 == len(self._lines) or self._is_blank(at + 1)):
+                    return at + 1
+            at += 1
+        return at
+
+    def _title(self, i: int, segments: list[Segment]) -> _Scan:
+        """Append the segment of a title and return its number of lines, 0 if there is none."""
+        texts = [line.lstrip("\ufeff") for _, line in self._lines[i : i + 3]]
+        start = self._lines[i][0] + len(self._lines[i][1]) - len(texts[0])
+        over = bool(_ADORNMENT.fullmatch(texts[0]) and len(texts) == 3)
+        if over and texts[1].strip() and texts[2].rstrip() == texts[0].rstrip():
+            overline, title, underline = texts
+            n_lines = 3
+        elif len(texts) > 1 and texts[0][:1].strip() and _ADORNMENT.fullmatch(texts[1]):
+            overline, title, underline = "", texts[0], texts[1]
+            if len(underline.rstrip()) < min(4, display_width(title.rstrip())):
+                return 0
+            if _ADORNMENT.fullmatch(title):
+                return 0
+            n_lines = 2
+        else:
+            return 0
+        parts = tuple(_inline_parts(title.strip()))
+        last_start, last = self._lines[i + n_lines - 1]
+        if _normalize(title) in self._references:
+            reason = "a link refers to this title by its text"
+            yield OutsideText(start, last_start + len(last), reason, is_language=True)
+        elif has_letters(parts):
+            inset = title[: len(title) - len(title.lstrip())]
+            self._blocks[start] = _Block(
+                overline=overline.rstrip(), underline=underline.rstrip(), inset=inset
+            )
+            segments.append(Segment(start=start, end=last_start + len(last.rstrip()), parts=parts))
+        else:
+            yield OutsideText(start, last_start + len(last), "code, link or name")
+        return n_lines
+
+    def _explicit(self, i: int, segments: list[Segment]) -> _Scan:
+        start, line = self._lines[i]
+        stripped = line.lstrip("\ufeff \t")
+        at, indent = start + len(line) - len(stripped), self._indent(i)
+        if found := _FOOTNOTE.match(stripped):
+            yield OutsideText(at, at + found.end(), "footnote label")
+            return (yield from self._paragraph(i, at + found.end(), segments))
+        if found := _DIRECTIVE.match(stripped):
+            return (yield from self._directive(i, at, found, segments))
+        reason = "link target" if _TARGET.match(stripped) else "comment"
+        return (yield from self._skip(i, self._end_of_block(i + 1, indent), reason))
+
+    def _directive(self, i: int, at: int, found: re.Match[str], segments: list[Segment]) -> _Scan:
+        name, indent = found[1], self._indent(i)
+        base = name.rpartition(":")[2]
+        start, line = self._lines[i]
+        end = start + len(line)
+        following = i + 1
+        while following < len(self._lines) and _OPTION.match(self._lines[following][1]):
+            if self._indent(following) <= indent:
+                break
+            following += 1
+        is_code = name in _CODE or base.startswith("auto")
+        if is_code or not (name in _TEXTS or ":" in name):
+            yield OutsideText(at, end, "directive")
+            yield from self._options(i + 1, following, segments)
+            last = self._end_of_block(following, indent)
+            has_body = not all(map(self._is_blank, range(following, last)))
+            is_language = has_body and not is_code
+            reason = f"the directive {name} is not supported" if is_language else "directive"
+            return (yield from self._skip(following, last, reason, is_language=is_language))
+        yield OutsideText(at, at + found.end(), "directive")
+        at += found.end()
+        if name in _VERSIONS:
+            version = re.match(r"\S*\s*", self.source[at:end])
+            assert version is not None
+            yield OutsideText(at, at + version.end(), "version")
+            at += version.end()
+        is_text = name in _ADMONITIONS | _VERSIONS
+        if at < end and is_text and following == i + 1:
+            following = yield from self._paragraph(i, at, segments)
+        elif at < end and (is_text or name in _TITLED):
+            yield from self._segment([(at, self.source[at:end])], "", segments)
+        elif at < end:
+            yield OutsideText(at, end, "argument of a directive")
+        yield from self._options(i + 1, following, segments)
+        return following
+
+    def _options(self, first: int, last: int, segments: list[Segment]) -> Iterator[OutsideText]:
+        """Yield the options of a directive, of which some have a text."""
+        for start, line in self._lines[first:last]:
+            option = _OPTION.match(line)
+            if option is None:  # the line belongs to the paragraph of the directive
+                continue
+            value = start + option.start(2)
+            if option[1] in _TEXT_OPTIONS and option[2]:
+                yield OutsideText(start, value, "option")
+                yield from self._segment([(value, option[2])], "", segments)
+            else:
+                yield OutsideText(start, start + len(line), "option")
+
+    def _paragraph(self, i: int, start: int, segments: list[Segment]) -> _Scan:
+        """Yield what is outside of the paragraph that begins at `start` in line `i`."""
+        line_start, line = self._lines[i]
+        end = line_start + len(line)
+        base = self._indent(i)
+        is_first = True
+        marker = ""
+        while found := _MARKER.match(self.source, start, end):
+            if is_first is False and marker[:1] in ":|":
+                break
+            marker, is_first = found[0], False
+            yield OutsideText(start, start + len(found[0]), "field or option")
+            start += len(found[0])
+            if start >= end:
+                return i + 1
+        is_marked = start > line_start + len(line) - len(line.lstrip("\ufeff \t"))
+        column = start - line_start
+        lines, at = [(start, self.source[start:end])], i + 1
+        indent = ""
+        while at < len(self._lines) and not self._is_blank(at) and marker[:1] != "|":
+            depth = self._indent(at)
+            if indent and depth != len(indent):
+                break
+            if (
+                not indent
+                and depth != column
+                and not (
+                    is_marked and depth > base and (marker[:1] in (":", "") or marker[:1] == "-")
+                )
+            ):
+                break
+            if not indent and _STARTS_BLOCK.match(self._lines[at][1].strip()) and is_marked:
+                break
+            text_line = self._lines[at][1]
+            stripped = text_line.lstrip()
+            indent = text_line[: len(text_line) - len(stripped)]
+            lines.append((self._lines[at][0] + len(indent), stripped))
+            at += 1
+            if not indent:
+                continue
+        yield from self._segment(lines, indent, segments)
+        if lines[-1][1].rstrip().endswith("::"):
+            body = len(indent) if len(lines) > 1 or not is_marked else column
+            at = yield from self._literal_block(at, max(base, body if not is_marked else base))
+        return at
+
+    def _literal_block(self, i: int, indent: int) -> _Scan:
+        first = i
+        while first < len(self._lines) and self._is_blank(first):
+            first += 1
+        if first == len(self._lines):
+            return i
+        if self._indent(first) > indent:
+            return (yield from self._skip(first, self._end_of_block(first, indent), "code"))
+        if not self._lines[first][1].strip()[0].isalnum():  # each line is quoted
+            return (yield from self._skip(first, self._end_of_paragraph(first), "code"))
+        return i
+
+    def _segment(
+        self, lines: list[tuple[int, str]], indent: str, segments: list[Segment]
+    ) -> Iterator[OutsideText]:
+        text = join_lines([line.strip() for _, line in lines])
+        parts = tuple(_inline_parts(text))
+        start = lines[0][0]
+        end = lines[-1][0] + len(lines[-1][1].rstrip())
+        if not has_letters(parts):
+            yield OutsideText(start, end, "code, link or name")
+            return
+        columns = max(display_width(line.rstrip()) for _, line in lines)
+        self._blocks[start] = _Block(n_lines=len(lines), columns=columns, indent=indent)
+        segments.append(Segment(start=start, end=end, parts=parts))
+
+
+def _normalize(name: str) -> str:
+    """Return the name of a link target in the form in which docutils compares names."""
+    return " ".join(name.split()).casefold()
+
+
+def _inline_parts(text: str) -> Iterator[Part]:
+    """Yield the parts of a text; of a link with its own target, only that is protected."""
+    body = text.removesuffix("::")
+    at = 0
+    for found in _INLINE.finditer(body):
+        yield from split_parts(body[at : found.start()]) if found.start() > at else ()
+        if found["title"]:
+            yield ProtectedSpan(f"{found['role'] or ''}`")
+            yield found["text"]
+            yield ProtectedSpan(found["goal"])
+        else:
+            yield ProtectedSpan(found[0])
+        at = found.end()
+    if at < len(body):
+        yield from split_parts(body[at:])
+    if body != text:
+        yield ProtectedSpan("::", is_fixed=True)
+
+
+@lru_cache(maxsize=1)
+def _docutils() -> tuple[Any, Any]:
+    """Return docutils' parser, and settings that read no files and report nothing.
+
+    Raises:
+        UsageError: the extra `rst` is not installed.
+    """
+    try:
+        from docutils.frontend import get_default_settings
+        from docutils.parsers.rst import Parser
+    except ImportError as exc:
+        raise UsageError(
+            "support of .rst files is not installed; run pip install 'llmtool[rst]'"
+        ) from exc
+    settings = get_default_settings(Parser)
+    settings.file_insertion_enabled = settings.raw_enabled = False
+    settings.report_level = settings.halt_level = 5
+    settings._disable_config = True
+    settings.line_length_limit = 1 << 24
+    return Parser, settings
+
+
+def _parse(text: str) -> Any:
+    parser, settings = _docutils()
+    from docutils.parsers.rst import Directive, directives, roles
+    from docutils.utils import new_document
+
+    class AnyDirective(Directive):  # type: ignore[misc]
+        """A directive that docutils does not know, of which only the text is parsed."""
+
+        has_content = True
+        optional_arguments = 1000
+        final_argument_whitespace = True
+
+        def run(self) -> list[Any]:
+            from docutils import nodes
+
+            node = nodes.container()
+            if self.name not in _CODE:
+                self.state.nested_parse(self.content, self.content_offset, node)
+            return [node]
+
+    class AnyOptions(dict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            return directives.unchanged
+
+    AnyDirective.option_spec = AnyOptions()
+    document = new_document("<text>", settings)
+    from docutils.parsers.rst.languages import en
+
+    for name in set(re.findall(r"^\s*\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::", text, re.M)):
+        if name.lower() not in en.directives and name not in directives._directives:
+            directives.register_directive(name, AnyDirective)
+    for name in set(re.findall(r":([\w:+.-]+):`|`:([\w:+.-]+):", text)):
+        role = (name[0] or name[1]).lower()
+        if role not in en.roles and role not in roles._roles:
+            from docutils import nodes
+
+            roles.register_generic_role(role, nodes.inline)
+    try:
+        parser().parse(text.removeprefix("\ufeff"), document)
+    except RecursionError as exc:
+        raise InputError("the document is nested too deeply") from exc
+    except Exception as exc:  # docutils raises many types for malformed text
+        raise InputError(f"docutils cannot parse the text ({type(exc).__name__})") from exc
+    return document
+
+
+_INLINE_NODES = frozenset(
+    "emphasis strong literal reference footnote_reference citation_reference substitution_reference"
+    " target inline title_reference problematic math subscript superscript image".split()
+)
+
+
+def _skeleton(text: str) -> list[tuple[object, ...]]:
+    """Return the elements that docutils parses; those in a paragraph are sorted."""
+    found: list[tuple[object, ...]] = []
+    stack = [_parse(text)]
+    while stack:
+        node = stack.pop()
+        name = node.__class__.__name__
+        if name in ("Text", "system_message"):
+            continue
+        children = list(node.children)
+        inline = [each for each in children if each.__class__.__name__ in _INLINE_NODES]
+        is_code = name in ("literal_block", "doctest_block", "comment", "literal", "raw")
+        found.append((name, node.astext() if is_code else ""))
+        if inline:
+            found += sorted((each.__class__.__name__, "") for each in inline)
+            children = [each for each in children if each not in inline]
+        stack += reversed(children)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _inline(text: str) -> Counter[tuple[str, str]]:
+    """Count the elements of a paragraph or title."""
+    lines = text.splitlines()
+    indents = [len(line) - len(line.lstrip()) for line in lines[1:] if line.strip()]
+    indent = min(indents, default=0)
+    body = "\n".join([lines[0], *(line[indent:] for line in lines[1:])])
+    counted: Counter[tuple[str, str]] = Counter()
+    for node in _parse(body).findall():
+        name = node.__class__.__name__
+        if name == "literal":
+            counted[name, node.astext()] += 1
+        elif name not in ("Text", "document"):
+            counted[name, ""] += 1
+    return counted
