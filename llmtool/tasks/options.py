@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from llmtool.arguments import check_argument
-from llmtool.engine.types import EFFORTS, Effort
+from llmtool.engine.types import Effort
 from llmtool.errors import UsageError
 from llmtool.file_kinds import Format
 from llmtool.option_names import OTHER_NAMES, option
@@ -68,12 +68,6 @@ class ReplyOptions(PromptOptions, frozen=True, kw_only=True):
 
     thinking: bool | Effort | None = None
     sampling: SamplingOptions = SamplingOptions()
-
-    def __post_init__(self) -> None:
-        if self.thinking not in (None, True, False, *EFFORTS):
-            raise UsageError(
-                f"{option('thinking', self.thinking)}: must be true, false, low, medium or high"
-            )
 
     @property
     def requests_reasoning(self) -> bool:

@@ -12,7 +12,6 @@ from llmtool.arguments import checked
 from llmtool.engine.types import MAX_SEED, Token
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.models.hub.callbacks import OnNote
-from llmtool.option_names import option
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.short_repr import shorten
@@ -70,6 +69,7 @@ class Chat:
         In the Black Sea.
     """
 
+    @checked
     def __init__(
         self,
         context: TaskContext,
@@ -82,8 +82,6 @@ class Chat:
         timeout: float | None = None,
         on_note: OnNote | None = None,
     ) -> None:
-        if overflow not in ("summarize", "drop"):
-            raise UsageError(f"{option('overflow', overflow)}: must be summarize or drop")
         self.context, self.overflow, self._on_note = context, overflow, on_note or _log_note
         make_limit(context.cancellation, timeout)  # checks it
         self._timeout = timeout

@@ -10,7 +10,6 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest
 from llmtool.errors import UsageError
-from llmtool.option_names import option
 from llmtool.tasks.classify import calibration
 from llmtool.tasks.classify.bias import LabelBias
 from llmtool.tasks.classify.calibration import Calibration
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
 OnScored = Callable[[int], None]
-CALIBRATIONS = ("auto", "anchors", "balanced", "none")
 MIN_CALIBRATION_TEXTS = 20  # with fewer labelled texts, anchors are more accurate
 
 
@@ -66,17 +64,11 @@ class Classifier:
         self._log_prior = read_prior(options.prior, labels)
         self._thresholds = read_thresholds(options)
         calibrate = options.calibrate
-        if calibrate not in CALIBRATIONS:
-            known = ", ".join(CALIBRATIONS)
-            raise UsageError(f"{option('calibrate', calibrate)}: must be one of {known}")
         if calibrate == "balanced" and options.prior:
             raise UsageError(
                 "a balanced batch assumes equally frequent labels; "
                 "remove the prior, or do not balance"
             )
-        if options.overflow not in ("error", "chunk"):
-            given = option("overflow", options.overflow)
-            raise UsageError(f"{given}: must be error or chunk")
         self.bias = LabelBias(
             self.prompts,
             n_labels=len(labels),

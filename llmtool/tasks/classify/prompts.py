@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.engine.types import ScoreRequest
-from llmtool.errors import UsageError
-from llmtool.option_names import option
 from llmtool.prompts.output import Output
 from llmtool.tasks.classify.calibration import NEUTRAL
 from llmtool.tasks.classify.examples import split_examples
@@ -35,7 +33,7 @@ class LabelPrompts:
         questions: values for the template's inputs, one mapping for each question about a text.
 
     Raises:
-        UsageError: the form is unknown, or an example has an unknown label.
+        UsageError: an example has an unknown label.
     """
 
     def __init__(
@@ -49,8 +47,6 @@ class LabelPrompts:
     ) -> None:
         self._options, self._model, self._questions = options, model, questions
         if options.form is not None:
-            if options.form not in ("chat", "completion"):
-                raise UsageError(f"{option('form', options.form)}: must be chat or completion")
             template = msgspec.structs.replace(template, form=options.form)
         examples = options.examples
         if examples is None:

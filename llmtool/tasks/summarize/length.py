@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
@@ -14,7 +14,6 @@ from llmtool.text.chunks import split_sentences
 
 Unit = Literal["words", "sentences", "points", "paragraphs"]
 
-STYLES: tuple[Style, ...] = get_args(Style)
 _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
     # The phrase of the prompt, and its approximate number of words.
     "short": {

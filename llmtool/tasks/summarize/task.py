@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.arguments import check_range
-from llmtool.errors import UsageError
 from llmtool.models.hub.callbacks import OnProgress, no_progress
-from llmtool.tasks.options import Strategy, Style, SummarizeOptions, generate_options
+from llmtool.tasks.options import SummarizeOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
@@ -19,7 +18,6 @@ from llmtool.tasks.results import Summary
 from llmtool.tasks.streams import Stream
 
 if TYPE_CHECKING:
-    from llmtool.tasks.summarize.length import Length
     from llmtool.tasks.summarize.map_reduce import SummaryEvent, SummaryText
     from llmtool.tasks.summarize.summarizer import Summarizer
 
@@ -29,7 +27,6 @@ _TEMPLATES = {
     "headline": "sum-headline",
     "tldr": "sum-tldr",
 }
-_STRATEGIES = ("auto", "stuff", "map-reduce", "refine")
 _MIN_CHUNK = 64
 
 
@@ -73,30 +70,15 @@ def stream_summarize(
     return Stream(run(), Summary)
 
 
-def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy | None]:
-    """Return the style, length and strategy of a call; the strategy is None for "auto".
-
-    Raises:
-        UsageError: one is not valid.
-    """
-    from llmtool.tasks.summarize.length import STYLES, parse_length
-
-    style, strategy = options.style, options.strategy
-    if style not in STYLES:
-        raise UsageError(f"unknown style {style!r}; choose from {', '.join(STYLES)}")
-    if strategy not in _STRATEGIES:
-        known = ", ".join(_STRATEGIES)
-        raise UsageError(f"unknown strategy {strategy!r}; choose from {known}")
-    return style, parse_length(options.length, style), None if strategy == "auto" else strategy
-
-
 def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summarizer:
     """Check the options of a call and load its templates, once for all its texts."""
+    from llmtool.tasks.summarize.length import parse_length
     from llmtool.tasks.summarize.map_reduce import NoteCache
     from llmtool.tasks.summarize.prompts import SummaryPrompts
     from llmtool.tasks.summarize.summarizer import Summarizer
 
-    style, length, strategy = check_summarize(options)
+    style, length = options.style, parse_length(options.length, options.style)
+    strategy = None if options.strategy == "auto" else options.strategy
     check_range("chunk_tokens", options.chunk_tokens, _MIN_CHUNK)
     sampling = msgspec.structs.replace(options.sampling, max_tokens=None)
     notes = msgspec.structs.replace(options, variables={}, sampling=sampling)
