@@ -178,11 +178,7 @@ def run(
         csv_safe=batch.csv_safe,
     )
     runner = make_batch(context, task, mapping, reader, options, seed=seed)
-    console.status("loading model")
-    try:
-        engine = context.engine
-    finally:
-        console.status("")
+    engine = context.engine
     # The clock of the tally starts when the model is loaded.
     tally = Tally(console, reader, runner, options, lambda: engine.progress)
     try:

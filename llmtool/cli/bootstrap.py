@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -17,7 +16,7 @@ from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
-from llmtool.engine.types import StreamProgress
+from llmtool.cli.terminal.progress import DownloadProgress, ModelStatus
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
 from llmtool.models.hub.callbacks import no_note, no_progress
@@ -25,13 +24,10 @@ from llmtool.models.reference import STARTER
 from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
-    from llmtool.cli.terminal.progress import DownloadProgress
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
 
 T = TypeVar("T")
-_SLOW_LOAD_SECONDS = 0.7
-_WAIT_SECONDS = 2.0  # before the first status of a model
 
 
 def find_folders() -> config.Folders:
@@ -223,7 +219,6 @@ def _find_model(
 ) -> LocalModel:
     """Let the user choose a model if none is set, and download it if needed."""
     from llmtool.cli import first_run
-    from llmtool.cli.terminal.progress import DownloadProgress
 
     reference, chosen = options.reference, None
     if reference is None and settings.model is None and console.can_ask:
@@ -247,6 +242,7 @@ def _make_model(
 ) -> LocalModel:
     if options.reproducible and (options.parallel or 1) > 1:
         raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
+    status = ModelStatus(console, lambda: model.progress)
     model = LocalModel(
         reference,
         settings=settings,
@@ -263,13 +259,12 @@ def _make_model(
         template_args=_parse_template_args(options.template_args),
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
-        on_load_progress=_LoadStatus(console),
+        on_load_progress=status.on_load,
         on_download_progress=progress or no_progress,
         on_note=progress.note if progress else no_note,
         on_warning=console.note,
     )
     console.resources.callback(model.close)
-    status = ModelStatus(console, lambda: model.progress)
     console.resources.enter_context(console.live_status(status))
     return model
 
@@ -280,65 +275,3 @@ def _parse_template_args(pairs: list[str] | None) -> dict[str, object]:
     from llmtool.engine.chat_template_options import parse_arguments
 
     return parse_arguments(pairs)
-
-
-class ModelStatus:
-    """Describes what a model does while a command waits for it, after 2 seconds.
-
-    Args:
-        console: replies that it shows need no status.
-        find_progress: returns the progress of the model's stream, or None while it is loaded.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        find_progress: Callable[[], StreamProgress | None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._console, self._find_progress, self._clock = console, find_progress, clock
-        self._kind, self._since = "", 0.0
-
-    def __call__(self) -> str:
-        kind, details = self._describe()
-        if kind != self._kind:
-            self._kind, self._since = kind, self._clock()
-        seconds = self._clock() - self._since
-        return f"{kind}{details}" if kind and seconds >= _WAIT_SECONDS else ""
-
-    def _describe(self) -> tuple[str, str]:
-        progress = self._find_progress()
-        if progress is None:
-            return "loading model", ""
-        if progress.n_unread and not progress.running:
-            n_tokens = progress.n_read + progress.n_unread
-            details = f": {progress.n_read:,} of {n_tokens:,} tokens"
-            if progress.n_read and progress.read_seconds:
-                details += f", {progress.n_read / progress.read_seconds:,.0f} tok/s"
-            return f"reading the prompt{'s' * (progress.n_requests > 1)}", details
-        if progress.running and not self._console.stdout.is_used:
-            n_tokens = progress.n_generated
-            details = f": {n_tokens:,} tokens"
-            if progress.step_seconds:
-                details += f", {len(progress.running) / progress.step_seconds:,.0f} tok/s"
-            return "generating", details
-        return "", ""
-
-
-class _LoadStatus:
-    """Shows the progress of a slow load on the terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._started = time.perf_counter()
-        self._shown = False
-
-    def __call__(self, done: float, total: float) -> None:
-        if time.perf_counter() - self._started < _SLOW_LOAD_SECONDS:
-            return
-        if done < total:
-            self._console.status(f"loading model {done / total:4.0%}")
-            self._shown = True
-        elif self._shown:
-            self._console.status("")

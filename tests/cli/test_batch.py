@@ -136,24 +136,16 @@ class StatusConsole(Console):
         yield
 
 
-def test_status_is_shown_while_the_model_loads_and_before_the_first_row(
+def test_status_is_shown_before_the_first_row(
     box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = StatusConsole()
-    at_load, at_first_prompt = [], []
-    engine = ScriptedEngine(lambda prompt: at_first_prompt.append(console.describe()) or "fine")
-
-    class SlowModel(ReadyModel, frozen=True):
-        @property
-        def engine(self) -> ScriptedEngine:
-            at_load.extend(console.shown[-1:])
-            return engine
-
-    monkeypatch.setattr(box.context, "model", SlowModel(engine))
+    shown: list[str] = []
+    engine = ScriptedEngine(lambda prompt: shown.append(console.describe()) or "fine")
+    monkeypatch.setattr(box.context, "model", ReadyModel(engine))
     (tmp_path / "in.txt").write_text("one\ntwo\n")
     run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
-    assert "loading model" in at_load
-    assert at_first_prompt[0] == "0 records"
+    assert shown[0] == "0 records"
     assert console.shown[-1] == ""
 
 
@@ -161,6 +153,29 @@ class CountingEngine(ScriptedEngine):
     """A scripted engine in the middle of a stream."""
 
     progress = StreamProgress(n_replies=1, running=((10, 20),), step_seconds=1.0, n_parallel=1)
+
+
+class ReadingEngine(ScriptedEngine):
+    """A scripted engine that reads the prompts of a stream."""
+
+    progress = StreamProgress(n_requests=2, n_read=512, n_unread=256, read_seconds=2.0)
+
+
+def test_status_shows_that_prompts_are_read_before_the_first_token(
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def reply(prompt: str) -> str:
+        shown.append(console.describe())
+        return "fine"
+
+    console = StatusConsole()
+    monkeypatch.setattr(box.context, "model", ReadyModel(ReadingEngine(reply)))
+    (tmp_path / "in.txt").write_text("one\n")
+    run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
+    reading = "reading the prompts: 512 of 768 tokens, 256 tok/s, 0:01 left"
+    assert shown == [f"0 records, {reading}"]
 
 
 def test_status_shows_tokens_and_time_left_before_the_first_row(

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from llmtool.cli.bootstrap import ModelStatus
 from llmtool.cli.terminal.console import WAITING, Console
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.cli.terminal.progress import describe_progress
+from llmtool.cli.terminal.progress import ModelStatus, describe_progress
 from llmtool.engine.types import StreamProgress
 
 CASES = {
@@ -79,12 +78,15 @@ def reading(n_read: int, n_tokens: int, seconds: float, *, n: int = 1) -> Stream
 WAITS = {
     "loading": (None, "loading model"),
     "idle": (StreamProgress(), ""),
-    "first batch": (reading(0, 12000, 0), "reading the prompt: 0 of 12,000 tokens"),
+    "first batch": (reading(0, 12000, 0), "reading the prompt: 0 of 12,000 tokens, 2 s"),
     "a prompt": (
         reading(3072, 12000, 10),
-        "reading the prompt: 3,072 of 12,000 tokens, 307 tok/s",
+        "reading the prompt: 3,072 of 12,000 tokens, 307 tok/s, 0:29 left",
     ),
-    "prompts": (reading(512, 900, 2, n=2), "reading the prompts: 512 of 900 tokens, 256 tok/s"),
+    "prompts": (
+        reading(512, 900, 2, n=2),
+        "reading the prompts: 512 of 900 tokens, 256 tok/s, 0:01 left",
+    ),
     "replies": (
         StreamProgress(running=((20, 50), (30, 50)), finished={50: 3}, step_seconds=0.1),
         "generating: 200 tokens, 20 tok/s",
@@ -105,13 +107,36 @@ def test_status_of_the_model_is_shown_after_two_seconds(
     assert status() == shown
 
 
+def test_status_of_a_load_shows_how_much_is_loaded() -> None:
+    now = 0.0
+    status = ModelStatus(Console(Interrupts()), lambda: None, clock=lambda: now)
+    status()
+    now = 3.0
+    status.on_load(31, 100)
+    assert status() == "loading model 31%"
+
+
+def test_status_of_the_model_waits_only_before_the_first_text() -> None:
+    now, progress = 0.0, reading(0, 10, 0)
+    status = ModelStatus(Console(Interrupts()), lambda: progress, clock=lambda: now)
+    status()
+    now = 2.0
+    assert status() == "reading the prompt: 0 of 10 tokens, 2 s"
+    progress = StreamProgress(running=((1, 50),))
+    assert status() == "generating: 1 token"
+    progress = StreamProgress()
+    assert status() == ""
+    progress = StreamProgress(running=((1, 50),))
+    assert status() == ""
+
+
 def test_status_of_the_model_ends_with_the_first_token(capfd: pytest.CaptureFixture[str]) -> None:
     now, progress = 0.0, reading(5, 10, 1)
     console = Console(Interrupts())
     status = ModelStatus(console, lambda: progress, clock=lambda: now)
     assert status() == ""
     now = 60.0
-    assert status() == "reading the prompt: 5 of 10 tokens, 5 tok/s"
+    assert status() == "reading the prompt: 5 of 10 tokens, 5 tok/s, 0:01 left"
     console.stdout.write("The\n")
     progress = StreamProgress(running=((1, 50),))
     now = 120.0

@@ -11,7 +11,7 @@ from llmtool.batch.runner import BatchOptions, BatchRunner
 from llmtool.cli.render.remaining import estimate_seconds
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import note_table
-from llmtool.cli.terminal.progress import describe_progress
+from llmtool.cli.terminal.progress import describe_progress, describe_prompts
 from llmtool.engine.types import StreamProgress
 from llmtool.errors import Cancelled, LlmtoolError, RecordsFailed
 from llmtool.sizes import format_count
@@ -74,15 +74,19 @@ class Tally:
             n_per_record = progress.n_replies / max(1, n_read - self._runner.n_resumed)
             n_new = max(0, expected - n_read) * n_per_record
             left = estimate_seconds(progress, n_new)
-        return describe_progress(
+        seconds = time.monotonic() - self._started
+        text = describe_progress(
             self.n_done,
             expected,
-            seconds=time.monotonic() - self._started,
+            seconds=seconds,
             n_before=self._runner.n_resumed,
             n_failed=self.n_failed,
             n_tokens=progress.n_generated,
             left=left,
         )
+        if progress.n_unread and not progress.n_generated:
+            text += f", {describe_prompts(progress, seconds)}"
+        return text
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1

@@ -1,12 +1,14 @@
-"""Progress on a terminal's stderr: a bar for downloads, a line for records."""
+"""Progress on stderr: a bar for downloads, a line for the model, records and documents."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from llmtool.cli.terminal.console import Console
+from llmtool.engine.types import StreamProgress
 from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _SHOW_SECONDS = 0.2
 _MIN_RATE_SECONDS = 1.0  # a shorter time gives no useful rate
 _MAX_RATIO = 1.25  # of two estimates that are shown as one
+_WAIT_SECONDS = 2.0  # before the first status of a model
 _LOG_SECONDS = 15.0  # between two lines if stderr is not a terminal
 
 
@@ -112,6 +115,64 @@ def _describe_left(seconds: float) -> str:
 def _describe_time(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02}"
+
+
+class ModelStatus:
+    """Describes what a model does while a command waits for it, after 2 seconds.
+
+    Args:
+        console: replies that it shows need no status.
+        find_progress: returns the progress of the model's stream, or None while it is loaded.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        find_progress: Callable[[], StreamProgress | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console, self._find_progress, self._clock = console, find_progress, clock
+        self._since: float | None = None  # the start of the wait
+        self._loaded = 0.0
+
+    def on_load(self, done: float, total: float) -> None:
+        """Record how much of the model is loaded."""
+        self._loaded = done / total
+
+    def __call__(self) -> str:
+        now = self._clock()
+        seconds = now - (now if self._since is None else self._since)
+        text = self._describe(seconds)
+        self._since = now - seconds if text else None
+        return text if seconds >= _WAIT_SECONDS else ""
+
+    def _describe(self, seconds: float) -> str:
+        progress = self._find_progress()
+        if progress is None:
+            return f"loading model {self._loaded:.0%}" if self._loaded else "loading model"
+        if progress.n_unread and not progress.running:
+            return describe_prompts(progress, seconds)
+        if progress.running and not self._console.stdout.is_used:
+            text = f"generating: {format_count(progress.n_generated, 'token')}"
+            if progress.step_seconds:
+                text += f", {len(progress.running) / progress.step_seconds:,.0f} tok/s"
+            return text
+        return ""
+
+
+def describe_prompts(progress: StreamProgress, seconds: float) -> str:
+    """Return how many tokens of prompts were read, with rate and time left, or else the `seconds`.
+
+    The rate is unknown until the first batch is complete.
+    """
+    n_tokens = progress.n_read + progress.n_unread
+    what = "prompt" if progress.n_requests <= 1 else "prompts"
+    text = f"reading the {what}: {progress.n_read:,} of {n_tokens:,} tokens"
+    if not (progress.n_read and progress.read_seconds):
+        return f"{text}, {seconds:.0f} s"
+    rate = progress.n_read / progress.read_seconds
+    return f"{text}, {rate:,.0f} tok/s, {_describe_left(progress.n_unread / rate)}"
 
 
 class WorkProgress:

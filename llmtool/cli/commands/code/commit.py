@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -101,8 +98,7 @@ def commit(
         lambda context: prepare_commit(context, chosen_options, body=body),
         output.path,
     )
-    with show_elapsed(console):
-        result = write_commit_message(context.engine, *tasks, diff)
+    result = write_commit_message(context.engine, *tasks, diff)
     with open_sink(console, output.path) as sink:
         if output.json:
             sink.write_json(result.to_dict())
@@ -114,26 +110,6 @@ def commit(
         console.note(warning)
     if output.stats:
         console.note(f"{result.seconds:.3f} s, {result.usage.prompt_tokens} prompt tokens")
-
-
-@contextmanager
-def show_elapsed(console: Console) -> Iterator[None]:
-    """Show the elapsed seconds during the block."""
-    done = threading.Event()
-    started = time.monotonic()
-
-    def watch() -> None:
-        while not done.wait(1.0):
-            console.status(f"writing the commit message, {time.monotonic() - started:.0f} s")
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-        console.status("")
 
 
 def write_hook(
