@@ -14,7 +14,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 from llmtool.errors import UsageError
-from llmtool.file_kinds import Format
+from llmtool.file_kinds import Dialect, Format
 from llmtool.option_names import option, show_value
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ALIASES = {
     "CaseValues": "str | Mapping[str, Any]",
     "Format": f"Literal[{', '.join(map(repr, get_args(Format)))}]",
+    "Dialect": f"Literal[{', '.join(map(repr, get_args(Dialect)))}]",
     "Effort": "Literal['low', 'medium', 'high']",
     "GenerateKeywords": "Mapping[str, Any]",
     "KVType": "Literal['f16', 'q8_0']",

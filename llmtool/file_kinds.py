@@ -10,6 +10,11 @@ Format = Literal[
     "txt", "md", "html", "srt", "vtt", "po", "json",
     "xliff", "android", "qt", "strings", "properties", "ass", "rst",
 ]  # fmt: skip
+# The dialects of Markdown; "auto" means all constructs that are not ambiguous.
+Dialect = Literal[
+    "auto", "commonmark", "github", "mkdocs", "kramdown", "obsidian", "docusaurus", "mdx", "hugo",
+    "myst",
+]  # fmt: skip
 SAMPLE_BYTES = 8192  # of a file, enough to recognize it
 PDF = "a PDF document"
 

@@ -919,6 +919,7 @@ class Toolbox:
             to: the target language, by English name or code ("German", "pt-BR").
             source: the language of the text; "auto" detects it.
             format: the document format, such as "md" or "po"; "auto" detects it.
+            dialect: that of Markdown, such as "mkdocs" or "myst"; "auto" detects it.
             glossary: terms and their translations; the prompt for a segment has those in it.
             bilingual: whether to put each segment above its translation (text and subtitles).
             strict: whether an untranslated segment is an error.

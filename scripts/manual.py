@@ -542,7 +542,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llmtool.engine.types import Effort
-from llmtool.file_kinds import Format
+from llmtool.file_kinds import Dialect, Format
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import TestRun

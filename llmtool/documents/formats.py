@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import cast, get_args
 
 from llmtool.documents.signatures import is_page
-from llmtool.documents.types import Document, Format
+from llmtool.documents.types import Dialect, Document, Format
 from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
 
@@ -123,14 +123,16 @@ def detect(name: str | None, text: str) -> Format:
     return _SUFFIXES.get(suffix) or _detect_by_content(text)
 
 
-def parse(text: str, format: Format) -> Document:
-    """Parse a text in a format.
+def parse(text: str, format: Format, *, dialect: Dialect = "auto") -> Document:
+    """Parse a text in a format; `dialect` is that of Markdown.
 
     Raises:
         InputError: the text is not valid in that format; the error names the line.
     """
     module, name = _CLASSES[format]
     make = getattr(importlib.import_module(f"llmtool.documents.{module}"), name)
+    if format == "md":
+        return cast("Document", make(text, dialect))
     return cast("Document", make(text, format) if format in ("srt", "vtt") else make(text))
 
 

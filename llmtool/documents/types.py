@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from llmtool.file_kinds import Dialect as Dialect
 from llmtool.file_kinds import Format as Format
 
 

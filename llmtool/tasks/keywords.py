@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llmtool.engine.types import Effort
-from llmtool.file_kinds import Format
+from llmtool.file_kinds import Dialect, Format
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import TestRun
@@ -87,6 +87,7 @@ class TranslateKeywords(SamplingKeywords, total=False):
     thinking: bool | Effort | None
     source: str | None
     format: Literal["auto", Format] | None
+    dialect: Dialect | None
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] | None
     bilingual: bool | None
     strict: bool | None

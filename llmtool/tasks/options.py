@@ -17,7 +17,7 @@ import msgspec
 from llmtool.arguments import check_argument
 from llmtool.engine.types import Effort
 from llmtool.errors import UsageError
-from llmtool.file_kinds import Format
+from llmtool.file_kinds import Dialect, Format
 from llmtool.option_names import OTHER_NAMES, option
 from llmtool.suggest import suggest
 from llmtool.tasks.results import TestRun
@@ -119,6 +119,7 @@ class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     template: str | Template = "translate"
     source: str = "auto"
     format: Literal["auto", Format] = "auto"
+    dialect: Dialect = "auto"
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] = ()
     bilingual: bool = False
     strict: bool = False

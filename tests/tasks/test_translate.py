@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from llmtool.documents.formats import parse
 from llmtool.documents.markdown.document import Markdown
 from llmtool.documents.plain import PlainText
 from llmtool.documents.types import (
+    Dialect,
     Document,
     OutsideText,
     Part,
@@ -147,7 +149,9 @@ class Forms(Document):
 def test_texts_between_breaks_are_translated_separately_with_their_notes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llmtool.tasks.translate.translator.parse", lambda text, _: Forms(text))
+    monkeypatch.setattr(
+        "llmtool.tasks.translate.translator.parse", lambda text, _, **options: Forms(text)
+    )
     toolbox = make_toolbox(str.swapcase)
     result = toolbox.translate("a dog|a dog", "English", source="en")
     assert result.text == "A DOG|A DOG"
@@ -160,7 +164,9 @@ def test_texts_between_breaks_are_translated_separately_with_their_notes(
 def test_atomic_segment_remains_unchanged_if_a_part_is_not_translated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("llmtool.tasks.translate.translator.parse", lambda text, _: Forms(text))
+    monkeypatch.setattr(
+        "llmtool.tasks.translate.translator.parse", lambda text, _, **options: Forms(text)
+    )
     toolbox = make_toolbox(lambda text: "" if text == "two dogs" else text.upper())
     result = toolbox.translate("a dog|two dogs", "English", source="en")
     assert result.text == "a dog|two dogs"
@@ -428,7 +434,7 @@ def test_every_letter_is_translated_reported_or_protected_for_a_reason(
             return join_parts(parts)
 
     monkeypatch.setattr(
-        "llmtool.tasks.translate.translator.parse", lambda text, _: Paragraphs(text)
+        "llmtool.tasks.translate.translator.parse", lambda text, _, **options: Paragraphs(text)
     )
     toolbox = make_toolbox(german)
     text = "Good morning, everybody!\nx = 1\n\n  Forgotten words. \n"
@@ -453,7 +459,9 @@ def test_translations_that_change_the_structure_are_omitted_and_reported(
             before, after = (text.count("#") for text in (self.source, output))
             return None if before == after else f"{before} headings became {after}"
 
-    monkeypatch.setattr("llmtool.tasks.translate.translator.parse", lambda text, _: Headings(text))
+    monkeypatch.setattr(
+        "llmtool.tasks.translate.translator.parse", lambda text, _, **options: Headings(text)
+    )
     lines = [f"The house number {i} is green." for i in range(9)]
 
     def reply(text: str) -> str:
@@ -697,3 +705,27 @@ def test_markup_of_two_pieces_of_a_long_paragraph_does_not_combine() -> None:
     )
     assert parse(text, "md").compare(result.text) is None
     assert result.untranslated
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "translation"),
+    [
+        ("commonmark", "!!! note\n\n% A b.\n", "!!! NOTE\n\n% A B.\n"),
+        ("mkdocs", "!!! note\n\n% A b.\n", "!!! note\n\n% A B.\n"),
+        ("myst", "A b.\n\n% A b.\n", "A B.\n\n% A b.\n"),
+        ("mdx", "A b {c + 'd'}.\n\n    E f.\n", "A B {c + 'd'}.\n\n    E F.\n"),
+    ],
+)
+def test_dialect_decides_what_ambiguous_syntax_means(
+    dialect: Dialect, text: str, translation: str
+) -> None:
+    box = make_toolbox(str.upper)
+    options: dict[str, Any] = {"source": "en", "format": "md", "dialect": dialect}
+    assert box.translate(text, "English", **options).text == translation
+
+
+def test_a_dialect_is_an_error_for_other_formats() -> None:
+    with pytest.raises(UsageError, match="dialect='myst' is only supported for Markdown, not html"):
+        make_toolbox(str.upper).translate("<p>x</p>", "German", format="html", dialect="myst")
+    with pytest.raises(UsageError, match="dialect='rst': must be 'auto', 'commonmark'"):
+        make_toolbox(str.upper).translate("x", "German", dialect="rst")  # type: ignore[call-overload]

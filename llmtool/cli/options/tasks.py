@@ -15,7 +15,7 @@ from typer import BadParameter, Option
 from llmtool.cli.terminal.inputs import read_argument
 from llmtool.engine.types import MAX_LOGPROBS, MAX_SEED
 from llmtool.errors import UsageError
-from llmtool.file_kinds import Format
+from llmtool.file_kinds import Dialect, Format
 from llmtool.tasks import options as t
 
 _reply = partial(Option, rich_help_panel="Reply")
@@ -218,6 +218,10 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "format": Annotated[
             Literal["auto", Format],
             Option("--format", help="Document format."),
+        ],
+        "dialect": Annotated[
+            Dialect,
+            Option("--dialect", help="Dialect of Markdown, if its detection fails."),
         ],
         "bilingual": Annotated[
             bool,

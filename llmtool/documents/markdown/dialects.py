@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, cast, get_args
 
-from llmtool.errors import UsageError
+from llmtool.documents.types import Dialect
 
-Dialect = Literal[
-    "auto", "commonmark", "github", "mkdocs", "kramdown", "obsidian", "docusaurus", "mdx", "hugo",
-    "myst",
-]  # fmt: skip
 _SHARED = frozenset({"footnotes", "math"})
 _CONSTRUCTS: dict[str, frozenset[str]] = {
     "commonmark": frozenset(),
@@ -40,17 +35,6 @@ _MYST = re.compile(
     re.MULTILINE,
 )
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(?!\{)")
-
-
-def check_dialect(name: str) -> Dialect:
-    """Return a name as a `Dialect`.
-
-    Raises:
-        UsageError: the dialect is unknown.
-    """
-    if name not in get_args(Dialect):
-        raise UsageError(f"unknown dialect {name!r}; choose from {', '.join(get_args(Dialect))}")
-    return cast("Dialect", name)
 
 
 def constructs_of(dialect: Dialect, text: str) -> frozenset[str]:

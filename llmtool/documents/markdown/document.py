@@ -17,12 +17,13 @@ from llmtool.documents.html import Html
 from llmtool.documents.lines import display_width, is_wide, wrap
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.blocks import Text
-from llmtool.documents.markdown.dialects import Dialect, constructs_of
+from llmtool.documents.markdown.dialects import constructs_of
 from llmtool.documents.markdown.inline import normalize, split_inline
 from llmtool.documents.markdown.parser import count_inline, parse_markdown, skeleton
 from llmtool.documents.markdown.tags import text_attributes
 from llmtool.documents.protected_spans import find_nesting_fault, hide_protected, show_protected
 from llmtool.documents.types import (
+    Dialect,
     Document,
     OutsideText,
     Part,
@@ -143,6 +144,9 @@ class Markdown(Document):
             for part in parts
         )
         layout = _layout(segment)
+        if layout.inner:
+            html, inner = layout.inner
+            return html.encode(inner, renewed)
         if layout.kind == "anchor":
             return self._write(layout, parts)
         if layout.attribute and renewed == segment.parts:
@@ -153,9 +157,6 @@ class Markdown(Document):
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         layout = _layout(segment)
-        if layout.inner:
-            html, inner = layout.inner
-            return html.encode(inner, parts)
         text = self._write(layout, parts)
         if layout.attribute is None:
             return text
@@ -397,11 +398,10 @@ class Markdown(Document):
             reason = "HTML on lines with other markup" if language else "tag"
             self._skip(start, end, "comment" if is_comment else reason, is_language=language)
             return
-        self._skip(start, end, "tag")
-        try:
-            html = Html(source)
-        except InputError:
-            return
+        html = Html(source)
+        for each in html.outside or ():
+            begin, stop = start + each.start, start + each.end
+            self._skip(begin, stop, each.reason, is_language=each.is_language)
         for inner in html.segments:
             yield _Segment(
                 start=start + inner.start,
@@ -577,12 +577,7 @@ def _html(tokens: Sequence[Token]) -> list[str]:
 
 
 def _compare_html(one: str, other: str) -> str | None:
-    try:
-        difference = Html(_PAGE_REFERENCE.sub(r"\1", one)).compare(
-            _PAGE_REFERENCE.sub(r"\1", other)
-        )
-    except InputError:
-        difference = "it differs"
+    difference = Html(_PAGE_REFERENCE.sub(r"\1", one)).compare(_PAGE_REFERENCE.sub(r"\1", other))
     return difference and f"a block of HTML: {difference}"
 
 

@@ -12,9 +12,10 @@ import msgspec
 from llmtool.documents.accounting import count_protected
 from llmtool.documents.bilingual import BilingualDocument
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Document, Format
+from llmtool.documents.types import Dialect, Document, Format
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.option_names import option
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.duplicates import answer_once
@@ -45,6 +46,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     prompts: TranslationPrompts
     source: Language | None
     format: Format | None
+    dialect: Dialect
     bilingual: bool
     strict: bool
 
@@ -101,14 +103,15 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         p = self.prompts.prepared
         options = [p.options.system, p.options.thinking, p.options.variables]
         pairs = self.prompts.glossary.pairs
-        translation = [self.prompts.to, self.source, self.format, pairs, self.bilingual]
+        parsing = [self.format, self.dialect]
+        translation = [self.prompts.to, self.source, *parsing, pairs, self.bilingual]
         return identify(p.template, p.model, options, p.sampling, translation)
 
     def _workflow(self, case: Case, count: CountTokens) -> DocumentWorkflow:
         """Parse the document of a case."""
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
-        document: Document = parse(text, format)
+        document: Document = parse(text, format, dialect=self._dialect(case.name, format))
         source = self.source or _detect_source(document)
         if self.bilingual:
             if format not in _BILINGUAL:
@@ -119,6 +122,14 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         return DocumentWorkflow(
             case.id, document, self.prompts, format=format, source=source, count=count
         )
+
+    def _dialect(self, name: str | None, format: Format) -> Dialect:
+        if self.dialect != "auto":
+            if format != "md":
+                flag = option("dialect", self.dialect)
+                raise UsageError(f"{flag} is only supported for Markdown, not {format}")
+            return self.dialect
+        return "mdx" if PurePath(name or "").suffix.lower() == ".mdx" else "auto"
 
     def _result(self, workflow: DocumentWorkflow) -> Translation | Failed:
         text = "".join(workflow.pieces)
