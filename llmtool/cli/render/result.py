@@ -42,9 +42,8 @@ def generation(
     """Print a generation to stdout or a file, streamed or complete, as text or JSON.
 
     If it is live, the first reply appears at once and the others follow in order. A terminal shows
-    prose wrapped at words. A pipe
-    receives a reply with a constraint only once it is known to be valid. Replies with a schema are
-    printed one per line.
+    prose wrapped at words. A pipe receives a reply with a constraint only once it is known to be
+    valid. Replies with a schema are printed one per line.
 
     Raises:
         OutputValidationError: a reply is invalid; a file is then written only for JSON.

@@ -76,9 +76,8 @@ def commit(
     own = model.reference if hook else None  # with a hook, `open_model` does not check it
     reads = bootstrap.input_files(template, own)
     if modes:
-        check(
-            output.path, reads=reads, overwrite=output.path is not None
-        )  # hooks are checked below
+        # Hooks that exist are checked below.
+        check(output.path, reads=reads, overwrite=output.path is not None)
         write_hook(console, hook_arguments(ctx), output.path, install=install_hook)
         return
     output.check(reads=reads)
