@@ -118,6 +118,8 @@ def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
     [
         ("/rety", "did you mean '/retry'?"),
         ("/set thinking max", "'max': must be on, off, low, medium or high"),
+        ("/set temp 1", "^unknown option 'temp'; did you mean 'temperature'?"),
+        ("/set max_new_tokens 5", "did you mean 'max_tokens'?"),
         ("/set temperature -1", "^temperature -1: must be between 0 and 100"),
         ("/set temperature nan", "^temperature nan: must be a number"),
         ("/set top_p １.5", "^top_p 1.5: must be between 0 and 1"),

@@ -30,17 +30,18 @@ def functions(prompts: list[str]) -> None:
     reveal_type(llmtool.generate("x", template="own").value)  # Any
     reveal_type(llmtool.generate("x", schema=Person).choices[0].value)  # Person | None
     reveal_type(llmtool.generate(prompts, schema=Person))  # list[Generation[Person]]
-    reveal_type(llmtool.generate(iter(prompts), seed=1))  # Iterator[Generation[None]]
+    reveal_type(llmtool.generate(iter(prompts), seed=1, timeout=9.5))  # Iterator[Generation[None]]
     reveal_type(llmtool.generate(messages=[{"role": "user", "content": "x"}]))  # Generation[None]
     message = llmtool.Message("user", "x")
     reveal_type(llmtool.generate(messages=[message], schema=Person).value)  # Person
     reveal_type(llmtool.classify("x", ["a", "b"]).label)  # str | None
-    reveal_type(llmtool.classify("x", Mood).label)  # Mood | None
+    reveal_type(llmtool.classify("x", Mood, timeout=5).label)  # Mood | None
     reveal_type(llmtool.classify(prompts, bool))  # list[Classification[bool]]
     reveal_type(llmtool.run("title", text="x"))  # Generation[Any] | Classification[Any]
-    reveal_type(llmtool.run("title", "x"))  # Generation[Any] | Classification[Any]
+    reveal_type(llmtool.run("title", "x", timeout=5))  # Generation[Any] | Classification[Any]
     reveal_type(llmtool.run("title", ["x"]))  # list[Generation[Any] | Classification[Any]]
-    reveal_type(llmtool.chat().say("x", max_tokens=5))  # Turn
+    reveal_type(llmtool.chat(timeout=5).say("x", max_tokens=5, timeout=5))  # Turn
+    reveal_type(llmtool.complete_code("x", timeout=5))  # Code
     reveal_type(llmtool.summarize(iter(prompts)))  # Iterator[Summary]
     reveal_type(llmtool.write_code("x", language="py"))  # Code
     reveal_type(llmtool.fix_code("x", "it fails"))  # Fix
@@ -76,6 +77,7 @@ async def asyncio(texts: list[str]) -> None:
 def mistakes() -> None:
     llmtool.generate("x", sed=1)  # error: call-overload
     llmtool.summarize("x", style="poem")  # error: call-overload
+    llmtool.summarize("x", timeout="5")  # error: call-overload
     llmtool.fix_code("x", rapair=1)  # error: call-arg
     llmtool.chat(seed="1")  # error: arg-type
     llmtool.chat().say("x", sed=1)  # error: call-arg
