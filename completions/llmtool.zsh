@@ -88,7 +88,7 @@ _llmtool() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -207,7 +207,7 @@ _llmtool_gen() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -283,7 +283,7 @@ _llmtool_run() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -520,7 +520,7 @@ _llmtool_classify() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -590,7 +590,7 @@ _llmtool_classify_eval() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -661,7 +661,7 @@ _llmtool_sum() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -732,7 +732,7 @@ _llmtool_translate() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -806,7 +806,7 @@ _llmtool_code() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -880,7 +880,7 @@ _llmtool_code_explain() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -939,7 +939,7 @@ _llmtool_code_review() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1001,7 +1001,7 @@ _llmtool_code_fix() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1045,7 +1045,7 @@ _llmtool_code_complete() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1105,7 +1105,7 @@ _llmtool_code_tests() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1158,7 +1158,7 @@ _llmtool_code_commit() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1214,7 +1214,7 @@ _llmtool_chat() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--no-cache[Do not read or write the prompt cache]' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \

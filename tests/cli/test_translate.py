@@ -99,7 +99,7 @@ def test_json_has_all_fields(translate_with_tiny: Callable[..., Any]) -> None:
     result = json.loads(translate_with_tiny("Good morning, my dear friends!", "--json").stdout)
     assert list(result) == [
         "text", "source", "to", "format", "untranslated", "protected", "n_segments", "n_retried",
-        "model", "usage", "seconds", "warnings",
+        "n_cached", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
     assert (result["source"], result["to"], result["format"]) == ("en", "fr", "txt")
 

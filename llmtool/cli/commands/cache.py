@@ -91,8 +91,9 @@ def clear(
 ) -> None:
     """Clear all caches.
 
-    Removes cached prompts, replies of template tests, notes of summaries, label scores and the
-    search index of sessions. They are recomputed when needed. Sessions and models are not removed.
+    Removes cached prompts, replies of template tests, notes of summaries, translated segments,
+    label scores and the search index of sessions. They are recomputed when needed. Sessions and
+    models are not removed.
     """
     from llmtool.evals.reply_cache import FOLDER
     from llmtool.sessions.store import INDEX_NAME
@@ -100,9 +101,10 @@ def clear(
 
     cache = _open(console, general)
     folder = cache.folder.parent
+    names = (FOLDER, "notes", "translations", "anchors")
     cleared = [
         cache.clear(dry_run=dry_run),
-        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in (FOLDER, "notes", "anchors")),
+        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in names),
     ]
     index = folder / INDEX_NAME
     if index.exists():

@@ -184,7 +184,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
     no_cache: Annotated[
-        bool, _model("--no-cache", help="Do not read or write the prompt cache.")
+        bool, _model("--no-cache", help="Do not read or write caches of prompts and replies.")
     ] = False
     offline: Offline = False
     timeout: Timeout = None

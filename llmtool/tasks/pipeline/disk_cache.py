@@ -21,14 +21,15 @@ _KEY = re.compile(r"[0-9a-f]{16,64}")
 class DiskCache:
     """A folder of values by key, at most `limit` of `limit_bytes`, both unlimited if None.
 
-    The least recently used are removed first. A file that cannot be read, or does not have the
-    expected type, counts as missing.
+    The least recently used are removed first; a process may exceed the limits by one percent. A
+    file that cannot be read, or does not have the expected type, counts as missing.
     """
 
     def __init__(
         self, folder: Path, *, limit: int | None = 500, limit_bytes: int | None = None
     ) -> None:
         self.folder, self._limit, self._limit_bytes = folder, limit, limit_bytes
+        self._n_saved = 0
 
     def load(self, key: str, kind: type[T]) -> T | None:
         path = self._path(key)
@@ -47,8 +48,11 @@ class DiskCache:
         """
         path = self._path(key)
         files.write_atomically(path, msgspec.json.encode(value))
-        with contextlib.suppress(OSError):
-            self._drop_oldest()
+        self._n_saved += 1
+        # Listing the folder after each of many saves would take quadratic time.
+        if self._n_saved % max(1, (self._limit or 0) // 100) == 0:
+            with contextlib.suppress(OSError):
+                self._drop_oldest()
 
     def try_to_save(self, key: str, value: object) -> None:
         """Write a value; ignore write errors, because the value can be computed again."""

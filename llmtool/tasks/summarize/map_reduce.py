@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import msgspec
 from llmtool.engine.types import FinishReason, Request, Token
 from llmtool.option_names import option
 from llmtool.short_repr import short_repr
-from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
@@ -46,24 +45,6 @@ class SummaryProgress(msgspec.Struct, frozen=True, kw_only=True):
 SummaryEvent = SummaryText | SummaryProgress
 
 
-class NoteCache(msgspec.Struct, frozen=True):
-    """Stores notes on disk by model and request; with `cache` None it stores nothing."""
-
-    cache: DiskCache | None
-    model_identity: str
-
-    def load(self, request: Request) -> str | None:
-        return None if self.cache is None else self.cache.load(self._key(request), str)
-
-    def save(self, request: Request, note: str) -> None:
-        if self.cache is not None:
-            self.cache.try_to_save(self._key(request), note)
-
-    def _key(self, request: Request) -> str:
-        content = msgspec.json.encode([request.prompt, request.sampling])
-        return hashlib.sha256(self.model_identity.encode() + content).hexdigest()
-
-
 class _Note(msgspec.Struct, frozen=True):
     """The target of a step that takes notes: a round, and the index of its input."""
 
@@ -94,7 +75,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         prompts: SummaryPrompts,
         *,
         count: CountTokens,
-        note_cache: NoteCache,
+        note_cache: ReplyCache,
     ) -> None:
         super().__init__(id)
         self.source, self.plan = source, plan

@@ -12,9 +12,10 @@ from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy
 from llmtool.tasks.pipeline.duplicates import answer_once
 from llmtool.tasks.pipeline.prepare import Case, case_key, each_or_failed, text_of, token_counter
+from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Summary
-from llmtool.tasks.summarize.map_reduce import NoteCache, SummaryEvent, SummaryWorkflow
+from llmtool.tasks.summarize.map_reduce import SummaryEvent, SummaryWorkflow
 from llmtool.tasks.summarize.planner import SummaryPlan, plan_summary
 from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.tasks.summarize.sections import SectionAssembler
@@ -31,7 +32,7 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy | None
     by_section: bool
     chunk_tokens: int
-    note_cache: NoteCache
+    note_cache: ReplyCache
 
     @property
     def template(self) -> Template:

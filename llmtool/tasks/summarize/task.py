@@ -72,8 +72,8 @@ def stream_summarize(
 
 def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summarizer:
     """Check the options of a call and load its templates, once for all its texts."""
+    from llmtool.tasks.pipeline.reply_cache import ReplyCache
     from llmtool.tasks.summarize.length import parse_length
-    from llmtool.tasks.summarize.map_reduce import NoteCache
     from llmtool.tasks.summarize.prompts import SummaryPrompts
     from llmtool.tasks.summarize.summarizer import Summarizer
 
@@ -102,5 +102,5 @@ def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summa
         strategy=strategy,
         by_section=options.sections,
         chunk_tokens=options.chunk_tokens,
-        note_cache=NoteCache(context.notes, context.cache_identity),
+        note_cache=ReplyCache(context.notes, context.cache_identity),
     )

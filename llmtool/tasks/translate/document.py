@@ -11,8 +11,10 @@ import msgspec
 from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part
-from llmtool.engine.types import Prompt
+from llmtool.engine.types import Prompt, Request
 from llmtool.short_repr import short_repr
+from llmtool.tasks.pipeline.duplicates import is_determined
+from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import UntranslatedSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
@@ -26,6 +28,7 @@ _MAX_REPAIR_CHARACTERS = 50_000_000  # checked to find translations that change 
 _MAX_PIECES = 16  # of a segment whose structure is checked as a whole after each reply
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
 _OTHER_PART = "another part of the message was not translated"
+_BY_SENTENCE = ""  # cached for a text that was split, because no reply to it was accepted
 _Key = tuple[str, tuple[str, ...]]  # the text of a request, and its notes
 
 
@@ -59,10 +62,11 @@ class DocumentWorkflow(Workflow[TranslationText]):
         format: Format,
         source: Language | None,
         count: CountTokens,
+        cache: ReplyCache,
     ) -> None:
         super().__init__(id)
         self.document, self.format, self.source = document, format, source
-        self._prompts, self._count = prompts, count
+        self._prompts, self._count, self._cache = prompts, count, cache
         self.jobs = [SegmentJob(each.parts, notes=each.notes) for each in document.segments]
         self._unsupported = find_unsupported(document)
         self.n_done = self.n_retried = 0
@@ -129,6 +133,11 @@ class DocumentWorkflow(Workflow[TranslationText]):
         """The number of segments, including text outside of them that is natural language."""
         return len(self.jobs) + len(self._unsupported)
 
+    @property
+    def n_cached(self) -> int:
+        """The number of segments whose translations are from the cache."""
+        return sum(job.is_language and job.is_cached for job in self.jobs)
+
     def _start_job(self, target: _Target) -> Iterator[Step]:
         key = _key(target.job)
         if not target.job.is_language:
@@ -138,8 +147,45 @@ class DocumentWorkflow(Workflow[TranslationText]):
         elif key in self._waiting:
             self._waiting[key].append(target)
         else:
-            self._waiting[key] = []
-            yield self._step(target, is_retry=False)
+            step = self._step(target, is_retry=False)
+            cached = self._load(target, step.request)
+            if cached is not None:
+                yield from cached
+            else:
+                self._waiting[key] = []
+                yield step
+
+    def _load(self, target: _Target, request: Request) -> Iterator[Step] | None:
+        """Settle a job from the cache and return the next steps, or None if it is not cached."""
+        job = target.job
+        text = self._cache.load(request) if is_determined(request.sampling) else None
+        if text == _BY_SENTENCE:
+            return self._start_sentences(target) if job.split_into_sentences() else None
+        if text is None:
+            return None
+        reply = StepReply(text=text, finish_reason="stop", seed=0)
+        _, parts, fault = self._judge(target, request.prompt, reply)
+        if fault is not None:
+            return None
+        job.is_cached = True
+        self._settle(target, parts)
+        return iter(())
+
+    def _save(self, job: SegmentJob, text: str) -> None:
+        """Cache an accepted reply under the first request for its text."""
+        request = self._prompts.request(job, source=self.source, is_retry=False)
+        if is_determined(request.sampling):
+            self._cache.save(request, text)
+
+    def _start_sentences(self, target: _Target) -> Iterator[Step]:
+        for child in target.job.children:
+            sentence = _Target(target.segment_index, child)
+            if not child.is_language:
+                self._settle(sentence, child.parts)
+                continue
+            request = self._prompts.request(child, source=self.source, is_retry=False)
+            if self._load(sentence, request) is None:
+                yield self._step(sentence, is_retry=True)
 
     def _step(self, target: _Target, *, is_retry: bool) -> Step:
         request = self._prompts.request(target.job, source=self.source, is_retry=is_retry)
@@ -147,8 +193,26 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def _evaluate(self, target: _Target, prompt: Prompt, reply: StepReply) -> Iterator[Step]:
         """Accept a reply, or retry: with a constraint, then sentence by sentence."""
-        job, root = target.job, self.jobs[target.segment_index]
+        job = target.job
         job.n_attempts += 1
+        text, parts, fault = self._judge(target, prompt, reply)
+        if fault is None:
+            self._settle(target, parts)
+            self._save(job, text)
+        elif job.n_attempts < _MAX_ATTEMPTS and not job.is_sentence:
+            self.n_retried += 1
+            yield self._step(target, is_retry=True)
+        elif job.split_into_sentences():
+            self._save(job, _BY_SENTENCE)
+            yield from self._start_sentences(target)
+        else:
+            self._settle(target, job.parts, f"the reply {fault}")
+
+    def _judge(
+        self, target: _Target, prompt: Prompt, reply: StepReply
+    ) -> tuple[str, tuple[Part, ...], str | None]:
+        """Return the text of a reply, its parts, and why it is not accepted, or None."""
+        job, root = target.job, self.jobs[target.segment_index]
         text, fault = self._prompts.check(job, prompt, reply)
         parts = job.restore(text)
         if fault is None and parts is None:
@@ -163,20 +227,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
             fault = find_placeholder_fault(job.parts, parts) or self.document.find_fault(
                 segment, candidate
             )
-        if fault is None and parts is not None:
-            self._settle(target, parts)
-        elif job.n_attempts < _MAX_ATTEMPTS and not job.is_sentence:
-            self.n_retried += 1
-            yield self._step(target, is_retry=True)
-        elif job.split_into_sentences():
-            for child in job.children:
-                sentence = _Target(target.segment_index, child)
-                if child.is_language:
-                    yield self._step(sentence, is_retry=True)
-                else:
-                    self._settle(sentence, child.parts)
-        else:
-            self._settle(target, job.parts, f"the reply {fault}")
+        return text, parts or (), fault
 
     def _settle(self, target: _Target, parts: Sequence[Part], reason: str | None = None) -> None:
         target.job.settle(parts, reason)

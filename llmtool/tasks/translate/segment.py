@@ -31,6 +31,7 @@ class SegmentJob:
         self.is_sentence = is_sentence
         self.n_attempts = self._n_settled = 0
         self.reason: str | None = None
+        self._is_cached = False
         self._result: tuple[Part, ...] | None = None
 
     @property
@@ -46,6 +47,16 @@ class SegmentJob:
                 return False
             self._n_settled += 1
         return bool(self.children) or self._result is not None
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the translations of all pieces are from the cache."""
+        pieces = [child for child in self.children if child.is_language]
+        return all(child.is_cached for child in pieces) if pieces else self._is_cached
+
+    @is_cached.setter
+    def is_cached(self, value: bool) -> None:
+        self._is_cached = value
 
     @property
     def result(self) -> tuple[Part, ...] | None:

@@ -10,6 +10,7 @@ from llmtool.tasks.options import TranslateOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, check_task, prepare
+from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.results import Translation
 from llmtool.tasks.streams import Stream
 from llmtool.tasks.translate.glossary import Glossary
@@ -57,4 +58,5 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         dialect=options.dialect,
         bilingual=options.bilingual,
         strict=options.strict,
+        cache=ReplyCache(context.translations, context.cache_identity),
     )

@@ -27,6 +27,7 @@ from llmtool.tasks.pipeline.prepare import (
     text_of,
     token_counter,
 )
+from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
@@ -49,6 +50,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Dialect
     bilingual: bool
     strict: bool
+    cache: ReplyCache
 
     @property
     def template(self) -> Template:
@@ -120,7 +122,13 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
                 )
             document = BilingualDocument(document)
         return DocumentWorkflow(
-            case.id, document, self.prompts, format=format, source=source, count=count
+            case.id,
+            document,
+            self.prompts,
+            format=format,
+            source=source,
+            count=count,
+            cache=self.cache,
         )
 
     def _dialect(self, name: str | None, format: Format) -> Dialect:
@@ -143,6 +151,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             protected=count_protected(workflow.document),
             n_segments=workflow.n_segments,
             n_retried=workflow.n_retried,
+            n_cached=workflow.n_cached,
             model=self.prompts.prepared.model,
             usage=workflow.usage,
             seconds=time.perf_counter() - workflow.started,

@@ -120,6 +120,9 @@ def translate(
         *reasoning_warnings(context.engine, options.thinking, options.sampling.think_tokens),
     ):
         console.note(warning)
+    if result.n_cached and result.n_segments > 1:
+        n_segments = format_count(result.n_segments, "segment")
+        console.note(f"{result.n_cached} of {n_segments} from the cache")
     if output.stats:
         rate = result.usage.completion_tokens / max(result.seconds, 1e-9)
         console.note(

@@ -1,0 +1,28 @@
+"""Cache replies on disk by model and request."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from llmtool.engine.types import Request
+from llmtool.tasks.pipeline.disk_cache import DiskCache
+
+
+class ReplyCache(msgspec.Struct, frozen=True):
+    """Stores a text for a request to a model; with `cache` None it stores nothing."""
+
+    cache: DiskCache | None
+    model_identity: str
+
+    def load(self, request: Request) -> str | None:
+        return None if self.cache is None else self.cache.load(self._key(request), str)
+
+    def save(self, request: Request, text: str) -> None:
+        if self.cache is not None:
+            self.cache.try_to_save(self._key(request), text)
+
+    def _key(self, request: Request) -> str:
+        content = msgspec.json.encode([request.prompt, request.sampling])
+        return hashlib.sha256(self.model_identity.encode() + content).hexdigest()
