@@ -125,6 +125,12 @@ def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) 
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
     assert b"-f notes.txt reads the file" in result.stderr
     assert b"no file has that name" not in result.stderr
+    (tmp_path / "docs").mkdir()
+    for name in ("docs", "docs/"):
+        note = (
+            f"using the directory name {name} as the prompt; -f {name} --glob '*' reads its files"
+        )
+        assert note in gen(name, "--dry-run", cwd=tmp_path).stderr.decode()
     # Text longer than any file name is an ordinary prompt and is not quoted in messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()

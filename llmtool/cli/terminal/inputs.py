@@ -249,7 +249,7 @@ def note_name(console: Console, text: str, *, what: str = "prompt") -> None:
         console.note(f"using the URL {text} as the {what}; -f {text} reads the page")
     elif os.path.isfile(text):
         console.note(f"using the file name {text} as the {what}; -f {text} reads the file")
-    elif text.endswith("/") and os.path.isdir(text):
+    elif os.path.isdir(text):
         console.note(
             f"using the directory name {text} as the {what}; -f {text} --glob '*' reads its files"
         )
