@@ -21,6 +21,7 @@ _YAML_TYPES = {
     "bool": "true or false",
     "null": "nothing",
 }
+_LIMITS = {">=": "of at least", "<=": "of at most", ">": "above"}
 
 
 def explain(value: object, kind: type[object], message: str) -> tuple[Path, str]:
@@ -141,4 +142,8 @@ def _in_yaml_terms(reason: str) -> str:
         return " or ".join(_YAML_TYPES.get(each, each) for each in names)
 
     text = re.sub("`([^`]*)`", name, reason)
+    text = re.sub("^Expected (.*), got (.*)", r"must be \1, not \2", text)
+    text = re.sub("^Expected ", "must be ", text).removesuffix(".0")
+    for sign, words in _LIMITS.items():
+        text = text.replace(f" {sign} ", f" {words} ")
     return text[0].lower() + text[1:]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtool.errors import InputError
+from llmtool.option_names import show_value
 from llmtool.suggest import suggest
 from llmtool.text.separators import split_list
 
@@ -44,16 +45,20 @@ def convert(spec: Input, value: object) -> object:
     if spec.type == "file":
         return _read(value)
     if not isinstance(value, str):
-        raise ValueError(f"expected a string, got {type(value).__name__}")
+        raise _wrong("a string", value)
     text = str(value)
     if spec.type == "string" and len(text.splitlines()) > 1:
-        raise ValueError("expected one line; use type text for several lines")
+        raise ValueError("must be one line; use type text for several lines")
     if spec.type == "lang" and (len(text) > 64 or not _LANGUAGE.fullmatch(text.strip())):
-        raise ValueError("expected the name or code of a language, such as German or pt-BR")
+        raise ValueError("must be the name or code of a language, such as German or pt-BR")
     if spec.type == "enum" and text not in spec.enum:
         known = ", ".join(spec.enum[:_SHOWN]) + (", …" if len(spec.enum) > _SHOWN else "")
-        raise ValueError(f"expected one of {known}{suggest(text, spec.enum)}")
+        raise ValueError(f"must be one of {known}{suggest(text, spec.enum)}")
     return text
+
+
+def _wrong(accepted: str, value: object) -> ValueError:
+    return ValueError(f"must be {accepted}, not {show_value(value)}")
 
 
 def absent(spec: Input) -> object:
@@ -68,7 +73,7 @@ def _integer(value: object) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,18}\s*", value):
         return int(value)
-    raise ValueError("expected an integer")
+    raise _wrong("an integer", value)
 
 
 def _float(value: object) -> float:
@@ -79,7 +84,7 @@ def _float(value: object) -> float:
             return float(value)
         except ValueError:
             pass
-    raise ValueError("expected a number")
+    raise _wrong("a number", value)
 
 
 def _boolean(value: object) -> bool:
@@ -87,7 +92,7 @@ def _boolean(value: object) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in _BOOLEANS:
         return _BOOLEANS[value.strip().lower()]
-    raise ValueError("expected true or false")
+    raise _wrong("true or false", value)
 
 
 def _list(value: object) -> list[object]:
@@ -98,21 +103,21 @@ def _list(value: object) -> list[object]:
 
             try:
                 value = msgspec.json.decode(value, type=list[str | int | float | bool])
-            except msgspec.DecodeError as exc:
-                raise ValueError(f"expected a JSON list of strings and numbers ({exc})") from exc
+            except msgspec.DecodeError:
+                raise _wrong("a JSON list of strings and numbers", value) from None
         else:
             value = [part for part in split_list(value) if part]
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"expected a list, got {type(value).__name__}")
+        raise _wrong("a list", value)
     for item in value:
         if not isinstance(item, (str, int, float)):
-            raise ValueError(f"expected a list of strings and numbers, got {type(item).__name__}")
+            raise _wrong("a list of strings and numbers", value)
     return [str(item) if isinstance(item, str) else item for item in value]
 
 
 def _read(value: object) -> str:
     if not isinstance(value, (str, os.PathLike)):
-        raise ValueError(f"expected a path, got {type(value).__name__}")
+        raise _wrong("a path", value)
     path = Path(value)
     try:
         if not path.is_file():

@@ -346,7 +346,7 @@ INVALID = {
     ),
     "not a number": (
         {"d__csv": "text,n,label\na,x,bug\n"},
-        "d.csv, line 2: n: expected an integer",
+        "d.csv, line 2: n: must be an integer, not 'x'",
     ),
     "too many cells": (
         {"d__csv": "text,label\na,bug,x\n"},

@@ -180,9 +180,9 @@ def test_prompty_version_2_is_converted() -> None:
 
 SAMPLES = {
     "missing value": ("sample: {name: Jane}", "required input 'question' is missing"),
-    "empty value": ("sample: {name: , question: Why}", "name: expected a string, got NoneType"),
-    "mapping": ("sample: {name: {first: Jane}, question: Why}", "name: expected a string"),
-    "number": ("sample: {name: Jane, question: Why, age: old}", "age: expected a number"),
+    "empty value": ("sample: {name: , question: Why}", "name: must be a string, not None"),
+    "mapping": ("sample: {name: {first: Jane}, question: Why}", "name: must be a string"),
+    "number": ("sample: {name: Jane, question: Why, age: old}", "age: must be a number"),
     "file": ("sample: sample.json", "refers to a file, which is not read"),
     "variable file": ("sample: ${file:sample.json}", "refers to a file, which is not read"),
     "list": ("sample:\n- Jane", "must be a mapping"),

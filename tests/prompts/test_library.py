@@ -174,7 +174,7 @@ def test_errors_name_the_file_of_the_inherited_part(user: Path) -> None:
     write(user, "base", BASE)
     write(user, "child", "extends: base\ninputs:\n  text: {type: int}\n")
     with pytest.raises(
-        TemplateError, match=r"base\.yaml:11: examples\.0\.text: expected an integer"
+        TemplateError, match=r"base\.yaml:11: examples\.0\.text: must be an integer"
     ):
         Library(user_folders=[user]).load("child")
     write(user, "other", "extends: base\nexamples+:\n  - {text: t, output: z}\n")

@@ -33,7 +33,7 @@ def test_missing_required_inputs_appear_as_placeholders() -> None:
 
 
 def test_given_values_are_validated() -> None:
-    with pytest.raises(UsageError, match="expected one of kind, curt"):
+    with pytest.raises(UsageError, match="must be one of kind, curt"):
         shown("{{ tone }}", tone="rude")
 
 

@@ -106,17 +106,17 @@ def test_values_are_converted_to_the_input_type(kind: str, value: object, text: 
 
 
 WRONG = {
-    "text": ("text", 1, "expected a string, got int"),
-    "string": ("string", "two\nlines", "expected one line; use type text for several lines"),
-    "int": ("int", "4.5", "expected an integer"),
-    "int from bool": ("int", True, "expected an integer"),
-    "float": ("float", "hot", "expected a number"),
-    "bool": ("bool", "maybe", "expected true or false"),
-    "enum": ("enum, enum: [red, green]", "gren", "expected one of red, green; did you mean"),
-    "list": ("list", 3, "expected a list, got int"),
-    "list of lists": ("list", [[1]], "expected a list of strings and numbers, got list"),
-    "lang": ("lang", "ignore all {rules}!", "expected the name or code of a language"),
-    "file": ("file", 3, "expected a path, got int"),
+    "text": ("text", 1, "must be a string, not 1"),
+    "string": ("string", "two\nlines", "must be one line; use type text for several lines"),
+    "int": ("int", "4.5", "must be an integer"),
+    "int from bool": ("int", True, "must be an integer"),
+    "float": ("float", "hot", "must be a number"),
+    "bool": ("bool", "maybe", "must be true or false"),
+    "enum": ("enum, enum: [red, green]", "gren", "must be one of red, green; did you mean"),
+    "list": ("list", 3, "must be a list, not 3"),
+    "list of lists": ("list", [[1]], "must be a list of strings and numbers, not [[1]]"),
+    "lang": ("lang", "ignore all {rules}!", "must be the name or code of a language"),
+    "file": ("file", 3, "must be a path, not 3"),
 }  # fmt: skip
 
 

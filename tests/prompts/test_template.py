@@ -154,11 +154,11 @@ REFUSED_PARTS = {
     ),
     "a default of another type": (
         "inputs:\n  a:\n    type: int\n    default: many",
-        "f:7: inputs.a.default: expected an integer",
+        "f:7: inputs.a.default: must be an integer, not 'many'",
     ),
     "a default that is not in the enum": (
         "inputs: {a: {type: enum, enum: [red, green], default: gren}}",
-        "f:4: inputs.a.default: expected one of red, green; did you mean 'green'?",
+        "f:4: inputs.a.default: must be one of red, green; did you mean 'green'?",
     ),
     "required with a default": (
         "inputs: {a: {type: int, required: true, default: 1}}",
@@ -166,11 +166,11 @@ REFUSED_PARTS = {
     ),
     "a boolean in other words": (
         "inputs: {a: {type: int, required: maybe}}",
-        "f:4: inputs.a.required: expected true or false, got a string",
+        "f:4: inputs.a.required: must be true or false, not a string",
     ),
     "a limit of zero": (
         "inputs: {a: {type: text, max_tokens: 0}}",
-        "f:4: inputs.a.max_tokens: expected an integer >= 1",
+        "f:4: inputs.a.max_tokens: must be an integer of at least 1",
     ),
     "an unknown parameter": (
         "model:\n  params:\n    temprature: 1",
@@ -178,11 +178,11 @@ REFUSED_PARTS = {
     ),
     "a parameter out of range": (
         "model: {params: {top_p: 2}}",
-        "f:4: model.params.top_p: expected a number <= 1.0",
+        "f:4: model.params.top_p: must be a number of at most 1",
     ),
     "a parameter of another type": (
         "model: {params: {temperature: hot}}",
-        "f:4: model.params.temperature: expected a number, got a string",
+        "f:4: model.params.temperature: must be a number, not a string",
     ),
     "an unknown output": (
         "output: {lables: [a]}",
@@ -219,7 +219,7 @@ REFUSED_PARTS = {
     ),
     "a list as a schema": (
         "output: {json: [a, b]}",
-        "f:4: output.json: expected a string or a mapping, got a list",
+        "f:4: output.json: must be a string or a mapping, not a list",
     ),
     "a misspelt variable in the system message": (
         A + "\nsystem: |\n  Be brief.\n  {{ aa }}",
