@@ -413,7 +413,7 @@ _llmtool() {
                 --min-p) : ;;
                 --repeat-penalty) : ;;
                 --from) kind='languages' ;;
-                --format) words='auto txt md html srt vtt po json xliff android qt strings properties ass rst' ;;
+                --format) words='auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub' ;;
                 --dialect) words='auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst' ;;
                 --glossary) files='yes' ;;
                 --file|-f) files='yes' ;;

@@ -472,7 +472,7 @@ complete -c llmtool -n '__llmtool_at translate' -l top-k -x -d 'Sample from the 
 complete -c llmtool -n '__llmtool_at translate' -l min-p -x -d 'Ignore tokens less likely than P times the likeliest'
 complete -c llmtool -n '__llmtool_at translate' -l repeat-penalty -x -d 'Penalty for repeated tokens; 1 disables it'
 complete -c llmtool -n '__llmtool_at translate' -l from -x -a '(__llmtool_values languages)' -d 'Source language'
-complete -c llmtool -n '__llmtool_at translate' -l format -x -a 'auto txt md html srt vtt po json xliff android qt strings properties ass rst' -d 'Document format'
+complete -c llmtool -n '__llmtool_at translate' -l format -x -a 'auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub' -d 'Document format'
 complete -c llmtool -n '__llmtool_at translate' -l dialect -x -a 'auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst' -d 'Dialect of Markdown, if its detection fails'
 complete -c llmtool -n '__llmtool_at translate' -l bilingual -d 'Print each segment above its translation (txt, srt, vtt)'
 complete -c llmtool -n '__llmtool_at translate' -l strict -d 'Exit 17 without output if a segment is not translated'

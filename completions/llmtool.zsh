@@ -695,7 +695,7 @@ _llmtool_translate() {
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--from=[Source language]:LANG: _llmtool_values languages' \
-        '*--format=[Document format]:CHOICE:(auto txt md html srt vtt po json xliff android qt strings properties ass rst)' \
+        '*--format=[Document format]:CHOICE:(auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub)' \
         '*--dialect=[Dialect of Markdown, if its detection fails]:CHOICE:(auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst)' \
         '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
         '*--strict[Exit 17 without output if a segment is not translated]' \

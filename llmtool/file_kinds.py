@@ -8,7 +8,7 @@ from typing import Literal
 # The formats of the documents that `translate` reads and writes.
 Format = Literal[
     "txt", "md", "html", "srt", "vtt", "po", "json",
-    "xliff", "android", "qt", "strings", "properties", "ass", "rst",
+    "xliff", "android", "qt", "strings", "properties", "ass", "rst", "docx", "epub",
 ]  # fmt: skip
 # The dialects of Markdown; "auto" means all constructs that are not ambiguous.
 Dialect = Literal[

@@ -27,19 +27,22 @@ _CLASSES: dict[Format, tuple[str, str]] = {
     "properties": ("localization.properties", "Properties"),
     "ass": ("ass", "AssSubtitles"),
     "rst": ("rst", "Rst"),
+    "docx": ("packages", "Package"),
+    "epub": ("packages", "Package"),
 }
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
     ".htm": "html", ".xhtml": "html", ".srt": "srt", ".vtt": "vtt", ".po": "po", ".pot": "po",
     ".json": "json", ".arb": "json", ".xlf": "xliff", ".xliff": "xliff", ".strings": "strings",
     ".properties": "properties", ".ass": "ass", ".ssa": "ass", ".rst": "rst",
+    ".docx": "docx", ".epub": "epub",
 }  # fmt: skip
 _CODE = frozenset(
     ".py .pyi .js .jsx .ts .tsx .mjs .c .h .cc .cpp .hpp .cs .go .rs .java .kt .swift .rb .php .pl"
     " .sh .bash .zsh .sql .css .scss .lua .r .scala .toml .yaml .yml .ini .xml .ipynb".split()
 )
 _TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_OTHERS = frozenset(".pdf .docx .eml .log .diff .patch .env".split())
+_OTHERS = frozenset(".pdf .eml .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 # The first element of XML formats; `.ts` is also TypeScript.
@@ -110,6 +113,11 @@ def detect(name: str | None, text: str) -> Format:
         raise InputError(
             "cannot translate a PDF; extract its text with pdftotext FILE -, and pipe it in"
         )
+    if "\x1e" in text[:10]:
+        from llmtool.documents.packages import package_format
+
+        if format := package_format(text):
+            return format
     if suffix in ("", ".ts", ".xml") and (root := _detect_root(text)):
         return root
     if suffix in _TABLES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -12,7 +12,9 @@ from llmtool.documents.signatures import declared_charset, is_mail, is_page
 from llmtool.encoding import Errors, decode_document, detect_encoding
 from llmtool.errors import InputError, LlmtoolError
 
-Kind = Literal["text", "html", "pdf", "email"]
+Kind = Literal["text", "html", "pdf", "email", "package"]
+
+D = TypeVar("D", bound="Document | None")
 
 _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
 _PROBE_BYTES = 20_000  # searched for tags
@@ -71,6 +73,8 @@ def read_document(
     suffix = PurePath(name).suffix.lower()
     if content.startswith(b"%PDF-") or (suffix == ".pdf" and media_type is None):
         document = _name_errors(name, lambda: _read_pdf(content))
+    elif not keeps_markup and (package := _name_errors(name, lambda: _read_package(content))):
+        document = package
     elif not keeps_markup and _is_mail(content, suffix, media_type):
         document = _name_errors(name, lambda: _read_mail(content))
     else:
@@ -90,11 +94,21 @@ def read_document(
     return document
 
 
-def _name_errors(name: str, read: Callable[[], Document]) -> Document:
+def _name_errors(name: str, read: Callable[[], D]) -> D:
     try:
         return read()
     except LlmtoolError as exc:
         raise type(exc)(f"{name}: {exc}") from exc
+
+
+def _read_package(content: bytes) -> Document | None:
+    """Return the text of a Word document or EPUB book, None for other content."""
+    if not content.startswith(b"PK"):
+        return None
+    from llmtool.documents.packages import read_text, unpack
+
+    text = unpack(content)
+    return None if text is None else Document(text=read_text(text), kind="package")
 
 
 def _is_page(content: bytes, suffix: str, media_type: str | None) -> bool:

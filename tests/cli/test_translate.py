@@ -255,3 +255,23 @@ def test_file_errors_name_the_file(
     row = json.loads(done.stdout)
     assert (row["file"], row["exit_code"]) == (name, code)
     assert message.removeprefix(f"{name}: ") in row["error"]
+
+
+def test_word_document_in_a_file_and_a_pipe(
+    translate_with_tiny: Callable[..., Any], tmp_path: Path
+) -> None:
+    import docx
+
+    document = docx.Document()
+    document.add_paragraph("Good morning, my dear friends!")
+    document.save(str(tmp_path / "in.docx"))
+    content = (tmp_path / "in.docx").read_bytes()
+    done = translate_with_tiny("-f", tmp_path / "in.docx", "-o", tmp_path / "out.docx")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert len(docx.Document(str(tmp_path / "out.docx")).paragraphs) == 1
+    done = translate_with_tiny(input=content)
+    assert (done.returncode, done.stdout[:4]) == (0, b"PK\x03\x04")
+    done = translate_with_tiny("-f", tmp_path / "in.docx", "--json")
+    assert done.returncode == 2 and b"--json cannot contain a .docx file" in done.stdout
+    done = translate_with_tiny(input=content[:2000])
+    assert "standard input: the zip file is damaged" in error_line(done, 14)

@@ -75,6 +75,11 @@ class Sink:
         """Write a part of a text; a terminal shows it wrapped at words."""
         self.write(text)
 
+    def write_bytes(self, data: bytes) -> None:
+        """Write content that is not text."""
+        self.flush()
+        self._write_bytes(data)
+
     def write_json(self, value: object) -> None:
         """Write a JSON document and a newline: indented on a terminal, else on one line."""
         self.write(to_json(value, indent=2 if self.is_terminal else None) + "\n")

@@ -97,14 +97,32 @@ def read_source(
 
 
 def read_record(
-    console: Console, name: str, input: Input, *, form: Form = "text", reads_pdf: bool = True
+    console: Console,
+    name: str,
+    input: Input,
+    *,
+    form: Form = "text",
+    reads_pdf: bool = True,
+    unpacks: bool = False,
 ) -> tuple[bytes, str]:
-    """Return the content and text of a source, as `read_source` does."""
+    """Return the content and text of a source, as `read_source` does.
+
+    If `unpacks`, the text of a Word document or EPUB book is that of its members.
+    """
     source = "standard input" if name == "-" else name
     page = fetch(console, name, offline=input.offline) if is_url(name) else None
     content = read_bytes(console, name) if page is None else page.content
     if name == "-" and form == "document" and not content.strip():
         raise InputError("standard input is empty; pipe text in, or name files")
+    if unpacks and content.startswith(b"PK"):
+        from llmtool.documents.packages import unpack
+
+        try:
+            text = unpack(content)
+        except InputError as exc:
+            raise InputError(f"{source}: {exc}") from exc
+        if text is not None:
+            return content, text
     is_pdf = content.startswith(b"%PDF-") and reads_pdf
     if form == "source" or (page is None and form == "text" and not is_pdf):
         charset = None if page is None else page.charset

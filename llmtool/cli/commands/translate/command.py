@@ -22,6 +22,7 @@ app = App()
   llmtool translate "Good morning" --to French
   llmtool translate --to de < README.md > LIESMICH.md
   llmtool translate -f film.srt --to pt-BR --bilingual -o film.pt.srt
+  llmtool translate -f report.docx --to es -o informe.docx
   llmtool translate -f messages.po --to ja --glossary terms.csv -o ja.po
   tail -f news.txt | llmtool translate --to English --each line""",
 )
@@ -72,7 +73,7 @@ def translate(
     options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
     source = input.resolve(console, settings, reads_pdf=False)
     reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
-    reader = name = material = None
+    reader = name = material = package = None
     if batch.each is not None:
         reader = batches.open_reader(
             console, batch, source, output, reads=reads, text=text, form="source"
@@ -80,7 +81,9 @@ def translate(
     else:
         batch.check_unused()
         output.check(reads=reads)
-        name, material = render.gather(console, text, source, format=options.format)
+        name, material, package = render.gather(console, text, source, format=options.format)
+        if package is not None and not output.dry_run:
+            render.check_package(console, material, to_file=output.path, as_json=output.json)
     context, translator = bootstrap.open_task(
         console,
         folders,
@@ -114,6 +117,7 @@ def translate(
             is_live=not (output.no_stream or options.strict),
             is_prose=(options.format or detect(name, material)) in ("txt", "md"),
             ends_line=name is None and text not in (None, "-"),
+            package=package,
         )
     for warning in (
         *result.warnings,

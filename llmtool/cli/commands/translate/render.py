@@ -11,6 +11,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.cli.terminal.progress import WorkProgress
+from llmtool.documents.packages import pack, package_format
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
@@ -25,15 +26,16 @@ def write(
     is_live: bool,
     is_prose: bool,
     ends_line: bool,
+    package: bytes | None = None,
 ) -> Translation:
     """Write a translation and return it; if `is_live`, write each segment as soon as it is ready.
 
-    A terminal shows prose wrapped at words.
+    A terminal shows prose wrapped at words. The translation of a `package` is written into a copy.
 
     Raises:
         OutputValidationError: a segment is not translated; JSON is still written.
     """
-    is_live = is_live and not as_json
+    is_live = is_live and not as_json and package is None
     with open_sink(console, to_file) as sink:
         progress = WorkProgress(console, "segments")
         show = sink.write_words if is_prose else sink.write
@@ -58,6 +60,9 @@ def write(
         if as_json:
             sink.write_json(result.to_dict())
             return result
+        if package is not None:
+            sink.write_bytes(pack(package, result.text))
+            return result
         if not is_live:
             show(result.text)
         if ends_line or sink.is_terminal:
@@ -67,8 +72,8 @@ def write(
 
 def gather(
     console: Console, text: str | None, input: Input, *, format: str | None
-) -> tuple[str | None, str]:
-    """Return the document's name, if it has one, and its text.
+) -> tuple[str | None, str, bytes | None]:
+    """Return the document's name, if it has one, its text, and its content if it is a package.
 
     A web page is read as text, unless `format` is "html".
     """
@@ -88,7 +93,7 @@ def gather(
         material = inputs.read_argument(text, errors=input.errors, name="TEXT")
         if not material.strip():
             raise InputError("TEXT is empty")
-        return None, material
+        return None, material, None
     path = files[0] if files else "-"
     if path == "-" and input.no_stdin and (text or files):
         raise UsageError("- and --no-stdin cannot be combined; use one of them")
@@ -96,12 +101,32 @@ def gather(
     if no_stdin and not (text or files):
         raise UsageError("no input; pass TEXT, use -f FILE or pipe text to standard input")
     form: Form = "source" if format == "html" else "text"
-    material = inputs.read_source(console, path, input, form=form, reads_pdf=False)
+    content, material = inputs.read_record(
+        console, path, input, form=form, reads_pdf=False, unpacks=True
+    )
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
+    name = None if path == "-" else path
+    if package_format(material) is not None:
+        return name, material, content
     if not path.lower().endswith((".csv", ".tsv")):  # an error, unless --format is given
         inputs.note_table(console, path, material)
-    return (None if path == "-" else path), material
+    return name, material, None
+
+
+def check_package(console: Console, material: str, *, to_file: str | None, as_json: bool) -> None:
+    """Check that a Word document or EPUB book is not written to a terminal or as JSON.
+
+    Raises:
+        UsageError: it is.
+    """
+    format = package_format(material)
+    if as_json:
+        raise UsageError(
+            f"--json cannot contain a .{format} file; omit it, and use -o OUT.{format}"
+        )
+    if to_file is None and console.stdout.is_terminal:
+        raise UsageError(f"the output is a .{format} file, not text; add -o OUT.{format}")
 
 
 @contextmanager

@@ -1,0 +1,263 @@
+"""Word documents and EPUB books: zip files with the texts of several members.
+
+As a text, a package is the name of its format and its members with text. They are separated by a
+control character, which no XML contains, so that it is translated like other documents. `pack` puts
+the result into the zip file, in which all other members remain as they are. Nothing is extracted to
+disk.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from llmtool.documents.html import Html
+from llmtool.documents.types import Document, OutsideText, Part, Segment, find_unaccounted
+from llmtool.documents.word import WordPart
+from llmtool.documents.xml_source import Element, Token, Xml, join_xml
+from llmtool.errors import InputError
+from llmtool.file_kinds import Format
+
+_SEPARATOR = "\x1e"  # the record separator of ASCII
+_FORMATS: tuple[Format, ...] = ("docx", "epub")
+_ZIP = b"PK\x03\x04"
+_WORD = re.compile(
+    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|diagrams/[^/]+|charts/[^/]+)\.xml"
+)
+_BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
+_EPUB = b"application/epub+zip"
+_MAX_MEMBERS = 10_000
+_MAX_TEXT_BYTES = 64 << 20
+_MAX_BYTES = 512 << 20
+
+
+def unpack(content: bytes) -> str | None:
+    """Return a Word document or an EPUB book as a text, None for other content.
+
+    Raises:
+        InputError: the zip file is damaged or encrypted, or its members are too large.
+    """
+    if not content.startswith(_ZIP):
+        return None
+    with _zip_errors():
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            format = _format(archive)
+            if format is None:
+                return None
+            members = _text_members(archive, format)
+            texts = [_decode(archive, each) for each in members]
+    return _SEPARATOR.join([format, *texts])
+
+
+def pack(content: bytes, text: str) -> bytes:
+    """Return a package with the texts of its members replaced by those of a text.
+
+    Raises:
+        InputError: as `unpack`.
+    """
+    if text == unpack(content):
+        return content
+    target = io.BytesIO()
+    with _zip_errors():
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(target, "w") as new:
+            format, *texts = text.split(_SEPARATOR)
+            members = _text_members(archive, format)
+            replaced = dict(zip([each.filename for each in members], texts, strict=True))
+            new.comment = archive.comment
+            for info in archive.infolist():
+                data = archive.read(info)
+                if info.filename in replaced:
+                    data = replaced[info.filename].encode()
+                new.writestr(info, data, compress_type=info.compress_type)
+    return target.getvalue()
+
+
+def package_format(text: str) -> Format | None:
+    """Return the format of a text that `unpack` returned, None for another text.
+
+    Example:
+        >>> package_format("docx\\x1e<w:document/>"), package_format("docx")
+        ('docx', None)
+    """
+    head, separator, _ = text[:10].partition(_SEPARATOR)
+    return next((each for each in _FORMATS if separator and each == head), None)
+
+
+def read_text(text: str) -> str:
+    """Return the natural language of a text that `unpack` returned, without markup."""
+    document = Package(text)
+    return "\n\n".join(" ".join(each.text.split()) for each in document.body)
+
+
+class Package(Document):
+    """A package as a text; its segments are those of its members.
+
+    Raises:
+        InputError: the text was not returned by `unpack`, or a member is not valid.
+    """
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        format = package_format(source)
+        if format is None:
+            raise InputError(
+                "not a Word document or EPUB book; pass the .docx or .epub file itself"
+            )
+        self._members: list[Document] = []
+        self._owners: dict[int, tuple[Document, Segment]] = {}  # by the start of each segment
+        segments: list[Segment] = []
+        outside = [OutsideText(0, len(format), "format")]
+        at = len(format)
+        for text in source.split(_SEPARATOR)[1:]:
+            at += 1
+            member = WordPart(text) if format == "docx" else _book_part(text)
+            self._members.append(member)
+            for segment in member.segments:
+                start, end = at + segment.start, at + segment.end
+                self._owners[start] = member, segment
+                segments.append(msgspec.structs.replace(segment, start=start, end=end))
+            outside += [
+                OutsideText(at + each.start, at + each.end, each.reason, each.is_language)
+                for each in _outside(member)
+            ]
+            at += len(text)
+        self.segments, self.outside = tuple(segments), tuple(outside)
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        member, own = self._owners[segment.start]
+        return member.encode(own, parts)
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        member, own = self._owners[segment.start]
+        return member.find_fault(own, parts)
+
+    def compare(self, output: str) -> str | None:
+        _, *texts = output.split(_SEPARATOR)
+        if len(texts) != len(self._members):
+            return "the number of members differs"
+        for member, text in zip(self._members, texts, strict=True):
+            if difference := member.compare(text):
+                return difference
+            if isinstance(member, Html) and _is_xml(member.source) and not _is_xml(text):
+                return "a page is no longer well-formed"
+        return None
+
+    @property
+    def body(self) -> list[Segment]:
+        """The segments, without those of a table of contents and metadata."""
+        return [each for each in self.segments if not self._is_contents(each)]
+
+    def _is_contents(self, segment: Segment) -> bool:
+        return isinstance(self._owners[segment.start][0], _Contents)
+
+
+class _Contents(Document):
+    """The table of contents of a book (.ncx), or its title and description (.opf)."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self._xml = Xml(source)
+        self.segments = tuple(self._segments())
+        self.outside = self._xml.outside(self.segments, _metadata)
+
+    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        return join_xml(parts)
+
+    def compare(self, output: str) -> str | None:
+        before, after = (
+            [(element.tag, *element.attributes.items()) for element in xml.elements]
+            for xml in (self._xml, Xml(output))
+        )
+        return None if before == after else "the table of contents differs"
+
+    def _segments(self) -> Iterator[Segment]:
+        for element in self._xml.elements:
+            is_label = element.name == "text" and element.is_in("ncx")
+            is_text = is_label or element.tag in ("dc:title", "dc:description")
+            parts = self._xml.parts(element) if is_text else ()
+            if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+                start, end = self._xml.content(element)
+                yield Segment(start=start, end=end, parts=parts)
+
+
+def _metadata(token: Token, element: Element | None) -> OutsideText:
+    return OutsideText(token.start, token.end, "metadata")
+
+
+def _book_part(text: str) -> Document:
+    is_contents = re.search(r"<(?:\w+:)?(?:ncx|package)[\s>]", text[:5000]) is not None
+    return _Contents(text) if is_contents else Html(text)
+
+
+def _outside(member: Document) -> Iterator[OutsideText]:
+    """Yield the text outside of a member's segments."""
+    if member.outside is not None:
+        yield from member.outside
+        return
+    member.outside = ()
+    for start, end in find_unaccounted(member):
+        yield OutsideText(start, end, "tag or code")
+
+
+def _is_xml(text: str) -> bool:
+    try:
+        Xml(text)
+    except InputError:
+        return False
+    return True
+
+
+def _format(archive: zipfile.ZipFile) -> Format | None:
+    names = archive.namelist()
+    if any(_WORD.fullmatch(name) and name.startswith("word/document") for name in names):
+        return "docx"
+    if names[:1] == ["mimetype"] and archive.getinfo("mimetype").file_size < 100:
+        return "epub" if archive.read("mimetype").strip() == _EPUB else None
+    return "epub" if "META-INF/container.xml" in names else None
+
+
+def _text_members(archive: zipfile.ZipFile, format: str) -> list[zipfile.ZipInfo]:
+    members = archive.infolist()
+    if len(members) > _MAX_MEMBERS or len({each.filename for each in members}) < len(members):
+        raise InputError(f"the zip file has more than {_MAX_MEMBERS:,} members, or some twice")
+    if any(each.flag_bits & 1 for each in members):
+        raise InputError("the zip file is encrypted; remove its password")
+    pattern = _WORD if format == "docx" else _BOOK
+    found = [each for each in members if pattern.fullmatch(each.filename)]
+    if sum(each.file_size for each in found) > _MAX_TEXT_BYTES:
+        raise InputError(f"the texts in the zip file have more than {_MAX_TEXT_BYTES >> 20} MiB")
+    if sum(each.file_size for each in members) > _MAX_BYTES:
+        raise InputError(f"the zip file has more than {_MAX_BYTES >> 20} MiB of content")
+    return found
+
+
+def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    try:
+        text = archive.read(member).decode()
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{member.filename} is encrypted or not UTF-8") from exc
+    if _SEPARATOR in text:
+        raise InputError(f"{member.filename} is not text")
+    return text
+
+
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError,
+    ValueError, KeyError, struct.error,
+)  # fmt: skip
+
+
+@contextmanager
+def _zip_errors() -> Iterator[None]:
+    """Turn the errors of a damaged zip file into an `InputError`."""
+    try:
+        yield
+    except _DAMAGED as exc:
+        raise InputError(f"the zip file is damaged ({type(exc).__name__})") from exc

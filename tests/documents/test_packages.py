@@ -1,0 +1,229 @@
+"""Word documents and EPUB books: what is translated, and hostile zip files."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import docx
+import pytest
+from documents.rewriting import rewrite
+from docx.document import Document as WordDocument
+from lxml import etree
+
+from llmtool.documents.formats import detect, parse
+from llmtool.documents.packages import pack, package_format, unpack
+from llmtool.documents.readable import read_document
+from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
+from llmtool.errors import InputError
+
+PAGE = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html>\n'
+    '<html xmlns="http://www.w3.org/1999/xhtml"><head><title>One</title></head>'
+    "<body><h1>The first chapter</h1><p>It is <em>very</em> quiet.</p><br/></body></html>"
+)
+CONTENTS = (
+    '<?xml version="1.0"?><ncx xmlns="http://www.daisy.org/z3986/2005/ncx/"><navMap><navPoint>'
+    "<navLabel><text>The first chapter</text></navLabel></navPoint></navMap></ncx>"
+)
+METADATA = (
+    '<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" '
+    'xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>A quiet book</dc:title>'
+    "<dc:creator>Ann</dc:creator></metadata></package>"
+)
+
+
+def word_file() -> bytes:
+    document = docx.Document()
+    document.add_heading("The annual report", 1)
+    paragraph = document.add_paragraph("Sales were ")
+    paragraph.add_run("much").bold = True
+    paragraph.add_run(" higher")
+    paragraph.add_run(" than before & <after>.")
+    document.add_paragraph("Write to me@example.org", style="List Bullet")
+    table = document.add_table(1, 2)
+    table.cell(0, 0).text = "Costs"
+    table.cell(0, 1).text = "12"
+    document.sections[0].header.paragraphs[0].text = "Page header"
+    file = io.BytesIO()
+    document.save(file)
+    return file.getvalue()
+
+
+def book_file(**members: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
+        container = '<container version="1.0"/>'
+        files = {"META-INF/container.xml": container, "o/a.xhtml": PAGE, "o/toc.ncx": CONTENTS}
+        files |= {"o/book.opf": METADATA, "o/image.png": "\x89PNG words"} | members
+        for name, text in files.items():
+            archive.writestr(name, text, zipfile.ZIP_DEFLATED)
+    return file.getvalue()
+
+
+def load(content: bytes) -> Document:
+    text = unpack(content)
+    assert text is not None
+    return parse(text, detect(None, text))
+
+
+def shown(document: Document) -> list[str]:
+    return [
+        "".join(part if isinstance(part, str) else "‹›" for part in segment.parts)
+        for segment in document.segments
+    ]
+
+
+def capitals(segment: Segment) -> tuple[Part, ...]:
+    return tuple(part.swapcase() if isinstance(part, str) else part for part in segment.parts)
+
+
+def test_segments_of_a_word_document() -> None:
+    document = load(word_file())
+    assert shown(document) == [
+        "The annual report",
+        "Sales were ‹›much‹› higher than before & <after>.",
+        "Write to ‹›",
+        "Costs",
+        "Page header",
+    ]
+    assert find_unaccounted(document) == []
+
+
+def test_word_document_has_the_same_formatting_as_python_docx_reads_it() -> None:
+    def paragraphs(document: WordDocument) -> list[tuple[str, str, list[bool | None]]]:
+        cells = [cell.paragraphs[0] for row in document.tables[0].rows for cell in row.cells]
+        header = document.sections[0].header.paragraphs
+        return [
+            (str(each.style and each.style.name), each.text, [run.bold for run in each.runs])
+            for each in (*document.paragraphs, *cells, *header)
+        ]
+
+    content = word_file()
+    document = load(content)
+    changed = {i: capitals(segment) for i, segment in enumerate(document.segments)}
+    for i, segment in enumerate(document.segments):
+        assert document.find_fault(segment, changed[i]) is None
+    output = rewrite(document, changed)
+    assert document.compare(output) is None
+    before = paragraphs(docx.Document(io.BytesIO(content)))
+    after = paragraphs(docx.Document(io.BytesIO(pack(content, output))))
+    assert [style for style, *_ in after] == [style for style, *_ in before]
+    assert after[1][1] == "sALES WERE MUCH HIGHER THAN BEFORE & <AFTER>."
+    assert after[1][2] == [None, True, None]  # the last two runs had equal formatting
+    assert after[2][1] == "wRITE TO me@example.org"
+    assert after[-1][1] == "pAGE HEADER"
+
+
+def test_formatting_in_another_order_is_a_fault() -> None:
+    document = load(word_file())
+    segment = document.segments[1]
+    first, second = (part for part in segment.parts if isinstance(part, ProtectedSpan))
+    parts = ("a ", second, "b", first, " c")
+    assert document.find_fault(segment, parts) == "changes the order of the formatting"
+
+
+def test_text_boxes_fields_and_alternative_texts() -> None:
+    body = (
+        '<w:document xmlns:w="w" xmlns:wp="wp" xmlns:m="m"><w:p><w:r><w:t>Before</w:t></w:r><w:r>'
+        '<wp:docPr id="1" descr="A &quot;cat&quot;"/><w:txbxContent><w:p><w:r><w:t>In the box</w:t>'
+        "</w:r></w:p></w:txbxContent></w:r><w:r><w:t>after</w:t></w:r><w:r><w:instrText>PAGE"
+        "</w:instrText></w:r><m:r><m:t>xyz</m:t></m:r><w:del><w:delText>gone</w:delText></w:del>"
+        '<w:r><w:tab/><w:t xml:space="preserve"> end</w:t></w:r></w:p></w:document>'
+    )
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("word/document.xml", body)
+    document = load(file.getvalue())
+    assert shown(document) == ["Before", 'A "cat"', "In the box", "after‹› end"]
+    assert {each.reason for each in document.outside or ()} >= {"tag"}
+    output = rewrite(document, {1: ('Ein "<"',), 2: (" in ",)})
+    assert 'descr="Ein &quot;&lt;&quot;"' in output
+    assert '<w:t xml:space="preserve"> in </w:t>' in output
+
+
+def test_epub_pages_contents_and_title() -> None:
+    content = book_file()
+    document = load(content)
+    assert shown(document) == [
+        "One", "The first chapter", "It is ‹›very‹› quiet.", "The first chapter", "A quiet book",
+    ]  # fmt: skip
+    changed = {i: capitals(segment) for i, segment in enumerate(document.segments)}
+    output = rewrite(document, changed)
+    assert document.compare(output) is None
+    packed = pack(content, output)
+    with zipfile.ZipFile(io.BytesIO(packed)) as new, zipfile.ZipFile(io.BytesIO(content)) as old:
+        first = new.infolist()[0]
+        assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
+        assert new.namelist() == old.namelist()
+        assert new.read("o/image.png") == old.read("o/image.png")
+        page = etree.fromstring(new.read("o/a.xhtml"))
+        assert page[1][1][0].text == "VERY"
+    assert packed[30:58] == b"mimetypeapplication/epub+zip"
+
+
+@pytest.mark.parametrize("make", [word_file, book_file])
+def test_package_without_translations_has_the_same_bytes(make: Callable[[], bytes]) -> None:
+    content = make()
+    document = load(content)
+    own = {i: segment.parts for i, segment in enumerate(document.segments)}
+    assert pack(content, rewrite(document, own)) == content
+
+
+@pytest.mark.parametrize("make", [word_file, book_file])
+def test_text_of_a_package_for_summaries(make: Callable[[], bytes]) -> None:
+    text = read_document(make(), name="a").text
+    assert text.startswith(("The annual report\n\nSales were much higher", "One\n\nThe first"))
+
+
+def test_other_content_is_not_a_package() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.txt", "words")
+    assert [unpack(each) for each in (file.getvalue(), b"PK and text", b"")] == [None] * 3
+    assert package_format("docx and more") is None
+
+
+def zipped(name: str, data: bytes, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr(name, data)
+    return file.getvalue()
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;">]><w:document>&b;</w:document>'
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (zipped("word/document.xml", b" " * (65 << 20)), "more than 64 MiB"),
+        (zipped("word/document.xml", BOMB.encode()), "the entity b contains others"),
+        (zipped("word/document.xml", b"<w:p>"), "not well-formed XML"),
+        (zipped("word/document.xml", b"\xff\xfe"), "is encrypted or not UTF-8"),
+        (zipped("word/document.xml", b"<a>\x1e</a>"), "is not text"),
+        (zipped("word/document.xml", b"<a/>" * 99)[:-40], "the zip file is damaged"),
+        (word_file()[:2000] + b"\0" * 2000 + word_file()[4000:], "damaged"),
+    ],
+    ids=["bomb", "entities", "XML", "encrypted", "separator", "truncated", "changed"],
+)
+def test_hostile_packages_are_one_line_errors(content: bytes, error: str) -> None:
+    with pytest.raises(InputError, match=error) as raised:
+        load(content)
+    assert "\n" not in str(raised.value)
+
+
+def test_names_of_members_outside_of_the_package_are_copied_and_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = book_file(**{"../../evil.xhtml": "<p>Some words</p>"})
+    document = load(content)
+    packed = pack(content, rewrite(document, {0: ("Eins",)}))
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert "../../evil.xhtml" in archive.namelist()
+    assert list(tmp_path.iterdir()) == []
+    assert "Some words" in shown(document)
