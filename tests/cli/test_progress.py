@@ -9,7 +9,7 @@ import pytest
 
 from llmtool.cli.terminal.console import WAITING, Console
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.cli.terminal.progress import ModelStatus, describe_progress
+from llmtool.cli.terminal.progress import ModelStatus, WorkProgress, describe_progress
 from llmtool.engine.types import StreamProgress
 
 CASES = {
@@ -191,3 +191,36 @@ def test_live_status_is_logged_with_plain_progress(capfd: pytest.CaptureFixture[
         console.tick()
         console.tick()
     assert capfd.readouterr().err == "llmtool: reading the prompt\n"
+
+
+def test_time_left_of_a_document_also_passes_between_its_parts() -> None:
+    now = 0.0
+    progress = WorkProgress("segments", name="a.md", clock=lambda: now)
+    progress.update(0, 40)
+    assert progress() == ""
+    now = 10.0
+    progress.update(10, 40)
+    assert progress() == "a.md: 10 of 40 segments, 0:30 left"
+    now = 15.0
+    progress.update(10, 40)
+    assert progress() == "a.md: 10 of 40 segments, 0:25 left"
+    now = 60.0
+    assert progress() == "a.md: 10 of 40 segments"
+    progress.update(40, 40)
+    assert progress() == ""
+
+
+def test_live_status_without_a_text_shows_that_of_the_block_around_it(
+    on_terminal: Console, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = ""
+    with on_terminal.live_status(lambda: "generating"):
+        with on_terminal.live_status(lambda: text):
+            on_terminal.tick()
+            assert capfd.readouterr().err == "\r\x1b[Kgenerating"
+            text = "1 of 3 segments"
+            on_terminal.tick()
+            assert capfd.readouterr().err == "\r\x1b[K1 of 3 segments"
+        capfd.readouterr()
+        on_terminal.tick()
+        assert capfd.readouterr().err == "\r\x1b[Kgenerating"

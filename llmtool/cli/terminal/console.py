@@ -453,14 +453,14 @@ class Console:
     def live_status(self, describe: Callable[[], str]) -> Iterator[None]:
         """Update the status from a thread during the block, while the main thread is busy.
 
-        It shows what `describe` returns, unless `status` shows a text. An inner block replaces an
-        outer one.
+        It shows what `describe` returns, unless `status` shows a text. If that is empty, it shows
+        the status of the block around this one.
         """
         if not (self._logs_status or self._draws_status):
             yield
             return
         done, before = threading.Event(), self._describe
-        self._describe = describe
+        self._describe = describe if before is None else lambda: describe() or before()
 
         def watch() -> None:
             while not done.wait(_TICK_SECONDS):

@@ -176,23 +176,33 @@ def describe_prompts(progress: StreamProgress, seconds: float) -> str:
 
 
 class WorkProgress:
-    """Shows how much of a document is done, and the time left, as a temporary status.
+    """Describes how much of a document is done, and the time left, for a live status.
 
     `unit` names what is counted, and `name`, if any, the document.
     """
 
-    def __init__(self, console: Console, unit: str, *, name: str | None = None) -> None:
-        self._console, self._unit = console, unit
+    def __init__(
+        self, unit: str, *, name: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._unit, self._clock = unit, clock
         self._prefix = f"{name}: " if name else ""
-        self._started = self._shown = time.monotonic()
+        self._started = clock()
+        self._done = self._total = 0
+        self._end = 0.0  # the estimated time of the end
 
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if not done or done >= total or now - self._shown < _SHOW_SECONDS:
-            return
-        self._shown = now
-        left = _describe_left((now - self._started) * (total - done) / done)
-        self._console.status(f"{self._prefix}{done:,} of {total:,} {self._unit}, {left}")
+    def update(self, done: int, total: int) -> None:
+        """Set how much is done."""
+        if done > self._done:
+            now = self._clock()
+            self._end = now + (now - self._started) * (total - done) / done
+        self._done, self._total = done, total
+
+    def __call__(self) -> str:
+        if not 0 < self._done < self._total:
+            return ""
+        text = f"{self._prefix}{self._done:,} of {self._total:,} {self._unit}"
+        seconds = self._end - self._clock()
+        return text if seconds < 0 else f"{text}, {_describe_left(seconds)}"
 
 
 class DownloadProgress:

@@ -21,19 +21,17 @@ def write(
     is_live: bool,
 ) -> Summary:
     """Write a summary and return it; if `is_live`, write it as it is generated."""
-    progress = WorkProgress(console, "tokens read", name=name)
+    progress = WorkProgress("tokens read", name=name)
     is_live = is_live and not as_json
     result: Summary | None = None
-    try:
+    with console.live_status(progress):
         for event in events:
             if isinstance(event, SummaryProgress):
-                progress(event.n_done, event.n_tokens)
+                progress.update(event.n_done, event.n_tokens)
             elif isinstance(event, Summary):
                 result = event
             elif is_live:
                 sink.write_words(event.text)
-    finally:
-        console.status("")
     assert result is not None
     if as_json:
         file = {} if name is None else {"file": name}

@@ -37,25 +37,24 @@ def write(
     """
     is_live = is_live and not as_json and package is None
     with open_sink(console, to_file) as sink:
-        progress = WorkProgress(console, "segments")
+        progress = WorkProgress("segments")
         show = sink.write_words if is_prose else sink.write
         result: Translation | None = None
         try:
-            for event in events:
-                if isinstance(event, Translation):
-                    result = event
-                    break
-                if not (is_live and sink.is_terminal):
-                    progress(event.n_done, event.n_segments)
-                if is_live:
-                    show(event.text)
+            with console.live_status(progress):
+                for event in events:
+                    if isinstance(event, Translation):
+                        result = event
+                        break
+                    if not (is_live and sink.is_terminal):
+                        progress.update(event.n_done, event.n_segments)
+                    if is_live:
+                        show(event.text)
         except OutputValidationError as exc:
             if as_json and isinstance(exc.result, Translation):
                 sink.write_json(exc.result.to_dict())
                 sink.close()
             raise
-        finally:
-            console.status("")
         assert result is not None
         if as_json:
             sink.write_json(result.to_dict())
