@@ -475,6 +475,8 @@ complete -c llmtool -n '__llmtool_at translate' -l from -x -a '(__llmtool_values
 complete -c llmtool -n '__llmtool_at translate' -l format -x -a 'auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub' -d 'Document format'
 complete -c llmtool -n '__llmtool_at translate' -l dialect -x -a 'auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst' -d 'Dialect of Markdown, if its detection fails'
 complete -c llmtool -n '__llmtool_at translate' -l bilingual -d 'Print each segment above its translation (txt, srt, vtt)'
+complete -c llmtool -n '__llmtool_at translate' -l protect -x -d 'Leave the text that REGEX matches unchanged (repeatable)'
+complete -c llmtool -n '__llmtool_at translate' -l mark -x -a 'fuzzy comment' -d 'Mark translated messages of a catalog'
 complete -c llmtool -n '__llmtool_at translate' -l strict -d 'Exit 17 without output if a segment is not translated'
 complete -c llmtool -n '__llmtool_at translate' -l glossary -r -d 'Terms and their translations (two columns)'
 complete -c llmtool -n '__llmtool_at translate' -l file -s f -r -d 'Read a file, web page or directory (repeatable); - is stdin'

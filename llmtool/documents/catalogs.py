@@ -1,40 +1,88 @@
 """gettext message catalogs; the only importer of polib, which validates the scanner's result.
 
-The segments are untranslated and fuzzy messages, and a translation replaces the msgstr. It also
-removes the fuzzy flag and the previous msgid of a fuzzy entry. Where no translation is accepted,
-the msgstr stays unchanged, and gettext shows the msgid if it is empty.
+The segments are the entries with untranslated forms, and fuzzy ones. A translation replaces the
+msgstr; it also removes the fuzzy flag and the previous msgid of a fuzzy entry. Forms that a person
+wrote remain. Where no translation is accepted, the entry stays unchanged, and gettext shows the
+msgid if the msgstr is empty. The header of a template is completed for the target language.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from llmtool.documents.catalog_header import complete_header
 from llmtool.documents.lines import split_lines
-from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, Part, Segment, join_parts
+from llmtool.documents.messages import find_invented_placeholder, join_message, split_message
+from llmtool.documents.plural_forms import PluralForms, parse_plural_forms
+from llmtool.documents.protected_spans import find_nesting_fault
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+    make_break,
+)
 from llmtool.errors import InputError
 
-_FIELD = re.compile(r'[ \t]*(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)?[ \t]*(".*")[ \t]*')
+Mark = Literal["fuzzy", "comment"]
+
+_FIELD = re.compile(
+    r'[ \t]*(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)?[ \t]*(".*")[ \t]*', re.DOTALL
+)
 _ESCAPED = re.compile(r'\\(n|t|r|a|b|f|v|\\|"|[0-7]{1,3}|x[0-9a-fA-F]{2})')
 _CONTROL_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_TO_ESCAPE = {ord(c): f"\\{name}" for name, c in _CONTROL_ESCAPES.items()} | {
+    ord("\\"): "\\\\",
+    ord('"'): '\\"',
+}
+# polib splits lines at these characters; gettext does not.
+_LINE_SEPARATORS = {
+    ord(c): chr(0xE000 + i) for i, c in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+}
+_MARK_COMMENT = "# Machine translation"
+_MAX_NOTE = 120  # characters of a comment, 80 are common
 
 
 class _Entry(msgspec.Struct, kw_only=True):
-    """An entry: its texts by keyword, and the span of each msgstr."""
+    """An entry: its texts by keyword, and the span of each keyword with its value."""
 
     start: int
     texts: dict[str, str] = {}
-    spans: dict[str, tuple[int, int]] = {}
+    spans: dict[str, tuple[int, int, int]] = {}  # start of the keyword, start and end of the value
     comments: list[str] = []
-    is_fuzzy: bool = False
+    flags: list[str] = []
+
+    @property
+    def is_header(self) -> bool:
+        return self.texts.get("msgid") == "" and "msgctxt" not in self.texts
+
+    @property
+    def is_fuzzy(self) -> bool:
+        return "fuzzy" in self.flags
+
+    @property
+    def values(self) -> list[str]:
+        """The names of the msgstr fields, in order."""
+        names = [name for name in self.spans if name.startswith("msgstr")]
+        return sorted(names, key=lambda name: self.spans[name])
+
+    @property
+    def end(self) -> int:
+        return self.spans[self.values[-1]][2]
 
 
 class Catalog(Document):
-    """A catalog; its segments are the untranslated and fuzzy messages.
+    """A catalog; its segments are the entries with untranslated forms, and fuzzy ones.
+
+    `to` is the code of the target language, for the header of a template. `mark` marks translated
+    entries: with the flag fuzzy, or with a comment.
 
     Raises:
         InputError: the catalog is not valid; the error names the line.
@@ -45,27 +93,60 @@ class Catalog(Document):
         ['One file']
     """
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
+    def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
         _read(source)
-        self._values: dict[int, int] = {}  # the start of each msgstr, by the start of its segment
-        self.segments = tuple(
-            segment for entry in _entries(source) for segment in self._segments(entry)
-        )
+        super().__init__(source)
+        self._mark = mark
+        entries, comments = _scan(source)
+        if to is not None:
+            self.source = _with_header(source, entries, to, self._newline)
+            entries, comments = _scan(self.source)
+        header_text = next((each.texts.get("msgstr", "") for each in entries if each.is_header), "")
+        self._forms = parse_plural_forms(header_text)
+        # The entry and the forms of each segment, by its start.
+        self._entries: dict[int, tuple[_Entry, list[int]]] = {}
+        messages = [entry for entry in entries if not entry.is_header]
+        found: list[Segment] = []
+        for index, entry in enumerate(messages):
+            around = [each.texts["msgid"] for each in _neighbours(messages, index)]
+            found += self._segments(entry, around)
+        self.segments = tuple(found)
+        self.outside = (*comments, *(text for entry in entries for text in _outside(entry)))
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        head = self.source[segment.start : self._values[segment.start]]
-        return _without_fuzzy(head) + self._quote(join_parts(parts))
+        entry, forms = self._entries[segment.start]
+        keyword, value, _ = entry.spans[entry.values[0]]
+        head = self.source[segment.start : value]
+        if segment.start == entry.start:
+            head = _change_flags(head, self._mark, self._newline)
+        if "msgid_plural" not in entry.texts:
+            return head + self._quote(join_message(parts, entry.texts["msgid"], entry.flags))
+        head = head[: len(head) - (value - max(keyword, segment.start))]
+        written = dict(zip(forms, _split_forms(parts), strict=True))
+        lines = []
+        for form in range(max(self._n_forms(entry), len(entry.values))):
+            name = f"msgstr[{form}]"
+            if form in written:
+                source = _form_text(entry, form, self._forms)
+                text = self._quote(join_message(written[form], source, entry.flags))
+            elif entry.texts.get(name):
+                _, start, end = entry.spans[name]
+                text = self.source[start:end]
+            else:
+                continue
+            lines.append(f"{name} {text}")
+        return head + self._newline.join(lines)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        before, after = (
-            "".join(part if isinstance(part, str) else "x" for part in each)
-            for each in (segment.parts, parts)
-        )
-        if not after.strip():
-            return "is empty"
-        if before[:1] == "\n" != after[:1] or (before[-1:] == "\n") != (after[-1:] == "\n"):
-            return "adds or loses a line break at its start or end"
+        entry, forms = self._entries[segment.start]
+        before, after = _split_forms(segment.parts), _split_forms(parts)
+        for form, source, translation in zip(forms, before, after, strict=True):
+            fault = _find_fault(source, translation) or find_nesting_fault(source, translation)
+            if fault:
+                return fault
+            text = _form_text(entry, form, self._forms)
+            if invented := find_invented_placeholder(translation, text, entry.flags):
+                return f"has the placeholder {invented}, which its source does not have"
         return None
 
     def compare(self, output: str) -> str | None:
@@ -77,36 +158,163 @@ class Catalog(Document):
                 return f"line {one.linenum}: the message differs"
         return None
 
-    def _segments(self, entry: _Entry) -> Iterator[Segment]:
-        msgid = entry.texts.get("msgid", "")
-        values = {name: text for name, text in entry.texts.items() if name.startswith("msgstr")}
-        if not msgid or (all(values.values()) and not entry.is_fuzzy):
+    def _segments(self, entry: _Entry, around: list[str]) -> Iterator[Segment]:
+        forms = [
+            form
+            for form in range(self._n_forms(entry))
+            if entry.is_fuzzy or not entry.texts.get(_value_name(entry, form))
+        ]
+        if not forms or not entry.values:
             return
-        plural = entry.texts.get("msgid_plural")
-        context = [entry.texts["msgctxt"]] if "msgctxt" in entry.texts else []
-        start = entry.start
-        for name in sorted(values, key=lambda each: entry.spans[each]):
-            first, last = entry.spans[name]
-            if not entry.is_fuzzy or name not in ("msgstr", "msgstr[0]"):
-                start = first
-            is_singular = name == "msgstr[0]" and len(values) > 1
-            text = msgid if plural is None or is_singular else plural
-            self._values[start] = first
-            yield Segment(
-                start=start,
-                end=last,
-                parts=split_parts(text),
-                context=tuple([*context, *entry.comments]),
-            )
+        parts: list[Part] = []
+        for form in forms:
+            text = _form_text(entry, form, self._forms)
+            if "msgid_plural" in entry.texts:
+                parts.append(make_break("", self._note(entry, form)))
+            parts += split_message(text, entry.flags)
+        if not has_letters(parts):
+            return
+        first = entry.spans[entry.values[0]]
+        is_plural = "msgid_plural" in entry.texts
+        start = first[0] if is_plural else first[1]
+        if entry.is_fuzzy or self._mark:
+            start = entry.start
+        self._entries[start] = entry, forms
+        context = (entry.texts["msgctxt"],) if "msgctxt" in entry.texts else ()
+        yield Segment(
+            start=start,
+            end=entry.end,
+            parts=tuple(parts),
+            context=context,
+            notes=tuple(_notes(entry, around)),
+            is_atomic=True,
+        )
+
+    def _n_forms(self, entry: _Entry) -> int:
+        if "msgid_plural" not in entry.texts:
+            return 1
+        return len(self._forms.numbers) if self._forms else len(entry.values)
+
+    def _note(self, entry: _Entry, form: int) -> str:
+        """Return the example number of a form, as a note."""
+        number = self._forms.example(form) if self._forms else None
+        if number is None:
+            number = 1 if form == 0 else 2
+        elif self._forms and self._forms.has_one(form) and _is_singular(entry, form, self._forms):
+            number = 1
+        return f"plural form for the number {number}"
 
     def _quote(self, text: str) -> str:
         """Return a text as a catalog string, each of its lines on a line of the file."""
-        lines = text.splitlines(keepends=True) or [""]
-        quoted = [f'"{_escape(line)}"' for line in lines]
-        return quoted[0] if len(quoted) == 1 else self._newline.join(['""', *quoted])
+        return quote(text, self._newline)
 
 
-def _entries(source: str) -> Iterator[_Entry]:
+def quote(text: str, newline: str) -> str:
+    """Return a text as a catalog string, each of its lines on a line of the file."""
+    lines = [line for line in re.split(r"(?<=\n)", text) if line] or [""]
+    quoted = [f'"{line.translate(_TO_ESCAPE)}"' for line in lines]
+    return quoted[0] if len(quoted) == 1 else newline.join(['""', *quoted])
+
+
+def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> str:
+    """Return a catalog whose header is complete, so that gettext accepts its translation."""
+    header = next((each for each in entries if each.is_header), None)
+    has_plurals = any("msgid_plural" in each.texts for each in entries)
+    if header is None:
+        completed = complete_header("", to, is_template=True, has_plurals=has_plurals)
+        at = 1 if source.startswith("\ufeff") else 0
+        entry = newline.join(['msgid ""', f"msgstr {quote(completed, newline)}", "", ""])
+        return source[:at] + entry + source[at:]
+    text = header.texts["msgstr"]
+    completed = complete_header(text, to, is_template=header.is_fuzzy, has_plurals=has_plurals)
+    if completed == text:
+        return source
+    _, start, end = header.spans["msgstr"]
+    head = _change_flags(source[header.start : start], None, newline)
+    return source[: header.start] + head + quote(completed, newline) + source[end:]
+
+
+def _split_forms(parts: Sequence[Part]) -> list[list[Part]]:
+    """Return the parts of each plural form, or those of a message without forms."""
+    forms: list[list[Part]] = []
+    for part in parts:
+        if isinstance(part, ProtectedSpan) and part.is_break and part.note:
+            forms.append([])
+        elif forms:
+            forms[-1].append(part)
+        else:
+            forms.append([part])
+    return forms
+
+
+def _neighbours(messages: list[_Entry], index: int) -> list[_Entry]:
+    return [*messages[max(0, index - 1) : index], *messages[index + 1 : index + 2]]
+
+
+def _notes(entry: _Entry, around: list[str]) -> Iterator[str]:
+    if context := entry.texts.get("msgctxt"):
+        yield f"context {_quote_note(context)}"
+    if entry.comments:
+        yield f"comment {_quote_note(' '.join(entry.comments))}"
+    if around:
+        yield f"neighbouring messages {', '.join(map(_quote_note, around))}"
+
+
+def _quote_note(text: str) -> str:
+    """Return a text of the file in quotes, on one line."""
+    text = " ".join(text.split())
+    text = text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]}…"
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _value_name(entry: _Entry, form: int) -> str:
+    return f"msgstr[{form}]" if "msgid_plural" in entry.texts else "msgstr"
+
+
+def _form_text(entry: _Entry, form: int, forms: PluralForms | None) -> str:
+    """Return the text to translate for a form: the msgid for the number 1, else the plural."""
+    plural = entry.texts.get("msgid_plural")
+    if plural is None or _is_singular(entry, form, forms):
+        return entry.texts["msgid"]
+    return plural
+
+
+def _is_singular(entry: _Entry, form: int, forms: PluralForms | None) -> bool:
+    """Return whether a form is the translation of the msgid.
+
+    A form for more numbers than 1 needs the placeholders of the plural.
+    """
+    if forms is None:
+        return form == 0 and len(entry.values) > 1
+    if forms.is_only_one(form):
+        return True
+    singular, plural = (
+        sorted(
+            part.source
+            for part in split_message(entry.texts[name], entry.flags)
+            if isinstance(part, ProtectedSpan)
+        )
+        for name in ("msgid", "msgid_plural")
+    )
+    return forms.has_one(form) and len(forms.numbers) > 1 and singular == plural != []
+
+
+def _find_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:
+    before, after = (
+        "".join(part if isinstance(part, str) else part.source or "x" for part in parts)
+        for parts in (source, translation)
+    )
+    if not after.strip():
+        return "is empty"
+    if (before[:1] == "\n") != (after[:1] == "\n") or (before[-1:] == "\n") != (after[-1:] == "\n"):
+        return "adds or loses a line break at its start or end"
+    return None
+
+
+def _scan(source: str) -> tuple[list[_Entry], list[OutsideText]]:
+    """Return the entries of a catalog, and its comments."""
+    entries: list[_Entry] = []
+    comments: list[OutsideText] = []
     entry: _Entry | None = None
     field = ""
     for number, (line_start, text) in enumerate(split_lines(source), 1):
@@ -119,44 +327,66 @@ def _entries(source: str) -> Iterator[_Entry]:
         begins = named is not None and named[1] in ("msgctxt", "msgid")
         is_open = entry is not None and any(name.startswith("msgstr") for name in entry.texts)
         if entry is not None and is_open and (is_comment or begins or not line.strip()):
-            yield entry
             entry = None
-        if is_comment and not line.lstrip().startswith("#~"):
-            entry = entry or _Entry(start=start, texts={}, spans={}, comments=[])
-            if line.startswith("#,"):
-                entry.is_fuzzy |= "fuzzy" in re.split(r"[,\s]+", line)
-            elif line.startswith("#."):
-                entry.comments.append(line[2:].strip())
+        if is_comment:
+            is_obsolete = line.lstrip().startswith("#~")
+            reason = "obsolete message" if is_obsolete else "comment"
+            comments.append(OutsideText(start, start + len(line), reason))
+            if is_obsolete:
+                continue
+        if (is_comment or named is not None) and entry is None:
+            entry = _Entry(start=start, texts={}, spans={}, comments=[], flags=[])
+            entries.append(entry)
+        if entry is None:
+            continue
+        if line.startswith("#,"):
+            entry.flags += [flag for flag in re.split(r"[,\s]+", line[2:]) if flag]
+        elif line.startswith("#."):
+            entry.comments.append(line[2:].strip())
         elif named is not None:
-            entry = entry or _Entry(start=start, texts={}, spans={}, comments=[])
             field = named[1] or field
-            value = (start + named.start(3), start + named.end(3))
+            keyword, first, last = (start + named.start(i) for i in (1, 3, 3))
+            last = start + named.end(3)
             entry.texts[field] = entry.texts.get(field, "") + _unescape(named[3][1:-1])
-            first = entry.spans[field][0] if field in entry.spans else value[0]
-            entry.spans[field] = first, value[1]
-    if entry is not None:
-        yield entry
+            keyword, first, _ = entry.spans.get(field, (keyword, first, last))
+            entry.spans[field] = keyword, first, last
+    return [entry for entry in entries if "msgid" in entry.texts], comments
 
 
-def _without_fuzzy(head: str) -> str:
-    """Return the lines before a msgstr without the fuzzy flag and the previous msgid."""
-    lines = []
-    for line in head.splitlines(keepends=True):
+def _outside(entry: _Entry) -> Iterator[OutsideText]:
+    """Yield the texts of an entry; segments may cover some of them."""
+    for name, (keyword, start, end) in entry.spans.items():
+        is_value = name.startswith("msgstr")
+        reason = "header" if entry.is_header else "already translated" if is_value else "msgid"
+        yield OutsideText(keyword, start, "keyword")
+        yield OutsideText(start, end, "msgctxt" if name == "msgctxt" else reason)
+
+
+def _change_flags(head: str, mark: Mark | None, newline: str) -> str:
+    """Return the lines before a msgstr with the flags and comment of a machine translation.
+
+    The flag fuzzy and the previous msgid of a fuzzy entry are removed.
+    """
+    lines: list[str] = []
+    flags: list[str] = []
+    at_flags = None
+    for line in re.split(r"(?<=\n)", head):
         if line.startswith("#|"):
             continue
         if line.startswith("#,"):
-            flags = [flag for flag in re.split(r"[,\s]+", line[2:].strip()) if flag != "fuzzy"]
-            if not flags:
-                continue
-            end = line[len(line.rstrip("\r\n")) :]
-            line = f"#, {', '.join(flags)}{end}"
+            flags += [flag for flag in re.split(r"[,\s]+", line[2:]) if flag and flag != "fuzzy"]
+            at_flags = len(lines) if at_flags is None else at_flags
+            continue
+        if at_flags is None and not line.startswith("#"):
+            at_flags = len(lines)
         lines.append(line)
+    if mark == "fuzzy":
+        flags.insert(0, "fuzzy")
+    if flags:
+        lines.insert(at_flags or 0, f"#, {', '.join(flags)}{newline}")
+    if mark == "comment" and not any(line.startswith(_MARK_COMMENT) for line in lines):
+        lines.insert(0, f"{_MARK_COMMENT}{newline}")
     return "".join(lines)
-
-
-def _escape(text: str) -> str:
-    text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
 def _unescape(text: str) -> str:
@@ -183,7 +413,7 @@ def _read(text: str) -> list[Any]:
         raise InputError("line 1: the catalog has no messages (msgid)")
     try:
         # With the newline, polib never takes the text for a file name.
-        catalog = polib.pofile(text.removeprefix("\ufeff") + "\n")
+        catalog = polib.pofile(text.removeprefix("\ufeff").translate(_LINE_SEPARATORS) + "\n")
     except (OSError, ValueError, IndexError, KeyError) as exc:
         found = re.search(r"line (\d+)", str(exc))
         position = f"line {found[1]}: " if found else ""
@@ -193,5 +423,5 @@ def _read(text: str) -> list[Any]:
 
 def _identity(entry: Any) -> tuple[object, ...]:
     flags = sorted(flag for flag in entry.flags if flag != "fuzzy")
-    plurals = sorted(entry.msgstr_plural)
-    return entry.msgid, entry.msgid_plural, entry.msgctxt, flags, plurals, entry.obsolete
+    has_gap = sorted(map(int, entry.msgstr_plural)) != list(range(len(entry.msgstr_plural)))
+    return entry.msgid, entry.msgid_plural, entry.msgctxt, flags, has_gap, entry.obsolete

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import PurePath
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from llmtool.documents.signatures import is_page
 from llmtool.documents.types import Dialect, Document, Format
@@ -131,8 +131,17 @@ def detect(name: str | None, text: str) -> Format:
     return _SUFFIXES.get(suffix) or _detect_by_content(text)
 
 
-def parse(text: str, format: Format, *, dialect: Dialect = "auto") -> Document:
+def parse(
+    text: str,
+    format: Format,
+    *,
+    dialect: Dialect = "auto",
+    to: str | None = None,
+    mark: Literal["fuzzy", "comment"] | None = None,
+) -> Document:
     """Parse a text in a format; `dialect` is that of Markdown.
+
+    `to`, the code of the target language, and `mark` are for catalogs.
 
     Raises:
         InputError: the text is not valid in that format; the error names the line.
@@ -141,6 +150,8 @@ def parse(text: str, format: Format, *, dialect: Dialect = "auto") -> Document:
     make = getattr(importlib.import_module(f"llmtool.documents.{module}"), name)
     if format == "md":
         return cast("Document", make(text, dialect))
+    if format == "po":
+        return cast("Document", make(text, to=to, mark=mark))
     return cast("Document", make(text, format) if format in ("srt", "vtt") else make(text))
 
 

@@ -128,6 +128,9 @@ class Html(Document):
             tag = tag[: attribute.start - start] + value + tag[attribute.end - start :]
         return tag
 
+    def escape(self, text: str) -> str:
+        return _escape(text)
+
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Check that tags still match; text is escaped and cannot become markup."""
         return find_nesting_fault(segment.parts, parts)

@@ -18,15 +18,17 @@ _MESSAGE = r"""
   | %\|[^|\n]*\|                                        # %|1$s| of Boost
   | %[A-Za-z_][A-Za-z0-9_]*% | (?<![\w%])%[a-z_][a-z0-9_]*      # %name% %name
   | @(?:\.[a-z]+)?:(?:\([A-Za-z0-9_.-]+\)|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)  # @:key
-  | (?<![A-Za-z0-9_@])@[A-Za-z_][A-Za-z0-9_]*           # @name
-  | (?<![A-Za-z0-9_:/@]):[A-Za-z_][A-Za-z0-9_]*:?       # :name
+  | (?<![A-Za-z0-9_@])@[a-z_][A-Za-z0-9_]*              # @name
+  | (?<![A-Za-z0-9_:/@\[]):[A-Za-z_][A-Za-z0-9_]*:?       # :name
   | &(?:[A-Za-z]+|\#\d+|\#[xX][0-9A-Fa-f]+);            # &nbsp;
-  | \\[a-zA-Z"'\\]                                      # \n as two characters
+  | \\[a-zA-Z]                                           # \n as two characters
   | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
 """
 _DOLLAR_NUMBER = re.compile(r"\$([1-9])(?!\d|[.,]\d)")
 _BB_CODE_END = re.compile(r"\[/([A-Za-z]\w*)\]")
+# Plural forms, not alternatives in brackets or the lines of a table.
 _BARS = re.compile(r"(?<!\s)\s*\|+\s*")
+_NO_FORMS = re.compile(r"\n|[(\[{<][^()\[\]{}<>|]*\|[^()\[\]{}<>]*[)\]}>]")
 _PRINTF = r"""
     %(?:\d+\$)?[-#0+'I ]*(?:\*(?:\d+\$)?|\d+)?(?:\.(?:\*(?:\d+\$)?|\d+)?)?(?:hh|ll|[hlLqjzZt])?
       (?:[diouxXeEfFgGaAcCsSpnm@r]|<PRI[A-Za-z0-9]+>)
@@ -186,7 +188,7 @@ def _split_at_bars(text: str) -> list[Part]:
     """Split plural forms such as "one apple | {n} apples"."""
     parts: list[Part] = []
     at = 0
-    for found in _BARS.finditer(text):
+    for found in () if _NO_FORMS.search(text) else _BARS.finditer(text):
         if found.start() > at:
             parts.append(text[at : found.start()])
         parts.append(make_break(found[0]))

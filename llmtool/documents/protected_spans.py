@@ -59,8 +59,9 @@ _POSITIONAL = re.compile(
 # percentages and quotations: "5 %", "$5", "(5)".
 _SYNTAX = re.compile(
     r"[{}|\\\[\]【】]|(?<!\d)%(?=[A-Za-z({<])|\$(?=[A-Za-z_({])|(?<![\w@])@(?=[:\w])"
-    r"|(?<![\w:]):(?=[A-Za-z_])|<(?=/?\w)|&(?=[A-Za-z]+;|\#\d)"
+    r"""|(?<![\w\u0300-\u036f\ue000\[:"'”’»)\]}]):(?=[A-Za-z_\u00c0-\u024f])|<(?=/?\w)|&(?=[A-Za-z]+;|\#\d)"""
 )
+_SPAN = "\ue000"  # stands for a protected span, as in "%d:n" of Finnish
 _WIDE_BRACKETS = {"【": "[", "】": "]"}
 _TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
 _WORDS_IN_BRACKETS = re.compile(r"<([A-Za-z][\w-]*)(?:[ ,/|][\w-]+)*>")
@@ -137,14 +138,16 @@ def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) 
         >>> find_placeholder_fault([s, " has ", d, " files"], [d, " Dateien hat ", s])
         'changes the order of placeholders such as %s'
         >>> find_placeholder_fault(["Set [speed] to 5%"], ["Setze Tempo auf 5 %"])
-        'adds or drops ['
+        'drops ['
     """
     if _unprotected(translation) - _unprotected(source):
         return "has a placeholder, URL or tag that its source does not have"
     before, after = _syntax(source), _syntax(translation)
-    if before != after:
-        (token, *_) = sorted((before - after) + (after - before))
-        return f"adds or drops {token}"
+    added = after - before
+    del added["<"]  # a tag that it adds is reported above; <name> is prose
+    for verb, tokens in (("drops", before - after), ("adds", added)):
+        for token in sorted(tokens):
+            return f"{verb} {token}"
     if _positional(source) != _positional(translation):
         return "changes the order of placeholders such as %s"
     return None
@@ -163,8 +166,8 @@ def _unprotected(parts: Sequence[Part]) -> Counter[str]:
 
 def _syntax(parts: Sequence[Part]) -> Counter[str]:
     """Count the characters of the text that look like syntax."""
-    texts = (part for part in parts if isinstance(part, str))
-    found = (token for text in texts for token in _SYNTAX.findall(text))
+    text = "".join(part if isinstance(part, str) else _SPAN for part in parts)
+    found = _SYNTAX.findall(text)
     return Counter(_WIDE_BRACKETS.get(token, token) for token in found)
 
 

@@ -106,6 +106,10 @@ class Document:
     def connect(self, results: Sequence[Sequence[Part]]) -> None:
         """Receive the parts of all segments, before the first one that `waits` is encoded."""
 
+    def escape(self, text: str) -> str:
+        """Return the source of a protected span for a text."""
+        return text
+
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Return how the parts would change the structure around a segment, or None.
 

@@ -90,6 +90,8 @@ class TranslateKeywords(SamplingKeywords, total=False):
     dialect: Dialect | None
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] | None
     bilingual: bool | None
+    protect: Iterable[str] | None
+    mark: Literal["fuzzy", "comment"] | None
     strict: bool | None
     timeout: float | None
 

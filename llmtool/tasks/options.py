@@ -122,6 +122,8 @@ class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     dialect: Dialect = "auto"
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] = ()
     bilingual: bool = False
+    protect: Iterable[str] = ()
+    mark: Literal["fuzzy", "comment"] | None = None
     strict: bool = False
 
 

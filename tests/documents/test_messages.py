@@ -32,6 +32,9 @@ def spans(text: str, flags: list[str]) -> list[str]:
         ("a&nbsp;b, R&D", ["&nbsp;"]),
         ("[b]bold[/b] [url=x]y[/url] [sic]", ["[b]", "[/b]", "[url=x]", "[/url]"]),
         ("one apple | {n} apples", [" | ", "{n}"]),
+        ("Use: %s [-a | -b] (x|y)", ["%s"]),
+        ("a | b\nc | d", []),
+        ("Press \\\\, <file> or SCHEMA[:PATH] @FILE", []),
         ("5% discount, 100%, 10:30, Note: this", []),
     ],
 )

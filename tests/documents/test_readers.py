@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.lines import balance, display_width, join_lines, wrap
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, Format, Part, ProtectedSpan
+from llmtool.documents.types import Document, Format, Part, ProtectedSpan, find_unaccounted
 from llmtool.errors import InputError, UsageError
 
 
@@ -141,7 +141,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         'msgid ""\nmsgstr "x"\n\n'
         'msgid "%d file"\nmsgid_plural "%d files"\nmsgstr[0] ""\nmsgstr[1] ""\n'
         '\nmsgid "Yes"\nmsgstr "Ja"\n\n#, fuzzy\nmsgid "No"\nmsgstr "Nie"\n',
-        ["‹%d› file", "‹%d› files", "No"],
+        ["‹›‹%d› file‹›‹%d› files", "No"],
     ),
     "message of several lines": ("po", 'msgid ""\n"One\\n"\n"two\\n"\nmsgstr ""\n', ["One\ntwo\n"]),
     "json values": (
@@ -559,6 +559,7 @@ def identity(format: Format, pieces: list[str]) -> Callable[[], None]:
         assert rewrite(document, parts) == text
         assert document.compare(text) is None
         assert all(document.find_fault(s, s.parts) is None for s in document.segments)
+        assert find_unaccounted(document) == []
 
     return check
 
@@ -570,7 +571,12 @@ test_random_text_is_unchanged = identity("txt", PLAIN)
 
 VALUES = st.recursive(
     st.one_of(
-        st.text(max_size=12), st.integers(), st.none(), st.sampled_from(["Two words", "a b"])
+        st.text(max_size=12),
+        st.integers(),
+        st.none(),
+        st.sampled_from(
+            ["Two words", "a_b", "{x} | y", "{n, plural, other {# x}}", "请在3天", "OK"]
+        ),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
@@ -587,6 +593,7 @@ def test_random_json_is_unchanged_and_its_values_can_be_replaced(
     document = parse(text, "json")
     own = {i: segment.parts for i, segment in enumerate(document.segments)}
     assert rewrite(document, own) == text
+    assert find_unaccounted(document) == []
     changed = rewrite(document, {i: ('New "text"\n',) for i in own})
     assert document.compare(changed) is None
     assert changed.count("New ") >= len(own)

@@ -227,6 +227,23 @@ OPTIONS: dict[type, dict[str, Any]] = {
             bool,
             Option("--bilingual", help="Print each segment above its translation (txt, srt, vtt)."),
         ],
+        "protect": Annotated[
+            list[str] | None,
+            Option(
+                "--protect",
+                metavar="REGEX",
+                help="Leave the text that REGEX matches unchanged (repeatable).",
+            ),
+            tuple,
+        ],
+        "mark": Annotated[
+            Literal["fuzzy", "comment"] | None,
+            Option(
+                "--mark",
+                help="Mark translated messages of a catalog.",
+                show_default=False,
+            ),
+        ],
         "strict": Annotated[
             bool,
             Option("--strict", help="Exit 17 without output if a segment is not translated."),

@@ -123,10 +123,15 @@ class DocumentWorkflow(Workflow[TranslationText]):
             (each.start, each.reason, source[each.start : each.end]) for each in self._unsupported
         ]
         line, at, untranslated = 1, 0, []
-        for start, reason, text in sorted(found, key=lambda each: each[0]):
+        for start, reason, text in sorted(dict.fromkeys(found), key=lambda each: each[0]):
             line, at = line + source.count("\n", at, start), start
             untranslated.append(UntranslatedSegment(line=line, reason=reason, text=text))
         return tuple(untranslated)
+
+    @property
+    def n_untranslated(self) -> int:
+        """The number of segments that were not translated, or not completely."""
+        return sum(job.is_rejected for job in self.jobs) + len(self._unsupported)
 
     @property
     def n_segments(self) -> int:

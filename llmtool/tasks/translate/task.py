@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from llmtool.documents.formats import check_format
+from llmtool.documents.user_patterns import check_patterns
 from llmtool.tasks.options import TranslateOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
@@ -57,6 +58,8 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         format=None if options.format == "auto" else check_format(options.format),
         dialect=options.dialect,
         bilingual=options.bilingual,
+        protect=check_patterns(options.protect),
+        mark=options.mark,
         strict=options.strict,
         cache=ReplyCache(context.translations, context.cache_identity),
     )

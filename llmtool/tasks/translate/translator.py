@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import PurePath
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +14,7 @@ from llmtool.documents.accounting import count_protected
 from llmtool.documents.bilingual import BilingualDocument
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.types import Dialect, Document, Format
+from llmtool.documents.user_patterns import protect
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.option_names import option
@@ -49,6 +51,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     format: Format | None
     dialect: Dialect
     bilingual: bool
+    protect: tuple[str, ...]
+    mark: Literal["fuzzy", "comment"] | None
     strict: bool
     cache: ReplyCache
 
@@ -107,13 +111,23 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         pairs = self.prompts.glossary.pairs
         parsing = [self.format, self.dialect]
         translation = [self.prompts.to, self.source, *parsing, pairs, self.bilingual]
-        return identify(p.template, p.model, options, p.sampling, translation)
+        marking = [self.protect, self.mark]
+        return identify(p.template, p.model, options, p.sampling, translation, marking)
 
     def _workflow(self, case: Case, count: CountTokens) -> DocumentWorkflow:
         """Parse the document of a case."""
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
-        document: Document = parse(text, format, dialect=self._dialect(case.name, format))
+        if self.mark and format != "po":
+            raise UsageError(f"{option('mark', self.mark)}: is for gettext catalogs, not {format}")
+        document: Document = parse(
+            text,
+            format,
+            dialect=self._dialect(case.name, format),
+            to=self.prompts.to.code,
+            mark=self.mark,
+        )
+        protect(document, self.protect)
         source = self.source or _detect_source(document)
         if self.bilingual:
             if format not in _BILINGUAL:
@@ -160,7 +174,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         if untranslated and self.strict:
             return Failed(
                 workflow.id,
-                OutputValidationError(_describe(untranslated, workflow.n_segments), result=result),
+                OutputValidationError(_describe(untranslated, workflow), result=result),
             )
         if workflow.difference is not None:
             message = (
@@ -175,7 +189,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         if not workflow.n_segments:
             yield "the document has no text to translate"
         if untranslated:
-            yield _describe(untranslated, workflow.n_segments)
+            yield _describe(untranslated, workflow)
         if (
             workflow.source
             and workflow.source.base == self.prompts.to.base
@@ -206,9 +220,10 @@ def _detect_source(document: Document) -> Language | None:
     return find_language(code) if code else None
 
 
-def _describe(untranslated: tuple[UntranslatedSegment, ...], n_segments: int) -> str:
+def _describe(untranslated: tuple[UntranslatedSegment, ...], workflow: DocumentWorkflow) -> str:
     reasons = "; ".join(f"line {each.line}: {each.reason}" for each in untranslated[:_MAX_REPORTED])
     more = "; …" if len(untranslated) > _MAX_REPORTED else ""
-    n = len(untranslated)
+    n = workflow.n_untranslated
     were = "were" if n > 1 else "was"
-    return f"{n} of {format_count(n_segments, 'segment')} {were} not translated ({reasons}{more})"
+    total = format_count(workflow.n_segments, "segment")
+    return f"{n} of {total} {were} not translated ({reasons}{more})"

@@ -1,0 +1,124 @@
+"""Protect what matches a user's regular expressions.
+
+Python's engine takes exponential time on some patterns and cannot be interrupted, so the search
+runs in a child process with a time limit. llguidance's engine for `--regex` takes linear time, but
+it only tests whether a whole text matches.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from llmtool.documents.types import Document, Part, ProtectedSpan
+from llmtool.errors import UsageError
+from llmtool.option_names import option
+
+_SECONDS = 5.0
+_SEARCH = """
+import json, re, sys
+patterns, texts = json.load(sys.stdin)
+patterns = [re.compile(each) for each in patterns]
+print(json.dumps([[m.span() for p in patterns for m in p.finditer(t)] for t in texts]))
+"""
+
+
+def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return regular expressions unchanged.
+
+    Raises:
+        UsageError: one is invalid, or matches the empty text.
+    """
+    patterns = tuple(patterns)
+    for pattern in patterns:
+        try:
+            matches_nothing = not pattern or re.compile(pattern).fullmatch("")
+        except (re.error, OverflowError, RecursionError) as exc:
+            raise UsageError(f"{option('protect', pattern)}: not a valid regex: {exc}") from exc
+        if matches_nothing:
+            raise UsageError(f"{option('protect', pattern)}: matches the empty text")
+    return patterns
+
+
+def protect(document: Document, patterns: Sequence[str]) -> None:
+    """Protect the matches in the text of a document's segments.
+
+    Raises:
+        UsageError: the search takes too long.
+
+    Example:
+        >>> from llmtool.documents.plain import PlainText
+        >>> document = PlainText("Order ACME-12 today.")
+        >>> protect(document, [r"ACME-\\d+"])
+        >>> document.segments[0].parts
+        ('Order ', ProtectedSpan(source='ACME-12'), ' today.')
+    """
+    if not patterns:
+        return
+    runs = [_join_texts(segment.parts) for segment in document.segments]
+    texts = dict.fromkeys(part for run in runs for part in run if isinstance(part, str))
+    ranges = dict(zip(texts, _search(patterns, list(texts)), strict=True))
+    document.segments = tuple(
+        msgspec.structs.replace(
+            segment,
+            parts=tuple(
+                piece
+                for part in run
+                for piece in (
+                    _split(part, ranges[part], document.escape)
+                    if isinstance(part, str)
+                    else (part,)
+                )
+            ),
+        )
+        for segment, run in zip(document.segments, runs, strict=True)
+    )
+
+
+def _join_texts(parts: Sequence[Part]) -> list[Part]:
+    """Join adjacent texts, such as those around a character reference."""
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(part, str) and isinstance(last, str):
+            joined[-1] = last + part
+        else:
+            joined.append(part)
+    return joined
+
+
+def _search(patterns: Sequence[str], texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+    """Return the ranges of all matches in each text."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _SEARCH],
+            input=json.dumps([patterns, texts]).encode(),
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired as exc:
+        names = " ".join(option("protect", pattern) for pattern in patterns)
+        raise UsageError(
+            f"{names}: takes more than {_SECONDS:g} seconds on this document; simplify the regex"
+        ) from exc
+    found: list[list[tuple[int, int]]] = json.loads(done.stdout)
+    return found
+
+
+def _split(text: str, ranges: list[tuple[int, int]], escape: Callable[[str], str]) -> list[Part]:
+    parts: list[Part] = []
+    at = 0
+    for start, end in sorted(ranges, key=lambda each: (each[0], -each[1])):
+        if start < at or start == end:
+            continue
+        if start > at:
+            parts.append(text[at:start])
+        parts.append(ProtectedSpan(escape(text[start:end])))
+        at = end
+    return [*parts, text[at:]] if at < len(text) else parts

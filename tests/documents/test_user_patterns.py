@@ -1,0 +1,65 @@
+"""`protect`: regular expressions of the user."""
+
+from __future__ import annotations
+
+import pytest
+from documents.rewriting import rewrite
+
+from llmtool.documents import user_patterns
+from llmtool.documents.formats import parse
+from llmtool.documents.types import Format, ProtectedSpan
+from llmtool.documents.user_patterns import check_patterns, protect
+from llmtool.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "patterns", "protected"),
+    [
+        ("txt", "Order ACME-12 and acme now.", [r"(?i)acme(-\d+)?"], ["ACME-12", "acme"]),
+        ("txt", "One two three", ["two", "One two"], ["One two"]),
+        (
+            "md",
+            "Order **ACME-12** or `ACME`.\n",
+            [r"ACME-\d+", r"\bor\b"],
+            ["ACME-12", "or", "`ACME`"],
+        ),
+        ("json", '{"a": "Order \\"A&B\\" now"}', ['"A&B"'], ['"A&B"']),
+        ("html", "<p>Order A &lt; B now</p>", ["A < B"], ["A &lt; B"]),
+        ("po", 'msgid "Order \\"A\\" now"\nmsgstr ""\n', ['"A"'], ['"A"']),
+        ("srt", "1\n00:00:01,000 --> 00:00:02,000\nHi Bob\n", ["Bob"], ["Bob"]),
+        ("txt", "Nothing here", [], []),
+    ],
+)
+def test_matches_are_protected(
+    format: Format, text: str, patterns: list[str], protected: list[str]
+) -> None:
+    document = parse(text, format)
+    protect(document, patterns)
+    (segment,) = document.segments
+    spans = [part.source for part in segment.parts if isinstance(part, ProtectedSpan)]
+    assert spans == protected
+    assert rewrite(document, {0: segment.parts}) == text
+    changed = [part if isinstance(part, ProtectedSpan) else part.upper() for part in segment.parts]
+    written = document.encode(segment, changed)
+    assert all(span in written or '\\"' in written for span in protected)
+    assert document.compare(rewrite(document, {0: changed})) is None
+
+
+@pytest.mark.parametrize(
+    ("regex", "message"),
+    [
+        ("(", r"protect='\(': not a valid regex: missing \)"),
+        ("x*", "protect='x\\*': matches the empty text"),
+        ("", "protect='': matches the empty text"),
+    ],
+)
+def test_invalid_regexes_are_rejected(regex: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_patterns([regex])
+
+
+def test_regex_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_patterns, "_SECONDS", 0.3)
+    document = parse("a" * 60, "txt")
+    with pytest.raises(UsageError, match=r"protect='\(a\+\)\+x': takes more than 0.3 seconds"):
+        protect(document, ["(a+)+x"])
