@@ -94,9 +94,10 @@ _ESM = re.compile(
 _LINES: dict[str, tuple[tuple[str, re.Pattern[str]], ...]] = {
     "(": (("target", re.compile(r"\([^()\n]+\)=[ \t]*$")),),
     "[": (("directive", re.compile(r"\[TOC\][ \t]*$|\[\[_?toc_?\]\][ \t]*$", re.I)),),
-    "^": (("block id", re.compile(r"\^[A-Za-z0-9-]+[ \t]*$")),),
+    "^": (("block id", re.compile(r"\^[A-Za-z0-9-]*[ \t]*$")),),
     "-": (("directive", re.compile(r"-+8<-+[ \t]+\S.*$")),),
     "%": (("comment", re.compile(r"%%.*%%[ \t]*$")),),
+    "<": (("directive", re.compile(r"<<<[ \t]+@?\S+.*$")),),
 }
 _RANGES: dict[str, tuple[tuple[str, re.Pattern[str], str], ...]] = {
     "$": (("formula", re.compile(r"\$\$(?!.*\$\$)"), r"\$\$"),),
@@ -507,7 +508,7 @@ _RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "`": (("myst", _read_fence),),
     "~": (("myst", _read_fence),),
     "{": (("attributes", _read_attributes), ("templates", _read_tags)),
-    "<": (("components", _read_tags),),
+    "<": (("snippets", _read_line), ("components", _read_tags)),
     "[": (
         ("footnotes", _read_footnote),
         ("callouts", _read_callout),
@@ -515,7 +516,7 @@ _RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     ),
     "*": (("abbreviations", _read_abbreviation),),
     "(": (("myst", _read_line),),
-    "^": (("wiki", _read_line),),
+    "^": (("wiki", _read_line), ("attributes", _read_line)),
     "-": (("snippets", _read_line), ("snippets", _read_range)),
     "$": (("math", _read_range),),
     "\\": (("math", _read_range),),

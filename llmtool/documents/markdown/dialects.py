@@ -29,11 +29,14 @@ _MDX = re.compile(
     r"|^export\s+(?:const|default|function)\s|^\{/\*|=\{(?:[\[{<]|\w+\})",
     re.MULTILINE,
 )
+# A directive is not a cell of Quarto or R Markdown, such as ```{python}.
 _MYST = re.compile(
-    r"^\([\w:. -]+\)=[ \t]*$|^(?:`{3,}|~{3,}|:{3,})\{[\w:+-]+\}|\{(?:ref|doc|term|numref|eq|abbr"
-    r"|cite\S*|py:\w+)\}`|^jupytext:|^kernelspec:",
+    r"^\([\w:. -]+\)=[ \t]*$"
+    r"|^(?:`{3,}|~{3,}|:{3,})\{(?!(?:r|python|julia|bash|sql|ojs|dot|css|js)\b)[\w:+-]+\}"
+    r"|\{(?:ref|doc|term|numref|eq|abbr|cite\S*|py:\w+)\}`|^jupytext:|^kernelspec:",
     re.MULTILINE,
 )
+_SCRIPT = re.compile(r"^<script\b(?:(?!</script)[^\0]){0,100000}", re.MULTILINE)
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(?!\{)")
 
 
@@ -58,9 +61,9 @@ def constructs_of(dialect: Dialect, text: str) -> frozenset[str]:
 
 
 def _without_code(text: str) -> str:
-    """Return a text without its fenced code."""
+    """Return a text without its fenced code and scripts."""
     lines, fence = [], ""
-    for line in text.splitlines():
+    for line in _SCRIPT.sub("", text).splitlines():
         found = _FENCE.match(line)
         if found and not fence:
             fence = found[1]

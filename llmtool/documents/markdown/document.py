@@ -54,6 +54,7 @@ _DEFINITION_TITLE = re.compile(
 )
 _PAGE_TARGET = re.compile(r"\A(\(\s*<?)#([^\s)>]+)")
 _PAGE_REFERENCE = re.compile(r"""(\shref\s*=\s*["'])#([^"']+)""", re.IGNORECASE)
+_PAGE_HEADING = re.compile(r"\A(!?\[\[#)([^\[\]|\n]+)")  # of Obsidian
 _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
 _MAX_UNCLOSED_TARGETS, _MAX_UNCLOSED_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
@@ -111,7 +112,9 @@ class Markdown(Document):
         self._rule = anchors.choose_rule(map(unquote, links), self._headings)
         self._slugs = anchors.slugs(self._headings, self._rule)
         self._known_slugs = set(self._slugs)
+        self._titles = {text for text, _ in self._headings}
         self._new_slugs: dict[str, str] = {}
+        self._new_titles: dict[str, str] = {}  # of headings, by the old ones
         self._new_attributes: dict[str, dict[tuple[int, int], str]] = {}  # by tag
         self._regions: list[OutsideText] = []
         self.segments = tuple(sorted(self._segments(), key=lambda segment: segment.start))
@@ -134,6 +137,9 @@ class Markdown(Document):
             new = anchors.slugs(headings, self._rule)
             self._new_slugs = {
                 old: slug for old, slug in zip(self._slugs, new, strict=True) if old != slug
+            }
+            self._new_titles = {
+                old: new for (old, _), (new, _) in zip(self._headings, headings, strict=True)
             }
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
@@ -183,6 +189,9 @@ class Markdown(Document):
         if self._new_slugs and "#" in source and "`" not in source:
             for pattern in (_PAGE_TARGET, _PAGE_REFERENCE):
                 source = pattern.sub(lambda found: f"{found[1]}#{self._new_slug(found[2])}", source)
+        found = _PAGE_HEADING.match(source)
+        if found and found[2] in self._new_titles:
+            source = found[1] + self._new_titles[found[2]] + source[found.end() :]
         return source
 
     def _new_slug(self, slug: str) -> str:
@@ -540,7 +549,8 @@ class Markdown(Document):
                     )
 
     def _links_to_heading(self, parts: Iterable[Part]) -> bool:
-        return any(
+        wiki = (_PAGE_HEADING.match(part.source) for part in parts if not isinstance(part, str))
+        return any(found and found[2] in self._titles for found in wiki) or any(
             unquote(slug) in self._known_slugs
             for part in parts
             if isinstance(part, ProtectedSpan) and "#" in part.source and "`" not in part.source

@@ -78,7 +78,7 @@ def skeleton(tokens: Sequence[Token], anchors: Mapping[str, int]) -> list[tuple[
 def count_inline(token: Token, anchors: Mapping[str, int]) -> Counter[str]:
     """Count the elements of inline content that must not change."""
     counted: Counter[str] = Counter(_TASK.findall(token.content))
-    counted.update(_WIKI.findall(token.content))
+    counted.update("[[#" if "[#" in link else link for link in _WIKI.findall(token.content))
     before = ""
     for child in token.children or ():
         if child.type == "link_open":
