@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
-
-import msgspec
+from typing import Any, Literal, NamedTuple
 
 from llmtool.sizes import format_bytes
 
@@ -34,7 +32,7 @@ _GPU_BANDWIDTHS = {
 _UNKNOWN_GPU_BANDWIDTH, _GPU_EFFICIENCY = 250, 0.6
 
 
-class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CatalogueEntry(NamedTuple):
     """A model in the catalogue; catalogue.yaml lists the units."""
 
     name: str
@@ -62,7 +60,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return self.size_bytes * (share if share == 1 else min(1, share * _SPARSE_OVERHEAD))
 
 
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+class Recommendation(NamedTuple):
     """A recommended model, the device to run it on, its estimated speed, and the reason."""
 
     entry: CatalogueEntry
@@ -76,9 +74,8 @@ def load() -> tuple[CatalogueEntry, ...]:
     from llmtool import safe_yaml
 
     text = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
-    return msgspec.convert(
-        safe_yaml.load(text, source="catalogue.yaml"), tuple[CatalogueEntry, ...], strict=False
-    )
+    entries: Any = safe_yaml.load(text, source="catalogue.yaml")
+    return tuple(CatalogueEntry(**entry) for entry in entries)
 
 
 def names() -> dict[str, str]:

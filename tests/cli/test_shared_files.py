@@ -78,3 +78,10 @@ def test_eight_writers_of_a_session(tmp_path: Path) -> None:
     )
     run_all(ADD_A_TURN, sessions.folder)
     assert sorted(turn.user for turn in sessions.load("work").turns) == [f"w{i}" for i in WRITERS]
+
+
+def test_history_that_cannot_be_read_is_empty(tmp_path: Path) -> None:
+    history = open_history(tmp_path / "chat_history")
+    (tmp_path / "chat_history").unlink()
+    (tmp_path / "chat_history").mkdir()
+    assert list(history.load_history_strings()) == []

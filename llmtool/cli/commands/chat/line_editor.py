@@ -252,7 +252,11 @@ def open_history(path: Path) -> History:
     name = _private(path)
 
     class WholeEntries(FileHistory):
-        """Writes each entry with one call, so that entries do not mix."""
+        """Writes each entry with one call, so that entries do not mix; ignores read errors."""
+
+        def load_history_strings(self) -> Iterable[str]:
+            with contextlib.suppress(OSError):
+                yield from super().load_history_strings()
 
         def store_string(self, string: str) -> None:
             lines = "".join(f"+{line}\n" for line in string.split("\n"))
