@@ -9,7 +9,13 @@ from functools import lru_cache
 import msgspec
 
 from llmtool.documents.icu import escape_icu, is_icu, split_icu
-from llmtool.documents.protected_spans import ADDRESSES, PLACEHOLDERS, TAGS, split_parts
+from llmtool.documents.protected_spans import (
+    ADDRESSES,
+    PLACEHOLDERS,
+    TAGS,
+    is_word_in_brackets,
+    split_parts,
+)
 from llmtool.documents.types import Part, ProtectedSpan, join_parts, make_break
 
 # Syntax that prose does not have.
@@ -124,6 +130,8 @@ def _split_by_syntax(text: str, syntax: _Syntax) -> tuple[Part, ...] | None:
     plain = dict(syntax.escapes)
     at, pending = 0, ""
     for found in _compile(syntax).finditer(text):
+        if is_word_in_brackets(found[0], text):
+            continue
         between = text[at : found.start()]
         if any(character in between for character in syntax.special):
             return None

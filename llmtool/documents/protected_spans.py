@@ -90,7 +90,7 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
     parts: list[Part] = []
     at = 0
     for found in pattern.finditer(text):
-        if _is_word_in_brackets(found[0], text):
+        if is_word_in_brackets(found[0], text):
             continue
         if found.start() > at:
             parts.append(text[at : found.start()])
@@ -101,7 +101,7 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
     return tuple(parts)
 
 
-def _is_word_in_brackets(span: str, text: str) -> bool:
+def is_word_in_brackets(span: str, text: str) -> bool:
     """Return whether a span is a word such as <file>, which can be translated, and not a tag."""
     found = _WORDS_IN_BRACKETS.fullmatch(span)
     return found is not None and found[1].lower() not in _ELEMENTS and f"</{found[1]}>" not in text

@@ -181,6 +181,13 @@ def test_glossary_terms_are_added_where_they_occur(
     assert "library = médiathèque" in done.stdout.decode() and b"fleuve" not in done.stdout
 
 
+def test_regex_and_mark_in_a_pipe(translate: Callable[..., Any]) -> None:
+    source = b'msgid ""\nmsgstr ""\n\nmsgid "Order ACME-12 now"\nmsgstr ""\n'
+    args = ("--protect", r"ACME-\d+", "--mark", "fuzzy", "--dry-run")
+    done = translate(*args, input=source)
+    assert done.returncode == 0 and b"French: Order {1} now" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "input", "code", "message"),
     [
@@ -200,10 +207,12 @@ def test_glossary_terms_are_added_where_they_occur(
         (("--to", "fr", "--format", "json"), b'{"a": ', 14, "line 1"),
         (("--to", "fr", "--format", "srt"), b"no subtitles\n", 14, "line 1"),
         (("--to", "fr", "--bilingual", "--format", "json"), b'{"a": "It rains"}', 2, "srt"),
+        (("hello", "--to", "fr", "--protect", "("), None, 2, "--protect (: not a valid regex"),
     ],
     ids=[
         "language", "no language", "source", "empty", "not utf-8", "binary", "pdf",
         "no text", "nothing", "file", "two files", "each", "glossary", "json", "srt", "bilingual",
+        "protect",
     ],
 )  # fmt: skip
 def test_errors_are_one_line(

@@ -57,6 +57,7 @@ def test_placeholders_without_flags(text: str, found: list[str]) -> None:
         ("boost-format", "Page %1% of %2% %|3$s| %s", ["%1%", "%2%", "%|3$s|", "%s"]),
         ("java-format", "It''s {0}", ["{0}"]),
         ("sh-format", "$name and ${x}, %s", ["$name", "${x}"]),
+        ("c-format", "Usage: %s <file> <b>x</b>", ["%s", "<b>", "</b>"]),
         ("unknown-format", "%s and %1", ["%s", "%1"]),
     ],
 )
