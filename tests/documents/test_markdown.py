@@ -174,6 +174,19 @@ def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
     assert translate(text) == translation
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Set x={y} first.\n\n    code here\n",
+        "You can\nexport default settings to a file.\n\n    code here\n",
+        "import it with care.\n\n    code here\n",
+        "```js\nimport x from 'y'\n```\n\n    code here\n",
+    ],
+)
+def test_text_that_resembles_mdx_is_markdown(text: str) -> None:
+    assert "code here" in translate(text)
+
+
 @every(path=CORPUS)
 def test_every_letter_is_in_a_segment_or_has_a_reason(path: Path) -> None:
     document = parse(path.read_bytes().decode(), "md")

@@ -26,7 +26,8 @@ _AMBIGUOUS = {"mdx", "myst comments"}
 _EVERYWHERE = frozenset().union(*_CONSTRUCTS.values()) | {"components"}
 _MDX = re.compile(
     r"^import\s+(?:[\w${*][^\n]*\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$"
-    r"|^export\s+(?:const|default|function)\s|^\{/\*|=\{(?:[\[{<]|\w+\})",
+    r"|^export\s+(?:const|let|default|function|async)\s[^\n]*[={(;][^\n]*$|^\{/\*"
+    r"|<[A-Z][\w.]*\s(?:[^<>\n]*\s)?[\w-]+=\{",
     re.MULTILINE,
 )
 # A directive is not a cell of Quarto or R Markdown, such as ```{python}.
