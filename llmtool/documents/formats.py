@@ -46,14 +46,18 @@ _OTHERS = frozenset(".pdf .eml .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 # The first element of XML formats; `.ts` is also TypeScript.
+_COMMENT = r"<!--(?:(?!-->).)*-->"
 _ROOT = re.compile(
-    r"\s*(?:<\?xml\b.*?\?>\s*)?(?:<!--.*?-->\s*)*(?:<!DOCTYPE\s[^\[>]*(?:\[.*?\]\s*)?>\s*)?"
-    r"(?:<!--.*?-->\s*)*<(xliff|resources|TS)[\s>]",
+    rf"\s*(?:<\?xml\b[^>]*>\s*)?(?:{_COMMENT}\s*)*"
+    rf"(?:<!DOCTYPE\s[^\[>]*(?:\[(?:(?!\]\s*>).)*\]\s*)?>\s*)?(?:{_COMMENT}\s*)*"
+    r"<(xliff|resources|TS)[\s>]",
     re.DOTALL,
 )
 _ROOTS: dict[str, Format] = {"xliff": "xliff", "resources": "android", "TS": "qt"}
 _STRINGS = re.compile(
-    r'\s*(?:/\*.*?\*/\s*|//.*\n\s*)*"(?:[^"\\\n]|\\.)*"\s*=\s*"(?:[^"\\]|\\.)*"\s*;'
+    r"\s*(?:/\*(?:(?!\*/).)*\*/\s*|//[^\n]*\n\s*)*"
+    r'"(?:[^"\\\n]|\\.)*"\s*=\s*"(?:[^"\\]|\\.)*"\s*;',
+    re.DOTALL,
 )
 _TAGS = re.compile(r"</(?:p|div|h[1-6]|ul|ol|table|section|article|main|nav)\s*>", re.IGNORECASE)
 # Markdown syntax with weights: prose also has an occasional asterisk or dash.

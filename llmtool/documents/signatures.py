@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PAGE = re.compile(
-    r"(?:\ufeff|ï»¿)?\s*(?:<\?xml\b[^<>]*>\s*)?(?:<!--.*?-->\s*)*"
+    r"(?:\ufeff|ï»¿)?\s*(?:<\?xml\b[^<>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*"
     r"<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )

@@ -382,3 +382,22 @@ def test_xml_tokens_add_up_to_the_source() -> None:
     assert "".join(source[token.start : token.end] for token in xml.tokens) == source
     assert [element.tag for element in xml.elements] == ["a", "d"]
     assert xml.elements[0].attributes == {"b": ">", "c": "/>"}
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("<!-- a -->" * 2000 + "<p>", "txt"),
+        ("/* a */" * 2000 + "x", "txt"),
+        ("<!DOCTYPE x [" + "<!-- a -->" * 1000 + "]>" + "<TS>", "qt"),
+    ],
+    ids=["XML comments", "C comments", "document type"],
+)
+def test_detection_takes_linear_time(text: str, format: Format) -> None:
+    assert detect(None, text) == format
+
+
+def test_quotes_in_a_document_type_take_linear_time() -> None:
+    doctype = "<!DOCTYPE a [" + "<!-- ' -->" * 200 + "<?x ' ]> ?>" + "<!ENTITY b ']>'>]>"
+    xml = Xml(f"{doctype}<a>&b;</a>")
+    assert [token.kind for token in xml.tokens] == ["doctype", "start", "text", "end"]
