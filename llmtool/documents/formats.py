@@ -42,6 +42,30 @@ _CODE = frozenset(
     " .sh .bash .zsh .sql .css .scss .lua .r .scala .toml .yaml .yml .ini .xml .ipynb".split()
 )
 _TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+# Formats that would be damaged as plain text, with the name and the program that converts them.
+_PANDOC = "convert it to Markdown with pandoc"
+_SUBTITLES = "convert it to SubRip (.srt) with ffmpeg"
+_UNSUPPORTED = {
+    **dict.fromkeys((".tex", ".latex", ".ltx"), ("LaTeX", _PANDOC)),
+    **dict.fromkeys((".adoc", ".asciidoc"), ("AsciiDoc", "convert it to HTML with asciidoctor")),
+    **dict.fromkeys((".wiki", ".mediawiki"), ("MediaWiki markup", _PANDOC)),
+    **dict.fromkeys((".texi", ".texinfo"), ("Texinfo", "convert it to HTML with makeinfo")),
+    **dict.fromkeys((".dbk", ".docbook"), ("DocBook", _PANDOC)),
+    ".org": ("Org mode", _PANDOC),
+    ".rst": ("reStructuredText", _PANDOC),
+    ".textile": ("Textile", _PANDOC),
+    ".typ": ("Typst", _PANDOC),
+    ".rtf": ("RTF", _PANDOC),
+    ".fb2": ("FictionBook", _PANDOC),
+    ".opml": ("OPML", _PANDOC),
+    ".pod": ("Perl documentation", "convert it to Markdown with pod2markdown"),
+    ".lrc": ("a lyrics file with times", _SUBTITLES),
+    **dict.fromkeys((".ass", ".ssa"), ("an Advanced SubStation file", _SUBTITLES)),
+    **dict.fromkeys((".sub", ".sbv", ".smi", ".ttml", ".dfxp"), ("a subtitle file", _SUBTITLES)),
+    **dict.fromkeys((".eml", ".mbox"), ("an e-mail", "save its text")),
+    **dict.fromkeys((".resx", ".tmx", ".svg", ".plist", ".dita"), ("XML", "extract its text")),
+}
+_LATEX = re.compile(r"\s*(?:%.*\n\s*)*\\documentclass\b")
 _OTHERS = frozenset(".pdf .eml .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
@@ -98,14 +122,16 @@ def has_known_suffix(name: str) -> bool:
         (True, False, False)
     """
     suffix = PurePath(name).suffix.lower()
-    return suffix in _SUFFIXES or suffix in _TABLES or suffix in _CODE | _OTHERS
+    return (
+        suffix in _SUFFIXES or suffix in _TABLES or suffix in _CODE | _OTHERS | _UNSUPPORTED.keys()
+    )
 
 
 def detect(name: str | None, text: str) -> Format:
     """Return the format of a text from the suffix of its file name, else from its content.
 
     Raises:
-        UsageError: the suffix is that of code or of a table.
+        UsageError: the suffix is that of code, of a table, or of a format that is not supported.
         InputError: the text is a PDF.
 
     Example:
@@ -132,7 +158,16 @@ def detect(name: str | None, text: str) -> Format:
     if suffix in _CODE:
         plain = option("format", "txt")
         raise UsageError(f"{name} is source code; use {plain} to translate it as plain text")
-    return _SUFFIXES.get(suffix) or _detect_by_content(text)
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    is_latex = suffix == "" and _LATEX.match(text)
+    if is_latex or suffix in _UNSUPPORTED:
+        kind, remedy = _UNSUPPORTED[".tex" if is_latex else suffix]
+        raise UsageError(
+            f"{name or 'the text'} is {kind}, which is not supported; {remedy}, or use "
+            f"{option('format', 'txt')} to translate it as plain text"
+        )
+    return _detect_by_content(text)
 
 
 def parse(

@@ -79,7 +79,7 @@ def read_document(
         document = _name_errors(name, lambda: _read_mail(content))
     else:
         is_web = _is_page(content, suffix, media_type)
-        declared = charset or (declared_charset(content) if is_web else None)
+        declared = charset or declared_charset(content)
         decoded = decode_document(content, declared, source=name, errors=errors, encoding=encoding)
         notes = (decoded.note,) if decoded.note else ()
         text = Document(text=decoded.text, encoding=decoded.encoding, notes=notes)

@@ -9,9 +9,13 @@ _PAGE = re.compile(
     r"<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_CHARSET = re.compile(
-    rb"""(?:charset|\A\s*<\?xml\b[^<>]{0,200}\sencoding)\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE
+# Where web pages, XML and gettext catalogs declare their encoding.
+_DECLARATION = re.compile(
+    r"""(<meta\b[^<>]{0,500}?\bcharset\s*=\s*["']?|\A(?:\ufeff|ï»¿)?\s*<\?xml\b[^<>]{0,200}?\sencoding
+    \s*=\s*["']|^"Content-Type:[^"\n]{0,200}?charset=)([\w.:+-]+)""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
+_MAX_DECLARATION = 4000  # characters before it
 _HEADER = re.compile(rb"([A-Za-z][\w-]*):(?:[ \t].*)?\r?\n(?:[ \t]+.*\r?\n)*")
 _ENVELOPE = re.compile(rb"From \S.* \d{4}\r?\n")  # before each message of a mailbox
 _HEADERS = frozenset(
@@ -34,16 +38,27 @@ def is_page(text: str) -> bool:
 
 
 def declared_charset(content: bytes) -> str | None:
-    """Return the encoding that a web page declares in its first bytes.
+    """Return the encoding that a web page, an XML file or a gettext catalog declares.
 
     Example:
         >>> declared_charset(b"<meta charset='koi8-r'>")
         'koi8-r'
     """
-    found = _CHARSET.search(content[:2000])
-    if found is None or found[1].lower().startswith(b"utf-16"):  # it would not be readable as ASCII
+    found = _DECLARATION.search(content[:_MAX_DECLARATION].decode("latin-1"))
+    if found is None or found[2].lower().startswith("utf-16"):  # it would not be readable as ASCII
         return None
-    return found[1].decode("ascii")
+    return found[2]
+
+
+def declare_utf8(text: str) -> str:
+    """Return a document with UTF-8 as the encoding that it declares, if it does.
+
+    Example:
+        >>> declare_utf8('<?xml version="1.0" encoding="iso-8859-1"?><a/>')
+        '<?xml version="1.0" encoding="UTF-8"?><a/>'
+    """
+    start = _DECLARATION.sub(r"\1UTF-8", text[:_MAX_DECLARATION], count=1)
+    return start + text[_MAX_DECLARATION:]
 
 
 def is_mail(content: bytes) -> bool:

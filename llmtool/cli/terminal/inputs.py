@@ -40,6 +40,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str | None = None
     errors: Errors | None = "strict"  # None: strict, for a command without --errors
     offline: bool = False
+    is_rewritten: bool = False  # the command writes the document again, as UTF-8
 
 
 def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
@@ -125,13 +126,7 @@ def read_record(
             return content, text
     is_pdf = content.startswith(b"%PDF-") and reads_pdf
     if form == "source" or (page is None and form == "text" and not is_pdf):
-        charset = None if page is None else page.charset
-        decoded = decode_document(
-            content, charset, source=source, errors=input.errors, encoding=input.encoding
-        )
-        if decoded.note:
-            console.note(f"{source}: {decoded.note}")
-        return content, decoded.text
+        return content, _decode(console, content, source, input, page.charset if page else None)
     if content.startswith(b"%PDF-") and not reads_pdf:
         raise InputError(f"{source} {not_text(PDF)}")
     from llmtool.documents.readable import read_document
@@ -148,6 +143,32 @@ def read_record(
     for note in document.notes:
         console.note(f"{source}: {note}")
     return content, document.text
+
+
+def _decode(
+    console: Console, content: bytes, source: str, input: Input, charset: str | None
+) -> str:
+    """Return the text of a source, and report its encoding.
+
+    A document that is rewritten keeps a byte order mark, and declares that it is UTF-8.
+    """
+    from llmtool.documents.signatures import declare_utf8, declared_charset
+
+    decoded = decode_document(
+        content,
+        charset or declared_charset(content),
+        source=source,
+        errors=input.errors,
+        encoding=input.encoding,
+    )
+    if decoded.note:
+        console.note(f"{source}: {decoded.note}")
+    if not input.is_rewritten:
+        return decoded.text
+    if decoded.encoding != "utf-8":
+        console.note(f"{source} is {decoded.encoding}; the output is UTF-8")
+        return declare_utf8(decoded.text)
+    return "\ufeff" + decoded.text if decoded.has_bom else decoded.text
 
 
 def read_documents(console: Console, input: Input) -> list[tuple[str, str]]:

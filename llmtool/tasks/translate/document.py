@@ -63,8 +63,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
         source: Language | None,
         count: CountTokens,
         cache: ReplyCache,
+        bom: str = "",
     ) -> None:
         super().__init__(id)
+        self.bom = bom  # the byte order mark before the output
         self.document, self.format, self.source = document, format, source
         self._prompts, self._count, self._cache = prompts, count, cache
         self.jobs = [SegmentJob(each.parts, notes=each.notes) for each in document.segments]
@@ -105,9 +107,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
     def drain_events(self) -> Iterator[TranslationText]:
         text = self._next_output()
         if text:
+            start = "" if self.pieces else self.bom
             self.pieces.append(text)
             yield TranslationText(
-                id=self.id, text=text, n_done=self.n_done, n_segments=len(self.jobs)
+                id=self.id, text=start + text, n_done=self.n_done, n_segments=len(self.jobs)
             )
 
     def untranslated(self) -> tuple[UntranslatedSegment, ...]:

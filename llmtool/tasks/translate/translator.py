@@ -120,8 +120,9 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         format = self.format or detect(case.name, text)
         if self.mark and format != "po":
             raise UsageError(f"{option('mark', self.mark)}: is for gettext catalogs, not {format}")
+        bom = text[: text.startswith("\ufeff")]
         document: Document = parse(
-            text,
+            text.removeprefix(bom),
             format,
             dialect=self._dialect(case.name, format),
             to=self.prompts.to.code,
@@ -143,6 +144,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             source=source,
             count=count,
             cache=self.cache,
+            bom=bom,
         )
 
     def _dialect(self, name: str | None, format: Format) -> Dialect:
@@ -154,7 +156,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         return "mdx" if PurePath(name or "").suffix.lower() == ".mdx" else "auto"
 
     def _result(self, workflow: DocumentWorkflow) -> Translation | Failed:
-        text = "".join(workflow.pieces)
+        text = workflow.bom + "".join(workflow.pieces)
         untranslated = workflow.untranslated()
         result = Translation(
             text=text,

@@ -72,8 +72,9 @@ def translate(
     glossary = () if glossary_file is None else read_glossary(glossary_file, to)
     options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
     source = input.resolve(console, settings, reads_pdf=False)
+    source = msgspec.structs.replace(source, is_rewritten=True)
     reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
-    reader = name = material = package = None
+    reader = name = material = package = format = None
     if batch.each is not None:
         reader = batches.open_reader(
             console, batch, source, output, reads=reads, text=text, form="source"
@@ -84,6 +85,8 @@ def translate(
         name, material, package = render.gather(console, text, source, format=options.format)
         if package is not None and not output.dry_run:
             render.check_package(console, material, to_file=output.path, as_json=output.json)
+        with render.prefix_errors(name):
+            format = options.format or detect(name, material)
     context, translator = bootstrap.open_task(
         console,
         folders,
@@ -115,7 +118,7 @@ def translate(
             to_file=output.path,
             as_json=output.json,
             is_live=not (output.no_stream or options.strict),
-            is_prose=(options.format or detect(name, material)) in ("txt", "md"),
+            is_prose=format in ("txt", "md"),
             ends_line=name is None and text not in (None, "-"),
             package=package,
         )
