@@ -389,6 +389,14 @@ def test_failed_segment_is_retried_by_sentence_and_failed_sentences_are_reported
     ]  # fmt: skip
 
 
+def test_untranslated_sentences_of_a_segment_count_once() -> None:
+    result = make_toolbox(lambda _: "???").translate(
+        "The library is closed on Mondays. It opens again on Tuesday morning.", "German"
+    )
+    assert len(result.untranslated) == 2
+    assert result.warnings[0].startswith("1 of 1 segment was not translated (line 1: ")
+
+
 def test_untranslated_text_is_reported_with_its_markup() -> None:
     source = "A branch of the `tree` is *{name}*."
     result = make_toolbox(lambda _: "???").translate(source, "German", source="en", format="md")
