@@ -23,7 +23,7 @@ from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
 # Output is checked when the characters of all checks of a document add up to less than this.
-_CHECKED_CHARACTERS = 2_000_000
+_CHECKED_CHARACTERS = 500_000
 _MAX_REPAIR_CHARACTERS = 50_000_000  # checked to find translations that change the structure
 _MAX_PIECES = 16  # of a segment whose structure is checked as a whole after each reply
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
@@ -181,6 +181,8 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def _save(self, job: SegmentJob, text: str) -> None:
         """Cache an accepted reply under the first request for its text."""
+        if self._cache.cache is None:
+            return
         request = self._prompts.request(job, source=self.source, is_retry=False)
         if is_determined(request.sampling):
             self._cache.save(request, text)
