@@ -56,6 +56,11 @@ _PAGE_TARGET = re.compile(r"\A(\(\s*<?)#([^\s)>]+)")
 _PAGE_REFERENCE = re.compile(r"""(\shref\s*=\s*["'])#([^"']+)""", re.IGNORECASE)
 _PAGE_HEADING = re.compile(r"\A(!?\[\[#)([^\[\]|\n]+)")  # of Obsidian
 _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
+_BLOCK_KINDS = ("paragraph", "heading", "setext heading", "cell", "leading cell")
+_PLAIN_START = re.compile(r"(?!import\b|export\b)[^\W\d_]")
+_MARKUP = re.compile(r"[`*_\[\]<>&|~#$^={}!\\\n\r%]")
+# A line break, or half of a wiki link or role.
+_PARTIAL_SPAN = re.compile(r"\n|\|\Z|\A\]\]|\A[^`]*`[^`]*\Z")
 _MAX_UNCLOSED_TARGETS, _MAX_UNCLOSED_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
 _CHANGED_BY_PARSER = "text that the Markdown parser changes"
@@ -227,6 +232,8 @@ class Markdown(Document):
             return None if is_same else "changes the markup in an attribute"
         if layout.kind.startswith(("yaml", "toml", "anchor")):
             return None
+        if layout.kind in _BLOCK_KINDS and all(map(_is_plain, (segment.parts, parts))):
+            return find_nesting_fault(segment.parts, parts)
         before, after = self._block(layout, segment.parts), self._block(layout, tuple(parts))
         if before == after:
             return find_nesting_fault(segment.parts, parts)
@@ -562,6 +569,16 @@ class Markdown(Document):
 def _layout(segment: Segment) -> _Layout:
     assert isinstance(segment, _Segment)
     return segment.layout
+
+
+def _is_plain(parts: Sequence[Part]) -> bool:
+    """Return whether a text has no markup but whole protected spans, so it need not be parsed."""
+    if not parts or not isinstance(parts[0], str) or not _PLAIN_START.match(parts[0]):
+        return False
+    return not any(
+        _MARKUP.search(part) if isinstance(part, str) else _PARTIAL_SPAN.search(part.source)
+        for part in parts
+    )
 
 
 def _markup(parts: Sequence[Part]) -> Counter[str]:
