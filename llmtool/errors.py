@@ -92,6 +92,16 @@ class UsageError(LlmtoolError):
     exit_code = ExitCode.USAGE
 
 
+def missing_extra(subject: str, extra: str) -> UsageError:
+    """Return the error for an optional dependency that is not installed.
+
+    Example:
+        >>> str(missing_extra("PDF support", "pdf"))
+        "PDF support is not installed; run pip install 'llmtool[pdf]'"
+    """
+    return UsageError(f"{subject} is not installed; run pip install 'llmtool[{extra}]'")
+
+
 class RecordsFailed(LlmtoolError):
     exit_code = ExitCode.RECORDS_FAILED
 

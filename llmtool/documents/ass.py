@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from llmtool.documents.lines import balance, join_lines, split_lines
 from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
 from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment, has_letters
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, missing_extra
 
 _OVERRIDE = re.compile(r"(\{[^{}]*\}|\\h)")
 _BREAK = re.compile(r"\\[Nn]")
@@ -153,9 +153,7 @@ def _events(source: str) -> list[tuple[object, ...]]:
     try:
         import pysubs2
     except ImportError as exc:
-        raise UsageError(
-            "support of .ass files is not installed; run pip install 'llmtool[ass]'"
-        ) from exc
+        raise missing_extra("support of .ass files", "ass") from exc
     if not re.search(r"^\ufeff?\[Events\]", source, re.IGNORECASE | re.MULTILINE):
         raise InputError("line 1: not an .ass file; it has no section [Events]")
     format = "ass" if "[V4 Styles]" not in source else "ssa"

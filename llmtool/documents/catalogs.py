@@ -120,7 +120,8 @@ class Catalog(Document):
         if segment.start == entry.start:
             head = _change_flags(head, self._mark, self._newline)
         if "msgid_plural" not in entry.texts:
-            return head + self._quote(join_message(parts, entry.texts["msgid"], entry.flags))
+            text = join_message(parts, entry.texts["msgid"], entry.flags)
+            return head + _quote(text, self._newline)
         head = head[: len(head) - (value - max(keyword, segment.start))]
         written = dict(zip(forms, _split_forms(parts), strict=True))
         lines = []
@@ -128,7 +129,7 @@ class Catalog(Document):
             name = f"msgstr[{form}]"
             if form in written:
                 source = _form_text(entry, form, self._forms)
-                text = self._quote(join_message(written[form], source, entry.flags))
+                text = _quote(join_message(written[form], source, entry.flags), self._newline)
             elif entry.texts.get(name):
                 _, start, end = entry.spans[name]
                 text = self.source[start:end]
@@ -204,12 +205,8 @@ class Catalog(Document):
             number = 1
         return f"plural form for the number {number}"
 
-    def _quote(self, text: str) -> str:
-        """Return a text as a catalog string, each of its lines on a line of the file."""
-        return quote(text, self._newline)
 
-
-def quote(text: str, newline: str) -> str:
+def _quote(text: str, newline: str) -> str:
     """Return a text as a catalog string, each of its lines on a line of the file."""
     lines = [line for line in re.split(r"(?<=\n)", text) if line] or [""]
     quoted = [f'"{line.translate(_TO_ESCAPE)}"' for line in lines]
@@ -223,7 +220,7 @@ def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> s
     if header is None:
         completed = complete_header("", to, is_template=True, has_plurals=has_plurals)
         at = 1 if source.startswith("\ufeff") else 0
-        entry = newline.join(['msgid ""', f"msgstr {quote(completed, newline)}", "", ""])
+        entry = newline.join(['msgid ""', f"msgstr {_quote(completed, newline)}", "", ""])
         return source[:at] + entry + source[at:]
     text = header.texts["msgstr"]
     completed = complete_header(text, to, is_template=header.is_fuzzy, has_plurals=has_plurals)
@@ -231,7 +228,7 @@ def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> s
         return source
     _, start, end = header.spans["msgstr"]
     head = _change_flags(source[header.start : start], None, newline)
-    return source[: header.start] + head + quote(completed, newline) + source[end:]
+    return source[: header.start] + head + _quote(completed, newline) + source[end:]
 
 
 def _split_forms(parts: Sequence[Part]) -> list[list[Part]]:
@@ -345,11 +342,9 @@ def _scan(source: str) -> tuple[list[_Entry], list[OutsideText]]:
             entry.comments.append(line[2:].strip())
         elif named is not None:
             field = named[1] or field
-            keyword, first, last = (start + named.start(i) for i in (1, 3, 3))
-            last = start + named.end(3)
             entry.texts[field] = entry.texts.get(field, "") + _unescape(named[3][1:-1])
-            keyword, first, _ = entry.spans.get(field, (keyword, first, last))
-            entry.spans[field] = keyword, first, last
+            span = entry.spans.get(field, (start + named.start(1), start + named.start(3)))
+            entry.spans[field] = span[0], span[1], start + named.end(3)
     return [entry for entry in entries if "msgid" in entry.texts], comments
 
 

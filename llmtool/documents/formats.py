@@ -52,7 +52,6 @@ _UNSUPPORTED = {
     **dict.fromkeys((".texi", ".texinfo"), ("Texinfo", "convert it to HTML with makeinfo")),
     **dict.fromkeys((".dbk", ".docbook"), ("DocBook", _PANDOC)),
     ".org": ("Org mode", _PANDOC),
-    ".rst": ("reStructuredText", _PANDOC),
     ".textile": ("Textile", _PANDOC),
     ".typ": ("Typst", _PANDOC),
     ".rtf": ("RTF", _PANDOC),
@@ -60,13 +59,12 @@ _UNSUPPORTED = {
     ".opml": ("OPML", _PANDOC),
     ".pod": ("Perl documentation", "convert it to Markdown with pod2markdown"),
     ".lrc": ("a lyrics file with times", _SUBTITLES),
-    **dict.fromkeys((".ass", ".ssa"), ("an Advanced SubStation file", _SUBTITLES)),
     **dict.fromkeys((".sub", ".sbv", ".smi", ".ttml", ".dfxp"), ("a subtitle file", _SUBTITLES)),
     **dict.fromkeys((".eml", ".mbox"), ("an e-mail", "save its text")),
     **dict.fromkeys((".resx", ".tmx", ".svg", ".plist", ".dita"), ("XML", "extract its text")),
 }
 _LATEX = re.compile(r"\s*(?:%.*\n\s*)*\\documentclass\b")
-_OTHERS = frozenset(".pdf .eml .log .diff .patch .env".split())
+_OTHERS = frozenset(".pdf .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 # The first element of XML formats; `.ts` is also TypeScript.

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from html import unescape
+from html import escape, unescape
 
 import msgspec
 
-from llmtool.documents.html_elements import INLINE, end_element, start_element
+from llmtool.documents.html_elements import INLINE, VOID_ELEMENTS, end_element, start_element
 from llmtool.documents.html_tokens import Attribute, Token, is_xhtml, split_code, tokenize
-from llmtool.documents.protected_spans import VOID_ELEMENTS, find_nesting_fault, split_parts
+from llmtool.documents.protected_spans import find_nesting_fault, split_parts
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -353,7 +353,7 @@ def _read_entity(text: str) -> Part:
 
 
 def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escape(text, quote=False)
 
 
 def _escape_quote(text: str, quote: str) -> str:

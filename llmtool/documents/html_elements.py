@@ -1,4 +1,4 @@
-"""Which HTML elements are open, where end tags are optional.
+"""The elements of HTML, and which of them are open where end tags are optional.
 
 Source: WHATWG, HTML, section 13.1.2.4, "Optional tags". But: the rules for misnested formatting
 elements and tables are omitted.
@@ -6,8 +6,9 @@ elements and tables are omitted.
 
 from __future__ import annotations
 
-from llmtool.documents.protected_spans import VOID_ELEMENTS
-
+VOID_ELEMENTS = frozenset(
+    "area base br col embed hr img input link meta source track wbr param keygen".split()
+)
 INLINE = frozenset(
     "a abbr acronym b bdi bdo big br cite code data del dfn em font i img ins kbd label mark q rp"
     " rt ruby s samp small span strike strong sub sup time tt u var wbr".split()
@@ -16,6 +17,18 @@ BLOCKS = frozenset(
     "address article aside blockquote center details dialog dir div dl fieldset figcaption figure"
     " footer form h1 h2 h3 h4 h5 h6 header hgroup hr main menu nav ol p pre search section table"
     " ul".split()
+)
+# Also of SVG and MathML, and obsolete ones.
+ELEMENTS = (
+    VOID_ELEMENTS
+    | INLINE
+    | BLOCKS
+    | frozenset(
+        "audio blink body button canvas caption colgroup datalist dd dt frame frameset g head html"
+        " iframe legend li map marquee math meter nobr noframes noscript object optgroup option"
+        " output path picture progress script select slot style summary svg tbody td template"
+        " textarea tfoot th thead title tr video".split()
+    )
 )
 _CELLS = frozenset(["p", "td", "th"])
 _SECTIONS = _CELLS | {"tr", "thead", "tbody", "tfoot", "caption", "colgroup"}

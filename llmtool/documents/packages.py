@@ -19,7 +19,14 @@ from contextlib import contextmanager
 import msgspec
 
 from llmtool.documents.html import Html
-from llmtool.documents.types import Document, OutsideText, Part, Segment, find_unaccounted
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    Segment,
+    find_unaccounted,
+    has_letters,
+)
 from llmtool.documents.word import WordPart
 from llmtool.documents.xml_source import Element, Token, Xml, join_xml
 from llmtool.errors import InputError
@@ -182,7 +189,7 @@ class _Contents(Document):
             is_label = element.name == "text" and element.is_in("ncx")
             is_text = is_label or element.tag in ("dc:title", "dc:description")
             parts = self._xml.parts(element) if is_text else ()
-            if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+            if has_letters(parts):
                 start, end = self._xml.content(element)
                 yield Segment(start=start, end=end, parts=parts)
 

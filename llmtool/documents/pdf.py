@@ -8,7 +8,7 @@ from collections import Counter
 
 import msgspec
 
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, missing_extra
 
 MAX_CHARACTERS = 64 << 20
 _LIGATURES = str.maketrans(
@@ -112,7 +112,7 @@ def _read(content: bytes) -> list[str]:
     try:
         import pypdf
     except ImportError as exc:
-        raise UsageError("PDF support is not installed; run pip install 'llmtool[pdf]'") from exc
+        raise missing_extra("PDF support", "pdf") from exc
     import logging
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters, join_parts
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    Segment,
+    has_letters,
+    is_blank,
+    join_parts,
+)
 
 # Before the words of a line: indentation, quote marks, one bullet or number.
 _PREFIX = re.compile(r"[ \t>|]*(?:(?:[-*+•–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+)?")
@@ -41,8 +49,7 @@ class PlainText(Document):
         return f"{self._newline}{prefix}".join(wrap(text, max(20, columns - display_width(prefix))))
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        text = "".join(part if isinstance(part, str) else "x" for part in parts)
-        return None if text.strip() else "is empty"
+        return "is empty" if is_blank(parts) else None
 
     def compare(self, output: str) -> str | None:
         if len(_paragraphs(output)) != len(_paragraphs(self.source)):

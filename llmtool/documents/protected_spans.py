@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from llmtool.documents.html_elements import ELEMENTS, VOID_ELEMENTS
 from llmtool.documents.types import Part, ProtectedSpan
 
 # Scripts without spaces between words: their letters and punctuation end a URL or an address.
@@ -65,19 +66,6 @@ _SPAN = "\ue000"  # stands for a protected span, as in "%d:n" of Finnish
 _WIDE_BRACKETS = {"【": "[", "】": "]"}
 _TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
 _WORDS_IN_BRACKETS = re.compile(r"<([A-Za-z][\w-]*)(?:[ ,/|][\w-]+)*>")
-_ELEMENTS = frozenset(
-    "a abbr acronym address article aside audio b bdi bdo big blink blockquote body button canvas"
-    " caption center cite code data datalist dd del details dfn dialog dir div dl dt em fieldset"
-    " figcaption figure font footer form frame frameset g h1 h2 h3 h4 h5 h6 head header hgroup html"
-    " i iframe ins kbd label legend li main map mark marquee math menu meter nav nobr noframes"
-    " noscript object ol optgroup option output p path picture pre progress q rp rt ruby s samp"
-    " script search section select slot small span strike strong style sub summary sup svg table"
-    " tbody td template textarea tfoot th thead time title tr tt u ul var video area base br col"
-    " embed hr img input link meta source track wbr param keygen".split()
-)
-VOID_ELEMENTS = frozenset(
-    "area base br col embed hr img input link meta source track wbr param keygen".split()
-)
 
 
 def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part, ...]:
@@ -104,7 +92,7 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
 def is_word_in_brackets(span: str, text: str) -> bool:
     """Return whether a span is a word such as <file>, which can be translated, and not a tag."""
     found = _WORDS_IN_BRACKETS.fullmatch(span)
-    return found is not None and found[1].lower() not in _ELEMENTS and f"</{found[1]}>" not in text
+    return found is not None and found[1].lower() not in ELEMENTS and f"</{found[1]}>" not in text
 
 
 def hide_protected(parts: Sequence[Part], escape: Callable[[str], str]) -> tuple[str, list[str]]:

@@ -24,7 +24,7 @@ from llmtool.documents.types import (
     Segment,
     has_letters,
 )
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, missing_extra
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*")
 _DIRECTIVE = re.compile(r"\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::(?:[ ]+|$)")
@@ -417,9 +417,7 @@ def _docutils() -> tuple[Any, Any]:
         from docutils.frontend import get_default_settings
         from docutils.parsers.rst import Parser
     except ImportError as exc:
-        raise UsageError(
-            "support of .rst files is not installed; run pip install 'llmtool[rst]'"
-        ) from exc
+        raise missing_extra("support of .rst files", "rst") from exc
     settings = get_default_settings(Parser)
     settings.file_insertion_enabled = settings.raw_enabled = False
     settings.report_level = settings.halt_level = 5

@@ -172,6 +172,11 @@ def join_parts(parts: Sequence[Part]) -> str:
     return "".join(part if isinstance(part, str) else part.source for part in parts)
 
 
+def is_blank(parts: Sequence[Part]) -> bool:
+    """Return whether parts have neither text nor protected spans."""
+    return all(isinstance(part, str) and not part.strip() for part in parts)
+
+
 def has_letters(parts: Sequence[Part]) -> bool:
     """Return whether any text outside the protected spans has a letter."""
     return any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.documents.html_elements import BLOCKS, end_element, start_element
+from llmtool.documents.html_elements import BLOCKS, VOID_ELEMENTS, end_element, start_element
 from llmtool.documents.html_tokens import is_xhtml
-from llmtool.documents.protected_spans import VOID_ELEMENTS
 from llmtool.errors import InputError
 
 if TYPE_CHECKING:

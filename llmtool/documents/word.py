@@ -10,7 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+    is_blank,
+)
 from llmtool.documents.xml_source import (
     Element,
     Token,
@@ -71,7 +79,7 @@ class WordPart(Document):
         return text
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if not "".join(part if isinstance(part, str) else "x" for part in parts).strip():
+        if is_blank(parts):
             return "is empty"
         before, after = (
             [part.source for part in each if isinstance(part, ProtectedSpan) and "<" in part.source]
@@ -143,9 +151,7 @@ def _runs(xml: Xml) -> Iterator[list[Element]]:
                 yield texts
             texts = []
         elif element.tag in _TEXTS and element.first != element.last:
-            around = element.parent
-            while around is not None and around.name != "p":
-                around = around.parent
+            around = element.closest("p")
             if around is not paragraph and texts:
                 yield texts
                 texts = []

@@ -75,12 +75,14 @@ class Element(msgspec.Struct, kw_only=True, eq=False):
 
     def is_in(self, *names: str) -> bool:
         """Whether an element around this one has one of these names."""
-        element = self.parent
-        while element is not None:
-            if element.name in names:
-                return True
+        return self.parent is not None and self.parent.closest(*names) is not None
+
+    def closest(self, *names: str) -> Element | None:
+        """Return this element, or else the innermost one around it, with one of these names."""
+        element: Element | None = self
+        while element is not None and element.name not in names:
             element = element.parent
-        return False
+        return element
 
     def inherited(self, attribute: str) -> str | None:
         """Return an attribute of the element, or of the nearest element around it that has it."""
@@ -327,6 +329,16 @@ def set_attribute(tag: str, name: str, value: str | None) -> str:
     assert found_end is not None
     at = found_end.start()
     return f'{tag[:at]} {name}="{escape_xml(value, quotes=True)}"{tag[at:]}'
+
+
+def start_tag(tag: str) -> str:
+    """Return a start tag for that of an element, which may be empty.
+
+    Example:
+        >>> start_tag('<target state="new"/>')
+        '<target state="new">'
+    """
+    return f"{tag[:-2].rstrip()}>" if tag.endswith("/>") else tag
 
 
 def _text_parts(source: str, split: Callable[[str], Sequence[Part]]) -> Iterator[Part]:

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 
 from llmtool.documents.localization.values import is_message, join_surrogates
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
-from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+    is_blank,
+    join_parts,
+)
 from llmtool.documents.xml_source import (
     Element,
     Token,
@@ -51,7 +60,7 @@ class AndroidStrings(Document):
         return f"\\{text}" if is_start and text[:1] in ("@", "?") else text
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if not "".join(part if isinstance(part, str) else "x" for part in parts).strip():
+        if is_blank(parts):
             return "is empty"
         return find_nesting_fault(segment.parts, parts) or find_cdata_fault(parts)
 
@@ -76,9 +85,7 @@ class AndroidStrings(Document):
                 yield Segment(start=start, end=end, parts=parts, context=_context(element))
 
     def _reason(self, token: Token, element: Element | None) -> OutsideText:
-        value = element
-        while value is not None and value.name not in ("string", "item"):
-            value = value.parent
+        value = element.closest("string", "item") if element else None
         if value is None:
             return OutsideText(token.start, token.end, "value of another type")
         if not _is_translatable(value):
@@ -102,12 +109,9 @@ def _is_translatable(element: Element) -> bool:
 
 
 def _is_message(xml: Xml, element: Element) -> bool:
-    text = "".join(
-        part if isinstance(part, str) else part.source for part in _split(xml.text(element))
-    )
+    text = join_parts(_split(xml.text(element)))
     parts = xml.parts(element, opaque=_is_opaque, split=_split)
-    has_text = any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts)
-    return has_text and not _REFERENCE.fullmatch(text) and is_message(text)
+    return has_letters(parts) and not _REFERENCE.fullmatch(text) and is_message(text)
 
 
 def _is_opaque(element: Element) -> bool:

@@ -9,8 +9,8 @@ import msgspec
 
 from llmtool.documents.localization.values import is_message, join_surrogates
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, OutsideText, Part, Segment, join_parts
-from llmtool.errors import InputError, UsageError
+from llmtool.documents.types import Document, OutsideText, Part, Segment, is_blank, join_parts
+from llmtool.errors import InputError, missing_extra
 
 _TOKEN = re.compile(
     r"""
@@ -58,7 +58,7 @@ class AppleStrings(Document):
         return '"' + text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") + '"'
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        return None if join_parts(parts).strip() else "is empty"
+        return "is empty" if is_blank(parts) else None
 
     def compare(self, output: str) -> str | None:
         before, after = _read(self.source), _read(output)
@@ -120,9 +120,7 @@ def _read(source: str) -> dict[str, str]:
     try:
         import openstep_plist
     except ImportError as exc:
-        raise UsageError(
-            "support of Apple strings files is not installed; run pip install 'llmtool[strings]'"
-        ) from exc
+        raise missing_extra("support of Apple strings files", "strings") from exc
     try:
         values = openstep_plist.loads(source.removeprefix("\ufeff"))
     except openstep_plist.ParseError as exc:

@@ -12,8 +12,16 @@ from typing import Any
 
 from llmtool.documents.localization.values import is_message
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment, join_parts
-from llmtool.errors import InputError, UsageError
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    is_blank,
+    join_parts,
+)
+from llmtool.errors import InputError, missing_extra
 
 _KEY = re.compile(
     r"(?:[ \t\f]|\\(?:\r\n|\r|\n))*((?:[^\s=:\\]|\\(?:\r\n|.))*)"
@@ -78,7 +86,7 @@ class Properties(Document):
         return _escape(join_parts(parts), is_ascii=self._is_ascii)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        return None if join_parts(parts).strip() else "is empty"
+        return "is empty" if is_blank(parts) else None
 
     def compare(self, output: str) -> str | None:
         before, after = (
@@ -103,9 +111,7 @@ def _entries(source: str) -> Iterator[tuple[int, Any]]:
     try:
         import javaproperties
     except ImportError as exc:
-        raise UsageError(
-            "support of properties files is not installed; run pip install 'llmtool[properties]'"
-        ) from exc
+        raise missing_extra("support of properties files", "properties") from exc
     at = 0
     try:
         for entry in javaproperties.parse(source):

@@ -13,13 +13,22 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
-from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.types import (
+    Document,
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+    is_blank,
+)
 from llmtool.documents.xml_source import (
     Element,
     Token,
     Xml,
     join_xml,
     set_attribute,
+    start_tag,
 )
 from llmtool.errors import InputError
 
@@ -72,12 +81,12 @@ class QtMessages(Document):
             tag = set_attribute(self.source[translation.start : translation.end], "type", None)
             head = tag + head[translation.end - translation.start :]
         if value.element is value.translation:
-            return f"{_opened(head)}{text}</{value.element.tag}>"
+            return f"{start_tag(head)}{text}</{value.element.tag}>"
         tag = self.source[start : xml.tokens[value.element.first].end]
-        return f"{head}{_opened(tag)}{text}</{value.element.tag}>"
+        return f"{head}{start_tag(tag)}{text}</{value.element.tag}>"
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if not "".join(part if isinstance(part, str) else "x" for part in parts).strip():
+        if is_blank(parts):
             return "is empty"
         return find_nesting_fault(segment.parts, parts)
 
@@ -126,16 +135,9 @@ def _split(text: str) -> list[Part]:
     return parts
 
 
-def _opened(tag: str) -> str:
-    return f"{tag[:-2].rstrip()}>" if tag.endswith("/>") else tag
-
-
 def _reason(token: Token, element: Element | None) -> OutsideText:
     name = element.name if element is not None else ""
-    if element is not None and (name == "translation" or element.is_in("translation")):
-        translation = element
-        while translation.name != "translation" and translation.parent is not None:
-            translation = translation.parent
+    if element is not None and (translation := element.closest("translation")):
         reason = translation.attributes.get("type", "translated")
         return OutsideText(token.start, token.end, f"{reason} message")
     reason = "comment" if name in _COMMENTS else _REASONS.get(name, "metadata")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from llmtool.documents.protected_spans import find_nesting_fault
-from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters
+from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters, is_blank
 from llmtool.documents.xml_source import (
     Element,
     Token,
@@ -19,6 +19,7 @@ from llmtool.documents.xml_source import (
     find_cdata_fault,
     join_xml,
     set_attribute,
+    start_tag,
 )
 from llmtool.errors import InputError
 
@@ -84,8 +85,7 @@ class Xliff(Document):
             if not is_segment:
                 tag = set_attribute(tag, "state", "translated")
             before += self.source[at:start]
-            tag = f"{tag[:-2].rstrip()}>" if tag.endswith("/>") else tag
-            return f"{before}{tag}{text}</{unit.target.tag}>"
+            return f"{before}{start_tag(tag)}{text}</{unit.target.tag}>"
         prefix = unit.source.tag.removesuffix("source")
         start, end = xml.span(unit.source)
         line = self.source[self.source.rfind("\n", 0, start) + 1 : start]
@@ -94,7 +94,7 @@ class Xliff(Document):
         return f"{before}{self.source[at : segment.end]}{indent}{tag}{text}</{prefix}target>"
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if not "".join(part if isinstance(part, str) else "x" for part in parts).strip():
+        if is_blank(parts):
             return "is empty"
         return find_nesting_fault(segment.parts, parts) or find_cdata_fault(parts)
 
@@ -150,9 +150,7 @@ def _units(xml: Xml) -> list[_Unit]:
 def _notes(xml: Xml, element: Element) -> list[Element]:
     if element.name == "trans-unit":
         return xml.children(element, "note")
-    unit = element
-    while unit.name != "unit" and unit.parent is not None:
-        unit = unit.parent
+    unit = element.closest("unit") or element
     return [note for notes in xml.children(unit, "notes") for note in xml.children(notes, "note")]
 
 

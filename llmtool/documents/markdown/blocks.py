@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from llmtool.documents.html_elements import ELEMENTS
 from llmtool.documents.markdown.tags import (
     braces_end,
     tag_end,
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
 
 _INDENT = 4
-_HTML_ELEMENTS = frozenset(
-    "a abbr address article aside audio b base basefont blockquote body br button canvas caption"
-    " center cite code col colgroup dd del details dfn dialog dir div dl dt em embed fieldset"
-    " figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hr html i"
-    " iframe img input ins kbd label legend li link main map mark menu meta nav noframes noscript"
-    " object ol optgroup option p param picture pre q s samp script search section select small"
-    " source span strike strong style sub summary sup svg table tbody td template textarea tfoot th"
-    " thead time title tr track tt u ul var video wbr".split()
-)
 _VERBATIM_ELEMENTS = frozenset("pre script style svg math textarea code".split())
 _VERBATIM_TEMPLATES = frozenset(
     "raw verbatim highlight comment code codeblock mermaid math katex plantuml".split()
@@ -461,7 +453,7 @@ def _tag_end(src: str, at: int, limit: int, *, is_mdx: bool) -> int | None:
     tag = name[1] if name else None
     if tag is None:
         return tag_end(src, at, limit) if is_mdx and src[at : at + 3] in ("<>", "</>") else None
-    is_component = tag[0].isupper() and tag.lower() not in _HTML_ELEMENTS
+    is_component = tag[0].isupper() and tag.lower() not in ELEMENTS
     if is_component or (is_mdx and tag not in _VERBATIM_ELEMENTS):
         return tag_end(src, at, limit)
     return None
