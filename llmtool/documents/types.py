@@ -81,10 +81,12 @@ class Document:
 
     `segments`, which the format sets, are in source order and do not overlap. `outside` is the rest
     of the text, and every letter is in one of them (`find_unaccounted`). It is None in formats that
-    do not account for their text.
+    do not account for their text. `sections` are the positions between blocks that are checked on
+    their own (`is_same_section`), in formats that allow it.
     """
 
     segments: tuple[Segment, ...]
+    sections: Sequence[int] = ()
     outside: tuple[OutsideText, ...] | None = None
 
     def __init__(self, source: str) -> None:
@@ -120,6 +122,13 @@ class Document:
     def compare(self, output: str) -> str | None:
         """Return the first structural difference between the source and an output, or None."""
         return None
+
+    def is_same_section(self, start: int, end: int, output: str) -> bool:
+        """Return whether the source between two `sections` and its output have the same structure.
+
+        It may be False although `compare` finds no difference: if a section depends on others.
+        """
+        return False
 
 
 def find_unaccounted(document: Document) -> list[tuple[int, int]]:

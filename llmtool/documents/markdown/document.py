@@ -107,6 +107,8 @@ class Markdown(Document):
         self._starts = _line_starts(source)
         self._text_starts = _line_starts(self._text)
         self._lines = [line.rstrip("\r") for line in source.split("\n")]
+        self._has_front = front_matter.find_front_matter(self._text) > 0
+        self._masked_front_matter = _masked_front_matter(self._text) if self._has_front else ""
         self._env: dict[str, object] = {}
         self._tokens = self._parse(self._text, self._env)
         references = self._env.get("references")
@@ -121,7 +123,10 @@ class Markdown(Document):
         self._new_slugs: dict[str, str] = {}
         self._new_titles: dict[str, str] = {}  # of headings, by the old ones
         self._new_attributes: dict[str, dict[tuple[int, int], str]] = {}  # by tag
+        self._output: tuple[str, list[Token]] = ("", [])  # the last that was parsed
         self._regions: list[OutsideText] = []
+        self._first_tokens = self._sections()  # by position
+        self.sections = tuple(self._first_tokens)
         self.segments = tuple(sorted(self._segments(), key=lambda segment: segment.start))
         self.outside = tuple(_without_segments(self._regions, self.segments))
 
@@ -137,7 +142,7 @@ class Markdown(Document):
             output += [self.source[at : segment.start], self.encode(segment, parts)]
             at = segment.end
         text = "".join([*output, self.source[at:]])
-        headings = anchors.heading_texts(self._parse(_normalized(text), {}))
+        headings = anchors.heading_texts(self._parse_output(text))
         if len(headings) == len(self._headings):
             new = anchors.slugs(headings, self._rule)
             self._new_slugs = {
@@ -267,28 +272,47 @@ class Markdown(Document):
         return kinds, sum(counts, Counter())
 
     def compare(self, output: str) -> str | None:
-        text = _normalized(output)
-        has_front = front_matter.find_front_matter(self._text) > 0
-        if has_front and _masked_front_matter(self._text) != _masked_front_matter(text):
+        if self._has_front and self._masked_front_matter != _masked_front_matter(
+            _normalized(output)
+        ):
             return "the front matter differs"
-        # A text that begins with a thematic break has no front matter after its translation.
-        tokens = self._parse(text, {}, front=has_front)
+        tokens = self._parse_output(output)
         slugs = anchors.slugs(anchors.heading_texts(tokens), self._rule)
-        before = skeleton(self._tokens, _indexes(self._slugs))
         # In a part of the output, links to headings are not changed yet.
-        after = skeleton(tokens, {**_indexes(self._slugs), **_indexes(slugs)})
-        for one, other in zip(before, after, strict=False):
-            if one[1:] != other[1:]:
-                return f"line {one[0]}: {one[1]} became {other[1]}"
-        if len(before) != len(after):
-            return "the number of blocks differs"
-        for one_html, other_html in zip(_html(self._tokens), _html(tokens), strict=True):
-            difference = None if one_html == other_html else _compare_html(one_html, other_html)
-            if difference:
-                return difference
-        return None
+        indexes = {**_indexes(self._slugs), **_indexes(slugs)}
+        return _compare_tokens(self._tokens, tokens, _indexes(self._slugs), indexes)
+
+    def is_same_section(self, start: int, end: int, output: str) -> bool:
+        first = self._first_tokens.get(start) if start else 0
+        if first is None:
+            return False
+        has_front = self._has_front and not start
+        text = _normalized(output)
+        if has_front and self._masked_front_matter != _masked_front_matter(text):
+            return False
+        tokens = self._parse(text, {"references": self._references}, front=has_front)
+        return (
+            _compare_tokens(self._tokens[first : self._first_tokens[end]], tokens, {}, {}) is None
+        )
+
+    def _parse_output(self, output: str) -> list[Token]:
+        if self._output[0] != output:
+            # A text that begins with a thematic break has no front matter after its translation.
+            tokens = self._parse(_normalized(output), {}, front=self._has_front)
+            self._output = output, tokens
+        return self._output[1]
 
     # Reading
+
+    def _sections(self) -> dict[int, int]:
+        """Return the positions of blocks after a blank line, and the indexes of their tokens."""
+        found: dict[int, int] = {}
+        for index, token in enumerate(self._tokens):
+            if token.level or token.nesting < 0 or not token.map or not (line := token.map[0]):
+                continue
+            if not self._lines[line - 1].strip() and self._lines[line][:1] not in (" ", "\t", ":"):
+                found.setdefault(self._starts[line], index)
+        return found
 
     def _position(self, offset: int) -> int:
         """Return the position in the source of an offset in the parsed text."""
@@ -597,6 +621,26 @@ def _normalized(text: str) -> str:
 
 def _indexes(slugs: list[str]) -> dict[str, int]:
     return {slug: index for index, slug in reversed(list(enumerate(slugs)))}
+
+
+def _compare_tokens(
+    source: Sequence[Token],
+    output: Sequence[Token],
+    source_anchors: dict[str, int],
+    output_anchors: dict[str, int],
+) -> str | None:
+    """Return the first structural difference of two parsed texts, or None."""
+    before, after = skeleton(source, source_anchors), skeleton(output, output_anchors)
+    for one, other in zip(before, after, strict=False):
+        if one[1:] != other[1:]:
+            return f"line {one[0]}: {one[1]} became {other[1]}"
+    if len(before) != len(after):
+        return "the number of blocks differs"
+    for one_html, other_html in zip(_html(source), _html(output), strict=True):
+        difference = None if one_html == other_html else _compare_html(one_html, other_html)
+        if difference:
+            return difference
+    return None
 
 
 def _html(tokens: Sequence[Token]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -22,8 +23,10 @@ from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
-# Output is checked when the characters of all checks of a document add up to less than this.
+# The whole output is checked as often as the characters of all checks add up to less than this, and
+# while checks take less than this share of the time.
 _CHECKED_CHARACTERS = 500_000
+_CHECKED_SHARE = 0.05
 _MAX_REPAIR_CHARACTERS = 50_000_000  # checked to find translations that change the structure
 _MAX_PIECES = 16  # of a segment whose structure is checked as a whole after each reply
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
@@ -76,7 +79,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
         # Each distinct text is requested once, with its notes; equal texts wait for its reply.
         self._waiting: dict[_Key, list[_Target]] = defaultdict(list)
         self._replies: dict[_Key, tuple[Prompt, StepReply]] = {}
-        self._source_end = self._n_emitted = 0
+        self._n_ready = self._n_emitted = 0  # segments
+        self._source_end = 0  # of the output that was emitted
+        self._has_sections = True  # until the structure of one cannot be compared on its own
+        self._check_seconds = 0.0
         self.pieces: list[str] = []
         self.difference: str | None = None  # in the structure of the output, if it cannot be fixed
 
@@ -245,34 +251,69 @@ class DocumentWorkflow(Workflow[TranslationText]):
             self.n_done += 1
 
     def _next_output(self) -> str:
-        """Return the output that was completed since the last call, if it is worth checking."""
+        """Return the output that was completed since the last call, if it is checked."""
         segments, source = self.document.segments, self.document.source
         if self.pieces and self._source_end == len(source):
             return ""
-        end = self._n_emitted
-        while end < len(segments) and self.jobs[end].is_settled:
-            if segments[end].waits and not self.is_complete:
+        while self._n_ready < len(segments) and self.jobs[self._n_ready].is_settled:
+            if segments[self._n_ready].waits and not self.is_complete:
                 break
-            end += 1
+            self._n_ready += 1
         if self.is_complete:
             self._connect()
-        else:
-            n_ready = segments[end - 1].end - self._source_end if end > self._n_emitted else 0
-            if n_ready <= len(source) ** 2 / _CHECKED_CHARACTERS:
-                return ""
-        self._repair(end)
-        output = self._render(end)
-        self._n_emitted, self._source_end = end, segments[end - 1].end if end else 0
-        if self.is_complete:
-            output += source[self._source_end :]
-            self._source_end = len(source)
+            self._check(self._n_ready)
+            return self._emit(self._n_ready, len(source))
+        if self._n_ready == self._n_emitted:
+            return ""
+        section = self._find_section()
+        end, source_end = section or (self._n_ready, segments[self._n_ready - 1].end)
+        if section and self._has_sections:
+            output = self._render(end, source_end)
+            self._has_sections = self.document.is_same_section(self._source_end, source_end, output)
+        if not (section and self._has_sections or self._check_in_time(end, source_end)):
+            return ""
+        return self._emit(end, source_end)
+
+    def _find_section(self) -> tuple[int, int] | None:
+        """Return the end of the finished sections, None if the next one is unfinished."""
+        segments, sections = self.document.segments, self.document.sections
+        end = self._n_ready
+        at = bisect_right(sections, segments[end].start) - 1
+        if at < 0 or sections[at] <= self._source_end:
+            return None
+        while end > self._n_emitted and segments[end - 1].start >= sections[at]:
+            end -= 1
+        return end, sections[at]
+
+    def _check_in_time(self, end: int, source_end: int) -> bool:
+        """Check the whole output up to `end`; return False if it is too early for that."""
+        n_new = source_end - self._source_end
+        is_small = n_new <= len(self.document.source) ** 2 / _CHECKED_CHARACTERS
+        seconds = time.perf_counter() - self.started
+        if not n_new or (is_small and self._check_seconds > seconds * _CHECKED_SHARE):
+            return False
+        self._check(end)
+        self._has_sections = True
+        return True
+
+    def _emit(self, end: int, source_end: int) -> str:
+        output = self._render(end, source_end)
+        self._n_emitted, self._source_end = end, source_end
         return output
+
+    def _check(self, end: int) -> None:
+        started = time.perf_counter()
+        self._repair(end)
+        self._check_seconds += time.perf_counter() - started
 
     def _repair(self, end: int) -> None:
         """Reject the translations up to `end` that change the structure of the document."""
         n_checks = 0
         while (difference := self._compare(end)) is not None:
             good, bad = self._n_emitted, end  # the number of segments without and with a difference
+            if self._compare(good) is not None:
+                self.difference = difference
+                return
             while bad - good > 1:
                 middle = (good + bad) // 2
                 n_checks += 1
@@ -292,19 +333,20 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def _compare(self, end: int) -> str | None:
         """Return how the structure of the document with the segments up to `end` differs."""
+        source = self.document.source
         rest = self._source_end if end == self._n_emitted else self.document.segments[end - 1].end
-        output = "".join(self.pieces) + self._render(end) + self.document.source[rest:]
-        return None if output == self.document.source else self.document.compare(output)
+        output = "".join(self.pieces) + self._render(end, rest) + source[rest:]
+        return None if output == source else self.document.compare(output)
 
-    def _render(self, end: int) -> str:
-        """Return the output from the last emitted segment up to that with the index `end`."""
+    def _render(self, end: int, source_end: int) -> str:
+        """Return the output for the source from the last emitted segment to `source_end`."""
         source, at, pieces = self.document.source, self._source_end, []
         for index in range(self._n_emitted, end):
             segment = self.document.segments[index]
             encoded = self.document.encode(segment, self._parts(index))
             pieces += [source[at : segment.start], encoded]
             at = segment.end
-        return "".join(pieces)
+        return "".join((*pieces, source[at:source_end]))
 
     def _connect(self) -> None:
         """Pass all results to the document if some segments depend on them."""

@@ -1,0 +1,82 @@
+"""`translate` with large documents: streamed in small pieces, and parsed a few times only."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from llmtool import Toolbox
+from llmtool.documents.markdown import document
+from llmtool.engine.scripted import ScriptedEngine
+
+TEXT = "The {} house is **green**, and its [door](x.md) is as old as the `roof`."
+N = 60
+BLOCKS = [
+    "# A green house",
+    *(
+        f"## House {i}\n\n- {TEXT.format(i)}\n- Another\n\n    !!! x\n\n{TEXT.format(i)}\nIt was."
+        for i in range(N)
+    ),
+]
+MARKDOWN = "---\ntitle: The house\n---\n\n" + "\n\n".join(BLOCKS) + "\n"
+
+
+def accents(prompt: str) -> str:
+    found = re.search(r"Translate(?: from [\w ]+)? to [\w ]+: (.*)", prompt, re.DOTALL)
+    assert found is not None
+    return found[1].replace("e", "é")
+
+
+def make_toolbox() -> Toolbox:
+    return Toolbox(engine=ScriptedEngine(accents), model="scripted")
+
+
+@pytest.fixture
+def _whole_output_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a document so large that this takes seconds."""
+    monkeypatch.setattr("llmtool.tasks.translate.document._CHECKED_CHARACTERS", 1)
+    monkeypatch.setattr("llmtool.tasks.translate.document._CHECKED_SHARE", -1.0)
+
+
+@pytest.mark.usefixtures("_whole_output_is_not_checked")
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_large_markdown_is_streamed_by_block(newline: str) -> None:
+    source = MARKDOWN.replace("\n", newline)
+    stream = make_toolbox().stream_translate(source, "en", source="en", format="md")
+    parts = [part.text for part in stream]
+    assert "".join(parts) == stream.result.text
+    assert stream.result.untranslated == ()
+    assert len(parts) > 2 * N
+    assert max(map(len, parts)) < 400
+
+
+@pytest.mark.usefixtures("_whole_output_is_not_checked")
+def test_links_to_headings_wait_for_the_last_heading() -> None:
+    source = MARKDOWN.replace("- Another", "- [Another](#house-3)", 30).replace(
+        "- [Another](#house-3)", "- Another", 29
+    )
+    stream = make_toolbox().stream_translate(source, "en", source="en", format="md")
+    parts = [part.text for part in stream]
+    assert "".join(parts) == stream.result.text
+    assert len(parts) > N / 2
+    assert "(#housé-3)" in parts[-1]
+
+
+@pytest.mark.parametrize("has_link", [False, True])
+def test_markdown_is_parsed_a_few_times(has_link: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    parse = document.parse_markdown
+
+    def count(text: str, *args: Any, **options: Any) -> Any:
+        sizes.append(len(text))
+        return parse(text, *args, **options)
+
+    monkeypatch.setattr(document, "parse_markdown", count)
+    monkeypatch.setattr("llmtool.tasks.translate.document._CHECKED_CHARACTERS", 1)
+    monkeypatch.setattr("llmtool.tasks.translate.document._CHECKED_SHARE", -1.0)
+    source = MARKDOWN + ("\nSee [this](#house-3).\n" if has_link else "")
+    result = make_toolbox().translate(source, "en", source="en", format="md")
+    assert result.untranslated == ()
+    assert sum(sizes) < 6 * len(source)
