@@ -17,6 +17,7 @@ _REASONS = (
     (re.compile(r"\[\^"), "footnote label"),
     (re.compile(r"!?\[|\("), "link target"),
     (re.compile(r"\$\$|\$.*\$$|\\[(\[]", re.DOTALL), "formula"),
+    (re.compile(r"\\@?[A-Za-z]"), "code"),
     (re.compile(r":\w+:$"), "emoji name"),
     (re.compile(r"\{\{[<%]|\{[%#]"), "template"),
     (re.compile(r"\{:|\{ ?[#.]"), "attribute list"),

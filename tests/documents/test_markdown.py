@@ -160,6 +160,35 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "[One](#id) [two](#no)\n\n## Three {#id}\n",
         "[Óné](#id) [twó](#no)\n\n## Thréé {#id}\n",
     ),
+    "links whose text is their label": (
+        "See [The guide][], [intro]\nand ![logo].\n\n[the guide]: u\n[intro]: v\n[logo]: w\n",
+        "Séé [Thé gúídé][The guide], [íntró][intro] ánd ![lógó][logo].\n\n"
+        "[the guide]: u\n[intro]: v\n[logo]: w\n",
+    ),
+    "lines of tables, blocks and lists in one paragraph": (
+        "| one | two |\n|---\n| three |\n\n| A poem\n|   of two\n\n(@) one\n(@x) two\n",
+        "| óné | twó |\n|---\n| thréé |\n\n| Á póém\n|   óf twó\n\n(@) óné\n(@x) twó\n",
+    ),
+    "hard line breaks": (
+        f"{'A long line of words. ' * 3}  \none two\\\nthree four\n",
+        f"{'Á lóng líné óf wórds. ' * 3}  \nóné twó\\\nthréé fóúr\n",
+    ),
+    "commands of LaTeX and R Markdown": (
+        "See \\@ref(fig:one).\n\n\\newpage\n\nUse \\vspace{2em} here.\n",
+        "Séé \\@ref(fig:one).\n\n\\newpage\n\nÚsé \\vspace{2em} héré.\n",
+    ),
+    "a glossary of MyST": (
+        "```{glossary}\nOne\n  Two three\n\nFour\n  Five\n```\n",
+        "```{glossary}\nÓné\n  Twó thréé\n\nFóúr\n  Fívé\n```\n",
+    ),
+    "a fragment of MDX": (
+        "import A from 'a'\n\n<>\nOne\n</>\n",
+        "import A from 'a'\n\n<>\nÓné\n</>\n",
+    ),
+    "attributes that are file names, and those of Quarto": (
+        '{% code title="index.js" %}\nOne\n\n![two](no.png){#a fig-alt="Three"}\n',
+        '{% code title="index.js" %}\nÓné\n\n![twó](no.png){#a fig-alt="Thréé"}\n',
+    ),
     "byte order mark and CRLF": (
         "\ufeff# One\r\n\r\nTwo\r\n\r\n!!! note\r\n    Three\r\n",
         "\ufeff# Óné\r\n\r\nTwó\r\n\r\n!!! note\r\n    Thréé\r\n",
@@ -185,6 +214,13 @@ def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
 )
 def test_text_that_resembles_mdx_is_markdown(text: str) -> None:
     assert "code here" in translate(text)
+
+
+def test_grid_table_is_reported() -> None:
+    table = "+-----+-----+\n| One | Two |\n+=====+=====+\n| 1   | a   |\n+-----+-----+\n"
+    document = parse(f"Text.\n\n{table}\nText.\n", "md")
+    assert [each.is_language for each in document.outside or ()] == [True]
+    assert table in translate(document.source)
 
 
 @every(path=CORPUS)

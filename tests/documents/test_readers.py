@@ -38,7 +38,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "reference links": (
         "md",
         "[A][b], [b] and [c].\n\n[b]: u\n",
-        ["[A]‹[b]›, ‹[b]› and [c]."],
+        ["[A]‹[b]›, [b]‹[b]› and [c]."],
     ),
     "hard break": ("md", "one  \n two\\\nthree\n", ["one‹  \n ›two‹\\\n›three"]),
     "list and quote": ("md", "- a b\n  > c d\n  > e\n", ["a b", "c d e"]),

@@ -100,6 +100,8 @@ _RANGES: dict[str, tuple[tuple[str, re.Pattern[str], str], ...]] = {
     "%": (("comment", re.compile(r"%%(?!.*%%)"), r"%%"),),
     "-": (("directive", re.compile(r"-+8<-+[ \t]*$"), r"-+8<-+[ \t]*$"),),
 }
+_GRID = re.compile(r"\+(?:[-=:]{2,}\+)+[ \t]*$")
+GRID_TABLE = "table of fixed width"
 _DISPLAY = re.compile(r"\$\$.*\$\$[ \t]*$|\\\[.*\\\][ \t]*$")
 
 
@@ -273,7 +275,13 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     texts = [] if found["directive"] in _PATH_DIRECTIVES else _title(state, line, found, "title")
     next_line, options = _read_options(state, line + 1, close)
     _directive(state, line, next_line, "directive", texts + options)
-    if next_line < close:
+    if found["directive"] == "glossary":
+        for number in range(next_line, close):
+            if words := re.match("(?P<words>.*[^\\W\\d_].*)", _line(state, number)):
+                _directive(
+                    state, number, number + 1, "directive", _title(state, number, words, "words")
+                )
+    elif next_line < close:
         _parse_content(state, next_line, close, "admonition")
     if close < after:
         _directive(state, close, after, "directive")
@@ -291,6 +299,23 @@ def _read_options(state: StateBlock, line: int, end: int) -> tuple[int, list[Tex
             texts += _title(state, line, found, "value")
         line += 1
     return line, texts
+
+
+# Pandoc
+
+
+def _read_grid_table(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """Read a table of fixed width, whose columns a translation would break."""
+    if not _GRID.match(_line(state, line)):
+        return False
+    next_line = line + 1
+    while next_line < end and _line(state, next_line)[:1] in ("|", "+"):
+        next_line += 1
+    if not _GRID.match(_line(state, next_line - 1)) or next_line < line + 3:
+        return False
+    if not silent:
+        _directive(state, line, next_line, GRID_TABLE)
+    return True
 
 
 # Extensions that several dialects share
@@ -452,7 +477,7 @@ def _tag_end(src: str, at: int, limit: int, *, is_mdx: bool) -> int | None:
     name = re.compile(r"</?([A-Za-z][\w.:-]*)?").match(src, at)
     tag = name[1] if name else None
     if tag is None:
-        return tag_end(src, at, limit) if is_mdx and src[at : at + 3] in ("<>", "</>") else None
+        return tag_end(src, at, limit) if is_mdx and src.startswith(("<>", "</>"), at) else None
     is_component = tag[0].isupper() and tag.lower() not in ELEMENTS
     if is_component or (is_mdx and tag not in _VERBATIM_ELEMENTS):
         return tag_end(src, at, limit)
@@ -513,7 +538,7 @@ _RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "$": (("math", _read_range),),
     "\\": (("math", _read_range),),
     "%": (("wiki", _read_line), ("wiki", _read_range), ("myst comments", _read_comment_line)),
-    "+": (("myst comments", _read_comment_line),),
+    "+": (("myst comments", _read_comment_line), ("grid tables", _read_grid_table)),
     "i": (("mdx", _read_esm),),
     "e": (("mdx", _read_esm),),
 }

@@ -23,7 +23,7 @@ _CONSTRUCTS: dict[str, frozenset[str]] = {
 }
 # In other dialects these are text: a line that begins with "% ", and `{x y}`.
 _AMBIGUOUS = {"mdx", "myst comments"}
-_EVERYWHERE = frozenset().union(*_CONSTRUCTS.values()) | {"components"}
+_EVERYWHERE = frozenset().union(*_CONSTRUCTS.values()) | {"components", "grid tables"}
 _MDX = re.compile(
     r"^import\s+(?:[\w${*][^\n]*\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$"
     r"|^export\s+(?:const|let|default|function|async)\s[^\n]*[={(;][^\n]*$|^\{/\*"

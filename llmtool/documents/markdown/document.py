@@ -16,7 +16,7 @@ from llmtool.documents.accounting import protected_reason
 from llmtool.documents.html import Html
 from llmtool.documents.lines import display_width, is_wide, wrap
 from llmtool.documents.markdown import anchors, front_matter
-from llmtool.documents.markdown.blocks import Text
+from llmtool.documents.markdown.blocks import GRID_TABLE, Text
 from llmtool.documents.markdown.dialects import constructs_of
 from llmtool.documents.markdown.inline import normalize, split_inline
 from llmtool.documents.markdown.parser import count_inline, parse_markdown, skeleton
@@ -61,6 +61,12 @@ _PLAIN_START = re.compile(r"(?!import\b|export\b)[^\W\d_]")
 _MARKUP = re.compile(r"[`*_\[\]<>&|~#$^={}!\\\n\r%]")
 # A line break, or half of a wiki link or role.
 _PARTIAL_SPAN = re.compile(r"\n|\|\Z|\A\]\]|\A[^`]*`[^`]*\Z")
+# Lines of a paragraph that are rows of a table, items of a list or lines of a block in dialects.
+_ROW = re.compile(r"\||\+[-=:+]|%[ \t]")
+_ITEM = re.compile(
+    r"\(@[\w-]*\)[ \t]|#\.[ \t]|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
+)
+_LINE_END = re.compile(r"\n[ \t>]*\Z")
 _MAX_UNCLOSED_TARGETS, _MAX_UNCLOSED_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
 _CHANGED_BY_PARSER = "text that the Markdown parser changes"
@@ -215,13 +221,19 @@ class Markdown(Document):
         if kind == "anchor":
             return self._new_slug("".join(p.source for p in parts if isinstance(p, ProtectedSpan)))
         quote = layout.around[0][-1:]
-        text, protected = hide_protected(parts, lambda text: _escape(kind, quote, text))
+        text, protected = hide_protected(
+            _without_repeated_labels(parts), lambda text: _escape(kind, quote, text)
+        )
         text = text.strip(" \t")  # leading space would indent a list item
         if kind not in ("attribute", "argument"):
             text = _PUNCTUATION_IN_EMPHASIS.sub(r"\1\2\1\3", text)
         if layout.columns:
             columns = max(_MIN_COLUMNS, layout.columns - display_width(layout.prefix))
-            text = f"{self._newline}{layout.prefix}".join(_wrap(text, columns, protected))
+            newline = f"{self._newline}{layout.prefix}"
+            text = "".join(
+                newline.join(_wrap(line, columns, protected))
+                for line in _split_at_line_breaks(text, protected)
+            )
         return show_protected(text, protected)
 
     # Checks
@@ -415,7 +427,7 @@ class Markdown(Document):
 
     def _directive_segments(self, token: Token) -> Iterator[Segment]:
         start, end = self._line_range(token)
-        self._skip(start, end, token.info)
+        self._skip(start, end, token.info, is_language=token.info == GRID_TABLE)
         texts: list[Text] = token.meta["texts"]
         assert token.map is not None
         for text in texts:
@@ -495,15 +507,16 @@ class Markdown(Document):
 
     def _read_lines(self, spans: list[tuple[int, int]]) -> Iterator[Part]:
         """Yield the parts of some lines as one text, with hard line breaks as protected spans."""
-        text = ""
+        text = previous = ""
         breaks: dict[int, str] = {}  # the line breaks that became a space, by position in the text
         for index, (begin, end) in enumerate(spans):
             line = self.source[begin:end]
             if index:
                 between = self.source[spans[index - 1][1] : begin]
                 is_break = between.split("\n")[0].rstrip("\r").endswith("  ")
-                if is_break or text.endswith("\\"):
-                    if not is_break:
+                is_syntax = _ROW.match(previous) or _ROW.match(line) or _ITEM.match(line)
+                if is_break or is_syntax or text.endswith("\\"):
+                    if text.endswith("\\") and not is_break:
                         text, between = text[:-1], "\\" + between
                     yield from self._split_lines(text, breaks)
                     yield ProtectedSpan(between)
@@ -512,6 +525,7 @@ class Markdown(Document):
                     breaks[len(text)] = between
                     text += " "
             text += line
+            previous = line
         yield from self._split_lines(text, breaks)
 
     def _split_lines(self, text: str, breaks: dict[int, str]) -> Iterator[Part]:
@@ -524,7 +538,9 @@ class Markdown(Document):
                 yield ProtectedSpan(source, is_fixed=part.is_fixed)
             else:
                 yield part
-            at += len(part if isinstance(part, str) else part.source)
+            if source.startswith("[") and not text.startswith(source, at):
+                source = "[]" if text.startswith("[]", at) else ""  # a label that `_split` repeats
+            at += len(source)
 
     def _split(self, text: str) -> Iterator[Part]:
         return split_inline(text, self._labels, is_mdx="mdx" in self._constructs)
@@ -588,6 +604,30 @@ class Markdown(Document):
             for pattern in (_PAGE_TARGET, _PAGE_REFERENCE)
             for _, slug in pattern.findall(part.source)
         )
+
+
+def _without_repeated_labels(parts: Sequence[Part]) -> list[Part]:
+    """Omit the label of each link whose text is its label."""
+    return [
+        part
+        for previous, part in zip(("", *parts), parts, strict=False)
+        if not (
+            isinstance(part, ProtectedSpan)
+            and part.source.startswith("[")
+            and isinstance(previous, str)
+            and previous.endswith(part.source)
+        )
+    ]
+
+
+def _split_at_line_breaks(text: str, protected: Sequence[str]) -> list[str]:
+    """Split a text after each protected span that ends a line."""
+    pieces, at = [], 0
+    for found in re.finditer("[\U000f0000-\U000ffffd]", text):
+        if _LINE_END.search(show_protected(found[0], protected)):
+            pieces.append(text[at : found.end()])
+            at = found.end()
+    return [*pieces, text[at:]]
 
 
 def _layout(segment: Segment) -> _Layout:

@@ -7,12 +7,13 @@ from collections.abc import Container, Iterator, Mapping
 
 from llmtool.documents.markdown.tags import braces_end, tag_end
 from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Part, ProtectedSpan
+from llmtool.documents.types import Part, ProtectedSpan, has_letters
 
 _MAX_BACKTICKS = 64
 _TOKEN = re.compile(
     r"""
-    (?P<latex>\\\((?P<formula>[^\n]{1,2000}?)\\\)|\\\[(?P<formula2>[^\n]{1,2000}?)\\\])
+    (?P<command>\\@ref\([\w:-]+\)|(?<![\w\\])\\[A-Za-z]+\*?(?:\[[^\]\s]*\]|\{[^{}\s]*\})*)
+  | (?P<latex>\\\((?P<formula>[^\n]{1,2000}?)\\\)|\\\[(?P<formula2>[^\n]{1,2000}?)\\\])
   | (?P<escape>\\[!-/:-@\[-`{-~])
   | (?P<role>\{[\w:+-]+\}`(?P<roletext>[^`\n<]*?)(?:[ ]?<[^`<>\n]*>)?`)
   | (?P<code>(?<!`)(?P<ticks>`{1,64})(?!`))
@@ -33,7 +34,7 @@ _TOKEN = re.compile(
   | (?P<task>\A\[[ xX]\](?=\s))
   | (?P<target>(?<=\])\()
   | (?P<reference>(?<=\])\[[^\[\]]*\])
-  | (?P<label>\[(?P<name>[^\[\]]+)\](?![\[(:]))
+  | (?P<label>\[(?P<name>[^\[\]]+)\](?:\[\]|(?![\[(:])))
   | (?P<display>\$\$.{1,4000}?\$\$)
   | (?P<math>(?<![\\$0-9A-Za-z_])\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?![0-9A-Za-z_$]))
   | (?P<block>(?<=\s)\^[A-Za-z0-9-]+\Z)
@@ -42,6 +43,7 @@ _TOKEN = re.compile(
 )
 # A formula in \\( \\), not text in escaped parentheses.
 _FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
+_LABEL = re.compile(r"\[([^\[\]^@][^\[\]]*)\](?:\[\])?")
 _FIXED = re.compile(r"\[[ xX]\]\s")
 
 
@@ -51,8 +53,8 @@ def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False
     Protected are code, link and image targets, references, tags, templates, attribute lists,
     entities, escapes, emoji names, footnotes, formulas, and the target of a wiki link or role.
     Emphasis and the brackets of links stay in the text, because models preserve them well. `labels`
-    are the normalized labels of the document's references, so that `[label]` without a target is
-    recognized as a link. In MDX, `{x}` is an expression.
+    are the normalized labels of the document's references. A link whose text is its label,
+    `[label]` or `[label][]`, gets the form `[text][label]`. In MDX, `{x}` is an expression.
 
     Example:
         >>> list(split_inline("Run `ls`, see [the *manual*](http://x)."))[-2:]
@@ -64,6 +66,12 @@ def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False
     for start, end in _protected_ranges(text, labels, is_mdx=is_mdx):
         if start > at:
             yield from split_parts(text[at:start])
+        label = _LABEL.fullmatch(text, start, end)
+        if label and normalize(label[1]) in labels and _is_link_text(text, start, label[1]):
+            yield f"[{label[1]}]"
+            yield ProtectedSpan(f"[{label[1]}]")
+            at = end
+            continue
         yield ProtectedSpan(text[start:end], is_fixed=not start and bool(_FIXED.match(text)))
         at = end
     if at < len(text):
@@ -73,6 +81,12 @@ def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False
 def normalize(label: str) -> str:
     """Return a label in the form in which CommonMark compares labels."""
     return " ".join(label.split()).casefold()
+
+
+def _is_link_text(text: str, start: int, label: str) -> bool:
+    """Return whether the label at `start` is also the text of the link, in words without markup."""
+    is_reference = text[start - 1 : start] == "]" or (not start and _FIXED.match(text))
+    return not is_reference and has_letters((label,)) and not re.search(r"[`*_<>&\\{}$]", label)
 
 
 def _protected_ranges(

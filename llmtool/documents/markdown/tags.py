@@ -8,7 +8,7 @@ from collections.abc import Iterator
 _MAX_LENGTH = 4000
 _TEXT_ATTRIBUTES = (
     "alt|title|label|caption|placeholder|aria-label|description|summary|heading|header|subtitle"
-    "|tooltip|text|content|message|tagline|lead"
+    "|tooltip|text|content|message|tagline|lead|fig-(?:alt|cap|title)|lst-cap|tbl-cap"
 )
 _ATTRIBUTE = re.compile(
     rf"""(?<=\s)(?P<name>{_TEXT_ATTRIBUTES})\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')""",
@@ -20,6 +20,7 @@ _TEMPLATE = re.compile(
     r"\{\{<.*?>\}\}|\{\{%.*?%\}\}|\{\{\{.*?\}\}\}|\{\{.*?\}\}|\{%.*?%\}|\{#[\s-].*?#\}", re.DOTALL
 )
 _NAME = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
+_FILE_NAME = re.compile(r"[\w./~-]*\w\.[a-z][a-z0-9]{0,4}")
 _META_TAG = re.compile(
     r"<(?:meta|input|param|data)\b", re.IGNORECASE
 )  # `content`, `label`, … are code
@@ -101,5 +102,5 @@ def text_attributes(tag: str) -> Iterator[tuple[int, int, str]]:
         for found in pattern.finditer(tag):
             group = "double" if found["double"] is not None else "single"
             name = found["name"] if "name" in pattern.groupindex else ""
-            if any(map(str.isalpha, found[group])):
+            if any(map(str.isalpha, found[group])) and not _FILE_NAME.fullmatch(found[group]):
                 yield *found.span(group), name.lower()
