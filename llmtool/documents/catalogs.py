@@ -34,7 +34,7 @@ from llmtool.errors import InputError
 Mark = Literal["fuzzy", "comment"]
 
 _FIELD = re.compile(
-    r'[ \t]*(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)?[ \t]*(".*")[ \t]*', re.DOTALL
+    r'[ \t]*(?:(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)[ \t]*)?(".*")[ \t]*', re.DOTALL
 )
 _ESCAPED = re.compile(r'\\(n|t|r|a|b|f|v|\\|"|[0-7]{1,3}|x[0-9a-fA-F]{2})')
 _CONTROL_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}

@@ -68,11 +68,9 @@ _OTHERS = frozenset(".pdf .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 # The first element of XML formats; `.ts` is also TypeScript.
-_COMMENT = r"<!--(?:(?!-->).)*-->"
 _ROOT = re.compile(
-    rf"\s*(?:<\?xml\b[^>]*>\s*)?(?:{_COMMENT}\s*)*"
-    rf"(?:<!DOCTYPE\s[^\[>]*(?:\[(?:(?!\]\s*>).)*\]\s*)?>\s*)?(?:{_COMMENT}\s*)*"
-    r"<(xliff|resources|TS)[\s>]",
+    r"\s*(?:(?:<\?xml\b[^>]*>|<!--(?:(?!-->).)*-->"
+    r"|<!DOCTYPE\s[^\[>]*(?:\[(?:(?!\]\s*>).)*\]\s*)?>)\s*)*<(xliff|resources|TS)[\s>]",
     re.DOTALL,
 )
 _ROOTS: dict[str, Format] = {"xliff": "xliff", "resources": "android", "TS": "qt"}
@@ -86,8 +84,8 @@ _TAGS = re.compile(r"</(?:p|div|h[1-6]|ul|ol|table|section|article|main|nav)\s*>
 _MARKDOWN_SIGNS = (
     (re.compile(r"^ {0,3}#{1,6} +\S", re.MULTILINE), 2),
     (re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE), 2),
-    (re.compile(r"^ {0,3}\|?[ :-]*-{3,}[ :-]*\|", re.MULTILINE), 2),
-    (re.compile(r"\[[^\]\n]+\]\([^)\s]{1,2000}(?: +\"[^\"\n]*\")?\)"), 2),
+    (re.compile(r"^ {0,3}\|?[ :]*---[ :-]*\|", re.MULTILINE), 2),
+    (re.compile(r"\[[^\[\]\n]+\]\([^)\s\[]+(?: +\"[^\"\n]*\")?\)"), 2),
     (re.compile(r"^\[[^\]\n]+\]:\s+\S", re.MULTILINE), 2),
     (re.compile(r"\A---\r?\n(?:.*\r?\n)*?---\r?\n"), 2),
     (re.compile(r"^\S.*\r?\n(?:={3,}|-{3,})[ \t]*(?:\r?\n|\Z)", re.MULTILINE), 1),

@@ -15,7 +15,7 @@ from llmtool.errors import InputError
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 # A value of one word that is an identifier in any file: a_b, #fff, a-1, a.png, ./a, fooBar, a:b.
 _IDENTIFIER = re.compile(
-    r"\S*[_\\=#@]\S*|\S*\d\S*(?<![!?:…])|[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/\S*|\S+/"
+    r"(?=\S*[_\\=#@])\S*|(?=\S*\d)\S*(?<![!?:…])|[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/\S*|\S+/"
     r"|[a-z]+[A-Z]\S*|[a-z]+:[a-z]\S*|(?:application|audio|font|image|multipart|text|video)/\S+",
     re.ASCII,
 )
@@ -70,12 +70,7 @@ class JsonValues(Document):
 
 
 def _check(text: str) -> None:
-    depth = deepest = 0
-    for found in _TOKEN.finditer(text):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
-        deepest = max(deepest, depth)
-    if deepest > _MAX_DEPTH:
-        raise InputError(f"JSON is nested more than {_MAX_DEPTH} levels deep")
+    too_deep = f"JSON is nested more than {_MAX_DEPTH} levels deep"
     try:
         json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as exc:
@@ -84,6 +79,13 @@ def _check(text: str) -> None:
         ) from exc
     except ValueError as exc:
         raise InputError(f"not valid JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise InputError(too_deep) from exc
+    depth = 0
+    for found in _TOKEN.finditer(text):  # linear only if the JSON is valid
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+        if depth > _MAX_DEPTH:
+            raise InputError(too_deep)
 
 
 def _values(source: str) -> Iterator[Segment | OutsideText]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 from pathlib import Path
 from typing import Any
 
@@ -390,11 +391,30 @@ def test_xml_tokens_add_up_to_the_source() -> None:
         ("<!-- a -->" * 2000 + "<p>", "txt"),
         ("/* a */" * 2000 + "x", "txt"),
         ("<!DOCTYPE x [" + "<!-- a -->" * 1000 + "]>" + "<TS>", "qt"),
+        ("-" * 20_000, "txt"),
+        ("[" * 20_000, "txt"),
+        ("[a](" * 5000, "txt"),
     ],
-    ids=["XML comments", "C comments", "document type"],
+    ids=["XML comments", "C comments", "document type", "dashes", "brackets", "links"],
 )
 def test_detection_takes_linear_time(text: str, format: Format) -> None:
     assert detect(None, text) == format
+
+
+@pytest.mark.parametrize(
+    "value", ["/" * 100_000, "_" * 100_000 + "!", "1:" * 50_000], ids=["/", "_", "1:"]
+)
+def test_long_values_take_linear_time(value: str) -> None:
+    assert len(parse(f"a = {value}", "properties").segments) == 0
+    assert len(parse(json.dumps({"a": value}), "json").segments) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "format"), [('\\"' * 50_000, "json"), ('msgid "a"\n' + "\t" * 100_000 + "x", "po")]
+)
+def test_invalid_files_take_linear_time(text: str, format: Format) -> None:
+    with pytest.raises(InputError, match="line 1, column 1|line 2"):
+        parse(text, format)
 
 
 def test_quotes_in_a_document_type_take_linear_time() -> None:

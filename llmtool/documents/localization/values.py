@@ -13,8 +13,8 @@ _CODE = re.compile(
     (?:true|false|null|nil|none|ltr|rtl|utf-?8)
   | \#[0-9a-fA-F]{3,8}
   | [a-z][\w-]*(?:\.[\w$-]+)+                       # com.example.Name, icon.png
-  | [\w.~-]*(?:/[\w.~%-]+){2,}/? | \.{0,2}/\S* | \S*/\S*\.\w{1,5}
-  | \w*_\w* | [a-z]+(?:[A-Z][a-z0-9]*)+
+  | [\w.~-]*(?:/[\w.~%-]+){2,}/? | \.{0,2}/\S* | \S*/[^/\s]*\.\w{1,5}
+  | (?=\w*_)\w* | [a-z]+(?:[A-Z][a-z0-9]*)+
   | (?:y+|M+|d+|E+|H+|h+|m+|s+|S+|a+|z+)(?:[./:,-]+(?:y+|M+|d+|E+|H+|h+|m+|s+|S+|a+|z+))+
     """,
     re.VERBOSE | re.ASCII,

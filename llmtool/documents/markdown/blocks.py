@@ -98,7 +98,7 @@ _RANGES: dict[str, tuple[tuple[str, re.Pattern[str], str], ...]] = {
         ("formula", re.compile(r"\\begin\{(?P<name>[\w*]+)\}"), r"\\end\{NAME\}"),
     ),
     "%": (("comment", re.compile(r"%%(?!.*%%)"), r"%%"),),
-    "-": (("directive", re.compile(r"-+8<-+[ \t]*$"), r"-+8<-+[ \t]*$"),),
+    "-": (("directive", re.compile(r"-+8<-+[ \t]*$"), r"^-+8<-+[ \t]*$"),),
 }
 _GRID = re.compile(r"\+(?:[-=:]{2,}\+)+[ \t]*$")
 GRID_TABLE = "table of fixed width"
