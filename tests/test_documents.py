@@ -267,6 +267,15 @@ def test_chinese_readme_has_the_same_structure(tmp_path: Path) -> None:
     assert outline(shared) == outline(README)
 
 
+def test_changelog_has_no_remains_of_a_merge() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    subjects = [line.partition("** ")[0] for line in lines if line.startswith("- **")]
+    texts = [line for line in lines if line and not line.startswith("##")]
+    for found in (subjects, texts):
+        assert not {each for each in found if found.count(each) > 1}
+    assert not [line for line in lines if line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
+
+
 def test_readme_has_at_most_180_lines() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 180
 

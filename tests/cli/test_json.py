@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 from json_page import PAGE, SHAPES, object_mismatches
+from scripted_model import use_scripted_model
 
-from llmtool.cancellation import Cancellation
-from llmtool.cli import bootstrap
-from llmtool.config import Folders, Settings, find_folders
+from llmtool.config import find_folders
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.local_model import ReadyModel
-from llmtool.models.installed import Model
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 
@@ -40,16 +37,6 @@ REPLIES = {
 }
 
 
-class Scripted(ReadyModel, frozen=True, kw_only=True):
-    """The scripted engine as a model with a file."""
-
-    file: Model
-    folders: Folders
-    settings: Settings
-    cancellation: Cancellation
-    is_default: bool = False
-
-
 @pytest.fixture
 def run(
     run_llmtool: Callable[..., Any],
@@ -58,28 +45,15 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., list[Any]]:
     """Return `run(command, reply)`: the documents that a command prints; its model says `reply`."""
-    file = cwd / "model.gguf"
-    file.write_bytes(b"GGUF")
     (cwd / "say.yaml").write_text(TEMPLATE)
     (cwd / "a.py").write_text("def f()\n    return 1\n")
     (cwd / "a.txt").write_text("A mill stands by the river.\n")
     (cwd / "a.diff").write_text(DIFF)
     (cwd / "data.csv").write_text("text,label\ngood,a\nbad,b\nfine,b\n")
 
-    def open_scripted(reply: str) -> Callable[..., Scripted]:
-        def open_model(console: Any, folders: Any, settings: Any, *_: Any, **__: Any) -> Scripted:
-            engine = ScriptedEngine(reply, scores=lambda prompt, label: -len(label))
-            model = Model(name="m", path=file, parts=(file,), size_bytes=4, source="path")
-            return Scripted(
-                engine, "m", file=model, folders=folders, settings=settings,
-                cancellation=Cancellation(),
-            )  # fmt: skip
-
-        return open_model
-
     def run(command: str, reply: str = "Hello.", code: int = 0) -> list[Any]:
-        monkeypatch.setattr(bootstrap, "open_model", open_scripted(reply))
-        monkeypatch.setattr(bootstrap, "start_loading", lambda *_: None)
+        engine = ScriptedEngine(reply, scores=lambda prompt, label: -len(label))
+        use_scripted_model(monkeypatch, engine, cwd)
         done = run_llmtool(*shlex.split(command))
         assert done.returncode == code, done.stderr.decode()
         return [json.loads(line) for line in done.stdout.splitlines()]

@@ -12,20 +12,15 @@ from typing import Any, NamedTuple
 
 import pytest
 from command import error_line
+from scripted_model import use_scripted_model
 
-from llmtool.cancellation import Cancellation
-from llmtool.cli import bootstrap
 from llmtool.cli.app import load_command
 from llmtool.cli.commands.prompts import render as show
-from llmtool.cli.options.groups import ModelOptions
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError, ModelUnreadable, TimeoutExpired
 from llmtool.evals import Failure, Outcome
-from llmtool.local_model import ReadyModel
-from llmtool.models.installed import Model
 
 HEAD = "llmtool: 1\nname: say\ninputs: {text: {type: text}}\nprompt: '{{ text }}'\n"
 GREETS = HEAD + (
@@ -40,15 +35,6 @@ class Done(NamedTuple):
     code: int
     out: str
     err: str
-
-
-class Scripted(ReadyModel, frozen=True, kw_only=True):
-    """The scripted engine as a model with a file."""
-
-    file: Model
-    folders: Folders
-    settings: Settings
-    cancellation: Cancellation
 
 
 @pytest.fixture
@@ -76,23 +62,7 @@ def run(
     for name, value in env.items():
         if name.startswith("LLMTOOL_"):
             monkeypatch.setenv(name, value)
-    file = tmp_path / "model.gguf"
-    file.write_bytes(b"GGUF")
-
-    def open_model(
-        console: Any, folders: Any, settings: Any, group: ModelOptions, *writes: str | None
-    ) -> Scripted:
-        name = group.reference or "scripted"
-        return Scripted(
-            engine,
-            name,
-            file=Model(name=name, path=file, parts=(file,), size_bytes=0, source="path"),
-            folders=folders,
-            settings=settings,
-            cancellation=Cancellation(),
-        )
-
-    monkeypatch.setattr(bootstrap, "open_model", open_model)
+    use_scripted_model(monkeypatch, engine, tmp_path, "scripted")
 
     def run(*args: str | Path) -> Done:
         capfd.readouterr()

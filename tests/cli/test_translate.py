@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 from command import error_line
+from scripted_model import use_scripted_model
+
+from llmtool.engine.scripted import ScriptedEngine
 
 MARKDOWN = """\
 # The town library
@@ -28,6 +31,47 @@ ls -l   # a comment
 | Tuesday | 10 to 18 |
 """
 SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\n<i>Good morning.</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nIt is raining.\n"  # noqa: E501
+
+
+TRANSLATIONS = {
+    "The town library": "Die Stadtbibliothek",
+    "The library is *closed* on Mondays. See [the rules]{1}.": (
+        "Die Bibliothek ist montags *geschlossen*. Siehe [die Regeln]{1}."
+    ),
+    "Rules": "Regeln",
+    "Day": "Tag",
+    "Hours": "Zeiten",
+    "Tuesday": "Dienstag",
+    "10 to 18": "10 bis 18",
+    "Good morning.": "Bonjour.",
+    "It is raining.": "Il pleut.",
+}
+TRANSLATED = """\
+# Die Stadtbibliothek
+
+Die Bibliothek ist montags *geschlossen*. Siehe [die Regeln](https://example.org/rules "Regeln").
+
+```sh
+ls -l   # a comment
+```
+
+| Tag | Zeiten |
+|-----|-------|
+| Dienstag | 10 bis 18 |
+"""
+
+
+@pytest.fixture
+def scripted(
+    run_llmtool: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Return `translate(*args)` with a model that knows `TRANSLATIONS`."""
+
+    def reply(prompt: str) -> str:
+        return TRANSLATIONS[prompt.rpartition(": ")[2]]
+
+    use_scripted_model(monkeypatch, ScriptedEngine(reply), cwd)
+    return lambda *args, **options: run_llmtool("translate", *args, **options)
 
 
 @pytest.fixture
@@ -56,15 +100,11 @@ def test_text_gets_a_final_newline_and_documents_are_unchanged(
     assert not translate(input=b"Good morning, my dear friends!").stdout.endswith(b"\n")
 
 
-def test_structure_of_a_file_is_preserved(translate: Callable[..., Any], tmp_path: Path) -> None:
+def test_structure_of_a_file_is_preserved(scripted: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(MARKDOWN)
-    done = translate("-f", tmp_path / "page.md", "-o", tmp_path / "seite.md", to="de")
+    done = scripted("-f", tmp_path / "page.md", "-o", tmp_path / "seite.md", "--to", "de")
     assert (done.returncode, done.stdout) == (0, b"")
-    text = (tmp_path / "seite.md").read_text()
-    assert "```sh\nls -l   # a comment\n```" in text
-    assert '](https://example.org/rules "Rules")' in text
-    assert [line.count("|") for line in text.splitlines() if line.startswith("|")] == [3, 3, 3]
-    assert text.startswith("# ")
+    assert (tmp_path / "seite.md").read_text() == TRANSLATED
 
 
 def test_format_is_detected_by_name_or_content(
@@ -89,10 +129,11 @@ def test_format_is_detected_by_name_or_content(
     )
 
 
-def test_bilingual_subtitles(translate: Callable[..., Any]) -> None:
-    lines = translate("--bilingual", input=SUBTITLES.encode()).stdout.decode().split("\n")
+def test_bilingual_subtitles(scripted: Callable[..., Any]) -> None:
+    done = scripted("--bilingual", "--to", "fr", input=SUBTITLES.encode())
+    lines = done.stdout.decode().split("\n")
     at = lines.index("<i>Good morning.</i>")
-    assert lines[at + 1] and lines[at + 2] == "" and lines[at + 3] == "2"
+    assert lines[at + 1 : at + 4] == ["<i>Bonjour.</i>", "", "2"]
 
 
 def test_json_has_all_fields(translate_with_tiny: Callable[..., Any]) -> None:
