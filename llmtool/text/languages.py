@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.suggest import suggest
 
 if TYPE_CHECKING:
@@ -224,8 +225,11 @@ class Language(NamedTuple):
     name: str
 
 
-def find_language(word: str) -> Language:
+def find_language(word: str, name: str = "to") -> Language:
     """Return a language by its English name, native name or code.
+
+    Args:
+        name: the option whose value is `word`; the error names it.
 
     Raises:
         UsageError: the language is unknown; the error suggests a similar name.
@@ -234,12 +238,12 @@ def find_language(word: str) -> Language:
         >>> find_language("german").name, find_language("pt-BR").name, find_language("zh_TW").base
         ('German', 'Brazilian Portuguese', 'zh')
     """
-    name = _fold(word)
-    tag = _find_tag(name)
+    folded = _fold(word)
+    tag = _find_tag(folded)
     if tag is None:
-        hint = suggest(name, (*_COMMON, *_COMMON.values(), *_VARIETIES.values()))
+        hint = suggest(folded, (*_COMMON, *_COMMON.values(), *_VARIETIES.values()))
         hint = hint or "; give a name or code, such as German, Deutsch or de"
-        raise UsageError(f"unknown language {word!r}{hint}")
+        raise UsageError(f"{option(name)}: unknown language {word!r}{hint}")
     return Language(code=_format_tag(tag), base=tag.partition("-")[0], name=_english_name(tag))
 
 

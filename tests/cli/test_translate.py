@@ -234,7 +234,7 @@ def test_regex_and_mark_in_a_pipe(translate: Callable[..., Any]) -> None:
     [
         (("hello", "--to", "Frnch"), None, 2, "did you mean 'French'"),
         (("hello",), None, 2, "--to"),
-        (("hello", "--to", "fr", "--from", "xx"), None, 2, "unknown language 'xx'"),
+        (("hello", "--to", "fr", "--from", "xx"), None, 2, "--from: unknown language 'xx'"),
         (("--to", "fr"), b" \n", 14, "empty"),
         (("--to", "fr"), b"caf\xe9", 14, "UTF-8"),
         (("--to", "fr"), b"\0\1\2 Hello, my dear friends!", 14, "NUL byte"),

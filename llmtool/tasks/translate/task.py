@@ -54,7 +54,7 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
     glossary = Glossary(terms.items() if isinstance(terms, Mapping) else terms)
     return Translator(
         prompts=TranslationPrompts(prepared=prepared, to=find_language(to), glossary=glossary),
-        source=None if options.source == "auto" else find_language(options.source),
+        source=None if options.source == "auto" else find_language(options.source, "source"),
         format=None if options.format == "auto" else check_format(options.format),
         dialect=options.dialect,
         bilingual=options.bilingual,
