@@ -476,7 +476,7 @@ complete -c llmtool -n '__llmtool_at translate' -l format -x -a 'auto txt md htm
 complete -c llmtool -n '__llmtool_at translate' -l dialect -x -a 'auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst' -d 'Dialect of Markdown, if its detection fails'
 complete -c llmtool -n '__llmtool_at translate' -l bilingual -d 'Print each segment above its translation (txt, srt, vtt)'
 complete -c llmtool -n '__llmtool_at translate' -l protect -x -d 'Leave the text that REGEX matches unchanged (repeatable)'
-complete -c llmtool -n '__llmtool_at translate' -l mark -x -a 'fuzzy comment' -d 'Mark translated messages of a catalog'
+complete -c llmtool -n '__llmtool_at translate' -l mark -x -a 'fuzzy comment' -d 'Mark translated messages: fuzzy (po, xliff, qt) or comment (po)'
 complete -c llmtool -n '__llmtool_at translate' -l strict -d 'Exit 17 without output if a segment is not translated'
 complete -c llmtool -n '__llmtool_at translate' -l glossary -r -d 'Terms and their translations (two columns)'
 complete -c llmtool -n '__llmtool_at translate' -l file -s f -r -d 'Read a file, web page or directory (repeatable); - is stdin'

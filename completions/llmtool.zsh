@@ -699,7 +699,7 @@ _llmtool_translate() {
         '*--dialect=[Dialect of Markdown, if its detection fails]:CHOICE:(auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst)' \
         '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
         '*--protect=[Leave the text that REGEX matches unchanged (repeatable)]:REGEX:' \
-        '*--mark=[Mark translated messages of a catalog]:CHOICE:(fuzzy comment)' \
+        '*--mark=[Mark translated messages\: fuzzy (po, xliff, qt) or comment (po)]:CHOICE:(fuzzy comment)' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \

@@ -923,7 +923,7 @@ class Toolbox:
             glossary: terms and their translations; the prompt for a segment has those in it.
             bilingual: whether to put each segment above its translation (text and subtitles).
             protect: regular expressions; the text that they match remains unchanged.
-            mark: how to mark the translated messages of a catalog: "fuzzy" or "comment".
+            mark: how to mark translated messages: "fuzzy" (po, xliff, qt) or "comment" (po).
             strict: whether an untranslated segment is an error.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.

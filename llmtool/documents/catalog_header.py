@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 import time
 
+from llmtool.documents.language_tags import locale_name
 from llmtool.documents.plural_forms import header_of, parse_plural_forms
 
 _CHARSET = re.compile(r"charset=\s*([\w.:-]+)", re.IGNORECASE)
-_SCRIPTS = {
-    "zh-hans": "zh_CN", "zh-hant": "zh_TW", "sr-latn": "sr@latin", "sr-cyrl": "sr",
-    "uz-cyrl": "uz@cyrillic", "ca-valencia": "ca@valencia",
-}  # fmt: skip
 
 
 def complete_header(header: str, to: str, *, is_template: bool, has_plurals: bool) -> str:
@@ -35,7 +32,7 @@ def complete_header(header: str, to: str, *, is_template: bool, has_plurals: boo
     if charset is None or charset[1].casefold().replace("-", "") != "utf8":
         new["Content-Type"] = "text/plain; charset=UTF-8"
     if not fields.get("language") and (is_template or "language" in fields):
-        new["Language"] = _locale(to)
+        new["Language"] = locale_name(to)
     plurals = fields.get("plural-forms", "")
     if (has_plurals or plurals or is_template) and parse_plural_forms(plurals) is None:
         new["Plural-Forms"] = header_of(to)
@@ -71,13 +68,3 @@ def complete_header(header: str, to: str, *, is_template: bool, has_plurals: boo
 def _read(line: str) -> tuple[str, str]:
     name, _, value = line.partition(":")
     return name.strip().casefold(), value.strip()
-
-
-def _locale(code: str) -> str:
-    """Return a language tag as gettext writes it: `pt_BR`, `zh_TW`, `sr@latin`."""
-    tag = code.replace("_", "-").replace("@", "-").casefold()
-    for known, locale in _SCRIPTS.items():
-        if tag == known or tag.startswith(f"{known}-"):
-            return locale
-    language, _, region = tag.partition("-")
-    return f"{language}_{region.upper()}" if len(region) == 2 else language

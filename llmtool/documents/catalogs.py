@@ -8,30 +8,32 @@ msgid if the msgstr is empty. The header of a template is completed for the targ
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from llmtool.documents.catalog_header import complete_header
 from llmtool.documents.lines import split_lines
-from llmtool.documents.messages import find_invented_placeholder, join_message, split_message
-from llmtool.documents.plural_forms import PluralForms, parse_plural_forms
+from llmtool.documents.messages import (
+    find_invented_placeholder,
+    join_message,
+    quote_note,
+    split_message,
+)
+from llmtool.documents.plural_forms import PluralForms, begin_form, parse_plural_forms, split_forms
 from llmtool.documents.protected_spans import find_nesting_fault
 from llmtool.documents.types import (
     Document,
+    Mark,
     OutsideText,
     Part,
     ProtectedSpan,
     Segment,
     has_letters,
-    make_break,
 )
 from llmtool.errors import InputError
-
-Mark = Literal["fuzzy", "comment"]
 
 _FIELD = re.compile(
     r'[ \t]*(?:(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)[ \t]*)?(".*")[ \t]*', re.DOTALL
@@ -47,7 +49,6 @@ _LINE_SEPARATORS = {
     ord(c): chr(0xE000 + i) for i, c in enumerate("\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 }
 _MARK_COMMENT = "# Machine translation"
-_MAX_NOTE = 120  # characters of a comment, 80 are common
 
 
 class _Entry(msgspec.Struct, kw_only=True):
@@ -123,7 +124,7 @@ class Catalog(Document):
             text = join_message(parts, entry.texts["msgid"], entry.flags)
             return head + _quote(text, self._newline)
         head = head[: len(head) - (value - max(keyword, segment.start))]
-        written = dict(zip(forms, _split_forms(parts), strict=True))
+        written = dict(zip(forms, split_forms(parts), strict=True))
         lines = []
         for form in range(max(self._n_forms(entry), len(entry.values))):
             name = f"msgstr[{form}]"
@@ -140,7 +141,7 @@ class Catalog(Document):
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         entry, forms = self._entries[segment.start]
-        before, after = _split_forms(segment.parts), _split_forms(parts)
+        before, after = split_forms(segment.parts), split_forms(parts)
         for form, source, translation in zip(forms, before, after, strict=True):
             fault = _find_fault(source, translation) or find_nesting_fault(source, translation)
             if fault:
@@ -171,7 +172,7 @@ class Catalog(Document):
         for form in forms:
             text = _form_text(entry, form, self._forms)
             if "msgid_plural" in entry.texts:
-                parts.append(make_break("", self._note(entry, form)))
+                parts.append(begin_form(self._example(entry, form)))
             parts += split_message(text, entry.flags)
         if not has_letters(parts):
             return
@@ -196,14 +197,14 @@ class Catalog(Document):
             return 1
         return len(self._forms.numbers) if self._forms else len(entry.values)
 
-    def _note(self, entry: _Entry, form: int) -> str:
-        """Return the example number of a form, as a note."""
+    def _example(self, entry: _Entry, form: int) -> int:
+        """Return an example of the numbers of a form."""
         number = self._forms.example(form) if self._forms else None
         if number is None:
             number = 1 if form == 0 else 2
         elif self._forms and self._forms.has_one(form) and _is_singular(entry, form, self._forms):
             number = 1
-        return f"plural form for the number {number}"
+        return number
 
 
 def _quote(text: str, newline: str) -> str:
@@ -231,37 +232,17 @@ def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> s
     return source[: header.start] + head + _quote(completed, newline) + source[end:]
 
 
-def _split_forms(parts: Sequence[Part]) -> list[list[Part]]:
-    """Return the parts of each plural form, or those of a message without forms."""
-    forms: list[list[Part]] = []
-    for part in parts:
-        if isinstance(part, ProtectedSpan) and part.is_break and part.note:
-            forms.append([])
-        elif forms:
-            forms[-1].append(part)
-        else:
-            forms.append([part])
-    return forms
-
-
 def _neighbours(messages: list[_Entry], index: int) -> list[_Entry]:
     return [*messages[max(0, index - 1) : index], *messages[index + 1 : index + 2]]
 
 
 def _notes(entry: _Entry, around: list[str]) -> Iterator[str]:
     if context := entry.texts.get("msgctxt"):
-        yield f"context {_quote_note(context)}"
+        yield f"context {quote_note(context)}"
     if entry.comments:
-        yield f"comment {_quote_note(' '.join(entry.comments))}"
+        yield f"comment {quote_note(' '.join(entry.comments))}"
     if around:
-        yield f"neighbouring messages {', '.join(map(_quote_note, around))}"
-
-
-def _quote_note(text: str) -> str:
-    """Return a text of the file in quotes, on one line."""
-    text = " ".join(text.split())
-    text = text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]}…"
-    return json.dumps(text, ensure_ascii=False)
+        yield f"neighbouring messages {', '.join(map(quote_note, around))}"
 
 
 def _value_name(entry: _Entry, form: int) -> str:

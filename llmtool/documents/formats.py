@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import PurePath
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from llmtool.documents.signatures import is_page
-from llmtool.documents.types import Dialect, Document, Format
+from llmtool.documents.types import Dialect, Document, Format, Mark
 from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
 
@@ -30,6 +30,9 @@ _CLASSES: dict[Format, tuple[str, str]] = {
     "docx": ("packages", "Package"),
     "epub": ("packages", "Package"),
 }
+# Formats that declare the language of their text, and those with a mark for machine translations.
+_TARGETED = ("html", "android", "docx", "epub")
+_MARKS: dict[Mark, tuple[Format, ...]] = {"fuzzy": ("po", "xliff", "qt"), "comment": ("po",)}
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
     ".htm": "html", ".xhtml": "html", ".srt": "srt", ".vtt": "vtt", ".po": "po", ".pot": "po",
@@ -172,21 +175,29 @@ def parse(
     *,
     dialect: Dialect = "auto",
     to: str | None = None,
-    mark: Literal["fuzzy", "comment"] | None = None,
+    mark: Mark | None = None,
 ) -> Document:
     """Parse a text in a format; `dialect` is that of Markdown.
 
-    `to`, the code of the target language, and `mark` are for catalogs.
+    `to` is the code of the target language, which formats with a field for it declare. `mark` is
+    for formats with a state or comment for translations of a machine.
 
     Raises:
         InputError: the text is not valid in that format; the error names the line.
+        UsageError: the format has no such mark.
     """
+    if mark is not None and format not in _MARKS[mark]:
+        raise UsageError(
+            f"{option('mark', mark)}: is supported for {', '.join(_MARKS[mark])}, not {format}"
+        )
     module, name = _CLASSES[format]
     make = getattr(importlib.import_module(f"llmtool.documents.{module}"), name)
     if format == "md":
         return cast("Document", make(text, dialect))
-    if format == "po":
+    if any(format in formats for formats in _MARKS.values()):
         return cast("Document", make(text, to=to, mark=mark))
+    if format in _TARGETED:
+        return cast("Document", make(text, to=to))
     return cast("Document", make(text, format) if format in ("srt", "vtt") else make(text))
 
 

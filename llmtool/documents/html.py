@@ -15,6 +15,7 @@ import msgspec
 
 from llmtool.documents.html_elements import INLINE, VOID_ELEMENTS, end_element, start_element
 from llmtool.documents.html_tokens import Attribute, Token, is_xhtml, split_code, tokenize
+from llmtool.documents.language_tags import is_tag_of
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
 from llmtool.documents.types import (
     Document,
@@ -64,6 +65,7 @@ _OUTPUT = re.compile(
     r"\{\{(?![#/^!>]|\s*else\b)|<%[=-]|<\?=|<\?php\s+(?:echo|print|_e|esc_\w+|the_\w+)\b"
     r"|\{%-?\s*(?:url|static|trans|translate|now|link|t)\b"
 )
+_LANGUAGE_TAG = re.compile(r"\s*[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\s*")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _TEXT_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
@@ -79,6 +81,7 @@ class _Run(msgspec.Struct):
 class Html(Document):
     """An HTML text and its segments.
 
+    `to` is the code of the target language, which replaces that of the page if it declares one.
     The attributes of a tag within a segment are segments of no length before it: `encode` of the
     tag's segment inserts their translations, and has to be called after theirs.
 
@@ -87,8 +90,8 @@ class Html(Document):
         ['Hello', 'A  big  day']
     """
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
+    def __init__(self, source: str, *, to: str | None = None) -> None:
+        super().__init__(source if to is None else _with_language(source, to))
         self._quotes: dict[int, str] = {}  # of attributes that are segments, by their start
         self._tags: dict[int, list[str]] = defaultdict(list)  # with attributes, by segment start
         self._nested: dict[Segment, list[tuple[str, Attribute, int]]] = defaultdict(list)
@@ -280,6 +283,23 @@ def _classify(source: str) -> Iterator[tuple[Token, str, bool]]:
         else:
             divides = token.kind == "declaration"
         yield token, reason, divides or (bool(reason) and in_block)
+
+
+def _with_language(source: str, to: str) -> str:
+    """Return a page with the language of its root and body, if they have one, replaced."""
+    text, at = "", 0
+    for token in tokenize(source):
+        values = {each.name: source[each.start : each.end].lower() for each in token.attributes}
+        is_meta = token.tag == "meta" and values.get("http-equiv") == "content-language"
+        for each in token.attributes if is_meta or token.tag in ("html", "body") else ():
+            is_language = each.name in (("content",) if is_meta else ("lang", "xml:lang"))
+            tag = source[each.start : each.end]
+            if is_language and _LANGUAGE_TAG.fullmatch(tag) and not is_tag_of(tag, to):
+                text += source[at : each.start] + to
+                at = each.end
+        if token.tag == "body":
+            break
+    return text + source[at:]
 
 
 def _skip_reason(source: str, token: Token, outer: str) -> str:

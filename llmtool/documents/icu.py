@@ -55,23 +55,22 @@ def split_icu(text: str) -> list[Part] | None:
     return parts
 
 
-def escape_icu(parts: Sequence[Part]) -> str:
+def escape_icu(parts: Sequence[Part]) -> list[Part]:
     """Return the message of parts; an apostrophe before syntax would quote it, so it is doubled.
 
     Example:
         >>> escape_icu(["l'", ProtectedSpan("{name}")])
-        "l''{name}"
+        ["l''", ProtectedSpan(source='{name}')]
     """
-    text = ""
+    escaped: list[Part] = []
     for part in parts:
-        if isinstance(part, str):
-            text += part
-            continue
-        if text.endswith("'") and part.source[:1] in "{}#|'":
+        text = escaped[-1] if escaped else ""
+        if isinstance(part, ProtectedSpan) and isinstance(text, str) and text.endswith("'"):
             n_quotes = len(text) - len(text.rstrip("'"))
-            text += "'" * (n_quotes % 2)
-        text += part.source
-    return text
+            if n_quotes % 2 and part.source[:1] in "{}#|'":
+                escaped[-1] = f"{text}'"
+        escaped.append(part)
+    return escaped
 
 
 class _Parser:

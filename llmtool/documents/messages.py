@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -22,6 +23,7 @@ from llmtool.documents.types import Part, ProtectedSpan, join_parts, make_break
 _MESSAGE = r"""
     (?<![\d%])%L?\d{1,2}(?!\d)%? | %L?n(?![A-Za-z])     # %1 %L2 %n of Qt, %1% of Boost
   | %\|[^|\n]*\|                                        # %|1$s| of Boost
+  | %(?:\d+\$)?\#@\w+@                                 # %#@files@ of Apple
   | %[A-Za-z_][A-Za-z0-9_]*% | (?<![\w%])%[a-z_][a-z0-9_]*      # %name% %name
   | @(?:\.[a-z]+)?:(?:\([A-Za-z0-9_.-]+\)|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)  # @:key
   | (?<![A-Za-z0-9_@])@[a-z_][A-Za-z0-9_]*              # @name
@@ -30,6 +32,7 @@ _MESSAGE = r"""
   | \\[a-zA-Z]                                           # \n as two characters
   | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
 """
+_MAX_NOTE = 120  # characters of a comment, 80 are common
 _DOLLAR_NUMBER = re.compile(r"\$([1-9])(?!\d|[.,]\d)")
 _BB_CODE_END = re.compile(r"\[/([A-Za-z]\w*)\]")
 # Plural forms, not alternatives in brackets or the lines of a table.
@@ -41,6 +44,15 @@ _PRINTF = r"""
   | %\([^()]*\)[-#0+ ]*(?:\*|\d+)?(?:\.(?:\*|\d+))?[hlL]?[diouxXeEfFgGcrsa]
   | %[-#0+ ]*\d*(?:\.\d+)?(?:<\w+>[-#0+ ]*\d*(?:\.\d+)?[A-Za-z]|\{\w+\})
 """
+_VARIABLE = r"%(?:\d+\$)?\#@\w+@"  # of a stringsdict
+_JAVA_PRINTF = r"""
+    %(?:\d+\$|<)?[-#+ 0,(]*\d*(?:\.\d+)?(?:[bBhHsScCdoxXeEfgGaAn]|[tT][A-Za-z])
+"""
+# Not preceded by a number, as the percent sign of "100%d" may be, nor followed by a space.
+_ARGUMENT = re.compile(
+    r"(?<![\d%])%(?:(?:\d+\$)?(?:[-#+0,(]*\d*(?:\.\d+)?(?:hh|ll|[hlLqjzt])?"
+    r"(?:[@a-zA-Z](?![a-z])|[sd])|\#@)|L?\d{1,2}|L?n)"
+)
 _BRACES = r"\{[^{}]*\}"
 _NUMBERS = r"%L?\d{1,2} | %L?n"
 
@@ -58,9 +70,11 @@ _PERCENT = (("%%", "%"),)
 _DOUBLE_BRACES = (("{{", "{"), ("}}", "}"))
 _BY_FORMAT: dict[str, _Syntax] = {
     **dict.fromkeys(
-        "c objc python php perl awk lua ruby javascript java-printf tcl elisp".split(),
+        "c python php perl awk lua ruby javascript tcl elisp".split(),
         _Syntax(_PRINTF, _PERCENT, "%"),
     ),
+    "objc": _Syntax(rf"{_VARIABLE} | {_PRINTF}", _PERCENT, "%"),
+    "java-printf": _Syntax(_JAVA_PRINTF, _PERCENT, "%"),
     "boost": _Syntax(rf"%\|[^|\n]*\| | %\d+% | {_PRINTF}", _PERCENT, "%"),
     **dict.fromkeys(
         ("python-brace", "csharp", "c++", "rust"), _Syntax(_BRACES, _DOUBLE_BRACES, "{}")
@@ -97,14 +111,38 @@ def split_message(text: str, flags: Collection[str] = ()) -> tuple[Part, ...]:
     )
 
 
-def join_message(parts: Sequence[Part], source: str, flags: Collection[str] = ()) -> str:
-    """Return the message of parts, with text escaped as in `source`."""
+def escape_message(
+    parts: Sequence[Part], source: str, flags: Collection[str] = ()
+) -> Sequence[Part]:
+    """Return the parts of a message, with text escaped as in `source`."""
     syntax = _syntax_of(flags)
     if syntax and _split_by_syntax(source, syntax) is not None:
-        return "".join(
-            _escape(part, syntax) if isinstance(part, str) else part.source for part in parts
-        )
-    return escape_icu(parts) if is_icu(source) and split_icu(source) else join_parts(parts)
+        return [_escape(part, syntax) if isinstance(part, str) else part for part in parts]
+    return escape_icu(parts) if is_icu(source) and split_icu(source) else parts
+
+
+def join_message(parts: Sequence[Part], source: str, flags: Collection[str] = ()) -> str:
+    """Return the message of parts, with text escaped as in `source`."""
+    return join_parts(escape_message(parts, source, flags))
+
+
+def flags_of(text: str, flag: str) -> tuple[str, ...]:
+    """Return a flag if a text has arguments of its format; `%` is text in others.
+
+    Example:
+        >>> flags_of("100%% of %1$s", "java-printf-format"), flags_of("100% of it", "objc-format")
+        (('java-printf-format',), ())
+    """
+    syntax = _syntax_of((flag,))
+    has_arguments = syntax and _split_by_syntax(text, syntax) and _ARGUMENT.search(text)
+    return (flag,) if has_arguments else ()
+
+
+def quote_note(text: str) -> str:
+    """Return a text of a file in quotes, on one line, for a note to the model."""
+    text = " ".join(text.split())
+    text = text if len(text) <= _MAX_NOTE else f"{text[:_MAX_NOTE]}…"
+    return json.dumps(text, ensure_ascii=False)
 
 
 def find_invented_placeholder(

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 import msgspec
 
 from llmtool.documents.html import Html
+from llmtool.documents.language_tags import is_tag_of
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -28,7 +29,7 @@ from llmtool.documents.types import (
     has_letters,
 )
 from llmtool.documents.word import WordPart
-from llmtool.documents.xml_source import Element, Token, Xml, join_xml
+from llmtool.documents.xml_source import Element, Token, Xml, join_xml, with_attribute
 from llmtool.errors import InputError
 from llmtool.file_kinds import Format
 
@@ -39,6 +40,7 @@ _WORD = re.compile(
     r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|diagrams/[^/]+|charts/[^/]+)\.xml"
 )
 _BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
+_LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
 _EPUB = b"application/epub+zip"
 _MAX_MEMBERS = 10_000
 _MAX_TEXT_BYTES = 64 << 20
@@ -106,26 +108,29 @@ def read_text(text: str) -> str:
 class Package(Document):
     """A package as a text; its segments are those of its members.
 
+    `to` is the code of the target language, which replaces that of a book.
+
     Raises:
         InputError: the text was not returned by `unpack`, or a member is not valid.
     """
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
+    def __init__(self, source: str, *, to: str | None = None) -> None:
         format = package_format(source)
         if format is None:
             raise InputError(
                 "not a Word document or EPUB book; pass the .docx or .epub file itself"
             )
-        self._members: list[Document] = []
+        texts = source.split(_SEPARATOR)[1:]
+        self._members: list[Document] = [
+            WordPart(text) if format == "docx" else _book_part(text, to) for text in texts
+        ]
+        super().__init__(_SEPARATOR.join([format, *(each.source for each in self._members)]))
         self._owners: dict[int, tuple[Document, Segment]] = {}  # by the start of each segment
         segments: list[Segment] = []
         outside = [OutsideText(0, len(format), "format")]
         at = len(format)
-        for text in source.split(_SEPARATOR)[1:]:
+        for member in self._members:
             at += 1
-            member = WordPart(text) if format == "docx" else _book_part(text)
-            self._members.append(member)
             for segment in member.segments:
                 start, end = at + segment.start, at + segment.end
                 self._owners[start] = member, segment
@@ -134,7 +139,7 @@ class Package(Document):
                 OutsideText(at + each.start, at + each.end, each.reason, each.is_language)
                 for each in _outside(member)
             ]
-            at += len(text)
+            at += len(member.source)
         self.segments, self.outside = tuple(segments), tuple(outside)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
@@ -168,9 +173,9 @@ class Package(Document):
 class _Contents(Document):
     """The table of contents of a book (.ncx), or its title and description (.opf)."""
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self._xml = Xml(source)
+    def __init__(self, source: str, to: str | None) -> None:
+        self._xml = Xml(source) if to is None else Xml(_with_language(Xml(source), to))
+        super().__init__(self._xml.source)
         self.segments = tuple(self._segments())
         self.outside = self._xml.outside(self.segments, _metadata)
 
@@ -198,9 +203,20 @@ def _metadata(token: Token, element: Element | None) -> OutsideText:
     return OutsideText(token.start, token.end, "metadata")
 
 
-def _book_part(text: str) -> Document:
+def _with_language(xml: Xml, to: str) -> str:
+    """Return the contents or metadata of a book with its language replaced."""
+    root = xml.elements[0]
+    tag = root.attributes.get("xml:lang", to)
+    text = with_attribute(xml, [] if is_tag_of(tag, to) else [root], "xml:lang", to)
+    found = _LANGUAGE.search(text)
+    if found is None or is_tag_of(found[1].strip(), to):
+        return text
+    return text[: found.start(1)] + to + text[found.end(1) :]
+
+
+def _book_part(text: str, to: str | None) -> Document:
     is_contents = re.search(r"<(?:\w+:)?(?:ncx|package)[\s>]", text[:5000]) is not None
-    return _Contents(text) if is_contents else Html(text)
+    return _Contents(text, to) if is_contents else Html(text, to=to)
 
 
 def _outside(member: Document) -> Iterator[OutsideText]:

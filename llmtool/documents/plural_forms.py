@@ -1,16 +1,18 @@
-"""Plural forms of gettext: the expression of a header, and those of languages.
+"""Plural forms of languages, in gettext, Android and Qt.
 
 Source of the table: the manual of GNU gettext (Plural forms), and the rules of CLDR for languages
-that it does not list.
+that it does not list. Android names its forms as CLDR does; Qt has rules of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from gettext import c2py
 
 import msgspec
+
+from llmtool.documents.types import Part, ProtectedSpan, make_break
 
 _FIELD = re.compile(r"nplurals\s*=\s*(\d+)\s*;\s*plural\s*=\s*([^;\n]+)")
 _ONE_FORM = "nplurals=1; plural=0;"
@@ -53,6 +55,33 @@ _BY_LANGUAGE = {
     "he": "nplurals=3; plural=(n==1 ? 0 : n==2 ? 1 : 2);",
     "pt-br": _MORE_THAN_ONE,
 }  # fmt: skip
+# The names in CLDR of the forms above, and the form for other numbers if it is not one of them.
+_CATEGORIES = {
+    **dict.fromkeys(("be", "ru", "uk", "pl"), ("one few many", "other 1.5")),
+    **dict.fromkeys(("bs", "hr", "sr", "sh"), ("one few other", "")),
+    **dict.fromkeys(("cs", "sk", "lt"), ("one few other", "many 1.5")),
+    **dict.fromkeys(("fr", "es", "it", "pt", "ca"), ("one other", "many 1000000")),
+    "lv": ("one other zero", ""),
+    "ro": ("one few other", ""),
+    "sl": ("one two few other", ""),
+    "ar": ("zero one two few many other", ""),
+    "ga": ("one two few many other", ""),
+    "gd": ("one two few other", ""),
+    "cy": ("zero one two few many other", ""),
+    "mt": ("one few many other", ""),
+    "he": ("one two other", ""),
+}
+CATEGORIES = ("zero", "one", "two", "few", "many", "other")
+# The rules of Qt that differ from those of gettext.
+_BY_LANGUAGE_IN_QT = {
+    **dict.fromkeys("hu fa tr".split(), _ONE_FORM),
+    **dict.fromkeys("lo km ka".split(), _NOT_ONE),
+    "he": _NOT_ONE,
+    "ga": "nplurals=3; plural=(n==1 ? 0 : n==2 ? 1 : 2);",
+    "mk": "nplurals=3; plural=(n%10==1 ? 0 : n%10==2 ? 1 : 2);",
+    "cy": "nplurals=5; plural=(n==0 ? 0 : n==1 ? 1 : n>=2 && n<=5 ? 2 : n==6 ? 3 : 4);",
+    "tl": "nplurals=3; plural=(n<=1 ? 0 : n%10==4 || n%10==6 || n%10==9 ? 1 : 2);",
+}
 # Small numbers, and those of forms for large numbers only, such as "millions" in French.
 _NUMBERS = (*range(1, 202), 0, 1000, 10_000, 100_000, 1_000_000)
 
@@ -94,6 +123,59 @@ def header_of(language: str) -> str:
     return _BY_LANGUAGE.get(code) or _BY_LANGUAGE.get(
         code.partition("-")[0].partition("@")[0], _NOT_ONE
     )
+
+
+def qt_forms(language: str) -> PluralForms:
+    """Return the numerus forms of a language in Qt.
+
+    Example:
+        >>> [len(qt_forms(language).numbers) for language in ("de", "tr", "ru")]
+        [2, 1, 3]
+    """
+    base = language.replace("_", "-").casefold().partition("-")[0]
+    forms = parse_plural_forms(_BY_LANGUAGE_IN_QT.get(base) or header_of(language))
+    assert forms is not None
+    return forms
+
+
+def categories_of(language: str) -> dict[str, tuple[str, bool]]:
+    """Return the forms of a language by their names in CLDR, in its order.
+
+    Each has a number that belongs to it, and whether it is for the number 1 alone.
+
+    Example:
+        >>> categories_of("ru")["few"], list(categories_of("ja"))
+        (('2', False), ['other'])
+    """
+    base = language.replace("_", "-").casefold().partition("-")[0]
+    forms = parse_plural_forms(header_of(language))
+    assert forms is not None
+    names, extra = _CATEGORIES.get(base) or (("other", "one other")[len(forms.numbers) - 1], "")
+    found = {
+        name: (str(forms.example(i)), forms.is_only_one(i)) for i, name in enumerate(names.split())
+    }
+    if extra:
+        name, number = extra.split()
+        found[name] = number, False
+    return {name: found[name] for name in CATEGORIES if name in found}
+
+
+def begin_form(number: object) -> ProtectedSpan:
+    """Return the break before a plural form, with an example of its numbers."""
+    return make_break("", f"plural form for the number {number}")
+
+
+def split_forms(parts: Sequence[Part]) -> list[list[Part]]:
+    """Return the parts of each plural form, or those of a message without forms."""
+    forms: list[list[Part]] = []
+    for part in parts:
+        if isinstance(part, ProtectedSpan) and part.is_break and part.note:
+            forms.append([])
+        elif forms:
+            forms[-1].append(part)
+        else:
+            forms.append([part])
+    return forms
 
 
 def parse_plural_forms(field: str) -> PluralForms | None:

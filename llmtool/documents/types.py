@@ -7,11 +7,15 @@ between segments is copied, so that a document without translations equals its s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from llmtool.file_kinds import Dialect as Dialect
 from llmtool.file_kinds import Format as Format
+
+# How translations are marked as those of a machine.
+Mark = Literal["fuzzy", "comment"]
 
 
 class ProtectedSpan(msgspec.Struct, frozen=True, repr_omit_defaults=True):

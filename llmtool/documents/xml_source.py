@@ -341,6 +341,17 @@ def start_tag(tag: str) -> str:
     return f"{tag[:-2].rstrip()}>" if tag.endswith("/>") else tag
 
 
+def with_attribute(xml: Xml, elements: Sequence[Element], name: str, value: str) -> str:
+    """Return the source with an attribute of some elements, in source order, set to a value."""
+    text, at = "", 0
+    for element in elements:
+        token = xml.tokens[element.first]
+        tag = set_attribute(xml.source[token.start : token.end], name, value)
+        text += xml.source[at : token.start] + tag
+        at = token.end
+    return text + xml.source[at:]
+
+
 def _text_parts(source: str, split: Callable[[str], Sequence[Part]]) -> Iterator[Part]:
     text = ""
     for piece in _REFERENCE.split(source):

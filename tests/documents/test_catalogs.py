@@ -373,8 +373,8 @@ def test_translated_messages_are_marked(mark: str, written: str) -> None:
     assert result.endswith('\n\nmsgid "Yes"\nmsgstr "Ja"\n')
 
 
-def test_mark_is_for_catalogs() -> None:
-    with pytest.raises(UsageError, match="mark='fuzzy': is for gettext catalogs, not txt"):
+def test_mark_is_not_for_plain_text() -> None:
+    with pytest.raises(UsageError, match="mark='fuzzy': is supported for po, xliff, qt, not txt"):
         make_toolbox(str.upper).translate("Hello", "de", format="txt", mark="fuzzy")
 
 

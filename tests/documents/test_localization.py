@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import decimal
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from lxml import etree
 
 from llmtool.documents.accounting import count_protected, find_unsupported
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Document, Format, Part, Segment
+from llmtool.documents.plural_forms import categories_of
+from llmtool.documents.types import Document, Format, Mark, Part, ProtectedSpan, Segment
 from llmtool.documents.xml_source import Xml
 from llmtool.errors import InputError, UsageError
 
@@ -71,7 +74,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ['One ‹<pc id="1">›big‹</pc>› day'],
     ),
     "Android escapes": (
-        "android", string(r"It\'s \"so\"\nnow\u2026 \@me"), ['It\'s "so"\nnow… @me'],
+        "android", string(r"It\'s \"so\"\nnow\u2026 \@me"), ['It\'s "so"\nnow… ‹@me›'],
     ),
     "Android characters outside of the BMP": ("android", string(r"Hi \ud83d\ude00"), ["Hi 😀"]),
     "Android placeholders": (
@@ -104,7 +107,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
             '<source>%n file(s)</source><translation type="unfinished"><numerusform></numerusform>'
             "<numerusform/></translation>"
         ),
-        ["‹%n› file(s)", "‹%n› file(s)"],
+        ["‹›‹%n› file(s)‹›‹%n› file(s)"],
     ),
     "Qt messages that are finished or obsolete": (
         "qt",
@@ -194,18 +197,6 @@ WRITTEN: dict[str, tuple[Format, str, list[str], str]] = {
             "<source>One</source>\n<translation>&quot;Eins&quot; &amp; &lt;2&gt;</translation>"
         ),
     ),
-    "Qt numerus forms": (
-        "qt",
-        message(
-            '<source>Files</source><translation type="unfinished">\n <numerusform></numerusform>\n '
-            "<numerusform/>\n</translation>"
-        ),
-        ["Datei", "Dateien"],
-        message(
-            "<source>Files</source><translation>\n <numerusform>Datei</numerusform>\n "
-            "<numerusform>Dateien</numerusform>\n</translation>"
-        ),
-    ),
     "Apple strings": ("strings", '"a" = "One";\n', ['"é"\n\\'], '"a" = "\\"é\\"\\n\\\\";\n'),
     "ASCII properties": ("properties", "a = One\n", [" für\n\\ 😀"],
                          "a = \\ f\\u00fcr\\n\\\\ \\ud83d\\ude00\n"),
@@ -225,6 +216,182 @@ def test_translations_are_written_in_the_syntax_of_the_format(
     translations = {i: (each,) for i, each in enumerate(new)}
     assert rewrite(document, translations) == written
     assert document.compare(written) is None
+
+
+TARGETS: dict[str, tuple[Format, str, str]] = {
+    "XLIFF 1.2": (
+        "xliff",
+        '<xliff version="1.2"><file source-language="en"/><file target-language="fr"/></xliff>',
+        '<xliff version="1.2"><file source-language="en" target-language="pt-BR"/>'
+        '<file target-language="pt-BR"/></xliff>',
+    ),
+    "XLIFF 2": (
+        "xliff", '<xliff version="2.1" srcLang="en"/>',
+        '<xliff version="2.1" srcLang="en" trgLang="pt-BR"/>',
+    ),
+    "Qt": ("qt", '<TS version="2.1" language="de_DE"/>', '<TS version="2.1" language="pt_BR"/>'),
+    "Qt without a language": ("qt", "<TS></TS>", '<TS language="pt_BR"></TS>'),
+    "HTML": (
+        "html",
+        "<HTML LANG=en><meta http-equiv='Content-Language' content='en-US'><body lang='en'><p>One "
+        "<q lang='la'>ave</q>",
+        "<HTML LANG=pt-BR><meta http-equiv='Content-Language' content='pt-BR'><body lang='pt-BR'>"
+        "<p>One <q lang='la'>ave</q>",
+    ),
+    "XHTML": (
+        "html", '<html xml:lang="en" lang="en"><p>One', '<html xml:lang="pt-BR" lang="pt-BR"><p>One'
+    ),
+    "HTML with the language of a template": (
+        "html", '<html lang="{{ lang }}"><p>One', '<html lang="{{ lang }}"><p>One',
+    ),
+    "HTML without a language": ("html", "<html><p>One", "<html><p>One"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "text", "written"), TARGETS.values(), ids=TARGETS)
+def test_target_language_is_declared(format: Format, text: str, written: str) -> None:
+    document = parse(text, format, to="pt-BR")
+    assert rewrite(document, {}) == written
+    assert document.compare(written) is None
+    assert rewrite(parse(text, format), {}) == text
+
+
+def test_more_exact_language_remains() -> None:
+    source = '<TS language="de_AT"></TS>'
+    assert parse(source, "qt", to="de").source == source
+
+
+def test_mark_for_review_in_xliff() -> None:
+    source = unit("<trans-unit><source>One</source></trans-unit>")
+    output = rewrite(parse(source, "xliff", mark="fuzzy"), {0: ("Eins",)})
+    assert '<target state="needs-review-translation">Eins</target>' in output
+    source = (
+        '<xliff version="2.0"><file><unit><segment><source>One</source></segment></unit></file>'
+        "</xliff>"
+    )
+    output = rewrite(parse(source, "xliff", mark="fuzzy"), {0: ("Eins",)})
+    assert '<segment state="translated" subState="llmtool:needs-review">' in output
+
+
+def test_mark_for_review_in_qt() -> None:
+    source = message('<source>One</source><translation type="unfinished"/>')
+    output = rewrite(parse(source, "qt", mark="fuzzy"), {0: ("Eins",)})
+    assert output == source.replace("/></message", ">Eins</translation></message")
+
+
+def write_forms(document: Document) -> str:
+    """Write the notes of the first segment's plural forms as its translation."""
+    segment = document.segments[0]
+    forms = []
+    for part in segment.parts:
+        if isinstance(part, ProtectedSpan) and part.note:
+            forms += [part, part.note.removeprefix("plural form for the number ") + " "]
+        elif isinstance(part, ProtectedSpan):
+            forms.append(part)
+    assert document.find_fault(segment, forms) is None
+    output = rewrite(document, {0: forms})
+    assert document.compare(output) is None
+    return output
+
+
+PLURALS = (
+    '<resources><plurals name="files">\n  <item quantity="one">%d file</item>\n  <!-- c -->\n  '
+    '<item quantity="other">%d files</item>\n</plurals></resources>'
+)
+
+
+def test_android_plurals_get_the_forms_of_the_target_language() -> None:
+    assert re.findall(r'"(\w+)">(.*?)<', write_forms(parse(PLURALS, "android", to="ru"))) == [
+        ("one", "1 %d"), ("few", "2 %d"), ("many", "5 %d"), ("other", "1.5 %d"),
+    ]  # fmt: skip
+    assert write_forms(parse(PLURALS, "android", to="ja")) == (
+        '<resources><plurals name="files">\n  <item quantity="other">2 %d</item>\n  <!-- c -->\n'
+        "</plurals></resources>"
+    )
+
+
+def test_android_form_for_several_numbers_has_the_placeholder() -> None:
+    source = PLURALS.replace(">%d file<", ">One file<")
+    forms = re.findall(r'"(\w+)">(.*?)<', write_forms(parse(source, "android", to="ru")))
+    assert forms[0] == ("one", "21 %d")
+    forms = re.findall(r'"(\w+)">(.*?)<', write_forms(parse(source, "android", to="de")))
+    assert forms == [("one", "1 "), ("other", "2 %d")]
+
+
+@pytest.mark.parametrize("code", ["de", "ja", "ru", "ar", "cy", "lv", "fr"])
+def test_plural_forms_are_those_of_babel(code: str) -> None:
+    rules = pytest.importorskip("babel").Locale(code).plural_form
+    found = categories_of(code)
+    assert set(found) == {*rules.rules, "other"}
+    for name, (number, _) in found.items():
+        if name != "many" or number != "1000000":
+            assert rules(decimal.Decimal(number)) == name
+
+
+def test_qt_numerus_forms_are_those_of_the_target_language() -> None:
+    source = message(
+        '<source>%n file(s)</source><translation type="unfinished">\n <numerusform></numerusform>'
+        "\n <numerusform/>\n</translation>"
+    )
+    forms = r"<numerusform>(.*?)</numerusform>"
+    assert re.findall(forms, write_forms(parse(source, "qt", to="pl"))) == ["1 %n", "2 %n", "5 %n"]
+    assert re.findall(forms, write_forms(parse(source, "qt", to="tr"))) == ["2 %n"]
+    assert write_forms(parse(source, "qt")).endswith(
+        "<translation>\n <numerusform>1 %n</numerusform>\n <numerusform>2 %n</numerusform>\n"
+        "</translation></message></context></TS>"
+    )
+
+
+# A source, a reply that is rejected, and the fault.
+FAULTS: dict[str, tuple[Format, str, str, str]] = {
+    "Qt number": ("qt", message('<source>Open %1</source><translation type="unfinished"/>'),
+                  "Öffne %2 ", "has the placeholder %2"),
+    "Apple variable": ("strings", '"a" = "Open %@";', "", "is empty"),
+    "tags": ("android", string("One <b>big</b> day"), "Ein <b>Tag", "no longer match"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "text", "reply", "fault"), FAULTS.values(), ids=FAULTS)
+def test_replies_that_change_the_syntax_of_a_message_are_faults(
+    format: Format, text: str, reply: str, fault: str
+) -> None:
+    document = parse(text, format)
+    before, _, after = reply.partition("<b>")
+    parts = [before, ProtectedSpan("<b>"), after] if after else [before]
+    assert fault in str(document.find_fault(document.segments[0], parts))
+
+
+# The percent sign is text in a message without arguments, and escaped in one with arguments.
+PERCENT: dict[str, tuple[Format, str, list[str], str, str]] = {
+    "Android": ("android", string("100%% of %1$,d"), ["‹%1$,d›"], "100 % ", "100 %% "),
+    "Android without arguments": ("android", string("100% sure"), [], "100 % ", "100 % "),
+    "Apple": ("strings", '"a" = "5%% of %1$@";', ["‹%1$@›"], "5 % ", "5 %% "),
+    "Apple variable": ("strings", '"a" = "All %#@files@";', ["‹%#@files@›"], "5 % ", "5 %% "),
+    "Java": ("properties", "a = 5%% of %tF", ["‹%tF›"], "5 % ", "5 %% "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "spans", "reply", "written"), PERCENT.values(), ids=PERCENT
+)
+def test_percent_signs(
+    format: Format, text: str, spans: list[str], reply: str, written: str
+) -> None:
+    document = parse(text, format)
+    found = [part for part in document.segments[0].parts if isinstance(part, ProtectedSpan)]
+    assert [f"‹{part.source}›" for part in found] == spans
+    output = rewrite(document, {0: (reply, *found)})
+    assert written + "".join(part.source for part in found) in output
+    assert document.compare(output) is None
+
+
+@pytest.mark.parametrize(("format", "mark"), [("md", "fuzzy"), ("xliff", "comment")])
+def test_mark_is_for_formats_that_have_it(format: Format, mark: Mark) -> None:
+    formats = {"fuzzy": "po, xliff, qt", "comment": "po"}[mark]
+    with pytest.raises(
+        UsageError, match=f"mark='{mark}': is supported for {formats}, not {format}"
+    ):
+        parse("Text", format, mark=mark)
 
 
 def test_text_in_a_cdata_section_is_not_escaped_as_xml() -> None:

@@ -165,6 +165,23 @@ def test_epub_pages_contents_and_title() -> None:
     assert packed[30:58] == b"mimetypeapplication/epub+zip"
 
 
+def test_language_of_a_book_is_that_of_the_translation() -> None:
+    page = PAGE.replace("<html ", '<html xml:lang="en" lang="en-US" ')
+    metadata = METADATA.replace("<dc:creator", "<dc:language>en</dc:language><dc:creator")
+    contents = CONTENTS.replace("<ncx ", "<ncx xml:lang='en' ")
+    content = book_file(**{"o/a.xhtml": page, "o/book.opf": metadata, "o/toc.ncx": contents})
+    text = unpack(content)
+    assert text is not None
+    document = parse(text, "epub", to="de")
+    packed = pack(content, rewrite(document, {2: ("Es ist ", *document.segments[2].parts[1:])}))
+    with zipfile.ZipFile(io.BytesIO(packed)) as new:
+        assert b'<html xml:lang="de" lang="de" ' in new.read("o/a.xhtml")
+        assert b"<dc:language>de</dc:language>" in new.read("o/book.opf")
+        assert b'<ncx xml:lang="de" ' in new.read("o/toc.ncx")
+        assert "Es ist <em>" in new.read("o/a.xhtml").decode()
+    assert find_unaccounted(document) == []
+
+
 @pytest.mark.parametrize("make", [word_file, book_file])
 def test_package_without_translations_has_the_same_bytes(make: Callable[[], bytes]) -> None:
     content = make()

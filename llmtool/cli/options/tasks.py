@@ -240,7 +240,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             Literal["fuzzy", "comment"] | None,
             Option(
                 "--mark",
-                help="Mark translated messages of a catalog.",
+                help="Mark translated messages: fuzzy (po, xliff, qt) or comment (po).",
                 show_default=False,
             ),
         ],

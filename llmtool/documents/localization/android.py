@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 
-from llmtool.documents.localization.values import is_message, join_surrogates
-from llmtool.documents.protected_spans import find_nesting_fault, split_parts
+import msgspec
+
+from llmtool.documents.localization.values import (
+    find_message_fault,
+    is_message,
+    join_surrogates,
+)
+from llmtool.documents.messages import escape_message, flags_of, split_message
+from llmtool.documents.plural_forms import begin_form, categories_of, split_forms
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -14,7 +22,6 @@ from llmtool.documents.types import (
     ProtectedSpan,
     Segment,
     has_letters,
-    is_blank,
     join_parts,
 )
 from llmtool.documents.xml_source import (
@@ -23,9 +30,12 @@ from llmtool.documents.xml_source import (
     Xml,
     find_cdata_fault,
     join_xml,
+    set_attribute,
+    start_tag,
 )
 from llmtool.errors import InputError
 
+_FORMAT = "java-printf-format"
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _CHARACTERS = {"n": "\n", "t": "\t"}
 _SPACE = re.compile(r"[ \t\r\n]+")
@@ -34,8 +44,18 @@ _REFERENCE = re.compile(r"\s*[@?](?:\w+:)?(?:\w+/)?[\w.]+\s*")
 _TOKEN = re.compile(r'(\\(?:u[0-9a-fA-F]{4}|.)|"|[ \t\r\n]+)', re.DOTALL)
 
 
+class _Form(msgspec.Struct, frozen=True):
+    """A plural form to write: its name, a number that belongs to it, and the item of its text."""
+
+    quantity: str
+    number: str
+    item: Element
+
+
 class AndroidStrings(Document):
     """The messages of a resource file, which a translation replaces.
+
+    `to` is the code of the target language, whose plural forms are written.
 
     Raises:
         InputError: the file is not well-formed XML, or has no `<resources>`.
@@ -46,8 +66,11 @@ class AndroidStrings(Document):
         "It's "
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, to: str | None = None) -> None:
         super().__init__(source)
+        self._to = to
+        self._plurals: dict[int, list[_Form]] = {}  # by the start of each segment
+        self._strings: dict[int, Element] = {}
         self._xml = Xml(source)
         if self._xml.elements[0].name != "resources":
             raise InputError("line 1: not an Android resource file; it has no <resources>")
@@ -55,14 +78,50 @@ class AndroidStrings(Document):
         self.outside = self._xml.outside(self.segments, self._reason)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        text = join_xml(parts, encode=_escape)
+        forms = self._plurals.get(segment.start)
+        if forms is None:
+            return self._encode_message(self._strings[segment.start], parts)
+        plural = forms[0].item.parent
+        assert plural is not None
+        items = self._xml.children(plural, "item")
+        ends = [self._xml.span(each)[1] for each in items]
+        gaps = [
+            self.source[end : self._xml.span(item)[0]]
+            for end, item in zip(ends, items[1:], strict=False)
+        ]
+        default = self.source[self._xml.content(plural)[0] : segment.start]
+        default = default if not default.strip() else ""
+        text = ""
+        for i, (form, written) in enumerate(zip(forms, split_forms(parts), strict=True)):
+            tag = self._xml.tokens[form.item.first]
+            start = start_tag(self.source[tag.start : tag.end])
+            start = set_attribute(start, "quantity", form.quantity)
+            text += (gaps[i - 1] if i <= len(gaps) else default) if i else ""
+            text += f"{start}{self._encode_message(form.item, written)}</{form.item.tag}>"
+        return text + "".join(gap.rstrip() for gap in gaps[len(forms) - 1 :])
+
+    def _encode_message(self, element: Element, parts: Sequence[Part]) -> str:
+        escaped = escape_message(parts, *self._message(element))
+        text = join_xml(escaped, encode=_escape)
         is_start = isinstance(parts[0], str)
         return f"\\{text}" if is_start and text[:1] in ("@", "?") else text
 
+    def _message(self, element: Element) -> tuple[str, tuple[str, ...]]:
+        """Return the text of an element, and the flags for its placeholders."""
+        text = self._xml.text(element)
+        return text, flags_of(text, _FORMAT)
+
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if is_blank(parts):
-            return "is empty"
-        return find_nesting_fault(segment.parts, parts) or find_cdata_fault(parts)
+        if segment.start in self._strings:
+            elements = [self._strings[segment.start]]
+        else:
+            elements = [form.item for form in self._plurals[segment.start]]
+        before, after = split_forms(segment.parts), split_forms(parts)
+        for element, one, other in zip(elements, before, after, strict=True):
+            fault = find_message_fault(one, other, *self._message(element))
+            if fault := fault or find_cdata_fault(other):
+                return fault
+        return None
 
     def compare(self, output: str) -> str | None:
         xml = Xml(output)
@@ -75,14 +134,72 @@ class AndroidStrings(Document):
                 return f"the value of {_context(one)[0]} differs"
             if self._xml.tags(one) != xml.tags(other):
                 return f"the tags in {_context(one)[0]} differ"
+        for one, other in zip(self._xml.find("plurals"), xml.find("plurals"), strict=True):
+            if fault := self._compare_plurals(one, xml, other):
+                return f"the {fault} in {_context(one)[0]} differ"
         return None
 
+    def _compare_plurals(self, before: Element, xml: Xml, after: Element) -> str | None:
+        """Return what differs in a plural, whose forms may be those of the target language."""
+        items, written = self._xml.children(before, "item"), xml.children(after, "item")
+        quantities = [each.attributes.get("quantity") for each in written]
+        own = [each.attributes.get("quantity") for each in items]
+        if quantities != own and quantities != list(categories_of(self._to or "en")):
+            return "plural forms"
+        tags = [self._xml.tags(each) for each in items]
+        return None if all(xml.tags(each) in tags for each in written) else "tags"
+
     def _segments(self) -> Iterator[Segment]:
-        for element in _values(self._xml):
-            parts = self._xml.parts(element, opaque=_is_opaque, split=_split)
-            start, end = self._xml.content(element)
-            if _is_translatable(element) and _is_message(self._xml, element):
+        for element in self._xml.find("string", "item", "plurals"):
+            if not _is_translatable(element):
+                continue
+            if element.name == "plurals":
+                yield from self._plural(element)
+            elif _is_value(element) and _is_message(self._xml, element):
+                start, end = self._xml.content(element)
+                self._strings[start] = element
+                parts = tuple(self._parts(element))
                 yield Segment(start=start, end=end, parts=parts, context=_context(element))
+
+    def _parts(self, element: Element) -> tuple[Part, ...]:
+        split = partial(_split, flags=self._message(element)[1])
+        return self._xml.parts(element, opaque=_is_opaque, split=split)
+
+    def _plural(self, element: Element) -> Iterator[Segment]:
+        """Yield the segment of a plural, with all forms of the target language."""
+        items = self._xml.children(element, "item")
+        if not any(_is_message(self._xml, item) for item in items):
+            return
+        by_quantity = {item.attributes.get("quantity", "other"): item for item in items}
+        forms = list(self._forms(by_quantity))
+        start, end = self._xml.span(items[0])[0], self._xml.span(items[-1])[1]
+        self._plurals[start] = forms
+        parts = [
+            part for form in forms for part in (begin_form(form.number), *self._parts(form.item))
+        ]
+        yield Segment(
+            start=start, end=end, parts=tuple(parts), context=_context(element), is_atomic=True
+        )
+
+    def _forms(self, items: dict[str, Element]) -> Iterator[_Form]:
+        """Yield the forms of the target language, each with the item that is translated for it."""
+        if self._to is None:
+            for quantity, item in items.items():
+                yield _Form(quantity, categories_of("en").get(quantity, ("2",))[0], item)
+            return
+        other = items.get("other") or list(items.values())[-1]
+        for quantity, (number, is_one) in categories_of(self._to).items():
+            item = items.get(quantity, other)
+            if (
+                quantity == "one"
+                and not is_one
+                and self._placeholders(item) != self._placeholders(other)
+            ):
+                item = other  # it also needs the placeholder of the number
+            yield _Form(quantity, "1" if item is items.get("one") else number, item)
+
+    def _placeholders(self, element: Element) -> list[str]:
+        return sorted(p.source for p in self._parts(element) if isinstance(p, ProtectedSpan))
 
     def _reason(self, token: Token, element: Element | None) -> OutsideText:
         value = element.closest("string", "item") if element else None
@@ -96,12 +213,12 @@ class AndroidStrings(Document):
 
 
 def _values(xml: Xml) -> list[Element]:
-    return [
-        element
-        for element in xml.elements
-        if element.name == "string"
-        or (element.name == "item" and element.is_in("string-array", "plurals"))
-    ]
+    return [each for each in xml.find("string", "item") if _is_value(each)]
+
+
+def _is_value(element: Element) -> bool:
+    """Whether an element is a string, or an item of an array."""
+    return element.name == "string" or element.is_in("string-array")
 
 
 def _is_translatable(element: Element) -> bool:
@@ -120,13 +237,11 @@ def _is_opaque(element: Element) -> bool:
 
 
 def _context(element: Element) -> tuple[str, ...]:
-    named = element if element.name == "string" or element.parent is None else element.parent
-    quantity = element.attributes.get("quantity")
-    name = named.attributes.get("name", "")
-    return (name, quantity) if quantity else (name,)
+    named = element if element.name != "item" or element.parent is None else element.parent
+    return (named.attributes.get("name", ""),)
 
 
-def _split(text: str) -> list[Part]:
+def _split(text: str, flags: Collection[str] = ()) -> list[Part]:
     """Split the text of a resource, with its escapes, into text and protected spans."""
     parts: list[Part] = []
     plain = ""
@@ -135,7 +250,8 @@ def _split(text: str) -> list[Part]:
         if i % 2 == 0:
             plain += piece
         elif piece == '"':
-            parts += [*split_parts(join_surrogates(plain)), ProtectedSpan('"', is_fixed=True)]
+            span = ProtectedSpan('"', is_fixed=True)
+            parts += [*split_message(join_surrogates(plain), flags), span]
             plain, is_quoted = "", not is_quoted
         elif piece[0] != "\\":
             plain += piece if is_quoted else " "
@@ -144,7 +260,7 @@ def _split(text: str) -> list[Part]:
             assert found is not None
             code, character = found.groups()
             plain += chr(int(code, 16)) if code else _CHARACTERS.get(character, character)
-    return [*parts, *split_parts(join_surrogates(plain))]
+    return [*parts, *split_message(join_surrogates(plain), flags)]
 
 
 def _escape(text: str) -> str:
@@ -153,8 +269,9 @@ def _escape(text: str) -> str:
 
 
 def _elements(xml: Xml) -> list[tuple[object, ...]]:
-    """Return the elements with their attributes, without those in messages."""
-    inner = {id(each) for value in _values(xml) for each in xml.descendants(value)}
+    """Return the elements with their attributes, without those in messages and plurals."""
+    outer = [*_values(xml), *xml.find("plurals")]
+    inner = {id(each) for value in outer for each in xml.descendants(value)}
     return [
         (element.tag, *element.attributes.items())
         for element in xml.elements

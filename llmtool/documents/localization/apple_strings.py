@@ -7,9 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from llmtool.documents.localization.values import is_message, join_surrogates
-from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import Document, OutsideText, Part, Segment, is_blank, join_parts
+from llmtool.documents.localization.values import (
+    find_message_fault,
+    is_message,
+    join_surrogates,
+)
+from llmtool.documents.messages import flags_of, join_message, quote_note, split_message
+from llmtool.documents.types import Document, OutsideText, Part, Segment
 from llmtool.errors import InputError, missing_extra
 
 _TOKEN = re.compile(
@@ -21,6 +25,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_FORMAT = "objc-format"
 _ESCAPE = re.compile(r"\\(?:U([0-9a-fA-F]{1,4})|([0-7]{1,3})|(.))", re.DOTALL)
 _CHARACTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
@@ -43,7 +48,7 @@ class AppleStrings(Document):
     Example:
         >>> document = AppleStrings('/* Title */\\n"greeting" = "Hello, %@!";\\n')
         >>> document.segments[0].context, document.segments[0].source
-        (('greeting', 'Title'), 'Hello, %@!')
+        (('greeting',), 'Hello, %@!')
     """
 
     def __init__(self, source: str) -> None:
@@ -54,11 +59,17 @@ class AppleStrings(Document):
         self.segments = tuple(segments)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        text = join_parts(parts).replace("\\", "\\\\").replace('"', '\\"')
+        text = join_message(parts, *self._message(segment))
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
         return '"' + text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") + '"'
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        return "is empty" if is_blank(parts) else None
+        return find_message_fault(segment.parts, parts, *self._message(segment))
+
+    def _message(self, segment: Segment) -> tuple[str, tuple[str, ...]]:
+        """Return the text of a segment, and the flags for its placeholders."""
+        text = _unquote(self.source[segment.start : segment.end])
+        return text, flags_of(text, _FORMAT)
 
     def compare(self, output: str) -> str | None:
         before, after = _read(self.source), _read(output)
@@ -81,9 +92,10 @@ class AppleStrings(Document):
                 continue
             if is_message(text):
                 key = _unquote(self.source[slice(*entry.key)])
-                context = (key, *entry.comments)
+                parts = split_message(text, flags_of(text, _FORMAT))
+                notes = tuple(f"comment {quote_note(each)}" for each in entry.comments)
                 segments.append(
-                    Segment(start=start, end=end, parts=split_parts(text), context=context)
+                    Segment(start=start, end=end, parts=parts, context=(key,), notes=notes)
                 )
             else:
                 yield OutsideText(start, end, "identifier")

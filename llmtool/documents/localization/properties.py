@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llmtool.documents.localization.values import is_message
+from llmtool.documents.localization.values import find_message_fault, is_message
+from llmtool.documents.messages import flags_of, join_message, quote_note, split_message
 from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import (
     Document,
@@ -18,7 +19,6 @@ from llmtool.documents.types import (
     Part,
     ProtectedSpan,
     Segment,
-    is_blank,
     join_parts,
 )
 from llmtool.errors import InputError, missing_extra
@@ -28,6 +28,7 @@ _KEY = re.compile(
     r"(?:[ \t\f]|\\(?:\r\n|\r|\n))*[=:]?(?:[ \t\f]|\\(?:\r\n|\r|\n))*",
     re.DOTALL,
 )
+_FORMAT = "java-printf-format"
 # A value with arguments of java.text.MessageFormat, in which apostrophes quote.
 _MESSAGE_FORMAT = re.compile(r"\{\d+\s*[,}]")
 _CHOICE = re.compile(r"\{\s*\w+\s*,\s*(?:choice|plural|select|selectordinal)\s*,")
@@ -50,7 +51,7 @@ class Properties(Document):
     def __init__(self, source: str) -> None:
         super().__init__(source)
         self._is_ascii = source.isascii()
-        self._message_formats: set[int] = set()  # the starts of segments
+        self._values: dict[int, str] = {}  # by the start of each segment
         segments: list[Segment] = []
         outside: list[OutsideText] = []
         comments: list[str] = []
@@ -72,21 +73,32 @@ class Properties(Document):
                 reason = "choice and plural formats are not supported"
                 outside.append(OutsideText(value_start, end, reason, is_language=True))
             else:
-                if _MESSAGE_FORMAT.search(entry.value):
-                    self._message_formats.add(value_start)
-                parts = _split(entry.value)
-                context = (key, *comments)
-                segments.append(Segment(start=value_start, end=end, parts=parts, context=context))
+                self._values[value_start] = entry.value
+                notes = tuple(f"comment {quote_note(each)}" for each in comments)
+                segments.append(
+                    Segment(
+                        start=value_start,
+                        end=end,
+                        parts=_split(entry.value),
+                        context=(key,),
+                        notes=notes,
+                    )
+                )
             comments = []
         self.segments, self.outside = tuple(segments), tuple(outside)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        if segment.start in self._message_formats:
+        value = self._values[segment.start]
+        if _MESSAGE_FORMAT.search(value):
             parts = [part.replace("'", "''") if isinstance(part, str) else part for part in parts]
-        return _escape(join_parts(parts), is_ascii=self._is_ascii)
+            return _escape(join_parts(parts), is_ascii=self._is_ascii)
+        text = join_message(parts, value, flags_of(value, _FORMAT))
+        return _escape(text, is_ascii=self._is_ascii)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        return "is empty" if is_blank(parts) else None
+        value = self._values[segment.start]
+        flags = () if _MESSAGE_FORMAT.search(value) else flags_of(value, _FORMAT)
+        return find_message_fault(segment.parts, parts, value, flags)
 
     def compare(self, output: str) -> str | None:
         before, after = (
@@ -130,7 +142,7 @@ def _value_start(start: int, entry: Any) -> int:
 
 def _split(value: str) -> tuple[Part, ...]:
     if not _MESSAGE_FORMAT.search(value):
-        return split_parts(value)
+        return split_message(value, flags_of(value, _FORMAT))
     parts: list[Part] = []
     for i, piece in enumerate(_QUOTED.split(value.replace("''", "\0"))):
         if i % 2:

@@ -1,27 +1,19 @@
 """Qt Linguist files (`.ts`).
 
 The segments are unfinished messages without a translation or with a suggestion. A translation also
-removes `type="unfinished"`. Numerus forms are those of the file, which `lupdate -target-language`
-makes.
+removes `type="unfinished"`, unless it is marked for review. Numerus forms are those of the target
+language.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from llmtool.documents.protected_spans import find_nesting_fault, split_parts
-from llmtool.documents.types import (
-    Document,
-    OutsideText,
-    Part,
-    ProtectedSpan,
-    Segment,
-    has_letters,
-    is_blank,
-)
+from llmtool.documents.language_tags import is_tag_of, locale_name
+from llmtool.documents.localization.values import find_message_fault
+from llmtool.documents.messages import flags_of, quote_note, split_message
+from llmtool.documents.plural_forms import begin_form, qt_forms, split_forms
+from llmtool.documents.types import Document, Mark, OutsideText, Part, Segment, has_letters
 from llmtool.documents.xml_source import (
     Element,
     Token,
@@ -29,23 +21,19 @@ from llmtool.documents.xml_source import (
     join_xml,
     set_attribute,
     start_tag,
+    with_attribute,
 )
 from llmtool.errors import InputError
 
 _REASONS = {"source": "source text", "oldsource": "source text", "name": "name of a context"}
-_ARGUMENT = re.compile(r"(%L?(?:\d{1,2}|n))")
 _COMMENTS = ("comment", "oldcomment", "extracomment", "translatorcomment")
-
-
-class _Value(msgspec.Struct, frozen=True):
-    """The element whose text is replaced, and the `<translation>` that it is or is in."""
-
-    element: Element
-    translation: Element
 
 
 class QtMessages(Document):
     """The unfinished messages of a Qt Linguist file.
+
+    `to` is the code of the target language, which is set in the file. With the `mark` fuzzy,
+    messages remain unfinished.
 
     Raises:
         InputError: the file is not well-formed XML, or has no `<TS>`.
@@ -59,36 +47,45 @@ class QtMessages(Document):
         ['Open %1']
     """
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self._xml = Xml(source)
-        if self._xml.elements[0].name != "TS":
+    def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
+        xml = Xml(source)
+        root = xml.elements[0]
+        if root.name != "TS":
             raise InputError("line 1: not a Qt Linguist file; it has no <TS>")
-        self._values: dict[int, _Value] = {}  # by the start of each segment
+        if to is not None and not is_tag_of(root.attributes.get("language", ""), to):
+            xml = Xml(with_attribute(xml, [root], "language", locale_name(to)))
+        super().__init__(xml.source)
+        self._xml, self._to, self._mark = xml, to, mark
+        # The source text and the translation of each segment, by its start.
+        self._messages: dict[int, tuple[str, Element]] = {}
         self.segments = tuple(self._segments())
         self.outside = self._xml.outside(self.segments, _reason)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        value = self._values[segment.start]
-        text = join_xml(parts, quotes=True)
-        xml, (start, _) = self._xml, self._xml.span(value.element)
-        if value.element is value.translation:
-            head = ""
-        else:  # the white space between the translation and its first form
-            head = self.source[segment.start : start]
-        translation = xml.tokens[value.translation.first]
-        if segment.start == translation.start:
-            tag = set_attribute(self.source[translation.start : translation.end], "type", None)
-            head = tag + head[translation.end - translation.start :]
-        if value.element is value.translation:
-            return f"{start_tag(head)}{text}</{value.element.tag}>"
-        tag = self.source[start : xml.tokens[value.element.first].end]
-        return f"{head}{start_tag(tag)}{text}</{value.element.tag}>"
+        _, translation = self._messages[segment.start]
+        xml = self._xml
+        first = xml.tokens[translation.first]
+        tag = self.source[first.start : first.end]
+        if self._mark is None:
+            tag = set_attribute(tag, "type", None)
+        texts = [join_xml(each, quotes=True) for each in split_forms(parts)]
+        end = f"</{translation.tag}>"
+        forms = xml.children(translation, "numerusform")
+        if not forms:
+            return start_tag(tag) + "".join(texts) + end
+        # The white space before the first form, and after the last one.
+        before = self.source[first.end : xml.span(forms[0])[0]]
+        after = self.source[xml.span(forms[-1])[1] : xml.content(translation)[1]]
+        name = forms[0].tag
+        written = (f"{before}<{name}>{text}</{name}>" for text in texts)
+        return start_tag(tag) + "".join(written) + after + end
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if is_blank(parts):
-            return "is empty"
-        return find_nesting_fault(segment.parts, parts)
+        text, _ = self._messages[segment.start]
+        flags = flags_of(text, "qt-format")
+        forms = zip(split_forms(segment.parts), split_forms(parts), strict=True)
+        faults = (find_message_fault(one, other, text, flags) for one, other in forms)
+        return next((fault for fault in faults if fault), None)
 
     def compare(self, output: str) -> str | None:
         before, after = _messages(self._xml), _messages(Xml(output))
@@ -109,30 +106,28 @@ class QtMessages(Document):
             if not sources or not translations:
                 continue
             translation = translations[0]
-            parts = xml.parts(sources[0], split=_split)
-            if translation.attributes.get("type") != "unfinished" or not has_letters(parts):
+            own = xml.parts(sources[0], split=split_message)
+            if translation.attributes.get("type") != "unfinished" or not has_letters(own):
                 continue
-            context = tuple(xml.text(each) for each in xml.children(message, *_COMMENTS))
+            numbers = self._numbers(len(xml.children(translation, "numerusform")))
+            parts = tuple(part for n in numbers for part in (begin_form(n), *own))
+            comments = (xml.text(each) for each in xml.children(message, *_COMMENTS))
             start, end = xml.span(translation)
-            forms = xml.children(translation, "numerusform")
-            for form in forms or [translation]:
-                if forms:
-                    end = xml.span(form)[1]
-                self._values[start] = _Value(form, translation)
-                yield Segment(start=start, end=end, parts=parts, context=context)
-                start = end
+            self._messages[start] = xml.text(sources[0]), translation
+            yield Segment(
+                start=start,
+                end=end,
+                parts=parts or own,
+                notes=tuple(f"comment {quote_note(each)}" for each in comments if each.strip()),
+                is_atomic=bool(parts),
+            )
 
-
-def _split(text: str) -> list[Part]:
-    """Split a text into plain text and protected spans, such as `%1`, `%L2` and `%n`."""
-    parts: list[Part] = []
-    for part in split_parts(text):
-        if isinstance(part, str):
-            pieces = _ARGUMENT.split(part)
-            parts += [ProtectedSpan(each) if i % 2 else each for i, each in enumerate(pieces)]
-        else:
-            parts.append(part)
-    return parts
+    def _numbers(self, n_forms: int) -> list[int]:
+        """Return an example number for each form that a message with forms gets."""
+        if self._to is None or not n_forms:
+            return [1, *([2] * (n_forms - 1))][:n_forms]
+        forms = qt_forms(self._to)
+        return [forms.example(i) or i for i in range(len(forms.numbers))]
 
 
 def _reason(token: Token, element: Element | None) -> OutsideText:
@@ -145,7 +140,7 @@ def _reason(token: Token, element: Element | None) -> OutsideText:
 
 
 def _messages(xml: Xml) -> list[tuple[object, ...]]:
-    """Return what a translation must not change: all but the texts of the translations."""
+    """Return what a translation must not change: all but the translations."""
     return [
         (
             element.tag,
@@ -153,5 +148,5 @@ def _messages(xml: Xml) -> list[tuple[object, ...]]:
             xml.text(element) if element.name in (*_REASONS, *_COMMENTS) else "",
         )
         for element in xml.elements
-        if element.name == "numerusform" or not element.is_in("translation")
+        if not element.is_in("translation")
     ]

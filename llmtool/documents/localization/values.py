@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
-from llmtool.documents.protected_spans import split_parts
-from llmtool.documents.types import has_letters
+from llmtool.documents.messages import find_invented_placeholder
+from llmtool.documents.protected_spans import find_nesting_fault, split_parts
+from llmtool.documents.types import Part, has_letters, is_blank
 
 # One word that is not language: constants, colors, names and paths in ASCII, patterns of dates.
 _CODE = re.compile(
@@ -29,6 +31,20 @@ def is_message(text: str) -> bool:
         [True, True, True, True, False, False]
     """
     return not _CODE.fullmatch(text.strip()) and has_letters(split_parts(text))
+
+
+def find_message_fault(
+    source: Sequence[Part], translation: Sequence[Part], text: str, flags: Collection[str]
+) -> str | None:
+    """Return why a translation is not a message like its source, or None.
+
+    `text` is the source as one string, and `flags` name the format of its placeholders.
+    """
+    if is_blank(translation):
+        return "is empty"
+    if invented := find_invented_placeholder(translation, text, flags):
+        return f"has the placeholder {invented}, which its source does not have"
+    return find_nesting_fault(source, translation)
 
 
 def join_surrogates(text: str) -> str:

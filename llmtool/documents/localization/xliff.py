@@ -1,7 +1,7 @@
 """XLIFF 1.2 and 2.x.
 
 The segments are units without a target, or with one whose state says that it has to be translated.
-A translation is written as the target, in the state "translated".
+A translation is written as the target, in the state "translated", or marked for review.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from llmtool.documents.protected_spans import find_nesting_fault
-from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters, is_blank
+from llmtool.documents.language_tags import is_tag_of
+from llmtool.documents.localization.values import find_message_fault
+from llmtool.documents.messages import quote_note, split_message
+from llmtool.documents.types import Document, Mark, OutsideText, Part, Segment, has_letters
 from llmtool.documents.xml_source import (
     Element,
     Token,
@@ -20,11 +22,13 @@ from llmtool.documents.xml_source import (
     join_xml,
     set_attribute,
     start_tag,
+    with_attribute,
 )
 from llmtool.errors import InputError
 
 # Targets in these states are replaced; 1.2 and 2.x use different names.
 _UNTRANSLATED = frozenset(("new", "needs-translation", "needs-adaptation", "needs-l10n", "initial"))
+_REVIEW_2 = "llmtool:needs-review"  # 2.x has no state of its own for it
 # Elements that contain native code, whose text is not translated.
 _NATIVE = frozenset(("bpt", "ept", "it", "ph", "x", "bx", "ex", "sc", "ec", "cp", "sm", "em"))
 _REASONS = {
@@ -48,6 +52,9 @@ class _Unit(msgspec.Struct, frozen=True):
 class Xliff(Document):
     """The untranslated units of an XLIFF file.
 
+    `to` is the code of the target language, which is set in the file. With the `mark` fuzzy,
+    translations are marked for review.
+
     Raises:
         InputError: the file is not well-formed XML, or has no `<xliff>`.
 
@@ -60,11 +67,13 @@ class Xliff(Document):
         ['Good  day ']
     """
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self._xml = Xml(source)
-        if self._xml.elements[0].name != "xliff":
+    def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
+        xml = Xml(source)
+        if xml.elements[0].name != "xliff":
             raise InputError("line 1: not an XLIFF file; it has no <xliff>")
+        self._xml = xml if to is None else _with_language(xml, to)
+        super().__init__(self._xml.source)
+        self._mark = mark
         self._units: dict[int, _Unit] = {}  # by the start of each segment
         self.segments = tuple(self._segments())
         self.outside = self._xml.outside(self.segments, _reason)
@@ -77,26 +86,30 @@ class Xliff(Document):
         if is_segment:
             end = xml.tokens[unit.element.first].end
             before = set_attribute(self.source[at:end], "state", "translated")
-            before = set_attribute(before, "subState", None)
+            before = set_attribute(before, "subState", _REVIEW_2 if self._mark else None)
             at = end
         if unit.target is not None:
             start, end = xml.span(unit.target)
             tag = self.source[start : xml.tokens[unit.target.first].end]
             if not is_segment:
-                tag = set_attribute(tag, "state", "translated")
+                tag = set_attribute(tag, "state", self._state)
             before += self.source[at:start]
             return f"{before}{start_tag(tag)}{text}</{unit.target.tag}>"
         prefix = unit.source.tag.removesuffix("source")
         start, end = xml.span(unit.source)
         line = self.source[self.source.rfind("\n", 0, start) + 1 : start]
         indent = self._newline + line if "\n" in self.source[:start] and not line.strip() else ""
-        tag = f"<{prefix}target>" if is_segment else f'<{prefix}target state="translated">'
+        tag = f"<{prefix}target>" if is_segment else f'<{prefix}target state="{self._state}">'
         return f"{before}{self.source[at : segment.end]}{indent}{tag}{text}</{prefix}target>"
 
+    @property
+    def _state(self) -> str:
+        """The state of a new target in 1.2; that of 2.x is an attribute of its segment."""
+        return "needs-review-translation" if self._mark else "translated"
+
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        if is_blank(parts):
-            return "is empty"
-        return find_nesting_fault(segment.parts, parts) or find_cdata_fault(parts)
+        text = self._xml.text(self._units[segment.start].source)
+        return find_message_fault(segment.parts, parts, text, ()) or find_cdata_fault(parts)
 
     def compare(self, output: str) -> str | None:
         after = Xml(output)
@@ -115,7 +128,7 @@ class Xliff(Document):
     def _segments(self) -> Iterator[Segment]:
         xml = self._xml
         for unit in _units(xml):
-            parts = xml.parts(unit.source, opaque=_is_opaque)
+            parts = xml.parts(unit.source, opaque=_is_opaque, split=split_message)
             if (
                 _is_translated(xml, unit)
                 or not _is_translatable(unit.element)
@@ -130,8 +143,18 @@ class Xliff(Document):
             else:
                 start, end = xml.content(unit.last)[1], xml.span(unit.last)[1]
             self._units[start] = unit
-            notes = tuple(xml.text(note) for note in _notes(xml, unit.element))
-            yield Segment(start=start, end=end, parts=parts, context=notes)
+            comments = (xml.text(note) for note in _notes(xml, unit.element))
+            notes = tuple(f"comment {quote_note(each)}" for each in comments if each.strip())
+            yield Segment(start=start, end=end, parts=parts, notes=notes)
+
+
+def _with_language(xml: Xml, to: str) -> Xml:
+    """Return a file with its target language set."""
+    root = xml.elements[0]
+    is_2 = root.attributes.get("version", "").startswith("2")
+    elements, name = ([root], "trgLang") if is_2 else (xml.find("file"), "target-language")
+    changed = [each for each in elements if not is_tag_of(each.attributes.get(name, ""), to)]
+    return Xml(with_attribute(xml, changed, name, to)) if changed else xml
 
 
 def _units(xml: Xml) -> list[_Unit]:

@@ -6,14 +6,13 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import PurePath
-from typing import Literal
 
 import msgspec
 
 from llmtool.documents.accounting import count_protected
 from llmtool.documents.bilingual import BilingualDocument
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Dialect, Document, Format
+from llmtool.documents.types import Dialect, Document, Format, Mark
 from llmtool.documents.user_patterns import protect
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
@@ -52,7 +51,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     dialect: Dialect
     bilingual: bool
     protect: tuple[str, ...]
-    mark: Literal["fuzzy", "comment"] | None
+    mark: Mark | None
     strict: bool
     cache: ReplyCache
 
@@ -118,8 +117,6 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         """Parse the document of a case."""
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
-        if self.mark and format != "po":
-            raise UsageError(f"{option('mark', self.mark)}: is for gettext catalogs, not {format}")
         bom = text[: text.startswith("\ufeff")]
         document: Document = parse(
             text.removeprefix(bom),

@@ -1,0 +1,34 @@
+"""Language tags in documents: whether one is that of a target, and names of locales."""
+
+from __future__ import annotations
+
+_SCRIPTS = {
+    "zh-hans": "zh_CN", "zh-hant": "zh_TW", "sr-latn": "sr@latin", "sr-cyrl": "sr",
+    "uz-cyrl": "uz@cyrillic", "ca-valencia": "ca@valencia",
+}  # fmt: skip
+
+
+def is_tag_of(tag: str, language: str) -> bool:
+    """Return whether a tag is that of a language, or of a variety of it.
+
+    Example:
+        >>> is_tag_of("de_AT", "de"), is_tag_of("pt", "pt-BR"), is_tag_of("", "de")
+        (True, False, False)
+    """
+    tag, language = (each.replace("_", "-").casefold() for each in (tag, language))
+    return tag == language or tag.startswith(f"{language}-")
+
+
+def locale_name(code: str) -> str:
+    """Return a language tag as gettext and Qt write it.
+
+    Example:
+        >>> locale_name("pt-BR"), locale_name("zh-Hant"), locale_name("de")
+        ('pt_BR', 'zh_TW', 'de')
+    """
+    tag = code.replace("_", "-").replace("@", "-").casefold()
+    for known, locale in _SCRIPTS.items():
+        if tag == known or tag.startswith(f"{known}-"):
+            return locale
+    language, _, region = tag.partition("-")
+    return f"{language}_{region.upper()}" if len(region) == 2 else language
