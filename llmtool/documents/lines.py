@@ -20,6 +20,8 @@ def display_width(text: str) -> int:
         >>> display_width("abc"), display_width("図書館"), display_width("e\\u0301")
         (3, 6, 1)
     """
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text

@@ -380,7 +380,7 @@ def detect_language(text: str) -> str | None:
 
 def _scores(text: str) -> dict[str, float]:
     """Return the logarithm of the probability of each language, up to a constant."""
-    return {code: float(score) for code, score in _identifier().rank(text)}
+    return dict(_identifier().rank(text))
 
 
 @lru_cache(maxsize=1)

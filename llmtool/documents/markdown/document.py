@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ from llmtool.documents.types import (
     ProtectedSpan,
     Segment,
     has_letters,
+    join_parts,
 )
 from llmtool.errors import InputError
 
@@ -57,8 +59,9 @@ _PAGE_REFERENCE = re.compile(r"""(\shref\s*=\s*["'])#([^"']+)""", re.IGNORECASE)
 _PAGE_HEADING = re.compile(r"\A(!?\[\[#)([^\[\]|\n]+)")  # of Obsidian
 _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
 _BLOCK_KINDS = ("paragraph", "heading", "setext heading", "cell", "leading cell")
-_PLAIN_START = re.compile(r"(?!import\b|export\b)[^\W\d_]")
-_MARKUP = re.compile(r"[`*_\[\]<>&|~#$^={}!\\\n\r%]")
+_PLAIN_START = re.compile(r"(?!import\b|export\b)(?:[*_]{1,2}|\[)?[^\W\d_]|`(?!``)")
+_MARKUP = re.compile(r"[*_\[\]>~#$^=!%]")
+_OTHER_MARKUP = re.compile(r"[`<&|{}\\\n\r]|\[\[|\]:")
 # A line break, or half of a wiki link or role.
 _PARTIAL_SPAN = re.compile(r"\n|\|\Z|\A\]\]|\A[^`]*`[^`]*\Z")
 # Lines of a paragraph that are rows of a table, items of a list or lines of a block in dialects.
@@ -249,14 +252,45 @@ class Markdown(Document):
             return None if is_same else "changes the markup in an attribute"
         if layout.kind.startswith(("yaml", "toml", "anchor")):
             return None
-        if layout.kind in _BLOCK_KINDS and all(map(_is_plain, (segment.parts, parts))):
-            return find_nesting_fault(segment.parts, parts)
+        if layout.kind in _BLOCK_KINDS:
+            before_shape, after_shape = map(self._inline_shape, (segment.parts, parts))
+            if before_shape is not None and before_shape == after_shape:
+                return find_nesting_fault(segment.parts, parts)
         before, after = self._block(layout, segment.parts), self._block(layout, tuple(parts))
         if before == after:
             return find_nesting_fault(segment.parts, parts)
         if before[0] != after[0]:
             return "would become another kind of block"
         return f"changes {_difference(before[1], after[1])}"
+
+    def _inline_shape(self, parts: Sequence[Part]) -> list[str] | None:
+        """Return the markup of a text and the kinds of characters next to it.
+
+        Texts of the same shape have the same structure for the parser. It is None for a text that
+        may begin another block, or with markup that depends on more.
+        """
+        text = join_parts(parts)
+        is_span = bool(parts) and isinstance(parts[0], ProtectedSpan) and not text.startswith("`")
+        if is_span or not _PLAIN_START.match(text):
+            return None
+        shape: list[str] = []
+        at = 0
+        for part in parts:
+            if isinstance(part, ProtectedSpan):
+                if _PARTIAL_SPAN.search(part.source):
+                    return None
+                shape.append(part.source)
+                at += len(part.source)
+                continue
+            if _OTHER_MARKUP.search(part) or (self._labels and "[" in part):
+                return None
+            for found in _MARKUP.finditer(part):
+                index = at + found.start()
+                for c in (text[index - 1 : index], found[0], text[index + 1 : index + 2]):
+                    kind = _character_kind(c)
+                    shape.append(c if kind == "punctuation" else kind)
+            at += len(part)
+        return shape
 
     def _block(self, layout: _Layout, parts: tuple[Part, ...]) -> tuple[list[str], Counter[str]]:
         """Parse a segment as a document; return its block types and count its inline elements."""
@@ -635,14 +669,11 @@ def _layout(segment: Segment) -> _Layout:
     return segment.layout
 
 
-def _is_plain(parts: Sequence[Part]) -> bool:
-    """Return whether a text has no markup but whole protected spans, so it need not be parsed."""
-    if not parts or not isinstance(parts[0], str) or not _PLAIN_START.match(parts[0]):
-        return False
-    return not any(
-        _MARKUP.search(part) if isinstance(part, str) else _PARTIAL_SPAN.search(part.source)
-        for part in parts
-    )
+def _character_kind(c: str) -> str:
+    """Return what a character is for the rules of emphasis."""
+    if not c or c.isspace():
+        return "space"
+    return "punctuation" if unicodedata.category(c)[0] in "PS" else "letter"
 
 
 def _markup(parts: Sequence[Part]) -> Counter[str]:

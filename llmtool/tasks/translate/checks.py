@@ -99,6 +99,8 @@ def _is_wrapped(paragraph: str) -> bool:
 
 
 def _letter_weight(text: str) -> float:
+    if text.isascii():
+        return sum(map(str.isalnum, text))
     return sum(
         _WIDE_WEIGHT if unicodedata.east_asian_width(letter) in "WF" else 1.0
         for letter in text
