@@ -44,11 +44,11 @@ _STARTS_BLOCK = re.compile(
 _INLINE = re.compile(
     r"""
     (?P<literal>``.+?``(?!`))
-  | (?P<title>(?P<role>:[\w:+.-]+:)?`(?P<text>[^`<>]*[^`<>\s])(?P<goal>\s+<[^`<>]+>`_{0,2}))
-  | :[\w:+.-]+:`[^`]+` | `[^`]+`:[\w:+.-]+: | _`[^`]+` | `[^`]+`_{0,2}
+  | (?P<title>(?P<role>:[\w:+.-]{1,100}:)?`(?P<text>[^`<>]*[^`<>\s])(?P<goal>\s+<[^`<>]+>`_{0,2}))
+  | :[\w:+.-]{1,100}:`[^`]+` | `[^`]+`:[\w:+.-]{1,100}: | _`[^`]+` | `[^`]+`_{0,2}
   | \|[^|\s](?:[^|\n]*[^|\s])?\|_{0,2}
   | \[[^\]\s]+\]_
-  | (?<![\w`])[A-Za-z0-9](?:[\w.+-]*[A-Za-z0-9])?__?(?![\w`])
+  | (?<![\w`])[A-Za-z0-9](?:[\w.+-]{0,100}[A-Za-z0-9])?__?(?![\w`])
   | \\.
     """,
     re.VERBOSE | re.DOTALL,
@@ -454,10 +454,10 @@ def _parse(text: str) -> Any:
     document = new_document("<text>", settings)
     from docutils.parsers.rst.languages import en
 
-    for name in set(re.findall(r"^\s*\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::", text, re.M)):
+    for name in set(re.findall(r"^[ \t]*\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::", text, re.M)):
         if name.lower() not in en.directives and name not in directives._directives:
             directives.register_directive(name, AnyDirective)
-    for name in set(re.findall(r":([\w:+.-]+):`|`:([\w:+.-]+):", text)):
+    for name in set(re.findall(r":([\w:+.-]{1,100}):`|`:([\w:+.-]{1,100}):", text)):
         role = (name[0] or name[1]).lower()
         if role not in en.roles and role not in roles._roles:
             from docutils import nodes
@@ -493,7 +493,7 @@ def _skeleton(text: str) -> list[tuple[object, ...]]:
         found.append((name, node.astext() if is_code else ""))
         if inline:
             found += sorted((each.__class__.__name__, "") for each in inline)
-            children = [each for each in children if each not in inline]
+            children = [each for each in children if each.__class__.__name__ not in _INLINE_NODES]
         stack += reversed(children)
     return found
 

@@ -200,3 +200,9 @@ def test_missing_extra_is_named(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match=rf"not installed; run pip install 'llmtool\[{format}\]'"):
         parse("[Events]\n", format)
+
+
+@pytest.mark.parametrize("unit", [":", ":a", "a.", "/*", "\n"])
+def test_hostile_rst_takes_linear_time(unit: str) -> None:
+    source = unit * (20_000 // len(unit)) + "\n\nText.\n"
+    assert rewrite(parse(source, "rst"), {}) == source
