@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtool.documents.formats import detect
-from llmtool.documents.readable import read_document
+from llmtool.documents.readers.readable import read_document
 from llmtool.documents.signatures import declare_utf8, declared_charset, is_page
 from llmtool.errors import InputError, UsageError
 

@@ -15,7 +15,7 @@ from lxml import etree
 
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.packages import pack, package_format, unpack
-from llmtool.documents.readable import read_document
+from llmtool.documents.readers.readable import read_document
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
 from llmtool.errors import InputError
 

@@ -129,7 +129,7 @@ def read_record(
         return content, _decode(console, content, source, input, page.charset if page else None)
     if content.startswith(b"%PDF-") and not reads_pdf:
         raise InputError(f"{source} {not_text(PDF)}")
-    from llmtool.documents.readable import read_document
+    from llmtool.documents.readers.readable import read_document
 
     media_type = None if page is None else page.media_type
     document = read_document(

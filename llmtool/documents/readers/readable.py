@@ -125,7 +125,7 @@ def _is_mail(content: bytes, suffix: str, media_type: str | None) -> bool:
 
 
 def _read_page(page: Document) -> Document:
-    from llmtool.documents.web_text import extract_text
+    from llmtool.documents.readers.web_text import extract_text
 
     found = extract_text(page.text)
     notes = page.notes
@@ -143,14 +143,14 @@ def _percent(share: float) -> str:
 
 
 def _read_mail(content: bytes) -> Document:
-    from llmtool.documents.mail import extract_messages
+    from llmtool.documents.readers.mail import extract_messages
 
     found = extract_messages(content)
     return Document(text=found.text, kind="email", notes=found.notes)
 
 
 def _read_pdf(content: bytes) -> Document:
-    from llmtool.documents.pdf import extract_pages
+    from llmtool.documents.readers.pdf import extract_pages
 
     found = extract_pages(content)
     return Document(text=found.text, kind="pdf", notes=found.notes)

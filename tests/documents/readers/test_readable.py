@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.documents.readable import read_document
+from llmtool.documents.readers.readable import read_document
 from llmtool.errors import InputError
 
 EMAIL = b"""Subject: Lunch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.documents.web_text import extract_text
+from llmtool.documents.readers.web_text import extract_text
 from llmtool.errors import InputError
 
 LONG = "This is a sentence of the article, which is long enough. " * 5

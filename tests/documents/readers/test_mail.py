@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.documents.mail import extract_messages
-from llmtool.documents.readable import read_document
+from llmtool.documents.readers.mail import extract_messages
+from llmtool.documents.readers.readable import read_document
 from llmtool.errors import InputError
 
 BODIES: dict[str, tuple[bytes, str]] = {

@@ -15,7 +15,7 @@ from email.message import Message
 
 import msgspec
 
-from llmtool.documents.web_text import extract_text
+from llmtool.documents.readers.web_text import extract_text
 from llmtool.encoding import decode_document
 from llmtool.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.documents.pdf import clean_page, join_divided, remove_running_lines
+from llmtool.documents.readers.pdf import clean_page, join_divided, remove_running_lines
 
 
 def test_ligatures_are_letters() -> None:
