@@ -924,6 +924,8 @@ class Toolbox:
             bilingual: whether to put each segment above its translation (text and subtitles).
             protect: regular expressions; the text that they match remains unchanged.
             mark: how to mark translated messages: "fuzzy" (po, xliff, qt) or "comment" (po).
+            update: the text of an earlier translation; its segments, with edits, remain where the
+                source did not change.
             strict: whether an untranslated segment is an error.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.

@@ -9,7 +9,7 @@ msgid if the msgstr is empty. The header of a template is completed for the targ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -106,7 +106,7 @@ class Catalog(Document):
         self._forms = parse_plural_forms(header_text)
         # The entry and the forms of each segment, by its start.
         self._entries: dict[int, tuple[_Entry, list[int]]] = {}
-        messages = [entry for entry in entries if not entry.is_header]
+        self._messages = messages = [entry for entry in entries if not entry.is_header]
         found: list[Segment] = []
         for index, entry in enumerate(messages):
             around = [each.texts["msgid"] for each in _neighbours(messages, index)]
@@ -151,6 +151,20 @@ class Catalog(Document):
                 return f"has the placeholder {invented}, which its source does not have"
         return None
 
+    def translations(self) -> Mapping[tuple[str, ...], Sequence[Part]]:
+        found: dict[tuple[str, ...], Sequence[Part]] = {}
+        for entry in self._messages:
+            names = [_value_name(entry, form) for form in range(self._n_forms(entry))]
+            texts = [entry.texts.get(name, "") for name in names]
+            if all(texts) and not entry.is_fuzzy:
+                parts: list[Part] = []
+                for form, text in enumerate(texts):
+                    if "msgid_plural" in entry.texts:
+                        parts.append(begin_form(self._example(entry, form)))
+                    parts += split_message(text, entry.flags)
+                found[_key(entry, range(len(texts)))] = parts
+        return found
+
     def compare(self, output: str) -> str | None:
         before, after = _read(self.source), _read(output)
         if len(before) != len(after):
@@ -188,6 +202,7 @@ class Catalog(Document):
             end=entry.end,
             parts=tuple(parts),
             context=context,
+            key=_key(entry, forms),
             notes=tuple(_notes(entry, around)),
             is_atomic=True,
         )
@@ -230,6 +245,11 @@ def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> s
     _, start, end = header.spans["msgstr"]
     head = _change_flags(source[header.start : start], None, newline)
     return source[: header.start] + head + _quote(completed, newline) + source[end:]
+
+
+def _key(entry: _Entry, forms: Sequence[int]) -> tuple[str, ...]:
+    names = ("msgctxt", "msgid", "msgid_plural")
+    return (*(f"{name} {entry.texts.get(name)}" for name in names), *map(str, forms))
 
 
 def _neighbours(messages: list[_Entry], index: int) -> list[_Entry]:

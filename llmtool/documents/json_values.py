@@ -124,7 +124,8 @@ def _values(source: str) -> Iterator[Segment | OutsideText]:
                 yield OutsideText(start, end, "identifier")
             else:
                 context = tuple(str(key) for key in path)
-                yield Segment(start=start, end=end, parts=parts, context=context)
+                name = tuple("" if isinstance(key, int) else key for key in path)
+                yield Segment(start=start, end=end, parts=parts, context=context, key=name)
         else:
             yield OutsideText(*found.span(), "number or constant")
 

@@ -6,7 +6,7 @@ between segments is copied, so that a document without translations equals its s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -40,7 +40,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """The unit of translation, from `start` to `end` of the source, in characters.
 
     `parts` are its unescaped text and its protected spans. `context` locates it: the path of keys
-    to a JSON value, the attribute of an HTML tag, the msgctxt of a message. `notes` are shown to
+    to a JSON value, the attribute of an HTML tag, the msgctxt of a message. `key` identifies a
+    message in other versions of its file; several segments may have the same. `notes` are shown to
     the model: the msgctxt, comments and neighbours of a message. Equal texts with different notes
     are translated separately. An atomic segment is translated as a whole or remains unchanged.
 
@@ -52,6 +53,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     parts: tuple[Part, ...]
     context: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_atomic: bool = False
     waits: bool = False
@@ -108,6 +110,13 @@ class Document:
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         raise NotImplementedError
+
+    def translations(self) -> Mapping[tuple[str, ...], Sequence[Part]] | None:
+        """Return the translations in a file that also has their sources, by the key of segments.
+
+        The key then contains the source. None means that the file has texts of one language.
+        """
+        return None
 
     def connect(self, results: Sequence[Sequence[Part]]) -> None:
         """Receive the parts of all segments, before the first one that `waits` is encoded."""

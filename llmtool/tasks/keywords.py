@@ -92,6 +92,7 @@ class TranslateKeywords(SamplingKeywords, total=False):
     bilingual: bool | None
     protect: Iterable[str] | None
     mark: Literal["fuzzy", "comment"] | None
+    update: str | None
     strict: bool | None
     timeout: float | None
 

@@ -124,6 +124,7 @@ class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     bilingual: bool = False
     protect: Iterable[str] = ()
     mark: Literal["fuzzy", "comment"] | None = None
+    update: str | None = None
     strict: bool = False
 
 

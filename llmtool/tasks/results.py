@@ -248,8 +248,9 @@ class Translation(Result, frozen=True, kw_only=True):
     None if it is unknown. `untranslated` is the natural language that stayed unchanged: segments
     for which no reply was accepted, and text that the format does not support. `protected` counts
     the letters that are not translated on purpose, by reason, such as "code". `n_segments` counts
-    the segments of the document, `n_retried` the retries, and `n_cached` the segments whose
-    translations are from the cache of an earlier run.
+    the segments of the document, `n_retried` the retries, `n_cached` the segments whose
+    translations are from the cache of an earlier run, and `n_kept` those whose translations are
+    from the earlier translation that is updated.
     """
 
     source: str | None
@@ -260,6 +261,7 @@ class Translation(Result, frozen=True, kw_only=True):
     n_segments: int
     n_retried: int
     n_cached: int = 0
+    n_kept: int = 0
     model: str
     usage: Usage
     seconds: float

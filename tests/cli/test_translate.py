@@ -140,7 +140,7 @@ def test_json_has_all_fields(translate_with_tiny: Callable[..., Any]) -> None:
     result = json.loads(translate_with_tiny("Good morning, my dear friends!", "--json").stdout)
     assert list(result) == [
         "text", "source", "to", "format", "untranslated", "protected", "n_segments", "n_retried",
-        "n_cached", "model", "usage", "seconds", "warnings",
+        "n_cached", "n_kept", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
     assert (result["source"], result["to"], result["format"]) == ("en", "fr", "txt")
 
@@ -229,6 +229,20 @@ def test_regex_and_mark_in_a_pipe(translate: Callable[..., Any]) -> None:
     assert done.returncode == 0 and b"French: Order {1} now" in done.stdout
 
 
+def test_update_keeps_edits_in_the_same_file(
+    translate_with_tiny: Callable[..., Any], tmp_path: Path
+) -> None:
+    source, output = tmp_path / "a.json", tmp_path / "b.json"
+    source.write_text('{"a": "Good morning", "b": "It is raining"}')
+    output.write_text('{"a": "Bonjour à tous"}')
+    args = ("-f", source, "--update", "b.json", "-o", "b.json")
+    assert b"b.json already exists" in translate_with_tiny(*args, cwd=tmp_path).stderr
+    done = translate_with_tiny(*args, "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0
+    assert b"1 of 2 segments kept from b.json, 1 new or changed" in done.stderr
+    assert json.loads(output.read_text())["a"] == "Bonjour à tous"
+
+
 @pytest.mark.parametrize(
     ("args", "input", "code", "message"),
     [
@@ -249,11 +263,15 @@ def test_regex_and_mark_in_a_pipe(translate: Callable[..., Any]) -> None:
         (("--to", "fr", "--format", "srt"), b"no subtitles\n", 14, "line 1"),
         (("--to", "fr", "--bilingual", "--format", "json"), b'{"a": "It rains"}', 2, "srt"),
         (("hello", "--to", "fr", "--protect", "("), None, 2, "--protect (: not a valid regex"),
+        (("hello", "--to", "fr", "--update", "nothing.txt"), None, 14, "nothing.txt: no such file"),
+        (("hello", "--to", "fr", "--update", "-"), None, 2, "--update -: must be the name of a"),
+        (("--to", "fr", "--update", __file__, "--each", "line"), b"a", 2, "--update and --each"),
+        (("hello", "--to", "fr", "--update", __file__), None, 14, "--update: not known as"),
     ],
     ids=[
         "language", "no language", "source", "empty", "not utf-8", "binary", "pdf",
         "no text", "nothing", "file", "two files", "each", "glossary", "json", "srt", "bilingual",
-        "protect",
+        "protect", "missing old", "old on stdin", "old and each", "other old",
     ],
 )  # fmt: skip
 def test_errors_are_one_line(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -643,6 +645,45 @@ def test_damaged_cache_entries_are_requested_again(tmp_path: Path, content: byte
     assert str(make_cached_toolbox(tmp_path, german).translate(text, "de")) == (
         "Lies {file} und öffne es vorher."
     )
+
+
+SHARED_CACHE = """
+import sys
+from pathlib import Path
+
+from llmtool import Toolbox
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.tasks.pipeline.disk_cache import DiskCache
+
+folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+toolbox = Toolbox(engine=ScriptedEngine(lambda p: p.rpartition(": ")[2].replace("a", "ä")), model="m")
+toolbox.context.translations = DiskCache(folder / "segments", limit=limit)
+toolbox.context.translated = DiskCache(folder / "documents", limit=limit)
+lines = "".join(f"A day at the sea, number {i}.\\n\\n" for i in range(20))
+print("ready", flush=True)
+sys.stdin.readline()
+first = toolbox.translate(lines, "de")
+again = toolbox.translate(lines, "de", update=first.text)
+print(first.text == again.text == lines.replace("a", "ä"), again.n_kept)
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("limit", [1000, 10], ids=["large", "evicting"])
+def test_two_processes_share_the_cache(tmp_path: Path, limit: int) -> None:
+    command = [sys.executable, "-c", SHARED_CACHE, str(tmp_path), str(limit)]
+    pipe = subprocess.PIPE
+    both = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
+    for process in both:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate()[0] for process in both] == ["True 20\n"] * 2
+    assert [process.returncode for process in both] == [0, 0]
+    files = list((tmp_path / "segments").iterdir())
+    assert all(path.suffix == ".json" for path in files)
+    assert len(files) == 20 if limit == 1000 else len(files) <= 12
 
 
 # Documents

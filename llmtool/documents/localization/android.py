@@ -159,7 +159,8 @@ class AndroidStrings(Document):
                 start, end = self._xml.content(element)
                 self._strings[start] = element
                 parts = tuple(self._parts(element))
-                yield Segment(start=start, end=end, parts=parts, context=_context(element))
+                context = _context(element)
+                yield Segment(start=start, end=end, parts=parts, context=context, key=context)
 
     def _parts(self, element: Element) -> tuple[Part, ...]:
         split = partial(_split, flags=self._message(element)[1])
@@ -177,8 +178,14 @@ class AndroidStrings(Document):
         parts = [
             part for form in forms for part in (begin_form(form.number), *self._parts(form.item))
         ]
+        context = _context(element)
         yield Segment(
-            start=start, end=end, parts=tuple(parts), context=_context(element), is_atomic=True
+            start=start,
+            end=end,
+            parts=tuple(parts),
+            context=context,
+            key=context,
+            is_atomic=True,
         )
 
     def _forms(self, items: dict[str, Element]) -> Iterator[_Form]:

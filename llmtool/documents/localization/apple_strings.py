@@ -95,7 +95,9 @@ class AppleStrings(Document):
                 parts = split_message(text, flags_of(text, _FORMAT))
                 notes = tuple(f"comment {quote_note(each)}" for each in entry.comments)
                 segments.append(
-                    Segment(start=start, end=end, parts=parts, context=(key,), notes=notes)
+                    Segment(
+                        start=start, end=end, parts=parts, context=(key,), key=(key,), notes=notes
+                    )
                 )
             else:
                 yield OutsideText(start, end, "identifier")

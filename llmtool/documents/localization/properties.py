@@ -81,6 +81,7 @@ class Properties(Document):
                         end=end,
                         parts=_split(entry.value),
                         context=(key,),
+                        key=(key,),
                         notes=notes,
                     )
                 )

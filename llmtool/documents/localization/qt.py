@@ -7,7 +7,7 @@ language.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmtool.documents.language_tags import is_tag_of, locale_name
 from llmtool.documents.localization.values import find_message_fault
@@ -80,6 +80,22 @@ class QtMessages(Document):
         written = (f"{before}<{name}>{text}</{name}>" for text in texts)
         return start_tag(tag) + "".join(written) + after + end
 
+    def translations(self) -> Mapping[tuple[str, ...], Sequence[Part]]:
+        xml = self._xml
+        found: dict[tuple[str, ...], Sequence[Part]] = {}
+        for message in xml.find("message"):
+            for translation in xml.children(message, "translation")[:1]:
+                forms = xml.children(translation, "numerusform")
+                texts = [xml.parts(each, split=split_message) for each in forms or [translation]]
+                if "type" not in translation.attributes and all(map(has_letters, texts)):
+                    numbers = self._numbers(len(forms))
+                    found[_key(xml, message)] = [
+                        part
+                        for n, text in zip(numbers, texts, strict=False)
+                        for part in (begin_form(n), *text)
+                    ] or texts[0]
+        return found
+
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         text, _ = self._messages[segment.start]
         flags = flags_of(text, "qt-format")
@@ -118,6 +134,7 @@ class QtMessages(Document):
                 start=start,
                 end=end,
                 parts=parts or own,
+                key=_key(xml, message),
                 notes=tuple(f"comment {quote_note(each)}" for each in comments if each.strip()),
                 is_atomic=bool(parts),
             )
@@ -128,6 +145,12 @@ class QtMessages(Document):
             return [1, *([2] * (n_forms - 1))][:n_forms]
         forms = qt_forms(self._to)
         return [forms.example(i) or i for i in range(len(forms.numbers))]
+
+
+def _key(xml: Xml, message: Element) -> tuple[str, ...]:
+    names = xml.children(message.parent, "name") if message.parent is not None else []
+    found = [*names[:1], *xml.children(message, "source", "comment")]
+    return (message.attributes.get("id", ""), *(xml.text(each) for each in found))
 
 
 def _reason(token: Token, element: Element | None) -> OutsideText:

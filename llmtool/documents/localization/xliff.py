@@ -6,7 +6,7 @@ A translation is written as the target, in the state "translated", or marked for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -111,6 +111,15 @@ class Xliff(Document):
         text = self._xml.text(self._units[segment.start].source)
         return find_message_fault(segment.parts, parts, text, ()) or find_cdata_fault(parts)
 
+    def translations(self) -> Mapping[tuple[str, ...], Sequence[Part]]:
+        return {
+            _key(self._xml, unit): self._xml.parts(
+                unit.target, opaque=_is_opaque, split=split_message
+            )
+            for unit in _units(self._xml)
+            if unit.target is not None and _is_translated(self._xml, unit)
+        }
+
     def compare(self, output: str) -> str | None:
         after = Xml(output)
         if _skeleton(self._xml) != _skeleton(after):
@@ -145,7 +154,8 @@ class Xliff(Document):
             self._units[start] = unit
             comments = (xml.text(note) for note in _notes(xml, unit.element))
             notes = tuple(f"comment {quote_note(each)}" for each in comments if each.strip())
-            yield Segment(start=start, end=end, parts=parts, notes=notes)
+            key = _key(xml, unit)
+            yield Segment(start=start, end=end, parts=parts, key=key, notes=notes)
 
 
 def _with_language(xml: Xml, to: str) -> Xml:
@@ -168,6 +178,12 @@ def _units(xml: Xml) -> list[_Unit]:
             last = [*sources, *xml.children(element, "seg-source")][-1]
             found.append(_Unit(element, sources[0], target, last))
     return found
+
+
+def _key(xml: Xml, unit: _Unit) -> tuple[str, ...]:
+    start, end = xml.content(unit.source)
+    names = (unit.element.inherited("original") or "", unit.element.inherited("id") or "")
+    return (*names, xml.source[start:end])
 
 
 def _notes(xml: Xml, element: Element) -> list[Element]:

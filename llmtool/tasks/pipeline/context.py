@@ -78,6 +78,11 @@ class TaskContext:
         self.translations = (
             DiskCache(folders.cache / "translations", limit=20_000) if cached else None
         )
+        self.translated = (
+            DiskCache(folders.cache / "translated", limit=5000, limit_bytes=100_000_000)
+            if cached
+            else None
+        )
         self._closed = False
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,6 +40,12 @@ class DiskCache:
             return value
         except (OSError, msgspec.DecodeError):
             return None
+
+    def values(self, kind: type[T]) -> Iterator[T]:
+        """Yield all values of a type, in any order."""
+        for path in self.folder.glob("*.json"):
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                yield msgspec.json.decode(path.read_bytes(), type=kind)
 
     def save(self, key: str, value: object) -> None:
         """Write a value.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -66,9 +66,11 @@ class DocumentWorkflow(Workflow[TranslationText]):
         source: Language | None,
         count: CountTokens,
         cache: ReplyCache,
+        kept: Mapping[int, tuple[Part, ...]] | None = None,
         bom: str = "",
     ) -> None:
         super().__init__(id)
+        self._kept = kept or {}  # parts of an earlier translation, by segment
         self.bom = bom  # the byte order mark before the output
         self.document, self.format, self.source = document, format, source
         self._prompts, self._count, self._cache = prompts, count, cache
@@ -97,6 +99,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def start(self) -> Iterator[Step]:
         for index, job in enumerate(self.jobs):
+            if index in self._kept:
+                self._settle(_Target(index, job), self._kept[index])
+                continue
             if job.is_language:
                 job.split(self._count)
             for leaf in job.leaves():
@@ -151,6 +156,16 @@ class DocumentWorkflow(Workflow[TranslationText]):
     def n_cached(self) -> int:
         """The number of segments whose translations are from the cache."""
         return sum(job.is_language and job.is_cached for job in self.jobs)
+
+    @property
+    def n_kept(self) -> int:
+        """The number of segments whose translations are from an earlier translation."""
+        return sum(not self.jobs[index].is_rejected for index in self._kept)
+
+    @property
+    def results(self) -> list[Sequence[Part]]:
+        """The translated parts of all segments."""
+        return [self._parts(index) for index in range(len(self.jobs))]
 
     def _start_job(self, target: _Target) -> Iterator[Step]:
         key = _key(target.job)
@@ -351,7 +366,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
     def _connect(self) -> None:
         """Pass all results to the document if some segments depend on them."""
         if any(segment.waits for segment in self.document.segments):
-            self.document.connect([self._parts(index) for index in range(len(self.jobs))])
+            self.document.connect(self.results)
 
     def _parts(self, index: int) -> Sequence[Part]:
         """Return the translated parts of a segment, or its own if it has to stay unchanged."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from llmtool.documents.formats import check_format
 from llmtool.documents.user_patterns import check_patterns
+from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.options import TranslateOptions, generate_options
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
@@ -27,6 +29,9 @@ def translate(
     context: TaskContext, text: str | Iterable[str], to: str, options: TranslateOptions
 ) -> Translation | Iterator[Translation] | list[Translation]:
     """Translate a text, or each of several; see `Toolbox.translate`."""
+
+    if options.update is not None and not isinstance(text, str):
+        raise UsageError(f"{option('update')} is for one document; call translate for each")
 
     def run(texts: Iterable[str]) -> Iterator[Translation]:
         translator = prepare_translator(context, to, options)
@@ -60,6 +65,8 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         bilingual=options.bilingual,
         protect=check_patterns(options.protect),
         mark=options.mark,
+        update=options.update,
         strict=options.strict,
         cache=ReplyCache(context.translations, context.cache_identity),
+        records=context.translated,
     )

@@ -12,13 +12,14 @@ import msgspec
 from llmtool.documents.accounting import count_protected
 from llmtool.documents.bilingual import BilingualDocument
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Dialect, Document, Format, Mark
+from llmtool.documents.types import Dialect, Document, Format, Mark, Part
 from llmtool.documents.user_patterns import protect
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.option_names import option
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.pipeline.duplicates import answer_once
 from llmtool.tasks.pipeline.prepare import (
     Case,
@@ -33,6 +34,12 @@ from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
 from llmtool.tasks.translate.prompts import TranslationPrompts
+from llmtool.tasks.translate.update import (
+    DocumentRecord,
+    find_unchanged,
+    make_record,
+    save_record,
+)
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language, detect_language, find_language
 
@@ -52,8 +59,10 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     bilingual: bool
     protect: tuple[str, ...]
     mark: Mark | None
+    update: str | None
     strict: bool
     cache: ReplyCache
+    records: DiskCache | None
 
     @property
     def template(self) -> Template:
@@ -127,6 +136,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         )
         protect(document, self.protect)
         source = self.source or _detect_source(document)
+        kept = self._unchanged(document, format)
         if self.bilingual:
             if format not in _BILINGUAL:
                 raise UsageError(
@@ -141,8 +151,40 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             source=source,
             count=count,
             cache=self.cache,
+            kept=kept,
             bom=bom,
         )
+
+    def _unchanged(self, document: Document, format: Format) -> dict[int, tuple[Part, ...]] | None:
+        """Return the parts of the earlier translation that remain, by segment."""
+        if self.update is None:
+            return None
+        flag = option("update")
+        if self.bilingual:
+            raise UsageError(f"{flag} and {option('bilingual')} cannot be combined")
+        if not self.update.strip():
+            raise InputError(f"{flag}: the earlier translation is empty")
+        try:
+            old = parse(
+                self.update.removeprefix("\ufeff"),
+                format,
+                dialect=self.dialect,
+                to=self.prompts.to.code,
+            )
+        except InputError as exc:
+            raise InputError(f"{flag}: {exc}") from exc
+        protect(old, self.protect)
+        records = self.records.values(DocumentRecord) if self.records else ()
+        fitting = (
+            each for each in records if (each.format, each.to) == (format, self.prompts.to.code)
+        )
+        kept = find_unchanged(document, old, fitting)
+        if kept is None and document.segments:
+            raise InputError(
+                f"{flag}: not known as an earlier translation of this document; omit it to "
+                "translate all of it"
+            )
+        return kept
 
     def _dialect(self, name: str | None, format: Format) -> Dialect:
         if self.dialect != "auto":
@@ -152,7 +194,16 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             return self.dialect
         return "mdx" if PurePath(name or "").suffix.lower() == ".mdx" else "auto"
 
+    def _save_record(self, workflow: DocumentWorkflow) -> None:
+        """Save what an update of this translation needs, unless the document has the sources."""
+        document = workflow.document
+        if self.records and not self.bilingual and document.translations() is None:
+            to = self.prompts.to.code
+            record = make_record(document, workflow.results, format=workflow.format, to=to)
+            save_record(self.records, record)
+
     def _result(self, workflow: DocumentWorkflow) -> Translation | Failed:
+        self._save_record(workflow)
         text = workflow.bom + "".join(workflow.pieces)
         untranslated = workflow.untranslated()
         result = Translation(
@@ -165,6 +216,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             n_segments=workflow.n_segments,
             n_retried=workflow.n_retried,
             n_cached=workflow.n_cached,
+            n_kept=workflow.n_kept,
             model=self.prompts.prepared.model,
             usage=workflow.usage,
             seconds=time.perf_counter() - workflow.started,

@@ -41,6 +41,14 @@ def translate(
             "--glossary", metavar="FILE.csv", help="Terms and their translations (two columns)."
         ),
     ] = None,
+    update: Annotated[
+        str | None,
+        typer.Option(
+            "--update",
+            metavar="OLD",
+            help="Keep segments of OLD, an earlier translation, whose source did not change.",
+        ),
+    ] = None,
     input: g.InputOptions,
     output: g.StreamOptions,
     batch: g.BatchOptions,
@@ -59,6 +67,7 @@ def translate(
     from llmtool.cli.commands.translate import render
     from llmtool.cli.render import result as show
     from llmtool.documents.formats import detect
+    from llmtool.errors import UsageError
     from llmtool.models.reference import STARTER
     from llmtool.sizes import format_count
     from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
@@ -70,7 +79,10 @@ def translate(
     folders, settings = bootstrap.start(console, general, model)
     loaded = bootstrap.open_library(folders).load(options.template)
     glossary = () if glossary_file is None else read_glossary(glossary_file, to)
-    options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
+    if update is not None and batch.each is not None:
+        raise UsageError("--update and --each cannot be combined; update one file per call")
+    old = None if update is None else render.read_old(console, update)
+    options = msgspec.structs.replace(options, template=loaded, glossary=glossary, update=old)
     source = input.resolve(console, settings, reads_pdf=False)
     source = msgspec.structs.replace(source, is_rewritten=True)
     reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
@@ -127,6 +139,10 @@ def translate(
         *reasoning_warnings(context.engine, options.thinking, options.sampling.think_tokens),
     ):
         console.note(warning)
+    if update is not None:
+        n_segments = format_count(result.n_segments, "segment")
+        n_new = result.n_segments - result.n_kept
+        console.note(f"{result.n_kept} of {n_segments} kept from {update}, {n_new} new or changed")
     if result.n_cached and result.n_segments > 1:
         n_segments = format_count(result.n_segments, "segment")
         console.note(f"{result.n_cached} of {n_segments} from the cache")

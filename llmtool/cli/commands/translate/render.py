@@ -113,6 +113,13 @@ def gather(
     return name, material, None
 
 
+def read_old(console: Console, path: str) -> str:
+    """Return the text of an earlier translation."""
+    if path == "-":
+        raise UsageError("--update -: must be the name of a file")
+    return inputs.read_record(console, path, Input(), form="source", unpacks=True)[1]
+
+
 def check_package(console: Console, material: str, *, to_file: str | None, as_json: bool) -> None:
     """Check that a Word document or EPUB book is not written to a terminal or as JSON.
 
