@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -114,7 +115,8 @@ class Cancellation:
 class TimeLimit:
     """A block whose calls are stopped `seconds` after this object was created.
 
-    It can be entered again, to read the next part of a stream in the time that is left.
+    It can be entered again, to read the next part of a stream in the time that is left, and also
+    stops the calls of a forked child.
 
     Raises:
         TimeoutExpired: a call was stopped.
@@ -122,9 +124,18 @@ class TimeLimit:
 
     def __init__(self, cancellation: Cancellation, seconds: float) -> None:
         self._scope, self._seconds = cancellation.scope(), seconds
-        self._timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), self._scope.cancel)
+        self._end = time.monotonic() + seconds
+        self._start_timer()
+        call_after_fork(self)
+
+    def _start_timer(self) -> None:
+        left = min(max(self._end - time.monotonic(), 0), threading.TIMEOUT_MAX)
+        self._timer = threading.Timer(left, self._scope.cancel)
         self._timer.daemon = True
         self._timer.start()
+
+    def after_fork(self) -> None:
+        self._start_timer()
 
     def __enter__(self) -> None:
         self._scope.__enter__()

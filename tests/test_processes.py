@@ -217,6 +217,36 @@ def test_forked_child_loads_the_model_again(tiny: Path, tmp_path: Path) -> None:
 
 
 @needs_fork
+def test_forked_child_has_the_time_limit_of_its_parent(tmp_path: Path) -> None:
+    run(
+        """
+        import time
+        from llmtool.cancellation import Cancellation, TimeLimit
+
+        cancellation = Cancellation()
+
+        def wait():
+            while True:
+                cancellation.check()
+                time.sleep(0.001)
+
+        def child():
+            try:
+                with limit:
+                    wait()
+            except llmtool.TimeoutExpired:
+                return
+            raise AssertionError
+
+        limit = TimeLimit(cancellation, 0.2)
+        assert fork(child) == 0
+        """,
+        tmp_path / "unused.gguf",
+        tmp_path,
+    )
+
+
+@needs_fork
 def test_child_generates_while_a_thread_of_the_parent_generates(tiny: Path, tmp_path: Path) -> None:
     run(
         """
