@@ -110,6 +110,10 @@ LINES = {
         ("gen", "--temp", "0"),
         "unknown option --temp; did you mean --temperature? (see 'llmtool gen --help')",
     ),
+    "abbreviation of an option that the command lacks": (
+        ("classify", "--temp", "0"),
+        "unknown option --temp (see 'llmtool classify --help')",
+    ),
     "option of llama.cpp": (
         ("gen", "--n-predict", "3"),
         "unknown option --n-predict; did you mean --max-tokens? (see 'llmtool gen --help')",

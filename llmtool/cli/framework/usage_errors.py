@@ -143,11 +143,12 @@ def _suggest_option(typed: str, command: Any) -> str:
     name = plain_name(typed)
     if name in _TEXTS and any(param.name in _TEXTS for param in params):
         return "; pass the text as an argument"
-    if others := [f"--{each}" for each in known_names(typed) if f"--{each}" in known]:
+    ours = known_names(typed)
+    if others := [f"--{each}" for each in ours if f"--{each}" in known]:
         return f"; did you mean {others[0]}?"
     if name in _INSTEAD:
         return f"; {_INSTEAD[name]}"
-    if len(name) < 2:
+    if len(name) < 2 or ours != [name]:  # or an option of other commands
         return ""
     found = [
         each for each in known if each.startswith(f"--{name}") or f"--{name}".startswith(f"{each}-")
