@@ -18,7 +18,7 @@ _SAME = {
     "pull": ["models", "pull"],
     "rm": ["models", "rm"],
     "show": ["models", "info"],
-    "templates": ["prompts", "ls"],
+    "templates": ["prompts"],
     "version": ["--version"],
 }
 _REMOVE = "use `llmtool models rm` or `llmtool sessions rm`"
@@ -89,6 +89,8 @@ def complete_arguments(
     first = args[0]
     if first in commands or first in ("--help", "-h", "--version"):
         return args
+    if first == "templates" and (len(args) == 1 or args[1].startswith("-")):
+        return ["prompts", "ls", *args[1:]]
     if first in _SAME:
         return [*_SAME[first], *args[1:]]
     if first.startswith("-") and first not in ("-", "--"):
