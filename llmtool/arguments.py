@@ -254,13 +254,20 @@ def _describe(types: Sequence[_Type]) -> str:
     return f"{', '.join(rest)} or {last}" if rest else last
 
 
+_TO_UNPACK = "to translate a Word document or EPUB book, pass llmtool.documents.packages.unpack"
+
+
 def _hint(name: str, value: object, types: Sequence[_Type]) -> str:
     if not any(kind.head == "str" for kind in types):
         return ""
     if isinstance(value, os.PathLike):
         if "template" in name or name in ("session", "file"):
             return "; pass str(path)"
+        if name.startswith("text") and os.fsdecode(value).endswith((".docx", ".epub")):
+            return f"; {_TO_UNPACK}(path.read_bytes())"
         return "; for the text of the file, pass path.read_text()"
     if isinstance(value, (bytes, bytearray)):
+        if name.startswith("text") and value.startswith(b"PK\x03\x04"):
+            return f"; {_TO_UNPACK}(…)"
         return "; decode it first, for example with .decode('utf-8')"
     return ""

@@ -17,6 +17,7 @@ Dialect = Literal[
 ]  # fmt: skip
 SAMPLE_BYTES = 8192  # of a file, enough to recognize it
 PDF = "a PDF document"
+PACKAGES = ("a Word document", "an EPUB book")
 
 # Kinds whose first bytes do not occur in text.
 _KINDS = (

@@ -150,6 +150,14 @@ CASES: dict[str, tuple[Any, str]] = {
     ),
     "template path": (lambda box: box.run(Path("a.yaml")), "a Template; pass str(path)"),
     "bytes": (lambda box: box.generate(b"x"), "prompt=b'x': .*; decode it first, for example with"),
+    "Word document": (
+        lambda box: box.translate(Path("a.docx"), "de"),
+        "EPUB book, pass llmtool.documents.packages.unpack.path.read_bytes",
+    ),
+    "content of a Word document": (
+        lambda box: box.translate(b"PK\x03\x04...", "de"),
+        "to translate a Word document or EPUB book, pass llmtool.documents.packages.unpack",
+    ),
     "item": (lambda box: box.classify(["a", 3], ["x", "y"]), r"text\[1\]=3: must be a string"),
     "late item": (
         lambda box: list(box.generate(iter(["a", None]))),

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -196,6 +197,8 @@ def test_shown_python_runs(program: str, tmp_path: Path, monkeypatch: pytest.Mon
         "reviews.csv": "review;id\nGood;1\n",
     }.items():
         Path(name).write_text(text)
+    with zipfile.ZipFile("report.docx", "w") as archive:
+        archive.writestr("word/document.xml", "<w:p xmlns:w='w'><w:t>One</w:t></w:p>")
     names = {"__name__": "shown", "box": box, "text": TEXT, "texts": [TEXT], "markdown": TEXT}
     module = ModuleType("shown")
     monkeypatch.setitem(sys.modules, "shown", module)

@@ -341,5 +341,31 @@ def test_word_document_in_a_file_and_a_pipe(
     assert (done.returncode, done.stdout[:4]) == (0, b"PK\x03\x04")
     done = translate_with_tiny("-f", tmp_path / "in.docx", "--json")
     assert done.returncode == 2 and b"--json cannot contain a .docx file" in done.stdout
+    done = translate_with_tiny("--each", "file", "-f", "in.docx", cwd=tmp_path)
+    error = "in.docx is a Word document; translate it without --each: -f in.docx -o FILE"
+    assert done.returncode == 3 and error in json.loads(done.stdout)["error"]
     done = translate_with_tiny(input=content[:2000])
     assert "standard input: the zip file is damaged" in error_line(done, 14)
+
+
+def test_xliff_in_a_pipe_and_subtitles_in_other_encodings(
+    tmp_path: Path, scripted: Callable[..., Any]
+) -> None:
+    source = next(iter(TRANSLATIONS))
+    unit = f'<trans-unit id="1"><source>{source}</source></trans-unit>'
+    file = f'<xliff version="1.2"><file source-language="en"><body>{unit}</body></file></xliff>\n'
+    (tmp_path / "a.xlf").write_text(file)
+    done = scripted("-f", tmp_path / "a.xlf", "--to", "fr", "--mark", "fuzzy")
+    assert (done.returncode, done.stdout.decode()) == (
+        0,
+        file.replace('"en"', '"en" target-language="fr"').replace(
+            "</source>",
+            f'</source><target state="needs-review-translation">{TRANSLATIONS[source]}</target>',
+        ),
+    )
+    for encoding in ("gbk", "utf-16"):
+        cue = f"1\r\n00:00:01,000 --> 00:00:02,000\r\n{source}\r\n"
+        (tmp_path / "a.srt").write_bytes(cue.encode(encoding))
+        done = scripted("-f", tmp_path / "a.srt", "--to", "fr", "--encoding", encoding)
+        output = done.stdout.decode().removeprefix("\ufeff")
+        assert (done.returncode, output) == (0, cue.replace(source, TRANSLATIONS[source]))

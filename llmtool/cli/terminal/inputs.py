@@ -15,7 +15,7 @@ from llmtool.cli.terminal.shared_stdin import is_shared
 from llmtool.cli.terminal.sources import fetch, is_url
 from llmtool.encoding import MAX_BYTES, Errors, decode, decode_document, too_long
 from llmtool.errors import InputError, UsageError, os_error_reason
-from llmtool.file_kinds import PDF, not_text
+from llmtool.file_kinds import PACKAGES, PDF, find_binary_kind, not_text
 
 IDLE_SECONDS = 3.0  # how long to wait for optional standard input
 STDIN_TWICE = "standard input (-) is named twice; name it once"
@@ -124,6 +124,8 @@ def read_record(
             raise InputError(f"{source}: {exc}") from exc
         if text is not None:
             return content, text
+    elif input.is_rewritten and (kind := find_binary_kind(content)) in PACKAGES:
+        raise InputError(f"{source} is {kind}; translate it without --each: -f {name} -o FILE")
     is_pdf = content.startswith(b"%PDF-") and reads_pdf
     if form == "source" or (page is None and form == "text" and not is_pdf):
         return content, _decode(console, content, source, input, page.charset if page else None)

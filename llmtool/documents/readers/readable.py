@@ -1,4 +1,4 @@
-"""Extract plain text from HTML, PDF, e-mail and text files."""
+"""Extract plain text from HTML, PDF, e-mail, subtitles, messages of programs and text files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.documents.signatures import declared_charset, is_mail, is_page
 from llmtool.encoding import Errors, decode_document, detect_encoding
-from llmtool.errors import InputError, LlmtoolError
+from llmtool.errors import InputError, LlmtoolError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email", "package"]
 
@@ -18,6 +18,7 @@ D = TypeVar("D", bound="Document | None")
 
 _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
 _PROBE_BYTES = 20_000  # searched for tags
+_MESSAGES = (".ass", ".ssa", ".xlf", ".xliff", ".strings", ".properties", ".ts", ".xml")
 _PAGES = (".html", ".htm", ".xhtml")
 _LOW_SHARE = 0.5  # of the text of a page
 _MEDIA_TYPES: dict[str | None, Kind] = {
@@ -84,7 +85,10 @@ def read_document(
         notes = (decoded.note,) if decoded.note else ()
         text = Document(text=decoded.text, encoding=decoded.encoding, notes=notes)
         is_converted = is_web and not keeps_markup
-        document = _name_errors(name, lambda: _read_page(text)) if is_converted else text
+        if is_converted:
+            document = _name_errors(name, lambda: _read_page(text))
+        else:
+            document = text if keeps_markup else _read_messages(text, suffix)
     if keeps_markup:
         return document
     if "\0" in document.text[:_PROBE_CHARACTERS]:
@@ -122,6 +126,24 @@ def _is_mail(content: bytes, suffix: str, media_type: str | None) -> bool:
     if media_type:
         return _MEDIA_TYPES.get(media_type) == "email"
     return suffix in (".eml", ".mbox") or is_mail(content)
+
+
+def _read_messages(document: Document, suffix: str) -> Document:
+    """Return the text of subtitles or messages without their markup; other text is unchanged."""
+    if suffix not in _MESSAGES:
+        return document
+    from llmtool.documents.formats import detect, parse
+
+    try:
+        parsed = parse(document.text, detect(f"file{suffix}", document.text))
+    except UsageError as exc:  # a missing extra, or a suffix that another format has
+        is_missing = "pip install" in str(exc)
+        notes = (f"read with its markup: {exc}",) if is_missing else ()
+        return msgspec.structs.replace(document, notes=document.notes + notes)
+    except InputError:
+        return document
+    text = "\n".join(" ".join(each.text.split()) for each in parsed.segments)
+    return msgspec.structs.replace(document, text=text) if text else document
 
 
 def _read_page(page: Document) -> Document:

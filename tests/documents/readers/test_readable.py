@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from llmtool.documents.readers.readable import read_document
@@ -88,3 +90,35 @@ def test_invalid_bytes_of_html_can_be_replaced() -> None:
     with pytest.raises(InputError, match="page.html: not UTF-8 at byte 12"):
         read_document(content, name="page.html")
     assert read_document(content, name="page.html", errors="replace").text == "café mä\ufffd"
+
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+
+
+@pytest.mark.parametrize(
+    ("name", "included", "markup"),
+    [
+        ("good_morning.ass", "", "Dialogue:"),
+        ("app.xlf", "", "<trans-unit"),
+        ("Localizable.strings", "", '" = "'),
+        ("messages.properties", "The end", "last="),
+        ("strings.xml", "Open the book", "<string"),
+        ("reader_de.ts", "Close it", "<source>"),
+    ],
+)
+def test_subtitles_and_messages_are_read_without_markup(
+    name: str, included: str, markup: str
+) -> None:
+    content = (CORPUS / name).read_bytes()
+    assert markup in content.decode()
+    document = read_document(content, name=name)
+    assert included in document.text
+    assert markup not in document.text
+    assert len(document.text) > 20
+    assert read_document(content, name=name, keeps_markup=True).text == content.decode()
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.xml", "a.properties"])
+def test_other_files_with_the_suffix_of_messages_are_read_as_text(name: str) -> None:
+    source = "let x: number = 1\\u00;" if name != "a.xml" else "<layout>text</layout>"
+    assert read_document(source.encode(), name=name).text == source
