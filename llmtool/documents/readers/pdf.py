@@ -15,7 +15,7 @@ _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 )
 # A word that is divided at the end of a line.
-_DIVIDED = re.compile(r"(\w*[^\W\d_])([-\u2010\xad])[ \t]*\n[ \t]*([^\W\d_]\w*)")
+_DIVIDED = re.compile(r"(?<!\w)(\w*[^\W\d_])([-\u2010\xad])[ \t]*\n[ \t]*([^\W\d_]\w*)")
 _WORD = re.compile(r"\w+(?:[-\u2010]\w+)*")
 _MIN_PAGES = 3  # with fewer, no line is a running header
 

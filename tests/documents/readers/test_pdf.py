@@ -34,3 +34,8 @@ def test_running_headers_and_page_numbers_are_removed() -> None:
 def test_joining_loses_no_letter(text: str) -> None:
     letters = [c for c in text if c.isalpha()]
     assert [c for c in join_divided(text) if c.isalpha()] == letters
+
+
+def test_long_words_are_joined_in_linear_time() -> None:
+    word = "a" * 100_000
+    assert join_divided(f"{word}-\nb") == f"{word}b"
