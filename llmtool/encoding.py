@@ -167,7 +167,8 @@ def decode_document(
     if known is None and (data.isascii() or not _is_valid(data, "utf-8")):
         known = _find_codec(declared, data)
         n_bad, n_good = _count_invalid(data, "utf-8")
-        is_utf8 = n_good > n_bad or data.startswith(codecs.BOM_UTF8)
+        is_ascii = data.isascii() and b"\x1b" not in data  # with ESC, it may be ISO-2022-JP
+        is_utf8 = is_ascii or n_good > n_bad or data.startswith(codecs.BOM_UTF8)
         if known is None and errors != "replace" and not is_utf8:
             known = _detect_legacy(data)
             is_detected = known is not None

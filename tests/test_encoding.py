@@ -110,3 +110,16 @@ def test_binary_data_is_not_read_as_text() -> None:
 def test_replacing_takes_precedence_over_detection() -> None:
     data = "大家早上好！".encode("gbk")
     assert "\ufffd" in decode_document(data, source="x", errors="replace").text
+
+
+def test_encoding_of_ascii_text_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def guess(data: bytes) -> list[tuple[str, float]]:
+        raise AssertionError
+
+    monkeypatch.setattr("llmtool.encoding._guess_encodings", guess)
+    assert decode_document(b"Hello.", source="x").text == "Hello."
+
+
+def test_japanese_in_seven_bits_is_detected() -> None:
+    text = "今日は良い天気です。明日も晴れるでしょう。"
+    assert decode_document(text.encode("iso-2022-jp"), source="x").text == text
