@@ -259,12 +259,14 @@ def test_text_that_is_not_an_earlier_translation_is_an_error(
         translate(source, update=update)
 
 
-def test_update_is_for_one_document_and_not_bilingual() -> None:
+def test_update_is_for_one_document_and_excludes_other_outputs() -> None:
     toolbox = Toolbox(engine=ScriptedEngine(add_umlauts), model="scripted")
     with pytest.raises(UsageError, match="update= is for one document"):
         toolbox.translate([A, B], "de", update=C)
     with pytest.raises(UsageError, match="update= and bilingual= cannot be combined"):
         toolbox.translate(A, "de", update=C, bilingual=True)
+    with pytest.raises(UsageError, match="update= and mark= cannot be combined"):
+        toolbox.translate(CATALOG, "de", update=CATALOG, mark="fuzzy")
 
 
 def add(text: str) -> str:

@@ -162,6 +162,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         flag = option("update")
         if self.bilingual:
             raise UsageError(f"{flag} and {option('bilingual')} cannot be combined")
+        if self.mark:  # it would also mark the segments that remain
+            raise UsageError(f"{flag} and {option('mark')} cannot be combined")
         if not self.update.strip():
             raise InputError(f"{flag}: the earlier translation is empty")
         try:
