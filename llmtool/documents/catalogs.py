@@ -94,6 +94,8 @@ class Catalog(Document):
         ['One file']
     """
 
+    has_targets = True
+
     def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
         _read(source)
         super().__init__(source)

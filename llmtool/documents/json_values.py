@@ -16,6 +16,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 # A value of one word that is an identifier in any file: a_b, #fff, a-1, a.png, ./a, fooBar, a:b.
 _IDENTIFIER = re.compile(
     r"(?=\S*[_\\=#@])\S*|(?=\S*\d)\S*(?<![!?:…])|[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/\S*|\S+/"
+    r"|[\w.@~-]+(?:/[\w.@~-]+)*/[\w-]+\.[a-z][a-z0-9]{0,4}"
     r"|[a-z]+[A-Z]\S*|[a-z]+:[a-z]\S*|(?:application|audio|font|image|multipart|text|video)/\S+",
     re.ASCII,
 )

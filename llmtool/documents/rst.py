@@ -75,7 +75,7 @@ _CODE = frozenset(
     " index meta doctest testcode testoutput testsetup testcleanup graphviz digraph graph mermaid"
     " parsed-literal productionlist prompt plot ipython jupyter-execute sectnum default-role"
     " currentmodule module py:module py:currentmodule c:namespace bibliography tabularcolumns"
-    " unicode date csv-table uml plantuml".split()
+    " unicode date uml plantuml".split()
 )
 _TEXTS = _TITLED | _ADMONITIONS | _VERSIONS | _CONTAINERS
 _TEXT_OPTIONS = ("alt", "caption", "title")

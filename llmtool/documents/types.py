@@ -95,6 +95,9 @@ class Document:
     sections: Sequence[int] = ()
     outside: tuple[OutsideText, ...] | None = None
 
+    # The source texts remain in the output, so a translation is also written if it equals its text.
+    has_targets = False
+
     def __init__(self, source: str) -> None:
         self.source = source
         self._newline = "\r\n" if "\r\n" in source else "\n"
@@ -107,6 +110,10 @@ class Document:
         if tuple(parts) == segment.parts:
             return self.source[segment.start : segment.end]
         return self._encode(segment, parts)
+
+    def encode_translation(self, segment: Segment, parts: Sequence[Part]) -> str:
+        """Return the replacement for a segment that is translated, if only with the same words."""
+        return (self._encode if self.has_targets else self.encode)(segment, parts)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         raise NotImplementedError

@@ -47,6 +47,8 @@ class QtMessages(Document):
         ['Open %1']
     """
 
+    has_targets = True
+
     def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
         xml = Xml(source)
         root = xml.elements[0]

@@ -67,6 +67,8 @@ class Xliff(Document):
         ['Good  day ']
     """
 
+    has_targets = True
+
     def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
         xml = Xml(source)
         if xml.elements[0].name != "xliff":

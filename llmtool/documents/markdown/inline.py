@@ -153,6 +153,8 @@ def _code_ends(text: str) -> dict[int, int]:
 
 def _target_end(text: str, start: int) -> int | None:
     """Return the end of the link target that begins with the parenthesis at `start`, or None."""
+    if text.startswith("(data:", start):
+        return text.find(")", start) + 1 or None
     depth, at = 0, start
     quote = ""
     while at < len(text) and at - start < 4000:

@@ -40,7 +40,8 @@ def tag_end(text: str, start: int, limit: int | None = None) -> int | None:
     if name is None:
         return None
     at, depth, quote = name.end(), 0, ""
-    stop = min(len(text) if limit is None else limit, start + _MAX_LENGTH)
+    last = len(text) if limit is None else limit
+    stop = min(last, start + _MAX_LENGTH)
     while at < stop:
         c = text[at]
         if quote:
@@ -48,6 +49,9 @@ def tag_end(text: str, start: int, limit: int | None = None) -> int | None:
                 quote = ""
         elif c in "\"'`":
             quote = c
+            if text.startswith("data:", at + 1):
+                after = max(at, text.find(quote, at + 1) - 1)
+                at, stop = after, min(last, stop + after - at)
         elif c == "{":
             depth += 1
         elif c == "}":

@@ -13,6 +13,7 @@ from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part
 from llmtool.engine.types import Prompt, Request
+from llmtool.errors import ContextOverflow, LlmtoolError
 from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.duplicates import is_determined
 from llmtool.tasks.pipeline.reply_cache import ReplyCache
@@ -114,6 +115,16 @@ class DocumentWorkflow(Workflow[TranslationText]):
         yield from self._evaluate(target, prompt, reply)
         for other in self._waiting.pop(key, ()):
             yield from self._evaluate(other, *first_reply)
+
+    def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
+        """Leave a text that does not fit the context and cannot be split, such as encoded data."""
+        key = _key(step.target.job)
+        n_bytes = len(step.target.job.placeholders.text.encode())
+        if not isinstance(error, ContextOverflow) or n_bytes < error.available / 4:
+            raise error
+        for target in (step.target, *self._waiting.pop(key, ())):
+            self._settle(target, target.job.parts, "it does not fit the context")
+        return iter(())
 
     def drain_events(self) -> Iterator[TranslationText]:
         text = self._next_output()
@@ -338,7 +349,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
                     bad = middle
             is_over = n_checks > _MAX_REPAIR_CHARACTERS / len(self.document.source)
             rejected = range(bad - 1, end if is_over else bad)
-            if all(self._parts(index) == self.document.segments[index].parts for index in rejected):
+            if not any(map(self._is_changed, rejected)):
                 self.difference = difference
                 return
             for index in rejected:
@@ -358,7 +369,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
         source, at, pieces = self.document.source, self._source_end, []
         for index in range(self._n_emitted, end):
             segment = self.document.segments[index]
-            encoded = self.document.encode(segment, self._parts(index))
+            is_translated = self.jobs[index].is_translated
+            encode = self.document.encode_translation if is_translated else self.document.encode
+            encoded = encode(segment, self._parts(index))
             pieces += [source[at : segment.start], encoded]
             at = segment.end
         return "".join((*pieces, source[at:source_end]))
@@ -367,6 +380,12 @@ class DocumentWorkflow(Workflow[TranslationText]):
         """Pass all results to the document if some segments depend on them."""
         if any(segment.waits for segment in self.document.segments):
             self.document.connect(self.results)
+
+    def _is_changed(self, index: int) -> bool:
+        """Return whether the output of a segment can differ from the source."""
+        if self.document.has_targets and self.jobs[index].is_translated:
+            return True
+        return self._parts(index) != self.document.segments[index].parts
 
     def _parts(self, index: int) -> Sequence[Part]:
         """Return the translated parts of a segment, or its own if it has to stay unchanged."""

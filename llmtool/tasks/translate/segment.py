@@ -73,6 +73,11 @@ class SegmentJob:
         """Whether a piece was not translated."""
         return any(leaf.reason for leaf in self.leaves())
 
+    @property
+    def is_translated(self) -> bool:
+        """Whether all pieces that are language have accepted translations."""
+        return self.is_language and not self.is_rejected
+
     def settle(self, parts: Sequence[Part], reason: str | None = None) -> None:
         self._result, self.reason = self._source_if_equal(parts), reason
 
