@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -54,7 +55,8 @@ def run(
             raise UsageError("-c cannot be combined with --each; omit one of them")
         from llmtool.cli import reply_log
 
-        reply_log.check_arguments(text, options.template)
+        missing = [path for path in paths if not os.path.lexists(path)]
+        reply_log.check_arguments(text, options.template, *missing)
     inputs.check_files(paths)
     options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, model)

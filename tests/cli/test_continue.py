@@ -116,6 +116,7 @@ def test_options_of_a_reply_work_in_a_conversation(gen: Run, sessions: Sessions)
         (["-c", "4096"], "use --ctx-size 4096"),
         (["-c", "8k", "Go on"], "use --ctx-size 8k"),
         (["-c", "0", "Go on"], "use --ctx-size 0"),
+        (["Go on", "-c", "4096"], "use --ctx-size 4096"),
         (["-c", "Shorten", "--each", "line"], "-c cannot be combined with --each"),
         (["-t", "./mood.yaml", "-c", "Well"], "'mood', whose output is a label"),
     ],
