@@ -105,6 +105,13 @@ def read_text(text: str) -> str:
     return "\n\n".join(" ".join(each.text.split()) for each in document.body)
 
 
+class _Segment(Segment, frozen=True, kw_only=True):
+    """A segment of a package: its member, and the segment of the member."""
+
+    member: Document
+    own: Segment
+
+
 class Package(Document):
     """A package as a text; its segments are those of its members.
 
@@ -125,7 +132,6 @@ class Package(Document):
             WordPart(text) if format == "docx" else _book_part(text, to) for text in texts
         ]
         super().__init__(_SEPARATOR.join([format, *(each.source for each in self._members)]))
-        self._owners: dict[int, tuple[Document, Segment]] = {}  # by the start of each segment
         segments: list[Segment] = []
         outside = [OutsideText(0, len(format), "format")]
         at = len(format)
@@ -133,8 +139,8 @@ class Package(Document):
             at += 1
             for segment in member.segments:
                 start, end = at + segment.start, at + segment.end
-                self._owners[start] = member, segment
-                segments.append(msgspec.structs.replace(segment, start=start, end=end))
+                fields = {**msgspec.structs.asdict(segment), "start": start, "end": end}
+                segments.append(_Segment(**fields, member=member, own=segment))
             outside += [
                 OutsideText(at + each.start, at + each.end, each.reason, each.is_language)
                 for each in _outside(member)
@@ -142,13 +148,14 @@ class Package(Document):
             at += len(member.source)
         self.segments, self.outside = tuple(segments), tuple(outside)
 
-    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        member, own = self._owners[segment.start]
-        return member.encode(own, parts)
+    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        assert isinstance(segment, _Segment)
+        is_unchanged = tuple(parts) == segment.parts
+        return segment.member.encode(segment.own, segment.own.parts if is_unchanged else parts)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        member, own = self._owners[segment.start]
-        return member.find_fault(own, parts)
+        assert isinstance(segment, _Segment)
+        return segment.member.find_fault(segment.own, parts)
 
     def compare(self, output: str) -> str | None:
         _, *texts = output.split(_SEPARATOR)
@@ -162,12 +169,10 @@ class Package(Document):
         return None
 
     @property
-    def body(self) -> list[Segment]:
+    def body(self) -> Sequence[Segment]:
         """The segments, without those of a table of contents and metadata."""
-        return [each for each in self.segments if not self._is_contents(each)]
-
-    def _is_contents(self, segment: Segment) -> bool:
-        return isinstance(self._owners[segment.start][0], _Contents)
+        own = (each for each in self.segments if isinstance(each, _Segment))
+        return [each for each in own if not isinstance(each.member, _Contents)]
 
 
 class _Contents(Document):

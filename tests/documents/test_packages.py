@@ -14,7 +14,7 @@ from docx.document import Document as WordDocument
 from lxml import etree
 
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.packages import pack, package_format, unpack
+from llmtool.documents.packages import Package, pack, package_format, unpack
 from llmtool.documents.readers.readable import read_document
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
 from llmtool.errors import InputError
@@ -244,3 +244,19 @@ def test_names_of_members_outside_of_the_package_are_copied_and_not_opened(
         assert "../../evil.xhtml" in archive.namelist()
     assert list(tmp_path.iterdir()) == []
     assert "Some words" in shown(document)
+
+
+def test_attributes_within_a_paragraph_of_a_book_are_translated_in_place() -> None:
+    page = (
+        """<html xmlns="x"><p>See <img alt="A cat" src="a"/> <b title="More">here</b></p></html>"""
+    )
+    source = f"epub\x1e{page}"
+    document = Package(source)
+    output, at = "", 0
+    for segment in document.segments:
+        parts = [part.upper() if isinstance(part, str) else part for part in segment.parts]
+        output += source[at : segment.start] + document.encode(segment, parts)
+        at = segment.end
+    expected = page.replace("See", "SEE").replace("here", "HERE")
+    expected = expected.replace("A cat", "A CAT").replace("More", "MORE")
+    assert output + source[at:] == f"epub\x1e{expected}"
