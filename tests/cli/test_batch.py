@@ -29,6 +29,7 @@ from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
 from llmtool.cli.render.batch import Tally
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.inputs import Input
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
@@ -84,7 +85,7 @@ def run(
     output = g.OutputOptions(path=path, overwrite=batch.pop("overwrite", False))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
-    reader = batches.open_reader(console, group, g.InputOptions(files=[str(source)]), output)
+    reader = batches.open_reader(console, group, Input(files=[str(source)]), output)
     prepared = prepare(
         box.context,
         GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50)),

@@ -246,7 +246,7 @@ def report(done, total):
         print("running", flush=True)
         sys.stdin.readline()
 
-folders = Folders(**{name: Path(sys.argv[1], name) for name in Folders.__struct_fields__})
+folders = Folders(**{name: Path(sys.argv[1], name) for name in Folders._fields})
 Store(folders).import_file(Path(sys.argv[2]), Callbacks(on_progress=report))
 """
 

@@ -117,4 +117,4 @@ def test_most_options_take_one_line_in_100_columns(show: Show) -> None:
         lines = show(words, 100).partition("Arguments:")[2].splitlines()
         options = [line for line in lines if line.startswith("  -")]
         wrapped = [line for line in lines if line.startswith(" " * 20)]
-        assert len(wrapped) <= len(options) / 10, words
+        assert len(wrapped) <= len(options) / 8, words

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from typer import BadParameter, Option
 
@@ -18,6 +18,13 @@ from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
 from llmtool.tasks import options as t
 
+def _list(names: tuple[str, ...]) -> str:
+    *first, last = (name for name in names if name != "auto")
+    return f"{', '.join(first)} or {last}"
+
+
+_FORMATS = f"Document format: {_list(get_args(Format))}."
+_DIALECTS = f"Dialect of Markdown: {_list(get_args(Dialect))}."
 _reply = partial(Option, rich_help_panel="Reply")
 _output = partial(Option, rich_help_panel="Output")
 _sampling = partial(Option, rich_help_panel="Sampling")
@@ -217,11 +224,11 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "format": Annotated[
             Literal["auto", Format],
-            Option("--format", help="Document format."),
+            Option("--format", metavar="NAME", help=_FORMATS),
         ],
         "dialect": Annotated[
             Dialect,
-            Option("--dialect", help="Dialect of Markdown, if its detection fails."),
+            Option("--dialect", metavar="NAME", help=_DIALECTS),
         ],
         "bilingual": Annotated[
             bool,
@@ -240,7 +247,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             Literal["fuzzy", "comment"] | None,
             Option(
                 "--mark",
-                help="Mark translated messages: fuzzy (po, xliff, qt) or comment (po).",
+                help="Mark translations: fuzzy (po, xliff, qt) or comment (po).",
                 show_default=False,
             ),
         ],
