@@ -695,11 +695,11 @@ _llmtool_translate() {
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--from=[Source language]:LANG: _llmtool_values languages' \
-        '*--format=[Document format]:CHOICE:(auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub)' \
-        '*--dialect=[Dialect of Markdown, if its detection fails]:CHOICE:(auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst)' \
+        '*--format=[Document format\: txt, md, html, srt, vtt, po, json, xliff, android, qt, strings, properties, ass, rst, docx or epub]:NAME:(auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub)' \
+        '*--dialect=[Dialect of Markdown\: commonmark, github, mkdocs, kramdown, obsidian, docusaurus, mdx, hugo or myst]:NAME:(auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst)' \
         '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
         '*--protect=[Leave the text that REGEX matches unchanged (repeatable)]:REGEX:' \
-        '*--mark=[Mark translated messages\: fuzzy (po, xliff, qt) or comment (po)]:CHOICE:(fuzzy comment)' \
+        '*--mark=[Mark translations\: fuzzy (po, xliff, qt) or comment (po)]:CHOICE:(fuzzy comment)' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
         '*--update=[Keep segments of OLD, an earlier translation, whose source did not change]:OLD:' \

@@ -65,6 +65,7 @@ _OUTPUT = re.compile(
     r"\{\{(?![#/^!>]|\s*else\b)|<%[=-]|<\?=|<\?php\s+(?:echo|print|_e|esc_\w+|the_\w+)\b"
     r"|\{%-?\s*(?:url|static|trans|translate|now|link|t)\b"
 )
+_UNQUOTED = re.compile(r"""[^\s"'=<>`{/]+""")  # an attribute value that needs no quotes
 _LANGUAGE_TAG = re.compile(r"\s*[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\s*")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -358,7 +359,7 @@ def _encode_value(parts: Sequence[Part], quote: str) -> str:
             text += part.source
         else:
             text += _escape_quote(_escape(part), quote or '"')
-    return text if quote else f'"{text}"'
+    return text if quote or _UNQUOTED.fullmatch(text) else f'"{text}"'
 
 
 def _read_entity(text: str) -> Part:

@@ -134,7 +134,7 @@ WRITTEN = {
         '<p>See <img alt="A bike" src=x> and <a title="The book">it</a>.</p>',
         '<p>eeS <img alt="A ekib" src=x> dna <a title="ehT koob">ti</a>.</p>',
     ),
-    "unquoted attribute": ("<img alt=Cat>", '<img alt="taC">'),
+    "unquoted attribute": ("<img alt=Cat>", "<img alt=taC>"),
     "anchors": (
         '<h2 id="the-end">The end</h2><a href="#the-end">end</a>',
         '<h2 id="the-end">ehT dne</h2><a href="#the-end">dne</a>',

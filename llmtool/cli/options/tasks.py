@@ -18,6 +18,7 @@ from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
 from llmtool.tasks import options as t
 
+
 def _list(names: tuple[str, ...]) -> str:
     *first, last = (name for name in names if name != "auto")
     return f"{', '.join(first)} or {last}"
