@@ -479,7 +479,7 @@ complete -c llmtool -n '__llmtool_at translate' -l protect -x -d 'Leave the text
 complete -c llmtool -n '__llmtool_at translate' -l mark -x -a 'fuzzy comment' -d 'Mark translations: fuzzy (po, xliff, qt) or comment (po)'
 complete -c llmtool -n '__llmtool_at translate' -l strict -d 'Exit 17 without output if a segment is not translated'
 complete -c llmtool -n '__llmtool_at translate' -l glossary -r -d 'Terms and their translations (two columns)'
-complete -c llmtool -n '__llmtool_at translate' -l update -x -d 'Keep segments of OLD, an earlier translation, whose source did not change'
+complete -c llmtool -n '__llmtool_at translate' -l update -x -d 'Keep the text of an earlier translation'
 complete -c llmtool -n '__llmtool_at translate' -l file -s f -r -d 'Read a file, web page or directory (repeatable); - is stdin'
 complete -c llmtool -n '__llmtool_at translate' -l glob -x -d 'Files to read in a directory, such as \'*.md\' (repeatable); !PATTERN excludes'
 complete -c llmtool -n '__llmtool_at translate' -l no-stdin -d 'Do not read stdin'

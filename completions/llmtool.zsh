@@ -702,7 +702,7 @@ _llmtool_translate() {
         '*--mark=[Mark translations\: fuzzy (po, xliff, qt) or comment (po)]:CHOICE:(fuzzy comment)' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
-        '*--update=[Keep segments of OLD, an earlier translation, whose source did not change]:OLD:' \
+        '*--update=[Keep the text of an earlier translation]:OLD:' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \

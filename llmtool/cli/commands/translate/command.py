@@ -46,7 +46,7 @@ def translate(
         typer.Option(
             "--update",
             metavar="OLD",
-            help="Keep segments of OLD, an earlier translation, whose source did not change.",
+            help="Keep the text of an earlier translation.",
         ),
     ] = None,
     input: g.InputOptions,
