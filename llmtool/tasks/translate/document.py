@@ -124,6 +124,8 @@ class DocumentWorkflow(Workflow[TranslationText]):
             raise error
         for target in (step.target, *self._waiting.pop(key, ())):
             self._settle(target, target.job.parts, "it does not fit the context")
+        if self.is_complete and all(job.is_rejected for job in self.jobs if job.is_language):
+            raise error
         return iter(())
 
     def drain_events(self) -> Iterator[TranslationText]:
