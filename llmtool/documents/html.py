@@ -79,6 +79,15 @@ class _Run(msgspec.Struct):
     skipped: list[str]  # why a token is not translated, or an empty string
 
 
+_AttributeKey = tuple[int, str, tuple[Part, ...]]  # start of the segment, name, and value
+
+
+class _AttributeSegment(Segment, frozen=True, kw_only=True):
+    """The value of an attribute within a segment; `place` finds the tags that have it."""
+
+    place: _AttributeKey
+
+
 class Html(Document):
     """An HTML text and its segments.
 
@@ -95,7 +104,7 @@ class Html(Document):
         super().__init__(source if to is None else _with_language(source, to))
         self._quotes: dict[int, str] = {}  # of attributes that are segments, by their start
         self._tags: dict[int, list[str]] = defaultdict(list)  # with attributes, by segment start
-        self._nested: dict[Segment, list[tuple[str, Attribute, int]]] = defaultdict(list)
+        self._places: dict[_AttributeKey, list[tuple[str, Attribute, int]]] = defaultdict(list)
         self._translated: dict[str, dict[Attribute, tuple[int, str]]] = defaultdict(dict)
         self._outside: list[OutsideText] = []
         self.segments = tuple(self._segments())
@@ -104,7 +113,8 @@ class Html(Document):
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         is_changed = tuple(parts) != segment.parts
         if segment.start == segment.end:
-            for tag, attribute, start in self._nested[segment]:
+            assert isinstance(segment, _AttributeSegment)
+            for tag, attribute, start in self._places[segment.place]:
                 self._translated[tag].pop(attribute, None)
                 if is_changed:
                     value = _encode_value(parts, attribute.quote)
@@ -226,14 +236,14 @@ class Html(Document):
 
     def _nested_segments(self, token: Token, start: int) -> Iterator[Segment]:
         tag = self.source[token.start : token.end]
-        found: dict[Segment, None] = {}
         for attribute, parts in self._text_attributes(token):
-            segment = Segment(start=start, end=start, parts=parts, context=(attribute.name,))
-            if segment not in self._nested:
-                found[segment] = None
-            self._nested[segment].append((tag, attribute, token.start))
+            place = (start, attribute.name, parts)
+            if place not in self._places:
+                yield _AttributeSegment(
+                    start=start, end=start, parts=parts, context=(attribute.name,), place=place
+                )
+            self._places[place].append((tag, attribute, token.start))
             self._tags[start].append(tag)
-        yield from found
 
     def _text_attributes(self, token: Token) -> Iterator[tuple[Attribute, tuple[Part, ...]]]:
         """Yield the attributes of a tag that have text, and the parts of their values."""

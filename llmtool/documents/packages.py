@@ -16,8 +16,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import msgspec
-
 from llmtool.documents.html import Html
 from llmtool.documents.language_tags import is_tag_of
 from llmtool.documents.types import (
@@ -139,7 +137,8 @@ class Package(Document):
             at += 1
             for segment in member.segments:
                 start, end = at + segment.start, at + segment.end
-                fields = {**msgspec.structs.asdict(segment), "start": start, "end": end}
+                fields = {name: getattr(segment, name) for name in Segment.__struct_fields__}
+                fields |= {"start": start, "end": end}
                 segments.append(_Segment(**fields, member=member, own=segment))
             outside += [
                 OutsideText(at + each.start, at + each.end, each.reason, each.is_language)

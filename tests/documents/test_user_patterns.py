@@ -45,6 +45,18 @@ def test_matches_are_protected(
     assert document.compare(rewrite(document, {0: changed})) is None
 
 
+@pytest.mark.parametrize("format", ["html", "md"])
+def test_matches_in_attributes_of_inline_tags_are_protected(format: Format) -> None:
+    document = parse('<p>See <img alt="The ACME-12 cat" src="a"> here.</p>', format)
+    protect(document, [r"ACME-\d+"])
+    changed = {
+        index: [part if isinstance(part, ProtectedSpan) else part.upper() for part in segment.parts]
+        for index, segment in enumerate(document.segments)
+    }
+    output = '<p>SEE <img alt="THE ACME-12 CAT" src="a"> HERE.</p>'
+    assert rewrite(document, changed) == output
+
+
 @pytest.mark.parametrize(
     ("regex", "message"),
     [
