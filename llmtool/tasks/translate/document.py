@@ -20,7 +20,7 @@ from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import UntranslatedSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
-from llmtool.tasks.translate.segment import SegmentJob
+from llmtool.tasks.translate.segment import MAX_TOKENS, SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
@@ -120,7 +120,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         """Leave a text that does not fit the context and cannot be split, such as encoded data."""
         key = _key(step.target.job)
         n_bytes = len(step.target.job.placeholders.text.encode())
-        if not isinstance(error, ContextOverflow) or n_bytes < error.available / 4:
+        if not isinstance(error, ContextOverflow) or n_bytes < 16 * MAX_TOKENS:
             raise error
         for target in (step.target, *self._waiting.pop(key, ())):
             self._settle(target, target.job.parts, "it does not fit the context")
