@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from offenders import every
 
 from llmtool.documents.formats import parse
+from llmtool.documents.markdown.anchors import slugs
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.md*"))
@@ -260,3 +261,13 @@ def test_every_letter_of_random_markdown_is_accounted_for(text: str) -> None:
         if not document.find_fault(document.segments[i], parts)
     }
     assert document.compare(rewrite(document, accepted)) is None
+
+
+def test_many_equal_headings_are_numbered_in_linear_time() -> None:
+    for rule, last in (
+        ("github", "x-19999"),
+        ("python-markdown", "x_19999"),
+        ("kramdown", "x-19999"),
+    ):
+        found = slugs([("x", None)] * 20_000, rule)
+        assert (found[0], found[-1], len(set(found))) == ("x", last, 20_000)

@@ -100,10 +100,15 @@ def _number_with_hyphen(slug: str, used: dict[str, int]) -> str:
 
 
 def _number_with_underscore(slug: str, used: dict[str, int]) -> str:
-    while slug in used or not slug:
-        found = _NUMBERED.match(slug)
-        slug = f"{found[1]}_{int(found[2]) + 1}" if found else f"{slug}_1"
-    return slug
+    if slug and slug not in used:
+        return slug
+    found = _NUMBERED.match(slug)
+    base, number = (found[1], int(found[2])) if found else (slug, 0)
+    number = max(number, used.get(slug, 0)) + 1
+    while f"{base}_{number}" in used:
+        number += 1
+    used[slug] = number
+    return f"{base}_{number}"
 
 
 _Rule = tuple[Callable[[str], str], Callable[[str, dict[str, int]], str]]
