@@ -75,7 +75,7 @@ def seen(result: Any, user: str) -> tuple[int, bytes, bytes]:
     return result.returncode, output, error
 
 
-def state() -> dict[str, Any]:
+def state(others: set[threading.Thread]) -> dict[str, Any]:
     """Return what a run could leave behind in its process."""
     return {
         "variables": dict(os.environ),
@@ -88,15 +88,15 @@ def state() -> dict[str, Any]:
             (logger.level, list(logger.handlers))
             for logger in (logging.getLogger(), logging.getLogger("llmtool"))
         ],
-        "threads": set(threading.enumerate()),
+        "threads": set(threading.enumerate()) - others,
         "hub": "huggingface_hub" in sys.modules,
     }
 
 
-def settle() -> None:
-    """Free what the last run no longer uses, and let its threads end."""
+def settle(others: set[threading.Thread]) -> None:
+    """Free what the last run no longer uses, and let its threads end, but not those of others."""
     gc.collect()
-    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+    for thread in set(threading.enumerate()) - others:
         thread.join(timeout=1)
 
 
@@ -104,14 +104,15 @@ def test_command_restores_the_state_of_the_process(
     run_llmtool: Run, fill: Callable[[str], list[str]]
 ) -> None:
     gc.freeze()  # the collections below skip the objects of other tests
+    others = set(threading.enumerate())
     try:
         for name, (_, data) in COMMANDS.items():
             run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code
-            settle()
-            before = state()
+            settle(others)
+            before = state(others)
             run_llmtool(*fill(name), input=data)
-            settle()
-            assert state() == before, name
+            settle(others)
+            assert state(others) == before, name
     finally:
         gc.unfreeze()
 
