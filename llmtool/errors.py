@@ -79,6 +79,8 @@ def format_json_error(exc: Exception) -> str:
     """
     if isinstance(exc, RecursionError):
         return "nested too deeply"
+    if isinstance(exc, UnicodeDecodeError) or "Invalid UTF-8" in str(exc):  # of msgspec 0.23
+        return "not UTF-8"
     reason = str(exc).removeprefix("JSON is malformed: ")
     return "ends too early" if "truncated" in reason else reason
 

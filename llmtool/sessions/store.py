@@ -326,9 +326,7 @@ def _decode(path: Path, data: bytes) -> Session:
 def _decode_line(path: Path, number: int, line: bytes, kind: type[S]) -> S:
     try:
         return msgspec.json.decode(line, type=kind)
-    except UnicodeDecodeError:
-        reason = "not UTF-8"
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
         reason = format_json_error(exc) if line.strip() else "empty line"
     what = "not a llmtool session" if number == 1 else "damaged"
     raise _Damaged(f"{path}, line {number}: {what}: {reason}")
