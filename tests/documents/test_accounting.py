@@ -6,7 +6,7 @@ import pytest
 
 from llmtool.documents.accounting import count_protected, find_unsupported
 from llmtool.documents.formats import parse
-from llmtool.documents.types import Format
+from llmtool.documents.types import Document, Format, OutsideText
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,12 @@ def test_language_that_a_format_does_not_support_is_reported() -> None:
         "the syntax of the ICU message is not supported",
         "UTF-8 cannot encode its lone surrogate",
     ]
+
+
+def test_text_that_is_neither_a_segment_nor_accounted_for_is_reported() -> None:
+    document = Document("key = Hello")
+    document.segments, document.outside = (), (OutsideText(0, 3, "key"),)
+    (found,) = find_unsupported(document)
+    assert document.source[found.start : found.end].strip(" =") == "Hello"
+    assert found.reason == "the parser does not recognize this text"
+    assert count_protected(document) == {"key": 3}
