@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from llmtool.documents.html import Html
+from llmtool.documents.html.document import Html
 from llmtool.documents.language_tags import is_tag_of
 from llmtool.documents.types import (
     Document,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from llmtool.documents.html_elements import ELEMENTS, VOID_ELEMENTS
+from llmtool.documents.html.elements import ELEMENTS, VOID_ELEMENTS
 from llmtool.documents.types import Part, ProtectedSpan
 
 # Scripts without spaces between words: their letters and punctuation end a URL or an address.

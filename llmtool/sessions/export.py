@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from llmtool.documents import markdown_html as markdown
+from llmtool.documents.markdown import rendering as markdown
 from llmtool.errors import UsageError
 from llmtool.sessions.types import Session, Turn
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from llmtool.documents.markdown_html import close_blocks, to_html
+from llmtool.documents.markdown.rendering import close_blocks, to_html
 from llmtool.errors import UsageError
 from llmtool.sessions.export import export, find_format
 from llmtool.sessions.types import Attachment, Session, Turn

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmtool import Toolbox
-from llmtool.documents.markdown import document
+from llmtool.documents.markdown import source as markdown_source
 from llmtool.engine.scripted import ScriptedEngine
 
 TEXT = "The {} house is **green**, and its [door](x.md) is as old as the `roof`."
@@ -67,13 +67,13 @@ def test_links_to_headings_wait_for_the_last_heading() -> None:
 @pytest.mark.parametrize("has_link", [False, True])
 def test_markdown_is_parsed_a_few_times(has_link: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    parse = document.parse_markdown
+    parse = markdown_source.parse_markdown
 
     def count(text: str, *args: Any, **options: Any) -> Any:
         sizes.append(len(text))
         return parse(text, *args, **options)
 
-    monkeypatch.setattr(document, "parse_markdown", count)
+    monkeypatch.setattr(markdown_source, "parse_markdown", count)
     monkeypatch.setattr("llmtool.tasks.translate.document._CHECKED_CHARACTERS", 1)
     monkeypatch.setattr("llmtool.tasks.translate.document._CHECKED_SHARE", -1.0)
     source = MARKDOWN + ("\nSee [this](#house-3).\n" if has_link else "")

@@ -1,1 +1,1 @@
-"""Messages of programs: XLIFF, Android, Qt, Apple and Java files."""
+"""Messages of programs: gettext catalogs, XLIFF, Android, Qt, Apple, Java and JSON files."""

@@ -8,13 +8,13 @@ from functools import partial
 
 import msgspec
 
+from llmtool.documents.localization.messages import escape_message, flags_of, split_message
+from llmtool.documents.localization.plural_forms import begin_form, categories_of, split_forms
 from llmtool.documents.localization.values import (
     find_message_fault,
     is_message,
     join_surrogates,
 )
-from llmtool.documents.messages import escape_message, flags_of, split_message
-from llmtool.documents.plural_forms import begin_form, categories_of, split_forms
 from llmtool.documents.types import (
     Document,
     OutsideText,

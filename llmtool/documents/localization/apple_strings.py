@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from llmtool.documents.localization.messages import (
+    flags_of,
+    join_message,
+    quote_note,
+    split_message,
+)
 from llmtool.documents.localization.values import (
     find_message_fault,
     is_message,
     join_surrogates,
 )
-from llmtool.documents.messages import flags_of, join_message, quote_note, split_message
 from llmtool.documents.types import Document, OutsideText, Part, Segment
 from llmtool.errors import InputError, missing_extra
 

@@ -10,8 +10,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from llmtool.documents.localization.messages import (
+    flags_of,
+    join_message,
+    quote_note,
+    split_message,
+)
 from llmtool.documents.localization.values import find_message_fault, is_message
-from llmtool.documents.messages import flags_of, join_message, quote_note, split_message
 from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import (
     Document,

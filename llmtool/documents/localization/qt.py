@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from llmtool.documents.language_tags import is_tag_of, locale_name
+from llmtool.documents.localization.messages import flags_of, quote_note, split_message
+from llmtool.documents.localization.plural_forms import begin_form, qt_forms, split_forms
 from llmtool.documents.localization.values import find_message_fault
-from llmtool.documents.messages import flags_of, quote_note, split_message
-from llmtool.documents.plural_forms import begin_form, qt_forms, split_forms
 from llmtool.documents.types import Document, Mark, OutsideText, Part, Segment, has_letters
 from llmtool.documents.xml_source import (
     Element,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from llmtool.documents.messages import find_invented_placeholder
+from llmtool.documents.localization.messages import find_invented_placeholder
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
 from llmtool.documents.types import Part, has_letters, is_blank
 

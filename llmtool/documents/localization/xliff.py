@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from llmtool.documents.language_tags import is_tag_of
+from llmtool.documents.localization.messages import quote_note, split_message
 from llmtool.documents.localization.values import find_message_fault
-from llmtool.documents.messages import quote_note, split_message
 from llmtool.documents.types import Document, Mark, OutsideText, Part, Segment, has_letters
 from llmtool.documents.xml_source import (
     Element,

@@ -1,1 +1,1 @@
-"""Markdown and its dialects: the text of blocks, of directives and of front matter."""
+"""Markdown and its dialects: parsing, reading the text, writing and checking translations."""

@@ -16,6 +16,10 @@ _ATTRIBUTES = re.compile(r"(?<!\s)\s*\{:?\s*[.#:][^{}]*\}\s*\Z")
 _HTML_HEADING = re.compile(r"<h([1-6])\b([^>]*)>(.*?)</h\1\s*>", re.IGNORECASE | re.DOTALL)
 _ID = re.compile(r"""\bid\s*=\s*["']?([^\s"'>]+)""", re.IGNORECASE)
 _WORD = ("Nd", "Nl", "Pc")  # categories, besides letters and marks
+# References to headings: in a link, in a tag, and in a wiki link of Obsidian.
+PAGE_TARGET = re.compile(r"\A(\(\s*<?)#([^\s)>]+)")
+PAGE_REFERENCE = re.compile(r"""(\shref\s*=\s*["'])#([^"']+)""", re.IGNORECASE)
+PAGE_HEADING = re.compile(r"\A(!?\[\[#)([^\[\]|\n]+)")
 _NUMBERED = re.compile(r"(.*)_(\d+)\Z", re.DOTALL)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from llmtool.documents.html_elements import ELEMENTS
+from llmtool.documents.html.elements import ELEMENTS
 from llmtool.documents.markdown.tags import (
     braces_end,
     tag_end,

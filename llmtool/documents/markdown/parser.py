@@ -1,6 +1,6 @@
 """Parse Markdown: CommonMark with tables, strikethrough and the blocks of dialects.
 
-This and `documents/markdown_html.py` are the only importers of markdown_it.
+This and `documents/markdown/rendering.py` are the only importers of markdown_it.
 """
 
 from __future__ import annotations

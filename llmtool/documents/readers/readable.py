@@ -14,7 +14,7 @@ from llmtool.errors import InputError, LlmtoolError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email", "package"]
 
-D = TypeVar("D", bound="Document | None")
+D = TypeVar("D", bound="DocumentText | None")
 
 _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
 _PROBE_BYTES = 20_000  # searched for tags
@@ -28,7 +28,7 @@ _MEDIA_TYPES: dict[str | None, Kind] = {
 }
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class DocumentText(msgspec.Struct, frozen=True, kw_only=True):
     """A document as plain text; `notes` tell what was skipped or guessed.
 
     `encoding` is that of HTML and text; `share` is the share of a page's text that was used.
@@ -50,7 +50,7 @@ def read_document(
     media_type: str | None = None,
     charset: str | None = None,
     keeps_markup: bool = False,
-) -> Document:
+) -> DocumentText:
     """Return the text of a document without its markup.
 
     Args:
@@ -83,7 +83,7 @@ def read_document(
         declared = charset or declared_charset(content)
         decoded = decode_document(content, declared, source=name, errors=errors, encoding=encoding)
         notes = (decoded.note,) if decoded.note else ()
-        text = Document(text=decoded.text, encoding=decoded.encoding, notes=notes)
+        text = DocumentText(text=decoded.text, encoding=decoded.encoding, notes=notes)
         is_converted = is_web and not keeps_markup
         if is_converted:
             document = _name_errors(name, lambda: _read_page(text))
@@ -105,14 +105,14 @@ def _name_errors(name: str, read: Callable[[], D]) -> D:
         raise type(exc)(f"{name}: {exc}") from exc
 
 
-def _read_package(content: bytes) -> Document | None:
+def _read_package(content: bytes) -> DocumentText | None:
     """Return the text of a Word document or EPUB book, None for other content."""
     if not content.startswith(b"PK"):
         return None
     from llmtool.documents.packages import read_text, unpack
 
     text = unpack(content)
-    return None if text is None else Document(text=read_text(text), kind="package")
+    return None if text is None else DocumentText(text=read_text(text), kind="package")
 
 
 def _is_page(content: bytes, suffix: str, media_type: str | None) -> bool:
@@ -128,7 +128,7 @@ def _is_mail(content: bytes, suffix: str, media_type: str | None) -> bool:
     return suffix in (".eml", ".mbox") or is_mail(content)
 
 
-def _read_messages(document: Document, suffix: str) -> Document:
+def _read_messages(document: DocumentText, suffix: str) -> DocumentText:
     """Return the text of subtitles or messages without their markup; other text is unchanged."""
     if suffix not in _MESSAGES:
         return document
@@ -146,7 +146,7 @@ def _read_messages(document: Document, suffix: str) -> Document:
     return msgspec.structs.replace(document, text=text) if text else document
 
 
-def _read_page(page: Document) -> Document:
+def _read_page(page: DocumentText) -> DocumentText:
     from llmtool.documents.readers.web_text import extract_text
 
     found = extract_text(page.text)
@@ -164,15 +164,15 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 else "under 1%"
 
 
-def _read_mail(content: bytes) -> Document:
+def _read_mail(content: bytes) -> DocumentText:
     from llmtool.documents.readers.mail import extract_messages
 
     found = extract_messages(content)
-    return Document(text=found.text, kind="email", notes=found.notes)
+    return DocumentText(text=found.text, kind="email", notes=found.notes)
 
 
-def _read_pdf(content: bytes) -> Document:
+def _read_pdf(content: bytes) -> DocumentText:
     from llmtool.documents.readers.pdf import extract_pages
 
     found = extract_pages(content)
-    return Document(text=found.text, kind="pdf", notes=found.notes)
+    return DocumentText(text=found.text, kind="pdf", notes=found.notes)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.documents.html_elements import BLOCKS, VOID_ELEMENTS, end_element, start_element
-from llmtool.documents.html_tokens import is_xhtml
+from llmtool.documents.html.elements import BLOCKS, VOID_ELEMENTS, end_element, start_element
+from llmtool.documents.html.tokens import is_xhtml
 from llmtool.errors import InputError
 
 if TYPE_CHECKING:

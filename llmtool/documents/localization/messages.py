@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from llmtool.documents.icu import escape_icu, is_icu, split_icu
+from llmtool.documents.localization.icu import escape_icu, is_icu, split_icu
 from llmtool.documents.protected_spans import (
     ADDRESSES,
     PLACEHOLDERS,

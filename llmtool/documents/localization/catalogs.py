@@ -14,15 +14,20 @@ from typing import Any
 
 import msgspec
 
-from llmtool.documents.catalog_header import complete_header
 from llmtool.documents.lines import split_lines
-from llmtool.documents.messages import (
+from llmtool.documents.localization.catalog_header import complete_header
+from llmtool.documents.localization.messages import (
     find_invented_placeholder,
     join_message,
     quote_note,
     split_message,
 )
-from llmtool.documents.plural_forms import PluralForms, begin_form, parse_plural_forms, split_forms
+from llmtool.documents.localization.plural_forms import (
+    PluralForms,
+    begin_form,
+    parse_plural_forms,
+    split_forms,
+)
 from llmtool.documents.protected_spans import find_nesting_fault
 from llmtool.documents.types import (
     Document,

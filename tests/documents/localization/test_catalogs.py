@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
-from llmtool.documents.catalogs import Catalog
-from llmtool.documents.plural_forms import header_of, parse_plural_forms
+from llmtool.documents.localization.catalogs import Catalog
+from llmtool.documents.localization.plural_forms import header_of, parse_plural_forms
 from llmtool.documents.types import find_unaccounted
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import UsageError

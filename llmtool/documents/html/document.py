@@ -13,8 +13,8 @@ from html import escape, unescape
 
 import msgspec
 
-from llmtool.documents.html_elements import INLINE, VOID_ELEMENTS, end_element, start_element
-from llmtool.documents.html_tokens import Attribute, Token, is_xhtml, split_code, tokenize
+from llmtool.documents.html.elements import INLINE, VOID_ELEMENTS, end_element, start_element
+from llmtool.documents.html.tokens import Attribute, Token, is_xhtml, split_code, tokenize
 from llmtool.documents.language_tags import is_tag_of
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
 from llmtool.documents.types import (

@@ -14,7 +14,7 @@ from llmtool.documents.formats import parse
 from llmtool.documents.markdown.anchors import RULES
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
 
-CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.md*"))
+CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.md*"))
 _ACCENTS = str.maketrans("aeiouAEIOU", "áéíóúÁÉÍÓÚ")
 
 

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.icu import is_icu, split_icu
-from llmtool.documents.messages import join_message, split_message
+from llmtool.documents.localization.icu import is_icu, split_icu
+from llmtool.documents.localization.messages import join_message, split_message
 from llmtool.documents.protected_spans import find_nesting_fault
 from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters
 from llmtool.errors import InputError

@@ -6,7 +6,7 @@ import re
 import time
 
 from llmtool.documents.language_tags import locale_name
-from llmtool.documents.plural_forms import header_of, parse_plural_forms
+from llmtool.documents.localization.plural_forms import header_of, parse_plural_forms
 
 _CHARSET = re.compile(r"charset=\s*([\w.:-]+)", re.IGNORECASE)
 

@@ -17,12 +17,12 @@ from lxml import etree
 
 from llmtool.documents.accounting import count_protected, find_unsupported
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.plural_forms import categories_of
+from llmtool.documents.localization.plural_forms import categories_of
 from llmtool.documents.types import Document, Format, Mark, Part, ProtectedSpan, Segment
 from llmtool.documents.xml_source import Xml
 from llmtool.errors import InputError, UsageError
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parents[1] / "corpus"
 
 
 def shown(document: Document) -> list[str]:

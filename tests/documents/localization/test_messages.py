@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.documents.icu import split_icu
-from llmtool.documents.messages import find_invented_placeholder, join_message, split_message
+from llmtool.documents.localization.icu import split_icu
+from llmtool.documents.localization.messages import (
+    find_invented_placeholder,
+    join_message,
+    split_message,
+)
 from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import ProtectedSpan, join_parts
 

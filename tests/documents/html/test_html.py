@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from llmtool.documents.formats import parse
-from llmtool.documents.html import Html
-from llmtool.documents.html_tokens import tokenize
+from llmtool.documents.html.document import Html
+from llmtool.documents.html.tokens import tokenize
 from llmtool.documents.types import Document, Part, ProtectedSpan, find_unaccounted
 
 

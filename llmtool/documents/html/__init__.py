@@ -1,0 +1,1 @@
+"""HTML: its tokens, its elements, and the text in it."""

@@ -1,0 +1,30 @@
+"""How the translation of a segment of Markdown is written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmtool.documents.html.document import Html
+from llmtool.documents.types import Segment
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """How to write a segment; a paragraph of several lines is wrapped to `columns`."""
+
+    # heading, setext heading, paragraph, cell, leading cell; of syntax: title, attribute, argument,
+    # link title; html; anchor; or the style of a value of the front matter
+    kind: str
+    columns: int = 0
+    prefix: str = ""  # of each line but the first
+    around: tuple[str, str] = ("", "")  # the rest of a directive, before and after its text
+    inner: tuple[Html, Segment] | None = None  # of a block of HTML
+    attribute: tuple[str, int, int] | None = None  # its tag, and where it is in the tag
+
+
+class MarkdownSegment(Segment, frozen=True, kw_only=True):
+    layout: Layout
+
+
+def layout_of(segment: Segment) -> Layout:
+    assert isinstance(segment, MarkdownSegment)
+    return segment.layout
