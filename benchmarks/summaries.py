@@ -1,163 +1,162 @@
-"""How many key facts of a document survive: truncation, notes, and the summary.
+"""How good summaries are: facts, invented numbers and names, near-copies, length.
 
-    python benchmarks/summaries.py [--half test] [--model REF] [--chunk-tokens 128] [--show]
-    python benchmarks/summaries.py --lengths | --loops
+    python benchmarks/summaries.py [--half test] [-m REF] [--length 100,200] [-o strategy=extract]
+    python benchmarks/summaries.py --forms
     python benchmarks/summaries.py --together FILE.gguf [--tokens 20000]
 
-The documents are in `summaries.yaml`, each with ten facts: choose on the half `tuning`, report the
-half `test`. The chunk size divides a document into three or four chunks. `cut` is a summary of the
-first chunk, as tools produce that truncate; `notes` are the notes on all chunks; `written` is the
-model's summary and `summary` the output of `sum --length long`.
+The documents are in `data/summaries`: reports, meetings, mail and technical documents, each with
+ten key facts. Choose on the half `tuning`, report the half `test`; the half `other` is in other
+languages. `summary_quality.py` measures; it does not use the checks of `llmtool`.
 
-`--lengths` compares lengths with the requested ones, `--loops` counts repeated sentences in
-summaries of 20 texts. `--together` compares the notes of a long document in one batch with one call
-at a time, in generated tokens per second.
+    facts       facts out of ten; for comparison, of the first words of the document, of sentences
+                chosen without a model (TF-IDF centrality, density of numbers and names), and of the
+                sentences with the most facts
+    invented    numbers, quantities, dates and names that the document does not contain
+    copies      sentences that repeat an earlier one, apart from a few words
+    length      words divided by the requested ones
+
+`--forms` counts bullets, and headlines of one line. `--together` compares the notes of a long
+document in one batch with one call at a time, in generated tokens per second.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import json
 import time
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import yaml
+from summary_quality import central, copies, count_words, facts_in, invented, lead, richest, split
 
 from llmtool import Toolbox
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
-from llmtool.engine.types import Engine, Finished, Prompt, Request, Token
-from llmtool.tasks.options import SummarizeOptions, make_options
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.workflow import WorkflowRunner
-from llmtool.tasks.summarize.facts import count_words
-from llmtool.tasks.summarize.map_reduce import SummaryWorkflow
+from llmtool.engine.types import Finished, Request
+from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.summarize.task import prepare_summarizer
-from llmtool.text.chunks import split, split_sentences
 
-CASES = Path(__file__).with_name("summaries.yaml")
-LENGTHS = (30, 60, 100)
-WIDTHS = (6, 6, 7, 9, 9)
-
-
-def read_cases(half: str) -> list[dict[str, Any]]:
-    cases = yaml.safe_load(CASES.read_text(encoding="utf-8"))
-    return [*cases["tuning"], *cases["test"]] if half == "all" else cases[half]
+DATA = Path(__file__).parent / "data" / "summaries"
+HALVES = ("tuning", "test", "other")
+KINDS = ("report", "meeting", "mail", "technical")
 
 
-def held(text: str, facts: list[str]) -> int:
-    return sum(bool(re.search(fact, text, re.IGNORECASE)) for fact in facts)
+class Document(NamedTuple):
+    """A text and the patterns of its facts; a sentence that matches all of them states a fact."""
+
+    name: str
+    kind: str
+    half: str
+    language: str
+    facts: dict[str, list[str]]
+    text: str
 
 
-def count(engine: Engine, text: str) -> int:
-    return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
+class Row(NamedTuple):
+    """What is measured of one summary."""
+
+    name: str
+    kind: str
+    facts: int
+    lead: int
+    central: int
+    richest: int
+    invented: int
+    copies: int
+    length: float
+    seconds: float
+    strategy: str
 
 
-def run_workflow(box: Toolbox, text: str, **options: Any) -> SummaryWorkflow:
-    """Summarize a document and return its workflow, which has its notes and its summary."""
-    summarizer = prepare_summarizer(box.context, make_options(SummarizeOptions, options))
-    workflow = SummaryWorkflow(
-        1,
-        text,
-        summarizer.plan(box.engine, text),
-        summarizer.prompts,
-        count=lambda part: count(box.engine, part),
-        note_cache=summarizer.note_cache,
-    )
-    for _ in WorkflowRunner(box.engine, [workflow]).run():
-        pass
-    return workflow
-
-
-def measure_facts(box: Toolbox, half: str, chunk_tokens: int, *, show: bool) -> None:
-    print(f"{box.model_name}, half {half}, chunks of {chunk_tokens} tokens: facts out of ten")
-    print(f"{'document':<12}{'chunks':>6}{'cut':>6}{'notes':>7}{'written':>9}{'summary':>9}")
-    rows = []
-    for case in read_cases(half):
-        text, facts = case["text"], case["facts"]
-        first = split(text, max_tokens=chunk_tokens, count=lambda t: count(box.engine, t))[0]
-        cut = box.summarize(first, length="long", strategy="stuff")
-        work = run_workflow(
-            box, text, length="long", strategy="map-reduce", chunk_tokens=chunk_tokens
+def read_documents(half: str) -> list[Document]:
+    found = []
+    for path in sorted(DATA.glob("*.md")):
+        _, head, text = path.read_text(encoding="utf-8").split("---\n", 2)
+        found.append(
+            Document(name=path.stem, text=text, **{"language": "en"} | yaml.safe_load(head))
         )
-        notes = "\n".join(note or "" for note in work.rounds[0])
-        wrote = box.summarize("\n\n".join(work.notes), length="long", strategy="stuff")
-        row = [
-            len(work.plan.chunks),
-            held(str(cut), facts),
-            held(notes, facts),
-            held(str(wrote), facts),
-            held(work.text or "", facts),
-        ]
-        rows.append(row)
-        print(
-            f"{case['name']:<12}" + "".join(f"{n:>{w}}" for n, w in zip(row, WIDTHS, strict=True))
-        )
-        if show:
-            print(
-                f"  notes ({work.n_quoted_notes} quoted): {notes}\n  {work.fallback}: {work.text}"
+    return [each for each in found if half in (each.half, "all")]
+
+
+def measure(box: Toolbox, document: Document, n_words: int, **options: Any) -> tuple[Row, Any]:
+    started = time.perf_counter()
+    result = box.summarize(document.text, length=f"{n_words} words", **options)
+    seconds = time.perf_counter() - started
+    text, facts = document.text, document.facts
+    row = Row(
+        document.name,
+        document.kind,
+        len(facts_in(result.text, facts)),
+        *(
+            len(facts_in(each, facts))
+            for each in (
+                lead(text, n_words), central(text, n_words), richest(text, facts, n_words)
             )
-    means = [mean(column) for column in zip(*rows, strict=True)]
-    print(f"{'mean':<12}" + _columns(means, ".1f"))
+        ),
+        len(invented(result.text, text, language=document.language)),
+        len(copies(result.text)),
+        count_words(result.text) / n_words,
+        seconds,
+        result.strategy,
+    )  # fmt: skip
+    return row, result
 
 
-def _columns(numbers: list[Any], form: str = "") -> str:
-    return "".join(f"{n:>{width}{form}}" for n, width in zip(numbers, WIDTHS, strict=True))
+def print_table(rows: list[Row]) -> None:
+    print(f"{'':<12}{'facts':>6}{'first':>7}{'central':>9}{'richest':>9}{'invented':>10}"
+          f"{'copies':>8}{'length':>8}{'seconds':>9}  strategy")  # fmt: skip
+    for row in rows:
+        print(f"{row.name:<12}{row.facts:>6}{row.lead:>7}{row.central:>9}{row.richest:>9}"
+              f"{row.invented:>10}{row.copies:>8}{row.length:>8.2f}{row.seconds:>9.1f}"
+              f"  {row.strategy}")  # fmt: skip
+    for kind in (*KINDS, "mean"):
+        own = [row for row in rows if kind in (row.kind, "mean")]
+        if own:
+            means = [mean(row[i] for row in own) for i in range(2, 10)]
+            print(f"{kind:<12}{means[0]:>6.1f}{means[1]:>7.1f}{means[2]:>9.1f}{means[3]:>9.1f}"
+                  f"{means[4]:>10.1f}{means[5]:>8.1f}{means[6]:>8.2f}{means[7]:>9.1f}")  # fmt: skip
+    within = sum(0.85 <= row.length <= 1.15 for row in rows)
+    less = sum(row.facts < row.central for row in rows)
+    print(f"{sum(row.facts for row in rows)} of {10 * len(rows)} facts; {within} of {len(rows)} "
+          f"within 15 % of the length; {less} with fewer facts than `central`; "
+          f"{sum(row.invented > 0 for row in rows)} with inventions; "
+          f"{sum(row.copies > 0 for row in rows)} with near-copies")  # fmt: skip
 
 
-def measure_lengths(box: Toolbox) -> None:
-    texts = [case["text"] for case in read_cases("all")]
-    for n in LENGTHS:
-        results = box.summarize(texts, length=f"{n} words", chunk_tokens=128)
-        words = [count_words(result.text) for result in results]
-        good = sum(0.7 * n <= each <= 1.3 * n for each in words)
-        whole = sum(result.text.rstrip()[-1:] in ".!?" for result in results)
-        print(f"{n} words: {good} of {len(words)} within 30 %, {whole} end in a complete sentence "
-              f"({min(words)} to {max(words)})")  # fmt: skip
+def show(document: Document, row: Row, result: Any) -> None:
+    """Print a summary with the facts that it lacks, its inventions and its near-copies."""
+    has = facts_in(result.text, document.facts)
+    print(f"== {document.name}, {result.strategy}, {row.facts} facts\n{result.text}")
+    print("lacks:", *(f"  {fact}" for fact in document.facts if fact not in has), sep="\n")
+    print("invented:", invented(result.text, document.text, language=document.language))
+    print("near-copies:", copies(result.text))
+
+
+def check_facts(documents: list[Document]) -> None:
+    """Print, for each document, its words and where facts are: 0 is the beginning, 1 the end."""
+    for document in documents:
+        sentences = split(document.text)
+        print(f"{document.name}: {count_words(document.text)} words, {len(document.facts)} facts, "
+              f"{len(copies(document.text))} near-copies")  # fmt: skip
+        for fact, forms in document.facts.items():
+            places = [
+                i / len(sentences) for i, s in enumerate(sentences) if facts_in(s, {fact: forms})
+            ]
+            print(f"  {' '.join(f'{place:.2f}' for place in places) or 'NOWHERE'}  {fact}")
+
+
+def measure_forms(box: Toolbox) -> None:
+    texts = [document.text for document in read_documents("tuning")]
     lines = [str(r).splitlines() for r in box.summarize(texts, style="bullets", length="5 bullets")]
     points = sum(len(each) == 5 and all(x.startswith("- ") for x in each) for each in lines)
     heads = [str(r) for r in box.summarize(texts, style="headline")]
     n_lines = sum(len(each.splitlines()) == 1 for each in heads)
     print(
-        f"5 bullets: {points} of {len(lines)} are; headline: {n_lines} of {len(heads)} are a line"
+        f"{points} of {len(lines)} have 5 bullets; {n_lines} of {len(heads)} headlines are a line"
     )
-
-
-def measure_loops(box: Toolbox) -> None:
-    cases = yaml.safe_load((CASES.parent / "prompts.yaml").read_text(encoding="utf-8"))["texts"]
-    texts = [case["text"] for case in (*read_cases("all"), *cases["tuning"], *cases["test"])][:20]
-    without = {"dry_multiplier": 0.0, "repeat_penalty": 1.0}
-    printed = [r.text for r in box.summarize(texts, length="long", strategy="stuff")]
-    for name, replies in (
-        ("printed", printed),
-        ("written", _write(box, texts)),
-        ("written without DRY and penalty", _write(box, texts, **without)),
-    ):
-        repeats = [_repeats(text) for text in replies]
-        n_texts = sum(n > 0 for n in repeats)
-        print(
-            f"{name}: {n_texts} of {len(texts)} with a repeated sentence; {sum(repeats)} in total"
-        )
-
-
-def _write(box: Toolbox, texts: list[str], **options: float) -> list[str]:
-    """Return the model's replies before repeated sentences are removed."""
-    keywords = {"length": "long", "strategy": "stuff", **options}
-    summarizer = prepare_summarizer(box.context, make_options(SummarizeOptions, keywords))
-    asked = [summarizer.request(Case(variables={"text": text})) for text in texts]
-    replies = [""] * len(texts)
-    for event in box.engine.stream(msgspec.structs.replace(r, id=i) for i, r in enumerate(asked)):
-        if isinstance(event, Token):
-            replies[event.id] += event.text
-    return replies
-
-
-def _repeats(text: str) -> int:
-    sentences = ["".join(filter(str.isalnum, s.casefold())) for s in split_sentences(text)]
-    return len(sentences) - len(set(sentences))
 
 
 def measure_together(model: Path, n_tokens: int, share: int) -> None:
@@ -201,26 +200,45 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--half", default="tuning", choices=("tuning", "test"))
-    parser.add_argument("--model", default="starter")
-    parser.add_argument("--chunk-tokens", type=int, default=128)
-    parser.add_argument("--show", action="store_true")
-    parser.add_argument("--lengths", action="store_true")
-    parser.add_argument("--loops", action="store_true")
+    parser.add_argument("--half", default="tuning", choices=(*HALVES, "all"))
+    parser.add_argument("-m", "--model", default="starter")
+    parser.add_argument("--length", default="100,200", help="words, separated by commas")
+    parser.add_argument("-o", "--option", action="append", default=[], metavar="NAME=VALUE",
+                        help="an option of summarize, such as strategy=extract")  # fmt: skip
+    parser.add_argument("--names", help="only these documents, separated by commas")
+    parser.add_argument("--show", action="store_true", help="print the summaries")
+    parser.add_argument("--out", type=Path, help="append a JSON object per summary to a file")
+    parser.add_argument("--check", action="store_true", help="print where the facts are")
+    parser.add_argument("--forms", action="store_true")
     parser.add_argument("--together", type=Path, metavar="FILE.gguf")
     parser.add_argument("--tokens", type=int, default=20_000)
     parser.add_argument("--share", type=int, default=4)
     args = parser.parse_args()
+    documents = read_documents(args.half)
+    if args.names:
+        documents = [each for each in documents if each.name in args.names.split(",")]
+    if args.check:
+        return check_facts(documents)
     if args.together:
-        measure_together(args.together, args.tokens, args.share)
-        return
+        return measure_together(args.together, args.tokens, args.share)
     box = Toolbox(args.model, prefix_cache=False)
-    if args.lengths:
-        measure_lengths(box)
-    elif args.loops:
-        measure_loops(box)
-    else:
-        measure_facts(box, args.half, args.chunk_tokens, show=args.show)
+    if args.forms:
+        return measure_forms(box)
+    options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}
+    box.generate("Hello", max_tokens=1)  # loads the model
+    for n_words in map(int, args.length.split(",")):
+        print(f"{box.model_name}, half {args.half}, {n_words} words, {options or 'no options'}")
+        rows = []
+        for document in documents:
+            row, result = measure(box, document, n_words, **options)
+            rows.append(row)
+            if args.show:
+                show(document, row, result)
+            if args.out:
+                with args.out.open("a", encoding="utf-8") as file:
+                    record = {"words": n_words} | row._asdict() | {"text": result.text}
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        print_table(rows)
 
 
 if __name__ == "__main__":

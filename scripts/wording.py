@@ -16,7 +16,7 @@ PATTERNS = ("*.py", "*.md", "*.yaml", "*.toml")
 # Generated files, another language, texts for models to read, and this list itself.
 SKIPPED = (
     *("completions/", "README.zh-CN.md", "scripts/wording.py"),
-    *("benchmarks/prompts.yaml", "benchmarks/summaries.yaml", "tests/data/"),
+    *("benchmarks/prompts.yaml", "benchmarks/data/", "tests/data/"),
 )
 
 # A phrase as a regular expression, and what to write instead.
