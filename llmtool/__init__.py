@@ -1,7 +1,7 @@
 """Run local language models from the command line and from Python.
 
-    >>> import llmtool                                      # doctest: +SKIP
-    >>> print(llmtool.generate("Name three rivers."))       # doctest: +SKIP
+    >>> import llmtool
+    >>> print(llmtool.generate("Name three rivers."))
     The Nile, the Amazon and the Danube.
 
 The functions use the model of the user's configuration, which is loaded once, on first use. To use

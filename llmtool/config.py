@@ -66,6 +66,7 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
             a value is invalid.
 
     Example:
+        >>> from pathlib import Path
         >>> load_settings({"LLMTOOL_MODEL": "starter"}, Path("none.toml")).model
         'starter'
     """
@@ -92,6 +93,7 @@ def describe_model_source(settings: Settings, environ: Mapping[str, str], config
     """Return where the default model is set, for the end of an error, or "" if unknown.
 
     Example:
+        >>> from pathlib import Path
         >>> environ = {"LLMTOOL_MODEL": "qwen9"}
         >>> describe_model_source(Settings(model="qwen9"), environ, Path("none.toml"))
         ' (set by LLMTOOL_MODEL)'
@@ -163,7 +165,10 @@ def set_value(
         Cancelled: `cancelled` returned true while waiting for the lock of the file.
 
     Example:
-        >>> set_value(Path("config.toml"), "threads", "4")  # doctest: +SKIP
+        >>> from pathlib import Path
+        >>> set_value(Path("config.toml"), "threads", "4")
+        >>> load_settings({}, Path("config.toml")).threads
+        4
     """
     import tomlkit
 

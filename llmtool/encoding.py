@@ -158,7 +158,7 @@ def decode_document(
         InputError: as `decode`; the text is not UTF-8, and no encoding is likely.
 
     Example:
-        >>> decode_document(b"\x93caf\xe9\x94", "iso-8859-1", source="x").text
+        >>> decode_document(b"\\x93caf\\xe9\\x94", "iso-8859-1", source="x").text
         '“café”'
         >>> decode_document("Доброе утро".encode("koi8-r"), source="x").encoding
         'koi8-r'

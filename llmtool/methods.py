@@ -48,8 +48,10 @@ def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
     The method then also checks the types of its arguments, and has the option `timeout`.
 
     Example:
+        >>> import inspect
+        >>> from llmtool.tasks.options import SamplingOptions
         >>> @list_options(SamplingOptions)
-        ... def reply(prompt: str, **options: Unpack[SamplingKeywords]) -> str: ...
+        ... def reply(prompt: str, **options: object) -> str: ...
         >>> str(inspect.signature(reply))[:46]
         '(prompt: str, *, max_tokens: int | None = None'
     """

@@ -45,7 +45,7 @@ def find_files(folder: str, patterns: Sequence[str], *, reads_pdf: bool = False)
         InputError: no file matches, or too many.
 
     Example:
-        >>> import tempfile, pathlib
+        >>> import os, pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     pathlib.Path(folder, "a.md").write_text("text")
         ...     [os.path.basename(path) for path in find_files(folder, ["*.md"]).paths]

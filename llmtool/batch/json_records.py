@@ -38,6 +38,7 @@ def decode_json(text: str, *, errors: Errors = "strict") -> tuple[Any, dict[str,
         InputError: the text is not valid JSON.
 
     Example:
+        >>> import msgspec
         >>> value, written = decode_json('{"n": 1.50}')
         >>> value, msgspec.json.encode(written)
         ({'n': 1.5}, b'{"n":1.50}')
@@ -140,6 +141,7 @@ def join_lines(lines: Iterable[Line | None]) -> Iterator[Line | None]:
     one that can begin a value are joined. `None` means that a pipe has no data.
 
     Example:
+        >>> from llmtool.batch.lines import Line
         >>> lines = [Line(data, b"\\n", 1, 0) for data in (b"{", b' "a": 1', b"}", b'{"a": 2}')]
         >>> [line.data for line in join_lines(lines)]
         [b'{\\n "a": 1\\n}', b'{"a": 2}']
@@ -268,6 +270,7 @@ def with_line(reason: str, value: Line) -> str:
     """Return a reason with the line of its byte in the file, if the value has several lines.
 
     Example:
+        >>> from llmtool.batch.lines import Line
         >>> with_line("invalid character (byte 7)", Line(b'{"a":\\n b}', b"", 3, 0))
         'invalid character (line 4, byte 1)'
     """

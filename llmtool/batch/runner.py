@@ -102,9 +102,11 @@ class BatchRunner(Generic[R]):
             as "model". A file can be resumed only with the same identity.
 
     Example:
-        >>> from llmtool import Toolbox
-        >>> from llmtool.engine.scripted import ScriptedEngine
         >>> import tempfile
+        >>> from pathlib import Path
+        >>> from llmtool import Toolbox
+        >>> from llmtool.batch.readers import Reader
+        >>> from llmtool.engine.scripted import ScriptedEngine
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "in.txt").write_text("one\\ntwo\\nthree\\n")
         >>> box = Toolbox(engine=ScriptedEngine("Yes"))

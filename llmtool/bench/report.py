@@ -83,11 +83,7 @@ def run(model: LocalModel, plan: BenchPlan, *, on_step: OnText, on_note: OnText)
         Cancelled: the model's cancellation was set.
         LlmtoolError: the model cannot be loaded.
 
-    Example:
-        >>> from llmtool.bench.measure import QUICK
-        >>> report = run(model, QUICK, on_step=print, on_note=print)  # doctest: +SKIP
-        >>> {row.test: row.median for row in report.rows}["tg24 x 16"]  # doctest: +SKIP
-        412.7
+    Example: `run(model, QUICK, on_step=print, on_note=print).rows[0].median`
     """
     warnings: list[str] = []
 

@@ -28,6 +28,7 @@ def find_unsupported(document: Document) -> list[OutsideText]:
     """Return the natural language outside of the segments, and text with no known reason.
 
     Example:
+        >>> from llmtool.documents.types import Document, OutsideText
         >>> document = Document("key = Hello")
         >>> document.segments, document.outside = (), (OutsideText(0, 3, "key"),)
         >>> find_unsupported(document)[0].reason

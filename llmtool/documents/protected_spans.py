@@ -119,6 +119,7 @@ def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) 
     The caller checks that all protected spans are present.
 
     Example:
+        >>> from llmtool.documents.types import ProtectedSpan
         >>> name = ProtectedSpan("%s")
         >>> find_placeholder_fault(["Mail for ", name], ["Post für ", name, " {x}"])
         'has a placeholder, URL or tag that its source does not have'
@@ -175,6 +176,7 @@ def unpaired_tags(parts: Sequence[Part]) -> Counter[str]:
     """Count the start tags without an end tag, and the end tags without a start tag.
 
     Example:
+        >>> from llmtool.documents.types import ProtectedSpan
         >>> b, end, i, last = map(ProtectedSpan, ("<b>", "</b>", "<i>", "</i>"))
         >>> unpaired_tags([b, "one", end, i, "two", last])
         Counter()

@@ -52,10 +52,10 @@ class ScriptedEngine:
             candidates are equally likely.
 
     Example:
-        >>> from llmtool.engine.types import Message
+        >>> from llmtool.engine.types import Message, Prompt, Request, Token
         >>> engine = ScriptedEngine(lambda text: text.upper())
         >>> request = Request(prompt=Prompt(messages=(Message("user", "hello"),)))
-        >>> [event.text for event in engine.stream([request])][:-1]
+        >>> [event.text for event in engine.stream([request]) if isinstance(event, Token)]
         ['USER:', ' HELLO']
     """
 

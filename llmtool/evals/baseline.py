@@ -49,8 +49,12 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         `tolerance` is always a failure, and an error stays an error.
 
         Example:
-            >>> Baseline().compare(outcome) == outcome  # doctest: +SKIP
-            True
+            >>> from llmtool.evals.results import Outcome
+            >>> test = {"template": "triage", "model": "starter", "id": "1", "name": "login"}
+            >>> entry = Entry(**test, passed=False)
+            >>> place = {"kind": "vars", "n": 1, "file": "triage.yaml", "line": 9}
+            >>> Baseline(tests=(entry,)).compare(Outcome(**test, **place, status="failed")).status
+            'known'
         """
         before = next((e for e in self.tests if e.key == _key(outcome)), None)
         if before is None or outcome.status == "error":

@@ -48,9 +48,12 @@ def read_dataset(
         InputError: the file does not exist, or a row is invalid.
 
     Example:
-        >>> read_dataset(Path("triage.csv"), inputs=template.inputs, output=template.output)
-        ... # doctest: +SKIP
-        [Sample(name='triage.csv:2', variables={'text': 'No login'}, expected='account', line=2)]
+        >>> from pathlib import Path
+        >>> from llmtool.prompts.library import Library
+        >>> template = Library().load("sentiment")
+        >>> _ = Path("reviews.csv").write_text("text,label\\nGreat!,positive\\n")
+        >>> read_dataset(Path("reviews.csv"), inputs=template.inputs, output=template.output)
+        [Sample(name='reviews.csv:2', variables={'text': 'Great!'}, expected='positive', line=2)]
     """
     rows = list(_rows(path))
     splits = sorted(

@@ -45,8 +45,17 @@ def lint(library: Library, name_or_path: str) -> list[Finding]:
         TemplateError: the template was not found.
 
     Example:
-        >>> [str(finding) for finding in lint(Library(), "triage")]     # doctest: +SKIP
-        ["triage.yaml:7: warning: input 'tone' is never used"]
+        >>> from pathlib import Path
+        >>> from llmtool.prompts.library import Library
+        >>> _ = Path("triage.yaml").write_text('''llmtool: 1
+        ... name: triage
+        ... prompt: "Topic: {{ text }}"
+        ... inputs:
+        ...   text: {type: str}
+        ...   tone: {type: str}
+        ... ''')
+        >>> str(lint(Library(), "./triage.yaml")[0])
+        "triage.yaml:6: warning: input 'tone' is never used"
     """
     path = library.find(name_or_path)
     if is_path(name_or_path) and not path.is_file():

@@ -30,9 +30,15 @@ class ReplyCache:
         model: the identity of the model, which is the same on other machines.
 
     Example:
-        >>> cache = ReplyCache(folders.cache / FOLDER, model=box.context.cache_identity)
-        ... # doctest: +SKIP
-        >>> replies = cache.load(template, GenerateOptions())  # doctest: +SKIP
+        >>> from pathlib import Path
+        >>> from llmtool.evals.answers import Answer
+        >>> from llmtool.prompts.library import Library
+        >>> from llmtool.tasks.options import GenerateOptions
+        >>> cache = ReplyCache(Path("replies"), model="starter")
+        >>> case = Library().load("title"), GenerateOptions()
+        >>> cache.add(*case, {"hash of the variables": Answer(seconds=0.5)})
+        >>> cache.load(*case)["hash of the variables"].seconds
+        0.5
     """
 
     def __init__(self, folder: Path, *, model: str, limit_bytes: int = LIMIT_BYTES) -> None:

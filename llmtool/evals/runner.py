@@ -38,11 +38,25 @@ def run_tests(
         LlmtoolError: the model is unavailable, or the engine failed.
 
     Example:
-        >>> plan, run_cases = make_plan(box.library, "triage"), partial(run_each, box.context)
-        ... # doctest: +SKIP
-        >>> for outcome in run_tests(plan, run_cases, model_name="starter"):  # doctest: +SKIP
+        >>> from pathlib import Path
+        >>> from llmtool import Toolbox
+        >>> from llmtool.evals import make_plan
+        >>> _ = Path("rivers.yaml").write_text('''
+        ... llmtool: 1
+        ... name: rivers
+        ... inputs: {country: {type: str}}
+        ... prompt: Name a river of {{ country }}.
+        ... tests:
+        ... - vars: {country: Austria}
+        ...   assert: [{type: contains, value: Danube}]
+        ... ''')
+        >>> box = Toolbox()
+        >>> plan = make_plan(box.library, "./rivers.yaml")
+        >>> def run_cases(cases, options):
+        ...     return box.run_each(plan.template, cases)
+        >>> for outcome in run_tests(plan, run_cases, model_name="starter"):
         ...     print(outcome.name, outcome.status)
-        Can't log in since Monday passed
+        Austria passed
     """
     groups: dict[str, list[PlannedTest]] = {}
     for planned in plan.tests:

@@ -49,6 +49,8 @@ def check_assertion(
         ValueError: the assertion is not valid; the message gives the reason.
 
     Example:
+        >>> from llmtool.prompts.output import Output
+        >>> from llmtool.prompts.schema import Assertion
         >>> spanish = Assertion(type="language", value="Spanish")
         >>> check_assertion(spanish, output=Output(), inputs={}, is_dataset=False).value
         'es'

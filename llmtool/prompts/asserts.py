@@ -58,6 +58,7 @@ def find_failure(
     variables of the test case. An assertion about one of `METRICS` passes for any single reply.
 
     Example:
+        >>> from llmtool.prompts.schema import Assertion
         >>> reply = EvaluatedReply(text="Good night")
         >>> find_failure(Assertion(type="contains", value="day"), reply)
         "does not contain 'day'"
@@ -83,6 +84,7 @@ def describe_values(
     """Return the value that an assertion expects, and that of a reply, as text.
 
     Example:
+        >>> from llmtool.prompts.schema import Assertion
         >>> reply = EvaluatedReply(text="Good night", completion_tokens=4)
         >>> describe_values(Assertion(type="contains", value="day"), reply, {})
         ('day', 'Good night')
@@ -109,6 +111,7 @@ def find_metric_failure(assertion: Assertion, value: float) -> str | None:
     """Return the reason why the value of a metric fails an assertion, or None if it passes.
 
     Example:
+        >>> from llmtool.prompts.schema import Assertion
         >>> find_metric_failure(Assertion(type="accuracy", min=0.85), 0.8)
         'accuracy 0.800 is below 0.85'
     """

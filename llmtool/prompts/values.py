@@ -31,6 +31,7 @@ def convert(spec: Input, value: object) -> object:
         InputError: a file cannot be read.
 
     Example:
+        >>> from llmtool.prompts.schema import Input
         >>> convert(Input(type="list"), "red, green")
         ['red', 'green']
     """

@@ -17,12 +17,12 @@ def to_yaml(value: Mapping[str, object]) -> str:
     """Return a mapping of strings, numbers, booleans, None, lists and mappings as YAML.
 
     Example:
-        >>> print(to_yaml({"name": "x", "prompt": "Sum up:\\n{{ text }}", "n": [1, True]}), end="")
+        >>> print(to_yaml({"name": "x", "prompt": "Sum up:\\n{{ text }}", "tags": ["a"]}), end="")
         name: x
         prompt: |-
           Sum up:
           {{ text }}
-        n: [1, true]
+        tags: [a]
     """
     return "".join(_entry(key, item, "") for key, item in value.items())
 

@@ -46,6 +46,7 @@ def export(session: Session, format: str) -> str:
         UsageError: the format is unknown.
 
     Example:
+        >>> from llmtool.sessions.types import Session
         >>> export(Session(name="work"), "md")
         '# work\\n'
     """

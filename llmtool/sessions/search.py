@@ -75,8 +75,16 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> S
         LockedError: another process holds the lock of the index for too long.
 
     Example:
-        >>> search(sessions, 'mill "old river"', index=cache / INDEX_NAME)  # doctest: +SKIP
-        SearchResults(hits=(SearchHit(session='walks', turn=3, ...),), total=1, warnings=())
+        >>> from pathlib import Path
+        >>> from llmtool.sessions.store import Sessions
+        >>> from llmtool.sessions.types import Session, Turn
+        >>> sessions = Sessions(Path("sessions"))
+        >>> turns = (Turn(user="Where is the mill?", text="By the old river."),)
+        >>> with sessions.lock("walks"):
+        ...     sessions.save(Session(name="walks", turns=turns))
+        >>> found = search(sessions, '"old river"', index=Path("sessions.db"))
+        >>> [(hit.session, hit.turn, hit.snippet) for hit in found.hits]
+        [('walks', 1, 'By the old river.')]
     """
     _check_fts5()
     phrases = words.read_query(query)

@@ -41,10 +41,12 @@ class Sessions:
     """The saved sessions of a user.
 
     Example:
-        >>> sessions = Sessions(folders.data / "sessions")            # doctest: +SKIP
-        >>> with sessions.lock("work"):                               # doctest: +SKIP
-        ...     sessions.save(Session(name="work", turns=(turn,)))
-        >>> sessions.load("work").turns[0].text                       # doctest: +SKIP
+        >>> from pathlib import Path
+        >>> from llmtool.sessions.types import Session, Turn
+        >>> sessions = Sessions(Path("sessions"))
+        >>> with sessions.lock("work"):
+        ...     sessions.save(Session(name="work", turns=(Turn(user="Hi", text="Hello!"),)))
+        >>> sessions.load("work").turns[0].text
         'Hello!'
     """
 

@@ -21,7 +21,8 @@ def to_lark(rules: dict[str, Node]) -> str:
     one regular expression.
 
     Example:
-        >>> print(to_lark(parse('root ::= [ab]+')))
+        >>> from llmtool.structured.gbnf import parse
+        >>> print(to_lark(parse('root ::= [ab]+')), end="")
         start: R0
         R0: (/[\\x{61}\\x{62}]/)+
     """

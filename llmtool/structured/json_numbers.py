@@ -18,6 +18,7 @@ class NumberLength:
     Example:
         >>> numbers = NumberLength()
         >>> numbers.push(b'[0.' + b'3' * 22)
+        True
         >>> numbers.fits(b'3'), numbers.fits(b', 1')
         (False, True)
     """

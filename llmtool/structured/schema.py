@@ -62,6 +62,7 @@ class Schema:
                 names the path.
 
         Example:
+            >>> from llmtool.structured.resolve import resolve
             >>> resolve("name, age int").parse('{"name": "Ada", "age": 36}')
             {'name': 'Ada', 'age': 36}
         """

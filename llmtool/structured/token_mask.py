@@ -28,6 +28,7 @@ def apply_mask(mask: bytes, address: int, n_vocab: int) -> None:
     """Mask the `n_vocab` little-endian float32 logits at `address` in place.
 
     Example:
+        >>> import ctypes
         >>> logits = (ctypes.c_float * 4)(1, 2, 3, 4)
         >>> apply_mask(b"\\x05", ctypes.addressof(logits), 4)
         >>> list(logits)

@@ -125,11 +125,15 @@ class AsyncStream(Generic[E, R]):
         limit: a block in which the stream is read.
 
     Example:
-        >>> async with box.astream_generate("Name a river.") as stream:    # doctest: +SKIP
-        ...     async for token in stream:
-        ...         print(token.text, end="")
-        >>> stream.result.finish_reason                                    # doctest: +SKIP
-        'stop'
+        >>> import asyncio
+        >>> from llmtool import Toolbox
+        >>> async def print_reply(prompt):
+        ...     async with Toolbox().astream_generate(prompt) as stream:
+        ...         async for token in stream:
+        ...             print(token.text, end="")
+        ...     return stream.result.finish_reason
+        >>> asyncio.run(print_reply("Name a river."))
+        The Danube.'stop'
     """
 
     def __init__(

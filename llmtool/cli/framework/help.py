@@ -163,7 +163,7 @@ def wrap_command(line: str, columns: int) -> Iterator[str]:
 
     Example:
         >>> list(wrap_command("gen 'Say a word' < in.txt", 14))
-        ["gen 'Say a", "    word' \\\\", '    < in.txt']
+        ["gen 'Say a", "    word' < \\\\", '    in.txt']
     """
     if len(line) <= columns:
         yield line

@@ -24,6 +24,7 @@ def estimate_seconds(progress: StreamProgress, n_new: float) -> tuple[float, flo
         n_new: the number of replies whose requests the engine has not read yet.
 
     Example:
+        >>> from llmtool.engine.types import StreamProgress
         >>> progress = StreamProgress(
         ...     n_replies=3, running=((10, 50),), finished={20: 2}, step_seconds=0.1, n_parallel=1
         ... )

@@ -61,7 +61,7 @@ class AndroidStrings(Document):
         InputError: the file is not well-formed XML, or has no `<resources>`.
 
     Example:
-        >>> source = '<resources><string name="a">It\\\\'s <b>%1$s</b></string></resources>'
+        >>> source = '<resources><string name="a">It\\\\\\'s <b>%1$s</b></string></resources>'
         >>> AndroidStrings(source).segments[0].parts[0]
         "It's "
     """

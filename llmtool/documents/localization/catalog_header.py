@@ -18,7 +18,7 @@ def complete_header(header: str, to: str, *, is_template: bool, has_plurals: boo
     are completed as by `msginit --no-translator`.
 
     Example:
-        >>> header = "Language: \\nContent-Type: text/plain; charset=CHARSET\\n"
+        >>> header = "Language: \\nContent-Type: text/plain; charset=latin-1\\n"
         >>> print(complete_header(header, "pt-BR", is_template=False, has_plurals=True))
         Language: pt_BR
         Content-Type: text/plain; charset=UTF-8

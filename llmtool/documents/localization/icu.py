@@ -59,6 +59,7 @@ def escape_icu(parts: Sequence[Part]) -> list[Part]:
     """Return the message of parts; an apostrophe before syntax would quote it, so it is doubled.
 
     Example:
+        >>> from llmtool.documents.types import ProtectedSpan
         >>> escape_icu(["l'", ProtectedSpan("{name}")])
         ["l''", ProtectedSpan(source='{name}')]
     """

@@ -31,8 +31,9 @@ class AssSubtitles(Document):
 
     Example:
         >>> source = (
-        ...     "[Events]\\nFormat: Start, End, Text\\n"
-        ...     "Dialogue: 0:00:01.00,0:00:02.00,{\\\\i1}Good morning,\\\\Neverybody!\\n"
+        ...     "[Events]\\n"
+        ...     "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\\n"
+        ...     "Dialogue: 0,0:00:01.00,0:00:02.00,,,0,0,0,,{\\\\i1}Good morning,\\\\Neverybody!\\n"
         ... )
         >>> AssSubtitles(source).segments[0].text.strip()
         'Good morning, everybody!'

@@ -81,6 +81,7 @@ def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
     tokens.
 
     Example:
+        >>> from pathlib import Path
         >>> fit_layers(Path("any.gguf"), 10**9, [])
         0
     """

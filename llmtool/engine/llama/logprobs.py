@@ -22,10 +22,21 @@ class LogSoftmax:
     """The model's distribution for one row, before temperature, penalties and constraints.
 
     Example:
-        >>> softmax = LogSoftmax(weights)          # doctest: +SKIP
-        >>> softmax.read(context, row)             # doctest: +SKIP
-        >>> softmax.of([token])                    # doctest: +SKIP
-        [-0.105]
+        >>> from llmtool.cancellation import Cancellation
+        >>> from llmtool.engine.llama.context import Context
+        >>> from llmtool.engine.llama.model import load_model
+        >>> from llmtool.models.installed import find_starter
+        >>> weights = load_model(find_starter())
+        >>> context = Context(weights, n_ctx=64, n_threads=1, cancellation=Cancellation())
+        >>> text = b"The capital of France is"
+        >>> tokens = weights.tokenize(text, add_special=False, parse_special=False)
+        >>> softmax = LogSoftmax(weights)
+        >>> softmax.read(context, context.prefill(tokens))
+        >>> [(token, logprob)] = softmax.top(1)
+        >>> weights.render_piece(token, special=False), softmax.of([token]) == [logprob]
+        (b' Paris', True)
+        >>> for each in (softmax, context, weights):
+        ...     each.close()
     """
 
     def __init__(self, weights: LlamaModel) -> None:

@@ -62,10 +62,12 @@ class Chat:
         LockedError: another process has the session open.
 
     Example:
-        >>> chat = Chat(box.context, ChatOptions(system="Be brief."))         # doctest: +SKIP
-        >>> print(chat.say("Name a river.").text)                     # doctest: +SKIP
+        >>> from llmtool import Toolbox
+        >>> from llmtool.tasks.options import ChatOptions
+        >>> chat = Chat(Toolbox().context, ChatOptions(system="Be brief."))
+        >>> print(chat.say("Name a river.").text)
         The Danube.
-        >>> print(chat.say("Where does it end?").text)                # doctest: +SKIP
+        >>> print(chat.say("Where does it end?").text)
         In the Black Sea.
     """
 
@@ -146,7 +148,9 @@ class Chat:
         """Send a message, and return the turn with its reply; arguments are those of `stream`.
 
         Example:
-            >>> chat.say("Name a river.", max_tokens=20).text             # doctest: +SKIP
+            >>> from llmtool import Toolbox
+            >>> chat = Chat(Toolbox().context)
+            >>> chat.say("Name a river.", max_tokens=20).text
             'The Danube.'
         """
         return self.stream(text, files=files, timeout=timeout, **options).result

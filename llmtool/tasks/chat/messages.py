@@ -19,6 +19,7 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
     is omitted.
 
     Example:
+        >>> from llmtool.sessions.types import Session, Turn
         >>> turns = (Turn(user="Hi", text="Hello!"), Turn(user="Wait"), Turn(user="How are you?"))
         >>> [m.content for m in to_messages(Session(name="a", turns=turns), ())]
         ['Hi', 'Hello!', 'Wait\\n\\nHow are you?']
@@ -45,6 +46,7 @@ def to_turns(messages: Sequence[Message]) -> tuple[str, tuple[Turn, ...]]:
         UsageError: a system message is not the first one, or a reply follows no user message.
 
     Example:
+        >>> from llmtool.engine.types import Message
         >>> to_turns([Message("user", "Hi"), Message("assistant", "Hello!")])[1][0].text
         'Hello!'
     """

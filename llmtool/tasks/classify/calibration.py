@@ -49,6 +49,7 @@ def softmax(row: Row) -> list[float]:
     """Return probabilities that add up to 1; shape (n_labels,).
 
     Example:
+        >>> import math
         >>> [round(p, 2) for p in softmax([0.0, math.log(3)])]
         [0.25, 0.75]
     """
@@ -74,6 +75,7 @@ def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
         The bias to add to log-probabilities, shape (n_labels,).
 
     Example:
+        >>> import math
         >>> bias = bias_of_neutral([[math.log(0.6), math.log(0.2)]])
         >>> [round(p, 3) for p in softmax(add([math.log(0.6), math.log(0.2)], bias))]
         [0.5, 0.5]

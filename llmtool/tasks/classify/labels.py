@@ -133,6 +133,7 @@ def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> li
         UsageError: a label is missing or unknown, or a number is not positive.
 
     Example:
+        >>> import math
         >>> labels = make_labels(["a", "b"])
         >>> [round(math.exp(value), 2) for value in read_prior({"a": 3, "b": 1}, labels)]
         [0.75, 0.25]

@@ -205,7 +205,7 @@ def _split_names(text: str) -> tuple[str, str]:
     """Split `a/x b/x`, in which names may contain spaces: where the names have most in common.
 
     Example:
-        >>> _split_names("a/x y b/x y"), _split_names('"a/\\303\\251" b/x')
+        >>> _split_names("a/x y b/x y"), _split_names('"a/\\\\303\\\\251" b/x')
         (('a/x y', 'b/x y'), ('a/é', 'b/x'))
     """
     quoted = _QUOTED.match(text) or _QUOTED_END.search(text)

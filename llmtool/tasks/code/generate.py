@@ -322,6 +322,8 @@ def drop_unfinished_end(candidate: Candidate, language: str | None) -> Candidate
     """Drop the last lines of truncated code so that it parses, at most half of them.
 
     Example:
+        >>> from llmtool.tasks.code.candidates import Candidate
+        >>> from llmtool.text import syntax
         >>> cut = Candidate(code="x = 1\\ny = (\\n", check=syntax.Check(status="error"))
         >>> drop_unfinished_end(cut, "python").code
         'x = 1\\n'

@@ -202,6 +202,7 @@ def restrict_lines(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
     """Limit the property `line` of a schema to the lines of some hunks.
 
     Example:
+        >>> from llmtool.tasks.code.diffs import Hunk
         >>> hunk = Hunk(header="", body="", first=3, last=9)
         >>> restrict_lines({"properties": {"line": {"type": "integer"}}}, (hunk,))
         {'properties': {'line': {'type': 'integer', 'minimum': 3, 'maximum': 9}}}

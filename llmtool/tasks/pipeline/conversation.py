@@ -39,6 +39,7 @@ def parse_messages(values: Messages) -> tuple[Message, ...]:
         UsageError: a message is invalid; the error names its index.
 
     Example:
+        >>> from llmtool.engine.types import Message
         >>> parse_messages([{"role": "user", "content": "Hi"}, Message("assistant", "Hello.")])
         (Message(role='user', content='Hi'), Message(role='assistant', content='Hello.'))
         >>> parse_messages([{"role": "bot", "content": "Hi"}])

@@ -31,6 +31,7 @@ class OutputSpec:
         UsageError: the schema, expression or grammar is invalid. No model is needed to detect this.
 
     Example:
+        >>> from llmtool.structured.constraint import Constraint
         >>> spec = OutputSpec(Constraint("regex", "yes|no"))
         >>> spec.matches("yes"), spec.matches("maybe")
         (True, False)

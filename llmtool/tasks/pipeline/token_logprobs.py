@@ -17,6 +17,7 @@ def tokens_of(text: str, tokens: Sequence[TokenLogprob]) -> tuple[TokenLogprob, 
     unchanged. Invalid UTF-8 corresponds to U+FFFD in the text.
 
     Example:
+        >>> from llmtool.engine.types import TokenLogprob
         >>> def token(text):
         ...     return TokenLogprob(token=text, bytes=tuple(text.encode()), logprob=-1.0)
         >>> [each.token for each in tokens_of("a b", [token("a"), token(" b."), token(" c")])]

@@ -74,6 +74,7 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
         """Return a regular expression for replies with the same number of lines and placeholders.
 
         Example:
+            >>> from llmtool.documents.types import ProtectedSpan
             >>> print(make_placeholders(("Run ", ProtectedSpan("`ls`"), "!")).expression())
             ([^\\s\\{\\}][^\\n\\{\\}]*)?\\{1\\}[^\\n\\{\\}]*
         """
@@ -107,6 +108,7 @@ def make_placeholders(parts: Sequence[Part]) -> Placeholders:
     Adjacent spans share a placeholder, and fixed spans at the ends are not replaced.
 
     Example:
+        >>> from llmtool.documents.types import ProtectedSpan
         >>> ls, folder = ProtectedSpan("`ls`"), ProtectedSpan("{dir}")
         >>> make_placeholders(("Run ", ls, " in ", folder, "!")).text
         'Run {1} in {2}!'

@@ -48,10 +48,12 @@ class PrefixCache:
     of 0 disables the cache.
 
     Example:
-        >>> cache = PrefixCache(folder, limit_bytes=512_000_000)  # doctest: +SKIP
-        >>> cache.store(key, state, note={"model": "starter", "n_tokens": 70})  # doctest: +SKIP
+        >>> from pathlib import Path
+        >>> cache = PrefixCache(Path("prefixes"), limit_bytes=512_000_000)
+        >>> key, state = b"key of a model and its tokens...", b"state of a sequence"
+        >>> cache.store(key, state, note={"model": "starter", "n_tokens": 70})
         True
-        >>> cache.load(key) == state  # doctest: +SKIP
+        >>> cache.load(key) == state
         True
     """
 
