@@ -77,11 +77,12 @@ def _remove_oldest(sessions: Sessions, current: str, limit_bytes: int) -> None:
     if n_bytes <= limit_bytes:
         return
     log = sessions.load(current)
-    first = len(log.turns)
+    sizes = [len(msgspec.json.encode(turn)) for turn in StoredTurn.make_all(log.turns)]
+    first = len(sizes)
     n_bytes = 0
     while first and n_bytes <= limit_bytes * _KEPT_SHARE:
         first -= 1
-        n_bytes += len(msgspec.json.encode(StoredTurn.make(log.turns[first])))
+        n_bytes += sizes[first]
     first = min(first + 1, len(log.turns) - 1)
     sessions.save(msgspec.structs.replace(log, turns=log.turns[first:]))
 

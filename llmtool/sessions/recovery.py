@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from llmtool.sessions.types import Session, StoredTurn, Turn, TurnV1
+from llmtool.sessions.types import Session, StoredTurn, TurnV1, restore_all
 
 S = TypeVar("S", bound=msgspec.Struct)
 _DECODER = json.JSONDecoder(strict=False)  # accepts control characters in strings
@@ -26,7 +26,7 @@ def recover(data: bytes, name: str) -> tuple[Session, int] | None:
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = data.decode("utf-16" if is_utf16 else "utf-8-sig", "replace").replace("\0", "")
     head: Session | None = None
-    turns: list[Turn] = []
+    stored: list[StoredTurn | TurnV1] = []
     n_lost = 0
     for number, line in enumerate(text.split("\n")):
         objects = list(_objects(line))
@@ -35,12 +35,13 @@ def recover(data: bytes, name: str) -> tuple[Session, int] | None:
             head = _convert({**objects[0], "name": name, "turns": []}, Session)
         elif line.strip() and not found:
             n_lost += 1
-        turns += found
+        stored += found
+    turns = tuple(restore_all(stored))
     if head is None and not turns:
         return None
     head = head or Session(name=name)
     n_omitted = min(head.n_omitted, len(turns))
-    return msgspec.structs.replace(head, turns=tuple(turns), n_omitted=n_omitted), n_lost
+    return msgspec.structs.replace(head, turns=turns, n_omitted=n_omitted), n_lost
 
 
 def _objects(line: str) -> Iterator[dict[str, object]]:
@@ -55,10 +56,9 @@ def _objects(line: str) -> Iterator[dict[str, object]]:
             yield value
 
 
-def _turn(value: dict[str, object]) -> Turn | None:
+def _turn(value: dict[str, object]) -> StoredTurn | TurnV1 | None:
     kind: type[StoredTurn | TurnV1] = StoredTurn if "user" in value else TurnV1
-    found = _convert(value, kind)
-    return found and found.restored()
+    return _convert(value, kind)
 
 
 def _convert(value: dict[str, object], kind: type[S]) -> S | None:

@@ -24,7 +24,7 @@ from llmtool.errors import (
 )
 from llmtool.option_names import option
 from llmtool.sessions import names, recovery
-from llmtool.sessions.types import VERSION, Session, StoredTurn, Turn, TurnV1
+from llmtool.sessions.types import VERSION, Session, StoredTurn, Turn, TurnV1, restore_all
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 
@@ -175,7 +175,7 @@ class Sessions:
         """
         head = msgspec.to_builtins(session)
         del head["turns"]
-        lines = [head, *map(StoredTurn.make, session.turns)]
+        lines = [head, *StoredTurn.make_all(session.turns)]
         data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         files.write_atomically(self.path(session.name), data)
 
@@ -189,7 +189,7 @@ class Sessions:
             OutputError: the file cannot be written; it is unchanged.
         """
         path = self.path(name)
-        data = b"".join(msgspec.json.encode(StoredTurn.make(turn)) + b"\n" for turn in turns)
+        data = b"".join(msgspec.json.encode(turn) + b"\n" for turn in StoredTurn.make_all(turns))
         try:
             with path.open("r+b") as file:
                 head = _decode_line(path, 1, file.readline(), Session)
@@ -320,7 +320,7 @@ def _decode(path: Path, data: bytes) -> Session:
     head = _check(path, written)
     kind: type[StoredTurn | TurnV1] = StoredTurn if written.version > 1 else TurnV1
     found = [_decode_line(path, number, line, kind) for number, line in enumerate(lines, 2)]
-    turns = [turn.restored() for turn in found]
+    turns = list(restore_all(found))
     n_omitted = min(head.n_omitted, len(turns))
     return msgspec.structs.replace(head, turns=tuple(turns), n_omitted=n_omitted)
 

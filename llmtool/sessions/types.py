@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -76,9 +77,14 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StoredTurn(Turn, frozen=True, kw_only=True):
-    """A turn as files contain it: `sent` omits the input, which is at its index `input_at`."""
+    """A turn as files contain it.
+
+    `sent` omits the input, which is at its index `input_at`. Of several replies to one message, only
+    the first turn has `user`, `sent` and `files`; `input_of` is the id of its exchange.
+    """
 
     input_at: Natural | None = None
+    input_of: str = ""
 
     @classmethod
     def make(cls, turn: Turn) -> StoredTurn:
@@ -96,11 +102,54 @@ class StoredTurn(Turn, frozen=True, kw_only=True):
             fields |= {"sent": turn.sent[:at] + turn.sent[at + len(text) :], "input_at": at}
         return cls(**fields)
 
-    def restored(self) -> Turn:
+    @classmethod
+    def make_all(cls, turns: Iterable[Turn]) -> Iterator[StoredTurn]:
+        """Yield the turns of a session for a file."""
+        first: Turn | None = None
+        for turn in turns:
+            if first is not None and _message(first) == _message(turn):
+                fields = msgspec.structs.asdict(turn) | {"user": "", "sent": "", "files": ()}
+                yield cls(**fields, input_of=_id(first))
+            else:
+                first = turn if _id(turn) else None
+                yield cls.make(turn)
+
+    def restored(self, first: Turn | None = None) -> Turn:
+        """Return the turn; `first` is the last turn before it that has a message of its own."""
         fields = msgspec.structs.asdict(self)
-        if (at := fields.pop("input_at")) is not None:
+        at, of = fields.pop("input_at"), fields.pop("input_of")
+        if at is not None:
             fields["sent"] = self.sent[:at] + _input(self) + self.sent[at:]
+        if of and first is not None and of == _id(first):
+            fields |= {"user": first.user, "sent": first.sent, "files": first.files}
         return Turn(**fields)
+
+
+def restore_all(turns: Iterable[StoredTurn | TurnV1]) -> Iterator[Turn]:
+    """Yield the turns of a file.
+
+    Example:
+        >>> turns = [
+        ...     Turn(user="Hi", text=text, exchange=Exchange(id=text)) for text in ("Hello", "Hey")
+        ... ]
+        >>> stored = list(StoredTurn.make_all(turns))
+        >>> [turn.user for turn in stored], list(restore_all(stored)) == turns
+        (['Hi', ''], True)
+    """
+    first: Turn | None = None
+    for turn in turns:
+        restored = turn.restored(first)
+        if not (isinstance(turn, StoredTurn) and turn.input_of):
+            first = restored
+        yield restored
+
+
+def _message(turn: Turn) -> tuple[object, ...]:
+    return turn.user, turn.sent, turn.files
+
+
+def _id(turn: Turn) -> str:
+    return turn.exchange.id if turn.exchange is not None else ""
 
 
 def _input(turn: Turn) -> str:
@@ -115,7 +164,7 @@ class TurnV1(Turn, frozen=True, kw_only=True):
     user: str = msgspec.field(name="text")
     text: str = msgspec.field(name="reply", default="")
 
-    def restored(self) -> Turn:
+    def restored(self, first: Turn | None = None) -> Turn:
         return Turn(**msgspec.structs.asdict(self))
 
 

@@ -88,6 +88,21 @@ def test_log_appends_replies(gen: Run, sessions: Sessions, tmp_path: Path) -> No
     assert kept[2].completion_tokens > 0 == kept[3].completion_tokens
 
 
+def test_input_of_several_replies_is_logged_once(
+    gen: Run, run_llmtool: Run, sessions: Sessions, cwd: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (cwd / name).write_text("the hill " * 100)
+    assert gen("Compare", "a.txt", "b.txt", "-n", "5", "--no-stdin").returncode == 0
+    content = sessions.path(sessions.names()[0]).read_text()
+    assert content.count("the hill") == 200
+    shown = json.loads(run_llmtool("logs", "-n", "0", "--json").stdout)
+    assert [turn["user"] for turn in shown] == ["Compare"] * 5
+    assert all(turn["files"][0]["text"].count("the hill") == 200 for turn in shown)
+    prompt = run_llmtool("gen", "-c", "Why?", "--no-stdin", "--dry-run").stdout.decode()
+    assert prompt.count("the hill") == 200
+
+
 def test_run_logs_the_rendered_prompt_and_the_label(
     run_llmtool: Run, tiny: Path, sessions: Sessions, tmp_path: Path
 ) -> None:

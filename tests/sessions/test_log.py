@@ -72,6 +72,35 @@ def test_damaged_log_is_repaired_and_its_original_preserved(sessions: Sessions) 
     assert log.append(sessions, [Turn(user="d")], now=0) is None
 
 
+def test_input_of_several_replies_is_stored_once(sessions: Sessions) -> None:
+    text = "the hill " * 50
+    turns = [
+        Turn(
+            user="Compare",
+            sent=f"Compare: {text}",
+            files=(Attachment(name="hill.txt", text=text),),
+            text=f"reply {number}",
+            exchange=Exchange(id=f"id {number}"),
+            created_at="1970-01-01T00:00:00Z",
+        )
+        for number in range(5)
+    ]
+    log.append(sessions, turns, now=0)
+    path = sessions.path(log.log_name(0))
+    assert path.read_bytes().count(text.strip().encode()) == 1
+    assert list(sessions.load(log.log_name(0)).turns) == turns
+    log.append(sessions, turns[1:3], now=0)
+    assert list(sessions.load(log.log_name(0)).turns) == turns + turns[1:3]
+    log.append(sessions, turns[:1], now=0, limit_bytes=2000)  # cut among the replies
+    kept = sessions.load(log.log_name(0)).turns
+    assert len(kept) < 8 and {turn.files[0].text for turn in kept} == {text}
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1][:40], b"\n", *lines[2:]]))
+    found, report = sessions.recover(log.log_name(0))
+    assert report is not None and "1 lost" in report
+    assert [turn.text for turn in found.turns] == [turn.text for turn in kept[1:]]
+
+
 def exchange(user: str, id: str, previous: str = "", *, text: str = "Yes.") -> Turn:
     return Turn(user=user, text=text, exchange=Exchange(id=id, previous=previous))
 
