@@ -135,11 +135,13 @@ def check_range(
     ):
         return
     limits = f"above {above}" if above is not None else f"at least {low}"
-    if value != value:
-        limits = "a number"
-    elif high is not None:
+    if high is not None:
         limits = f"at most {high}" if low is None else f"between {low} and {high}"
-    raise UsageError(f"{option(name, value)}: must be {limits}")
+    raise UsageError(f"{option(name, value)}: must be {limits}{_not_nan(value)}")
+
+
+def _not_nan(value: object) -> str:
+    return ", not nan" if value != value else ""
 
 
 def _match(name: str, value: object, kind: _Type) -> tuple[bool, object]:
@@ -259,7 +261,7 @@ _TO_UNPACK = "to translate a Word document or EPUB book, pass llmtool.documents.
 
 def _hint(name: str, value: object, types: Sequence[_Type]) -> str:
     if not any(kind.head == "str" for kind in types):
-        return ""
+        return _not_nan(value) if isinstance(value, Real) else ""
     if isinstance(value, os.PathLike):
         if "template" in name or name in ("session", "file"):
             return "; pass str(path)"

@@ -6,42 +6,64 @@ import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-OTHER_NAMES = {  # of options in other programs, by their names here
-    "context": "n_ctx",
-    "context_length": "n_ctx",
-    "ctx": "n_ctx",
-    "format": "schema",
-    "gpu": "n_gpu_layers",
-    "gpu_layers": "n_gpu_layers",
-    "instructions": "system",
-    "json_schema": "schema",
-    "lang": "language",
-    "max_completion_tokens": "max_tokens",
-    "max_length": "max_tokens",
-    "max_new_tokens": "max_tokens",
-    "max_output_tokens": "max_tokens",
-    "max_words": "length",
-    "n_predict": "max_tokens",
-    "n_tokens": "max_tokens",
-    "ngl": "n_gpu_layers",
-    "num_ctx": "n_ctx",
-    "num_predict": "max_tokens",
-    "num_return_sequences": "n",
-    "num_threads": "n_threads",
-    "params": "variables",
-    "predict": "max_tokens",
-    "reasoning": "thinking",
-    "reasoning_effort": "thinking",
-    "repetition_penalty": "repeat_penalty",
-    "response_format": "schema",
-    "response_model": "schema",
-    "source_lang": "source",
-    "stop_sequences": "stop",
-    "stop_strings": "stop",
-    "system_prompt": "system",
-    "temp": "temperature",
-    "think": "thinking",
-    "threads": "n_threads",
+# Names of our options in other programs and libraries. Ours are those of Python arguments, or else
+# of flags. A name may belong to several options, of which a function or command has one.
+_OTHER_NAMES = {
+    "color": "colors colour colours",
+    "continue": "continue_last",
+    "count": "last limit tail",
+    "debug": "log_file log_level log_verbosity v verbose",
+    "delimiter": "sep separator",
+    "each": "batch csv jsonl_input lines per_line tsv",
+    "field": "column text_column",
+    "file": "attach attachment fragment in infile input input_file prompt_file scrape_url url",
+    "glob": "exclude include",
+    "grammar": "guided_grammar",
+    "json": "format format_as format_json json_mode json_output output_format response_format",
+    "kv_type": "cache_type_k cache_type_v ctk ctv",
+    "labels": "candidate_labels categories choices classes guided_choice",
+    "language": "lang",
+    "length": "max_words sentences words",
+    "logprobs": "n_probs top_logprobs",
+    "max_tokens": "max_completion_tokens max_length max_new_tokens max_output_tokens n_predict "
+    "n_tokens num_predict predict",
+    "min_confidence": "confidence min_score threshold",
+    "model": "hf hf_repo hfr mu",
+    "n": "best_of n_samples num_return_sequences num_samples",
+    "n_ctx": "c context context_length context_size context_window ctx max_context max_seq_len "
+    "num_ctx",
+    "n_gpu_layers": "gpu gpu_layers gpulayers ngl num_gpu",
+    "n_parallel": "concurrency jobs max_parallel np num_parallel workers",
+    "n_threads": "num_thread num_threads",
+    "no_cache": "no_prompt_cache",
+    "no_log": "no_history no_save",
+    "no_save": "no_history no_log",
+    "offline": "local_only no_network",
+    "output": "outfile save_to",
+    "overwrite": "force",
+    "prefill": "assistant_prefix response_prefix",
+    "quiet": "log_disable no_warnings silent",
+    "repair": "max_retries retries",
+    "repeat_penalty": "rep_penalty repetition_penalty",
+    "repetitions": "iterations runs",
+    "retries": "max_retries repair",
+    "regex": "guided_regex",
+    "schema": "format guided_json jf json_schema json_schema_file response_format response_model",
+    "scores": "probabilities probs",
+    "session": "cid conversation",
+    "source": "source_lang source_language src",
+    "stats": "show_timings timings usage",
+    "stop": "reverse_prompt stop_sequences stop_strings",
+    "system": "instructions sys system_prompt",
+    "temperature": "temp",
+    "template": "pattern preset prompt_template role",
+    "think_tokens": "reasoning_budget think_budget thinking_budget",
+    "thinking": "effort reasoning reasoning_effort think",
+    "timeout": "max_time time_limit",
+    "to": "lang language target target_lang target_language tgt",
+    "top_k": "topk",
+    "top_p": "topp",
+    "variables": "options params prompt_args var variable",
 }
 _NO_VALUE = object()
 Format = Callable[[str, tuple[object, ...]], str]
@@ -55,6 +77,16 @@ def option(name: str, value: object = _NO_VALUE) -> str:
         ('max_tokens=', 'n=0')
     """
     return _formats[-1](name, () if value is _NO_VALUE else (value,))
+
+
+def known_names(typed: str) -> list[str]:
+    """Return our names of an option that has the name `typed` in another program.
+
+    Example:
+        >>> known_names("num_ctx"), known_names("lang"), known_names("top_p")
+        (['n_ctx'], ['language', 'to'], [])
+    """
+    return [ours for ours, others in _OTHER_NAMES.items() if typed in others.split()]
 
 
 @contextmanager

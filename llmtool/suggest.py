@@ -1,4 +1,4 @@
-"""Suggest names similar to one that the user typed."""
+"""Compare a name that the user typed with known ones."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def suggest(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6)
     *others, last = found or [""]
     before = f"{', '.join(others)} or " if others else ""
     return f"; did you mean {before}{last}?" if last else ""
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Return how many characters to insert, delete, replace or exchange with the next one.
+
+    Example:
+        >>> edit_distance("gne", "gen"), edit_distance("cache", "bench")
+        (1, 4)
+    """
+    above: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, above, row = above, row, [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (x != y)))
+            if i > 1 and j > 1 and x == b[j - 2] and y == a[i - 2]:
+                row[j] = min(row[j], before[j - 2] + 1)
+    return row[-1]

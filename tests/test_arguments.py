@@ -164,7 +164,10 @@ CASES: dict[str, tuple[Any, str]] = {
         r"prompt\[1\]=None: must be a string",
     ),
     "bool": (lambda box: box.generate("x", max_tokens=True), "max_tokens=True: must be an integer"),
-    "nan": (lambda box: box.generate("x", top_p=math.nan), "top_p=nan: must be a number or None"),
+    "nan": (
+        lambda box: box.generate("x", top_p=math.nan),
+        "top_p=nan: must be a number or None, not nan",
+    ),
     "choice": (
         lambda box: box.summarize("x", style="loud"),
         "style='loud': must be 'paragraph', 'bullets', 'headline' or 'tldr'",

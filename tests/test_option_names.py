@@ -16,10 +16,10 @@ import pytest
 from llmtool.batch.runner import BatchOptions
 from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import walk
-from llmtool.cli.options.flags import format_flag
+from llmtool.cli.options.flags import _LONG_FLAGS, format_flag, known_flags
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError
-from llmtool.option_names import option, use_format
+from llmtool.option_names import _OTHER_NAMES, known_names, option, use_format
 from llmtool.tasks import options as task_options
 from llmtool.toolbox import Toolbox
 
@@ -31,6 +31,12 @@ OTHER_PROGRAMS = ("tasks/code/git.py", "tasks/code/format.py", "tasks/code/hook.
 OTHER_PROGRAMS += ("tasks/code/diffs.py", "sessions/export.py", "engine/llama/preflight.py")
 # Functions that read the values of flags, and reports that only the command prints.
 COMMAND_ONLY = {"each", "field", "glob", "encoding", "errors", "update_baseline", "name", "error"}
+
+STRUCTS = [
+    each
+    for each in vars(task_options).values()
+    if isinstance(each, type) and issubclass(each, msgspec.Struct)
+]
 
 
 @cache
@@ -103,6 +109,25 @@ def test_named_options_exist_in_python_and_in_the_command() -> None:
     assert missing <= python_only
 
 
+def test_other_names_belong_to_options_that_exist() -> None:
+    flags = {
+        name for command in walk(root_command()) for flag in command.flags for name in flag.names
+    }
+    for ours, others in _OTHER_NAMES.items():
+        assert f"--{_LONG_FLAGS.get(ours, ours.replace('_', '-'))}" in flags, ours
+        for other in others.split():
+            assert "-" not in other and ours in known_names(other)
+
+
+def test_name_of_another_program_is_known_in_python_and_in_the_command() -> None:
+    assert known_names("num_return_sequences") == ["n"]
+    assert known_flags("--num-return-sequences") == ["samples"]
+    box = Toolbox("scripted", engine=ScriptedEngine("one"), environ={})
+    for typed, ours in {"best_of": "n", "topk": "top_k", "reverse_prompt": "stop"}.items():
+        with pytest.raises(LlmtoolError, match=f"did you mean '{ours}'"):
+            box.generate("Hello", **{typed: 1})
+
+
 def test_every_option_of_a_task_has_a_name_in_both() -> None:
     assert option("max_tokens") == "max_tokens="
     with use_format(format_flag):
@@ -168,12 +193,6 @@ def test_message_names_the_option_as_the_user_writes_it(
 
 
 def test_structs_of_options_are_covered() -> None:
-    kinds = [each for each in vars(task_options).values() if isinstance(each, type)]
-    fields = {
-        field
-        for kind in kinds
-        if issubclass(kind, msgspec.Struct)
-        for field in kind.__struct_fields__
-    }
+    fields = {field for kind in STRUCTS for field in kind.__struct_fields__}
     shell: dict[str, Any] = {name: format_flag(name) for name in fields}
     assert all(flag.startswith("-") for flag in shell.values())

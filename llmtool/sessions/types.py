@@ -79,8 +79,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StoredTurn(Turn, frozen=True, kw_only=True):
     """A turn as files contain it.
 
-    `sent` omits the input, which is at its index `input_at`. Of several replies to one message, only
-    the first turn has `user`, `sent` and `files`; `input_of` is the id of its exchange.
+    `sent` omits the input, which is at its index `input_at`. Of several replies to one message,
+    only the first turn has `user`, `sent` and `files`; `input_of` is the id of its exchange.
     """
 
     input_at: Natural | None = None

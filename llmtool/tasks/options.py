@@ -18,7 +18,7 @@ from llmtool.arguments import check_argument
 from llmtool.engine.types import Effort
 from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
-from llmtool.option_names import OTHER_NAMES, option
+from llmtool.option_names import known_names, option
 from llmtool.suggest import suggest
 from llmtool.tasks.results import TestRun
 
@@ -217,11 +217,11 @@ def _instead_of(name: str, kind: type[_Options], known: Sequence[str]) -> str:
         return f"use {function}" if function else "this function does not stream"
     if name == "timeout":
         return "pass it to the function itself"
-    ours = OTHER_NAMES.get(name, name)
-    if ours in known:
-        return f"did you mean {ours!r}?"
-    if ours in _TOOLBOX_OPTIONS:
-        return f"pass {option(ours)} to llmtool.Toolbox"
+    for ours in (*known_names(name), name):
+        if ours in known:
+            return f"did you mean {ours!r}?"
+        if ours in _TOOLBOX_OPTIONS:
+            return f"pass {option(ours)} to llmtool.Toolbox"
     longer = [each for each in known if each.startswith(f"{name}_")]
     hint = suggest(name, longer, n=2, cutoff=0) or suggest(name, [*known, "timeout"], cutoff=0.8)
     return hint.removeprefix("; ") or f"valid options: {', '.join(known)}"

@@ -45,7 +45,14 @@ from llmtool.errors import UsageError
         (["show", "starter"], ["models", "info", "starter"]),
         (["templates"], ["prompts", "ls"]),
         (["templates", "--json"], ["prompts", "ls", "--json"]),
-        (["templates", "list"], ["prompts", "list"]),
+        (["templates", "list"], ["prompts", "ls"]),
+        (["aliases"], ["models", "alias"]),
+        (["aliases", "list", "--json"], ["models", "alias", "--json"]),
+        (["import", "a.gguf"], ["models", "import", "a.gguf"]),
+        (["prune", "--dry-run"], ["models", "prune", "--dry-run"]),
+        (["Clone"], ["gen", "Clone"]),
+        (["Novel"], ["gen", "Novel"]),
+        (["-m", "starter", "load"], ["gen", "-m", "starter", "load"]),
         (["templates", "show", "gen"], ["prompts", "show", "gen"]),
         (["-V"], ["--version"]),
     ],
@@ -69,7 +76,7 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["generate", "hi"], "did you mean 'gen'?"),
         (["ps"], "`llmtool models ls`"),
         (["keys"], "need no keys"),
-        (["aliases"], "`llmtool models alias`"),
+        (["aliases", "set", "small", "org/name"], "`llmtool models alias NAME REF`"),
         (["serve"], "no server"),
         (["similar", "x"], "no embeddings"),
         (["embed-models"], "no embeddings"),
@@ -81,7 +88,26 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["status"], "`llmtool doctor`"),
         (["update"], "`pip install --upgrade llmtool`"),
         (["login"], "HF_TOKEN"),
-        (["ollama", "run", "qwen3"], "omit 'ollama'"),
+        (["ollama", "run", "qwen3"], "unknown command 'ollama'; use `llmtool chat -m qwen3`"),
+        (["ollama", "run", "qwen3", "Why?"], "use `llmtool gen -m qwen3`"),
+        (["ollama", "list"], "use `llmtool models ls`"),
+        (["ollama", "ps"], "only while a command runs"),
+        (["ollama"], "omit 'ollama'"),
+        (["llm", "templates"], "use `llmtool prompts ls`"),
+        (["llm", "aliases"], "use `llmtool models alias`"),
+        (["llm", "keys", "set"], "need no keys"),
+        (["llm", "models"], "omit 'llm'"),
+        (["llm", "Tell me a joke"], "omit 'llm'"),
+        (["Env"], "`llmtool doctor`"),
+        (["signin"], "no account"),
+        (["logout"], "no account"),
+        (["unload", "qwen3"], "only while a command runs"),
+        (["convert"], "`llmtool models import`"),
+        (["continue"], "`llmtool gen -c`"),
+        (["helo"], "did you mean 'help'?"),
+        (["cnofig"], "did you mean 'config'?"),
+        (["conf"], "did you mean 'config'?"),
+        (["modle"], "did you mean 'models'?"),
         (["-m", "starter", "chat"], "put options after the command: llmtool chat -m …"),
         (["-q", "models", "ls"], "put options after the command: llmtool models -q …"),
         (["--temperature=0", "gen", "hi"], "llmtool gen --temperature=0 …"),
@@ -194,16 +220,18 @@ def test_usage_error_of_default_command_names_gen(run_llmtool: Callable[..., Any
 
 
 @pytest.mark.parametrize("name", ["llama3.2", "org/name", "qwen3", "gemma"])
-def test_run_with_a_model_names_the_chat(run_llmtool: Callable[..., Any], name: str) -> None:
+def test_run_with_a_model_names_the_command(run_llmtool: Callable[..., Any], name: str) -> None:
     line = error_line(run_llmtool("run", name, "hi"), 12)
+    assert line.endswith(f"(to run a model, use `llmtool gen -m {name}`)")
+    line = error_line(run_llmtool("run", name), 12)
     assert line.endswith(f"(to run a model, use `llmtool chat -m {name}`)")
 
 
 @pytest.mark.parametrize("name", ["sentimnt", "./nothere.yaml"])
-def test_run_with_a_similar_or_missing_template_does_not_name_the_chat(
+def test_run_with_a_similar_or_missing_template_names_no_model(
     run_llmtool: Callable[..., Any], name: str
 ) -> None:
-    assert "chat" not in error_line(run_llmtool("run", name, "hi"), 12)
+    assert "to run a model" not in error_line(run_llmtool("run", name, "hi"), 12)
 
 
 @pytest.mark.parametrize("command", ["code", "classify"])

@@ -90,9 +90,15 @@ LINES = {
         ("code", "sort", "a", "list"),
         "too many arguments; put quotes around text of several words",
     ),
-    "no similar option": (
+    "sampling option of a command that scores": (
         ("classify", "--temperature", "1", "-l", "a,b", "hi"),
-        "unknown option --temperature (see 'llmtool classify --help')",
+        "unknown option --temperature; labels are scored, not generated"
+        " (see 'llmtool classify --help')",
+    ),
+    "number of labels by the name of a sampling option": (
+        ("classify", "--top-k", "3", "-l", "a,b", "hi"),
+        "unknown option --top-k; labels are scored, not generated; --top K prints the K best labels"
+        " (see 'llmtool classify --help')",
     ),
     "start of an option": (
         ("gen", "--sys", "x"),
@@ -111,8 +117,8 @@ LINES = {
         "unknown option --temp; did you mean --temperature? (see 'llmtool gen --help')",
     ),
     "abbreviation of an option that the command lacks": (
-        ("classify", "--temp", "0"),
-        "unknown option --temp (see 'llmtool classify --help')",
+        ("models", "ls", "--temp", "0"),
+        "unknown option --temp (see 'llmtool models ls --help')",
     ),
     "option of llama.cpp": (
         ("gen", "--n-predict", "3"),
@@ -147,6 +153,15 @@ LINES = {
         ("translate", "-o", "num_ctx=4096", "--to", "fr", "hi"),
         "-o num_ctx=4096: -o names the output file; use --ctx-size for the option",
     ),
+    "unknown option as the output": (
+        ("gen", "-o", "mirostat=2", "hi"),
+        "-o mirostat=2: -o names the output file; use ./mirostat=2 for a file of this name",
+    ),
+    "unknown option with a fraction as the output": (
+        ("sum", "-o", "presence_penalty=0.5", "a.txt"),
+        "-o presence_penalty=0.5: -o names the output file; "
+        "use ./presence_penalty=0.5 for a file of this name",
+    ),
     "abbreviation as the output": (
         ("sum", "-o", "temp=0", "a.txt"),
         "-o temp=0: -o names the output file; use --temperature for the option",
@@ -163,6 +178,18 @@ LINES = {
     "number of threads as the template": (
         ("gen", "-t", "4", "hi"),
         "-t 4: must be the name of a template; use --threads for threads",
+    ),
+    "number of threads after an equals sign": (
+        ("gen", "-t=4", "hi"),
+        "-t 4: must be the name of a template; use --threads for threads",
+    ),
+    "temperature as the template": (
+        ("gen", "-t", "0.7", "hi"),
+        "-t 0.7: must be the name of a template; use --temperature for the temperature",
+    ),
+    "temperature of zero as the template": (
+        ("sum", "-t", "0", "a.txt"),
+        "-t 0: must be the name of a template; use --temperature for the temperature",
     ),
     "seed as the system prompt": (
         ("gen", "-s", "42", "hi"),
@@ -188,6 +215,10 @@ LINES = {
     "prompt as an input": (
         ("gen", "-p", "Tell me a joke"),
         "-p Tell me a joke: must have the form KEY=VALUE; pass a prompt as an argument",
+    ),
+    "prompt with an equals sign as an input": (
+        ("gen", "-p", "What is 2+2=?"),
+        "-p What is 2+2=?: must have the form KEY=VALUE; pass a prompt as an argument",
     ),
     "empty stop": (
         ("gen", "--stop", "", "hi"),
@@ -217,7 +248,7 @@ HABITS = {
         "--repeat-penalty": "--frequency-penalty --presence-penalty --repetition-penalty",
         "--file": "--attachment --fragment --prompt-file --scrape_url -attachment",
         "--template": "--pattern --role --preset",
-        "--schema": "--json-schema --schema-multi --jf",
+        "--schema": "--json-schema --schema-multi --jf --guided-json",
         "--json": "--format-as --output-format --response-format",
         "--max-tokens": "--num_predict --max-new-tokens --max-output-tokens",
         "--ctx-size": "--context-length --n_ctx -ctx",
@@ -240,6 +271,11 @@ HABITS = {
         "--output": "--out --output-file --outfile",
         "--top-p": "--topp",
         "--timeout": "--time-limit",
+        "--debug": "-v --verbose --log-level --log-file",
+        "not supported": "-sp -sm --override-tensor",
+        "ends after one reply": "-st --single-turn",
+        "order of the samplers is fixed": "--samplers",
+        "--temperature 0": "--greedy",
         "llmtool chat": "-i -cnv --interactive --repl --chat --session --conversation --cid",
         "cannot call tools": "--tool --functions",
         "read text only": "--image --mmproj",
@@ -291,7 +327,20 @@ def test_long_option_with_one_dash_is_not_a_short_one(run_llmtool: Callable[...,
 
 
 @pytest.mark.parametrize(
-    "option", ["-T", "-C", "-S", "-k", "--mirostat", "--typical", "--mlock", "--title", "--wrap"]
+    "option",
+    [
+        "-T",
+        "-C",
+        "-S",
+        "-k",
+        "-co",
+        "-lc",
+        "--mirostat",
+        "--typical",
+        "--mlock",
+        "--title",
+        "--wrap",
+    ],
 )
 def test_option_without_a_counterpart_has_no_suggestion(option: str) -> None:
     message = rewrite_usage_error(f"No such option: {option}", load_command("gen"))
@@ -306,10 +355,22 @@ def test_joined_short_options_are_not_long_ones(
     assert b"unknown option" not in result.stderr
 
 
+def test_value_after_an_equals_sign_is_that_of_a_short_option(
+    run_llmtool: Callable[..., Any], tiny: Path, cwd: Path
+) -> None:
+    args = ("-m", tiny, "--max-tokens", "2", "--no-stdin")
+    assert run_llmtool("gen", "hi", "-q", "-o=a.txt", *args).returncode == 0
+    assert [path.name for path in cwd.iterdir()] == ["a.txt"]
+    for words in (("-s", "-o=b"), ("-qs", "-o=b"), ("--system=x", "-s", "-o=b")):
+        shown = run_llmtool("gen", "hi", *words, *args, "--dry-run").stdout
+        assert b"-o=b" in shown
+    assert b"hi\n-o=b" not in run_llmtool("gen", "hi", "-s=be", *args, "--dry-run").stdout
+
+
 @pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])
 def test_invalid_numbers_have_a_plain_error(run_llmtool: Callable[..., Any], option: str) -> None:
     line = error_line(run_llmtool("gen", "hi", f"--{option}", "nan", "-m", "starter"), 2)
-    assert line == f"llmtool: --{option} nan: must be a number"
+    assert line.startswith(f"llmtool: --{option} nan: must be ") and line.endswith(", not nan")
 
 
 @pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)

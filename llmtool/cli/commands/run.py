@@ -71,5 +71,6 @@ def run(
         is_file = template.endswith(SUFFIXES) or library.has(template)
         if is_file or "did you mean" in str(exc):
             raise
-        hint = f"to run a model, use `llmtool chat -m {template}`"
+        command = "chat" if text is None else "gen"
+        hint = f"to run a model, use `llmtool {command} -m {template}`"
         raise TemplateError(f"{exc} ({hint})") from exc

@@ -109,8 +109,12 @@ class Command(TyperCommand):
         format_options(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Accept `--think=LEVEL` beside the flags `--think` and `--no-think`; the last counts."""
+        """Accept `--think=LEVEL` beside the flags `--think` and `--no-think`; the last counts.
+
+        Also accept `-o=FILE`, as some other programs do, instead of a file named `=FILE`.
+        """
         end = args.index("--") if "--" in args else len(args)
+        args = [*_without_equals_sign(args[:end], self.params), *args[end:]]
         joined = [arg for arg in args[:end] if arg[:1] == "-" and arg[1:2].isalpha() and arg[2:]]
         if joined:
             from llmtool.cli.framework.usage_errors import find_single_dash
@@ -132,6 +136,32 @@ class Command(TyperCommand):
             if given[-1] == f"--think={level}":
                 ctx.params["thinking"] = level
         return rest
+
+
+def _without_equals_sign(args: list[str], params: list[Any]) -> list[str]:
+    """Return arguments with `-oVALUE` instead of `-o=VALUE`.
+
+    Example:
+        >>> option = typer.core.TyperOption(param_decls=["-o", "--output"])
+        >>> _without_equals_sign(["-o=a.txt", "-o", "-o=b"], [option])
+        ['-oa.txt', '-o', '-o=b']
+    """
+    takes_value = {
+        name
+        for param in params
+        if param.param_type_name == "option" and not param.is_flag
+        for name in (*param.opts, *param.secondary_opts)
+    }
+    found = []
+    is_value = False
+    for arg in args:
+        if not is_value and arg[:2] in takes_value and arg[2:3] == "=" and arg[3:]:
+            arg = arg[:2] + arg[3:]
+        last = arg if arg.startswith("--") or arg in takes_value else f"-{arg[-1:]}"
+        is_short = arg.startswith("-") and not any(f"-{c}" in takes_value for c in arg[1:-1])
+        is_value = not is_value and last in takes_value and (last == arg or is_short)
+        found.append(arg)
+    return found
 
 
 class Group(TyperGroup):

@@ -2,73 +2,120 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from llmtool.errors import UsageError
+from llmtool.suggest import edit_distance
 
 DEFAULT = "gen"
 # Commands of other programs: the arguments that do the same, or what to use instead.
 _SAME = {
     "-V": ["--version"],
     "download": ["models", "pull"],
+    "import": ["models", "import"],
     "list": ["models", "ls"],
     "ls": ["models", "ls"],
+    "prune": ["models", "prune"],
     "pull": ["models", "pull"],
     "rm": ["models", "rm"],
     "show": ["models", "info"],
     "templates": ["prompts"],
     "version": ["--version"],
 }
+_LISTS = {  # without a subcommand, or with `list`
+    "aliases": ["models", "alias"],
+    "templates": ["prompts", "ls"],
+}
+_PROGRAMS = ("llm", "ollama")
+_ACCOUNT = "models need no account; for gated ones, set HF_TOKEN"
+_CHAT = "use `llmtool chat`"
+_CLEAN = "use `llmtool models prune` or `llmtool cache clear`"
+_CONTINUE = "use `llmtool gen -c` or `llmtool chat --session NAME`"
+_DEFAULT_MODEL = "use `llmtool config set model NAME`"
+_GGUF = "import a GGUF file with `llmtool models import`"
+_LOADED = "a model is loaded only while a command runs"
+_NO_EMBEDDINGS = "llmtool has no embeddings"
+_NO_SERVER = "llmtool has no server"
+_NO_UPLOAD = "llmtool does not upload models"
 _REMOVE = "use `llmtool models rm` or `llmtool sessions rm`"
 _INSTEAD = {
-    "aliases": "`llmtool models alias` lists aliases",
+    "aliases": "use `llmtool models alias NAME REF`",
     "ask": "did you mean 'gen'?",
+    "auth": _ACCOUNT,
+    "batch": "use --each line, jsonl, csv or file",
     "benchmark": "did you mean 'bench'?",
-    "collections": "llmtool has no embeddings",
+    "clean": _CLEAN,
+    "cleanup": _CLEAN,
+    "collections": _NO_EMBEDDINGS,
     "complete": "did you mean 'gen'?",
+    "continue": _CONTINUE,
+    "convert": _GGUF,
     "cp": "use `llmtool models alias` to give a model a name",
     "create": "use `llmtool prompts new`",
+    "daemon": _NO_SERVER,
+    "default": _DEFAULT_MODEL,
     "delete": _REMOVE,
-    "embed": "llmtool has no embeddings",
-    "embed-models": "llmtool has no embeddings",
-    "embed-multi": "llmtool has no embeddings",
+    "df": "use `llmtool models ls`",
+    "docs": "use `llmtool --help`",
+    "embed": _NO_EMBEDDINGS,
+    "embed-models": _NO_EMBEDDINGS,
+    "embed-multi": _NO_EMBEDDINGS,
+    "env": "use `llmtool doctor`",
     "eval": "use `llmtool prompts test` or `llmtool classify eval`",
     "extract": "use `llmtool run extract`",
     "fragments": "use -f FILE",
+    "gc": _CLEAN,
     "generate": "did you mean 'gen'?",
     "get": "use `llmtool config show`",
     "history": "use `llmtool logs` or `llmtool sessions ls`",
     "info": "use `llmtool doctor` or `llmtool models info`",
     "inspect": "use `llmtool models info`",
     "install": "use `llmtool models pull`",
+    "interactive": _CHAT,
     "keys": "models on this machine need no keys",
-    "llm": "omit 'llm'",
-    "login": "models need no account; for gated ones, set HF_TOKEN",
-    "ollama": "omit 'ollama'",
+    "launch": _NO_SERVER,
+    "load": _LOADED,
+    "login": _ACCOUNT,
+    "logout": _ACCOUNT,
+    "openai": "llmtool runs models on this machine only",
     "plugins": "llmtool has no plugins",
     "prompt": "did you mean 'gen' or 'prompts'?",
-    "ps": "a model is loaded only while a command runs (installed models: `llmtool models ls`)",
-    "push": "llmtool does not upload models",
+    "ps": f"{_LOADED} (installed models: `llmtool models ls`)",
+    "push": _NO_UPLOAD,
+    "quantize": _GGUF,
+    "rag": "pass the texts with -f",
     "remove": _REMOVE,
+    "repl": _CHAT,
+    "resume": _CONTINUE,
     "schemas": "use `llmtool gen --schema`",
     "search": "use `llmtool sessions search` or `llmtool models recommend`",
-    "serve": "llmtool has no server",
+    "serve": _NO_SERVER,
+    "server": _NO_SERVER,
     "set": "use `llmtool config set`",
     "settings": "did you mean 'config'?",
-    "similar": "llmtool has no embeddings",
-    "start": "use `llmtool chat`",
+    "shell": _CHAT,
+    "signin": _ACCOUNT,
+    "signout": _ACCOUNT,
+    "similar": _NO_EMBEDDINGS,
+    "start": _CHAT,
     "status": "use `llmtool doctor`",
-    "stop": "a model is loaded only while a command runs",
+    "stop": _LOADED,
     "summarise": "did you mean 'sum'?",
     "summarize": "did you mean 'sum'?",
+    "tag": "use `llmtool models alias` to give a model a name",
     "template": "did you mean 'prompts'?",
     "test": "use `llmtool prompts test`",
     "tools": "models cannot call tools",
+    "tui": _CHAT,
     "uninstall": "use `llmtool models rm`",
+    "unload": _LOADED,
     "update": "use `pip install --upgrade llmtool`",
     "upgrade": "use `pip install --upgrade llmtool`",
+    "upload": _NO_UPLOAD,
+    "use": _DEFAULT_MODEL,
+    "whoami": _ACCOUNT,
 }
 
 
@@ -89,8 +136,10 @@ def complete_arguments(
     first = args[0]
     if first in commands or first in ("--help", "-h", "--version"):
         return args
-    if first == "templates" and (len(args) == 1 or args[1].startswith("-")):
-        return ["prompts", "ls", *args[1:]]
+    if first in _LISTS:
+        rest = args[2:] if args[1:2] == ["list"] else args[1:]
+        if not rest or rest[0].startswith("-"):
+            return [*_LISTS[first], *rest]
     if first in _SAME:
         return [*_SAME[first], *args[1:]]
     if first.startswith("-") and first not in ("-", "--"):
@@ -100,21 +149,47 @@ def complete_arguments(
         return [DEFAULT, *args]
     if first == "help":
         return [*args[1:], "--help"]
+    if first in _PROGRAMS:
+        raise UsageError(f"unknown command {first!r}; {_instead_of_program(first, args[1:])}")
     if first in _INSTEAD:
         raise UsageError(f"unknown command {first!r}; {_INSTEAD[first]}")
-    if not any(map(str.isspace, first)):
+    if first[:1].isalpha() and not any(map(str.isspace, first)):
         _check_no_typo(first, commands)
     return [DEFAULT, *args]
 
 
+def _instead_of_program(program: str, args: list[str]) -> str:
+    """Return what to use instead of another program and its arguments."""
+    verb, *rest = args or [""]
+    if verb == "run" and rest:
+        return f"use `llmtool {'gen' if rest[1:] else 'chat'} -m {rest[0]}`"
+    ours = _LISTS.get(verb) or _SAME.get(verb)
+    return f"use `llmtool {' '.join(ours)}`" if ours else _INSTEAD.get(verb, f"omit {program!r}")
+
+
 def _check_no_typo(word: str, commands: Collection[str]) -> None:
-    """Fail for a word that resembles a command or, closely, one of another program."""
-    find = difflib.get_close_matches
-    near = find(word.lower(), [*commands, *_SAME, *_INSTEAD], n=1, cutoff=0.8)
-    near = near or find(word.lower(), commands, n=1)
+    """Fail for a word that resembles a command, or closely one of another program."""
+    typed = word.lower()
+    near = [each for each in (*commands, "help") if _is_typo(typed, each)]
+    near += [each for each in (*_SAME, *_INSTEAD) if edit_distance(typed, each) <= 1]
     if near:
-        hint = _INSTEAD.get(near[0], f"did you mean {near[0]!r}?")
+        nearest = min(near, key=partial(edit_distance, typed))
+        hint = _INSTEAD.get(nearest, f"did you mean {nearest!r}?")
         raise UsageError(f"unknown command {word!r}; {hint} (see 'llmtool --help')")
+
+
+def _is_typo(typed: str, command: str) -> bool:
+    """Whether a word is the beginning of a command, or has one or two typing errors.
+
+    Example:
+        >>> [_is_typo(typed, "config") for typed in ("conf", "cnofgi", "confirm")]
+        [True, True, True]
+        >>> [_is_typo(typed, "gen") for typed in ("gne", "env")]
+        [True, False]
+    """
+    n_allowed = 1 if min(len(typed), len(command)) < 5 else 2
+    is_beginning = len(typed) > 2 and command.startswith(typed)
+    return is_beginning or edit_distance(typed, command) <= n_allowed
 
 
 def _command_after_options(

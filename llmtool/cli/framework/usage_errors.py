@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from llmtool.cli.options.flags import known_names, plain_name
+from llmtool.cli.options.flags import known_flags, plain_name
+from llmtool.tasks.options import SamplingOptions
 
 # Patterns in Typer's messages, and their replacements, applied in order.
 _REWORDINGS = (
@@ -42,12 +43,14 @@ _NO_IMAGES = "models read text only"
 _NO_TOOLS = "models cannot call tools"
 _NO_KEY = "a local model needs no key"
 _CHAT = "use `llmtool chat`"
+_ONE_REPLY = "`llmtool gen` ends after one reply"
 _SESSION = "use `llmtool chat --session NAME`"
 _LIST_PROMPTS = "use `llmtool prompts ls`"
 _LIST_MODELS = "use `llmtool models ls`"
 _SHOW_LOG = "use `llmtool logs`"
 _FLASH = "llama.cpp uses flash attention where it can"
 _CPU = "use -ngl 0"
+_UNSUPPORTED = "not supported"
 _QUANT = "name it after the model: -m org/name:QUANT"
 # What to do instead of an option, without dashes.
 _INSTEAD = {
@@ -69,6 +72,7 @@ _INSTEAD = {
     "flash-attn": _FLASH,
     "frequency-penalty": "the only penalty is --repeat-penalty",
     "functions": _NO_TOOLS,
+    "greedy": "use --temperature 0",
     "i": _CHAT,
     "image": _NO_IMAGES,
     "images": _NO_IMAGES,
@@ -92,17 +96,26 @@ _INSTEAD = {
     "no-gpu": _CPU,
     "no-progress": "use --progress none",
     "option": "give each option its own name, such as --temperature 0",
+    "ot": _UNSUPPORTED,
+    "override-tensor": _UNSUPPORTED,
     "presence-penalty": "the only penalty is --repeat-penalty",
     "quant": _QUANT,
     "quantization": _QUANT,
     "rag": "pass the texts with -f",
     "repl": _CHAT,
+    "samplers": "the order of the samplers is fixed",
     "save": "use `llmtool prompts new`",
     "serve": "llmtool has no server",
     "session": _SESSION,
     "settings": "use `llmtool config show`",
     "show-chat": _SHOW_LOG,
     "show-last": _SHOW_LOG,
+    "single-turn": _ONE_REPLY,
+    "sm": _UNSUPPORTED,
+    "sp": _UNSUPPORTED,
+    "special": _UNSUPPORTED,
+    "split-mode": _UNSUPPORTED,
+    "st": _ONE_REPLY,
     "stream": "replies are streamed unless --no-stream is given",
     "tool": _NO_TOOLS,
     "tools": _NO_TOOLS,
@@ -143,12 +156,17 @@ def _suggest_option(typed: str, command: Any) -> str:
     name = plain_name(typed)
     if name in _TEXTS and any(param.name in _TEXTS for param in params):
         return "; pass the text as an argument"
-    ours = known_names(typed)
+    ours = known_flags(typed)
     if others := [f"--{each}" for each in ours if f"--{each}" in known]:
         return f"; did you mean {others[0]}?"
     if name in _INSTEAD:
         return f"; {_INSTEAD[name]}"
-    if len(name) < 2 or ours != [name]:  # or an option of other commands
+    if "--label" in known and ours[0].replace("-", "_") in SamplingOptions.__struct_fields__:
+        best = (
+            "; --top K prints the K best labels" if ours == ["top-k"] and "--top" in known else ""
+        )
+        return f"; labels are scored, not generated{best}"
+    if len(name) < 3 or ours != [name]:  # or an option of other commands
         return ""
     found = [
         each for each in known if each.startswith(f"--{name}") or f"--{name}".startswith(f"{each}-")
@@ -167,7 +185,7 @@ def find_single_dash(args: Sequence[str], command: Any) -> str | None:
         option = arg.partition("=")[0]
         if not _SINGLE_DASH.fullmatch(option) or option in known:
             continue
-        is_option = any(f"--{each}" in known for each in known_names(option))
+        is_option = any(f"--{each}" in known for each in known_flags(option))
         if is_option or plain_name(option) in (*_INSTEAD, *_TEXTS, "help"):
             return option
     return None

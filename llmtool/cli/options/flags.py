@@ -1,6 +1,8 @@
-"""The flag of each option that errors and warnings name."""
+"""The flags of options, by their Python arguments and by their names in other programs."""
 
 from __future__ import annotations
+
+from llmtool.option_names import known_names
 
 _FLAGS = {  # by the name of the Python argument; others have the same name
     "labels": "-l",
@@ -17,61 +19,15 @@ _FLAGS = {  # by the name of the Python argument; others have the same name
     "thinking": "--think",
     "variables": "-p",
 }
-# Names of our options in other programs, without dashes. A name may belong to several options, of
-# which a command has one.
-_OTHER_NAMES = {
-    "color": "colors colour colours",
-    "continue": "continue-last",
-    "count": "last limit tail",
-    "ctx-size": "c context context-length context-size context-window ctx max-context max-seq-len "
-    "n-ctx num-ctx",
-    "debug": "v verbose",
-    "delimiter": "sep separator",
-    "each": "batch csv jsonl-input lines per-line tsv",
-    "field": "column text-column",
-    "file": "attach attachment fragment in infile input input-file prompt-file scrape-url url",
-    "from": "source source-lang source-language src",
-    "glob": "exclude include",
-    "json": "format format-as format-json json-mode json-output output-format response-format",
-    "kv-type": "cache-type-k cache-type-v ctk ctv",
-    "label": "candidate-labels categories choices classes",
-    "language": "lang",
-    "length": "max-words sentences words",
-    "logprobs": "n-probs top-logprobs",
-    "max-tokens": "max-length max-new-tokens max-output-tokens n-predict num-predict predict",
-    "min-confidence": "confidence min-score threshold",
-    "model": "hf hf-repo hfr mu",
-    "n-gpu-layers": "gpu gpu-layers gpulayers num-gpu",
-    "no-cache": "no-prompt-cache",
-    "no-log": "no-history no-save",
-    "no-save": "no-history no-log",
-    "offline": "local-only no-network",
-    "output": "outfile save-to",
-    "overwrite": "force",
-    "parallel": "concurrency jobs max-parallel n-parallel np num-parallel workers",
-    "param": "options prompt-args var variable",
-    "prefill": "assistant-prefix response-prefix",
-    "quiet": "log-disable no-warnings silent",
-    "repair": "max-retries retries",
-    "repeat-penalty": "rep-penalty repetition-penalty",
-    "repetitions": "iterations runs",
-    "retries": "max-retries repair",
-    "samples": "best-of n-samples num-return-sequences num-samples",
-    "schema": "jf json-schema json-schema-file",
-    "scores": "probabilities probs",
-    "session": "cid conversation",
-    "stats": "show-timings timings usage",
-    "stop": "reverse-prompt",
-    "system": "instructions sys",
-    "template": "pattern preset prompt-template role",
-    "temperature": "temp",
-    "think": "effort reasoning reasoning-effort",
-    "think-tokens": "reasoning-budget think-budget thinking-budget",
-    "threads": "n-threads num-thread num-threads",
-    "timeout": "max-time time-limit",
-    "to": "lang language target target-lang target-language tgt",
-    "top-k": "topk",
-    "top-p": "topp",
+_LONG_FLAGS = {  # those whose names differ from those of the arguments, without dashes
+    "labels": "label",
+    "n": "samples",
+    "n_ctx": "ctx-size",
+    "n_parallel": "parallel",
+    "n_threads": "threads",
+    "source": "from",
+    "thinking": "think",
+    "variables": "param",
 }
 
 
@@ -95,15 +51,17 @@ def format_flag(name: str, value: tuple[object, ...] = ()) -> str:
     return flag
 
 
-def known_names(typed: str) -> list[str]:
-    """Return our names, without dashes, of an option as other programs name it.
+def known_flags(typed: str) -> list[str]:
+    """Return our flags, without dashes, of an option as typed or as other programs name it.
 
     Example:
-        >>> known_names("num_ctx=4096"), known_names("--temp"), known_names("--top-p")
+        >>> known_flags("num_ctx=4096"), known_flags("--temp"), known_flags("--top-p")
         (['ctx-size'], ['temperature'], ['top-p'])
     """
     name = plain_name(typed)
-    return [ours for ours, others in _OTHER_NAMES.items() if name in others.split()] or [name]
+    argument = name.replace("-", "_")
+    found = [_LONG_FLAGS.get(ours, ours.replace("_", "-")) for ours in known_names(argument)]
+    return found or [_LONG_FLAGS.get(argument, name)]
 
 
 def plain_name(typed: str) -> str:

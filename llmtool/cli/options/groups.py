@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from typer import BadParameter, Option
 
-from llmtool.cli.options.flags import known_names
+from llmtool.cli.options.flags import known_flags
 from llmtool.encoding import Errors, check_encoding
 from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
@@ -56,16 +57,22 @@ _NOT_OUTPUTS = {  # without a directory
     *(name.replace("_", "-") for name in SamplingOptions.__struct_fields__),
 }
 
+_KEY_VALUE = re.compile(r"[A-Za-z][\w-]*=([^./\\]*|[-+]?\d*\.\d+)")  # no extension, no directory
+
 
 def _check_output(path: str) -> str:
     """Reject what is an option or a format in other programs: `-o temperature=0`, `-o json`."""
     if not path.strip():
         raise UsageError(f"-o {path!r}: must be the name of a file")
-    name = known_names(path)[0]
+    name = known_flags(path)[0]
     if name in _NOT_OUTPUTS and len(path) > 1:  # the alias -c is also a short file name
         remedy = "" if "=" in path else f", or ./{path} for a file of this name"
         raise UsageError(
             f"-o {path}: -o names the output file; use --{name} for the option{remedy}"
+        )
+    if _KEY_VALUE.fullmatch(path):
+        raise UsageError(
+            f"-o {path}: -o names the output file; use ./{path} for a file of this name"
         )
     return path
 

@@ -6,6 +6,7 @@ is available only in Python.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
@@ -50,8 +51,10 @@ def _read_stop(texts: list[str]) -> tuple[str, ...] | None:
 
 
 def _read_template(name: str) -> str:
-    if name.isdecimal():
-        raise UsageError(f"-t {name}: must be the name of a template; use --threads for threads")
+    if re.fullmatch(r"-?\d*\.?\d+", name):
+        is_count = name.isdecimal() and int(name)
+        meant = "--threads for threads" if is_count else "--temperature for the temperature"
+        raise UsageError(f"-t {name}: must be the name of a template; use {meant}")
     return name
 
 
@@ -66,7 +69,7 @@ def read_params(pairs: list[str]) -> dict[str, str]:
     values = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
-        if not separator or not key:
+        if not separator or not key or any(map(str.isspace, key)):
             raise UsageError(
                 f"-p {pair}: must have the form KEY=VALUE; pass a prompt as an argument"
             )

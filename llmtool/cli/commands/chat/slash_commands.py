@@ -24,7 +24,7 @@ from llmtool.cli.render import sessions, tables
 from llmtool.cli.terminal import inputs
 from llmtool.engine.types import EFFORTS
 from llmtool.errors import LlmtoolError, UsageError
-from llmtool.option_names import OTHER_NAMES, use_format
+from llmtool.option_names import known_names, use_format
 from llmtool.sessions.names import is_generated_name
 from llmtool.sessions.store import INDEX_NAME
 from llmtool.sizes import format_count
@@ -111,7 +111,7 @@ def _help(context: ChatContext, argument: str) -> None:
 def _set(context: ChatContext, argument: str) -> None:
     name, text = _split(argument, r"\s*[=＝]\s*|[:：]|\s+")
     if name and name not in _SETTABLE:
-        ours = OTHER_NAMES.get(name, name)
+        ours = [*known_names(name), name][0]
         hint = suggest(ours, _SETTABLE) or f"; valid options: {', '.join(_SETTABLE)}"
         raise UsageError(f"unknown option {name!r}{hint}")
     if not text:
