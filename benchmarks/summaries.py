@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Finished, Request
 from llmtool.tasks.options import SummarizeOptions
+from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.task import prepare_summarizer
 
 DATA = Path(__file__).parent / "data" / "summaries"
@@ -81,28 +83,32 @@ def read_documents(half: str) -> list[Document]:
     return [each for each in found if half in (each.half, "all")]
 
 
-def measure(box: Toolbox, document: Document, n_words: int, **options: Any) -> tuple[Row, Any]:
-    started = time.perf_counter()
-    result = box.summarize(document.text, length=f"{n_words} words", **options)
-    seconds = time.perf_counter() - started
+def measure(document: Document, result: Summary, n_words: int, seconds: float) -> Row:
     text, facts = document.text, document.facts
-    row = Row(
+    baselines = (lead(text, n_words), central(text, n_words), richest(text, facts, n_words))
+    return Row(
         document.name,
         document.kind,
         len(facts_in(result.text, facts)),
-        *(
-            len(facts_in(each, facts))
-            for each in (
-                lead(text, n_words), central(text, n_words), richest(text, facts, n_words)
-            )
-        ),
+        *(len(facts_in(each, facts)) for each in baselines),
         len(invented(result.text, text, language=document.language)),
         len(copies(result.text)),
         count_words(result.text) / n_words,
         seconds,
         result.strategy,
-    )  # fmt: skip
-    return row, result
+    )
+
+
+def summarize(
+    box: Toolbox, documents: list[Document], *, batch: bool, **options: Any
+) -> Iterator[tuple[Document, Summary, float]]:
+    """Yield each document, its summary and the seconds; of a batch, the mean of all."""
+    for group in [documents] if batch else [[each] for each in documents]:
+        started = time.perf_counter()
+        results = box.summarize([document.text for document in group], **options)
+        seconds = (time.perf_counter() - started) / len(group)
+        for document, result in zip(group, results, strict=True):
+            yield document, result, seconds
 
 
 def print_table(rows: list[Row]) -> None:
@@ -126,7 +132,7 @@ def print_table(rows: list[Row]) -> None:
           f"{sum(row.copies > 0 for row in rows)} with near-copies")  # fmt: skip
 
 
-def show(document: Document, row: Row, result: Any) -> None:
+def show(document: Document, row: Row, result: Summary) -> None:
     """Print a summary with the facts that it lacks, its inventions and its near-copies."""
     has = facts_in(result.text, document.facts)
     print(f"== {document.name}, {result.strategy}, {row.facts} facts\n{result.text}")
@@ -206,6 +212,7 @@ def main() -> None:
     parser.add_argument("-o", "--option", action="append", default=[], metavar="NAME=VALUE",
                         help="an option of summarize, such as strategy=extract")  # fmt: skip
     parser.add_argument("--names", help="only these documents, separated by commas")
+    parser.add_argument("--batch", action="store_true", help="all documents in one call")
     parser.add_argument("--show", action="store_true", help="print the summaries")
     parser.add_argument("--out", type=Path, help="append a JSON object per summary to a file")
     parser.add_argument("--check", action="store_true", help="print where the facts are")
@@ -227,10 +234,11 @@ def main() -> None:
     options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}
     box.generate("Hello", max_tokens=1)  # loads the model
     for n_words in map(int, args.length.split(",")):
-        print(f"{box.model_name}, half {args.half}, {n_words} words, {options or 'no options'}")
+        options["length"] = f"{n_words} words"
+        print(f"{box.model_name}, half {args.half}, {options}")
         rows = []
-        for document in documents:
-            row, result = measure(box, document, n_words, **options)
+        for document, result, seconds in summarize(box, documents, batch=args.batch, **options):
+            row = measure(document, result, n_words, seconds)
             rows.append(row)
             if args.show:
                 show(document, row, result)

@@ -1,0 +1,156 @@
+"""Labels with and without examples, several labels, and texts that name labels wrongly.
+
+    python benchmarks/label_sets.py [--split test] [-m REF] [--sets topic,reviews] [-o form=chat]
+
+The sets are in `data/labels` (`topic` and `intent` in tests/data). Each text is in a split: choose
+on `tune`, report `test`; three texts per label are `examples`. Only `classify` is called.
+
+    single      accuracy without and with the examples, and the share of the most frequent answer:
+                0.50 of four equally frequent labels means that the model hardly distinguishes them
+    misnamed    texts that name other labels ("This is not about sports: …"), compared with the
+                same texts without these words
+    several     micro-F1, compared with assigning all labels, and the best F1 of one threshold for
+                all labels, chosen on the same texts
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+
+from llmtool import Toolbox
+from llmtool.errors import UsageError
+
+FOLDERS = (Path(__file__).parent / "data" / "labels", Path(__file__).parents[1] / "tests" / "data")
+SINGLE = ("topic", "intent", "devices", "reviews", "feedback", "genre")
+SEVERAL = ("buildings", "news")
+MISNAMED = "misnamed"
+Record = dict[str, Any]
+
+
+def read(name: str, split: str) -> list[Record]:
+    paths = [folder / f"{name}.jsonl" for folder in FOLDERS]
+    lines = [line for path in paths if path.exists() for line in path.open(encoding="utf-8")]
+    return [record for record in map(json.loads, lines) if record["split"] == split]
+
+
+def pairs(name: str) -> list[tuple[str, Any]]:
+    return [(each["text"], each.get("label") or each["labels"]) for each in read(name, "examples")]
+
+
+def names_of(records: Sequence[Record]) -> list[str]:
+    return sorted({label for each in records for label in each.get("labels") or [each["label"]]})
+
+
+def accuracy(box: Toolbox, records: Sequence[Record], **options: Any) -> tuple[float, float]:
+    """Return the accuracy and the share of the most frequent answer."""
+    found = box.classify([each["text"] for each in records], names_of(records), **options)
+    answers = [each.text for each in found]
+    right = mean(a == each["label"] for a, each in zip(answers, records, strict=True))
+    return right, Counter(answers).most_common(1)[0][1] / len(answers)
+
+
+def measure_single(box: Toolbox, names: Sequence[str], split: str, options: Record) -> None:
+    print(f"{'':<12}{'texts':>6}{'labels':>7}{'without':>9}{'(most)':>8}{'examples':>10}"
+          f"{'(most)':>8}{'noise':>7}{'seconds':>9}")  # fmt: skip
+    rows = []
+    for name in names:
+        records, started = read(name, split), time.perf_counter()
+        without, often = accuracy(box, records, **options)
+        shown, shown_often = accuracy(box, records, examples=pairs(name), **options)
+        noise = math.sqrt(without * (1 - without) / len(records))  # one standard error
+        rows.append((without, often, shown, shown_often, noise, time.perf_counter() - started))
+        print(f"{name:<12}{len(records):>6}{len(names_of(records)):>7}" + _cells(rows[-1]))
+    means = [mean(column) for column in zip(*rows, strict=True)]
+    print(f"{'mean':<25}" + _cells(means))
+
+
+def _cells(row: Sequence[float]) -> str:
+    return "{:>9.3f}{:>8.2f}{:>10.3f}{:>8.2f}{:>7.3f}{:>9.1f}".format(*row)
+
+
+def measure_misnamed(box: Toolbox, split: str, options: Record) -> None:
+    records = read(MISNAMED, split)
+    plain = [each | {"text": each["plain"]} for each in records]
+    print(f"{MISNAMED:<25}{'with':>9}{'without':>9}   by kind, with these words")
+    for way, more in (("no examples", {}), ("examples", {"examples": pairs("topic")})):
+        by_kind = {
+            kind: accuracy(box, [r for r in records if r["kind"] == kind], **options, **more)[0]
+            for kind in ("denial", "mention", "tag")
+        }
+        with_words, without = (accuracy(box, r, **options, **more)[0] for r in (records, plain))
+        print(f"{way:<25}{with_words:>9.3f}{without:>9.3f}   "
+              + ", ".join(f"{kind} {right:.2f}" for kind, right in by_kind.items()))  # fmt: skip
+
+
+def micro_f1(truth: Sequence[set[str]], answers: Sequence[set[str]]) -> float:
+    """Return the F1 of all decisions, of every text and label, together.
+
+    Example:
+        >>> micro_f1([{"a"}, {"b"}], [{"a", "b"}, {"b"}])
+        0.8
+    """
+    hits = sum(len(a & b) for a, b in zip(truth, answers, strict=True))
+    return 2 * hits / max(1, sum(map(len, truth)) + sum(map(len, answers)))
+
+
+def measure_several(box: Toolbox, names: Sequence[str], split: str, options: Record) -> None:
+    print(f"{'':<25}{'micro-F1':>9}{'all':>7}{'gain':>7}{'labels':>8}{'true':>6}"
+          f"{'threshold':>11}{'seconds':>9}")  # fmt: skip
+    for name in names:
+        records = read(name, split)
+        labels = names_of(records)
+        truth = [set(each["labels"]) for each in records]
+        for way, more in (("", {}), (", examples", {"examples": pairs(name)})):
+            started = time.perf_counter()
+            texts = [each["text"] for each in records]
+            try:
+                found = box.classify(texts, labels, multi=True, **options, **more)
+            except UsageError as error:
+                print(f"{name + way:<25}{error}")
+                continue
+            answers = [set(each.labels or ()) for each in found]
+            scores = [each.scores for each in found]
+            best = max(
+                micro_f1(truth, [{n for n, s in row.items() if s >= limit} for row in scores])
+                for limit in {s for row in scores for s in row.values()}
+            )
+            f1, all_f1 = micro_f1(truth, answers), micro_f1(truth, [set(labels)] * len(truth))
+            print(f"{name + way:<25}{f1:>9.3f}{all_f1:>7.3f}{f1 - all_f1:>+7.3f}"
+                  f"{mean(map(len, answers)):>8.1f}{mean(map(len, truth)):>6.1f}{best:>11.3f}"
+                  f"{time.perf_counter() - started:>9.1f}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--split", default="tune", choices=("tune", "test"))
+    parser.add_argument("-m", "--model", default="starter")
+    parser.add_argument("--sets", help="only these sets, separated by commas")
+    parser.add_argument("-o", "--option", action="append", default=[], metavar="NAME=VALUE",
+                        help="an option of classify, such as form=chat")  # fmt: skip
+    args = parser.parse_args()
+    options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}
+    chosen = args.sets.split(",") if args.sets else [*SINGLE, MISNAMED, *SEVERAL]
+    box = Toolbox(args.model, prefix_cache=False)
+    print(f"{box.model_name}, split {args.split}, {options or 'default options'}")
+    if single := [name for name in chosen if name in SINGLE]:
+        measure_single(box, single, args.split, options)
+    if MISNAMED in chosen:
+        measure_misnamed(box, args.split, options)
+    if several := [name for name in chosen if name in SEVERAL]:
+        measure_several(box, several, args.split, options)
+
+
+if __name__ == "__main__":
+    main()
