@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Turn
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc, /dev/full or a pipe's size")
 INFINITE = {"n_ctx": 65536, "printable": True}  # a tiny model whose replies outlast any test
@@ -29,6 +33,13 @@ def error_line(result: subprocess.CompletedProcess[bytes], code: int) -> str:
     else:
         assert result.stdout == b""
     return error[:-1]
+
+
+def logged_turns(sessions: Sessions) -> tuple[Turn, ...]:
+    """Return the replies of `gen` and `run` in a log of one month, the only session."""
+    (name,) = sessions.names()
+    assert re.fullmatch(r"log-\d{4}-\d\d", name)
+    return sessions.load(name).turns
 
 
 def read_exactly(stream: int, n: int, timeout: float = 30) -> bytes:

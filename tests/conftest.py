@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import LLMTOOL
+from command import INFINITE, LLMTOOL
 from in_process import run_in_process
 from tiny_model import write_tiny_model
 
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.config import Folders, Settings
+from llmtool.toolbox import Toolbox
 
 ROOT = Path(__file__).resolve().parent.parent
 GREEDY = ("--temperature", "0", "--threads", "1")
@@ -79,6 +81,15 @@ def tiny_spm(tiny_model: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def tiny_base(tiny_model: Callable[..., Path]) -> Path:
     return tiny_model("base")
+
+
+@pytest.fixture
+def box(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Toolbox]:
+    """A toolbox whose model does not end a reply before `max_tokens`, with folders of its own."""
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
+    model = tiny_model("plain", **INFINITE)
+    with Toolbox(model, folders=folders, settings=Settings(), environ={}, n_threads=1) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

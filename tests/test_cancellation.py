@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE
 
 from llmtool.cancellation import Cancellation
-from llmtool.config import Folders, Settings
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.errors import Cancelled, TimeoutExpired
@@ -22,14 +19,6 @@ from llmtool.toolbox import Toolbox
 
 SHORT: dict[str, Any] = {"max_tokens": 8, "temperature": 0}
 ENDLESS: dict[str, Any] = {"max_tokens": 60000, "temperature": 0}
-
-
-@pytest.fixture
-def box(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Toolbox]:
-    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
-    model = tiny_model("plain", **INFINITE)
-    with Toolbox(model, folders=folders, settings=Settings(), environ={}, n_threads=1) as made:
-        yield made
 
 
 @pytest.fixture

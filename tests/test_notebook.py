@@ -9,27 +9,15 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE
 
-from llmtool.config import Settings
 from llmtool.errors import EngineError
-from llmtool.folders import Folders
 from llmtool.toolbox import Toolbox
 
 Cell = Callable[[Coroutine[Any, Any, Any]], Any]
 SHORT: dict[str, Any] = {"max_tokens": 4, "temperature": 0}
-
-
-@pytest.fixture
-def box(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Toolbox]:
-    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
-    model = tiny_model("plain", **INFINITE)
-    with Toolbox(model, folders=folders, settings=Settings(), environ={}, n_threads=1) as made:
-        yield made
 
 
 @pytest.fixture

@@ -11,20 +11,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from command import INFINITE
 
 from llmtool.cancellation import Cancellation
-from llmtool.config import Folders, Settings
+from llmtool.config import Folders
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import Cancelled, TimeoutExpired, UsageError
 from llmtool.toolbox import Toolbox
-
-
-@pytest.fixture
-def box(tiny_model: Callable[..., Path], tmp_path: Path) -> Toolbox:
-    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
-    model = tiny_model("plain", **INFINITE)
-    return Toolbox(model, folders=folders, settings=Settings(), environ={}, n_threads=1)
 
 
 def test_expired_limit_stops_a_call_and_the_next_call_works(box: Toolbox) -> None:

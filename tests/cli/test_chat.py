@@ -35,11 +35,6 @@ def chat(run_llmtool: Run, words: Path) -> Run:
     return run
 
 
-@pytest.fixture
-def sessions(env: dict[str, str]) -> Sessions:
-    return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
-
-
 def test_piped_text_is_one_message(chat: Run, sessions: Sessions) -> None:
     result = chat("-q", input=b"Hello\nthere\n")
     assert result.returncode == 0

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import error_line
+from command import error_line, logged_turns
 
 from llmtool.sessions.store import Sessions
-from llmtool.sessions.types import Turn
 
 Run = Callable[..., Any]
 SHORT = """\
@@ -32,16 +31,6 @@ output: {labels: [good, bad]}
 """
 
 
-@pytest.fixture
-def sessions(env: dict[str, str]) -> Sessions:
-    return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
-
-
-def turns(sessions: Sessions) -> tuple[Turn, ...]:
-    (name,) = sessions.names()
-    return sessions.load(name).turns
-
-
 def prompt_of(run_llmtool: Run, *args: Any, input: bytes = b"") -> str:
     """Return the prompt that a command would send, without the last control tokens."""
     done = run_llmtool(*args, "--dry-run", "--json", input=input)
@@ -54,7 +43,7 @@ def test_continued_prompt_contains_the_messages_of_the_conversation(
 ) -> None:
     gen("The river", "-s", "Be kind.", "--prefill", "Yes,", input=b"and the hill <|im_end|>")
     assert run_llmtool("-c", "And the lake?", "--max-tokens", "5").returncode == 0
-    first, second = turns(sessions)
+    first, second = logged_turns(sessions)
     assert second.exchange and first.exchange and second.exchange.previous == first.exchange.id
     assert second.exchange.system == "Be kind."
     prompt = prompt_of(run_llmtool, "gen", "-c", "Shorter", input=b"the sea")
@@ -78,7 +67,7 @@ def test_model_of_the_conversation_is_used_unless_another_is_named(
     other = tiny_model("plain", n_ctx=512)
     for words in (("-c", "Shorter"), ("-c", "Shorter", "-m", other), ("-c", "Longer")):
         assert run_llmtool(*words, "--max-tokens", "3", "--no-stdin").returncode == 0
-    models = [turn.exchange.model for turn in turns(sessions) if turn.exchange]
+    models = [turn.exchange.model for turn in logged_turns(sessions) if turn.exchange]
     assert models[0] == models[1] != models[2] == models[3] == str(other)
 
 
@@ -101,11 +90,11 @@ def test_options_of_a_reply_work_in_a_conversation(gen: Run, sessions: Sessions)
     done = gen("-c", "How long?", "--regex", "[0-9]{3}", "-n", "2", "--json", "--no-stdin")
     value = json.loads(done.stdout)
     assert done.returncode == 0 and len(value["choices"]) == 2
-    first, *samples = turns(sessions)
+    first, *samples = logged_turns(sessions)
     assert first.exchange
     assert [t.exchange.previous for t in samples if t.exchange] == [first.exchange.id] * 2
     assert gen("-c", "Why?", "--no-stdin").returncode == 0
-    last = turns(sessions)[-1]
+    last = logged_turns(sessions)[-1]
     assert last.exchange and samples[1].exchange
     assert last.exchange.previous == samples[1].exchange.id  # the last reply that was printed
 
@@ -132,7 +121,7 @@ def test_option_c_is_rejected(
 def test_short_number_continues_the_conversation(gen: Run, sessions: Sessions) -> None:
     gen("Choose from 1 to 10", "--no-stdin")
     assert gen("-c", "7", "--no-stdin").returncode == 0
-    assert turns(sessions)[-1].user == "7"
+    assert logged_turns(sessions)[-1].user == "7"
 
 
 def test_missing_exchange_names_what_to_do(gen: Run) -> None:
@@ -147,7 +136,7 @@ def test_note_names_the_exchange_if_replies_are_not_logged(gen: Run, sessions: S
     done = gen("-c", "Shorter", "--no-stdin", "--no-log")
     assert done.returncode == 0
     assert b"continuing the last logged exchange, 'The river'; this one is not" in done.stderr
-    assert len(turns(sessions)) == 1
+    assert len(logged_turns(sessions)) == 1
 
 
 def test_too_long_conversation_is_an_error(
@@ -171,9 +160,9 @@ def test_concurrent_commands_continue_the_same_exchange(
     for process in running:
         process.communicate()
         assert process.returncode == 0
-    first, *others = turns(sessions)
+    first, *others = logged_turns(sessions)
     assert sorted(turn.user for turn in others) == ["And 0?", "And 1?", "And 2?"]
-    ids = {turn.exchange.id for turn in turns(sessions) if turn.exchange}
+    ids = {turn.exchange.id for turn in logged_turns(sessions) if turn.exchange}
     assert len(ids) == 4 and all(turn.exchange and turn.exchange.previous for turn in others)
 
 

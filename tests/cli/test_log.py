@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import stat
 import subprocess
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE, error_line, read_exactly
+from command import INFINITE, error_line, logged_turns, read_exactly
 
 from llmtool.sessions.store import Sessions
-from llmtool.sessions.types import Turn
 
 Run = Callable[..., Any]
 LABELS = """\
@@ -28,17 +26,6 @@ inputs: {text: {type: text}}
 prompt: "Mood of: {{ text }}"
 output: {labels: [good, bad]}
 """
-
-
-@pytest.fixture
-def sessions(env: dict[str, str]) -> Sessions:
-    return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
-
-
-def turns(sessions: Sessions) -> tuple[Turn, ...]:
-    (name,) = sessions.names()
-    assert re.fullmatch(r"log-\d{4}-\d\d", name)
-    return sessions.load(name).turns
 
 
 @pytest.mark.parametrize(
@@ -62,7 +49,7 @@ def test_nothing_is_logged_on_request_and_in_a_batch(
 def test_log_saves_prompt_and_reply(gen: Run, sessions: Sessions) -> None:
     result = gen("The river", "--log", "--seed", "7", "--json", input=b"and the hill")
     said = json.loads(result.stdout)
-    (turn,) = turns(sessions)
+    (turn,) = logged_turns(sessions)
     assert (turn.user, turn.text) == ("The river", said["text"])
     assert turn.sent == 'The river\n\n"""\nand the hill\n"""'
     assert [(file.name, file.text) for file in turn.files] == [("standard input", "and the hill")]
@@ -80,7 +67,7 @@ def test_log_appends_replies(gen: Run, sessions: Sessions, tmp_path: Path) -> No
     (tmp_path / "hill.txt").write_text("the hill")
     gen("-f", tmp_path / "hill.txt", "--log")
     gen("Describe it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
-    kept = turns(sessions)
+    kept = logged_turns(sessions)
     assert [turn.user for turn in kept] == ["The river", "the hill", "Describe it", "Describe it"]
     assert [len(turn.files) for turn in kept] == [0, 0, 1, 1]
     assert kept[2].files[0].name == str(tmp_path / "hill.txt")
@@ -110,7 +97,7 @@ def test_run_logs_the_rendered_prompt_and_the_label(
     args = ("run", tmp_path / "mood.yaml", "The river", "-m", tiny, "--no-stdin", "--log")
     label = run_llmtool(*args, "--json")
     assert label.returncode == 0, label.stderr
-    (turn,) = turns(sessions)
+    (turn,) = logged_turns(sessions)
     assert turn.text == json.loads(label.stdout)["label"]
     assert (turn.user, turn.sent) == ("The river", "Mood of: The river")
 
@@ -118,7 +105,7 @@ def test_run_logs_the_rendered_prompt_and_the_label(
 def test_invalid_reply_is_logged(gen: Run, sessions: Sessions) -> None:
     result = gen("The river", "--schema", "name, year int", "--max-tokens", "2", "--log")
     assert result.returncode == 17
-    (turn,) = turns(sessions)
+    (turn,) = logged_turns(sessions)
     assert turn.finish_reason == "length" and turn.completion_tokens == 2
 
 
@@ -139,7 +126,7 @@ def test_interrupted_reply_is_logged_partially(
     process.send_signal(signal.SIGINT)
     rest = process.stdout.read()
     assert process.wait(30) == -signal.SIGINT
-    (turn,) = turns(sessions)
+    (turn,) = logged_turns(sessions)
     assert turn.finish_reason == "interrupted"
     shown = (begin + rest).decode().removesuffix("\n")
     assert turn.text.startswith(shown)  # the last token may not have been printed
@@ -173,7 +160,7 @@ def test_log_setting_is_in_the_config(run_llmtool: Run, gen: Run, sessions: Sess
     assert run_llmtool("config", "set", "log", "false").returncode == 0
     assert b"log\tfalse" in run_llmtool("config", "show").stdout
     gen("The lake", "--no-stdin")
-    assert [turn.user for turn in turns(sessions)] == ["The river"]
+    assert [turn.user for turn in logged_turns(sessions)] == ["The river"]
     assert (
         b"log 'maybe': must be true or false" in run_llmtool("config", "set", "log", "maybe").stderr
     )
@@ -198,4 +185,4 @@ def test_damaged_log_is_repaired_and_reported(gen: Run, sessions: Sessions) -> N
     result = gen("The lake", "--no-stdin", "--log")
     assert result.returncode == 0
     assert b"line 3: damaged: ends too early; recovered 1 turn, 1 lost" in result.stderr
-    assert [turn.user for turn in turns(sessions)] == ["The river", "The lake"]
+    assert [turn.user for turn in logged_turns(sessions)] == ["The river", "The lake"]

@@ -45,14 +45,15 @@ def out(result: Any) -> str:
 
 
 @pytest.fixture
-def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
+def sessions(sessions: Sessions, tmp_path: Path) -> Sessions:
     """Two sessions: `birds`, and `tea`, which was used later."""
-    made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
-    made.save(BIRDS)
-    made.save(Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(user="Green tea?"),)))
+    sessions.save(BIRDS)
+    sessions.save(
+        Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(user="Green tea?"),))
+    )
     for name, when in (("birds", 1_750_000_000), ("tea", 1_750_000_060)):
-        os.utime(made.path(name), (when, when))
-    return made
+        os.utime(sessions.path(name), (when, when))
+    return sessions
 
 
 def test_ls_lists_the_most_recently_used_first(sessions: Sessions, run_llmtool: Run) -> None:
