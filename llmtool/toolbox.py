@@ -385,7 +385,7 @@ class Toolbox:
             variables: values for the other inputs of the template.
             schema: the schema of a JSON reply: a type, such as a dataclass, a pydantic model or a
                 list of them, which is the type of `value`; a pydantic `TypeAdapter`; a JSON Schema;
-                or its short form, "name, age int". The prompt includes it.
+                or its short form, "name, age int". The prompt includes it, and `text` is compact.
             grammar: a GBNF grammar that the reply must match.
             regex: a regular expression that the whole reply must match.
             retries: how often to request another reply if one does not match the schema, regular

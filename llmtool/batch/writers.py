@@ -71,11 +71,11 @@ def text_line(row: Mapping[str, Any], column: str) -> bytes:
     """Return the text of a result on one line; an empty line for a failed record.
 
     Newlines, carriage returns and backslashes are escaped as `\\n`, `\\r` and `\\\\`, except in
-    the JSON of a reply with a schema, which is written as it is: its newlines are white space.
+    the JSON of a reply with a schema, which is one line.
     """
     value = "" if ERROR in row else row.get(column) or ""
     if VALUE in row:
-        return b" ".join(str(value).encode().splitlines()) + b"\n"
+        return str(value).encode() + b"\n"
     text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
     return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
 

@@ -29,7 +29,8 @@ from llmtool.structured.references import DEFINITIONS, References, Schema
 Remedy = Literal["coerce_one_of", "merge_patterns", "expand_references"]
 
 # As `json.dumps` writes it, which models know best: without the spaces, the starter model fills a
-# third fewer fields correctly, and line feeds let it write rows of them.
+# third fewer fields correctly, and line feeds let it write rows of them. `compact_json` removes the
+# spaces from the text of a reply.
 _ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MAX_COUNT = 1_000_000  # no reply has as many characters, items or properties
 # llguidance takes seconds for 1,000,003 as a multiple. Digits without trailing zeros, and value:

@@ -76,7 +76,7 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     With a schema, `value` is the parsed text, and `error` the reason why the text is invalid.
     `tries` counts the replies up to this one, at most 1 + `retries`. `logprobs` are the tokens of
-    the text, None unless requested.
+    the text, None unless requested; with a schema, also the white space that `text` omits.
     """
 
     text: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -151,7 +150,6 @@ def test_text_line_escapes_newlines() -> None:
 
 
 def test_text_line_has_the_json_of_a_reply_with_a_schema_unchanged() -> None:
-    row = {"text": '{"a":\n "x\\n\u2028y"}', "value": {"a": "x\n\u2028y"}}
-    line = text_line(row, "text")
-    assert line.count(b"\n") == 1 and json.loads(line) == row["value"]
+    row = {"text": '{"a":"x\\n\u2028y"}', "value": {"a": "x\n\u2028y"}}
+    assert text_line(row, "text").decode() == row["text"] + "\n"
     assert text_line({"text": '{"a"', "error": "truncated"}, "text") == b"\n"

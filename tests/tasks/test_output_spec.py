@@ -109,7 +109,7 @@ def test_stream_yields_the_tokens_before_it_raises() -> None:
     with pytest.raises(OutputValidationError):
         for token in stream:
             texts.append(token.text)
-    assert texts == ["Ada,", " 1815"]
+    assert texts == ["Ada,", "1815"]
     with pytest.raises(OutputValidationError):
         _ = stream.result
 

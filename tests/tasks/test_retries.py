@@ -65,7 +65,7 @@ def test_error_after_the_last_try_has_the_number_of_tries() -> None:
     [
         ({"regex": "yes|no"}, "maybe", "yes"),
         ({"grammar": 'root ::= "a" | "b"'}, "c", "a"),
-        ({"schema": {"type": "array", "uniqueItems": True}}, "[1, 1]", "[1, 2]"),
+        ({"schema": {"type": "array", "uniqueItems": True}}, "[1, 1]", "[1,2]"),
         ({"schema": {"type": "string", "pattern": "^(?!a)"}}, '"a"', '"b"'),
         ({"schema": list[int]}, '["a"]', "[1]"),
     ],
@@ -96,7 +96,7 @@ def test_only_invalid_choices_are_retried() -> None:
 def test_only_the_last_try_is_streamed() -> None:
     box, _ = toolbox([BAD, GOOD])
     stream = box.stream_generate("When?", schema=SCHEMA, retries=1)
-    assert "".join(token.text for token in stream) == stream.result.text == GOOD
+    assert "".join(token.text for token in stream) == stream.result.text == '{"year":1815}'
 
 
 def test_requests_are_retried_independently() -> None:

@@ -537,10 +537,14 @@ class Console:
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
-    """Return a value as JSON. Bytes of file names that are not UTF-8 are escaped: `\\udce9`."""
+    """Return a value as JSON, by default on one line without spaces.
+
+    Bytes of file names that are not UTF-8 are escaped: `\\udce9`.
+    """
     import json
 
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    separators = (",", ":" if indent is None else ": ")
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -31,6 +31,7 @@ from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing, total_usage
 
 if TYPE_CHECKING:
+    from llmtool.structured.compact_json import CompactJson
     from llmtool.tasks.pipeline.output_spec import OutputSpec
 
 
@@ -84,6 +85,7 @@ def stream_outcomes(
     output_spec: OutputSpec | None = None,
     started: float | None = None,
     retries: int = 0,
+    compact: bool = False,
 ) -> Generator[Token | Generation | Failed, None, None]:
     """Run requests in one engine stream; yield tokens as they arrive, and outcomes in order.
 
@@ -95,12 +97,14 @@ def stream_outcomes(
 
     An invalid reply is requested again up to `retries` times, with the error in the conversation;
     its tokens are then yielded only when the last try is complete.
+
+    With `compact`, the white space between the values of valid JSON is omitted from the text.
     """
 
     def run(
         requests: Iterator[Request | Failed | None],
     ) -> Generator[Token | Generation | Failed, None, None]:
-        return _stream(engine, requests, model, output_spec, started, retries)
+        return _stream(engine, requests, model, output_spec, started, retries, compact)
 
     def adapt(outcome: Token | Generation, request: Request) -> Token | Generation:
         if isinstance(outcome, Token):
@@ -128,9 +132,10 @@ def _stream(
     output_spec: OutputSpec | None,
     started: float | None,
     retries: int,
+    compact: bool,
 ) -> Generator[Token | Generation | Failed, None, None]:
     results = OrderedResults[Request, _Answer](
-        requests, lambda request: _Answer(request, output_spec, started, retries)
+        requests, lambda request: _Answer(request, output_spec, started, retries, compact)
     )
     again: deque[Request] = deque()
 
@@ -146,9 +151,9 @@ def _stream(
         try:
             for event in events:
                 if isinstance(event, Token):
-                    results.answer(event.id).take(event)
+                    token = results.answer(event.id).take(event)
                     if not retries:
-                        yield event
+                        yield token
                 elif isinstance(event, Failed):
                     answer = results.find(event.id)
                     if answer is None or not answer.give_up():
@@ -180,23 +185,26 @@ class _Answer:
         output_spec: OutputSpec | None,
         started: float | None,
         retries: int,
+        compact: bool,
     ) -> None:
         self._request, self._output_spec, self._retries = request, output_spec, retries
+        self._compact = compact
         self._started = time.perf_counter() if started is None else started
         self._first_token: float | None = None
         self._seconds = 0.0
-        self._choices = [[_Try()] for _ in range(request.n)]
+        self._choices = [[_Try(compact)] for _ in range(request.n)]
         self._repeated: int | None = None  # the choice that was requested again last
         self._rounds: list[list[Finished]] = [[]]
         self.is_complete = False
 
-    def take(self, token: Token) -> None:
+    def take(self, token: Token) -> Token:
+        """Add a token, and return it with the text that the result has."""
         if self._first_token is None:
             self._first_token = time.perf_counter() - self._started
         choice = token.choice if self._repeated is None else self._repeated
         if choice != token.choice:
             token = msgspec.structs.replace(token, choice=choice)
-        self._choices[choice][-1].tokens.append(token)
+        return self._choices[choice][-1].add(token)
 
     def end(self, event: Finished) -> Iterator[Request]:
         """Add the end of a reply; yield the request for the next try, if one is needed."""
@@ -211,7 +219,7 @@ class _Answer:
                 yield _repeat(self._request, tries[-1])
                 self._repeated = i
                 self._rounds.append([])
-                tries.append(_Try())
+                tries.append(_Try(self._compact))
                 return
         self.is_complete = True
 
@@ -253,17 +261,33 @@ class _Answer:
 
 
 class _Try:
-    """The tokens of one reply so far; `value` and `error` are the result of its check."""
+    """The tokens of one reply so far; `value` and `error` are the result of its check.
 
-    def __init__(self) -> None:
+    `text` is as the model wrote it; the tokens omit white space of JSON if they are compact.
+    """
+
+    def __init__(self, compact: bool) -> None:
         self.tokens: list[Token] = []
+        self._written: list[str] = []
+        self._json: CompactJson | None = None
+        if compact:
+            from llmtool.structured.compact_json import CompactJson
+
+            self._json = CompactJson()
         self.end: Finished | None = None
         self.value: Any = None
         self.error: str | None = None
 
     @property
     def text(self) -> str:
-        return "".join(token.text for token in self.tokens)
+        return "".join(self._written)
+
+    def add(self, token: Token) -> Token:
+        self._written.append(token.text)
+        if self._json is not None and token.text:
+            token = msgspec.structs.replace(token, text=self._json.push(token.text))
+        self.tokens.append(token)
+        return token
 
     def check(self, end: Finished, output_spec: OutputSpec | None) -> None:
         self.end = end
@@ -275,17 +299,16 @@ class _Try:
 
     def choice(self, n_tries: int, *, logprobs: bool) -> Choice:
         assert self.end is not None
-        text = self.text
         found = [token.logprob for token in self.tokens if token.logprob is not None]
         return Choice(
-            text=text,
+            text=self.text if self.error else "".join(token.text for token in self.tokens),
             value=self.value,
             error=self.error,
             reasoning="".join(token.reasoning for token in self.tokens) or None,
             finish_reason=self.end.finish_reason,
             seed=self.end.seed,
             tries=n_tries,
-            logprobs=tokens_of(text, found) if logprobs else None,
+            logprobs=tokens_of(self.text, found) if logprobs else None,
         )
 
 

@@ -123,6 +123,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
         requests = each_or_failed(self.request, cases)
+        constraint = self.sampling.constraint
         return stream_outcomes(
             engine,
             requests,
@@ -130,6 +131,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             output_spec=self.output_spec,
             started=started,
             retries=self.options.retries,
+            compact=constraint is not None and constraint.kind == "json_schema",
         )
 
     def stream(
