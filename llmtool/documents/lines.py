@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
+from itertools import pairwise
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
@@ -39,12 +41,12 @@ def join_lines(lines: list[str]) -> str:
         >>> join_lines(["one", "two"]), join_lines(["図書", "館は"])
         ('one two', '図書館は')
     """
-    text = ""
-    for line in lines:
-        if text and line and not (is_wide(text[-1]) and is_wide(line[0])):
-            text += " "
-        text += line
-    return text
+    found: list[str] = []
+    for line in filter(None, lines):
+        if found and not (is_wide(found[-1][-1]) and is_wide(line[0])):
+            found.append(" ")
+        found.append(line)
+    return "".join(found)
 
 
 def wrap(text: str, columns: int, *, only_at_spaces: bool = False) -> list[str]:
@@ -57,7 +59,15 @@ def wrap(text: str, columns: int, *, only_at_spaces: bool = False) -> list[str]:
         >>> wrap("one two three", 7), wrap("图书馆周一开门。", 8)
         (['one two', 'three'], ['图书馆周', '一开门。'])
     """
-    pieces = re.findall(r" *[^ ]+ *|\A *\Z", text) if only_at_spaces else _breakable_pieces(text)
+    return _fill(_words(text) if only_at_spaces else _breakable_pieces(text), columns)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r" *[^ ]+ *|\A *\Z", text)
+
+
+def _fill(pieces: list[str], columns: int) -> list[str]:
+    """Join pieces into lines of at most `columns`."""
     lines: list[str] = []
     line: list[str] = []
     width = 0
@@ -84,12 +94,12 @@ def balance(text: str, n_lines: int) -> list[str]:
     """
     if n_lines <= 1:
         return [text]
-    min_columns = -(-display_width(text) // n_lines)
-    for columns in range(min_columns, display_width(text) + 1):
-        lines = wrap(text, columns)
-        if len(lines) <= n_lines:
-            return lines
-    return [text]
+    # A wider line takes as many lines or fewer, so the narrowest fit is found by bisection.
+    width = display_width(text)
+    widths = range(-(-width // n_lines), width + 1)
+    pieces = _breakable_pieces(text)
+    index = bisect_left(widths, True, key=lambda each: len(_fill(pieces, each)) <= n_lines)
+    return _fill(pieces, widths[index]) if index < len(widths) else [text]
 
 
 _CLOSING = "、。，．：；！？）」』】〕〉》”’…ー"
@@ -97,17 +107,11 @@ _CLOSING = "、。，．：；！？）」』】〕〉》”’…ー"
 
 def _breakable_pieces(text: str) -> list[str]:
     """Split a text where a line can end: after a space, and between wide characters."""
-    pieces: list[str] = []
-    for c in text:
-        previous = pieces[-1][-1] if pieces else ""
-        is_break = (
-            not previous
-            or (previous == " " and c != " ")
-            or (is_wide(previous) and c not in _CLOSING + " ")
-            or (is_wide(c) and c not in _CLOSING)
-        )
-        if is_break:
-            pieces.append(c)
-        else:
-            pieces[-1] += c
-    return pieces
+    breaks = [
+        at
+        for at, (previous, c) in enumerate(pairwise(text), 1)
+        if (previous == " " and c != " ")
+        or (is_wide(previous) and c not in _CLOSING + " ")
+        or (is_wide(c) and c not in _CLOSING)
+    ]
+    return [text[start:end] for start, end in pairwise([0, *breaks, len(text)])] if text else []

@@ -97,15 +97,15 @@ def is_word_in_brackets(span: str, text: str) -> bool:
 
 def hide_protected(parts: Sequence[Part], escape: Callable[[str], str]) -> tuple[str, list[str]]:
     """Return the escaped parts with private-use characters for protected spans, and the spans."""
-    text = ""
+    pieces: list[str] = []
     protected: list[str] = []
     for part in parts:
         if isinstance(part, ProtectedSpan):
-            text += chr(_FIRST_PRIVATE + len(protected))
+            pieces.append(chr(_FIRST_PRIVATE + len(protected)))
             protected.append(part.source)
         else:
-            text += escape(_PRIVATE.sub("", part))
-    return text, protected
+            pieces.append(escape(_PRIVATE.sub("", part)))
+    return "".join(pieces), protected
 
 
 def show_protected(text: str, protected: Sequence[str]) -> str:

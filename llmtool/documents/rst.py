@@ -47,12 +47,14 @@ _INLINE = re.compile(
   | (?P<title>(?P<role>:[\w:+.-]{1,100}:)?`(?P<text>[^`<>]*[^`<>\s])(?P<goal>\s+<[^`<>]+>`_{0,2}))
   | :[\w:+.-]{1,100}:`[^`]+` | `[^`]+`:[\w:+.-]{1,100}: | _`[^`]+` | `[^`]+`_{0,2}
   | \|[^|\s](?:[^|\n]*[^|\s])?\|_{0,2}
-  | \[[^\]\s]+\]_
+  | \[[^\[\]\s]+\]_
   | (?<![\w`])[A-Za-z0-9](?:[\w.+-]{0,100}[A-Za-z0-9])?__?(?![\w`])
   | \\.
     """,
     re.VERBOSE | re.DOTALL,
 )
+# docutils searches the rest of a word at each of its characters.
+_LONG_WORD = re.compile(r"(?<!\S)[^\s_`*|\\]{1000,}(?!\S)")
 _REFERENCE = re.compile(r"(?<![`:\w])`([^`<>]+)`__?")
 # Directives whose argument is text, or part of their content.
 _TITLED = frozenset(
@@ -427,8 +429,12 @@ def _docutils() -> tuple[Any, Any]:
 
 
 def _parse(text: str) -> Any:
+    """Return the tree of docutils for a text; long words without markup are truncated."""
+    text = _LONG_WORD.sub(lambda found: found[0][:50] + found[0][-50:], text.removeprefix("\ufeff"))
     parser, settings = _docutils()
+    from docutils import nodes
     from docutils.parsers.rst import Directive, directives, roles
+    from docutils.parsers.rst.states import Inliner
     from docutils.utils import new_document
 
     class AnyDirective(Directive):  # type: ignore[misc]
@@ -439,8 +445,6 @@ def _parse(text: str) -> Any:
         final_argument_whitespace = True
 
         def run(self) -> list[Any]:
-            from docutils import nodes
-
             node = nodes.container()
             if self.name not in _CODE:
                 self.state.nested_parse(self.content, self.content_offset, node)
@@ -451,6 +455,9 @@ def _parse(text: str) -> Any:
             return directives.unchanged
 
     AnyDirective.option_spec = AnyOptions()
+    # docutils searches for URLs and addresses in quadratic time; here they are protected spans.
+    inliner = Inliner()
+    inliner.implicit_inline = lambda text, lineno: [nodes.Text(text)] if text else []
     document = new_document("<text>", settings)
     from docutils.parsers.rst.languages import en
 
@@ -460,11 +467,9 @@ def _parse(text: str) -> Any:
     for name in set(re.findall(r":([\w:+.-]{1,100}):`|`:([\w:+.-]{1,100}):", text)):
         role = (name[0] or name[1]).lower()
         if role not in en.roles and role not in roles._roles:
-            from docutils import nodes
-
             roles.register_generic_role(role, nodes.inline)
     try:
-        parser().parse(text.removeprefix("\ufeff"), document)
+        parser(inliner=inliner).parse(text, document)
     except RecursionError as exc:
         raise InputError("the document is nested too deeply") from exc
     except Exception as exc:  # docutils raises many types for malformed text

@@ -202,7 +202,7 @@ def test_missing_extra_is_named(
         parse("[Events]\n", format)
 
 
-@pytest.mark.parametrize("unit", [":", "a.", "/*", "\n"])
+@pytest.mark.parametrize("unit", [":", "a.", "/*", "\n", "[", "[^a", "{", "-a", "a:b"])
 def test_hostile_rst_takes_linear_time(unit: str) -> None:
     source = unit * (20_000 // len(unit)) + "\n\nText.\n"
     assert rewrite(parse(source, "rst"), {}) == source

@@ -37,7 +37,7 @@ from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.checks import find_fault, tidy
 from llmtool.tasks.translate.glossary import Glossary, read_glossary
-from llmtool.tasks.translate.placeholders import make_placeholders, merge_parts
+from llmtool.tasks.translate.placeholders import Placeholders, make_placeholders, merge_parts
 from llmtool.tasks.translate.task import prepare_translator
 from llmtool.text.languages import find_language
 
@@ -876,3 +876,20 @@ def test_a_dialect_is_an_error_for_other_formats() -> None:
         make_toolbox(str.upper).translate("<p>x</p>", "German", format="html", dialect="myst")
     with pytest.raises(UsageError, match="dialect='rst': must be 'auto', 'commonmark'"):
         make_toolbox(str.upper).translate("x", "German", dialect="rst")  # type: ignore[call-overload]
+
+
+def test_expression_lists_the_placeholders_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_lists = 0
+    found = Placeholders.all.fget
+    assert found is not None
+
+    def count(placeholders: Placeholders) -> list[str]:
+        nonlocal n_lists
+        n_lists += 1
+        return found(placeholders)
+
+    monkeypatch.setattr(Placeholders, "all", property(count))
+    parts = [part for n in range(300) for part in (f" word{n} ", ProtectedSpan(f"{{x{n}}}"))]
+    expression = make_placeholders(parts).expression()
+    assert expression.count("word") == 0 and "300" in expression
+    assert n_lists == 1

@@ -82,3 +82,9 @@ def test_remark_is_found(to: str, reply: str) -> None:
 )
 def test_text_of_the_source_is_not_a_remark(source: str, to: str, reply: str) -> None:
     assert not has_remark(source, reply, to)
+
+
+@pytest.mark.parametrize("unit", ["[", "(", "* ", "() ", "note "])
+def test_repeated_syntax_is_searched_in_linear_time(unit: str) -> None:
+    text = unit * (60_000 // len(unit)) + "a"
+    assert not has_remark("Good morning", text, "de")

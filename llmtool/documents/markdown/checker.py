@@ -27,6 +27,8 @@ _OTHER_MARKUP = re.compile(r"[`<&|{}\\\n\r]|\[\[|\]:")
 # A line break, or half of a wiki link or role.
 _PARTIAL_SPAN = re.compile(r"\n|\|\Z|\A\]\]|\A[^`]*`[^`]*\Z")
 
+_Block = tuple[list[str], Counter[str]]  # its types, and the number of each inline element
+
 
 class Checker:
     """Compares a text with its translation; `sections` are those of `Reader`."""
@@ -35,6 +37,9 @@ class Checker:
         self._source = source
         self._writer = writer
         self._sections = sections
+        # Of the last segment, as several translations of one are checked in a row.
+        self._shape: tuple[Segment, list[str] | None] | None = None
+        self._parsed: tuple[Segment, _Block] | None = None
         self._masked_front_matter = _masked_front_matter(source.text) if source.has_front else ""
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
@@ -49,15 +54,25 @@ class Checker:
         if layout.kind.startswith(("yaml", "toml", "anchor")):
             return None
         if layout.kind in _BLOCK_KINDS:
-            before_shape, after_shape = map(self._inline_shape, (segment.parts, parts))
+            before_shape, after_shape = self._shape_of(segment), self._inline_shape(parts)
             if before_shape is not None and before_shape == after_shape:
                 return find_nesting_fault(segment.parts, parts)
-        before, after = self._block(layout, segment.parts), self._block(layout, tuple(parts))
+        before, after = self._block_of(segment), self._block(layout, tuple(parts))
         if before == after:
             return find_nesting_fault(segment.parts, parts)
         if before[0] != after[0]:
             return "would become another kind of block"
         return f"changes {_difference(before[1], after[1])}"
+
+    def _shape_of(self, segment: Segment) -> list[str] | None:
+        if self._shape is None or self._shape[0] is not segment:
+            self._shape = segment, self._inline_shape(segment.parts)
+        return self._shape[1]
+
+    def _block_of(self, segment: Segment) -> _Block:
+        if self._parsed is None or self._parsed[0] is not segment:
+            self._parsed = segment, self._block(layout_of(segment), segment.parts)
+        return self._parsed[1]
 
     def _inline_shape(self, parts: Sequence[Part]) -> list[str] | None:
         """Return the markup of a text and the kinds of characters next to it.
@@ -88,7 +103,7 @@ class Checker:
             at += len(part)
         return shape
 
-    def _block(self, layout: Layout, parts: tuple[Part, ...]) -> tuple[list[str], Counter[str]]:
+    def _block(self, layout: Layout, parts: tuple[Part, ...]) -> _Block:
         """Parse a segment as a document; return its block types and count its inline elements."""
         text = self._writer.write(layout, parts)
         if layout.prefix:

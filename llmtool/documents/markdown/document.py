@@ -15,9 +15,6 @@ from llmtool.documents.types import Dialect, Document, Part, ProtectedSpan, Segm
 class Markdown(Document):
     """A Markdown text and its segments.
 
-    Raises:
-        InputError: so many brackets are unclosed that parsing would take quadratic time.
-
     Example:
         >>> source = "# Hello\\n\\n- one\\n  more\\n\\n```\\ncode\\n```\\n"
         >>> [segment.text for segment in Markdown(source).segments]

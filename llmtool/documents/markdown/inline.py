@@ -10,9 +10,10 @@ from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import Part, ProtectedSpan, has_letters
 
 _MAX_BACKTICKS = 64
+_MAX_PARENTHESES = 32  # nested in a link target, as in the parser
 _TOKEN = re.compile(
     r"""
-    (?P<command>\\@ref\([\w:-]+\)|(?<![\w\\])\\[A-Za-z]+\*?(?:\[[^\]\s]*\]|\{[^{}\s]*\})*)
+    (?P<command>\\@ref\([\w:-]+\)|(?<![\w\\])\\[A-Za-z]+\*?(?:\[[^\[\]\s]*\]|\{[^{}\s]*\})*)
   | (?P<latex>\\\((?P<formula>[^\n]{1,2000}?)\\\)|\\\[(?P<formula2>[^\n]{1,2000}?)\\\])
   | (?P<escape>\\[!-/:-@\[-`{-~])
   | (?P<role>\{[\w:+-]+\}`(?P<roletext>[^`\n<]*?)(?:[ ]?<[^`<>\n]*>)?`)
@@ -30,7 +31,7 @@ _TOKEN = re.compile(
   | (?P<cite>\[-?@[^\[\]\s]+\])
   | (?P<mention>(?<![0-9A-Za-z_/.@])@[A-Za-z][A-Za-z0-9_:./-]*[A-Za-z0-9_])
   | (?P<keys>(?<!\w)\+\+[a-z0-9"_-]{1,40}(?:\+[a-z0-9"_-]{1,40})*\+\+(?!\w))
-  | (?P<note>\[\^[^\]\s]+\]:?)
+  | (?P<note>\[\^[^\[\]\s]+\]:?)
   | (?P<task>\A\[[ xX]\](?=\s))
   | (?P<target>(?<=\])\()
   | (?P<reference>(?<=\])\[[^\[\]]*\])
@@ -168,6 +169,8 @@ def _target_end(text: str, start: int) -> int | None:
             quote = c
         elif c == "(":
             depth += 1
+            if depth > _MAX_PARENTHESES:
+                return None
         elif c == ")":
             depth -= 1
             if depth == 0:

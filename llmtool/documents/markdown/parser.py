@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from llmtool.documents.markdown.tags import text_attributes
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
 MAX_NESTING = 60
@@ -44,14 +45,29 @@ def parse_markdown(
 @lru_cache(maxsize=2)
 def _parser(*, is_mdx: bool) -> MarkdownIt:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import image, link
 
     parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
     parser.enable(["table", "strikethrough"])
     if is_mdx:
         parser.disable("code")  # in MDX, indentation has no meaning
+    for name, rule in (("link", link), ("image", image)):
+        parser.inline.ruler.at(name, _if_closed(rule))
     terminated = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "dialect", read_block, {"alt": terminated})
     return parser
+
+
+def _if_closed(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
+    """Return a rule for `[` that fails at once if no `]` follows.
+
+    The parser would read the rest of the text at each of many brackets.
+    """
+
+    def read(state: StateInline, silent: bool) -> bool:
+        return state.src.rfind("]", state.pos) >= 0 and rule(state, silent)
+
+    return read
 
 
 def skeleton(tokens: Sequence[Token], anchors: Mapping[str, int]) -> list[tuple[object, ...]]:

@@ -13,26 +13,15 @@ from llmtool.documents.markdown.dialects import constructs_of
 from llmtool.documents.markdown.inline import normalize, split_inline
 from llmtool.documents.markdown.parser import parse_markdown
 from llmtool.documents.types import Dialect, Part, ProtectedSpan
-from llmtool.errors import InputError
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_MAX_UNCLOSED_TARGETS, _MAX_UNCLOSED_BRACKETS = 1000, 20_000
-
 
 class MarkdownSource:
-    """A parsed text: `original` as it is in the file, `text` with LF line ends and without BOM.
-
-    Raises:
-        InputError: so many brackets are unclosed that parsing would take quadratic time.
-    """
+    """A parsed text: `original` as it is in the file, `text` with LF line ends and without BOM."""
 
     def __init__(self, original: str, dialect: Dialect) -> None:
-        n_targets = original.count("](") - original.count(")")
-        n_brackets = original.count("[") - original.count("]")
-        if n_targets > _MAX_UNCLOSED_TARGETS or n_brackets > _MAX_UNCLOSED_BRACKETS:
-            raise InputError(f"the Markdown has {max(n_targets, n_brackets):,} unclosed brackets")
         self.original = original
         self.text = normalized(original)
         self.newline = "\r\n" if "\r\n" in original else "\n"

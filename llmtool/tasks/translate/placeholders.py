@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 import msgspec
 
@@ -79,13 +80,11 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
             ([^\\s\\{\\}][^\\n\\{\\}]*)?\\{1\\}[^\\n\\{\\}]*
         """
         brackets = re.escape(self.opens + self.closes) if self.protected else ""
-        lines, number = [], 0
+        placeholders = map(re.escape, self.all)
+        lines = []
         for line in self.text.split("\n"):
             n_placeholders = len(self._pattern.findall(line)) if self.protected else 0
-            expressions = []
-            for _ in range(n_placeholders):
-                number += 1
-                expressions.append(re.escape(self.all[number - 1]))
+            expressions = list(islice(placeholders, n_placeholders))
             start, other = rf"[^\s{brackets}]", rf"[^\n{brackets}]*"
             if expressions:
                 lines.append(f"({start}{other})?{other.join(expressions)}{other}")

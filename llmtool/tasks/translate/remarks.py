@@ -31,7 +31,7 @@ _NOTE_WORD = re.compile(
     r"|הערה|explanation|erklärung)(?=\W|\Z)",
     re.IGNORECASE,
 )
-_NOTE = re.compile(rf"[(（\[*_\s]*{_NOTE_WORD.pattern}\s*[*_]*\s*[:：]", re.IGNORECASE)
+_NOTE = re.compile(rf"{_NOTE_WORD.pattern}\s*(?:[*_]+\s*)?[:：]", re.IGNORECASE)
 _OFFER = re.compile(
     r"let me know if|hope (?:that |this |it )+helps|feel free to|as an ai\b|i (?:have )?translated",
     re.IGNORECASE,
@@ -40,6 +40,7 @@ _COLON = re.compile(r"[:：]")
 _LAST_PARENTHESES = re.compile(r"[(（\[][^()（）\[\]]*[)）\]]\W*\Z")
 _MAX_HEAD = 100  # characters before the colon of a preamble
 _MAX_LABEL = 24
+_MAX_ENDING = 500  # characters that are searched for a remark in parentheses
 
 
 def has_remark(source: str, reply: str, to: str) -> bool:
@@ -60,13 +61,19 @@ def has_remark(source: str, reply: str, to: str) -> bool:
             return True
         if _PREAMBLE.match(head) or find_code(head.strip(" *_#\"'")[:_MAX_LABEL]) == to:
             return True
-    ending = _LAST_PARENTHESES.search(reply)
-    if ending and not mentions and not _LAST_PARENTHESES.search(source):
-        if _TRANSLATION.search(ending[0]):
+    ending = _last_parentheses(reply)
+    if ending and not mentions and not _last_parentheses(source):
+        if _TRANSLATION.search(ending):
             return True
     if _NOTE.search(reply) and not _NOTE_WORD.search(source) and not _COLON.search(source):
         return True
     return bool(_OFFER.search(reply)) and not _OFFER.search(source)
+
+
+def _last_parentheses(text: str) -> str:
+    """Return the parentheses at the end of a text, "" if there are none."""
+    found = _LAST_PARENTHESES.search(text, max(0, len(text) - _MAX_ENDING))
+    return found[0] if found else ""
 
 
 def _head(text: str) -> str:

@@ -8,6 +8,8 @@ import pytest
 from documents.rewriting import rewrite
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it.parser_inline import ParserInline
+from markdown_it.rules_inline import StateInline
 from offenders import every
 
 from llmtool.documents.formats import parse
@@ -282,3 +284,26 @@ def test_many_equal_headings_are_numbered_in_linear_time(rule: str, last: str) -
         used.setdefault(slug, 0)
     assert slug == last
     assert used.n_lookups < 5000
+
+
+@pytest.mark.parametrize("unit", ["[", "![", "![[", "[^a", "[[a|", "[a]("])
+def test_unclosed_brackets_are_read_a_few_times(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_read = 0
+    skip = ParserInline.skipToken
+
+    def count(parser: ParserInline, state: StateInline) -> None:
+        nonlocal n_read
+        n_read += 1
+        skip(parser, state)
+
+    monkeypatch.setattr(ParserInline, "skipToken", count)
+    source = f"Good {unit * 2000}\n"
+    document = parse(source, "md")
+    assert rewrite(document, {}) == source
+    assert n_read <= 2 * 2000
+
+
+@pytest.mark.parametrize("unit", ["[^a", "\\a[", "[a]("])
+def test_unclosed_labels_take_linear_time(unit: str) -> None:
+    source = f"Good {unit * 60_000}\n"
+    assert rewrite(parse(source, "md"), {}) == source
