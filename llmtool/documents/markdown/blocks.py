@@ -76,7 +76,10 @@ _DEFINITION = re.compile(r":[ \t]+(?=\S)")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:[ \t]*")
 _CALLOUT = re.compile(r"\[!(?P<type>[^\[\]\n]+)\][+-]?(?:[ \t]+(?P<title>\S.*?))?[ \t]*$")
 _ABBREVIATION = re.compile(r"\*\[[^\]]+\]:[ \t]+(?P<title>\S.*?)[ \t]*$")
-_ATTRIBUTES = re.compile(r"\{:[^{}]*\}[ \t]*$|\{[ \t]*[#.][^{}]*\}[ \t]*$|\{::[^{}]*/?\}[ \t]*$")
+_ATTRIBUTES = re.compile(
+    r"\{:[^{}]*\}[ \t]*$|\{[ \t]*[#.][^{}]*\}[ \t]*$|\{::[^{}]*/?\}[ \t]*$"
+    r"""|\{[ \t]*(?:[\w-]+=(?:"[^"\n]*"|'[^'\n]*'|[^\s{}"']+)[ \t]*)+\}[ \t]*$"""
+)
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown)[^{}]*(?<!/)\}")
 _ESM = re.compile(
     r"import\s+(?:[\w${*][^\n]*\s+from\s*)?['\"]|import\s*[\w{*][^;'\"]*$"
@@ -524,7 +527,7 @@ _RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     ":": (("containers", _read_colons), ("definitions", _read_definition)),
     "`": (("myst", _read_fence),),
     "~": (("myst", _read_fence),),
-    "{": (("attributes", _read_attributes), ("templates", _read_tags)),
+    "{": (("attributes", _read_attributes), ("templates", _read_tags), ("mdx", _read_tags)),
     "<": (("snippets", _read_line), ("components", _read_tags)),
     "[": (
         ("footnotes", _read_footnote),

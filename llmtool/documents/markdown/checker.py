@@ -136,9 +136,11 @@ class Checker:
             return "the front matter differs"
         tokens = self._source.parse_output(output)
         slugs = anchors.slugs(anchors.heading_texts(tokens), self._source.rule)
+        old, new = _indexes(self._source.slugs), _indexes(slugs)
         # In a part of the output, links to headings are not changed yet.
-        indexes = {**_indexes(self._source.slugs), **_indexes(slugs)}
-        return _compare_tokens(self._source.tokens, tokens, _indexes(self._source.slugs), indexes)
+        return _compare_tokens(
+            self._source.tokens, tokens, old, {**old, **new}
+        ) and _compare_tokens(self._source.tokens, tokens, old, {**new, **old})
 
     def is_same_section(self, start: int, end: int, output: str) -> bool:
         """Return whether a section of the source and its output have the same structure."""

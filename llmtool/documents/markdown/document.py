@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtool.documents.markdown.checker import Checker
+from llmtool.documents.markdown.inline import without_repeated_labels
 from llmtool.documents.markdown.layout import layout_of
 from llmtool.documents.markdown.reader import Reader
 from llmtool.documents.markdown.source import MarkdownSource
@@ -49,7 +50,8 @@ class Markdown(Document):
         layout = layout_of(segment)
         if layout.inner:
             html, inner = layout.inner
-            return html.encode(inner, renewed)
+            is_same = renewed == segment.parts
+            return html.encode(inner, renewed if is_same else without_repeated_labels(renewed))
         if layout.kind == "anchor":
             return self._writer.write(layout, parts)
         if layout.attribute and renewed == segment.parts:

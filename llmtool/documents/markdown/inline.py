@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from html import escape
 
 from llmtool.documents.markdown.tags import braces_end, tag_end
 from llmtool.documents.protected_spans import split_parts
@@ -35,7 +36,7 @@ _TOKEN = re.compile(
   | (?P<task>\A\[[ xX]\](?=\s))
   | (?P<target>(?<=\])\()
   | (?P<reference>(?<=\])\[[^\[\]]*\])
-  | (?P<label>\[(?P<name>[^\[\]]+)\](?:\[\]|(?![\[(:])))
+  | (?P<label>\[(?P<name>[^\[\]]+)\](?:\[\]|(?!\[(?!\^)|[(:])))
   | (?P<display>\$\$.{1,4000}?\$\$)
   | (?P<math>(?<![\\$0-9A-Za-z_])\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?![0-9A-Za-z_$]))
   | (?P<block>(?<=\s)\^[A-Za-z0-9-]+\Z)
@@ -44,7 +45,13 @@ _TOKEN = re.compile(
 )
 # A formula in \\( \\), not text in escaped parentheses.
 _FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
+_CODE_TAG = re.compile(r"<(code|kbd|samp|var|tt|script|style|math|svg)(?=[\s>])", re.IGNORECASE)
 _LABEL = re.compile(r"\[([^\[\]^@][^\[\]]*)\](?:\[\])?")
+_TEXT_BEFORE = re.compile(r"\[([^\[\]]*)\]\s\Z")
+_MARKUP = re.compile(r"[`*_<>&\\{}$]")
+_MAX_CODE = 4000
+_MAX_LABEL = 1000  # characters, of CommonMark
+_BEFORE_FOOTNOTE = re.compile(r"\[[^\[\]]+\]\[\^")
 _FIXED = re.compile(r"\[[ xX]\]\s")
 
 
@@ -68,7 +75,7 @@ def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False
         if start > at:
             yield from split_parts(text[at:start])
         label = _LABEL.fullmatch(text, start, end)
-        if label and normalize(label[1]) in labels and _is_link_text(text, start, label[1]):
+        if label and normalize(label[1]) in labels and _is_link_text(text, start, label[1], labels):
             yield f"[{label[1]}]"
             yield ProtectedSpan(f"[{label[1]}]")
             at = end
@@ -79,15 +86,46 @@ def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False
         yield from split_parts(text[at:])
 
 
+def without_repeated_labels(parts: Sequence[Part]) -> list[Part]:
+    """Omit the label of each link whose text is its label."""
+    return [
+        part
+        for previous, part in zip(("", *parts), parts, strict=False)
+        if not (
+            isinstance(part, ProtectedSpan)
+            and part.source.startswith("[")
+            and isinstance(previous, str)
+            and previous.endswith(part.source)
+        )
+    ]
+
+
+def split_html(parts: Iterable[Part], labels: Container[str], *, is_mdx: bool) -> Iterator[Part]:
+    """Also protect the Markdown in the text of HTML, which many dialects parse."""
+    for part in parts:
+        if isinstance(part, ProtectedSpan):
+            yield part
+            continue
+        for piece in split_inline(part, labels, is_mdx=is_mdx):
+            is_span = isinstance(piece, ProtectedSpan)
+            yield ProtectedSpan(escape(piece.source, quote=False)) if is_span else piece
+
+
 def normalize(label: str) -> str:
     """Return a label in the form in which CommonMark compares labels."""
     return " ".join(label.split()).casefold()
 
 
-def _is_link_text(text: str, start: int, label: str) -> bool:
+def _is_link_text(text: str, start: int, label: str, labels: Container[str]) -> bool:
     """Return whether the label at `start` is also the text of the link, in words without markup."""
     is_reference = text[start - 1 : start] == "]" or (not start and _FIXED.match(text))
-    return not is_reference and has_letters((label,)) and not re.search(r"[`*_<>&\\{}$]", label)
+    # In the first Markdown, white space may separate the text of a link and its label.
+    before = _TEXT_BEFORE.search(text, max(0, start - _MAX_LABEL), start)
+    if before is not None and not _FIXED.match(text, before.start()):
+        is_reference = is_reference or normalize(before[1]) not in labels
+    # CommonMark sees a footnote after it as the label.
+    is_reference = is_reference or _BEFORE_FOOTNOTE.match(text, start)
+    return not is_reference and has_letters((label,)) and not _MARKUP.search(label)
 
 
 def _protected_ranges(
@@ -137,7 +175,12 @@ def _find_end(
         return braces_end(text, start) if is_mdx else None
     if found[0].endswith(">"):
         return found.end() if is_mdx else None
-    return tag_end(text, start)
+    end = tag_end(text, start)
+    name = _CODE_TAG.match(text, start)
+    if end is None or name is None or text.startswith("/>", end - 2):
+        return end
+    closing_tag = re.compile(rf"</{name[1]}\s*>", re.I).search(text, end, end + _MAX_CODE)
+    return closing_tag.end() if closing_tag else end
 
 
 def _code_ends(text: str) -> dict[int, int]:

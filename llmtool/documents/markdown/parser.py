@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 MAX_NESTING = 60
 _TASK = re.compile(r"\A\[[ xX]\]\s")
-_WIKI = re.compile(r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|)?")
+_WIKI = re.compile(
+    r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?=[^\[\]\n]{1,400}\]\](?![(\[]))|(?=\]\](?![(\[])))"
+)
 _ROLE = re.compile(r"\{[\w:+-]+\}\Z")
 _EMPHASIS = {"strong_open": "bold text", "em_open": "italic text", "s_open": "deleted text"}
 

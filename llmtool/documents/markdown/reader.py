@@ -16,6 +16,7 @@ from llmtool.documents.html.document import Html
 from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
 from llmtool.documents.markdown.blocks import GRID_TABLE, Text
+from llmtool.documents.markdown.inline import split_html
 from llmtool.documents.markdown.layout import Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.markdown.tags import text_attributes
@@ -32,10 +33,13 @@ _DEFINITION_TITLE = re.compile(
 )
 _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
 # Lines of a paragraph that are rows of a table, items of a list or lines of a block in dialects.
-_ROW = re.compile(r"\||\+[-=:+]|%[ \t]")
+_ROW = re.compile(r"\||\+[-=:+]|%[ \t]|</?[A-Za-z][^<>]*>[ \t]*$|\{[{%][^{}]*[%}]\}[ \t]*$")
 _ITEM = re.compile(
-    r"\(@[\w-]*\)[ \t]|#\.[ \t]|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
+    r"\(@[\w-]*\)[ \t]|#\.[ \t]|:[\w-]+:[ \t]"
+    r"|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
 )
+# HTML whose text is Markdown, in Python-Markdown and kramdown.
+_PARSED_HTML = re.compile(r"<[a-z][^<>]*\smarkdown\b", re.IGNORECASE)
 _CHANGED_BY_PARSER = "text that the Markdown parser changes"
 
 
@@ -186,11 +190,14 @@ class Reader:
         for each in html.outside or ():
             begin, stop = start + each.start, start + each.end
             self._skip(begin, stop, each.reason, is_language=each.is_language)
+        labels = self._source.labels if _PARSED_HTML.search(source) else ()
         for inner in html.segments:
+            parts = tuple(split_html(inner.parts, labels, is_mdx="mdx" in self._source.constructs))
+            inner = msgspec.structs.replace(inner, parts=parts)
             yield MarkdownSegment(
                 start=start + inner.start,
                 end=start + inner.end,
-                parts=inner.parts,
+                parts=parts,
                 context=inner.context,
                 waits=self._source.links_to_heading(inner.parts),
                 layout=Layout(kind="html", inner=(html, inner)),
@@ -280,13 +287,15 @@ class Reader:
         at = 0
         for part in self._source.split(text):
             source = part if isinstance(part, str) else part.source
+            if source.startswith("[") and not text.startswith(source, at):
+                yield part  # a label that `split` repeats
+                at += 2 * text.startswith("[]", at)
+                continue
             if isinstance(part, ProtectedSpan) and breaks and " " in source:
-                source = "".join(breaks.get(at + n, c) for n, c in enumerate(source))
-                yield ProtectedSpan(source, is_fixed=part.is_fixed)
+                broken = "".join(breaks.get(at + n, c) for n, c in enumerate(source))
+                yield ProtectedSpan(broken, is_fixed=part.is_fixed)
             else:
                 yield part
-            if source.startswith("[") and not text.startswith(source, at):
-                source = "[]" if text.startswith("[]", at) else ""  # a label that `_split` repeats
             at += len(source)
 
     def _segment(

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from llmtool.documents.lines import display_width, wrap
 from llmtool.documents.markdown import anchors, front_matter
+from llmtool.documents.markdown.inline import without_repeated_labels
 from llmtool.documents.markdown.layout import Layout
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.protected_spans import hide_protected, show_protected
@@ -99,7 +100,7 @@ class Writer:
             return self._new_slug("".join(p.source for p in parts if isinstance(p, ProtectedSpan)))
         quote = layout.around[0][-1:]
         text, protected = hide_protected(
-            _without_repeated_labels(parts), lambda text: _escape(kind, quote, text)
+            without_repeated_labels(parts), lambda text: _escape(kind, quote, text)
         )
         text = text.strip(" \t")  # leading space would indent a list item
         if kind not in ("attribute", "argument"):
@@ -112,20 +113,6 @@ class Writer:
                 for line in _split_at_line_breaks(text, protected)
             )
         return show_protected(text, protected)
-
-
-def _without_repeated_labels(parts: Sequence[Part]) -> list[Part]:
-    """Omit the label of each link whose text is its label."""
-    return [
-        part
-        for previous, part in zip(("", *parts), parts, strict=False)
-        if not (
-            isinstance(part, ProtectedSpan)
-            and part.source.startswith("[")
-            and isinstance(previous, str)
-            and previous.endswith(part.source)
-        )
-    ]
 
 
 def _split_at_line_breaks(text: str, protected: Sequence[str]) -> list[str]:
