@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from llmtool.documents.html.elements import ELEMENTS, VOID_ELEMENTS
 from llmtool.documents.types import Part, ProtectedSpan
@@ -65,6 +65,7 @@ _SYNTAX = re.compile(
 _SPAN = "\ue000"  # stands for a protected span, as in "%d:n" of Finnish
 _WIDE_BRACKETS = {"【": "[", "】": "]"}
 _TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
+_CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _WORDS_IN_BRACKETS = re.compile(r"<([A-Za-z][\w-]*)(?:[ ,/|][\w-]+)*>")
 
 
@@ -161,8 +162,13 @@ def _syntax(parts: Sequence[Part]) -> Counter[str]:
 
 
 def _positional(parts: Sequence[Part]) -> list[str]:
-    protected = (part.source.replace("%%", "") for part in parts if isinstance(part, ProtectedSpan))
-    return [found for span in protected if span[:1] != "`" for found in _POSITIONAL.findall(span)]
+    spans = (span.replace("%%", "") for span in _without_code(parts))
+    return [found for span in spans for found in _POSITIONAL.findall(span)]
+
+
+def _without_code(parts: Sequence[Part]) -> Iterator[str]:
+    """Yield the protected spans without the code in them; adjacent spans may be joined."""
+    return (_CODE.sub("", part.source) for part in parts if isinstance(part, ProtectedSpan))
 
 
 def find_nesting_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:
@@ -185,8 +191,7 @@ def unpaired_tags(parts: Sequence[Part]) -> Counter[str]:
     """
     unpaired: Counter[str] = Counter()
     open_tags: list[str] = []
-    protected = [part.source for part in parts if isinstance(part, ProtectedSpan)]
-    tags = _TAG.findall("".join(span for span in protected if not span.startswith("`")))  # no code
+    tags = _TAG.findall("".join(_without_code(parts)))
     ends = {(bracket, name) for bracket, slash, name, *_ in tags if slash}
     for bracket, slash, name, _, self_closing in tags:
         if bracket != "<" and (bracket, name) not in ends:

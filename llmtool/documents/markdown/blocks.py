@@ -82,7 +82,8 @@ _ATTRIBUTES = re.compile(
 )
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown)[^{}]*(?<!/)\}")
 _ESM = re.compile(
-    r"import\s+(?:[\w${*][^\n]*\s+from\s*)?['\"]|import\s*[\w{*][^;'\"]*$"
+    r"import\s+(?:[\w${*][^\n]*\s+from\s*)?['\"]"
+    r"|import\s*(?:(?:type\s+)?[\w$]+\s*,\s*)?[{*][^;'\"]*$"
     r"|export\s+(?:default|const|let|var|function|async|class|type|interface|\{|\*)"
 )
 # One line, and a block up to a line that matches the second expression.

@@ -33,7 +33,10 @@ _DEFINITION_TITLE = re.compile(
 )
 _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
 # Lines of a paragraph that are rows of a table, items of a list or lines of a block in dialects.
-_ROW = re.compile(r"\||\+[-=:+]|%[ \t]|</?[A-Za-z][^<>]*>[ \t]*$|\{[{%][^{}]*[%}]\}[ \t]*$")
+_ROW = re.compile(
+    r"\||\+[-=:+]|%[ \t]|</?[A-Za-z][^<>]*>[ \t]*$|\{[{%][^{}]*[%}]\}[ \t]*$"
+    r"|(?::[\w-]+:(?:`[^`]*`)?[ \t]*)+$"
+)
 _ITEM = re.compile(
     r"\(@[\w-]*\)[ \t]|#\.[ \t]|:[\w-]+:[ \t]"
     r"|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"

@@ -101,7 +101,8 @@ def text_attributes(tag: str) -> Iterator[tuple[int, int, str]]:
     """
     if _META_TAG.match(tag):
         return
-    patterns = [_ATTRIBUTE, _ARGUMENT] if tag.startswith("{") else [_ATTRIBUTE]
+    is_template = tag.startswith(("{{", "{%", "{#"))  # no expression of MDX
+    patterns = [_ATTRIBUTE, _ARGUMENT] if is_template else [_ATTRIBUTE]
     for pattern in patterns:
         for found in pattern.finditer(tag):
             group = "double" if found["double"] is not None else "single"

@@ -192,6 +192,47 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '{% code title="index.js" %}\nOne\n\n![two](no.png){#a fig-alt="Three"}\n',
         '{% code title="index.js" %}\nÓné\n\n![twó](no.png){#a fig-alt="Thréé"}\n',
     ),
+    "labels of links in text of several lines": (
+        "Read [the opening hours]\nfirst, then [the map] and `x` of [the map]\nhere.\n\n"
+        "[the opening hours]: a.md\n[the map]: b.md\n",
+        "Réád [thé ópéníng hóúrs][the opening hours] fírst, thén [thé\n"
+        "máp][the map] ánd `x` óf [thé máp][the map] héré.\n\n"
+        "[the opening hours]: a.md\n[the map]: b.md\n",
+    ),
+    "a label before a footnote, and one on the line after its text": (
+        "See [rules][^1] and [`rules`]\n[rules] here.\n\n[^1]: One.\n\n[rules]: a.md\n",
+        "Séé [rules][^1] ánd [`rules`] [rules] héré.\n\n[^1]: Óné.\n\n[rules]: a.md\n",
+    ),
+    "attributes after a paragraph, without a class": (
+        '_One\ntwo_\n{ style="color: red" }\n',
+        '_Óné twó_\n{ style="color: red" }\n',
+    ),
+    "Markdown in HTML": (
+        "<div markdown>\n:smile-big: **One** `a &amp; b` [two]\n</div>\n\n[two]: a.md\n",
+        "<div markdown>\n:smile-big: **Óné** `a &amp; b` [twó][two]\n</div>\n\n[two]: a.md\n",
+    ),
+    "code in inline tags": (
+        'Set <code\nclass="x">one two</code> and <kbd>Enter</kbd>.\n',
+        'Sét <code\nclass="x">one two</code> ánd <kbd>Enter</kbd>.\n',
+    ),
+    "a tag on a line of its own": (
+        ':::tip\nOne two\n<img alt="Three" src="a.png" />\n:::\n',
+        ':::tip\nÓné twó\n<img alt="Thréé" src="a.png" />\n:::\n',
+    ),
+    "roles and fields on lines of their own": (
+        "![One](a.png)\n:width:`300px`\n\n:begin_tab:`a`\nTwo\n:end_tab:\n\n"
+        ":first: Three\n:second: Four\n",
+        "![Óné](a.png)\n:width:`300px`\n\n:begin_tab:`a`\nTwó\n:end_tab:\n\n"
+        ":first: Thréé\n:second: Fóúr\n",
+    ),
+    "a link in brackets": (
+        "[One](a.md) [[two](b.md)], [[Page|three]]\n",
+        "[Óné](a.md) [[twó](b.md)], [[Page|thréé]]\n",
+    ),
+    "words that begin like statements of MDX": (
+        "import A from 'a'\nimport B, {\n  c\n} from 'b'\n\nimportant things\n\nimports of goods\n",
+        "import A from 'a'\nimport B, {\n  c\n} from 'b'\n\nímpórtánt thíngs\n\nímpórts óf góóds\n",
+    ),
     "byte order mark and CRLF": (
         "\ufeff# One\r\n\r\nTwo\r\n\r\n!!! note\r\n    Three\r\n",
         "\ufeff# Óné\r\n\r\nTwó\r\n\r\n!!! note\r\n    Thréé\r\n",
@@ -217,6 +258,20 @@ def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
 )
 def test_text_that_resembles_mdx_is_markdown(text: str) -> None:
     assert "code here" in translate(text)
+
+
+def test_expressions_of_mdx_are_code() -> None:
+    code = "{\n  /** A note. */\n}\n\n{(() => {\n  const a = 'one two'\n\n  return a\n})()}\n"
+    document = parse(f"{code}\nOne.\n", "md", dialect="mdx")
+    assert [segment.text for segment in document.segments] == ["One."]
+    assert find_unaccounted(document) == []
+
+
+def test_a_link_to_the_first_of_equal_headings_is_correct_in_a_part_of_the_output() -> None:
+    text = "# Notes\n\nOne\n\n## Again\n\nTwo, see [it](#notes).\n\n## Notes\n\nThree\n"
+    document = parse(text, "md")
+    assert document.compare(text.replace("# Notes", "# Nótés", 1)) is None
+    assert "[ít](#nótés)" in translate(text)
 
 
 def test_grid_table_is_reported() -> None:
