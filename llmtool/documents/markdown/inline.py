@@ -107,8 +107,9 @@ def split_html(parts: Iterable[Part], labels: Container[str], *, is_mdx: bool) -
             yield part
             continue
         for piece in split_inline(part, labels, is_mdx=is_mdx):
-            is_span = isinstance(piece, ProtectedSpan)
-            yield ProtectedSpan(escape(piece.source, quote=False)) if is_span else piece
+            if isinstance(piece, ProtectedSpan):
+                piece = ProtectedSpan(escape(piece.source, quote=False))
+            yield piece
 
 
 def normalize(label: str) -> str:
