@@ -137,12 +137,13 @@ def main() -> None:
     parser.add_argument("--split", default="tune", choices=("tune", "test"))
     parser.add_argument("-m", "--model", default="starter")
     parser.add_argument("--sets", help="only these sets, separated by commas")
+    parser.add_argument("--threads", type=int, help="one is faster on a busy machine")
     parser.add_argument("-o", "--option", action="append", default=[], metavar="NAME=VALUE",
                         help="an option of classify, such as form=chat")  # fmt: skip
     args = parser.parse_args()
     options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}
     chosen = args.sets.split(",") if args.sets else [*SINGLE, MISNAMED, *SEVERAL]
-    box = Toolbox(args.model, prefix_cache=False)
+    box = Toolbox(args.model, prefix_cache=False, n_threads=args.threads)
     print(f"{box.model_name}, split {args.split}, {options or 'default options'}")
     if single := [name for name in chosen if name in SINGLE]:
         measure_single(box, single, args.split, options)

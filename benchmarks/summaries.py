@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("-o", "--option", action="append", default=[], metavar="NAME=VALUE",
                         help="an option of summarize, such as strategy=extract")  # fmt: skip
     parser.add_argument("--names", help="only these documents, separated by commas")
+    parser.add_argument("--threads", type=int, help="one is faster on a busy machine")
     parser.add_argument("--batch", action="store_true", help="all documents in one call")
     parser.add_argument("--show", action="store_true", help="print the summaries")
     parser.add_argument("--out", type=Path, help="append a JSON object per summary to a file")
@@ -228,7 +229,7 @@ def main() -> None:
         return check_facts(documents)
     if args.together:
         return measure_together(args.together, args.tokens, args.share)
-    box = Toolbox(args.model, prefix_cache=False)
+    box = Toolbox(args.model, prefix_cache=False, n_threads=args.threads)
     if args.forms:
         return measure_forms(box)
     options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}

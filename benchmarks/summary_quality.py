@@ -27,13 +27,13 @@ _ABBREVIATED = re.compile(
 )
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['-][^\W_{_CJK}]+)*")
 _MARKUP = re.compile(r"^\s*(?:[-*+•>]\s+|#{1,6}\s+|\d{1,2}[.)]\s+)?|[*`|_]+", re.MULTILINE)
-_GROUPED = re.compile(r"(?<=\d)[, '](?=\d{3}(?:\D|$))")
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:[, ']\d{3})+(?![\d])")
 
 
 def plain(text: str) -> str:
     """Return a text with plain quotes and dashes, and without separators of thousands."""
     text = unicodedata.normalize("NFC", text).translate(_SAME)
-    return _GROUPED.sub("", text)
+    return _GROUPED.sub(lambda match: re.sub("[, ']", "", match[0]), text)
 
 
 def split(text: str) -> list[str]:
