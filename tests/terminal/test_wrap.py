@@ -147,14 +147,12 @@ CONSOLE.configure(color="always")
 
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_no_word_is_split_while_it_arrives(columns: int) -> None:
-    words = set((ENGLISH * 4).split())
-    shown = Screen(columns)
-    for character in ENGLISH * 4:
+    text, shown = ENGLISH * 4, Screen(columns)
+    for at, character in enumerate(text):
         shown.markdown.push(character)
-        *seen, _ = "\n".join(shown.rows()).split()
-        assert words.issuperset(seen)
+        assert "\n".join(shown.rows()).split() == text[: at + 1].split()
     shown.markdown.end()
-    assert " ".join(shown.rows()).split() == (ENGLISH * 4).split()
+    assert "\n".join(shown.rows()).split() == text.split()
 
 
 @pytest.mark.parametrize("columns", [20, 21, 40, 80])
@@ -188,9 +186,12 @@ def test_code_is_not_wrapped() -> None:
 
 def test_code_has_the_background_of_the_terminal() -> None:
     shown = Screen(40)
-    shown.markdown.push("Call `main()`.\n\n> ```py\n> x = 1\n> ```\n\n| `a` |\n|---|\n| `b` |\n")
+    quoted = "> ```py\n> x = 1\n> ```\n"
+    block = "```py\ny = 2\n```\n"
+    shown.markdown.push(f"Call `main()`.\n\n{quoted}\n{block}\n| `a` |\n|---|\n| `b` |\n")
     shown.markdown.end()
-    assert "x = 1" in "\n".join(shown.rows())
+    text = "\n".join(shown.rows())
+    assert "x = 1" in text and "y = 2" in text
     assert "\x1b[" in shown.raw
     backgrounds = {cell.bg for row in shown.screen.buffer.values() for cell in row.values()}
     assert backgrounds == {"default"}
