@@ -173,6 +173,36 @@ CASES: dict[str, tuple[Callable[[Toolbox], str], str, str]] = {
         "repair=99: must",
         "--repair 99: must",
     ),
+    "retries": (
+        error_of(lambda box: box.generate("Hello", retries=1)),
+        "retries= requires schema=, regex= or grammar=",
+        "--retries requires --schema, --regex or --grammar",
+    ),
+    "two constraints": (
+        error_of(lambda box: box.generate("Hello", schema="a", regex="b")),
+        "schema= and regex= cannot",
+        "--schema and --regex cannot",
+    ),
+    "template with labels": (
+        error_of(lambda box: box.run("sentiment", "Hello", options={"max_tokens": 5})),
+        "max_tokens= cannot be used with template",
+        "--max-tokens cannot be used with template",
+    ),
+    "multi": (
+        error_of(lambda box: box.classify("Hello", ["a", "b"], multi=True, min_margin=0.5)),
+        "min_margin= cannot be used with multi=True",
+        "--min-margin cannot be used with --multi",
+    ),
+    "prior": (
+        error_of(lambda box: box.classify("Hello", ["a", "b"], prior={"a": 1})),
+        "prior= has no label",
+        "--prior has no label",
+    ),
+    "style": (
+        error_of(lambda box: box.summarize("Hello.", style="tldr", length="3 points")),
+        "use style='bullets'",
+        "use --style bullets",
+    ),
     "strategy": (
         error_of(lambda box: box.summarize("word " * 9000, strategy="stuff")),
         "use strategy='map-reduce'",

@@ -159,9 +159,9 @@ def test_unused_examples_are_reported(
         ([], "no labels"),
         (["-t", "topic", "--expect", "sport"], "unknown label 'sport'; did you mean"),
         (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
-        (["-l", "a,b", "--prior", "a=1"], "prior: label 'b' is missing"),
+        (["-l", "a,b", "--prior", "a=1"], "--prior has no label 'b'"),
         (["-l", "a,b", "--explain", "--multi"], "--explain cannot be combined with"),
-        (["-l", "a,b", "--multi", "--prior", "a=1,b=1"], "cannot be used with multi-label"),
+        (["-l", "a,b", "--multi", "--prior", "a=1,b=1"], "--prior cannot be used with --multi"),
         (["-l", "a,b", "--limit", "3"], "--limit needs a batch"),
         (["-l", "a,b", "--prior", "a=nan,b=1"], "above 0"),
         (["-l", "a=x,b=y"], "use -l once per label"),
@@ -181,7 +181,10 @@ def test_unused_examples_are_reported(
             ["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"],
             "--balanced and --prior cannot",
         ),
-        (["-l", "a,b", "--multi", "--min-coverage", "0.5"], "cannot be used with multi-label"),
+        (
+            ["-l", "a,b", "--multi", "--min-coverage", "0.5"],
+            "--min-coverage cannot be used with --multi",
+        ),
     ],
 )
 def test_invalid_options_are_usage_errors(

@@ -393,7 +393,7 @@ BEFORE_THE_MODEL = {
     "template input": (("run", "sentiment", "hi", "-p", "nmae=x"), 2, "has no input 'nmae'"),
     "one label": (("classify", "hi", "-l", "a"), 2, "at least two labels"),
     "no labels": (("classify", "hi"), 2, "no labels"),
-    "prior": (("classify", "hi", "-l", "a,b", "--prior", "a=1"), 2, "label 'b' is missing"),
+    "prior": (("classify", "hi", "-l", "a,b", "--prior", "a=1"), 2, "--prior has no label 'b'"),
     "verdict": (("classify", "hi", "-l", "a,b", "--fail-on", "c"), 2, "unknown label 'c'"),
     "length": (("sum", "in.txt", "--length", "tiny"), 2, "invalid length 'tiny'"),
     "label template": (("sum", "in.txt", "-t", "sentiment"), 2, "is for classify, not for sum"),

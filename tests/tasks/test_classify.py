@@ -220,7 +220,7 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"prior": {"a": 1}}, "prior: label 'b' is missing"),
+        ({"prior": {"a": 1}}, "prior= has no label 'b'; give"),
         ({"prior": {"a": 1, "b": 0}}, "above 0"),
         ({"prior": {"a": 1, "b": math.nan}}, "must be a number"),
         ({"prior": {"a": 1, "b": math.inf}}, "above 0"),
@@ -231,12 +231,12 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
         ({"min_margin": -0.1}, "min_margin=-0.1: must be between 0 and 1"),
         ({"min_coverage": math.nan}, "min_coverage=nan: must be"),
         ({"calibrate": "balanced"}, "has 1 text for 2 labels"),
-        ({"calibrate": "balanced", "prior": {"a": 1, "b": 1}}, "remove the prior"),
+        ({"calibrate": "balanced", "prior": {"a": 1, "b": 1}}, "remove prior="),
         (
             {"multi": True, "calibrate": "balanced"},
-            "balanced batch cannot be used with multi-label",
+            "balanced batch cannot be used with multi=True",
         ),
-        ({"multi": True, "min_margin": 0.1}, "min_margin cannot be used with multi-label"),
+        ({"multi": True, "min_margin": 0.1}, "min_margin= cannot be used with multi=True"),
         ({"calibrate": "maybe"}, "'auto', 'anchors', 'balanced' or 'none'"),
         ({"examples": [("x", "c")]}, "unknown label 'c'"),
         ({"examples": ["x"]}, "pair of a text and its label"),

@@ -130,7 +130,7 @@ def test_reply_of_a_template_is_retried(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"retries": 1}, "retries require a schema, regex or grammar; add one"),
+        ({"retries": 1}, "retries= requires schema=, regex= or grammar=; add one"),
         ({"retries": 11, "schema": SCHEMA}, "retries=11: must be between 0 and 10"),
         ({"retries": -1, "schema": SCHEMA}, "retries=-1: must be between 0 and 10"),
     ],

@@ -10,6 +10,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.classify import calibration
 from llmtool.tasks.classify.bias import LabelBias
 from llmtool.tasks.classify.calibration import Calibration
@@ -67,7 +68,7 @@ class Classifier:
         if calibrate == "balanced" and options.prior:
             raise UsageError(
                 "a balanced batch assumes equally frequent labels; "
-                "remove the prior, or do not balance"
+                f"remove {option('prior')}, or do not balance"
             )
         self.bias = LabelBias(
             self.prompts,

@@ -143,9 +143,11 @@ def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> li
     shares = {label_name(label, labels): number for label, number in prior.items()}
     missing = [label.name for label in labels if label.name not in shares]
     if missing:
-        raise UsageError(f"prior: label {missing[0]!r} is missing; give each label a number")
+        given = option("prior")
+        raise UsageError(f"{given} has no label {missing[0]!r}; give each label a number")
     for label, number in shares.items():
         if not isinstance(number, (int, float)) or not 0 < number < math.inf:
-            raise UsageError(f"prior of {label!r}: {number!r} must be a number above 0")
+            given = option("prior")
+            raise UsageError(f"{given}: {number!r} of label {label!r} must be a number above 0")
     total = math.fsum(shares.values())
     return [math.log(shares[label.name] / total) for label in labels]

@@ -11,6 +11,7 @@ import msgspec
 from llmtool.arguments import check_range
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
 from llmtool.tasks.classify.labels import Label, make_labels
@@ -51,14 +52,14 @@ class MultiLabelClassifier(Classifier):
     ) -> None:
         if "label" not in template.inputs:
             raise UsageError(
-                f"template {template.name!r} has no input 'label', which multi-label "
-                "classification needs"
+                f"template {template.name!r} has no input 'label', which "
+                f"{option('multi', True)} needs"
             )
         for name in ("examples", "prior", "min_margin", "min_coverage"):
             if getattr(options, name):
-                raise UsageError(f"{name} cannot be used with multi-label classification")
+                raise UsageError(f"{option(name)} cannot be used with {option('multi', True)}")
         if options.calibrate == "balanced":
-            raise UsageError("a balanced batch cannot be used with multi-label classification")
+            raise UsageError(f"a balanced batch cannot be used with {option('multi', True)}")
         # A calibration on labelled texts does not apply to these questions.
         calibrate = "anchors" if options.calibrate == "auto" else options.calibrate
         threshold = options.min_confidence
@@ -83,7 +84,7 @@ class MultiLabelClassifier(Classifier):
         self.names = [label.name for label in labels]
 
     def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
-        raise UsageError("calibration cannot be used with multi-label classification")
+        raise UsageError(f"calibration cannot be used with {option('multi', True)}")
 
     @property
     def columns(self) -> list[str]:

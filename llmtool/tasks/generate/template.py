@@ -9,6 +9,7 @@ import msgspec
 
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
+from llmtool.option_names import option
 from llmtool.tasks.options import (
     ClassifyOptions,
     GenerateOptions,
@@ -99,7 +100,8 @@ def prepare_run(context: TaskContext, options: GenerateOptions) -> PreparedTask 
     for name in keywords_of(options):
         if name not in _LABEL_OPTIONS:
             raise UsageError(
-                f"{name} cannot be used with template {loaded.name!r}, whose output is a label"
+                f"{option(name)} cannot be used with template {loaded.name!r}, whose output is "
+                "a label"
             )
     chosen = ClassifyOptions(template=loaded, variables=options.variables, system=options.system)
     return prepare_classifier(context, None, chosen)

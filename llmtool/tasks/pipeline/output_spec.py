@@ -96,7 +96,8 @@ def make_output_spec(
         if value is not None
     ]
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} cannot be combined; use one of them")
+        names = " and ".join(map(option, given))
+        raise UsageError(f"{names} cannot be combined; use one of them")
     if schema is not None:
         resolved = resolve(schema)
         return OutputSpec(resolved.constraint, resolved)

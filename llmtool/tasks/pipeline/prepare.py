@@ -311,7 +311,8 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     template = context.load_template(options.template)
     output_spec = _output_spec(options, template)
     if options.retries and output_spec is None:
-        raise UsageError("retries require a schema, regex or grammar; add one")
+        needed = f"{option('schema')}, {option('regex')} or {option('grammar')}"
+        raise UsageError(f"{option('retries')} requires {needed}; add one")
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature
@@ -341,7 +342,7 @@ def check_task(template: Template, task: str) -> None:
     if made_for not in (task, "gen"):
         raise UsageError(
             f"template {template.name!r} is for {made_for}, not for {task}; "
-            f"use it with `llmtool {made_for}` or `llmtool run {template.name}`"
+            f"use it with `{made_for}` or `run`"
         )
 
 

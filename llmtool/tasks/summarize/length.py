@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.tasks.options import Style
 from llmtool.tasks.summarize.facts import count_words
 from llmtool.text.chunks import split_sentences
@@ -132,7 +133,9 @@ def parse_length(length: str, style: Style) -> Length:
         return Length(phrase=f"about {n} characters", n_words=-(-n // 2))
     if name.startswith(("paragraph", "段")):
         if style != "paragraph":
-            raise UsageError(f"invalid length {length!r} for style {style!r}; omit the style")
+            raise UsageError(
+                f"invalid length {length!r} for style {style!r}; omit {option('style')}"
+            )
         phrase = "one paragraph" if n == 1 else f"{n} paragraphs"
         return Length(phrase=phrase, n_words=n * _WORDS_PER_PARAGRAPH, n=n, unit="paragraphs")
     if unit == "w":
@@ -142,7 +145,8 @@ def parse_length(length: str, style: Style) -> Length:
         return Length(phrase=phrase, n_words=n * _WORDS_PER_SENTENCE, n=n, unit="sentences")
     if style not in ("bullets", "paragraph"):
         raise UsageError(
-            f"invalid length {length!r} for style {style!r}; use style 'bullets' for points"
+            f"invalid length {length!r} for style {style!r}; "
+            f"use {option('style', 'bullets')} for points"
         )
     phrase = "one short line" if n == 1 else f"{n} short lines"
     return Length(phrase=phrase, n_words=n * _WORDS_PER_SENTENCE, n=n, unit="points")
