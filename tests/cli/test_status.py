@@ -85,6 +85,12 @@ def test_command_shows_its_progress(
     assert any(shown in line for line in lines), lines
 
 
+def test_reply_in_a_pipe_is_counted_to_its_end(statuses: Callable[..., list[str]]) -> None:
+    args = ("gen", "hi", "--regex", "[a-z]{25}", "--no-stdin", "--seed", "1")
+    counts = [line.split()[1] for line in statuses(*args) if line.startswith("generating: ")]
+    assert int(counts[-1]) > 5
+
+
 @pytest.mark.parametrize("progress", ["none", "auto"])
 def test_command_shows_no_progress_in_a_pipe_unless_it_is_requested(
     statuses: Callable[..., list[str]], progress: str
