@@ -227,10 +227,11 @@ _llmtool() {
                 --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--rendered --tokens --system -s --param -p --model -m --file -f --glob --no-stdin --encoding --errors --json --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--rendered --tokens --system -s --param -p --model -m --file -f --glob --no-stdin --encoding --errors --json --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts schema')
             case "$previous" in

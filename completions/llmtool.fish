@@ -242,6 +242,7 @@ complete -c llmtool -n '__llmtool_at prompts show' -l encoding -x -d 'Encoding o
 complete -c llmtool -n '__llmtool_at prompts show' -l errors -x -a 'strict replace' -d 'How to handle invalid bytes'
 complete -c llmtool -n '__llmtool_at prompts show' -l json -d 'Print the result as JSON'
 complete -c llmtool -n '__llmtool_at prompts show' -l offline -d 'Do not use the network'
+complete -c llmtool -n '__llmtool_at prompts show' -l timeout -x -d 'Stop after SECONDS (or 2m, 1h) and exit 19'
 complete -c llmtool -n '__llmtool_at prompts show' -l quiet -s q -d 'Print only errors to stderr'
 complete -c llmtool -n '__llmtool_at prompts show' -l color -x -a 'auto always never' -d 'When to use colours'
 complete -c llmtool -n '__llmtool_at prompts show' -l progress -x -a 'auto plain none' -d 'Progress on stderr; plain is a line every 30 s'

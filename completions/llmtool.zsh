@@ -360,6 +360,7 @@ _llmtool_prompts_show() {
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
