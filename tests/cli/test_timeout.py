@@ -105,7 +105,8 @@ def test_loading_a_model_to_count_tokens_stops(
     monkeypatch.setattr(Interrupts, "start_timer", start_now)
     monkeypatch.setattr("llmtool.cli.bootstrap.open_context", wait)
     (cwd / "ask.yaml").write_bytes(FILES["ask.yaml"])
-    words = ("prompts", "show", "./ask.yaml", "--tokens", "-m", tiny, "--timeout", "0.2")
+    words = ("prompts", "show", "./ask.yaml", "-p", "text=Hi", "--tokens")
+    words += ("-m", tiny, "--timeout", "0.2")
     assert error_line(run_llmtool(*words, stdin=subprocess.DEVNULL), 19) == MESSAGE
 
 
