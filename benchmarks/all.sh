@@ -46,14 +46,12 @@ speed)
     save structured_output structured_output.py
     save constant_memory constant_memory.py
     save translate translate.py --model "$big" --share 32
-    save summaries-together summaries.py --together "$big" --share 6
     ;;
 quality)
     save labels labels.py
     save code code.py
     save summaries summaries.py --half test
-    save summaries-lengths summaries.py --lengths
-    save summaries-loops summaries.py --loops
+    save summaries-forms summaries.py --forms
     save translate-marks translate.py --marks
     for template in sum sum-bullets sum-headline sum-tldr title keywords translate qa extract code \
         code-fix code-tests code-explain commit review explain rewrite email regex; do

@@ -2,7 +2,6 @@
 
     python benchmarks/summaries.py [--half test] [-m REF] [--length 100,200] [-o strategy=extract]
     python benchmarks/summaries.py --forms
-    python benchmarks/summaries.py --together FILE.gguf [--tokens 20000]
 
 The documents are in `data/summaries`: reports, meetings, mail and technical documents, each with
 ten key facts. Choose on the half `tuning`, report the half `test`; the half `other` is in other
@@ -15,8 +14,7 @@ languages. `summary_quality.py` measures; it does not use the checks of `llmtool
     copies      sentences that repeat an earlier one, apart from a few words
     length      words divided by the requested ones
 
-`--forms` counts bullets, and headlines of one line. `--together` compares the notes of a long
-document in one batch with one call at a time, in generated tokens per second.
+`--forms` counts bullets, and headlines of one line.
 """
 
 from __future__ import annotations
@@ -29,17 +27,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
-import msgspec
 import yaml
 from summary_quality import central, copies, count_words, facts_in, invented, lead, richest, split
 
 from llmtool import Toolbox
-from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.model import load_model
-from llmtool.engine.types import Finished, Request
-from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.results import Summary
-from llmtool.tasks.summarize.task import prepare_summarizer
 
 DATA = Path(__file__).parent / "data" / "summaries"
 HALVES = ("tuning", "test", "other")
@@ -165,43 +157,6 @@ def measure_forms(box: Toolbox) -> None:
     )
 
 
-def measure_together(model: Path, n_tokens: int, share: int) -> None:
-    from translate import document
-
-    engine, alone = LocalEngine(load_model(model)), LocalEngine(load_model(model), n_parallel=1)
-    box = Toolbox(engine=engine, model=model.name)
-    text, total = document(engine, n_tokens)
-    summarizer = prepare_summarizer(box.context, SummarizeOptions(strategy="map-reduce"))
-    plan = summarizer.plan(engine, text)
-    requests = [
-        summarizer.prompts.note_request(chunk.text, max_tokens=plan.note_tokens)
-        for chunk in plan.chunks
-    ]
-    print(f"{model.name}: {total:,} tokens in {len(requests)} chunks")
-    some = requests[::share]
-    half = max(1, len(some) // 2)
-    one = [_rate(alone, [[each] for each in some[:half]])]
-    rate = _rate(engine, [requests])
-    one.append(_rate(alone, [[each] for each in some[half:]]))
-    print(f"one call at a time: {one[0][0]:.1f} and {one[1][0]:.1f} tok/s generated, "
-          f"{one[0][1]:.1f} and {one[1][1]:.1f} tok/s prefilled and generated")  # fmt: skip
-    ratios = [rate[i] / mean(each[i] for each in one) for i in (0, 1)]
-    print(f"together: {rate[0]:.1f} and {rate[1]:.1f}: {ratios[0]:.2f} and {ratios[1]:.2f}")
-
-
-def _rate(engine: LocalEngine, runs: list[list[Request]]) -> tuple[float, float]:
-    """Return (generated, all) tokens per second."""
-    started, written, read, next_id = time.perf_counter(), 0, 0, 0
-    for requests in runs:
-        numbered = [msgspec.structs.replace(each, id=i) for i, each in enumerate(requests, next_id)]
-        for event in engine.stream(numbered):
-            if isinstance(event, Finished):
-                written += event.usage.completion_tokens
-                read += event.usage.prompt_tokens
-    seconds = time.perf_counter() - started
-    return written / seconds, (written + read) / seconds
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -218,22 +173,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="append a JSON object per summary to a file")
     parser.add_argument("--check", action="store_true", help="print where the facts are")
     parser.add_argument("--forms", action="store_true")
-    parser.add_argument("--together", type=Path, metavar="FILE.gguf")
-    parser.add_argument("--tokens", type=int, default=20_000)
-    parser.add_argument("--share", type=int, default=4)
     args = parser.parse_args()
     documents = read_documents(args.half)
     if args.names:
         documents = [each for each in documents if each.name in args.names.split(",")]
     if args.check:
         return check_facts(documents)
-    if args.together:
-        return measure_together(args.together, args.tokens, args.share)
     box = Toolbox(args.model, prefix_cache=False, n_threads=args.threads)
     if args.forms:
         return measure_forms(box)
     options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}
-    box.generate("Hello", max_tokens=1)  # loads the model
+    if options.get("strategy") != "extract":
+        box.generate("Hello", max_tokens=1)  # loads the model
     for n_words in map(int, args.length.split(",")):
         options["length"] = f"{n_words} words"
         print(f"{box.model_name}, half {args.half}, {options}")

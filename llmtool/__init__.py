@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
     from llmtool.tasks.streams import AsyncStream, Stream
-    from llmtool.tasks.summarize.map_reduce import SummaryText
+    from llmtool.tasks.summarize.workflow import SummaryText
     from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
 
@@ -101,7 +101,7 @@ _CLASSES = {  # by module; the functions are in `llmtool.functions`
     "llmtool.tasks.code.results": ("Code", "CommitMessage", "Finding", "Fix", "Review"),
     "llmtool.tasks.results": ("Choice", "Classification", "Generation", "Summary", "Translation"),
     "llmtool.tasks.streams": ("AsyncStream", "Stream"),
-    "llmtool.tasks.summarize.map_reduce": ("SummaryText",),
+    "llmtool.tasks.summarize.workflow": ("SummaryText",),
     "llmtool.tasks.translate.document": ("TranslationText",),
     "llmtool.toolbox": ("Toolbox",),
 }

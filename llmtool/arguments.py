@@ -29,7 +29,7 @@ _ALIASES = {
     "Labels": "Iterable[str] | Mapping[str, str] | type[L]",
     "OverflowPolicy": "Literal['summarize', 'drop']",
     "Style": "Literal['paragraph', 'bullets', 'headline', 'tldr']",
-    "Strategy": "Literal['stuff', 'map-reduce', 'refine']",
+    "Strategy": "Literal['extract', 'write', 'stuff']",
     "OnNote": "Callable[[str], None]",
     "OnDownload": "Callable[[int, int], None]",
     "OnProgress": "Callable[[float, float], None]",

@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     )
     from llmtool.tasks.pipeline.conversation import Messages
     from llmtool.tasks.streams import Stream
-    from llmtool.tasks.summarize.map_reduce import SummaryText
+    from llmtool.tasks.summarize.workflow import SummaryText
     from llmtool.tasks.translate.document import TranslationText
 
     Names = Iterable[str] | Mapping[str, str]  # labels by name
@@ -834,28 +834,30 @@ class Toolbox:
     ) -> Summary | list[Summary] | Iterator[Summary]:
         """Summarize a text of any length, or several.
 
-        A long text is split into chunks at its structure. The model writes notes on all chunks in
-        parallel, and summarizes the notes, in as many rounds as needed. A summary that omits too
-        much of the notes, or contains numbers that they do not, is generated again, and if that
-        fails replaced by sentences of the notes (`Summary.fallback`).
+        The sentences that cover the text best are chosen without a model. The model writes from
+        them, and each of its sentences is compared with its source before it is returned: numbers,
+        names, dates and negations must agree. A sentence that fails is generated again, and if that
+        fails too, replaced by one of the text.
 
         Args:
             text: the text to summarize, or several; see `Toolbox`.
             length: "short", "medium", "long", "100 words", "3 sentences" or "5 bullets". The number
-                of words may differ by 30%.
+                of words differs by at most 15%, if the text is long enough.
             style: "paragraph", "bullets", "headline" or "tldr".
             focus: the topic to concentrate on.
             sections: whether to summarize each section under a top-level heading separately.
-            strategy: "auto", "stuff" (the whole text at once), "map-reduce" or "refine" (chunk by
-                chunk).
-            chunk_tokens: the maximum length of a chunk in tokens.
+            strategy: "extract" (quote sentences; needs no model), "write" (the model writes from
+                sentences that cover the text), "stuff" (from the whole text at once), or "auto".
+            chunk_tokens: the maximum length of the sentences in one request, in tokens.
+            cite: whether to add the position of its source in the text, in characters, to each
+                sentence, such as " [120–187]".
             template: the name or path of a prompt template for the summary.
             variables: values for the other inputs of the template.
             system, thinking, max_tokens, …: see `generate`.
 
         Returns:
-            A `Summary` with `text`, `chunks`, `coverage`, `usage` and `warnings`. `str()` returns
-            the text.
+            A `Summary` with `text`, `sentences` (with their sources), `strategy`, `usage` and
+            `warnings`. `str()` returns the text.
 
         Raises:
             UsageError: an option is invalid.
@@ -864,9 +866,10 @@ class Toolbox:
 
         Example:
             >>> box = Toolbox()
-            >>> report = "The library of Marbury is old. It closes for repairs from March to June."
-            >>> box.summarize(report, length="1 sentence").text
-            'The library of Marbury closes for repairs from March to June.'
+            >>> report = "The bus to Rem leaves at 9:40. We waited. It costs 40 euros since May."
+            >>> summary = box.summarize(report, length="1 sentence", strategy="extract")
+            >>> summary.text, summary.sentences[0].start
+            ('It costs 40 euros since May.', 42)
         """
         from llmtool.tasks.summarize.task import summarize
 
@@ -888,23 +891,22 @@ class Toolbox:
         Other arguments and the errors are those of `summarize`.
 
         Args:
-            on_progress: called with the number of tokens of the text that have been read, and of
-                all.
+            on_progress: called with the number of words of the text that have been processed, and
+                of all.
 
         Returns:
             A `Stream`, an iterator over `SummaryText`s, whose texts form the summary. They are
-            tokens if the text fits in one prompt, else parts of the summary that have been checked.
-            After them, `result` is the `Summary`.
+            sentences that have been checked. After them, `result` is the `Summary`.
 
         Example:
             >>> box = Toolbox()
             >>> report = "The library of Marbury is old. It closes for repairs from March to June."
-            >>> stream = box.stream_summarize(report)
+            >>> stream = box.stream_summarize(report, length="1 sentence", strategy="extract")
             >>> for part in stream:
             ...     print(part.text, end="", flush=True)
-            The library of Marbury closes for repairs from March to June.
-            >>> len(stream.result.chunks)
-            1
+            It closes for repairs from March to June.
+            >>> stream.result.strategy
+            'extract'
         """
         from llmtool.tasks.summarize.task import stream_summarize
 
@@ -948,9 +950,6 @@ class Toolbox:
             mark: how to mark translated messages: "fuzzy" (po, xliff, qt) or "comment" (po).
             update: the text of an earlier translation; its segments, with edits, remain where the
                 source did not change.
-            context: whether to show the model the text before and after each segment of text or
-                subtitles; None is True for models with 1B parameters or more. A reply that is
-                rejected is requested again without it.
             strict: whether an untranslated segment is an error.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.

@@ -43,10 +43,10 @@ from llmtool.tasks.classify.explain import SentenceWeight
 from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review, SkippedFile
 from llmtool.tasks.results import (
     Choice,
-    ChunkSpan,
     Classification,
     Generation,
     Summary,
+    SummarySentence,
     TestRun,
     Timing,
     Translation,
@@ -157,7 +157,7 @@ def _page(command: Command) -> str:
 RESULTS: dict[str, tuple[type[Any], ...]] = {
     "gen and run": (Generation, Choice, Usage, Timing, TokenLogprob),
     "classify": (Classification, SentenceWeight),
-    "sum": (Summary, ChunkSpan),
+    "sum": (Summary, SummarySentence),
     "translate": (Translation, UntranslatedSegment),
     "code": (Code, Diagnostic, TestRun),
     "code fix": (Fix,),

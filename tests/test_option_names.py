@@ -205,8 +205,8 @@ CASES: dict[str, tuple[Callable[[Toolbox], str], str, str]] = {
     ),
     "strategy": (
         error_of(lambda box: box.summarize("word " * 9000, strategy="stuff")),
-        "use strategy='map-reduce'",
-        "use --strategy map-reduce",
+        "use strategy='write'",
+        "use --strategy write",
     ),
 }
 

@@ -133,18 +133,22 @@ def open_task(
     *writes: str | None,
     loading: LocalModel | None = None,
     check: Callable[[T], object] = lambda task: None,
+    needs_model: bool = True,
 ) -> tuple[TaskContext, T]:
     """Open the chosen model with `open_context`, and prepare a task for it.
 
-    If the model is not installed or not chosen, the task is first prepared without it and passed to
-    `check`, so that invalid options are reported before an unknown model or a download.
+    If the task does not need one, none is opened. If the model is not installed or not chosen, the
+    task is first prepared without it and passed to `check`, so that invalid options are reported
+    before an unknown model or a download.
     """
+    name = options.reference or settings.model or STARTER
+    unopened = TaskContext(
+        _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
+    )
+    if not needs_model:
+        return unopened, prepare(unopened)
     loading = loading or start_loading(console, folders, settings, options)
     if loading is None or loading.is_default:  # a note reports the default
-        name = options.reference or settings.model or STARTER
-        unopened = TaskContext(
-            _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
-        )
         with contextlib.suppress(_NeedsEngine):
             check(prepare(unopened))
     context = open_context(console, folders, settings, options, *writes, loading=loading)

@@ -93,7 +93,6 @@ class TranslateKeywords(SamplingKeywords, total=False):
     protect: Iterable[str] | None
     mark: Literal["fuzzy", "comment"] | None
     update: str | None
-    context: bool | None
     strict: bool | None
     timeout: float | None
 
@@ -109,6 +108,7 @@ class SummarizeKeywords(SamplingKeywords, total=False):
     sections: bool | None
     strategy: Literal["auto", Strategy] | None
     chunk_tokens: int | None
+    cite: bool | None
     timeout: float | None
 
 

@@ -20,6 +20,7 @@ from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
 from llmtool.option_names import known_names, option
 from llmtool.suggest import suggest
+from llmtool.tasks.results import Strategy as Strategy
 from llmtool.tasks.results import TestRun
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_REPLIES = 1000  # to one prompt
 Style = Literal["paragraph", "bullets", "headline", "tldr"]
-Strategy = Literal["stuff", "map-reduce", "refine"]
 
 
 class _Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,7 +125,6 @@ class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     protect: Iterable[str] = ()
     mark: Literal["fuzzy", "comment"] | None = None
     update: str | None = None
-    context: bool | None = None
     strict: bool = False
 
 
@@ -135,7 +134,8 @@ class SummarizeOptions(ReplyOptions, frozen=True, kw_only=True):
     focus: str | None = None
     sections: bool = False
     strategy: Literal["auto", Strategy] = "auto"
-    chunk_tokens: int = 1024  # small models miss much of longer chunks
+    chunk_tokens: int = 1024  # of sentences in a request
+    cite: bool = False
 
 
 class CodeOptions(ReplyOptions, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 import msgspec
 
@@ -20,6 +20,7 @@ else:
 
     T, L = TypeVar("T"), TypeVar("L")
 
+Strategy = Literal["extract", "write", "stuff"]
 NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
 
 
@@ -192,31 +193,32 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
         return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}
 
 
-class ChunkSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """A chunk of a summarized text, from `start` to `end` in characters."""
+class SummarySentence(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence of a summary, with its source from `start` to `end` in characters of the text.
 
+    A "quoted" sentence is one of the text, apart from white space and markup; a "written" one is
+    the model's.
+    """
+
+    text: str
     start: int
     end: int
-    n_tokens: int
+    kind: Literal["written", "quoted"]
 
 
 class Summary(Result, frozen=True, kw_only=True):
     """The result of `summarize`.
 
-    `chunks` are the parts of the text that were read, and `coverage` their share of its characters.
-    `n_rounds` counts rounds of notes; `n_cached_notes` of the notes came from the cache, and
-    `n_quoted_notes` are sentences of the text, used because the model's notes omitted too much.
-    `fallback` explains why the summary consists of sentences of the notes, None if it does not.
+    `strategy` is what was done: "write" (the model wrote from chosen sentences), "stuff" (from the
+    whole text) or "extract" (the sentences were quoted, and `model` is "" if none was needed).
+    `sentences` are those of the summary, with their sources. `n_rejected` counts sentences of the
+    model that failed a check, `n_cached` the replies that came from the cache.
     """
 
-    strategy: str
-    chunks: tuple[ChunkSpan, ...]
-    coverage: float
-    n_rounds: int
-    n_cached_notes: int
-    n_quoted_notes: int
-    fallback: str | None
-    finish_reason: FinishReason
+    sentences: tuple[SummarySentence, ...]
+    strategy: Strategy
+    n_rejected: int
+    n_cached: int
     seed: int
     model: str
     usage: Usage
@@ -226,8 +228,8 @@ class Summary(Result, frozen=True, kw_only=True):
     __repr__ = short_repr("text", "strategy")
 
     def row(self) -> dict[str, Any]:
-        """Return `text` and `chunks`, the number of chunks."""
-        return {"text": self.text, "chunks": len(self.chunks)}
+        """Return `text` and `strategy`."""
+        return {"text": self.text, "strategy": self.strategy}
 
 
 class UntranslatedSegment(msgspec.Struct, frozen=True, kw_only=True):

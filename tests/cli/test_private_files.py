@@ -32,11 +32,7 @@ SAVED = {
         ("chat", "hello", "--session", "s", "-m", "MODEL", "--max-tokens", "3"),
         "data/sessions",
     ),
-    "notes": (
-        ("sum", "long.txt", "--strategy", "map-reduce", "--chunk-tokens", "100", "-m", "MODEL")
-        + ("--max-tokens", "20"),
-        "cache/notes",
-    ),
+    "self-tests": (("sum", "long.txt", "-m", "MODEL"), "cache/self-tests"),
     "prefix": (("run", "./own.yaml", "x", "-m", "MODEL", "--max-tokens", "3"), "cache/prefix"),
     "replies of tests": (("prompts", "test", "./own.yaml", "-m", "MODEL"), "cache/tests"),
 }

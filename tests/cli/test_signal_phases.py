@@ -21,7 +21,7 @@ WIDE = ("--ctx-size", "65536")
 LONG_REPLY = ("--max-tokens", "60000", *WIDE)
 SHORT_REPLY = ("--max-tokens", "4", *WIDE)
 WORK_SECONDS = 0.3  # of a processor, after the model is there
-PAGES = ("--strategy", "map-reduce", "--chunk-tokens", "200")
+PAGES = ("--strategy", "write", "--length", "2000 words")
 
 TEMPLATE = """llmtool: 1
 name: ask
@@ -72,7 +72,7 @@ MANY = {
     + ("--overflow", "chunk", "--ctx-size", "512"),
     "classify eval": ("classify", "eval", "rows.jsonl", "-l", "good,bad"),
     "sum, batch": ("sum", "--each", "line", "-f", "lines.txt", "--max-tokens", "40"),
-    "sum, notes": ("sum", "book.txt", *PAGES),
+    "sum, parts": ("sum", "book.txt", *PAGES),
     "translate, batch": ("translate", "--each", "line", "--to", "de", "-f", "lines.txt"),
     "translate, passages": ("translate", "-f", "book.txt", "--to", "de"),
     "code, batch": ("code", "--each", "line", "-l", "python", "-f", "lines.txt")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 import subprocess
 import time
@@ -54,41 +55,56 @@ def test_pipe_and_file_give_the_same_summary(quick: Callable[..., Any], tmp_path
 
 
 def test_bullets_and_headline_have_their_form(summarize: Callable[..., Any]) -> None:
-    points = summarize("--style", "bullets", "--length", "3", input=LIBRARY.encode()).stdout
+    call = ("--style", "bullets", "--length", "3", "--strategy", "extract")
+    points = summarize(*call, input=LIBRARY.encode()).stdout
     lines = points.decode().splitlines()
     assert len(lines) == 3 and all(line.startswith("- ") for line in lines)
-    done = summarize("--style", "headline", input=LIBRARY.encode())
+    call = ("--style", "headline", "--strategy", "extract")
+    done = summarize(*call, input=LIBRARY.encode())
     assert (done.returncode, done.stderr) == (0, b"")
     headline = done.stdout
     assert headline.count(b"\n") == 1 and len(headline) > 5
 
 
-def test_requested_word_count_is_respected(summarize: Callable[..., Any]) -> None:
-    text = summarize("--length", "40 words", input=(LIBRARY * 2).encode()).stdout.decode()
-    assert 28 <= len(text.split()) <= 52 and text.rstrip()[-1] in ".!?"
-
-
 def test_json_describes_the_strategy(quick: Callable[..., Any]) -> None:
-    text = (LIBRARY + "\n") * 6
-    result = json.loads(quick("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
-                                input=text.encode()).stdout)  # fmt: skip
+    result = json.loads(quick("--json", "--strategy", "write", input=LIBRARY.encode()).stdout)
     assert list(result) == [
-        "text", "strategy", "chunks", "coverage", "n_rounds", "n_cached_notes", "n_quoted_notes",
-        "fallback", "finish_reason", "seed", "model", "usage", "seconds", "warnings",
+        "text", "sentences", "strategy", "n_rejected", "n_cached", "seed", "model", "usage",
+        "seconds", "warnings",
     ]  # fmt: skip
-    assert result["strategy"] == "map-reduce" and result["coverage"] == 1
-    assert result["chunks"][0]["start"] == 0 and result["chunks"][-1]["end"] == len(text)
+    assert result["strategy"] == "write" and result["model"]
+    for each in result["sentences"]:
+        assert list(each) == ["text", "start", "end", "kind"]
+        assert LIBRARY[each["start"] : each["end"]] == each["text"]
 
 
-def test_notes_are_reused_by_the_next_command(quick: Callable[..., Any]) -> None:
-    call = ("--json", "--chunk-tokens", "200", "--strategy", "map-reduce")
-    text = ((LIBRARY + "\n") * 6).encode()
-    first = json.loads(quick(*call, input=text).stdout)
-    second = json.loads(quick(*call, "--length", "short", input=text).stdout)
-    assert first["n_cached_notes"] == 0
-    assert second["n_cached_notes"] == len(second["chunks"])
-    without = json.loads(quick(*call, "--no-cache", input=text).stdout)
-    assert without["n_cached_notes"] == 0
+def test_extract_needs_no_model(run_llmtool: Callable[..., Any], env: dict[str, str]) -> None:
+    call = ("sum", "--strategy", "extract", "-m", "./missing.gguf", "--length", "1 sentence")
+    done = run_llmtool(*call, "--cite", "--stats", input=LIBRARY.encode())
+    assert done.returncode == 0
+    text, start, end = re.fullmatch(r"(.*) \[(\d+)–(\d+)\]\n", done.stdout.decode()).groups()
+    assert LIBRARY[int(start) : int(end)] == text
+    assert done.stderr.startswith(b"llmtool: extract: 1 sentence; ")
+    assert b"sends no prompt" in run_llmtool(*call, "--dry-run", input=LIBRARY.encode()).stderr
+
+
+def test_weak_model_quotes_after_the_self_test(quick: Callable[..., Any]) -> None:
+    first = quick("--json", input=LIBRARY.encode())
+    assert json.loads(first.stdout)["strategy"] == "extract"
+    second = quick("--stats", input=LIBRARY.encode())
+    assert second.stdout.decode().strip() == json.loads(first.stdout)["text"]
+    assert b"prompt tokens" not in second.stderr, "the result of the self-test is cached"
+
+
+def test_written_summary_has_the_length_and_its_replies_are_reused(
+    summarize: Callable[..., Any],
+) -> None:
+    call = ("--json", "--strategy", "write", "--length", "20 words", "--threads", "1")
+    first = json.loads(summarize(*call, input=LIBRARY.encode()).stdout)
+    second = json.loads(summarize(*call, input=LIBRARY.encode()).stdout)
+    assert first["n_cached"] == 0 and second["n_cached"] >= 1
+    assert second["text"] == first["text"] and second["sentences"] == first["sentences"]
+    assert 17 <= len(first["text"].split()) <= 23 and first["text"][-1] in ".!?"
 
 
 def test_several_files_give_separate_or_combined_summaries(
@@ -96,11 +112,12 @@ def test_several_files_give_separate_or_combined_summaries(
 ) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
     (tmp_path / "b.txt").write_text("The night train to Trieste runs again from 2 May.\n")
+    whole = ("--strategy", "stuff", "--dry-run")
     both = quick("a.txt", "b.txt", cwd=tmp_path).stdout.decode()
     assert both.startswith("==> a.txt <==\n") and "\n\n==> b.txt <==\n" in both
     rows = quick("a.txt", "b.txt", "--json", cwd=tmp_path).stdout.splitlines()
     assert [json.loads(row)["file"] for row in rows] == ["a.txt", "b.txt"]
-    shown = quick("a.txt", "b.txt", "--together", "--dry-run", cwd=tmp_path).stdout
+    shown = quick("a.txt", "b.txt", "--together", *whole, cwd=tmp_path).stdout
     assert b"==> b.txt <==" in shown and b"leaked" in shown
 
 
@@ -108,14 +125,15 @@ def test_html_and_email_are_converted_to_text(quick: Callable[..., Any], tmp_pat
     (tmp_path / "a.html").write_text(
         f"<title>x</title><script>var secret</script><h1>News</h1><p>{LIBRARY}</p>"
     )
-    shown = quick(tmp_path / "a.html", "--dry-run").stdout
-    assert b"# News" in shown and b"leaked" in shown and b"secret" not in shown
+    whole = ("--strategy", "stuff", "--dry-run")
+    shown = quick(tmp_path / "a.html", *whole).stdout
+    assert b"News" in shown and b"leaked" in shown and b"secret" not in shown
     mail = EmailMessage()
     mail["Subject"] = "Closing"
     mail.set_content(LIBRARY)
     mail.add_attachment(b"\0", maintype="application", subtype="x", filename="plan.bin")
     (tmp_path / "a.eml").write_bytes(bytes(mail))
-    done = quick(tmp_path / "a.eml", "--dry-run")
+    done = quick(tmp_path / "a.eml", *whole)
     assert b"Subject: Closing" in done.stdout and b"skipped attachments: plan.bin" in done.stderr
 
 
@@ -138,7 +156,7 @@ def test_batch_has_rows(quick: Callable[..., Any]) -> None:
     done = quick("--each", "csv", "--field", "review", "--style", "tldr", input=data.encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
-    assert rows[0]["text"] and rows[0]["chunks"] == "1" and "empty" in rows[1]["error"]
+    assert rows[0]["text"] and rows[0]["strategy"] == "write" and "empty" in rows[1]["error"]
 
 
 def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Path) -> None:
@@ -158,7 +176,8 @@ def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Pat
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),
         (("--together", "--sections"), b"x", 2, "--sections and --together"),
-        (("--strategy", "stuff", "--ctx-size", "512"), LIBRARY.encode() * 20, 13, "map-reduce"),
+        (("--strategy", "stuff", "--ctx-size", "512"), LIBRARY.encode() * 20, 13, "y write"),
+        (("--strategy", "refine"), b"x", 2, "refine"),
         (("-t", "nothing"), b"x", 12, "nothing"),
         (("-", "-"), b"x", 2, "twice"),
         (("--no-stdin",), b"x", 2, "nothing to read"),
@@ -166,7 +185,7 @@ def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Pat
     ],
     ids=[
         "empty", "not UTF-8", "binary", "no file", "length", "style", "together", "sections of all",
-        "too long", "template", "stdin twice", "nothing", "resume",
+        "too long", "old strategy", "template", "stdin twice", "nothing", "resume",
     ],
 )  # fmt: skip
 def test_errors_are_one_line(
@@ -200,11 +219,11 @@ def pdf_of(text: str) -> bytes:
     return out + head + table + tail % (len(objects) + 1, len(out))
 
 
-def test_cached_notes_are_private_and_cleared_with_the_cache(
+def test_cached_self_tests_are_private_and_cleared_with_the_cache(
     quick: Callable[..., Any], run_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
-    quick("--chunk-tokens", "200", "--strategy", "map-reduce", input=LIBRARY.encode() * 6)
-    notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
+    quick(input=LIBRARY.encode())
+    notes = Path(env["LLMTOOL_CACHE_DIR"]) / "self-tests"
     files = list(notes.iterdir())
     assert files and {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert notes.stat().st_mode & 0o777 == 0o700
@@ -214,23 +233,28 @@ def test_cached_notes_are_private_and_cleared_with_the_cache(
     assert not list(notes.iterdir())
 
 
-def test_interrupt_saves_the_notes(
+def test_interrupt_saves_the_replies(
     summarize: Callable[..., Any],
     start_llmtool: Callable[..., Any],
     starter: Path,
     env: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    text = "\n\n".join(f"{LIBRARY} This is page {i}." for i in range(40))
+    words = "harbour storm garden train winter bridge school market letter tower".split()
+    text = "\n\n".join(
+        f"In {1900 + i} the {words[i % 10]} of the {words[i // 10]} number {i} cost {i * 37} euros."
+        for i in range(100)
+    )
     (tmp_path / "long.txt").write_text(text)
-    call = (tmp_path / "long.txt", "--chunk-tokens", "150", "--strategy", "map-reduce")
-    few = ("--parallel", "2")  # so that the first notes finish early
+    call = (tmp_path / "long.txt", "--strategy", "write", "--length", "200 words")
+    call = (*call, "--max-tokens", "20")
+    few = ("--parallel", "2")  # so that the first replies finish early
     process = start_llmtool("sum", *call, *few, "-m", starter, stdin=subprocess.DEVNULL)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 100
     while time.monotonic() < limit and not (notes.is_dir() and list(notes.glob("*.json"))):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
-    assert (process.returncode, out) == (-signal.SIGINT, b"")
+    assert process.returncode == -signal.SIGINT and out.count(b".") < 40
     assert list(notes.glob("*.json"))

@@ -101,7 +101,7 @@ def clear(
 
     cache = _open(console, general)
     folder = cache.folder.parent
-    names = (FOLDER, "notes", "translations", "translated", "anchors")
+    names = (FOLDER, "notes", "self-tests", "translations", "translated", "anchors")
     cleared = [
         cache.clear(dry_run=dry_run),
         *(DiskCache(folder / name).clear(dry_run=dry_run) for name in names),

@@ -255,15 +255,6 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 show_default=False,
             ),
         ],
-        "context": Annotated[
-            bool | None,
-            Option(
-                "--context/--no-context",
-                help="Show the model the text before and after each segment; "
-                "by default, if it has 1B parameters or more.",
-                show_default=False,
-            ),
-        ],
         "strict": Annotated[
             bool,
             Option("--strict", help="Exit 17 without output if a segment is not translated."),
@@ -290,11 +281,17 @@ OPTIONS: dict[type, dict[str, Any]] = {
             bool, Option("--sections", help="Summarize each top-level section separately.")
         ],
         "strategy": Annotated[
-            Literal["auto", "stuff", "map-reduce", "refine"],
-            Option("--strategy", help="How to process a long text."),
+            Literal["auto", "extract", "write", "stuff"],
+            Option("--strategy", help="How to make the summary."),
         ],
         "chunk_tokens": Annotated[
-            int, Option("--chunk-tokens", min=64, metavar="N", help="Maximum tokens per chunk.")
+            int,
+            Option(
+                "--chunk-tokens", min=64, metavar="N", help="Maximum tokens of text per request."
+            ),
+        ],
+        "cite": Annotated[
+            bool, Option("--cite", help="Add the position in the text to each sentence.")
         ],
     },
     t.CodeOptions: {

@@ -57,7 +57,7 @@ class TaskContext:
     """A model with the templates, settings and caches of a user; the first argument of all tasks.
 
     Args:
-        cached: whether to cache label scores, summary notes and translations on disk.
+        cached: whether to cache label scores, summaries, self-tests and translations on disk.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class TaskContext:
         self.calibrations = DiskCache(folders.data / "calibrations")
         self.anchors = DiskCache(folders.cache / "anchors") if cached else None
         self.notes = DiskCache(folders.cache / "notes", limit=5000) if cached else None
+        self.self_tests = DiskCache(folders.cache / "self-tests") if cached else None
         self.translations = (
             DiskCache(folders.cache / "translations", limit=20_000) if cached else None
         )

@@ -1,4 +1,4 @@
-"""Parse and enforce the requested length of a summary."""
+"""Parse the requested length of a summary."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import msgspec
 from llmtool.errors import UsageError
 from llmtool.option_names import option
 from llmtool.tasks.options import Style
-from llmtool.tasks.summarize.facts import count_words
-from llmtool.text.chunks import split_sentences
 
 Unit = Literal["words", "sentences", "points", "paragraphs"]
 
@@ -41,7 +39,7 @@ _NUMERALS = {character: str(n) for n, character in enumerate("一二三四五六
     "两": "2",
     "兩": "2",
 }
-_LOW, _HIGH = 0.7, 1.3  # times the requested number of words
+_MIN_WORDS = 15  # of a summary of unspecified length
 _WORDS_PER_SENTENCE = 18
 _WORDS_PER_PARAGRAPH = 70
 
@@ -49,66 +47,58 @@ _WORDS_PER_PARAGRAPH = 70
 class Length(msgspec.Struct, frozen=True, kw_only=True):
     """A length: `phrase` is its wording in the prompt, `n_words` an approximate number of words.
 
-    `n` and `unit` are set if a number was requested, which is then enforced.
+    `n` and `unit` are set if a number was requested. `max_sentences` is the limit of styles of one
+    line.
     """
 
     phrase: str
     n_words: int
     n: int | None = None
     unit: Unit | None = None
+    max_sentences: int | None = None
 
-    def expression(self, style: Style) -> str | None:
-        """Return a regular expression for replies of this length, None if it is not constrained."""
-        if style == "bullets" and self.n is not None and self.unit != "words":
-            return rf"- [^\n]{{10,240}}(\n- [^\n]{{10,240}}){{{self.n - 1}}}"
-        if self.unit == "paragraphs" and self.n is not None:
-            return rf"[^\n]{{40,2000}}(\n\n[^\n]{{40,2000}}){{{self.n - 1}}}"
-        if style == "paragraph" and self.unit == "words" and self.n is not None:
-            min_words = int(self.n * (_LOW + 0.1))
-            return rf"([^\s]+[ \n]+){{{max(1, min_words)}}}[^\s][\s\S]*[.!?…。！？]"
-        return None
+    @property
+    def counts_sentences(self) -> bool:
+        """Whether the length is a number of sentences, as opposed to words."""
+        return self.unit in ("sentences", "points")
 
-    def truncate(self, text: str) -> str:
-        """Drop sentences from the end of a text that is too long.
+    def within(self, n_source_words: int) -> Length:
+        """Return this length, shortened for a short source if no number was requested.
 
         Example:
-            >>> parse_length("4 words", "paragraph").truncate("One two three four. Five six seven.")
-            'One two three four.'
+            >>> parse_length("medium", "paragraph").within(60).n_words
+            30
         """
-        if self.n is None or self.unit in ("points", "paragraphs"):
-            return text
-        shortened, n = "", 0
-        for sentence in split_sentences(text):
-            n += 1 if self.unit == "sentences" else count_words(sentence)
-            if n > (self.n if self.unit == "sentences" else self.n * _HIGH) and shortened:
-                break
-            shortened += sentence
-        return shortened.rstrip()
-
-    def is_met(self, text: str) -> bool:
-        """Return whether a text has this length; a number of words is met within 30 %."""
-        if self.n is None:
-            return True
-        if self.unit == "words":
-            return self.n * _LOW <= count_words(text) <= self.n * _HIGH
-        if self.unit == "points":
-            return len([line for line in text.splitlines() if line.strip()]) == self.n
-        if self.unit == "paragraphs":
-            return len(re.findall(r"\S.*(?:\n.*\S.*)*", text)) == self.n
-        return len(split_sentences(text)) == self.n
+        if self.n is not None:
+            return self
+        longest = max(min(_MIN_WORDS, n_source_words), n_source_words // 2)
+        return msgspec.structs.replace(self, n_words=min(self.n_words, longest))
 
 
 def parse_length(length: str, style: Style) -> Length:
+    """Parse a length, and limit it to a line for the styles "headline" and "tldr".
+
+    See `_parse`.
+
+    Example:
+        >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").phrase
+        (100, 'one short sentence')
+    """
+    found = _parse(length, style)
+    if style not in ("headline", "tldr"):
+        return found
+    is_long = style == "tldr" and (found.phrase == _NAMED["long"]["tldr"][0])
+    n = found.n if found.unit == "sentences" else None
+    return msgspec.structs.replace(found, max_sentences=n or (2 if is_long else 1))
+
+
+def _parse(length: str, style: Style) -> Length:
     """Parse `short`, `medium`, `long`, or a number of words, sentences, points or paragraphs.
 
     A number without a unit counts words, or points in style "bullets".
 
     Raises:
         UsageError: the length is not valid, or not for this style.
-
-    Example:
-        >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").phrase
-        (100, 'one short sentence')
     """
     word = length.strip().lower()
     if word.isdigit():
@@ -129,8 +119,8 @@ def parse_length(length: str, style: Style) -> Length:
     n, name = int(found[1]), found[2].lstrip("个個")
     unit = name[0].translate(_CJK_UNITS)
     if name in ("字", "文字"):
-        # Two characters count as a word; not enforced, as no spaces separate them.
-        return Length(phrase=f"about {n} characters", n_words=-(-n // 2))
+        n_words = -(-n // 2)  # two characters count as a word
+        return Length(phrase=f"about {n} characters", n_words=n_words, n=n_words, unit="words")
     if name.startswith(("paragraph", "段")):
         if style != "paragraph":
             raise UsageError(

@@ -1,8 +1,8 @@
-"""Build the requests of a summary: notes, refined notes and the summary itself."""
+"""Build the requests of a summary."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -11,91 +11,111 @@ from llmtool.structured.constraint import Constraint
 from llmtool.tasks.options import Style
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, limit_answer, with_sampling
 from llmtool.tasks.summarize.length import Length
-from llmtool.text.sections import Chunk
+from llmtool.tasks.summarize.source import Sentence
 
-_TOKENS_PER_WORD = 1.8  # upper estimate for replies
-_MIN_NOTE_WORDS = 12
+_TOKENS_PER_WORD = 2.4  # upper estimate for replies
 _RETRY_TEMPERATURE = 0.4
+_POINT = r"- [^\n]{10,240}"
 
 
 class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """The templates, length, style and focus of one `summarize` call.
+    """The template, length, style and focus of one `summarize` call."""
 
-    `refined_notes` is required for the strategy "refine".
-    """
-
-    final: PreparedTask
-    notes: PreparedTask
-    refined_notes: PreparedTask | None
+    task: PreparedTask
     length: Length
     style: Style
     focus: str | None
 
     @property
     def text_input(self) -> str:
-        """The name of the final template's input for the text."""
-        return self.final.template.primary_input() or "text"
+        """The name of the template's input for the text."""
+        return self.task.template.primary_input() or "text"
 
-    def note_request(self, text: str, *, path: Sequence[str] = (), max_tokens: int) -> Request:
-        """Return the request for notes on a chunk, or on a group of notes.
+    def request(
+        self, sentences: Sequence[Sentence], *, n: int, accepted: Sequence[str] = ()
+    ) -> Request:
+        """Return the request to summarize sentences in `n` words, or sentences if these count.
 
-        `path` are the headings above the chunk.
+        With `accepted`, sentences of an earlier reply, the model continues after them, with a
+        temperature above 0.
         """
-        values = {**self._note_values(path, max_tokens), "text": text}
-        return _request(self.notes, values, max_tokens=max_tokens)
-
-    def refine_request(self, notes: str, chunk: Chunk, *, max_tokens: int) -> Request:
-        """Return the request that adds a chunk to the notes on the chunks before it."""
-        assert self.refined_notes is not None
-        values = {**self._note_values(chunk.path, max_tokens), "text": chunk.text, "summary": notes}
-        return _request(self.refined_notes, values, max_tokens=max_tokens)
-
-    def summary_request(self, text: str, *, attempt: int = 0) -> Request:
-        """Return the request for the summary of a text; a retry uses a temperature above 0."""
-        values = {self.text_input: text, "length": self.length.phrase, "focus": self.focus}
-        request = _request(self.final, values)
-        if self.final.options.sampling.max_tokens is None:
-            max_tokens = int(self.length.n_words * 1.3 * _TOKENS_PER_WORD) + 40
-            request = limit_answer(request, max_tokens)
-        expression = self.length.expression(self.style)
-        if expression is not None:
-            request = with_sampling(request, constraint=Constraint("regex", expression), stop=())
-        if attempt:
-            request = with_sampling(
-                request,
-                temperature=request.sampling.temperature or _RETRY_TEMPERATURE,
-                seed=(request.sampling.seed or 0) + attempt,
-            )
+        is_line = self.style in ("headline", "tldr")
+        counts = self.length.counts_sentences
+        words = n * _WORDS_PER_SENTENCE if counts else n
+        phrase = self.length.phrase if is_line else _phrase(n, self.style, counts=counts)
+        values = {self.text_input: passage_text(sentences), "length": phrase, "focus": self.focus}
+        inputs = self.task.template.inputs
+        variables = {name: value for name, value in values.items() if name in inputs and value}
+        request = self.task.request(Case(variables=variables))
+        if self.task.options.sampling.max_tokens is None:
+            request = limit_answer(request, int(words * _TOKENS_PER_WORD) + 40)
+        if self.style == "bullets":
+            n_points = n if counts else max(1, round(n / _WORDS_PER_SENTENCE))
+            expression = rf"{_POINT}(\n{_POINT}){{0,{max(0, n_points - 1 - len(accepted))}}}"
+            request = with_sampling(request, constraint=Constraint("regex", expression))
+        if accepted:
+            prefill = self._joined(accepted)
+            prompt = msgspec.structs.replace(request.prompt, prefill=prefill)
+            request = msgspec.structs.replace(request, prompt=prompt)
         return request
 
-    def identity(self, *parts: object) -> bytes:
-        """Return a hash of the templates, the options and `parts`."""
-        final = self.final
-        options = [final.options.system, final.options.thinking, final.options.variables]
-        others = [
-            identify(each.template, each.sampling).hex()
-            for each in (self.notes, self.refined_notes)
-            if each is not None
-        ]
-        summary = [self.length, self.style, self.focus]
-        return identify(
-            final.template, final.model, options, final.sampling, summary, others, *parts
+    def retry(self, request: Request) -> Request:
+        """Return a request with another seed, and a temperature above 0."""
+        sampling = request.sampling
+        return with_sampling(
+            request,
+            temperature=sampling.temperature or _RETRY_TEMPERATURE,
+            seed=(sampling.seed or 0) + 1,
         )
 
-    def _note_values(self, path: Sequence[str], max_tokens: int) -> dict[str, object]:
-        n_words = max(_MIN_NOTE_WORDS, int(max_tokens / _TOKENS_PER_WORD))
-        return {
-            "length": f"at most {n_words} words",
-            "focus": self.focus,
-            "headings": " > ".join(path),
-        }
+    def identity(self, *parts: object) -> bytes:
+        """Return a hash of the template, the options and `parts`."""
+        summary = [self.length, self.style, self.focus]
+        return identify(self.task.template, self.task.model, *self._options(), summary, *parts)
+
+    def for_self_test(self) -> SummaryPrompts:
+        """Return these prompts for a number of words, without a focus."""
+        length = Length(phrase="", n_words=1)
+        return msgspec.structs.replace(self, length=length, focus=None)
+
+    def writing_identity(self) -> bytes:
+        """Return a hash of what affects how well the model writes."""
+        return identify(self.task.template, *self._options(), self.style)
+
+    def _options(self) -> list[object]:
+        options, sampling = self.task.options, self.task.sampling
+        return [[options.system, options.thinking, options.variables], sampling]
+
+    def _joined(self, accepted: Sequence[str]) -> str:
+        if self.style == "bullets":
+            return "".join(f"- {text}\n" for text in accepted)
+        return " ".join(accepted)
 
 
-def _request(
-    prepared: PreparedTask, values: Mapping[str, object], *, max_tokens: int | None = None
-) -> Request:
-    """Render a template with the values that it has inputs for."""
-    inputs = prepared.template.inputs
-    variables = {name: value for name, value in values.items() if name in inputs and value}
-    request = prepared.request(Case(variables=variables))
-    return request if max_tokens is None else limit_answer(request, max_tokens)
+_WORDS_PER_SENTENCE = 18
+
+
+def _phrase(n: int, style: Style, *, counts: bool) -> str:
+    if counts:
+        unit = "short line" if style == "bullets" else "sentence"
+        return f"one {unit}" if n == 1 else f"{n} {unit}s"
+    if style == "bullets":
+        return _phrase(max(1, round(n / _WORDS_PER_SENTENCE)), style, counts=True)
+    return f"about {n} words"
+
+
+def passage_text(sentences: Sequence[Sentence]) -> str:
+    """Return sentences as a text: paragraphs, list items, rows and headings on their own lines."""
+    parts: list[str] = []
+    last: Sentence | None = None
+    for each in sentences:
+        text = f"- {each.text}" if each.kind in ("item", "row") and each.opens else each.text
+        if last is None:
+            separator = ""
+        elif last.block == each.block:
+            separator = " "
+        else:
+            separator = "\n" if last.kind == each.kind and each.kind != "prose" else "\n\n"
+        parts.append(separator + text)
+        last = each
+    return "".join(parts)

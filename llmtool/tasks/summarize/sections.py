@@ -9,25 +9,24 @@ import msgspec
 
 from llmtool.engine.types import Token
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
-from llmtool.tasks.results import ChunkSpan, Summary
-from llmtool.tasks.summarize.map_reduce import (
+from llmtool.tasks.results import NO_USAGE, Summary
+from llmtool.tasks.summarize.workflow import (
     SummaryEvent,
     SummaryProgress,
     SummaryText,
     SummaryWorkflow,
 )
-from llmtool.text.sections import Section
 
 
 class SectionAssembler(Workflow[SummaryEvent]):
     """Runs a workflow for each section of a text, and emits their summaries in order.
 
-    A text without sections has one workflow and no headings.
+    `parts` are pairs of a heading and a workflow; a text without sections has one, and no heading.
     """
 
-    def __init__(self, id: int, parts: Sequence[tuple[Section, SummaryWorkflow]]) -> None:
+    def __init__(self, id: int, parts: Sequence[tuple[str | None, SummaryWorkflow]]) -> None:
         super().__init__(id)
-        self._sections = [section for section, _ in parts]
+        self._headings = [heading for heading, _ in parts]
         self._workflows = [workflow for _, workflow in parts]
         self._current = 0  # the section that is emitted; text of later ones is buffered
         self._buffered = [""] * len(parts)
@@ -67,36 +66,20 @@ class SectionAssembler(Workflow[SummaryEvent]):
                     yield from self._emit(self._buffered[self._current])
 
     def result(self, *, model: str) -> Summary:
+        """Return the summary; `model` counts only if it was used."""
         workflows = self._workflows
-        spans = tuple(
-            ChunkSpan(
-                start=section.start + chunk.start,
-                end=section.start + chunk.end,
-                n_tokens=chunk.n_tokens,
-            )
-            for section, workflow in zip(self._sections, workflows, strict=True)
-            for chunk in workflow.plan.chunks
-        )
-        n_characters = sum(len(section.text) for section in self._sections)
-        n_read = sum(span.end - span.start for span in spans)
-        strategies = {workflow.plan.strategy for workflow in workflows}
-        is_truncated = any(workflow.finish_reason == "length" for workflow in workflows)
+        needs_model = any(workflow.plan.strategy != "extract" for workflow in workflows)
         return Summary(
             text="".join(
-                self._heading(index) + (workflow.text or "")
-                for index, workflow in enumerate(workflows)
+                self._heading(index) + workflow.text for index, workflow in enumerate(workflows)
             ),
-            strategy=strategies.pop() if len(strategies) == 1 else "mixed",
-            chunks=spans,
-            coverage=n_read / n_characters if n_characters else 1.0,
-            n_rounds=max(len(workflow.rounds) for workflow in workflows),
-            n_cached_notes=sum(workflow.n_cached_notes for workflow in workflows),
-            n_quoted_notes=sum(workflow.n_quoted_notes for workflow in workflows),
-            fallback=next((each.fallback for each in workflows if each.fallback), None),
-            finish_reason="length" if is_truncated else "stop",
+            sentences=tuple(each for workflow in workflows for each in workflow.sentences),
+            strategy=workflows[0].plan.strategy,
+            n_rejected=sum(workflow.n_rejected for workflow in workflows),
+            n_cached=sum(workflow.n_cached for workflow in workflows),
             seed=workflows[0].seed,
-            model=model,
-            usage=self.usage,
+            model=model if needs_model else "",
+            usage=self.usage if needs_model else NO_USAGE,
             seconds=time.perf_counter() - self._started,
             warnings=tuple(dict.fromkeys(w for workflow in workflows for w in workflow.warnings)),
         )
@@ -105,8 +88,8 @@ class SectionAssembler(Workflow[SummaryEvent]):
         """Convert an event of a section into events of the text."""
         if isinstance(event, SummaryProgress):
             self._n_read[index] = event.n_done
-            n_tokens = sum(workflow.plan.n_tokens for workflow in self._workflows)
-            yield SummaryProgress(id=self.id, n_done=sum(self._n_read), n_tokens=n_tokens)
+            n_words = sum(workflow.n_words for workflow in self._workflows)
+            yield SummaryProgress(id=self.id, n_done=sum(self._n_read), n_words=n_words)
         elif index == self._current:
             yield from self._emit(event.text)
         else:
@@ -120,9 +103,9 @@ class SectionAssembler(Workflow[SummaryEvent]):
 
     def _heading(self, index: int) -> str:
         """Return the text before the summary of a section."""
-        if len(self._sections) == 1:
+        if len(self._headings) == 1:
             return ""
-        heading = self._sections[index].heading
+        heading = self._headings[index]
         return ("\n\n" if index else "") + (f"## {heading}\n\n" if heading else "")
 
 

@@ -2,51 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
+from llmtool.errors import UsageError
+from llmtool.option_names import option
 from llmtool.prompts.template import Template
-from llmtool.tasks.options import Strategy
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.pipeline.duplicates import answer_once
-from llmtool.tasks.pipeline.prepare import Case, case_key, each_or_failed, text_of, token_counter
+from llmtool.tasks.pipeline.prepare import Case, case_key, each_or_failed, text_of
 from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
-from llmtool.tasks.results import Summary
-from llmtool.tasks.summarize.map_reduce import SummaryEvent, SummaryWorkflow
-from llmtool.tasks.summarize.planner import SummaryPlan, plan_summary
-from llmtool.tasks.summarize.prompts import SummaryPrompts
+from llmtool.tasks.results import Strategy, Summary
 from llmtool.tasks.summarize.sections import SectionAssembler
-from llmtool.text.sections import Section, split_sections
+from llmtool.tasks.summarize.self_test import load_self_test, run_self_test, test_key
+from llmtool.tasks.summarize.source import Sentence, read_sentences
+from llmtool.tasks.summarize.workflow import SummaryEvent, SummaryPlan, SummaryWorkflow
+from llmtool.text.sections import split_sections
+
+_IDLE_SECONDS = 0.001
 
 
 class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
     """The options of one call, ready for any number of texts.
 
-    `by_section` summarizes each section of a text on its own.
+    `by_section` summarizes each section of a text on its own. With `adapts`, a self-test of the
+    model decides whether it may write, and from how many sentences at once.
     """
 
-    prompts: SummaryPrompts
-    strategy: Strategy | None
+    template: Template
+    plan: SummaryPlan
+    adapts: bool
+    self_tests: DiskCache | None
     by_section: bool
-    chunk_tokens: int
-    note_cache: ReplyCache
+    reply_cache: ReplyCache
+    model: str
 
     @property
-    def template(self) -> Template:
-        return self.prompts.final.template
+    def text_input(self) -> str:
+        """The name of the template's input for the text."""
+        return self.template.primary_input() or "text"
+
+    @property
+    def uses_model(self) -> bool:
+        """Whether a call needs the model; False if it failed an earlier self-test."""
+        if self.plan.strategy == "extract" or not self.adapts:
+            return self.plan.strategy != "extract"
+        found = load_self_test(self.self_tests, self._test_key)
+        return found is None or found.may_write
 
     @property
     def columns(self) -> list[str]:
-        return ["text", "chunks"]
+        return ["text", "strategy"]
 
     def outcomes(
-        self, engine: Engine, cases: Iterable[Case | Failed | None]
+        self, engine: Engine | None, cases: Iterable[Case | Failed | None]
     ) -> Generator[Summary | Failed, None, None]:
-        """Summarize the texts of cases together; yield results in the order of the cases."""
-        samplings = self.prompts.final.sampling, self.prompts.notes.sampling
+        """Summarize the texts of cases together; yield results in the order of the cases.
+
+        `engine` can be None if no model is used.
+        """
+        prompts = self.plan.prompts
+        samplings = () if prompts is None else (prompts.task.sampling,)
         for event in answer_once(
             cases,
             lambda each: self.stream(engine, each),
@@ -57,55 +79,116 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
                 yield event
 
     def stream(
-        self, engine: Engine, cases: Iterable[Case | Failed | None]
+        self, engine: Engine | None, cases: Iterable[Case | Failed | None]
     ) -> Generator[SummaryEvent | Summary | Failed, None, None]:
         """Like `outcomes`, but also yield text and progress."""
-        workflows = each_or_failed(lambda case: self._workflow(engine, case), cases)
+        plan = self._adapted(engine)
+        if engine is not None:
+            plan = msgspec.structs.replace(plan, check=partial(_check_fits, engine))
+        workflows = each_or_failed(lambda case: self._workflow(case, plan), cases)
+        if engine is None or plan.strategy == "extract":
+            yield from self._extract(workflows)
+            return
         runner = WorkflowRunner[SectionAssembler, SummaryEvent](engine, workflows)
         with closing(runner.run()) as events:
             for event in events:
                 if isinstance(event, SectionAssembler):
-                    yield event.result(model=self.prompts.final.model)
+                    yield event.result(model=self.model)
                 else:
                     yield event
 
     def request(self, case: Case) -> Request:
-        """Return the request for the summary of a text as a whole."""
-        return self.prompts.summary_request(text_of(case, self.prompts.text_input))
+        """Return the first request for a text.
 
-    def first_request(self, engine: Engine, case: Case) -> Request:
-        """Return the first request of a text: for its summary, or for notes on its first chunk."""
-        plan = self.plan(engine, text_of(case, self.prompts.text_input))
-        if plan.strategy == "stuff":
-            return self.request(case)
-        first = plan.chunks[0]
-        return self.prompts.note_request(first.text, path=first.path, max_tokens=plan.note_tokens)
+        Raises:
+            UsageError: the strategy sends no request.
+        """
+        if self.plan.prompts is None:
+            strategy = option("strategy", "extract")
+            raise UsageError(f"{strategy} sends no prompt; use another strategy to see one")
+        uncached = msgspec.structs.replace(self.reply_cache, cache=None)
+        first = msgspec.structs.replace(self, reply_cache=uncached)
+        return next(first._workflow(case, self.plan).start()).request
 
     def identity(self) -> bytes:
-        return self.prompts.identity(self.strategy, self.by_section, self.chunk_tokens)
+        plan, prompts = self.plan, self.plan.prompts
+        parts = [
+            plan.strategy,
+            self.adapts,
+            plan.cite,
+            plan.n_sentences,
+            plan.chunk_tokens,
+            self.by_section,
+        ]
+        if prompts is None:
+            return repr([plan.length, plan.style, plan.focus, *parts]).encode()
+        return prompts.identity(*parts)
 
-    def plan(self, engine: Engine, text: str) -> SummaryPlan:
-        strategy, chunk_tokens = self.strategy, self.chunk_tokens
-        return plan_summary(
-            self.prompts, engine, text, strategy=strategy, chunk_tokens=chunk_tokens
+    @property
+    def _test_key(self) -> str:
+        assert self.plan.prompts is not None
+        return test_key(self.plan.prompts, self.reply_cache.model_identity)
+
+    def _adapted(self, engine: Engine | None) -> SummaryPlan:
+        """Return the plan that the self-test of the model allows."""
+        plan, prompts = self.plan, self.plan.prompts
+        if not self.adapts or prompts is None:
+            return plan
+        found = load_self_test(self.self_tests, self._test_key)
+        if found is None:
+            assert engine is not None
+            tested = prompts.for_self_test()
+            found = run_self_test(engine, tested, self.self_tests, self._test_key)
+        strategy: Strategy = "write" if found.may_write else "extract"
+        return msgspec.structs.replace(plan, strategy=strategy, n_sentences=found.n_sentences)
+
+    def _extract(
+        self, workflows: Iterator[SectionAssembler | Failed | None]
+    ) -> Generator[SummaryEvent | Summary | Failed, None, None]:
+        """Run workflows that send no requests."""
+        for workflow in workflows:
+            if workflow is None:
+                time.sleep(_IDLE_SECONDS)
+            elif isinstance(workflow, Failed):
+                yield workflow
+            else:
+                for _ in workflow.start():
+                    raise AssertionError("an extract needs no request")
+                yield from workflow.drain_events()
+                yield workflow.result(model=self.model)
+
+    def _workflow(self, case: Case, plan: SummaryPlan) -> SectionAssembler:
+        text = text_of(case, self.text_input)
+        sentences = read_sentences(text)
+        parts: list[tuple[str | None, list[Sentence]]] = [(None, sentences)]
+        if self.by_section:
+            sections = [each for each in split_sections(text) if each.text.strip()]
+            if len(sections) > 1:
+                parts = [
+                    (each.heading, _within(sentences, each.start, each.start + len(each.text)))
+                    for each in sections
+                ]
+        return SectionAssembler(
+            case.id,
+            [
+                (
+                    heading,
+                    SummaryWorkflow(case.id, part, plan, reply_cache=self.reply_cache),
+                )
+                for heading, part in parts
+            ],
         )
 
-    def _workflow(self, engine: Engine, case: Case) -> SectionAssembler:
-        text = text_of(case, self.prompts.text_input)
-        sections = split_sections(text) if self.by_section else []
-        sections = [section for section in sections if section.text.strip()]
-        if len(sections) < 2:
-            sections = [Section(heading=None, text=text, start=0)]
-        count = token_counter(engine)
-        parts = [
-            SummaryWorkflow(
-                case.id,
-                section.text,
-                self.plan(engine, section.text),
-                self.prompts,
-                count=count,
-                note_cache=self.note_cache,
-            )
-            for section in sections
-        ]
-        return SectionAssembler(case.id, list(zip(sections, parts, strict=True)))
+
+def _check_fits(engine: Engine, request: Request) -> None:
+    """Check the length of a request.
+
+    Raises:
+        ContextOverflow: it does not fit the context.
+    """
+    n_prompt = len(engine.tokenize(request.prompt).token_ids)
+    engine.check_length(n_prompt, request.sampling.max_tokens)
+
+
+def _within(sentences: list[Sentence], start: int, end: int) -> list[Sentence]:
+    return [each for each in sentences if start <= each.start < end]

@@ -1,12 +1,10 @@
-"""Summarize texts of any length: as a whole, or from notes on their chunks."""
+"""Summarize texts of any length: quote their sentences, or let the model write from them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from llmtool.arguments import check_range
 from llmtool.models.hub.callbacks import OnProgress, no_progress
@@ -18,8 +16,9 @@ from llmtool.tasks.results import Summary
 from llmtool.tasks.streams import Stream
 
 if TYPE_CHECKING:
-    from llmtool.tasks.summarize.map_reduce import SummaryEvent, SummaryText
+    from llmtool.engine.types import Engine
     from llmtool.tasks.summarize.summarizer import Summarizer
+    from llmtool.tasks.summarize.workflow import SummaryEvent, SummaryText
 
 _TEMPLATES = {
     "paragraph": "sum",
@@ -37,9 +36,9 @@ def summarize(
 
     def run(texts: Iterable[str]) -> Iterator[Summary]:
         summarizer = prepare_summarizer(context, options)
-        name = summarizer.prompts.text_input
+        name = summarizer.text_input
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
-        return raise_failures(summarizer.outcomes(context.engine, cases))
+        return raise_failures(summarizer.outcomes(_engine(context, summarizer), cases))
 
     return map_texts(text, run)
 
@@ -52,55 +51,65 @@ def stream_summarize(
     on_progress: OnProgress = no_progress,
 ) -> Stream[SummaryText, Summary]:
     """Summarize a text as a stream of its parts; see `Toolbox.stream_summarize`."""
-    from llmtool.tasks.summarize.map_reduce import SummaryProgress
+    from llmtool.tasks.summarize.workflow import SummaryProgress
 
     summarizer = prepare_summarizer(context, options)
-    case = Case(variables={summarizer.prompts.text_input: text})
+    case = Case(variables={summarizer.text_input: text})
 
     def run() -> Generator[SummaryText | Summary, None, None]:
-        stream = summarizer.stream(context.engine, [case])
+        stream = summarizer.stream(_engine(context, summarizer), [case])
         events: Generator[SummaryEvent | Summary, None, None] = raise_failures(stream)
         with closing(events):
             for event in events:
                 if isinstance(event, SummaryProgress):
-                    on_progress(event.n_done, event.n_tokens)
+                    on_progress(event.n_done, event.n_words)
                 else:
                     yield event
 
     return Stream(run(), Summary)
 
 
+def _engine(context: TaskContext, summarizer: Summarizer) -> Engine | None:
+    return context.engine if summarizer.uses_model else None
+
+
 def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summarizer:
-    """Check the options of a call and load its templates, once for all its texts."""
+    """Check the options of a call and load its template, once for all its texts."""
     from llmtool.tasks.pipeline.reply_cache import ReplyCache
     from llmtool.tasks.summarize.length import parse_length
     from llmtool.tasks.summarize.prompts import SummaryPrompts
     from llmtool.tasks.summarize.summarizer import Summarizer
+    from llmtool.tasks.summarize.workflow import SummaryPlan
 
     style, length = options.style, parse_length(options.length, options.style)
-    strategy = None if options.strategy == "auto" else options.strategy
     check_range("chunk_tokens", options.chunk_tokens, _MIN_CHUNK)
-    sampling = msgspec.structs.replace(options.sampling, max_tokens=None)
-    notes = msgspec.structs.replace(options, variables={}, sampling=sampling)
-    template = options.template or _TEMPLATES[style]
-    final = prepare(context, generate_options(options, template=template))
-    check_task(final.template, "sum")
-    prompts = SummaryPrompts(
-        final=final,
-        notes=prepare(context, generate_options(notes, template="sum-map")),
-        refined_notes=(
-            prepare(context, generate_options(notes, template="sum-refine"))
-            if strategy == "refine"
-            else None
-        ),
-        length=length,
-        style=style,
-        focus=options.focus,
-    )
+    name = options.template or _TEMPLATES[style]
+    prompts = None
+    if options.strategy == "extract":
+        template = context.library.load(name)
+    else:
+        task = prepare(context, generate_options(options, template=name))
+        template = task.template
+        prompts = SummaryPrompts(task=task, length=length, style=style, focus=options.focus)
+    check_task(template, "sum")
+    strategy = "write" if options.strategy == "auto" else options.strategy
     return Summarizer(
-        prompts=prompts,
-        strategy=strategy,
+        template=template,
+        plan=SummaryPlan(
+            strategy=strategy,
+            length=length,
+            style=style,
+            focus=options.focus,
+            cite=options.cite,
+            prompts=prompts,
+            chunk_tokens=options.chunk_tokens,
+        ),
+        # No sentence of a text is short enough for a headline, so any model may write one.
+        adapts=options.strategy == "auto" and style in ("paragraph", "bullets"),
+        self_tests=context.self_tests,
         by_section=options.sections,
-        chunk_tokens=options.chunk_tokens,
-        note_cache=ReplyCache(context.notes, context.cache_identity),
+        reply_cache=ReplyCache(
+            context.notes, context.cache_identity if prompts is not None else ""
+        ),
+        model=context.model.name if prompts is not None else "",
     )

@@ -67,7 +67,6 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         mark=options.mark,
         update=options.update,
         strict=options.strict,
-        context=options.context,
         cache=ReplyCache(context.translations, context.cache_identity),
         records=context.translated,
     )

@@ -47,13 +47,10 @@ def summarize(
 ) -> None:
     """Summarize files or standard input of any length.
 
-    A long text is split into chunks at its headings and paragraphs. The notes on each chunk are
-    cached, so a rerun (say, with a different --length) is faster. If a summary omits too many
-    numbers or names from the notes, it is replaced by sentences from them.
-
-    --strategy stuff sends the whole text at once, map-reduce summarizes the chunks in parallel and
-    combines the notes, and refine updates one summary chunk by chunk. auto is stuff for a short
-    text, otherwise map-reduce.
+    The sentences that cover the text best are chosen without the model. With --strategy extract
+    they are the summary, and no model is needed; with write, the model writes from them, and with
+    stuff from the whole text at once. Each sentence of the model is compared with the text before
+    it is printed; one that fails is generated again, then replaced by a sentence of the text.
 
     A --length without a unit counts words, or bullets with --style bullets.
     """
@@ -97,6 +94,7 @@ def summarize(
         model,
         lambda context: prepare_summarizer(context, options),
         output.path,
+        needs_model=options.strategy != "extract" or reader is not None,
     )
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "headings"}
@@ -107,13 +105,13 @@ def summarize(
         )
         return
     cases = [
-        Case(id=i, variables={summarizer.prompts.text_input: text})
-        for i, (_, text) in enumerate(texts)
+        Case(id=i, variables={summarizer.text_input: text}) for i, (_, text) in enumerate(texts)
     ]
     if output.dry_run:
-        request = summarizer.first_request(context.engine, cases[0])
+        request = summarizer.request(cases[0])
         show.prompt(console, context, request, as_json=output.json)
         return
+    engine = context.engine if summarizer.uses_model else None
     with open_sink(console, output.path) as sink:
         for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
             if len(texts) > 1 and not output.json:
@@ -121,7 +119,7 @@ def summarize(
             result = render.write(
                 console,
                 sink,
-                raise_failures(summarizer.stream(context.engine, [case])),
+                raise_failures(summarizer.stream(engine, [case])),
                 name=name if len(texts) > 1 else None,
                 as_json=output.json,
                 is_live=not output.no_stream,
@@ -130,7 +128,7 @@ def summarize(
                 console.note(f"{name}: {warning}" if len(texts) > 1 else warning)
             if output.stats:
                 render.statistics(console, result)
-    for warning in reasoning_warnings(
-        context.engine, options.thinking, options.sampling.think_tokens
-    ):
+    if engine is None:
+        return
+    for warning in reasoning_warnings(engine, options.thinking, options.sampling.think_tokens):
         console.note(warning)

@@ -8,7 +8,7 @@ from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.progress import WorkProgress
 from llmtool.sizes import format_count
 from llmtool.tasks.results import Summary
-from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
+from llmtool.tasks.summarize.workflow import SummaryProgress, SummaryText
 
 
 def write(
@@ -21,13 +21,13 @@ def write(
     is_live: bool,
 ) -> Summary:
     """Write a summary and return it; if `is_live`, write it as it is generated."""
-    progress = WorkProgress("tokens read", name=name)
+    progress = WorkProgress("words read", name=name)
     is_live = is_live and not as_json
     result: Summary | None = None
     with console.live_status(progress):
         for event in events:
             if isinstance(event, SummaryProgress):
-                progress.update(event.n_done, event.n_tokens)
+                progress.update(event.n_done, event.n_words)
             elif isinstance(event, Summary):
                 result = event
             elif is_live:
@@ -45,15 +45,17 @@ def write(
 
 def statistics(console: Console, result: Summary) -> None:
     """Print how a summary was made, and its token counts, to stderr."""
-    work = f"{result.strategy}: {format_count(len(result.chunks), 'chunk')}"
-    if result.n_rounds:
-        work += f", {format_count(result.n_rounds, 'round')} of notes"
-    if result.n_cached_notes:
-        work += f" ({result.n_cached_notes} cached)"
+    n_quoted = sum(each.kind == "quoted" for each in result.sentences)
+    work = f"{result.strategy}: {format_count(len(result.sentences), 'sentence')}"
+    work += f", {n_quoted} of them quoted" if result.strategy != "extract" else ""
+    if result.n_rejected:
+        work += f", {result.n_rejected} rejected"
+    if result.n_cached:
+        work += f" ({result.n_cached} cached replies)"
     usage, rate = result.usage, result.usage.completion_tokens / max(result.seconds, 1e-9)
-    console.note(
-        f"{work}; {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached), "
-        f"{usage.completion_tokens} generated, {result.seconds:.1f} s, {rate:.0f} tok/s"
-    )
-    if result.fallback:
-        console.note(f"used sentences of the notes because the summary {result.fallback}")
+    if result.model:
+        work += (
+            f"; {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached), "
+            f"{usage.completion_tokens} generated, {rate:.0f} tok/s"
+        )
+    console.note(f"{work}; {result.seconds:.1f} s")

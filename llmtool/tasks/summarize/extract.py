@@ -1,0 +1,266 @@
+"""Choose the sentences of a source that cover it with little redundancy, without a model.
+
+A logistic function of a few features gives the probability that a reader would want a sentence in a
+summary: its centrality (cosine of its TF-IDF vector and the document's), numbers, words of the
+headings, cue words (Edmundson, "New methods in automatic extracting", 1969), length and form.
+Sentences are then chosen greedily by the probability that they add to those already chosen, per
+word (budgeted submodular maximization, Lin and Bilmes 2010; we omit the comparison with the best
+single sentence, which does not win at these lengths). The weights were fitted to the tuning half
+of `benchmarks/data/summaries`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+
+import msgspec
+
+from llmtool.tasks.summarize.mentions import find_numbers, mention_keys
+from llmtool.tasks.summarize.source import Sentence
+from llmtool.tasks.summarize.words import is_near_copy, pairs_of, terms, words_of
+
+LOW, HIGH = 0.93, 1.07  # times the requested number of words
+_MIN_WORDS = 4  # a shorter sentence says nothing on its own
+_TITLE_RATIO = 1.6  # times the words of a headline
+_MENTION_WEIGHT = 3  # of a number or name, relative to a word
+_MAX_SHARED = 0.5  # of the terms of a sentence with another one that was chosen
+_CUE = re.compile(
+    r"""\b(?:million|billion|percent|per\ cent|cost|total|increas|decreas|fell\b|rose\b|reduc|decid
+    |decision|resolved|agree|approv|reject|recommend|must\b|will\b|because\b|caus|therefore\b|result|conclu
+    |until\b|deadline|instead\b|since\b|within\b|new\b|limit|requir|propos|plan|first\b|end|replac
+    |compared\b|fail|loss\b|lost\b|injur|died\b|killed|price|budget|average|announc|report|show
+    |reason|prozent|kosten|beschl|entschie|empf[ie]hl|ergab|ergebnis|grund\b|weil\b|deshalb\b
+    |bis\b|muss\b|müssen\b|wird\b|werden\b|neue|frist|ursache|stieg|sank|statt
+    |co[uû]t|décid|recommand|parce\ que\b|cause|résult|nouve|doit\b|depuis\b|jusqu
+    |decidi|recomend|porque\b|resultad|nuev|debe\b|desde\b|hasta\b)|[%€£$]
+    |决定|因为|因此|由于|必须|建议|增加|减少|成本|费用|截止|原因|结果|万元|亿|新|決定|ため|予定""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PERSONAL = re.compile(
+    r"\b(?:I|you|your|my|me|we|us|I'm|I've|don't|would|could|perhaps|maybe)\b", re.IGNORECASE
+)
+_TERMINAL = re.compile(r"[.!?…。！？][\"'”’»)\]」』”’）]*\Z")
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights of the features of a sentence; `length_power` divides a gain by the words used."""
+
+    bias: float = -6.3
+    centrality: float = 1.2
+    numbers: float = 0.95  # times log(1 + n)
+    headings: float = 0.33  # for each word that is also in a heading, up to two
+    cues: float = 0.5  # for each, up to three
+    words: float = 0.58  # times log(n)
+    opens: float = 0.2  # it is the first of its block
+    terminal: float = 1.0  # it ends with a full stop
+    question: float = -1.2
+    personal: float = -0.15
+    code: float = -1.0
+    focus: float = 6.0  # times the share of the words of the focus
+    length_power: float = 0.5
+
+
+WEIGHTS = Weights()
+
+
+class ScoredSource:
+    """The sentences of a source, scored; takes time linear in their number.
+
+    `choosable` are the indexes of sentences that can be chosen: all but headings and fragments,
+    or all sentences of a text without others. `scores` are probabilities.
+    """
+
+    def __init__(
+        self, sentences: Sequence[Sentence], *, focus: str | None = None, weights: Weights = WEIGHTS
+    ) -> None:
+        self.sentences = sentences
+        self._weights = weights
+        self._terms = [frozenset(terms(each.text)) for each in sentences]
+        readable = [i for i, each in enumerate(sentences) if each.kind != "heading"]
+        long = [i for i in readable if sentences[i].n_words >= _MIN_WORDS]
+        self.choosable = long or readable or list(range(len(sentences)))
+        counts = Counter(term for i in self.choosable for term in self._terms[i])
+        n = len(self.choosable)
+        self._idf = {term: math.log(1 + n / count) for term, count in counts.items()}
+        self._focus = frozenset(terms(focus or ""))
+        self.scores = self._score()
+
+    def choose(self, n_words: int, *, excluded: Collection[int] = ()) -> list[int]:
+        """Return indexes of sentences with about `n_words` in total, in document order.
+
+        The total is within 7 % of `n_words` if the lengths of the sentences allow it.
+        """
+        chosen = self._choose_greedily(n_words, None, excluded)
+        return sorted(self._adjusted(chosen, n_words, excluded))
+
+    def choose_number(self, n: int, *, excluded: Collection[int] = ()) -> list[int]:
+        """Return indexes of `n` sentences, or of all if there are fewer, in document order."""
+        return sorted(self._choose_greedily(None, n, excluded))
+
+    def choose_line(self, n_words: int) -> list[int]:
+        """Return the index of a title or of the best sentence of at most about `n_words`."""
+        limit = n_words * _TITLE_RATIO
+        for i, sentence in enumerate(self.sentences):
+            if sentence.kind == "heading" and 1 < sentence.n_words <= limit:
+                return [i]
+            if sentence.kind != "heading":
+                break
+        short = [i for i in self.choosable if self.sentences[i].n_words <= limit]
+        if not short:
+            return [min(self.choosable, key=lambda i: self.sentences[i].n_words)]
+        return [max(short, key=lambda i: self.scores[i])]
+
+    def ranked(self, excluded: Collection[int] = ()) -> list[int]:
+        """Return the indexes of the choosable sentences, the most probable per word first."""
+        candidates = [i for i in self.choosable if i not in excluded]
+        return sorted(candidates, key=lambda i: -self._gain(i, set()))
+
+    def retention(self, index: int, text: str) -> float:
+        """Return the share of a sentence that a text retains; numbers and names count most."""
+        own_terms, own_mentions = self._terms[index], self._mentions[index]
+        kept_terms, kept_mentions = frozenset(terms(text)), frozenset(mention_keys(text))
+        total = len(own_terms) + _MENTION_WEIGHT * len(own_mentions)
+        kept = len(own_terms & kept_terms) + _MENTION_WEIGHT * len(own_mentions & kept_mentions)
+        return kept / total if total else 0.0
+
+    @cached_property
+    def _mentions(self) -> list[frozenset[str]]:
+        return [frozenset(mention_keys(each.text)) for each in self.sentences]
+
+    def is_redundant(self, index: int, others: Collection[int]) -> bool:
+        """Return whether a sentence repeats much of another one."""
+        own = self._terms[index]
+        for other in others:
+            smaller = min(len(own), len(self._terms[other])) or 1
+            if len(own & self._terms[other]) / smaller > _MAX_SHARED:
+                return True
+        return self.is_copy(index, others)
+
+    def is_copy(self, index: int, others: Collection[int]) -> bool:
+        """Return whether a sentence is a near-copy of another one."""
+        words, pairs = self._words[index], self._pairs[index]
+        return any(
+            is_near_copy((words, pairs), (self._words[other], self._pairs[other]))
+            for other in others
+        )
+
+    @cached_property
+    def _words(self) -> list[frozenset[str]]:
+        return [frozenset(words_of(each.text)) for each in self.sentences]
+
+    @cached_property
+    def _pairs(self) -> list[frozenset[tuple[str, str]]]:
+        return [pairs_of(each.text) for each in self.sentences]
+
+    def _score(self) -> list[float]:
+        weights, centrality = self._weights, self._centrality()
+        highest = max((centrality[i] for i in self.choosable), default=0.0) or 1.0
+        headings = {
+            term
+            for sentence, own in zip(self.sentences, self._terms, strict=True)
+            if sentence.kind == "heading"
+            for term in own
+        }
+        scores = [0.0] * len(self.sentences)
+        for i in self.choosable:
+            sentence, text = self.sentences[i], self.sentences[i].text
+            value = weights.bias + weights.centrality * centrality[i] / highest
+            value += weights.numbers * math.log1p(len(find_numbers(text)))
+            value += weights.headings * min(2, len(headings & self._terms[i]))
+            value += weights.cues * min(3, len(_CUE.findall(text)))
+            value += weights.words * math.log(max(_MIN_WORDS, sentence.n_words))
+            value += weights.opens * sentence.opens
+            value += weights.terminal * (
+                sentence.kind == "row" or _TERMINAL.search(text) is not None
+            )
+            value += weights.question * ("?" in text or "？" in text)
+            value += weights.personal * (_PERSONAL.search(text) is not None)
+            value += weights.code * (sentence.kind == "code")
+            if self._focus:
+                value += weights.focus * len(self._focus & self._terms[i]) / len(self._focus)
+            scores[i] = 1 / (1 + math.exp(-value))
+        return scores
+
+    def _centrality(self) -> list[float]:
+        """Return the cosine of each sentence's TF-IDF vector with the sum of all."""
+        total: dict[str, float] = {}
+        for i in self.choosable:
+            for term in self._terms[i]:
+                total[term] = total.get(term, 0.0) + self._idf[term]
+        norm = math.sqrt(sum(value * value for value in total.values())) or 1.0
+        found = [0.0] * len(self.sentences)
+        for i in self.choosable:
+            own = math.sqrt(sum(self._idf[term] ** 2 for term in self._terms[i])) or 1.0
+            found[i] = sum(total[t] * self._idf[t] for t in self._terms[i]) / (own * norm)
+        return found
+
+    def _gain(self, i: int, covered: set[str]) -> float:
+        """Return the probability of a sentence, times the share of its terms that are new."""
+        weight = sum(self._idf[term] for term in self._terms[i]) or 1.0
+        new = sum(self._idf[term] for term in self._terms[i] if term not in covered)
+        length = max(_MIN_WORDS, self.sentences[i].n_words)
+        return self.scores[i] * new / weight / math.pow(length, self._weights.length_power)
+
+    def _choose_greedily(
+        self, n_words: int | None, n: int | None, excluded: Collection[int]
+    ) -> set[int]:
+        """Choose sentences while they fit; near-copies of others only if nothing else is left."""
+        candidates = [i for i in self.choosable if i not in excluded]
+        if n_words is not None:
+            fitting = [i for i in candidates if self.sentences[i].n_words <= n_words * HIGH]
+            shortest = sorted(candidates, key=lambda i: self.sentences[i].n_words)[:1]
+            candidates = fitting or shortest
+        chosen: set[int] = set()
+        for is_repetition in (self.is_redundant, self.is_copy):
+            self._add_greedily(chosen, candidates, n_words, n, is_repetition)
+        return chosen
+
+    def _add_greedily(
+        self,
+        chosen: set[int],
+        candidates: Collection[int],
+        n_words: int | None,
+        n: int | None,
+        is_repetition: Callable[[int, Collection[int]], bool],
+    ) -> None:
+        """Add the best sentences; lazily, as a gain never rises when others are chosen."""
+        covered = {term for i in chosen for term in self._terms[i]}
+        total = sum(self.sentences[i].n_words for i in chosen)
+        heap = [(-self._gain(i, covered), i, len(chosen)) for i in candidates if i not in chosen]
+        heapq.heapify(heap)
+        while heap and (n is None or len(chosen) < n) and (n_words is None or total < n_words):
+            _, i, n_chosen = heapq.heappop(heap)
+            length = self.sentences[i].n_words
+            if n_words is not None and total + length > n_words * HIGH and chosen:
+                continue
+            if n_chosen < len(chosen):
+                heapq.heappush(heap, (-self._gain(i, covered), i, len(chosen)))
+                continue
+            if is_repetition(i, chosen):
+                continue
+            chosen.add(i)
+            covered |= self._terms[i]
+            total += length
+
+    def _adjusted(self, chosen: set[int], n_words: int, excluded: Collection[int]) -> set[int]:
+        """Exchange a sentence if the total is too low or too high, and another one fits better."""
+        total = sum(self.sentences[i].n_words for i in chosen)
+        if LOW * n_words <= total <= HIGH * n_words or not chosen:
+            return chosen
+        others = [i for i in self.choosable if i not in chosen and i not in excluded]
+        best: tuple[float, set[int]] | None = None
+        for out in (None, *sorted(chosen)):
+            rest = chosen - {out}
+            size = total - (0 if out is None else self.sentences[out].n_words)
+            for new in others:
+                if not LOW * n_words <= size + self.sentences[new].n_words <= HIGH * n_words:
+                    continue
+                value = self.scores[new] - (0.0 if out is None else self.scores[out])
+                if (best is None or value > best[0]) and not self.is_redundant(new, rest):
+                    best = value, rest | {new}
+        return chosen if best is None else best[1]

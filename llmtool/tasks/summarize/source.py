@@ -1,0 +1,262 @@
+"""Read a text as sentences with their positions: prose, headings, list items, rows, code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from llmtool.tasks.summarize.words import count_words
+
+Kind = Literal["prose", "heading", "item", "row", "code"]
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$")
+_UNDERLINE = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t]*$")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ITEM = re.compile(r"[ \t]*(?:[-*+•·]|\d{1,3}[.)、])[ \t]+(?=\S)|[ \t]*•(?=\S)")
+_DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
+_FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S")  # "Subject: …", "ANNA: …"
+_QUOTE = re.compile(r"(?:[ \t]*>)+[ \t]?")
+# The end of a sentence, with closing quotes; in CJK text no space follows.
+_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s)|[。！？]+[」』”’）]*|(?<=[;；])(?=\s)")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:[A-Za-z]|Dr|Mr|Mrs|Ms|Prof|St|Sr|Jr|Gen|Col|Sgt|Lt|Rev|Hon|vs|etc|cf|al|ca|approx|No"
+    r"|Nos|Fig|Figs|Eq|Sec|Ch|Vol|pp|ed|eds|Inc|Ltd|Co|Corp|bzw|usw|Nr|Str|bspw|Bd|Mme|Mlle|Sra?"
+    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\b(?:[A-Za-z]\.)+[A-Za-z])\Z"
+)
+_MONTH = re.compile(  # "3. Mai"
+    r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
+_WORD_END = re.compile(r"\s+|(?<=[，、,；;])")
+_MAX_WORDS = 70  # a longer sentence is divided, because the text has no punctuation
+_PART_WORDS = 40
+
+
+class Sentence(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence of a source, from `start` to `end` in characters of the text that was read.
+
+    `text` is readable on its own: white space is normalized, list markers are omitted, and a table
+    row reads "column: value, …". `block` counts paragraphs, `section` headings; `opens` is whether
+    the sentence is the first of its block.
+    """
+
+    text: str
+    start: int
+    end: int
+    kind: Kind
+    block: int
+    section: int
+    opens: bool
+    n_words: int
+
+
+class _Block(msgspec.Struct):
+    """Consecutive lines of one kind, from `start` to `end` in characters."""
+
+    kind: Kind
+    start: int
+    end: int
+    header: tuple[str, ...] = ()  # of a table row
+
+
+def read_sentences(text: str) -> list[Sentence]:
+    """Read a text, Markdown or plain, as its sentences in order.
+
+    Example:
+        >>> text = "# Bus\\n\\nIt leaves at 9. Ask Dr. Ode.\\n\\n"
+        >>> table = "| to | price |\\n|---|---|\\n| Rem | 4 |\\n"
+        >>> [(each.kind, each.text) for each in read_sentences(text + table)][1:]
+        [('prose', 'It leaves at 9.'), ('prose', 'Ask Dr. Ode.'), ('row', 'to: Rem, price: 4')]
+    """
+    found: list[Sentence] = []
+    section = 0
+    for number, block in enumerate(_blocks(text)):
+        section += block.kind == "heading"
+        for index, (start, end, readable) in enumerate(_parts(text, block)):
+            sentence = Sentence(
+                text=readable,
+                start=start,
+                end=end,
+                kind=block.kind,
+                block=number,
+                section=section,
+                opens=index == 0,
+                n_words=count_words(readable),
+            )
+            found.append(sentence)
+    return found
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    """Yield the blocks of a text, without blank lines, fences and the headers of tables."""
+    reader = _BlockReader()
+    lines = [(found.start(), found[0].rstrip()) for found in _LINE.finditer(text)]
+    for (start, line), following in zip(lines, [*lines[1:], (0, "")], strict=False):
+        yield from reader.add(start, line, following[1])
+    yield from reader.end()
+
+
+class _BlockReader:
+    """Divides lines into blocks: prose and list items can have several lines, others one."""
+
+    def __init__(self) -> None:
+        self._open: _Block | None = None
+        self._fence = ""
+        self._header: tuple[str, ...] = ()  # of the table around the line
+        self._is_quote = False  # whether the open block is in a block quote
+
+    def add(self, start: int, line: str, following: str) -> Iterator[_Block]:
+        """Add a line; yield the blocks that it ends."""
+        if self._open is not None and self._continues(line):
+            self._open.end = start + len(line)
+            return
+        if self._open is not None and self._open.kind == "prose" and _UNDERLINE.match(line):
+            self._open.kind = "heading"
+            yield from self.end()
+            return
+        yield from self.end()
+        block = self._read(start, line, following)
+        if block is not None and block.start < block.end:
+            self._open = block
+            if block.kind not in ("prose", "item"):
+                yield from self.end()
+
+    def end(self) -> Iterator[_Block]:
+        if self._open is not None:
+            yield self._open
+            self._open = None
+
+    def _continues(self, line: str) -> bool:
+        """Return whether a line continues the prose or item before it."""
+        starts = (_FENCE, _HEADING, _UNDERLINE, _ITEM, _FIELD)
+        if not line.strip() or "|" in line or any(start.match(line) for start in starts):
+            return False
+        return self._is_quote or _QUOTE.match(line) is None
+
+    def _read(self, start: int, line: str, following: str) -> _Block | None:
+        end = start + len(line)
+        fence = _FENCE.match(line)
+        if self._fence:
+            if fence and fence[1].startswith(self._fence) and not line.strip(" \t`~"):
+                self._fence = ""
+                return None
+            return _Block("code", start, end) if line.strip() else None
+        if fence:
+            self._fence = fence[1]
+            return None
+        if self._header and "|" in line:
+            return None if _DELIMITER_ROW.match(line) else _Block("row", start, end, self._header)
+        self._header = ()
+        if "|" in line and "|" in following and _DELIMITER_ROW.match(following):
+            self._header = tuple(_cells(line))
+            return None
+        if heading := _HEADING.match(line):
+            return _Block("heading", start + heading.start(1), start + heading.end(1))
+        if _UNDERLINE.match(line) or not line.strip():
+            return None
+        if item := _ITEM.match(line):
+            self._is_quote = False
+            return _Block("item", start + item.end(), end)
+        quote = _QUOTE.match(line)
+        self._is_quote = quote is not None
+        return _Block("prose", start + (quote.end() if quote else 0), end)
+
+
+def _parts(text: str, block: _Block) -> Iterator[tuple[int, int, str]]:
+    """Yield start, end and readable text of each sentence of a block."""
+    if block.kind == "row":
+        readable = _describe_row(block.header, _cells(text[block.start : block.end]))
+        if readable:
+            yield block.start, block.end, readable
+        return
+    whole = block.kind in ("heading", "code")
+    spans = [(block.start, block.end)] if whole else _sentence_spans(text, block.start, block.end)
+    for start, end in spans:
+        is_code = block.kind == "code"
+        readable = text[start:end].strip() if is_code else _readable(text[start:end])
+        if any(c.isalnum() for c in readable):
+            yield start, end, readable
+
+
+def _sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the spans of the sentences between two positions, without the space around them."""
+    first = start
+    for found in _END.finditer(text, start, end):
+        if found.end() >= end:
+            break
+        if found[0][:1] == "." and _is_abbreviation(text, first, found, end):
+            continue
+        if not found[0] and count_words(text[first : found.end()]) < _PART_WORDS:
+            continue  # a semicolon divides only long sentences
+        yield from _divided(text, *_trimmed(text, first, found.end()))
+        first = found.end()
+    yield from _divided(text, *_trimmed(text, first, end))
+
+
+def _is_abbreviation(text: str, first: int, found: re.Match[str], end: int) -> bool:
+    if found[0] != ".":
+        return False
+    following = text[found.end() : min(end, found.end() + 12)].lstrip()
+    if following[:1].islower():
+        return True
+    before = text[max(first, found.start() - 12) : found.start()]
+    if re.search(r"\b\d{1,2}\Z", before) and _MONTH.match(following):
+        return True
+    return _ABBREVIATION.search(before) is not None and before[-3:] not in ("a.m", "p.m")
+
+
+def _divided(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield a span, in parts if it has far too many words: at line ends, else between words."""
+    if start >= end:
+        return
+    if count_words(text[start:end]) <= _MAX_WORDS:
+        yield start, end
+        return
+    cuts = [found.end() for found in re.finditer(r"\n+", text[start:end])]
+    if len(cuts) * _PART_WORDS < count_words(text[start:end]):
+        cuts = [found.end() for found in _WORD_END.finditer(text[start:end])]
+    first = 0
+    for cut in [*cuts, end - start]:
+        n_words = count_words(text[start + first : start + cut])
+        if n_words >= _PART_WORDS or cut == end - start:
+            yield _trimmed(text, start + first, start + cut)
+            first = cut
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), start + len(part.rstrip())
+
+
+def _readable(text: str) -> str:
+    """Return a sentence with plain spaces, without emphasis and quote marks of Markdown."""
+    text = re.sub(r"\n[ \t]*>+", "\n", text)
+    text = re.sub(r"!\[([^\]\n]*)\]\([^()\n]*\)", r"\1", text)
+    text = re.sub(r"\[([^\]\n]+)\]\([^()\n]*\)", r"\1", text)
+    text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda m: m[1] or m[2], text, flags=re.DOTALL)
+    text = re.sub(r"(?<![\w*])\*(?!\s)([^*\n]+?)\*(?![\w*])", r"\1", text)
+    if re.search(r"[\u2e80-\u9fff]\s*\n", text):
+        text = re.sub(r"(?<=[\u2e80-\u9fff，。、])\s*\n\s*", "", text)
+    return " ".join(text.split())
+
+
+def _cells(line: str) -> list[str]:
+    line = line.strip()
+    line = line.removeprefix("|")
+    if line.endswith("|") and not line.endswith("\\|"):
+        line = line[:-1]
+    return [_readable(cell.replace("\\|", "|")) for cell in re.split(r"(?<!\\)\|", line)]
+
+
+def _describe_row(header: tuple[str, ...], cells: list[str]) -> str:
+    """Return a table row as a sentence: "column: value, …"."""
+    named = [*header, *[""] * (len(cells) - len(header))]
+    parts = [
+        f"{name}: {cell}" if name else cell
+        for name, cell in zip(named, cells, strict=False)
+        if any(c.isalnum() for c in cell)
+    ]
+    return ", ".join(parts)

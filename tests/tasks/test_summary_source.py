@@ -1,0 +1,141 @@
+"""Sentences of a source: kinds, spans, readable rows; numbers, names and terms."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtool.tasks.summarize.mentions import find_names, find_numbers, same_number
+from llmtool.tasks.summarize.source import read_sentences
+from llmtool.tasks.summarize.words import count_words
+
+DOCUMENT = """Title here
+==========
+
+Intro by Dr. Ode, e.g. at 9.40 a.m. He said "No." Then left!
+
+* item one. With two
+  lines
+1. numbered
+> quoted line
+> and more
+
+| to | price |
+|---|:--|
+| Rem \\| Sun | 4 |
+| Kall | |
+
+```py
+code = 1
+```
+
+Subject: Hello there
+From: Ann
+## A *marked* [heading](url) ##
+"""
+
+
+def test_kinds_and_readable_texts() -> None:
+    assert [(each.kind, each.text) for each in read_sentences(DOCUMENT)] == [
+        ("heading", "Title here"),
+        ("prose", "Intro by Dr. Ode, e.g. at 9.40 a.m."),
+        ("prose", 'He said "No."'),
+        ("prose", "Then left!"),
+        ("item", "item one."),
+        ("item", "With two lines"),
+        ("item", "numbered"),
+        ("prose", "quoted line and more"),
+        ("row", "to: Rem | Sun, price: 4"),
+        ("row", "to: Kall"),
+        ("code", "code = 1"),
+        ("prose", "Subject: Hello there"),
+        ("prose", "From: Ann"),
+        ("heading", "A marked heading"),
+    ]
+
+
+def test_spans_are_those_of_the_text() -> None:
+    for each in read_sentences(DOCUMENT):
+        if each.kind in ("prose", "item", "code") and "\n" not in DOCUMENT[each.start : each.end]:
+            assert DOCUMENT[each.start : each.end] == each.text
+
+
+def test_blocks_and_sections_are_counted() -> None:
+    found = read_sentences("# A\n\nOne is here. Two is there.\n\nThree.\n\n# B\n\nFour.\n")
+    assert [(each.block, each.section, each.opens) for each in found] == [
+        (0, 1, True), (1, 1, True), (1, 1, False), (2, 1, True), (3, 2, True), (4, 2, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("图书馆因维修闭馆。3月开馆！他说：“好。”然后走了。",
+         ["图书馆因维修闭馆。", "3月开馆！", "他说：“好。”", "然后走了。"]),
+        ("雨が\n降った。", ["雨が降った。"]),
+        ("Am 3. Mai kam Dr. Ode. Es regnete.", ["Am 3. Mai kam Dr. Ode.", "Es regnete."]),
+        ("The U.S. envoy of Acme Inc. left.", ["The U.S. envoy of Acme Inc. left."]),
+        ("It cost 1.5 million. Yes.", ["It cost 1.5 million.", "Yes."]),
+        ("It is **bold**, [linked](http://x.y) and ![Logo](a.png).",
+         ["It is bold, linked and Logo."]),
+        ("It rained…  Then?! \"Stop.\" So.", ["It rained…", "Then?!", '"Stop."', "So."]),
+    ],
+    ids=["Chinese", "wrapped", "German date", "abbreviations", "decimals", "markup", "ends"],
+)  # fmt: skip
+def test_sentences_are_divided_at_their_ends(text: str, sentences: list[str]) -> None:
+    assert [each.text for each in read_sentences(text)] == sentences
+
+
+def test_text_without_punctuation_is_divided() -> None:
+    text = "and then we walked to the next place " * 60
+    found = read_sentences(text)
+    assert len(found) > 5 and max(each.n_words for each in found) <= 70
+    assert " ".join(each.text for each in found).split() == text.split()
+
+
+@given(st.text(alphabet="aB1 .!?。\n#-|`>*:[]()雨", max_size=120))
+def test_any_text_has_ordered_spans(text: str) -> None:
+    last = 0
+    for each in read_sentences(text):
+        assert last <= each.start < each.end <= len(text)
+        assert each.text and each.n_words == count_words(each.text)
+        last = each.end
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("4.2 million", "4,200,000", True),
+        ("4.2 million", "4.2", False),
+        ("1.200", "1,200", True),
+        ("1 200", "1200", True),
+        ("9:40", "9.40 am", True),
+        ("21:40", "9:40 pm", True),
+        ("9 am", "9:00", True),
+        ("twelve", "12", True),
+        ("twenty-three", "23", True),
+        ("40 percent", "40%", True),
+        ("40 percent", "40", False),
+        ("2 thousand", "2,000", True),
+        ("三 3万", "30000", True),
+        ("3,5 Millionen", "3500000", True),
+        ("-5", "5", False),
+    ],
+)
+def test_numbers_are_equal_in_different_spellings(one: str, other: str, equal: bool) -> None:
+    (first,), (second,) = find_numbers(one), find_numbers(other)
+    assert same_number(first, second) is equal
+
+
+def test_dates_are_numbers_and_months() -> None:
+    readings = [sorted(each.readings) for each in find_numbers("On 2026-05-03 and 3 May 2026.")]
+    assert readings == [["2026"], ["month5"], ["3"], ["3"], ["month5"], ["2026"]]
+    assert find_numbers("You may march in one line.") == []
+
+
+def test_names_are_capitalized_words() -> None:
+    found = find_names("The mayor, Ann Ode's friend, met WHO staff in May 2020. Rem agreed.")
+    assert [(each.text, each.opens) for each in found] == [
+        ("ann", False), ("ode", False), ("who", False), ("rem", True),
+    ]  # fmt: skip
