@@ -92,7 +92,7 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _SCALES = {
     **{"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9},
     **{"tausend": 1000, "millionen": 10**6, "milliarden": 10**9, "万": 10**4, "亿": 10**8},
-    **{"k": 1000, "m": 10**6, "mn": 10**6, "bn": 10**9},
+    **{"mn": 10**6, "bn": 10**9},
 }
 _VALUES = {
     **{word: i for i, word in enumerate(_SMALL)},
@@ -117,7 +117,8 @@ _ORDINALS = (
 # Words that count without being a fact: "one of them", "a hundred".
 _VAGUE = {"one", "hundred", "zero"}
 _NUMBER = re.compile(
-    rf"(?<![\w.,])(?P<digits>\d+(?:[.,:]\d+)*)(?![\d])(?:\s?(?P<scale>{'|'.join(_SCALES)})(?![a-z]))?"
+    rf"(?<![\w.,])(?P<digits>\d+(?:[.,:]\d+)*)(?!\d)"
+    rf"(?:\s?(?P<scale>{'|'.join(_SCALES)})(?![^\W\d_])|(?P<short>[km])(?![^\W\d_]))?"
     rf"|\b(?P<word>{'|'.join(sorted(_VALUES, key=len, reverse=True))})\b"
     r"(?:\s(?P<times>hundred|thousand|million|billion)\b)?",
     re.IGNORECASE,
@@ -139,6 +140,7 @@ _UNITS = {
 }
 _AFTER = {unit: re.compile(rf"[\s-]?(?:{form})", re.IGNORECASE) for unit, form in _UNITS.items()}
 _WITHIN = {unit: re.compile(form, re.IGNORECASE) for unit, form in _UNITS.items()}
+_CURRENCIES = {"euro", "pound", "dollar", "crown", "yuan"}
 _SIGNS = {"€": "euro", "£": "pound", "$": "dollar"}
 _MONTHS = {
     name: i % 12 + 1
@@ -149,6 +151,10 @@ _MONTHS = {
 }
 _MONTH = "|".join(
     [*sorted(_MONTHS, key=len, reverse=True), "jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"]
+)
+_RANGE = re.compile(
+    rf"\b(\d{{1,2}})\.?\s?(?:-|,|to|and|or|until|und|bis)\s?(\d{{1,2}})\.?\s+({_MONTH})\b",
+    re.IGNORECASE,
 )
 _DATE = re.compile(
     rf"\b(\d{{1,2}})(?:st|nd|rd|th|\.)?(?:\s+of)?\s+({_MONTH})\b"
@@ -169,6 +175,7 @@ def numbers(text: str) -> Iterator[tuple[float, str | None, str]]:
         if match["digits"]:
             values = _read(match["digits"])
             scale = _SCALES[match["scale"].casefold()] if match["scale"] else 1
+            scale = {"k": 1000, "m": 10**6}.get((match["short"] or "").casefold(), scale)
         else:
             word = match["word"].casefold()
             if word in _VAGUE and not match["times"]:
@@ -191,8 +198,14 @@ def _read(digits: str) -> tuple[float, ...]:
 
 
 def dates(text: str) -> set[tuple[int, int]]:
-    """Return (month, day) of each date."""
+    """Return (month, day) of each date.
+
+    Example:
+        >>> sorted(dates("from 4 to 6 November, and on December 3rd"))
+        [(11, 4), (11, 6), (12, 3)]
+    """
     found = set()
+    text = _RANGE.sub(r"\1 \3 \2 \3", text)
     for day, name, name2, day2, month3, day3, month4, day4 in _DATE.findall(text):
         word = (name or name2).casefold()
         month = next((n for full, n in _MONTHS.items() if word and full.startswith(word)), 0)
@@ -203,39 +216,57 @@ def dates(text: str) -> set[tuple[int, int]]:
 def invented(summary: str, source: str, *, language: str = "en") -> list[str]:
     """Return the numbers, quantities, dates and names of a summary that are not in its source.
 
-    A number with a unit counts if no sentence of the source contains both, unless a table does; a
-    full name counts if no sentence contains all of it.
+    A number counts as well if its unit, such as percent or days, is not that of the source, and a
+    full name if the source does not have its parts together.
 
     Example:
         >>> invented("Ms Rask paid 40 euros to Tom Beck.", "Tom Rask paid 40 pounds. Beck left.")
         ['40 euros', 'Tom Beck']
     """
     lines = [s for part in plain(source).splitlines() for s in split(part)]
-    in_tables = "\n".join(line for line in plain(source).splitlines() if _is_table(line))
-    known: dict[float, list[str]] = {}
-    for line in lines:
-        for value, _, _ in numbers(line):
-            known.setdefault(value, []).append(line)
-        for value in _ordinals(line):
-            known.setdefault(value, []).append(line)
-    for value, _, _ in [*numbers(plain(source)), *numbers(in_tables)]:
-        known.setdefault(value, [])
-    tabled = {value for value, _, _ in numbers(_MARKUP.sub(" ", in_tables))}
+    known = _quantities(source, lines)
     known_dates = dates(plain(source))
     found: dict[str, None] = {}
     for sentence in split(summary):
         for value, unit, spelled in numbers(sentence):
-            if value not in known or not (
-                unit is None
-                or value in tabled
-                or any(_WITHIN[unit].search(line) for line in known[value])
-            ):
+            if not any(_agrees(unit, *each) for each in known.get(value, ())):
                 found[spelled] = None
         for month, day in dates(sentence) - known_dates:
             found[f"{day}/{month}"] = None
         for name in unknown_names(sentence, source, lines, language=language):
             found[name] = None
     return list(found)
+
+
+Occurrence = tuple["str | None", str]  # the unit next to a number, and the sentences around it
+
+
+def _quantities(source: str, lines: Sequence[str]) -> dict[float, list[Occurrence]]:
+    """Return the numbers of a text; near "74 million", "129" may mean millions as well."""
+    known: dict[float, list[Occurrence]] = {}
+    for i, line in enumerate(lines):
+        around = " ".join(lines[max(0, i - 1) : i + 2])
+        for value, unit, _ in numbers(line):
+            known.setdefault(value, []).append((unit, around))
+            for scale in (1000, 10**6, 10**9):
+                if any(word in around.casefold() for word, n in _SCALES.items() if n == scale):
+                    known.setdefault(value * scale, []).append((unit, around))
+        for value in _ordinals(line):
+            known.setdefault(value, []).append((None, around))
+    for line in plain(source).splitlines():  # the unit of a table is in its head
+        if _is_table(line):
+            for value, _, _ in numbers(_MARKUP.sub(" ", line)):
+                known.setdefault(value, []).append((None, ""))
+    for value, _, _ in numbers(plain(source)):  # those that look like markup: "# 7 Faults"
+        known.setdefault(value, [(None, "")])
+    return known
+
+
+def _agrees(unit: str | None, other: str | None, around: str) -> bool:
+    """Whether a number with a unit may be one of the source, which has another unit or none."""
+    if unit is None or unit == other or not around:
+        return True
+    return other is None and (unit in _CURRENCIES or bool(_WITHIN[unit].search(around)))
 
 
 def _is_table(line: str) -> bool:
@@ -257,7 +288,7 @@ _TITLES = set(
     "all both each every no not one some many most more other another such so then thus".split()
 )
 _TITLE_DE = re.compile(r"\b(?:Herrn?|Frau|Dr\.|Prof\.|Professorin|Professor|Firma)\s+$")
-_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ][\w'&-]*")
+_CAPITAL = re.compile(r"[^\W\d_a-zß-öø-ÿ][\w'&-]+")
 _CODE = re.compile(r"(?=[\w-]*[A-Z])(?=[\w-]*\d)[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*|\b[A-Z]{2,}\b")
 _NAMED_ZH = re.compile(
     r"[\u4e00-\u9fff]{2,4}(?=公司|大学|先生|女士|教授|博士|馆长|主任|经理|工程师)"
@@ -286,24 +317,33 @@ def unknown_names(
         unknown = [
             match[0]
             for match, stem in zip(run, stems, strict=True)
-            if not ({match[0].casefold(), stem} | set(stem.split("-")) & known) & known
+            if match[0].casefold() not in known
             and match[0].casefold() not in _TITLES
+            and not _is_known(stem, known)
         ]
         if len(run) == 1 and _starts(sentence, run[0].start()):
             continue  # the first word of a sentence may be any word
         if unknown:
             yield " ".join(unknown)
         elif len(run) > 1 and language == "en":
-            words = [s for s in stems if s not in _TITLES]
-            if not any(all(word in line.casefold() for word in words) for line in lines):
+            words = [stem for stem in stems if stem not in _TITLES]
+            if not all(_near(*pair, lines) for pair in zip(words, words[1:], strict=False)):
                 yield " ".join(match[0] for match in run)
+
+
+def _near(first: str, second: str, lines: Sequence[str]) -> bool:
+    """Whether a sentence has both words with at most two between them, in any order."""
+    gap = r"\W+(?:\w+\W+){0,2}"
+    a, b = re.escape(first), re.escape(second)
+    near = re.compile(rf"\b(?:{a}\w*{gap}{b}|{b}\w*{gap}{a})", re.IGNORECASE)
+    return any(near.search(line) for line in lines)
 
 
 def _runs(sentence: str) -> Iterator[list[re.Match[str]]]:
     """Yield neighbouring capitalized words, such as the parts of a full name."""
     run: list[re.Match[str]] = []
     for match in _CAPITAL.finditer(sentence):
-        if sentence[: match.start()][-1:].isalnum() or sentence[: match.start()][-1:] in "-'":
+        if match.start() and re.match(r"[\w'-]", sentence[match.start() - 1]):
             continue
         if run and (
             sentence[run[-1].end() : match.start()] != " " or run[-1][0].endswith(("'s", "s'"))
@@ -321,6 +361,13 @@ def _starts(sentence: str, begin: int) -> bool:
     """Whether a word begins a sentence, a quotation or the text after a colon."""
     before = sentence[:begin].rstrip()
     return not before or before[-1] in ":\"(['-"
+
+
+def _is_known(stem: str, known: set[str]) -> bool:
+    """Whether a name is a word of the source, or part of one: "Postgres" of "PostgreSQL"."""
+    if stem in known or (len(stem) > 4 and any(word.startswith(stem) for word in known)):
+        return True
+    return "-" in stem and all(part in known for part in stem.split("-"))
 
 
 def _stem(word: str) -> str:
