@@ -227,10 +227,11 @@ _llmtool() {
                 --glob) : ;;
                 --encoding) : ;;
                 --errors) words='strict replace' ;;
+                --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--rendered --tokens --system -s --param -p --model -m --file -f --glob --no-stdin --encoding --errors --json --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--rendered --tokens --system -s --param -p --model -m --file -f --glob --no-stdin --encoding --errors --json --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts schema')
             case "$previous" in
@@ -440,7 +441,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --dialect --bilingual --protect --mark --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in

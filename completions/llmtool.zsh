@@ -360,6 +360,7 @@ _llmtool_prompts_show() {
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \
@@ -701,6 +702,8 @@ _llmtool_translate() {
         '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
         '*--protect=[Leave the text that REGEX matches unchanged (repeatable)]:REGEX:' \
         '*--mark=[Mark translations\: fuzzy (po, xliff, qt) or comment (po)]:CHOICE:(fuzzy comment)' \
+        '*--context[Show the model the text before and after each segment; by default, if it has 1B parameters or more]' \
+        '*--no-context[Show the model the text before and after each segment; by default, if it has 1B parameters or more]' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
         '*--update=[Keep the text of an earlier translation]:OLD:' \

@@ -950,6 +950,9 @@ class Toolbox:
             mark: how to mark translated messages: "fuzzy" (po, xliff, qt) or "comment" (po).
             update: the text of an earlier translation; its segments, with edits, remain where the
                 source did not change.
+            context: whether to show the model the text before and after each segment of text or
+                subtitles; None is True for models with 1B parameters or more. A reply that is
+                rejected is requested again without it.
             strict: whether an untranslated segment is an error.
             template: the name or path of a prompt template.
             variables: values for the other inputs of the template.

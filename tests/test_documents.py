@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 import llmtool
 from llmtool.cli.app import COMMANDS, load_command
@@ -25,7 +27,7 @@ from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ExitCode
-from llmtool.folders import Folders
+from llmtool.folders import Folders, find_folders
 from llmtool.toolbox import Toolbox
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -232,6 +234,24 @@ def test_each_module_has_a_docstring() -> None:
         str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))
     ]
     assert len(modules) > 200 and undocumented == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the recipes run on Linux")
+def test_ci_recipes_cache_models_and_replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("LLMTOOL_", "HF_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/home/user")
+    github, gitlab = map(yaml.safe_load, list(blocks(ROOT / "docs" / "ci.md", "yaml"))[:2])
+    (job,) = github["jobs"].values()
+    cached = [each["with"]["path"] for each in job["steps"] if "cache" in each.get("uses", "")]
+    folders = find_folders(os.environ)
+    used = {str(folders.cache), str(folders.hub_cache.parent)}
+    assert {path.replace("~", "/home/user") for path in cached} == used
+    (job,) = gitlab.values()
+    folders = find_folders(job["variables"])
+    for folder in (folders.cache, folders.hub_cache):
+        name = str(folder).removeprefix("$CI_PROJECT_DIR/")
+        assert any(name.startswith(path) for path in job["cache"]["paths"])
 
 
 def test_every_exit_code_is_documented() -> None:

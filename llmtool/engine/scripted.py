@@ -64,12 +64,14 @@ class ScriptedEngine:
         replies: str | Sequence[str] | Callable[[str], str] = "",
         *,
         n_ctx: int = 4096,
+        n_params: int = 0,
         reasoning_tags: ReasoningTags | None = None,
         scores: Callable[[str, str], float] | None = None,
         cancellation: Cancellation | None = None,
     ) -> None:
         self._replies = replies
         self._n_ctx = n_ctx
+        self._n_params = n_params
         self._reasoning_tags = reasoning_tags
         self._scores = scores
         self._served = 0
@@ -81,6 +83,7 @@ class ScriptedEngine:
         return EngineInfo(
             n_ctx=self._n_ctx,
             n_ctx_train=self._n_ctx,
+            n_params=self._n_params,
             n_threads=1,
             n_gpu_layers=0,
             load_seconds=0.0,

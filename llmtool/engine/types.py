@@ -257,12 +257,13 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's limits, threads, GPU layers and load times.
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
-    context, which all sequences share.
+    context, which all sequences share. `n_params` is 0 if the size of the model is unknown.
     """
 
     n_ctx: int
     n_cells: int = 0
     n_ctx_train: int
+    n_params: int = 0
     n_threads: int
     n_gpu_layers: int
     load_seconds: float

@@ -93,6 +93,7 @@ class TranslateKeywords(SamplingKeywords, total=False):
     protect: Iterable[str] | None
     mark: Literal["fuzzy", "comment"] | None
     update: str | None
+    context: bool | None
     strict: bool | None
     timeout: float | None
 

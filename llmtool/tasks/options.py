@@ -125,6 +125,7 @@ class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     protect: Iterable[str] = ()
     mark: Literal["fuzzy", "comment"] | None = None
     update: str | None = None
+    context: bool | None = None
     strict: bool = False
 
 

@@ -310,8 +310,10 @@ def test_output_file_never_replaces_another_hook(
     assert "already exists; --install-hook" in error_line(commit("--hook", "-o", path), 2)
     assert path.read_text() == "#!/bin/sh\nexit 0\n"
     path.unlink()
-    for args in ((), ("--body",)):
-        assert commit("--hook", "-o", path, *args).returncode == 0
+    assert commit("--hook", "-o", path).returncode == 0
+    assert "use --overwrite" in error_line(commit("--hook", "-o", path, "--body"), 2)
+    assert "--body" not in path.read_text()
+    assert commit("--hook", "-o", path, "--body", "--overwrite").returncode == 0
     assert "--body" in path.read_text()
 
 

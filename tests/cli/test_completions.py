@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from llmtool.cli import candidates
@@ -235,6 +236,82 @@ def test_bash_completes_values(home: Path, line: str, offered: list[str]) -> Non
     assert bash_lines(home, line) == offered
 
 
+# Of each kind of value that depends on the machine or the line, what completes it.
+VALUES = {
+    "model": ("llmtool gen -m sta", "starter"),
+    "template": ("llmtool run mo", "mood"),
+    "session": ("llmtool sessions show wo", "work"),
+    "setting": ("llmtool config set tempe", "temperature"),
+    "language": ("llmtool translate --to ger", "German"),
+    "label": ("llmtool classify -l spam,eggs --expect eg", "eggs"),
+}
+each_value = pytest.mark.parametrize(("line", "value"), VALUES.values(), ids=VALUES)
+
+
+@each_value
+def test_bash_completes_each_kind_of_value(home: Path, line: str, value: str) -> None:
+    assert bash_lines(home, line) == [value]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
+@each_value
+def test_fish_completes_each_kind_of_value(home: Path, line: str, value: str) -> None:
+    words = ["fish", "-c", f"source '{FOLDER}/llmtool.fish'; complete -C '{line}'"]
+    done = subprocess.run(words, capture_output=True, text=True, env=with_program())
+    assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == [value]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+@each_value
+def test_zsh_completes_each_kind_of_value(home: Path, line: str, value: str) -> None:
+    """Zsh completes only in a terminal; Tab replaces the last word."""
+    child = pexpect.spawn(
+        "zsh", ["-f", "-i"], env=with_program(), encoding="utf-8", timeout=60, dimensions=(24, 200)
+    )
+    load = f"autoload -Uz compinit; compinit -D; . '{FOLDER}/llmtool.zsh'; echo load''ed"
+    child.sendline(f"{load}; unsetopt menu_complete")
+    child.expect("loaded")
+    child.send(f"{line}\t")
+    child.expect(f"{line.rpartition(' ')[0]} .*{value} ")  # a space follows the only match
+    child.close(force=True)
+
+
+def with_program() -> dict[str, str]:
+    """Return an environment in which `llmtool` is a command."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "TERM": "dumb"}
+
+
+# Prints a word if the shell, started as usual, completes `llmtool`.
+ASKS = {
+    "bash": ["-i", "-c", "complete -p llmtool"],
+    "zsh": ["-i", "-c", "print $_comps[llmtool]"],
+    "fish": ["-c", "complete -C 'llmtool mode'"],
+}
+
+
+@pytest.mark.parametrize("shell", ASKS)
+def test_new_shell_of_a_fresh_account_completes(
+    run_llmtool: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    monkeypatch.setattr(sys, "platform", "linux")
+    env = {key: text for key, text in with_program().items() if key not in ("ZDOTDIR", "BASH_ENV")}
+    env = {key: text for key, text in env.items() if not key.startswith("XDG_")}
+    env["HOME"] = str(tmp_path)
+
+    def ask() -> str:
+        words = [shell, *ASKS[shell]]
+        done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=tmp_path)
+        return done.stdout
+
+    assert "llmtool" not in ask() and "models" not in ask()
+    home = {"HOME": str(tmp_path), **dict.fromkeys(["XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR"])}
+    assert run_llmtool("completions", shell, "--install", env=home).returncode == 0
+    assert ("models" if shell == "fish" else "_llmtool") in ask()
+
+
 def test_bash_completes_after_the_colon_of_a_label(home: Path) -> None:
     line = "llmtool classify -l a:b,a:c --expect a:"
     assert bash_lines(home, line) == ["b", "c"]
@@ -251,11 +328,8 @@ def test_bash_completes_after_the_colon_of_a_label(home: Path) -> None:
     ],
 )
 def test_fish_completes_values(home: Path, line: str, offered: str) -> None:
-    program = f"source '{FOLDER}/llmtool.fish'; complete -C '{line}'"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["fish", "-c", program], capture_output=True, text=True, env={**os.environ, "PATH": path}
-    )
+    words = ["fish", "-c", f"source '{FOLDER}/llmtool.fish'; complete -C '{line}'"]
+    done = subprocess.run(words, capture_output=True, text=True, env=with_program())
     assert done.stdout.splitlines() == [offered]
 
 

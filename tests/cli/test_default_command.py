@@ -135,6 +135,7 @@ def test_bare_program_prints_the_help(run_llmtool: Callable[..., Any]) -> None:
     assert shown.stdout == run_llmtool("--help").stdout
     assert b"Text without a command is a prompt for gen" in shown.stdout
     assert run_llmtool("help", "sum").stdout == run_llmtool("sum", "--help").stdout
+    assert run_llmtool("models").stdout == run_llmtool("models", "--help").stdout
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,29 @@ def test_rows_have_the_documented_columns(
     assert any(all(f"`{name}`" in line for name in columns) for line in documented)
 
 
+# Names that a reply, an input, a label and the user's message once had.
+FORMER = {"reply", "replies", "translation", "got", "answer", "response", "category", "question"}
+
+
+def test_one_thing_has_one_name() -> None:
+    shown = {
+        f"{heading}: {key}" for heading, keys in SHAPES.items() for key in keys.keys() & FORMER
+    }
+    assert shown == set()
+    results = ("gen and run", "Choice", "classify", "sum", "translate", "code", "code fix", "Turn")
+    assert [name for name in results if SHAPES[name].get("text") != "string"] == []
+    assert SHAPES["Mistake"].keys() >= {"input", "label"}
+    assert SHAPES["Turn"]["user"] == "string" and "label" in SHAPES["classify"]
+    assert not {"code", "summary"} & {k for name in results for k in SHAPES[name]}
+
+
+def test_changelog_lists_the_renamed_keys() -> None:
+    text = (PAGE.parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    renames = text.partition("- **One name per thing**")[2].partition("\n- ")[0]
+    former = ("reply", "replies", "summary", "translation", "code", "got", "text", "input_text")
+    assert [name for name in former if f"`{name}`" not in renames] == []
+
+
 def test_every_object_of_the_page_is_tested() -> None:
     tested = {heading for heading, *_ in MODEL_COMMANDS} | {
         heading for heading, *_ in LIST_COMMANDS

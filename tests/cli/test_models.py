@@ -77,6 +77,20 @@ def test_recommend_lists_fitting_models_with_a_reason(run_llmtool: Run) -> None:
     assert [line.split("\t")[0] for line in lines] == [choice["name"] for choice in choices]
 
 
+def test_recommend_ranks_by_the_speed_of_this_machine(
+    run_llmtool: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmtool.machine.memory_bytes", lambda: (64 * 10**9, 64 * 10**9))
+    monkeypatch.setattr("llmtool.engine.llama.devices.devices", lambda: ())
+    first = {}
+    for n_threads in (2, 16):
+        monkeypatch.setattr("llmtool.machine.default_threads", lambda n=n_threads: n)
+        choices = json.loads(out(run_llmtool("models", "recommend", "--json")))
+        first[n_threads] = choices[0]
+        assert choices[0]["tokens_per_second"] >= 8
+    assert first[2]["size_bytes"] < 6 * 10**9 < 12 * 10**9 < first[16]["size_bytes"]
+
+
 def test_offline_missing_model_is_10_and_names_the_command(run_llmtool: Run) -> None:
     line = error_line(run_llmtool("gen", "hi", "-m", "org/name:Q4_K_M", "--offline"), 10)
     assert "llmtool models pull org/name:Q4_K_M" in line

@@ -13,6 +13,8 @@ from command import INFINITE, error_line
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
 from llmtool.cancellation import Cancellation
+from llmtool.cli.app import root_command
+from llmtool.cli.framework.completion import walk
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.errors import TimeoutExpired
@@ -40,6 +42,16 @@ def engine_waits(monkeypatch: pytest.MonkeyPatch) -> None:
             yield from ()
 
     monkeypatch.setattr(Scheduler, "run", run)
+
+
+def test_every_command_with_a_model_has_the_option() -> None:
+    commands = {
+        " ".join(each.words): {name for flag in each.flags for name in flag.names}
+        for each in walk(root_command())
+    }
+    with_model = {words for words, names in commands.items() if "--model" in names}
+    assert with_model == {words for words, names in commands.items() if "--timeout" in names}
+    assert with_model - {"", "prompts show"} <= ASKING.keys()
 
 
 @pytest.mark.parametrize("words", ASKING.values(), ids=ASKING)
@@ -74,6 +86,28 @@ def test_native_code_stops(
     (cwd / "long.txt").write_bytes(b"the river and the hill " * 2000)
     args = (*words, "-m", endless, "--timeout", "0.2", "--json")
     assert error_line(run_llmtool(*args, stdin=subprocess.DEVNULL), 19) == MESSAGE
+
+
+def test_loading_a_model_to_count_tokens_stops(
+    run_llmtool: Run, tiny: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: object, **__: object) -> None:
+        while True:
+            with limits[0].interruptible():
+                pass
+
+    start, limits = Interrupts.start_timer, []
+
+    def start_now(self: Interrupts, seconds: float) -> None:
+        limits.append(self)
+        start(self, seconds)
+
+    monkeypatch.setattr(Interrupts, "start_timer", start_now)
+    monkeypatch.setattr("llmtool.cli.bootstrap.open_context", wait)
+    (cwd / "ask.yaml").write_bytes(FILES["ask.yaml"])
+    words = ("prompts", "show", "./ask.yaml", "-p", "text=Hi", "--tokens")
+    words += ("-m", tiny, "--timeout", "0.2")
+    assert error_line(run_llmtool(*words, stdin=subprocess.DEVNULL), 19) == MESSAGE
 
 
 def test_reading_stdin_stops(start_llmtool: Callable[..., Any], tiny: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,23 @@ def test_templates_render_with_their_required_inputs(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(WANTED - {"classify"}))
 def test_templates_have_tests(name: str) -> None:
     assert load(name).tests
+
+
+def unbounded(schema: Any, path: str = "$") -> Iterator[str]:
+    """Yield the paths of lists and strings that a schema does not limit in length."""
+    limit = {"array": "maxItems", "string": "maxLength"}.get(schema.get("type"))
+    if limit and limit not in schema and "enum" not in schema:
+        yield path
+    for name, part in schema.get("properties", {}).items():
+        yield from unbounded(part, f"{path}.{name}")
+    if "items" in schema:
+        yield from unbounded(schema["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if load(name).output.kind == "json"])
+def test_lists_and_strings_of_json_are_bounded(name: str) -> None:
+    """Small models repeat themselves until they are cut off, and the reply is then invalid."""
+    assert list(unbounded(load(name).output.json)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

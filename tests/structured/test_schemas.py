@@ -115,9 +115,36 @@ def properties_of(text: str) -> dict[str, Any]:
 def test_short_form_describes_each_field(text: str, expected: dict[str, Any]) -> None:
     properties = properties_of(text)
     for name, part in expected.items():
-        assert part.items() <= properties[name].items() or "items" in part
-        if "items" in part:
-            assert part["items"].items() <= properties[name]["items"].items()
+        found = properties[name]
+        for key, value in part.items():
+            is_part = key == "items" and value.items() <= found["items"].items()
+            assert is_part or found[key] == value
+
+
+TYPES: dict[str, str] = {
+    "string": "str string text STR String",
+    "integer": "int integer long bigint int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
+    "i8 i16 i32 i64 u8 u16 u32 u64 Int INTEGER",
+    "number": "float number double decimal float16 float32 float64 f32 f64 Float DOUBLE",
+    "boolean": "bool boolean Bool BOOLEAN",
+    "array": "list array List list[str] set[int] Sequence[float] string[] int[]",
+    "object": "object dict map Dict dict[str,int] Map[str,int] {b,c}",
+    "null": "none null None",
+}
+FORMATS = {"date": "date", "time": "time", "date-time": "datetime date-time timestamp DateTime"}
+
+
+@pytest.mark.parametrize("form", ["a {}", "a: {}", "a: {}: note", "a?: {}", "a : {}"])
+def test_each_name_of_a_type_is_accepted(form: str) -> None:
+    for kind, names in TYPES.items():
+        found = {name: properties_of(form.format(name))["a"] for name in names.split()}
+        assert {name: part.get("type") for name, part in found.items()} == dict.fromkeys(
+            found, kind
+        )
+    for format_name, names in FORMATS.items():
+        for name in names.split():
+            found_part = properties_of(form.format(name))["a"]
+            assert (found_part["type"], found_part["format"]) == ("string", format_name), name
 
 
 def test_fields_are_ordered_and_required_unless_marked() -> None:

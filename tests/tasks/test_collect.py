@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,22 @@ def test_slow_reply_bounds_the_read_ahead() -> None:
     first = next(results(engine, requests()))
     assert first.text == "0.0"
     assert engine.n_read == MAX_AHEAD
+
+
+def test_reply_whose_repetition_was_ended_has_a_warning() -> None:
+    def answer(request: Request) -> list[Event]:
+        return [
+            msgspec.structs.replace(event, ended_repetition=True)
+            if isinstance(event, Finished)
+            else event
+            for event in reply(request)
+        ]
+
+    (found,) = results(ReorderingEngine(answer), requests(1))
+    (warning,) = found.warnings
+    assert warning.startswith("the model repeated itself")
+    (found,) = results(ReorderingEngine(reply), requests(1))
+    assert found.warnings == ()
 
 
 def test_endless_iterator_is_read_lazily() -> None:

@@ -255,6 +255,15 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 show_default=False,
             ),
         ],
+        "context": Annotated[
+            bool | None,
+            Option(
+                "--context/--no-context",
+                help="Show the model the text before and after each segment; "
+                "by default, if it has 1B parameters or more.",
+                show_default=False,
+            ),
+        ],
         "strict": Annotated[
             bool,
             Option("--strict", help="Exit 17 without output if a segment is not translated."),

@@ -153,12 +153,18 @@ class ModelStatus:
             return f"loading model {self._loaded:.0%}" if self._loaded else "loading model"
         if progress.n_unread and not progress.running:
             return describe_prompts(progress, seconds)
-        if progress.running and not self._console.stdout.is_used:
+        if progress.running and not self._shows_reply:
             text = f"generating: {format_count(progress.n_generated, 'token')}"
             if progress.step_seconds:
                 text += f", {len(progress.running) / progress.step_seconds:,.0f} tok/s"
             return text
         return ""
+
+    @property
+    def _shows_reply(self) -> bool:
+        """Whether the user can see the text; that of a pipe or file is counted on request."""
+        stdout = self._console.stdout
+        return stdout.is_used and (stdout.is_terminal or self._console.progress != "plain")
 
 
 def describe_prompts(progress: StreamProgress, seconds: float) -> str:

@@ -150,6 +150,7 @@ class LocalEngine:
             n_ctx=self.model.n_ctx,
             n_cells=sequences.context.n_ctx if sequences else 0,
             n_ctx_train=self.model.weights.n_ctx_train,
+            n_params=self.model.weights.n_params,
             n_threads=self._n_threads,
             n_gpu_layers=self.model.weights.n_gpu_layers,
             load_seconds=self.model.weights.load_seconds,

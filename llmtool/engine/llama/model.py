@@ -128,6 +128,10 @@ class LlamaModel:
         return int(self._lib.llama_model_n_ctx_train(self._model))
 
     @cached_property
+    def n_params(self) -> int:
+        return int(self._lib.llama_model_n_params(self._model))
+
+    @cached_property
     def n_vocab(self) -> int:
         return int(self._lib.llama_vocab_n_tokens(self._vocab))
 

@@ -12,6 +12,7 @@ from llmtool.text.languages import Language, may_be_in, may_have_script
 
 # The length of a translation relative to its source; the slack matters for short texts.
 _MAX_RATIO, _SLACK = 4.0, 24.0
+_MAX_RATIO_WITH_CONTEXT = 2.0  # as it may contain the translation of the text around it
 _WIDE_WEIGHT = 2.5  # a CJK character counts as so many letters
 _MIN_LETTERS, _MIN_WEIGHT = 20, 30  # to detect a language
 _ECHO_WORDS = 5
@@ -40,10 +41,12 @@ def find_fault(
     instruction: str,
     to: Language,
     source_language: str | None = None,
+    has_context: bool = False,
 ) -> str | None:
     """Return what is wrong with a reply, or None. Placeholders are not checked.
 
-    `instruction` is the prompt without the source text; a reply must not repeat it.
+    `instruction` is the prompt without the source text; a reply must not repeat it. If it
+    `has_context`, the text around the source, a reply must not contain the translation of that.
 
     Example:
         >>> from llmtool.text.languages import find_language
@@ -62,7 +65,7 @@ def find_fault(
     if _differ_in_lines(placeholders.text, reply):
         return "has a different number of lines"
     source, text = _letter_weight(placeholders.plain), _letter_weight(reply)
-    if text > source * _MAX_RATIO + _SLACK:
+    if text > source * (_MAX_RATIO_WITH_CONTEXT if has_context else _MAX_RATIO) + _SLACK:
         return "is much longer than the source"
     if text * _MAX_RATIO + _SLACK / _MAX_RATIO < source:
         return "is much shorter than the source"

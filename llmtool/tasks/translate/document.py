@@ -24,6 +24,8 @@ from llmtool.tasks.translate.segment import MAX_TOKENS, SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
+# Formats of text whose segments follow each other; those of catalogs have notes of their own.
+_WITH_CONTEXT = ("txt", "md", "html", "rst", "srt", "vtt", "ass", "docx", "epub")
 # The whole output is checked as often as the characters of all checks add up to less than this, and
 # while checks take less than this share of the time.
 _CHECKED_CHARACTERS = 500_000
@@ -69,8 +71,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
         cache: ReplyCache,
         kept: Mapping[int, tuple[Part, ...]] | None = None,
         bom: str = "",
+        has_context: bool = False,
     ) -> None:
         super().__init__(id)
+        self._has_context = has_context and format in _WITH_CONTEXT
         self._kept = kept or {}  # parts of an earlier translation, by segment
         self.bom = bom  # the byte order mark before the output
         self.document, self.format, self.source = document, format, source
@@ -105,8 +109,20 @@ class DocumentWorkflow(Workflow[TranslationText]):
                 continue
             if job.is_language:
                 job.split(self._count)
+                if self._has_context:
+                    job.set_context(self._text_near(index, -1), self._text_near(index, 1))
             for leaf in job.leaves():
                 yield from self._start_job(_Target(index, leaf))
+
+    def _text_near(self, index: int, step: int) -> str:
+        """Return the text before (`step` -1) or after (1) a segment, attributes excluded."""
+        at = index + step
+        while 0 <= at < len(self.jobs):
+            segment, job = self.document.segments[at], self.jobs[at]
+            if segment.start < segment.end and job.is_language:
+                return job.placeholders.plain
+            at += step
+        return ""
 
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         target: _Target = step.target
@@ -206,7 +222,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         if text is None:
             return None
         reply = StepReply(text=text, finish_reason="stop", seed=0)
-        _, parts, fault = self._judge(target, request.prompt, reply)
+        _, parts, fault = self._judge(target, request.prompt, reply, has_context=False)
         if fault is not None:
             return None
         job.is_cached = True
@@ -217,7 +233,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         """Cache an accepted reply under the first request for its text."""
         if self._cache.cache is None:
             return
-        request = self._prompts.request(job, source=self.source, is_retry=False)
+        request = self._prompts.request(job, source=self.source)
         if is_determined(request.sampling):
             self._cache.save(request, text)
 
@@ -227,19 +243,28 @@ class DocumentWorkflow(Workflow[TranslationText]):
             if not child.is_language:
                 self._settle(sentence, child.parts)
                 continue
-            request = self._prompts.request(child, source=self.source, is_retry=False)
+            request = self._prompts.request(child, source=self.source)
             if self._load(sentence, request) is None:
                 yield self._step(sentence, is_retry=True)
 
     def _step(self, target: _Target, *, is_retry: bool) -> Step:
-        request = self._prompts.request(target.job, source=self.source, is_retry=is_retry)
+        job = target.job
+        request = self._prompts.request(
+            job, source=self.source, is_retry=is_retry, has_context=job.has_context
+        )
         return Step(request=request, target=target)
 
     def _evaluate(self, target: _Target, prompt: Prompt, reply: StepReply) -> Iterator[Step]:
-        """Accept a reply, or retry: with a constraint, then sentence by sentence."""
+        """Accept a reply, or retry: without context, with a constraint, then by sentence."""
         job = target.job
+        has_context = bool(job.context) and job.has_context
+        text, parts, fault = self._judge(target, prompt, reply, has_context=has_context)
+        if fault is not None and has_context:
+            job.has_context = False
+            self.n_retried += 1
+            yield from self._start_job(target)
+            return
         job.n_attempts += 1
-        text, parts, fault = self._judge(target, prompt, reply)
         if fault is None:
             self._settle(target, parts)
             self._save(job, text)
@@ -253,11 +278,11 @@ class DocumentWorkflow(Workflow[TranslationText]):
             self._settle(target, job.parts, f"the reply {fault}")
 
     def _judge(
-        self, target: _Target, prompt: Prompt, reply: StepReply
+        self, target: _Target, prompt: Prompt, reply: StepReply, *, has_context: bool
     ) -> tuple[str, tuple[Part, ...], str | None]:
         """Return the text of a reply, its parts, and why it is not accepted, or None."""
         job, root = target.job, self.jobs[target.segment_index]
-        text, fault = self._prompts.check(job, prompt, reply)
+        text, fault = self._prompts.check(job, prompt, reply, has_context=has_context)
         parts = job.restore(text)
         if fault is None and parts is None:
             fault = "drops or repeats code, a link, a tag or a placeholder"
@@ -397,4 +422,4 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
 
 def _key(job: SegmentJob) -> _Key:
-    return job.placeholders.text, job.notes
+    return job.placeholders.text, (*job.notes, *(job.context if job.has_context else ()))

@@ -32,7 +32,14 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         """The name of the template input for the text."""
         return self.prepared.template.primary_input() or "text"
 
-    def request(self, job: SegmentJob, *, source: Language | None, is_retry: bool) -> Request:
+    def request(
+        self,
+        job: SegmentJob,
+        *,
+        source: Language | None,
+        is_retry: bool = False,
+        has_context: bool = True,
+    ) -> Request:
         """Return the request for a segment; a retry is constrained to placeholders and lines."""
         text, inputs = job.placeholders.text, self.prepared.template.inputs
         known = {
@@ -41,7 +48,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
             "source": source.name if source else "",
             "source_code": source.code if source else "",
             "placeholders": job.placeholders.all,
-            "notes": list(job.notes),
+            "notes": [*job.notes, *(job.context if has_context else ())],
             "terms": [f"{term} = {word}" for term, word in self.glossary.terms_in(text)],
         }
         variables = {name: value for name, value in known.items() if name in inputs and value}
@@ -60,7 +67,9 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         prompt = msgspec.structs.replace(request.prompt, languages=(code, self.to.code))
         return msgspec.structs.replace(request, prompt=prompt)
 
-    def check(self, job: SegmentJob, prompt: Prompt, reply: StepReply) -> tuple[str, str | None]:
+    def check(
+        self, job: SegmentJob, prompt: Prompt, reply: StepReply, *, has_context: bool
+    ) -> tuple[str, str | None]:
         """Return the stripped text of a reply, and what is wrong with it, or None."""
         text = checks.tidy(job.placeholders.text, reply.text)
         fault = checks.find_fault(
@@ -70,6 +79,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
             instruction=_instruction(prompt, job.placeholders.text),
             to=self.to,
             source_language=prompt.languages[0] if prompt.languages else None,
+            has_context=has_context,
         )
         return text, fault
 

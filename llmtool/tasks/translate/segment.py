@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from llmtool.documents.types import Part, ProtectedSpan, split_at_breaks
@@ -10,13 +11,15 @@ from llmtool.text.chunks import CountTokens, split, split_sentences
 
 # Longer segments are split before the first request: small models lose the end of a long one.
 MAX_TOKENS = 320
+_MAX_CONTEXT = 160  # characters of the text before and after, about 40 tokens of English
 
 
 class SegmentJob:
     """Parts to translate as a whole or, after a split, by `children`.
 
     `reason` explains why they were not translated; the result is then the source. `notes` are
-    shown to the model with the text.
+    shown to the model with the text, and so are the texts before and after it, `context`, until a
+    reply is rejected.
     """
 
     def __init__(
@@ -27,6 +30,8 @@ class SegmentJob:
         own = (part.note for part in parts if isinstance(part, ProtectedSpan) and part.note)
         self._notes = tuple(notes)  # without those of its own breaks
         self.notes = tuple(dict.fromkeys((*notes, *own)))
+        self.context: tuple[str, ...] = ()
+        self.has_context = True
         self.children: list[SegmentJob] = []
         self.is_sentence = is_sentence
         self.n_attempts = self._n_settled = 0
@@ -77,6 +82,17 @@ class SegmentJob:
     def is_translated(self) -> bool:
         """Whether all pieces that are language have accepted translations."""
         return self.is_language and not self.is_rejected
+
+    def set_context(self, before: str, after: str) -> None:
+        """Set the context of each piece: the texts before and after it, shortened."""
+        leaves = self.leaves()
+        texts = [before, *(leaf.placeholders.plain for leaf in leaves), after]
+        for leaf, previous, following in zip(leaves, texts, texts[2:], strict=False):
+            end = _excerpt(previous[::-1])[::-1]
+            notes = ("previous text", end), ("next text", _excerpt(following))
+            leaf.context = tuple(
+                f"{name} {json.dumps(text, ensure_ascii=False)}" for name, text in notes if text
+            )
 
     def settle(self, parts: Sequence[Part], reason: str | None = None) -> None:
         self._result, self.reason = self._source_if_equal(parts), reason
@@ -150,6 +166,14 @@ class SegmentJob:
         self.children = [
             SegmentJob(run, notes=self.notes, is_sentence=are_sentences) for run in runs
         ]
+
+
+def _excerpt(text: str) -> str:
+    """Return the start of a text, up to a space if it is cut."""
+    text = " ".join(text[: 2 * _MAX_CONTEXT].split())
+    if len(text) <= _MAX_CONTEXT:
+        return text
+    return text[:_MAX_CONTEXT].rpartition(" ")[0] or text[:_MAX_CONTEXT]
 
 
 def _join_split_placeholders(texts: Sequence[str], placeholders: Placeholders) -> list[str]:

@@ -67,6 +67,7 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         mark=options.mark,
         update=options.update,
         strict=options.strict,
+        context=options.context,
         cache=ReplyCache(context.translations, context.cache_identity),
         records=context.translated,
     )

@@ -47,6 +47,8 @@ _SAMPLE_CHARACTERS = 4000  # of a document, to detect its language
 _MIN_SAMPLE_LETTERS = 20
 _MAX_REPORTED = 3
 _BILINGUAL = ("txt", "srt", "vtt")
+# Smaller models translate the context, too (benchmarks/README.md).
+_MIN_PARAMS_FOR_CONTEXT = 1_000_000_000
 
 
 class Translator(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     mark: Mark | None
     update: str | None
     strict: bool
+    context: bool | None
     cache: ReplyCache
     records: DiskCache | None
 
@@ -91,7 +94,12 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Generator[TranslationText | Translation | Failed, None, None]:
         """Like `outcomes`, but also yield the output of each document as it is produced."""
         count = token_counter(engine)
-        workflows = each_or_failed(lambda case: self._workflow(case, count), cases)
+        has_context = self.context
+        if has_context is None:
+            has_context = engine.info.n_params >= _MIN_PARAMS_FOR_CONTEXT
+        workflows = each_or_failed(
+            lambda case: self._workflow(case, count, has_context=has_context), cases
+        )
         runner = WorkflowRunner[DocumentWorkflow, TranslationText](engine, workflows)
         with closing(runner.run()) as events:
             for event in events:
@@ -119,10 +127,12 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         pairs = self.prompts.glossary.pairs
         parsing = [self.format, self.dialect]
         translation = [self.prompts.to, self.source, *parsing, pairs, self.bilingual]
-        marking = [self.protect, self.mark]
+        marking = [self.protect, self.mark, self.context]
         return identify(p.template, p.model, options, p.sampling, translation, marking)
 
-    def _workflow(self, case: Case, count: CountTokens) -> DocumentWorkflow:
+    def _workflow(
+        self, case: Case, count: CountTokens, *, has_context: bool = False
+    ) -> DocumentWorkflow:
         """Parse the document of a case."""
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
@@ -153,6 +163,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             cache=self.cache,
             kept=kept,
             bom=bom,
+            has_context=has_context,
         )
 
     def _unchanged(self, document: Document, format: Format) -> dict[int, tuple[Part, ...]] | None:

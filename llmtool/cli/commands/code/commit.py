@@ -56,6 +56,7 @@ def commit(
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.tasks.code import git
     from llmtool.tasks.code.commit_message import count_changed_lines, write_commit_message
+    from llmtool.tasks.code.hook import is_own_hook
     from llmtool.tasks.code.subtasks import prepare_commit
 
     folders, settings = bootstrap.start(console, general, model)
@@ -76,8 +77,9 @@ def commit(
     own = model.reference if hook else None  # with a hook, `open_model` does not check it
     reads = bootstrap.input_files(template, own)
     if modes:
-        # Hooks that exist are checked below.
-        check(output.path, reads=reads, overwrite=output.path is not None)
+        # `write_hook` never replaces a hook of another program.
+        is_other = output.path is not None and not is_own_hook(Path(output.path))
+        check(output.path, reads=reads, overwrite=output.overwrite or is_other)
         write_hook(console, hook_arguments(ctx), output.path, install=install_hook)
         return
     output.check(reads=reads)

@@ -72,6 +72,7 @@ def show(
     input: g.InputOptions,
     json: g.Json = False,
     offline: g.Offline = False,
+    timeout: g.Timeout = None,
     general: g.GeneralOptions,
 ) -> None:
     """Show a template file, its parsed form (--json) or its messages (--rendered).
@@ -82,7 +83,8 @@ def show(
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.prompts.library import read_text
 
-    folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
+    limits = g.ModelOptions(offline=offline, timeout=timeout)
+    folders, settings = bootstrap.start(console, general, limits)
     source = input.resolve(console, settings)
     library = bootstrap.open_library(folders)
     if rendered or tokens or options.variables or source.files or options.system is not None:
