@@ -136,6 +136,14 @@ LINES = {
         ("gen", "--prompt", "hi"),
         "unknown option --prompt; pass the text as an argument (see 'llmtool gen --help')",
     ),
+    "template option of a command with a template": (
+        ("run", "--template", "title", "hi"),
+        "unknown option --template; pass the template as an argument (see 'llmtool run --help')",
+    ),
+    "an option with another beginning": (
+        ("classify", "--plain", "-l", "a,b", "hi"),
+        "unknown option --plain (see 'llmtool classify --help')",
+    ),
     "prompt option of a command for files": (
         ("sum", "--prompt", "hi"),
         "unknown option --prompt (see 'llmtool sum --help')",
@@ -292,9 +300,10 @@ HABITS = {
     "classify": {"--label": "--labels --classes", "--scores": "--probs",
                  "--min-confidence": "--threshold"},
     "translate": {"--to": "--target --language --lang -to", "--from": "--src --source-lang"},
-    "sum": {"--length": "--max-words --sentences"},
+    "sum": {"--length": "--max-words --sentences", "--repeat-penalty": "--length_penalty"},
     "code": {"--repair": "--retries", "--language": "--lang"},
     "chat": {"--session": "--conversation", "--no-save": "--no-log"},
+    "run": {"template as an argument": "--preset --role"},
     "bench": {"--repetitions": "--runs"},
     "logs": {"--count": "--limit --last"},
 }  # fmt: skip

@@ -81,6 +81,7 @@ _INSTEAD = {
     "keep-alive": "a model is loaded only while a command runs",
     "keepalive": "a model is loaded only while a command runs",
     "key": _NO_KEY,
+    "length-penalty": "the only penalty is --repeat-penalty",
     "list-chats": "use `llmtool sessions ls`",
     "list-models": _LIST_MODELS,
     "list-patterns": _LIST_PROMPTS,
@@ -157,6 +158,8 @@ def _suggest_option(typed: str, command: Any) -> str:
     if name in _TEXTS and any(param.name in _TEXTS for param in params):
         return "; pass the text as an argument"
     ours = known_flags(typed)
+    if any(param.param_type_name == "argument" and param.name == ours[0] for param in params):
+        return f"; pass the {ours[0]} as an argument"
     if others := [f"--{each}" for each in ours if f"--{each}" in known]:
         return f"; did you mean {others[0]}?"
     if name in _INSTEAD:
@@ -170,7 +173,9 @@ def _suggest_option(typed: str, command: Any) -> str:
         return ""
     found = [
         each for each in known if each.startswith(f"--{name}") or f"--{name}".startswith(f"{each}-")
-    ] or difflib.get_close_matches(name, [each[2:] for each in known], cutoff=_MIN_SIMILARITY)
+    ] or difflib.get_close_matches(
+        name, [each[2:] for each in known if each[2] == name[0]], cutoff=_MIN_SIMILARITY
+    )
     near = [f"--{each.lstrip('-')}" for each in found[:2]]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
