@@ -82,7 +82,7 @@ def test_empty_values_are_omitted() -> None:
     ("name", "start"),
     [
         ("Generation", "A long text\nwith `code` and &lt;b>HTML"),
-        ("Summary", "A long text\nwith `code` and &lt;b>"),
+        ("Summary", "A long text with `code` and &lt;b>"),
         ("Translation", "A long text\nwith `code` and &lt;b>"),
         ("Turn", "A long text\nwith `code` and &lt;b>"),
         ("Code", "```python\nx = 1;"),

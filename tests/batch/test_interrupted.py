@@ -155,12 +155,11 @@ def test_every_template_keeps_complete_rows(box: Toolbox, tmp_path: Path, templa
 def test_workflows_yield_complete_results_before_the_stop(box: Toolbox, task: str) -> None:
     context = box.context
     prepared = (
-        prepare_summarizer(context, SummarizeOptions())
+        prepare_summarizer(context, SummarizeOptions(strategy="stuff"))
         if task == "summarize"
         else prepare_translator(context, "fr", TranslateOptions())
     )
-    name = prepared.prompts.text_input
-    cases = [Case(id=i, variables={name: text}) for i, text in enumerate(TEXTS)]
+    cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(TEXTS)]
     found: list[object] = []
     with pytest.raises(Cancelled):
         for outcome in prepared.outcomes(context.engine, cases):

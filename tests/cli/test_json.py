@@ -188,7 +188,7 @@ COLUMNS = {
     "gen Say --each jsonl -n 2": ["text", "texts", "finish_reason", "seed"],
     "classify -l a,bb --each jsonl": ["label", "score", "scores"],
     "classify -l a,bb --multi --each jsonl": ["labels", "scores"],
-    "sum --each jsonl": ["text", "chunks"],
+    "sum --each jsonl": ["text", "strategy"],
     "translate --to de --each jsonl": ["text", "source", "untranslated"],
 }
 

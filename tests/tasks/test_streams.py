@@ -23,13 +23,13 @@ def box() -> Toolbox:
 # Each opens a stream whose events have a `text`.
 STREAMS: dict[str, Callable[[Toolbox], Stream[Any, Any]]] = {
     "generate": lambda box: box.stream_generate("Count"),
-    "summarize": lambda box: box.stream_summarize("Count. All of it."),
+    "summarize": lambda box: box.stream_summarize("one two three", style="headline"),
     "translate": lambda box: box.stream_translate("Count to three.", "English", source="de"),
     "chat": lambda box: box.chat().stream("Count"),
 }
 ASYNC_STREAMS: dict[str, Callable[[Toolbox], AsyncStream[Any, Any]]] = {
     "generate": lambda box: box.astream_generate("Count"),
-    "summarize": lambda box: box.astream_summarize("Count. All of it."),
+    "summarize": lambda box: box.astream_summarize("one two three", style="headline"),
     "translate": lambda box: box.astream_translate("Count to three.", "English", source="de"),
 }
 
