@@ -96,7 +96,7 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["llm", "templates"], "use `llmtool prompts ls`"),
         (["llm", "aliases"], "use `llmtool models alias`"),
         (["llm", "keys", "set"], "need no keys"),
-        (["llm", "models"], "omit 'llm'"),
+        (["llm", "models"], "use `llmtool models ls`"),
         (["llm", "Tell me a joke"], "omit 'llm'"),
         (["Env"], "`llmtool doctor`"),
         (["signin"], "no account"),
@@ -186,6 +186,12 @@ def test_subcommand_of_another_program_names_ours(
     line = error_line(run_llmtool(*args.split()), 2)
     assert line.startswith(f"llmtool: unknown command {name!r}; ") and remedy in line
     assert line.endswith(f"(see 'llmtool {group} --help')")
+
+
+def test_missing_aliases_are_reported(run_llmtool: Callable[..., Any]) -> None:
+    shown = run_llmtool("aliases")
+    assert (shown.returncode, shown.stdout) == (0, b"")
+    assert shown.stderr == b"llmtool: no aliases; `llmtool models alias NAME REF` sets one\n"
 
 
 def test_config_get_prints_one_value(run_llmtool: Callable[..., Any]) -> None:

@@ -26,6 +26,7 @@ _SAME = {
 }
 _LISTS = {  # without a subcommand, or with `list`
     "aliases": ["models", "alias"],
+    "models": ["models", "ls"],  # after the name of another program
     "templates": ["prompts", "ls"],
 }
 _PROGRAMS = ("llm", "ollama")

@@ -284,6 +284,8 @@ def alias(
         console.stdout.write_json(aliases)
     else:
         tables.table(console, ["alias", "model"], sorted(aliases.items()))
+    if not aliases:
+        console.note("no aliases; `llmtool models alias NAME REF` sets one")
 
 
 @app.add("recommend", epilog="Example: llmtool models recommend")
