@@ -85,6 +85,19 @@ def format_json_error(exc: Exception) -> str:
     return "ends too early" if "truncated" in reason else reason
 
 
+def invalid_unicode(exc: UnicodeEncodeError) -> InputError:
+    """Return the error for a text with one half of a surrogate pair, which UTF-8 cannot encode.
+
+    Example:
+        >>> invalid_unicode(UnicodeEncodeError("utf-8", "a\\ud83d", 1, 2, "surrogates not allowed"))
+        InputError('the text is not valid Unicode: it has U+D83D, half of a pair; remove it')
+    """
+    code = ord(exc.object[exc.start])
+    return InputError(
+        f"the text is not valid Unicode: it has U+{code:04X}, half of a pair; remove it"
+    )
+
+
 def os_error_reason(exc: OSError) -> str:
     """Return the system's reason for a message, in lower case: `permission denied`."""
     return (exc.strerror or str(exc)).lower()

@@ -261,6 +261,34 @@ def test_message_has_the_argument_and_what_is_accepted(call: Any, message: str) 
         call(make_box())
 
 
+HALF = "One half of an emoji: \ud83d. The other half is missing."
+DIFF = f"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+{HALF}\n"
+ONE: dict[str, Any] = {"max_tokens": 1}
+NOT_UNICODE: dict[str, Any] = {
+    "generate": lambda box: box.generate(HALF, **ONE),
+    "messages": lambda box: box.generate(messages=[{"role": "user", "content": HALF}], **ONE),
+    "system": lambda box: box.generate("x", system=HALF, **ONE),
+    "chat": lambda box: box.chat().say(HALF, **ONE),
+    "system of a chat": lambda box: box.chat(system=HALF).say("x", **ONE),
+    "run": lambda box: box.run("title", HALF),
+    "summarize": lambda box: box.summarize(HALF),
+    "translate": lambda box: box.translate(HALF, "French", source="en"),
+    "classify": lambda box: box.classify(HALF, ["a", "b"]),
+    "label": lambda box: box.classify("x", ["a", HALF]),
+    "write_code": lambda box: box.write_code(HALF, **ONE),
+    "fix_code": lambda box: box.fix_code("x = 1", HALF, **ONE),
+    "review_code": lambda box: box.review_code(DIFF, **ONE),
+    "commit_message": lambda box: box.commit_message(DIFF, **ONE),
+    "regex": lambda box: box.generate("x", regex=HALF, **ONE),
+}
+
+
+@pytest.mark.parametrize("name", NOT_UNICODE)
+def test_text_that_is_not_unicode_is_an_error(name: str, box: Toolbox) -> None:
+    with pytest.raises(LlmtoolError, match="not valid Unicode"):
+        NOT_UNICODE[name](box)
+
+
 def test_names_of_types_have_the_values_of_the_types() -> None:
     kinds = {
         "Effort": types.Effort,

@@ -20,6 +20,7 @@ from llmtool.errors import (
     OutputError,
     UsageError,
     format_json_error,
+    invalid_unicode,
     os_error_reason,
 )
 from llmtool.option_names import option
@@ -172,11 +173,15 @@ class Sessions:
 
         Raises:
             OutputError: the file cannot be written; the old file is unchanged.
+            InputError: a text is not valid Unicode.
         """
         head = msgspec.to_builtins(session)
         del head["turns"]
         lines = [head, *StoredTurn.make_all(session.turns)]
-        data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        try:
+            data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        except UnicodeEncodeError as exc:
+            raise invalid_unicode(exc) from exc
         files.write_atomically(self.path(session.name), data)
 
     def append(self, name: str, turns: Iterable[Turn]) -> bool:

@@ -1,6 +1,6 @@
 """Detect endless repetition in JSON: small models repeat a list item or a phrase until cut off.
 
-But: a counter ("item 1", "item 2", …) is not a repetition; `maxItems` and `max_tokens` end it.
+A counter ("item 1", "item 2", …) is not a repetition; `maxItems` and `max_tokens` end it.
 """
 
 from __future__ import annotations

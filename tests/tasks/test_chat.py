@@ -203,6 +203,18 @@ class TestRevising:
         assert chat.say("a").seed == 7
         assert chat.retry().result.seed == 8
         assert chat.retry().result.seed == 9
+        assert chat.retry(seed=3).result.seed == 3
+
+    def test_retry_with_the_fixed_seed_of_a_template_uses_the_next_seed(
+        self, open_chat: Open, folders: Folders
+    ) -> None:
+        folders.prompts.mkdir(parents=True)
+        (folders.prompts / "fixed.yaml").write_text(
+            "llmtool: 1\nname: fixed\ninputs: {prompt: {type: text}}\nprompt: '{{ prompt }}'\n"
+            "model:\n  params: {seed: 7}\n"
+        )
+        chat = open_chat(template="fixed")
+        assert [chat.say("a").seed, chat.retry().result.seed] == [7, 8]
 
     def test_edit_replaces_a_message_and_removes_later_turns(self, open_chat: Open) -> None:
         chat = open_chat(["1", "2", "3", "4"])
@@ -258,6 +270,26 @@ class TestSaving:
         open_chat(store=store, session="work")
         with pytest.raises(LockedError, match="'work' is open"):
             open_chat(store=store, session="work")
+
+    def test_turn_after_close_is_not_saved(self, open_chat: Open, store: Sessions) -> None:
+        notes: list[str] = []
+        with open_chat(store=store, session="work", on_note=notes.append) as chat:
+            chat.say("a")
+        with open_chat(store=store, session="work") as other:
+            other.say("b")
+            assert chat.say("c").text == "fine"
+        assert [turn.user for turn in store.load("work").turns] == ["a", "b"]
+        (note,) = notes
+        assert note == "this turn is not saved: the session 'work' is closed; open it again"
+        chat.fork("other")
+        assert chat.save_error is None and len(store.load("other").turns) == 2
+
+    def test_text_that_is_not_unicode_is_not_saved(self, open_chat: Open, store: Sessions) -> None:
+        chat = open_chat(store=store, session="work")
+        chat.say("a")
+        chat.edit_reply(1, "half \ud83d")
+        assert "not valid Unicode" in str(chat.save_error)
+        assert store.load("work").turns[0].text == "fine"
 
     def test_failed_save_is_reported_and_the_chat_continues(
         self, open_chat: Open, store: Sessions, monkeypatch: pytest.MonkeyPatch

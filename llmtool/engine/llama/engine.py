@@ -29,7 +29,7 @@ from llmtool.engine.types import (
     StreamProgress,
     Tokenized,
 )
-from llmtool.errors import Cancelled, ClosedError, EngineError
+from llmtool.errors import Cancelled, ClosedError, EngineError, invalid_unicode
 from llmtool.forks import call_after_fork
 from llmtool.machine import default_threads
 from llmtool.models.quants import list_parts
@@ -166,7 +166,10 @@ class LocalEngine:
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         self._check_open()
-        return self.model.tokenizer.tokenize(prompt)
+        try:
+            return self.model.tokenizer.tokenize(prompt)
+        except UnicodeEncodeError as exc:
+            raise invalid_unicode(exc) from exc
 
     def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         return self.model.check_length(n_prompt, max_tokens)

@@ -30,7 +30,7 @@ from llmtool.engine.types import (
     StreamProgress,
     common_prefix_length,
 )
-from llmtool.errors import Cancelled, InputError, LlmtoolError
+from llmtool.errors import Cancelled, LlmtoolError, invalid_unicode
 
 _MIN_SHARED = 16  # tokens; sharing fewer saves nothing
 _FIRST_WAVE = 4  # requests that a long stream starts with
@@ -105,9 +105,7 @@ class Scheduler:
                 self._progress.n_requests += 1
                 self._progress.n_replies += self._waiting[-1].n_choices
             except UnicodeEncodeError as exc:
-                error = InputError(f"the text is not valid Unicode: {exc.reason}")
-                error.__cause__ = exc
-                yield Failed(request.id, error)
+                yield Failed(request.id, invalid_unicode(exc))
             except LlmtoolError as exc:
                 self._raise_if_cancelled(exc)
                 yield Failed(request.id, exc)

@@ -127,7 +127,7 @@ class Chat:
         return self._handle.repair_report
 
     def close(self) -> None:
-        """Unlock the session, so that other processes can open it."""
+        """Unlock the session, so that other processes can open it; later turns are not saved."""
         self._handle.close()
 
     def __enter__(self) -> Chat:
@@ -200,11 +200,11 @@ class Chat:
             UsageError: the session has no turn.
         """
         last = self.get_turn(len(self.turns))
-        seed = options.get("seed", self.session.options.get("seed"))
+        responder, start = self._responder_for(options), len(self.turns) - 1
+        seed = responder.seed
         if seed is not None and "seed" not in options and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
         turn = msgspec.structs.replace(last, text="", reasoning="")
-        responder, start = self._responder_for(options), len(self.turns) - 1
         return self._stream(self._reply(turn, responder, start=start, seed=seed), timeout)
 
     @checked

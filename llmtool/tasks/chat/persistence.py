@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from llmtool.errors import OutputError, UsageError
+from llmtool.errors import InputError, OutputError, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.sessions.names import new_name
 from llmtool.sessions.store import Sessions, timestamp
@@ -29,7 +29,7 @@ class SessionHandle:
         self.repair_report: str | None = None
         self._lock = ExitStack()
         self._locked_name: str | None = None
-        self._is_forked = False
+        self._why_unlocked = ""
         call_after_fork(self)
         if isinstance(session, Session):
             name = session.name
@@ -50,7 +50,7 @@ class SessionHandle:
 
     def after_fork(self) -> None:
         """Leave the file to the parent process, which has the lock."""
-        self._is_forked = True
+        self._why_unlocked = "another process has the session {name!r} open"
         self._parents_lock, self._lock = self._lock, ExitStack()
 
     def free_name(self, wanted: str | None = None) -> str:
@@ -63,12 +63,12 @@ class SessionHandle:
         self.session, self.save_error = session, None
         if self.store is None or not (session.turns or self.store.exists(session.name)):
             return
-        if self._is_forked:
-            self.save_error = f"another process has the session {session.name!r} open"
+        if self._why_unlocked:
+            self.save_error = self._why_unlocked.format(name=session.name)
             return
         try:
             self.store.save(session)
-        except OutputError as exc:
+        except (InputError, OutputError) as exc:
             self.save_error = str(exc)
 
     def start(self, session: Session, *, store: Sessions | None = None) -> None:
@@ -104,8 +104,9 @@ class SessionHandle:
         lock = ExitStack()
         lock.enter_context(store.lock(name))
         self.close()
-        self._lock, self._locked_name, self._is_forked = lock, name, False
+        self._lock, self._locked_name, self._why_unlocked = lock, name, ""
 
     def close(self) -> None:
-        """Release the lock."""
+        """Release the lock; later changes are not saved."""
         self._lock.close()
+        self._why_unlocked = "the session {name!r} is closed; open it again"

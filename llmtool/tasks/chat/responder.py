@@ -65,6 +65,11 @@ class Responder:
         return Turn(user=text, sent="" if sent == text else sent, files=files)
 
     @property
+    def seed(self) -> int | None:
+        """The fixed seed of the replies, None if each has another."""
+        return self._prepared.sampling.seed
+
+    @property
     def reply_tokens(self) -> int:
         """The number of tokens to reserve for a reply."""
         n_ctx = self.context.engine.info.n_ctx

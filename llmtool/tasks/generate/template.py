@@ -65,8 +65,6 @@ def run_each(
     context: TaskContext, cases: Iterable[CaseValues], options: GenerateOptions
 ) -> Generator[RunResult | LlmtoolError, None, None]:
     """Yield the result of each case, or its error; see `Toolbox.run_each`."""
-    if isinstance(cases, (str, Mapping)):
-        raise UsageError("cases must be a list or an iterator; use run for a single case")
     for outcome in _outcomes(context, cases, options):
         yield outcome.error if isinstance(outcome, Failed) else outcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +22,7 @@ from llmtool.engine.types import (
     Token,
     Usage,
 )
-from llmtool.errors import Cancelled, EngineError, OutputValidationError, UsageError
+from llmtool.errors import Cancelled, EngineError, OutputValidationError
 from llmtool.option_names import option
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.duplicates import answer_once, request_key
@@ -48,9 +48,6 @@ def map_texts(
 ) -> R | Iterator[R] | list[R]:
     """Return one result for a text, a list for a sequence, or an iterator for an iterator.
 
-    Raises:
-        UsageError: `texts` is a mapping.
-
     Example:
         >>> def run(texts): return (text.upper() for text in texts)
         >>> map_texts("a", run), map_texts(["a", "b"], run)
@@ -58,8 +55,6 @@ def map_texts(
     """
     if isinstance(texts, str):
         return next(run([texts]))
-    if isinstance(texts, Mapping):
-        raise UsageError("texts must be a list or an iterator, not a mapping")
     results = run(texts)
     return results if isinstance(texts, Iterator) else list(results)
 

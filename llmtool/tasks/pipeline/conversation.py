@@ -68,7 +68,7 @@ def split_for_reply(messages: Sequence[Message]) -> tuple[tuple[Message, ...], s
     if not before or before[-1].role != "user":
         last = f"messages[{len(before) - 1}] has the role {before[-1].role}" if before else ""
         raise UsageError(
-            f"{last or 'messages has no message of the user'}; "
+            f"{last or 'messages= has no message of the user'}; "
             "the last message must be the user's, or one of the assistant to continue"
         )
     text = before.pop().content

@@ -36,10 +36,11 @@ class DiskCache:
         path = self._path(key)
         try:
             value = msgspec.json.decode(path.read_bytes(), type=kind)
-            os.utime(path)
-            return value
         except (OSError, msgspec.DecodeError):
             return None
+        with contextlib.suppress(OSError):  # a read-only cache
+            os.utime(path)
+        return value
 
     def values(self, kind: type[T]) -> Iterator[T]:
         """Yield all values of a type, in any order."""

@@ -20,7 +20,13 @@ from llmtool.engine.types import (
     Sampling,
     Token,
 )
-from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
+from llmtool.errors import (
+    ContextOverflow,
+    InputError,
+    LlmtoolError,
+    UsageError,
+    invalid_unicode,
+)
 from llmtool.option_names import option
 from llmtool.tasks.options import MAX_REPLIES, GenerateOptions, SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.context import TaskContext
@@ -59,13 +65,17 @@ def text_of(case: Case, name: str) -> str:
     """Return the text of a case, its variable `name`.
 
     Raises:
-        InputError: the text is empty or binary.
+        InputError: the text is empty, binary or not valid Unicode.
     """
     text = case.variables.get(name)
     if not isinstance(text, str) or not text.strip():
         raise InputError("the text is empty")
     if "\0" in text[:_SAMPLE_CHARACTERS]:
         raise InputError("contains a NUL byte; the input must be text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise invalid_unicode(exc) from exc
     return text
 
 
@@ -222,11 +232,19 @@ def limit_answer(request: Request, max_tokens: int) -> Request:
 
 
 def identify(template: Template, *parts: object) -> bytes:
-    """Return a hash of a template's content and of `parts`, which must be plain values."""
+    """Return a hash of a template's content and of `parts`, which must be plain values.
+
+    Raises:
+        InputError: a text among them is not valid Unicode.
+    """
     t = template
     sources = [None if source is None else source.text for source in (t.system, t.prompt)]
     content = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
-    return hashlib.sha256(msgspec.json.encode(content, enc_hook=repr, order="sorted")).digest()
+    try:
+        data = msgspec.json.encode(content, enc_hook=repr, order="sorted")
+    except UnicodeEncodeError as exc:
+        raise invalid_unicode(exc) from exc
+    return hashlib.sha256(data).digest()
 
 
 def each_or_failed(
