@@ -95,5 +95,5 @@ def test_results_are_markdown_in_a_notebook(name: str, start: str) -> None:
 
 def test_json_and_several_replies_are_separate_in_a_notebook() -> None:
     reply = box('{"age": 5}').generate("Hi", schema="age int")
-    assert reply._repr_markdown_() == '```json\n{"age": 5}\n```'
+    assert reply._repr_markdown_() == '```json\n{"age":5}\n```'
     assert box("*a*").generate("Hi", n=2)._repr_markdown_() == "*a*\n\n---\n\n*a*"
