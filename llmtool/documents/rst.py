@@ -58,19 +58,22 @@ _LONG_WORD = re.compile(r"(?<!\S)[^\s_`*|\\]{1000,}(?!\S)")
 _REFERENCE = re.compile(r"(?<![`:\w])`([^`<>]+)`__?")
 # Directives whose argument is text, or part of their content.
 _TITLED = frozenset(
-    "admonition topic sidebar rubric centered table list-table tab-item dropdown card "
-    "grid-item-card details".split()
+    "admonition topic sidebar rubric centered table list-table tab tab-item group-tab dropdown"
+    " card grid-item-card details".split()
 )
 _ADMONITIONS = frozenset(
     "note warning tip hint important attention caution danger error seealso todo epigraph"
     " pull-quote highlights compound replace".split()
 )
-_VERSIONS = frozenset(("versionadded", "versionchanged", "deprecated", "versionremoved"))
+_VERSIONS = frozenset(
+    "versionadded versionchanged versionremoved deprecated version-added version-changed"
+    " version-removed version-deprecated".split()
+)
 _CONTAINERS = frozenset(
     "container only class rst-class figure glossary hlist tab-set grid cssclass parsed-text role"
     " function method class attribute data module exception option envvar confval describe object"
     " program cmdoption decorator property staticmethod classmethod macro type member enum struct"
-    " versionnote column".split()
+    " versionnote column tabs".split()
 )
 _CODE = frozenset(
     "code code-block sourcecode literalinclude math image raw toctree include contents highlight"
@@ -80,6 +83,9 @@ _CODE = frozenset(
     " unicode date uml plantuml".split()
 )
 _TEXTS = _TITLED | _ADMONITIONS | _VERSIONS | _CONTAINERS
+# A paragraph of sentences; one that is code rarely begins and ends like them.
+_SENTENCES = re.compile(r"[^\W\d_a-z][^{}=;<>|]*[.!?:\u3002\uff01\uff1f\uff1a]")
+_MIN_WORDS = 5
 _TEXT_OPTIONS = ("alt", "caption", "title")
 _OPTION = re.compile(r"\s*:([\w-]+):[ ]*(.*)$")
 
@@ -273,7 +279,8 @@ class Rst(Document):
                 break
             following += 1
         is_code = name in _CODE or base.startswith("auto")
-        if is_code or not (name in _TEXTS or ":" in name):
+        is_text = name in _TEXTS or ":" in name or self._has_sentences(following, indent)
+        if is_code or not is_text:
             yield OutsideText(at, end, "directive")
             yield from self._options(i + 1, following, segments)
             last = self._end_of_block(following, indent)
@@ -297,6 +304,16 @@ class Rst(Document):
             yield OutsideText(at, end, "argument of a directive")
         yield from self._options(i + 1, following, segments)
         return following
+
+    def _has_sentences(self, i: int, indent: int) -> bool:
+        """Return whether the content of an unknown directive begins with a paragraph of text."""
+        while i < len(self._lines) and self._is_blank(i):
+            i += 1
+        if i == len(self._lines) or self._indent(i) <= indent:
+            return False
+        lines = self._lines[i : self._end_of_paragraph(i)]
+        text = " ".join(line.strip() for _, line in lines)
+        return len(text.split()) >= _MIN_WORDS and bool(_SENTENCES.fullmatch(text))
 
     def _options(self, first: int, last: int, segments: list[Segment]) -> Iterator[OutsideText]:
         """Yield the options of a directive, of which some have a text."""

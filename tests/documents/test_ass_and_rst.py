@@ -48,6 +48,13 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ["See ‹:ref:`›the hours‹ <h>`›, ‹:doc:`a/b`›, ‹`›site‹ <https://x.org>`_›, ‹``a b``›, "
          "‹|x|› and ‹[1]_›."],
     ),
+    "a directive that is not known, with sentences": (
+        "rst",
+        ".. event:: opened (door)\n\n   Sent after a door was opened by a person.\n\n   Next.\n\n"
+        ".. tab:: One\n\n   Two.\n\n.. version-added:: 3.1\n   Three.\n\n"
+        ".. plan::\n\n   x = one(two three) and four five;\n",
+        ["Sent after a door was opened by a person.", "Next.", "One", "Two.", "Three."],
+    ),
     "directives": (
         "rst",
         ".. note:: One\n   two\n\n.. tip::\n   :class: x\n\n   Three\n\n.. code:: sh\n\n   ls a\n\n"
