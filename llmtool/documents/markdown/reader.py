@@ -37,6 +37,7 @@ _ROW = re.compile(
     r"\||\+[-=:+]|%[ \t]|</?[A-Za-z][^<>]*>[ \t]*$|\{[{%][^{}]*[%}]\}[ \t]*$"
     r"|(?::[\w-]+:(?:`[^`]*`)?[ \t]*)+$"
 )
+_DELIMITER_ROW = re.compile(r"\|?[ \t]*:?-+:?[ \t]*\|")
 _ITEM = re.compile(
     r"\(@[\w-]*\)[ \t]|#\.[ \t]|:[\w-]+:[ \t]"
     r"|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
@@ -272,6 +273,11 @@ class Reader:
                 between = self._source.original[spans[index - 1][1] : begin]
                 is_break = between.split("\n")[0].rstrip("\r").endswith("  ")
                 is_syntax = _ROW.match(previous) or _ROW.match(line) or _ITEM.match(line)
+                # The line before a delimiter row would be the header of a table if it were shorter.
+                following = spans[index + 1 : index + 2]
+                is_syntax = is_syntax or any(
+                    _DELIMITER_ROW.match(self._source.original, *each) for each in following
+                )
                 if is_break or is_syntax or text.endswith("\\"):
                     if text.endswith("\\") and not is_break:
                         text, between = text[:-1], "\\" + between

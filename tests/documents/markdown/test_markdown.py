@@ -233,6 +233,10 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "import A from 'a'\nimport B, {\n  c\n} from 'b'\n\nimportant things\n\nimports of goods\n",
         "import A from 'a'\nimport B, {\n  c\n} from 'b'\n\nímpórtánt thíngs\n\nímpórts óf góóds\n",
     ),
+    "a row of a table that has no header": (
+        "**One** # two\n**three** ---\n**four** | a | b |\n|--|--|\n| c d | e |\n",
+        "**Óné** # twó **thréé** ---\n**fóúr** | á | b |\n|--|--|\n| c d | é |\n",
+    ),
     "byte order mark and CRLF": (
         "\ufeff# One\r\n\r\nTwo\r\n\r\n!!! note\r\n    Three\r\n",
         "\ufeff# Óné\r\n\r\nTwó\r\n\r\n!!! note\r\n    Thréé\r\n",
