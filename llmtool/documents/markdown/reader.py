@@ -273,11 +273,9 @@ class Reader:
                 between = self._source.original[spans[index - 1][1] : begin]
                 is_break = between.split("\n")[0].rstrip("\r").endswith("  ")
                 is_syntax = _ROW.match(previous) or _ROW.match(line) or _ITEM.match(line)
-                # The line before a delimiter row would be the header of a table if it were shorter.
-                following = spans[index + 1 : index + 2]
-                is_syntax = is_syntax or any(
-                    _DELIMITER_ROW.match(self._source.original, *each) for each in following
-                )
+                # A shorter line before a delimiter row would be the header of a table.
+                following = spans[index + 1] if index + 1 < len(spans) else (0, 0)
+                is_syntax = is_syntax or _DELIMITER_ROW.match(self._source.original, *following)
                 if is_break or is_syntax or text.endswith("\\"):
                     if text.endswith("\\") and not is_break:
                         text, between = text[:-1], "\\" + between
