@@ -30,10 +30,11 @@ def identify(path: Path) -> FileIdentity:
     return name, state.st_size, state.st_mtime_ns, state.st_ino
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, is_durable: bool = True) -> None:
     """Write a private file (mode 0600) through a temporary file, fsync and rename.
 
-    The target of a symbolic link is replaced, not the link.
+    The target of a symbolic link is replaced, not the link. Without fsync, a file that is not
+    durable may be empty after a power failure.
 
     Raises:
         OutputError: the file cannot be written; the old file is unchanged.
@@ -47,8 +48,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if is_durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):

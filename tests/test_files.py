@@ -9,6 +9,7 @@ import pytest
 
 from llmtool import files
 from llmtool.errors import OutputError
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 
 def test_write_atomically_syncs_before_the_rename(
@@ -35,6 +36,19 @@ def test_write_atomically_syncs_before_the_rename(
         ("replace", (b"new and longer", b"old")),
     ]
     assert path.read_bytes() == b"new and longer"
+
+
+def test_file_that_is_not_durable_is_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise AssertionError("synced")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    DiskCache(tmp_path).save("0" * 16, "value")
+    assert DiskCache(tmp_path).load("0" * 16, str) == "value"
+    (tmp_path / f"{'0' * 16}.json").write_bytes(b"")  # as after a power failure
+    assert DiskCache(tmp_path).load("0" * 16, str) is None
 
 
 def test_failed_fsync_preserves_the_old_file(

@@ -108,7 +108,8 @@ def open_reader(
             if is_url(name):
                 raise InputError(f"{name}: a URL in a list of files is not read; pass it with -f")
             name = os.path.join(os.curdir, name) if name == "-" else name
-        return inputs.read_record(console, name, input, form=form)
+        found = inputs.read_record(console, name, input, form=form)
+        return found.content, found.text
 
     reader = Reader(
         format,

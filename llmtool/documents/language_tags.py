@@ -1,4 +1,4 @@
-"""Language tags in documents: whether one is that of a target, and names of locales."""
+"""Language tags in documents: whether one is that of a target, its direction, its locale."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ _SCRIPTS = {
     "zh-hans": "zh_CN", "zh-hant": "zh_TW", "sr-latn": "sr@latin", "sr-cyrl": "sr",
     "uz-cyrl": "uz@cyrillic", "ca-valencia": "ca@valencia",
 }  # fmt: skip
+_RIGHT_TO_LEFT = frozenset(
+    "ar arc azb bal ckb dv fa glk he iw ks lrc mzn nqo pnb ps sd syr ug ur yi".split()
+)
+_RIGHT_TO_LEFT_SCRIPTS = frozenset(("arab", "hebr", "thaa", "syrc", "nkoo", "adlm", "rohg"))
+
+
+def is_right_to_left(language: str) -> bool:
+    """Return whether a language is written from right to left.
+
+    Example:
+        >>> is_right_to_left("ar-EG"), is_right_to_left("uz-Arab"), is_right_to_left("de")
+        (True, True, False)
+    """
+    base, *subtags = language.replace("_", "-").casefold().split("-")
+    scripts = [each for each in subtags if len(each) == 4 and each.isalpha()]
+    return scripts[0] in _RIGHT_TO_LEFT_SCRIPTS if scripts else base in _RIGHT_TO_LEFT
 
 
 def is_tag_of(tag: str, language: str) -> bool:

@@ -35,7 +35,7 @@ _SEPARATOR = "\x1e"  # the record separator of ASCII
 _FORMATS: tuple[Format, ...] = ("docx", "epub")
 _ZIP = b"PK\x03\x04"
 _WORD = re.compile(
-    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|diagrams/[^/]+|charts/[^/]+)\.xml"
+    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|styles|diagrams/[^/]+|charts/[^/]+)\.xml"
 )
 _BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
@@ -113,7 +113,7 @@ class _Segment(Segment, frozen=True, kw_only=True):
 class Package(Document):
     """A package as a text; its segments are those of its members.
 
-    `to` is the code of the target language, which replaces that of a book.
+    `to` is the code of the target language, which replaces that of the document or book.
 
     Raises:
         InputError: the text was not returned by `unpack`, or a member is not valid.
@@ -127,7 +127,7 @@ class Package(Document):
             )
         texts = source.split(_SEPARATOR)[1:]
         self._members: list[Document] = [
-            WordPart(text) if format == "docx" else _book_part(text, to) for text in texts
+            WordPart(text, to=to) if format == "docx" else _book_part(text, to) for text in texts
         ]
         super().__init__(_SEPARATOR.join([format, *(each.source for each in self._members)]))
         segments: list[Segment] = []

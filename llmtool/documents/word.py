@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from llmtool.documents.language_tags import is_right_to_left, is_tag_of
 from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import (
     Document,
@@ -40,11 +41,13 @@ _TEXT_TAG = re.compile(r"<w:t(?:\s[^<>]*)?>\Z")
 _ALT_TEXT = re.compile(r'\bdescr\s*=\s*"([^"]*)"')
 _REASONS = {"instrText": "field code", "delText": "deleted text"}
 _TEXTS = ("w:t", "a:t")
+_LANGUAGE = re.compile(r"<w:lang\b[^<>]*>")
+_EAST_ASIAN = ("ja", "ko", "zh", "yue")
 _JOINED = frozenset(("r", "t", "rPr", "proofErr", "lastRenderedPageBreak"))
 
 
 class WordPart(Document):
-    """A part of a Word document.
+    """A part of a Word document; `to` is the code of the target language, which its texts declare.
 
     Raises:
         InputError: it is not well-formed XML.
@@ -55,9 +58,9 @@ class WordPart(Document):
         ('Good morning',)
     """
 
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self._xml = Xml(source)
+    def __init__(self, source: str, *, to: str | None = None) -> None:
+        super().__init__(source if to is None else _with_language(source, to))
+        self._xml = Xml(self.source)
         self._alt_texts: set[int] = set()  # the starts of segments
         found = [*self._paragraphs(), *self._attributes()]
         self.segments = tuple(sorted(found, key=lambda segment: segment.start))
@@ -170,6 +173,23 @@ def _split(text: str) -> Iterator[Part]:
 
 def _normalize(format: str) -> str:
     return _IGNORED.sub("", format).replace("<w:rPr></w:rPr>", "").replace("<w:rPr/>", "")
+
+
+def _with_language(source: str, to: str) -> str:
+    """Return a part with the language of its texts replaced.
+
+    Word has three: of East Asian text, of right-to-left text, and of other text.
+    """
+    base = to.split("-")[0]
+    name = "bidi" if is_right_to_left(to) else "eastAsia" if base in _EAST_ASIAN else "val"
+
+    def replace(found: re.Match[str]) -> str:
+        value = re.search(rf'\sw:{name}\s*=\s*"([^"]*)"', found[0])
+        if value is None or is_tag_of(value[1], to):
+            return found[0]
+        return found[0][: value.start(1)] + to + found[0][value.end(1) :]
+
+    return _LANGUAGE.sub(replace, source)
 
 
 def _keep_space(markup: str) -> str:

@@ -35,7 +35,8 @@ class Budget:
     def __init__(self) -> None:
         self._steps = MAX_STEPS
         self._bytes = MAX_BYTES
-        self._deadline = time.thread_time() + MAX_SECONDS
+        self._seconds = MAX_SECONDS
+        self._deadline: float | None = None  # a short rendering does not read the clock
         self._next_clock_read = self._steps - _STEPS_BETWEEN_CLOCK_READS
         self._tracked: list[tuple[weakref.ref[Any], int]] = []
 
@@ -43,7 +44,9 @@ class Budget:
         """Raise the limits for variables of this size."""
         self._steps += STEPS_PER_INPUT_BYTE * input_bytes
         self._bytes += BYTES_PER_INPUT_BYTE * input_bytes
-        self._deadline += SECONDS_PER_INPUT_BYTE * input_bytes
+        self._seconds += SECONDS_PER_INPUT_BYTE * input_bytes
+        if self._deadline is not None:
+            self._deadline += SECONDS_PER_INPUT_BYTE * input_bytes
         self._next_clock_read = self._steps - _STEPS_BETWEEN_CLOCK_READS
 
     def step(self, n: int = 1) -> None:
@@ -52,7 +55,10 @@ class Budget:
         if self._steps < self._next_clock_read:
             if self._steps < 0:
                 raise RenderError("it takes too many steps to render")
-            if time.thread_time() > self._deadline:
+            now = time.thread_time()
+            if self._deadline is None:
+                self._deadline = now + self._seconds
+            if now > self._deadline:
                 raise RenderError("it takes too long to render")
             self._next_clock_read = self._steps - _STEPS_BETWEEN_CLOCK_READS
 

@@ -66,11 +66,27 @@ def test_bullets_and_headline_have_their_form(summarize: Callable[..., Any]) -> 
     assert headline.count(b"\n") == 1 and len(headline) > 5
 
 
+def test_json_has_the_share_of_the_page_that_was_used(
+    quick: Callable[..., Any], tmp_path: Path
+) -> None:
+    article = f"<main><h1>News</h1><p>{LIBRARY}</p></main>"
+    around = [f"<{tag}><p>{LIBRARY}</p></{tag}>" for tag in ("header", "aside", "footer")]
+    (tmp_path / "a.html").write_text(article)
+    (tmp_path / "b.html").write_text("".join([article, *around]))
+    whole = json.loads(quick("--json", tmp_path / "a.html").stdout)
+    part = json.loads(quick("--json", tmp_path / "b.html").stdout)
+    assert whole["share"] == 1 and 0.05 < part["share"] < 0.5
+    assert not any("of the text" in each for each in whole["warnings"])
+    assert f"used only {part['share']:.0%} of the text" in part["warnings"]
+    both = quick("--json", "--together", tmp_path / "a.html", tmp_path / "b.html")
+    assert part["share"] < json.loads(both.stdout)["share"] < 1
+
+
 def test_json_describes_the_strategy(quick: Callable[..., Any]) -> None:
     result = json.loads(quick("--json", "--strategy", "write", input=LIBRARY.encode()).stdout)
     assert list(result) == [
         "text", "sentences", "strategy", "n_rejected", "n_cached", "seed", "model", "usage",
-        "seconds", "warnings",
+        "seconds", "warnings", "share",
     ]  # fmt: skip
     assert result["strategy"] == "write" and result["model"]
     for each in result["sentences"]:

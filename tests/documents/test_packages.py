@@ -182,6 +182,28 @@ def test_language_of_a_book_is_that_of_the_translation() -> None:
     assert find_unaccounted(document) == []
 
 
+@pytest.mark.parametrize(
+    ("to", "attribute"), [("de", "w:val"), ("ja", "w:eastAsia"), ("ar", "w:bidi")]
+)
+def test_word_document_declares_the_target_language(to: str, attribute: str) -> None:
+    content = word_file()
+    text = unpack(content)
+    assert text is not None
+    assert '<w:lang w:val="en-US" w:eastAsia="en-US" w:bidi="ar-SA"/>' in text
+    document = parse(text, "docx", to=to)
+    packed = pack(content, rewrite(document, {}))
+    with zipfile.ZipFile(io.BytesIO(packed)) as new:
+        styles = etree.fromstring(new.read("word/styles.xml"))
+    names = {name: f"{{{styles.nsmap['w']}}}{name.split(':')[1]}" for name in
+             ("w:lang", "w:val", "w:eastAsia", "w:bidi")}  # fmt: skip
+    (language,) = styles.iter(names["w:lang"])
+    found = {name: language.get(names[name]) for name in ("w:val", "w:eastAsia", "w:bidi")}
+    old = {"w:val": "en-US", "w:eastAsia": "en-US", "w:bidi": "ar-SA"}
+    # Arabic of Saudi Arabia is Arabic, so that the more exact tag remains.
+    assert found == (old if to == "ar" else old | {attribute: to})
+    assert find_unaccounted(document) == []
+
+
 @pytest.mark.parametrize("make", [word_file, book_file])
 def test_package_without_translations_has_the_same_bytes(make: Callable[[], bytes]) -> None:
     content = make()

@@ -799,6 +799,15 @@ def test_no_reply_changes_protected_text(reply: Callable[[str], str]) -> None:
     assert result.text == text or not result.untranslated
 
 
+@pytest.mark.parametrize("model", ["tencent/Hunyuan-MT-7B-GGUF", "HY-MT1.5-1.8B"])
+def test_hunyuan_gets_the_comments_of_a_catalog(model: str) -> None:
+    engine = ScriptedEngine("Öffnen")
+    catalog = '#. A button\nmsgid "Open"\nmsgstr ""\n'
+    Toolbox(engine=engine, model=model).translate(catalog, "German", source="en", format="po")
+    assert engine.prompts[0].startswith('user: comment "A button"\n\nRefer to the information')
+    assert engine.prompts[0].strip().endswith("without additional explanation.\n\nOpen")
+
+
 @pytest.mark.parametrize(
     ("model", "prompt"),
     [

@@ -105,3 +105,15 @@ def test_values_in_closures_are_not_credited() -> None:
     )
     with pytest.raises(TemplateError, match="builds too much data"):
         Template(source, name="hoarder", chat=True).render()
+
+
+def test_short_rendering_does_not_read_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> float:
+        raise AssertionError("the clock was read")
+
+    source = "{% for x in xs %}{{ x }}{% endfor %}"
+    template = Template(source, name="numbers", chat=False)
+    monkeypatch.setattr("llmtool.templating.budget.time.thread_time", read)
+    assert template.render(xs=[1, 2, 3]) == "123"
+    with pytest.raises(AssertionError, match="the clock was read"):
+        template.render(xs=list(range(20_000)))

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 import sys
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -87,6 +88,23 @@ def _missing(path: str, remedy: str = "") -> InputError:
     return InputError(f"{path}: no such file{remedy}")
 
 
+class SourceText(NamedTuple):
+    """A source and its text; `share` is the share of a web page's text that is used."""
+
+    name: str
+    content: bytes
+    text: str
+    share: float = 1.0
+
+
+def join_sources(sources: Sequence[SourceText]) -> SourceText:
+    """Return several sources as one text, each below its name."""
+    text = join([(each.name, each.text) for each in sources]) or ""
+    total = sum(len(each.text) / max(each.share, 0.001) for each in sources)
+    used = sum(len(each.text) for each in sources)
+    return SourceText("all files", b"", text, used / total if total else 1.0)
+
+
 def read_source(
     console: Console, name: str, input: Input, *, form: Form = "text", reads_pdf: bool = True
 ) -> str:
@@ -94,7 +112,7 @@ def read_source(
 
     A note reports parts that were skipped, such as attachments.
     """
-    return read_record(console, name, input, form=form, reads_pdf=reads_pdf)[1]
+    return read_record(console, name, input, form=form, reads_pdf=reads_pdf).text
 
 
 def read_record(
@@ -105,7 +123,7 @@ def read_record(
     form: Form = "text",
     reads_pdf: bool = True,
     unpacks: bool = False,
-) -> tuple[bytes, str]:
+) -> SourceText:
     """Return the content and text of a source, as `read_source` does.
 
     If `unpacks`, the text of a Word document or EPUB book is that of its members.
@@ -123,12 +141,13 @@ def read_record(
         except InputError as exc:
             raise InputError(f"{source}: {exc}") from exc
         if text is not None:
-            return content, text
+            return SourceText(name, content, text)
     elif input.is_rewritten and (kind := find_binary_kind(content)) in PACKAGES:
         raise InputError(f"{source} is {kind}; translate it without --each: -f {name} -o FILE")
     is_pdf = content.startswith(b"%PDF-") and reads_pdf
     if form == "source" or (page is None and form == "text" and not is_pdf):
-        return content, _decode(console, content, source, input, page.charset if page else None)
+        charset = page.charset if page else None
+        return SourceText(name, content, _decode(console, content, source, input, charset))
     if content.startswith(b"%PDF-") and not reads_pdf:
         raise InputError(f"{source} {not_text(PDF)}")
     from llmtool.documents.readers.readable import read_document
@@ -144,7 +163,7 @@ def read_record(
     )
     for note in document.notes:
         console.note(f"{source}: {note}")
-    return content, document.text
+    return SourceText(name, content, document.text, document.share)
 
 
 def _decode(
@@ -173,8 +192,8 @@ def _decode(
     return "\ufeff" + decoded.text if decoded.has_bom else decoded.text
 
 
-def read_documents(console: Console, input: Input) -> list[tuple[str, str]]:
-    """Return the name and text of each document, or of standard input if none is named."""
+def read_documents(console: Console, input: Input) -> list[SourceText]:
+    """Return each document, or standard input if none is named."""
     paths, no_stdin = input.files, input.no_stdin
     if not paths:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
@@ -189,10 +208,10 @@ def read_documents(console: Console, input: Input) -> list[tuple[str, str]]:
     for path in paths:
         if path != "-" and not is_url(path) and not os.path.lexists(path):
             raise _missing(path, "; to summarize text, pipe it in")
-    texts = [(path, read_source(console, path, input, form="document")) for path in paths]
-    for path, text in texts:
-        note_table(console, path, text)
-    return texts
+    found = [read_record(console, path, input, form="document") for path in paths]
+    for each in found:
+        note_table(console, each.name, each.text)
+    return found
 
 
 def read_stdin(console: Console, *, errors: Errors = "strict", encoding: str | None = None) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from llmtool.documents.html.elements import INLINE, VOID_ELEMENTS, end_element, start_element
 from llmtool.documents.html.tokens import Attribute, Token, is_xhtml, split_code, tokenize
-from llmtool.documents.language_tags import is_tag_of
+from llmtool.documents.language_tags import is_right_to_left, is_tag_of
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
 from llmtool.documents.types import (
     Document,
@@ -297,12 +297,24 @@ def _classify(source: str) -> Iterator[tuple[Token, str, bool]]:
 
 
 def _with_language(source: str, to: str) -> str:
-    """Return a page with the language of its root and body, if they have one, replaced."""
+    """Return a page with the language and direction of its root and body replaced.
+
+    A language is not added, but a root without a direction gets that of a right-to-left language.
+    """
     text, at = "", 0
+    direction = "rtl" if is_right_to_left(to) else "ltr"
     for token in tokenize(source):
         values = {each.name: source[each.start : each.end].lower() for each in token.attributes}
         is_meta = token.tag == "meta" and values.get("http-equiv") == "content-language"
+        is_root = token.tag == "html" and token.kind == "start"
+        if is_root and direction == "rtl" and "dir" not in values:
+            name_end = token.start + len("<html")
+            text += f'{source[at:name_end]} dir="rtl"'
+            at = name_end
         for each in token.attributes if is_meta or token.tag in ("html", "body") else ():
+            if each.name == "dir" and values["dir"] in ("ltr", "rtl"):
+                text += source[at : each.start] + direction
+                at = each.end
             is_language = each.name in (("content",) if is_meta else ("lang", "xml:lang"))
             tag = source[each.start : each.end]
             if is_language and _LANGUAGE_TAG.fullmatch(tag) and not is_tag_of(tag, to):

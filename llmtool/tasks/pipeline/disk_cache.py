@@ -55,7 +55,8 @@ class DiskCache:
             OutputError: the file cannot be written.
         """
         path = self._path(key)
-        files.write_atomically(path, msgspec.json.encode(value))
+        # fsync takes longer than a short reply; an empty file counts as missing.
+        files.write_atomically(path, msgspec.json.encode(value), is_durable=False)
         self._n_saved += 1
         # Listing the folder after each of many saves would take quadratic time.
         if self._n_saved % max(1, (self._limit or 0) // 100) == 0:

@@ -256,6 +256,24 @@ def test_target_language_is_declared(format: Format, text: str, written: str) ->
     assert rewrite(parse(text, format), {}) == text
 
 
+@pytest.mark.parametrize(
+    ("to", "text", "written"),
+    [
+        ("ar", "<html lang=en><p>One", '<html dir="rtl" lang=ar><p>One'),
+        ("fa", "<!doctype html><HTML><p>One", '<!doctype html><HTML dir="rtl"><p>One'),
+        ("he", '<html dir="ltr"><p>One', '<html dir="rtl"><p>One'),
+        ("de", '<html lang="ar" dir="rtl"><p>One', '<html lang="de" dir="ltr"><p>One'),
+        ("ur", "<html dir=auto><p>One", "<html dir=auto><p>One"),
+        ("ar", '<p dir="ltr">One', '<p dir="ltr">One'),
+        ("uz-Arab", "<html><body dir=ltr>One", '<html dir="rtl"><body dir=rtl>One'),
+    ],
+)
+def test_page_has_the_direction_of_the_target_language(to: str, text: str, written: str) -> None:
+    document = parse(text, "html", to=to)
+    assert rewrite(document, {}) == written
+    assert document.compare(written) is None
+
+
 def test_more_exact_language_remains() -> None:
     source = '<TS language="de_AT"></TS>'
     assert parse(source, "qt", to="de").source == source

@@ -76,7 +76,8 @@ def summarize(
         raise UsageError("--sections and --together cannot be combined; use one of them")
     source = input.resolve(console, settings, documents or [])
     reads = bootstrap.input_files(options.template, *source.files)
-    texts, reader = [], None
+    texts: list[inputs.SourceText] = []
+    reader = None
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each cannot be combined; use one of them")
@@ -86,7 +87,7 @@ def summarize(
         output.check(reads=reads)
         texts = inputs.read_documents(console, source)
         if together and len(texts) > 1:
-            texts = [("all files", str(inputs.join(texts)))]
+            texts = [inputs.join_sources(texts)]
     context, summarizer = bootstrap.open_task(
         console,
         folders,
@@ -105,7 +106,7 @@ def summarize(
         )
         return
     cases = [
-        Case(id=i, variables={summarizer.text_input: text}) for i, (_, text) in enumerate(texts)
+        Case(id=i, variables={summarizer.text_input: each.text}) for i, each in enumerate(texts)
     ]
     if output.dry_run:
         request = summarizer.request(cases[0])
@@ -113,7 +114,8 @@ def summarize(
         return
     engine = context.engine if summarizer.uses_model else None
     with open_sink(console, output.path) as sink:
-        for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
+        for number, (source_text, case) in enumerate(zip(texts, cases, strict=True)):
+            name = source_text.name
             if len(texts) > 1 and not output.json:
                 sink.write(f"{chr(10) if number else ''}==> {name} <==\n")
             result = render.write(
@@ -121,6 +123,7 @@ def summarize(
                 sink,
                 raise_failures(summarizer.stream(engine, [case])),
                 name=name if len(texts) > 1 else None,
+                share=source_text.share,
                 as_json=output.json,
                 is_live=not output.no_stream,
             )

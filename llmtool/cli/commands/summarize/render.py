@@ -10,6 +10,8 @@ from llmtool.sizes import format_count
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.workflow import SummaryProgress, SummaryText
 
+_LOW_SHARE = 0.5  # of the text of a page; a note also reports it on stderr
+
 
 def write(
     console: Console,
@@ -17,10 +19,14 @@ def write(
     events: Iterator[SummaryText | SummaryProgress | Summary],
     *,
     name: str | None,
+    share: float,
     as_json: bool,
     is_live: bool,
 ) -> Summary:
-    """Write a summary and return it; if `is_live`, write it as it is generated."""
+    """Write a summary and return it; if `is_live`, write it as it is generated.
+
+    `share` is the share of the document's text that was read, as a web page has boilerplate.
+    """
     progress = WorkProgress("words read", name=name)
     is_live = is_live and not as_json
     result: Summary | None = None
@@ -35,7 +41,10 @@ def write(
     assert result is not None
     if as_json:
         file = {} if name is None else {"file": name}
-        sink.write_json({**file, **result.to_dict()})
+        fields = result.to_dict()
+        if share < _LOW_SHARE:
+            fields["warnings"] = [*fields["warnings"], f"used only {share:.0%} of the text"]
+        sink.write_json({**file, **fields, "share": round(share, 3)})
         return result
     if not is_live:
         sink.write_words(result.text)

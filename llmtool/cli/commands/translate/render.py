@@ -100,9 +100,8 @@ def gather(
     if no_stdin and not (text or files):
         raise UsageError("no input; pass TEXT, use -f FILE or pipe text to standard input")
     form: Form = "source" if format == "html" else "text"
-    content, material = inputs.read_record(
-        console, path, input, form=form, reads_pdf=False, unpacks=True
-    )
+    found = inputs.read_record(console, path, input, form=form, reads_pdf=False, unpacks=True)
+    content, material = found.content, found.text
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
     name = None if path == "-" else path
@@ -117,7 +116,7 @@ def read_old(console: Console, path: str) -> str:
     """Return the text of an earlier translation."""
     if path == "-":
         raise UsageError("--update -: must be the name of a file")
-    return inputs.read_record(console, path, Input(), form="source", unpacks=True)[1]
+    return inputs.read_record(console, path, Input(), form="source", unpacks=True).text
 
 
 def check_package(console: Console, material: str, *, to_file: str | None, as_json: bool) -> None:
