@@ -11,8 +11,9 @@ fields and nested objects:
     name: full name, age int, size small|medium|large, tags list, scores list[float],
     born date, note?, address {street, town}, friends list[{name, age int}]
 
-As in Python and TypeScript: `name: str, age?: int | None, tags: string[], size: "s" | "m"`. Case is
-ignored in names of types. `int|float` is a union of types; quote choices that are named like types.
+As in Python and TypeScript: `name: str, age: int = 0, note?: string, tags: string[], size: "s" |
+"m"`. A field with a default is optional. Semicolons may separate fields, too. Case is ignored
+in names of types. `int|float` is a union of types; quote choices that are named like types.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from llmtool.suggest import suggest
 MAX_CHARACTERS = 1 << 16
 MAX_DEPTH = 16
 
-_SEPARATORS = str.maketrans("，、；：｜？", ",,,:|?")
+_SEPARATORS = str.maketrans(";，、；：｜？", ",,,,:|?")
 
 _STRING: dict[str, Any] = {"type": "string"}
 _INTEGER, _NUMBER, _BOOLEAN = {"type": "integer"}, {"type": "number"}, {"type": "boolean"}
@@ -45,15 +46,15 @@ _TYPES: dict[str, dict[str, Any]] = {
     "object": {"type": "object", "additionalProperties": True},
     "any": {},
 }
-_BITS = (8, 16, 32, 64)
+_BITS = ("", 8, 16, 32, 64, 128, "size")
 _SYNONYMS: dict[str, dict[str, Any]] = {
     **_TYPES,
-    **dict.fromkeys(("string", "text"), _STRING),
-    **dict.fromkeys(("integer", "long", "bigint"), _INTEGER),
+    **dict.fromkeys(("string", "text", "varchar"), _STRING),
+    **dict.fromkeys(("integer", "long", "bigint", "smallint", "tinyint"), _INTEGER),
     **dict.fromkeys((f"{kind}int{bits}" for kind in ("", "u") for bits in _BITS), _INTEGER),
-    **dict.fromkeys((f"{kind}{bits}" for kind in "iu" for bits in _BITS), _INTEGER),
+    **dict.fromkeys((f"{kind}{bits}" for kind in "iu" for bits in _BITS if bits), _INTEGER),
     **dict.fromkeys(("float16", "float32", "float64", "f32", "f64"), _NUMBER),
-    **dict.fromkeys(("number", "double", "decimal"), _NUMBER),
+    **dict.fromkeys(("number", "double", "decimal", "numeric", "real"), _NUMBER),
     "boolean": _BOOLEAN,
     **dict.fromkeys(("date-time", "timestamp"), _DATE_TIME),
     "array": _LIST,
@@ -61,7 +62,17 @@ _SYNONYMS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("none", "null"), {"type": "null"}),
 }
 _GENERIC = re.compile(
-    r"(list|array|set|sequence|optional|dict|map|union|literal)\s*(\[.*\])", re.I | re.DOTALL
+    r"(list|array|set|sequence|vec|optional|option|dict|map|record|union|literal)\s*(\[.*\])",
+    re.I | re.DOTALL,
+)
+# As in TypeScript, Java and Rust: Array<string>, Map<string, number>, Option<i32>.
+_ANGLE = re.compile(
+    r"\b(list|array|set|vec|optional|option|map|record)<([^<>]*)>(?=\s*(?:[\]>|,:}\n]|$))", re.I
+)
+# A type and its default in Python, which makes the field optional: int | None = None.
+_DEFAULT = re.compile(
+    r"""(.*\S)\s*=\s*(?:None|null|True|False|-?[\d.]+|"[^"]*"|'[^']*'|\[\]|\{\})""",
+    re.I | re.DOTALL,
 )
 _MIN_SIMILARITY = 0.8  # of a misspelled type, also after a colon, to the name of a type
 
@@ -76,16 +87,16 @@ def read_short_form(text: str) -> dict[str, Any]:
         >>> read_short_form("age int: in years")["properties"]
         {'age': {'type': 'integer', 'description': 'in years'}}
     """
-    text = _with_ascii_separators(text.strip())
     if len(text) > MAX_CHARACTERS:
         _fail(f"longer than {MAX_CHARACTERS:,} characters")
+    text = _with_square_brackets(_with_ascii_separators(text.strip()))
     if _enclosed(text, "[]"):
         return {"type": "array", "items": _object(_inside(text), 1)}
     return _object(_inside(text) if _enclosed(text, "{}") else text, 0)
 
 
 def _with_ascii_separators(text: str) -> str:
-    """Replace full-width commas, colons and bars, except in descriptions.
+    """Replace semicolons, and full-width commas, colons and bars, except in descriptions.
 
     Example:
         >>> _with_ascii_separators("姓名，年龄 int：周岁，整数")
@@ -101,6 +112,18 @@ def _with_ascii_separators(text: str) -> str:
         elif character == ":":
             begin = len(made)
     return made
+
+
+def _with_square_brackets(text: str) -> str:
+    """Replace the angle brackets of generic types.
+
+    Example:
+        >>> _with_square_brackets("a: Map<string, Array<int>>, b: x < 3")
+        'a: Map[string, Array[int]], b: x < 3'
+    """
+    for _ in range(MAX_DEPTH):  # from the inside out
+        text = _ANGLE.sub(r"\1[\2]", text)
+    return text
 
 
 def _is_type(text: str) -> bool:
@@ -148,11 +171,13 @@ def _field(text: str, depth: int) -> tuple[str, bool, dict[str, Any]]:
     schema = _type(kind.strip(), name, depth) if kind.strip() else None
     if schema is None:
         first, *others = _split(description, ":", max_splits=1)
-        schema = _type_after_colon(first.strip(), name, depth)
+        default = _DEFAULT.fullmatch(first.strip())
+        schema = _type_after_colon(default[1] if default else first.strip(), name, depth)
         if schema is None:
             schema = _STRING
         else:
             description = others[0].strip() if others else ""
+            optional = optional or default is not None
     return name, optional, {**schema, **({"description": description} if description else {})}
 
 
@@ -211,11 +236,11 @@ def _find_type(text: str, name: str, depth: int) -> dict[str, Any] | None:
     types = [_type(part, name, depth + 1) for part in arguments if part]
     if kind == "union" and types:
         return {"anyOf": types}
-    if kind in ("dict", "map") and len(types) == 2:
+    if kind in ("dict", "map", "record") and len(types) == 2:
         return {"type": "object", "additionalProperties": types[1]}
     if len(types) != 1:
         return None
-    if kind == "optional":
+    if kind in ("optional", "option"):
         return {"anyOf": [*types, {"type": "null"}]}
     return {"type": "array", "items": types[0]}
 

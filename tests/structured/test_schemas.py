@@ -103,6 +103,18 @@ def properties_of(text: str) -> dict[str, Any]:
         ("a Optional[int]", {"a": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}),
         ("a: dict[str, int], b", {"a": {"additionalProperties": {"type": "integer"}}, "b": {}}),
         ("a object, b any", {"a": {"type": "object", "additionalProperties": True}, "b": {}}),
+        ("a: string; b: number;", {"a": {"type": "string"}, "b": {"type": "number"}}),
+        ("a; b int; c: one; two", {"b": {"type": "integer"}, "c": {"description": "one; two"}}),
+        ("a: int = 0, b: str = None", {"a": {"type": "integer"}, "b": {"type": "string"}}),
+        ("a: x = y", {"a": {"type": "string", "description": "x = y"}}),
+        ("a: Option<u8>", {"a": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}),
+        (
+            "a: Map<string, Array<int>>, b: if x < 3",
+            {
+                "a": {"additionalProperties": {"type": "array", "items": {"type": "integer"}}},
+                "b": {"type": "string", "description": "if x < 3"},
+            },
+        ),
         ("a: \"s\" | 'm'", {"a": {"enum": ["s", "m"]}}),
         ("a: Literal['s', 'm'], b", {"a": {"enum": ["s", "m"]}, "b": {"type": "string"}}),
         ("a 'date'|'time'", {"a": {"enum": ["date", "time"]}}),
@@ -122,19 +134,20 @@ def test_short_form_describes_each_field(text: str, expected: dict[str, Any]) ->
 
 
 TYPES: dict[str, str] = {
-    "string": "str string text STR String",
-    "integer": "int integer long bigint int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-    "i8 i16 i32 i64 u8 u16 u32 u64 Int INTEGER",
-    "number": "float number double decimal float16 float32 float64 f32 f64 Float DOUBLE",
+    "string": "str string text varchar STR String",
+    "integer": "int integer long bigint smallint tinyint uint int8 int16 int32 int64 uint8 uint16 "
+    "uint32 uint64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize Int INTEGER",
+    "number": "float number double decimal numeric real float16 float32 float64 f32 f64 DOUBLE",
     "boolean": "bool boolean Bool BOOLEAN",
-    "array": "list array List list[str] set[int] Sequence[float] string[] int[]",
-    "object": "object dict map Dict dict[str,int] Map[str,int] {b,c}",
+    "array": "list array List list[str] set[int] Sequence[float] string[] int[] Array<string> "
+    "List<Map<string,int>> Vec<Array<f64>>",
+    "object": "object dict map Dict dict[str,int] Map[str,int] {b,c} Record<string,number>",
     "null": "none null None",
 }
 FORMATS = {"date": "date", "time": "time", "date-time": "datetime date-time timestamp DateTime"}
 
 
-@pytest.mark.parametrize("form", ["a {}", "a: {}", "a: {}: note", "a?: {}", "a : {}"])
+@pytest.mark.parametrize("form", ["a {}", "a: {}", "a:{}", "a: {}: note", "a?: {}", "a : {}"])
 def test_each_name_of_a_type_is_accepted(form: str) -> None:
     for kind, names in TYPES.items():
         found = {name: properties_of(form.format(name))["a"] for name in names.split()}
@@ -152,6 +165,15 @@ def test_fields_are_ordered_and_required_unless_marked() -> None:
     assert list(schema["properties"]) == ["z", "a", "m"]
     assert schema["required"] == ["z", "m"]
     assert schema["additionalProperties"] is False
+
+
+def test_field_with_a_default_is_optional() -> None:
+    text = "a: int = 0, b: str | None = None, c: list[str] = [], d: float=-1.5, e: str = 'x', f"
+    schema = resolve(text).json_schema
+    assert schema["required"] == ["f"]
+    assert [part.get("type") for part in schema["properties"].values()] == [
+        "integer", None, "array", "number", "string", "string"
+    ]  # fmt: skip
 
 
 def test_short_form_in_square_brackets_is_a_list_of_objects() -> None:

@@ -117,8 +117,8 @@ def test_stream_yields_the_tokens_before_it_raises() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"schema": SHORT, "regex": "a"}, "schema and regex cannot be combined"),
-        ({"grammar": "a", "regex": "a"}, "grammar and regex cannot be combined"),
+        ({"schema": SHORT, "regex": "a"}, "schema= and regex= cannot be combined"),
+        ({"grammar": "a", "regex": "a"}, "grammar= and regex= cannot be combined"),
         ({"schema": "name foo"}, "unknown type 'foo'"),
         ({"schema": {"type": "objec"}}, "objec"),
         ({"schema": 3}, "must be a JSON Schema"),
