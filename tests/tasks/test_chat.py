@@ -155,6 +155,10 @@ def test_empty_message_is_rejected(open_chat: Open) -> None:
     with pytest.raises(InputError, match="empty"):
         chat.say(" \n")
     assert chat.turns == ()
+    chat.say("a")
+    with pytest.raises(InputError, match="empty"):
+        chat.edit(1, " \n")
+    assert [(turn.user, turn.text) for turn in chat.turns] == [("a", "fine")]
 
 
 def test_files_are_quoted_only_in_the_next_message(open_chat: Open) -> None:

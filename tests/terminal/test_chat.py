@@ -295,6 +295,20 @@ class TestCommands:
         assert [t.user for t in sessions.load("work").turns] == ["in other words"]
         assert [t.user for t in sessions.load("work-before").turns] == ["a", "b"]
 
+    def test_edit_to_an_empty_message_changes_nothing(
+        self, chat: Start, sessions: Sessions, tmp_path: Path
+    ) -> None:
+        editor = tmp_path / "editor"
+        editor.write_text('#!/bin/sh\n: > "$1"\n')
+        editor.chmod(0o755)
+        with chat(["one", "two"], variables={"EDITOR": str(editor)}) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "one", 2)
+            say(terminal, "b", "two", 3)
+            say(terminal, "/edit 1", "the message is empty", 4)
+        assert sessions.names() == ["work"]
+        assert [t.user for t in sessions.load("work").turns] == ["a", "b"]
+
     def test_read_attaches_a_file(self, chat: Start, sessions: Sessions, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("Boats are red.\n")
         with chat("so they are") as terminal:

@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.arguments import checked
 from llmtool.engine.types import MAX_SEED, Token
-from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
+from llmtool.errors import Cancelled, LlmtoolError, UsageError
 from llmtool.models.hub.callbacks import OnNote
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
@@ -183,11 +183,9 @@ class Chat:
             TimeoutExpired: the reply is not complete within `timeout`; the turn has the text so
                 far.
         """
-        files = (*self.files, *files)
-        if not text.strip() and not files:
-            raise InputError("the message is empty")
         responder = self._responder_for(options)
-        return self._stream(self._reply(responder.new_turn(text, files), responder), timeout)
+        turn = responder.new_turn(text, (*self.files, *files))
+        return self._stream(self._reply(turn, responder), timeout)
 
     def retry(
         self, *, timeout: float | None = None, **options: Unpack[ChatKeywords]
@@ -223,6 +221,7 @@ class Chat:
 
         Raises:
             UsageError: the turn does not exist.
+            InputError: the message is empty.
         """
         responder = self._responder_for(options)
         turn = responder.new_turn(text, self.get_turn(number).files)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.engine.types import Message, Prompt, Token, common_prefix_length
-from llmtool.errors import OutputValidationError, UsageError
+from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.sessions.store import timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
@@ -60,7 +60,13 @@ class Responder:
         return made
 
     def new_turn(self, text: str, files: tuple[Attachment, ...]) -> Turn:
-        """Return a turn without a reply, with its text rendered by the template."""
+        """Return a turn without a reply, with its text rendered by the template.
+
+        Raises:
+            InputError: there is neither text nor a file.
+        """
+        if not text.strip() and not files:
+            raise InputError("the message is empty")
         sent = self._render(text)[-1].content if text.strip() else ""
         return Turn(user=text, sent="" if sent == text else sent, files=files)
 

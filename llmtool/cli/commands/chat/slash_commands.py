@@ -214,11 +214,12 @@ def _edit(context: ChatContext, argument: str) -> ShowReply | None:
     if target == "reply":
         chat.edit_reply(number, text)
         return None
+    stream = chat.edit(number, text)
     if number < len(chat.turns) and chat.is_saved:
         name = context.sessions.free_name(f"{chat.session.name}-before")
         context.sessions.save(msgspec.structs.replace(chat.session, name=name))
         context.console.note(f"saved the previous conversation as {name!r}")
-    return ShowReply(chat.edit(number, text))
+    return ShowReply(stream)
 
 
 def _fork(context: ChatContext, argument: str) -> None:
