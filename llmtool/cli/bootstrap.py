@@ -90,16 +90,22 @@ def input_files(template: Template | str, *others: str | None) -> list[str]:
 
 
 def start_loading(
-    console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
+    console: Console,
+    folders: config.Folders,
+    settings: config.Settings,
+    options: ModelOptions,
+    *,
+    warm_up: bool = True,
 ) -> LocalModel | None:
-    """Start loading the chosen model in the background and return it.
+    """Start loading the chosen model in the background, unless `warm_up` is off, and return it.
 
     Return None if it is not installed, or if the user has to choose one.
     """
     model = _make_model(console, folders, settings, options, options.reference)
     if model.installed_file is None or (model.is_default and console.can_ask):
         return None
-    model.warm_up()
+    if warm_up:
+        model.warm_up()
     return model
 
 
@@ -134,12 +140,13 @@ def open_task(
     loading: LocalModel | None = None,
     check: Callable[[T], object] = lambda task: None,
     needs_model: bool = True,
+    warm_up: bool = True,
 ) -> tuple[TaskContext, T]:
     """Open the chosen model with `open_context`, and prepare a task for it.
 
-    If the task does not need one, none is opened. If the model is not installed or not chosen, the
-    task is first prepared without it and passed to `check`, so that invalid options are reported
-    before an unknown model or a download.
+    If the task does not need one, none is opened; without `warm_up`, its first use loads it. If the
+    model is not installed or not chosen, the task is first prepared without it and passed to
+    `check`, so that invalid options are reported before an unknown model or a download.
     """
     name = options.reference or settings.model or STARTER
     unopened = TaskContext(
@@ -147,11 +154,13 @@ def open_task(
     )
     if not needs_model:
         return unopened, prepare(unopened)
-    loading = loading or start_loading(console, folders, settings, options)
+    loading = loading or start_loading(console, folders, settings, options, warm_up=warm_up)
     if loading is None or loading.is_default:  # a note reports the default
         with contextlib.suppress(_NeedsEngine):
             check(prepare(unopened))
-    context = open_context(console, folders, settings, options, *writes, loading=loading)
+    context = open_context(
+        console, folders, settings, options, *writes, loading=loading, warm_up=warm_up
+    )
     return context, prepare(context)
 
 
@@ -162,9 +171,12 @@ def open_context(
     options: ModelOptions,
     *writes: str | None,
     loading: LocalModel | None = None,
+    warm_up: bool = True,
 ) -> TaskContext:
     """Open the chosen model with `open_model`, and return a task context for it."""
-    model = open_model(console, folders, settings, options, *writes, loading=loading)
+    model = open_model(
+        console, folders, settings, options, *writes, loading=loading, warm_up=warm_up
+    )
     return make_context(model, cached=not options.no_cache)
 
 

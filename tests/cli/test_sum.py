@@ -264,7 +264,7 @@ def test_interrupt_saves_the_replies(
     (tmp_path / "long.txt").write_text(text)
     call = (tmp_path / "long.txt", "--strategy", "write", "--length", "200 words")
     call = (*call, "--max-tokens", "20")
-    few = ("--parallel", "2")  # so that the first replies finish early
+    few = ("--parallel", "2", "--threads", "1")  # so that the first replies finish early
     process = start_llmtool("sum", *call, *few, "-m", starter, stdin=subprocess.DEVNULL)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
     limit = time.monotonic() + 100

@@ -87,6 +87,12 @@ def test_sentences_are_divided_at_their_ends(text: str, sentences: list[str]) ->
     assert [each.text for each in read_sentences(text)] == sentences
 
 
+def test_front_matter_is_code() -> None:
+    found = read_sentences("---\ntitle: A\ntags: [b]\n---\n# Title\n\nText is here.\n")
+    assert [each.kind for each in found] == ["code", "code", "heading", "prose"]
+    assert [each.kind for each in read_sentences("---\nText is here.\n")] == ["prose"]
+
+
 def test_text_without_punctuation_is_divided() -> None:
     text = "and then we walked to the next place " * 60
     found = read_sentences(text)

@@ -108,7 +108,7 @@ class ScoredSource:
         for i, sentence in enumerate(self.sentences):
             if sentence.kind == "heading" and 1 < sentence.n_words <= limit:
                 return [i]
-            if sentence.kind != "heading":
+            if sentence.kind not in ("heading", "code"):
                 break
         short = [i for i in self.choosable if self.sentences[i].n_words <= limit]
         if not short:

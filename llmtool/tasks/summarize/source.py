@@ -12,6 +12,7 @@ from llmtool.tasks.summarize.words import count_words
 
 Kind = Literal["prose", "heading", "item", "row", "code"]
 
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:[^\n]*\n){0,200}?---[ \t]*(?:\n|\Z)")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _UNDERLINE = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t]*$")
@@ -93,6 +94,8 @@ def read_sentences(text: str) -> list[Sentence]:
 def _blocks(text: str) -> Iterator[_Block]:
     """Yield the blocks of a text, without blank lines, fences and the headers of tables."""
     reader = _BlockReader()
+    front = _FRONT_MATTER.match(text)
+    reader.front_end = front.end() if front else 0
     lines = [(found.start(), found[0].rstrip()) for found in _LINE.finditer(text)]
     for (start, line), following in zip(lines, [*lines[1:], (0, "")], strict=False):
         yield from reader.add(start, line, following[1])
@@ -104,6 +107,7 @@ class _BlockReader:
 
     def __init__(self) -> None:
         self._open: _Block | None = None
+        self.front_end = 0  # of the front matter, whose lines are code
         self._fence = ""
         self._header: tuple[str, ...] = ()  # of the table around the line
         self._is_quote = False  # whether the open block is in a block quote
@@ -138,6 +142,8 @@ class _BlockReader:
 
     def _read(self, start: int, line: str, following: str) -> _Block | None:
         end = start + len(line)
+        if start < self.front_end:
+            return _Block("code", start, end) if line.strip("- ") else None
         fence = _FENCE.match(line)
         if self._fence:
             if fence and fence[1].startswith(self._fence) and not line.strip(" \t`~"):

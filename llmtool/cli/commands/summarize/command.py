@@ -96,7 +96,10 @@ def summarize(
         lambda context: prepare_summarizer(context, options),
         output.path,
         needs_model=options.strategy != "extract" or reader is not None,
+        warm_up=False,
     )
+    if summarizer.uses_model:
+        context.model.warm_up()
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "headings"}
         mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
