@@ -91,7 +91,7 @@ def clear(
 ) -> None:
     """Clear all caches.
 
-    Removes cached prompts, replies of template tests, notes of summaries, translated segments,
+    Removes cached prompts, replies of template tests and summaries, translated segments,
     label scores and the search index of sessions. They are recomputed when needed. Sessions and
     models are not removed.
     """

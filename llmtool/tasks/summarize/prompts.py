@@ -15,6 +15,7 @@ from llmtool.tasks.summarize.source import Sentence
 
 _TOKENS_PER_WORD = 2.4  # upper estimate for replies
 _RETRY_TEMPERATURE = 0.4
+_WORDS_PER_SENTENCE = 18
 _POINT = r"- [^\n]{10,240}"
 
 
@@ -90,9 +91,6 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         if self.style == "bullets":
             return "".join(f"- {text}\n" for text in accepted)
         return " ".join(accepted)
-
-
-_WORDS_PER_SENTENCE = 18
 
 
 def _phrase(n: int, style: Style, *, counts: bool) -> str:

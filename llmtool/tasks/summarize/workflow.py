@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -87,7 +86,6 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         self.plan = plan
         self.n_words = sum(each.n_words for each in sentences)
         self.seed = self.n_cached = 0
-        self.started = time.perf_counter()
         self._source = ScoredSource(sentences, focus=plan.focus)
         length = plan.length.within(self.n_words)
         self._composer = Composer(length, plan.style, cite=plan.cite, max_words=self.n_words)
