@@ -67,7 +67,8 @@ _GENERIC = re.compile(
 )
 # As in TypeScript, Java and Rust: Array<string>, Map<string, number>, Option<i32>.
 _ANGLE = re.compile(
-    r"\b(list|array|set|vec|optional|option|map|record)<([^<>]*)>(?=\s*(?:[\]>|,:}\n]|$))", re.I
+    r"\b(list|array|set|vec|optional|option|map|record)<([^<>]*)>(?=\s*(?:[\]>|,:;=}\n，、；：｜]|$))",
+    re.I,
 )
 # A type and its default in Python, which makes the field optional: int | None = None.
 _DEFAULT = re.compile(
@@ -89,7 +90,7 @@ def read_short_form(text: str) -> dict[str, Any]:
     """
     if len(text) > MAX_CHARACTERS:
         _fail(f"longer than {MAX_CHARACTERS:,} characters")
-    text = _with_square_brackets(_with_ascii_separators(text.strip()))
+    text = _with_ascii_separators(_with_square_brackets(text.strip()))
     if _enclosed(text, "[]"):
         return {"type": "array", "items": _object(_inside(text), 1)}
     return _object(_inside(text) if _enclosed(text, "{}") else text, 0)
@@ -104,7 +105,7 @@ def _with_ascii_separators(text: str) -> str:
     """
     made, begin = "", 0  # begin: of a description, 0 outside
     for character in text:
-        if not begin or _is_type(made[begin:]):
+        if ord(character) in _SEPARATORS and (not begin or _is_written_as_type(made[begin:])):
             character = character.translate(_SEPARATORS)
         made += character
         if character in ",\n}":
@@ -124,11 +125,6 @@ def _with_square_brackets(text: str) -> str:
     for _ in range(MAX_DEPTH):  # from the inside out
         text = _ANGLE.sub(r"\1[\2]", text)
     return text
-
-
-def _is_type(text: str) -> bool:
-    text = text.strip().lower()
-    return text in _SYNONYMS or text.endswith("]")
 
 
 def _object(text: str, depth: int) -> dict[str, Any]:
@@ -183,17 +179,23 @@ def _field(text: str, depth: int) -> tuple[str, bool, dict[str, Any]]:
 
 def _type_after_colon(text: str, name: str, depth: int) -> dict[str, Any] | None:
     """Return the type in `name: type`, None if the text is a description."""
+    if _is_written_as_type(text) or suggest(text, _SYNONYMS, cutoff=_MIN_SIMILARITY):
+        return _type(text, name, depth)
+    return None
+
+
+def _is_written_as_type(text: str) -> bool:
+    """Return whether a text after a colon is a type, perhaps with a default, by its syntax."""
+    default = _DEFAULT.fullmatch(text.strip())
+    text = default[1] if default else text.strip()
     words = [part.strip() for part in text.split("|")]
-    is_written_as_type = (
+    return bool(
         text.lower() in _SYNONYMS
         or text.endswith("[]")
         or re.fullmatch(r"[\w.]+\[.*\]", text, re.DOTALL)
         or _enclosed(text, "{}")
         or (len(words) > 1 and all(_quoted(each) or each.split() == [each] for each in words))
     )
-    if is_written_as_type or suggest(text, _SYNONYMS, cutoff=_MIN_SIMILARITY):
-        return _type(text, name, depth)
-    return None
 
 
 def _type(text: str, name: str, depth: int) -> dict[str, Any]:
