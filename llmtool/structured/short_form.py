@@ -26,6 +26,7 @@ from llmtool.suggest import suggest
 
 MAX_CHARACTERS = 1 << 16
 MAX_DEPTH = 16
+_MAX_TYPE = 500  # characters before a separator that is not a comma
 
 _SEPARATORS = str.maketrans(";，、；：｜？", ",,,,:|?")
 
@@ -105,8 +106,10 @@ def _with_ascii_separators(text: str) -> str:
     """
     made, begin = "", 0  # begin: of a description, 0 outside
     for character in text:
-        if ord(character) in _SEPARATORS and (not begin or _is_written_as_type(made[begin:])):
-            character = character.translate(_SEPARATORS)
+        if ord(character) in _SEPARATORS:
+            is_short = len(made) - begin <= _MAX_TYPE
+            if not begin or (is_short and _is_written_as_type(made[begin:])):
+                character = character.translate(_SEPARATORS)
         made += character
         if character in ",\n}":
             begin = 0
