@@ -233,6 +233,16 @@ def test_quotes_around_only_the_reply_are_stripped(source: str, reply: str, text
     assert tidy(source, reply) == text
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [("Open 'it'", "'Es' \"öffnen\" &lt;b&gt;"), ("Open &quot;it&quot;", None)],
+    ids=["no references", "references in the source"],
+)
+def test_references_to_quotation_marks_become_characters(source: str, text: str | None) -> None:
+    reply = "&#39;Es&#x27; &quot;öffnen&quot; &lt;b&gt;"
+    assert tidy(source, reply) == (text or reply)
+
+
 # Glossary
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from html import unescape
 
 from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
@@ -18,13 +19,24 @@ _MIN_LETTERS, _MIN_WEIGHT = 20, 30  # to detect a language
 _ECHO_WORDS = 5
 _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
+_REFERENCE = re.compile(r"&#?\w+;")
+_QUOTE_REFERENCE = re.compile(r"&(?:quot|apos|#0*3[49]|#x0*2[27]);", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WORD = re.compile(r"\w+")
 
 
 def tidy(source: str, reply: str) -> str:
-    """Strip white space, and quotation marks that the source does not have."""
+    """Strip white space, and quotation marks that the source does not have.
+
+    References to quotation marks (`&quot;`) become characters if the source has no references.
+
+    Example:
+        >>> tidy("Open 'x'", "&#39;x&#39; öffnen ")
+        "'x' öffnen"
+    """
     reply = reply.strip()
+    if not _REFERENCE.search(source):
+        reply = _QUOTE_REFERENCE.sub(lambda found: unescape(found[0]), reply)
     closing = _QUOTES.get(reply[:1])
     if closing and len(reply) > 2 and reply.endswith(closing) and source[:1] not in _QUOTES:
         inner = reply[1:-1]
