@@ -27,7 +27,7 @@ COMMANDS = {
     "an explanation": (("code", "explain", "in.py"), "reading the prompt: "),
     "translate -f": (("translate", "--to", "fr", "-f", "in.md", "--no-cache"), " of 3 segments"),
     "sum": (("sum", "long.txt", "--ctx-size", "1024"), " tokens read"),
-    "a batch": (("gen", "--each", "line", "-f", "lines.txt"), " records, "),
+    "a batch": (("gen", "--each", "line", "-f", "lines.txt"), "0 records, "),
 }
 
 
