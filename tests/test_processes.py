@@ -41,8 +41,11 @@ def run(program: str, model: Path, tmp_path: Path) -> str:
 
 
 PRELUDE = """
-import multiprocessing, os, signal, sys, threading
+import multiprocessing, os, signal, sys, threading, warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+# Python 3.12 and later warn about every fork of a process with threads.
+warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
 
 import llmtool
 
