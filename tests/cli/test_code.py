@@ -13,13 +13,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import error_line, linux
+from scripted_model import use_scripted_model
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
+from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Usage
 from llmtool.tasks.code.results import Finding, Review
 
@@ -27,18 +30,49 @@ Done = subprocess.CompletedProcess[bytes]
 GREEDY = ("--temperature", "0", "--threads", "1")
 BROKEN = "def add(a, b)\n    return a + b\n"
 
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A cache for all tests of this file, so that the prompts of templates are read once."""
-    return str(tmp_path_factory.mktemp("cache"))
+EVEN = "def is_even(n):\n    return n % 2 == 0\n"
+FIXED = "def add(a, b):\n    return a + b\n"
+REPLIES = {  # of the scripted model, by a part of the prompt
+    "is_even": f"{EVEN}```",
+    "half(n)": "def test_half():\n    assert half(4) == 2\n```",
+    "def add": f"{FIXED}```",
+    "adds two numbers": "const add = (a, b) => a + b\n```",
+    "the number 1 and a story": '{"number": 1, story\n```',
+    "This code is wrong": "[1\n```",
+    "print the text hello": "DISPLAY 'hello'.\n```",
+    "   1 +timeout = 30": json.dumps(
+        {
+            "findings": [
+                {"line": line, "severity": "warning", "message": "It waits for too long."}
+                for line in (1, 9)
+            ]
+        }
+    ),
+    'message "fix(mail): wait 30 seconds"': "- It waits longer.\n- It prints the time.",
+    "+timeout = 30": "fix(mail): wait 30 seconds",
+    "3.14": "It returns the area of a circle.",
+}
 
 
 @pytest.fixture
-def code(run_llmtool: Callable[..., Any], starter: Path, cache: str) -> Callable[..., Done]:
-    def run(*args: str | Path, env: dict[str, str] | None = None, **options: Any) -> Done:
-        variables = {"LLMTOOL_CACHE_DIR": cache, **(env or {})}
-        return run_llmtool("code", *args, "-m", starter, *GREEDY, env=variables, **options)  # type: ignore[no-any-return]
+def code(
+    run_llmtool: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
+    """Run a subcommand of `code` with the scripted model."""
+
+    def reply(prompt: str) -> str:
+        return next(text for part, text in REPLIES.items() if part in prompt)
+
+    use_scripted_model(monkeypatch, ScriptedEngine(reply), cwd)
+    return partial(run_llmtool, "code")
+
+
+@pytest.fixture
+def code_of_starter(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Done]:
+    """Run a subcommand of `code` with the starter model, whose replies are code."""
+
+    def run(*args: str | Path, **options: Any) -> Done:
+        return run_llmtool("code", *args, "-m", starter, *GREEDY, **options)  # type: ignore[no-any-return]
 
     return run
 
@@ -73,8 +107,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 # Generating code
 
 
-def test_stdout_contains_only_code(code: Callable[..., Done]) -> None:
-    done = code("a function is_even(n)", "-l", "py")
+def test_stdout_contains_only_code(code_of_starter: Callable[..., Done]) -> None:
+    done = code_of_starter("a function is_even(n)", "-l", "py")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
     assert "```" not in text and text.endswith("\n")
@@ -82,8 +116,11 @@ def test_stdout_contains_only_code(code: Callable[..., Done]) -> None:
 
 
 def test_request_can_come_from_a_pipe(code: Callable[..., Done]) -> None:
-    piped = code("-l", "py", input=b"a function is_even(n)")
-    assert piped.stdout == code("a function is_even(n)", "-l", "py").stdout
+    for done in (
+        code("-l", "py", input=b"a function is_even(n)"),
+        code("a function is_even(n)", "-l", "py"),
+    ):
+        assert (done.returncode, done.stdout) == (0, EVEN.encode())
 
 
 def test_json_has_all_fields(code: Callable[..., Done]) -> None:
@@ -99,10 +136,10 @@ def test_output_file_name_selects_the_language(code: Callable[..., Done], tmp_pa
     file = tmp_path / "add.js"
     done = code("a function that adds two numbers", "-o", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert re.search(r"function|=>", file.read_text())
+    assert file.read_text() == "const add = (a, b) => a + b\n"
 
 
-BROKEN_JSON = ("the number 1 and a story", "-l", "json", "--max-tokens", "12", "--repair", "0")
+BROKEN_JSON = ("the number 1 and a story", "-l", "json", "--repair", "0")
 
 
 def test_code_with_an_error_is_printed_with_exit_code_17(code: Callable[..., Done]) -> None:
@@ -151,7 +188,7 @@ def test_invalid_options_are_usage_errors(
 
 
 def test_language_without_a_checker_is_accepted_with_a_note(code: Callable[..., Done]) -> None:
-    done = code("print the text hello", "-l", "COBOL", "--max-tokens", "30")
+    done = code("print the text hello", "-l", "COBOL")
     assert done.returncode == 0 and done.stdout
     assert b"llmtool: not checked: no syntax checker for cobol\n" in done.stderr
     assert b"Write cobol code: sort" in code("sort", "-l", "COBOL", "--dry-run").stdout
@@ -163,15 +200,15 @@ def test_dry_run_shows_the_prompt(code: Callable[..., Done]) -> None:
 
 
 def test_batch_has_a_row_for_each_request(code: Callable[..., Done]) -> None:
-    requests = b"a function is_even(n)\na function half(n)\n"
+    requests = b"a function is_even(n)\na function add, as in def add(a, b)\n"
     done = code("--each", "line", "-l", "py", "--jsonl", input=requests)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and [row["status"] for row in rows] == ["ok", "ok"]
-    assert "def is_even" in rows[0]["text"] and "def half" in rows[1]["text"]
+    assert [row["text"] for row in rows] == [EVEN, FIXED]
 
 
 def test_code_error_fails_only_its_record(code: Callable[..., Done]) -> None:
-    args = ("--each", "jsonl", "-l", "json", "--max-tokens", "12", "--repair", "0")
+    args = ("--each", "jsonl", "-l", "json", "--repair", "0")
     records = b'{"text": "the number 1 and a story"}\n{"text": ""}\n'
     done = code(*args, input=records)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -266,9 +303,9 @@ def test_user_tests_do_not_run_on_a_patch(code: Callable[..., Done], tmp_path: P
 @linux
 def test_installed_hook_is_run_by_git(code: Callable[..., Done], repository: Path) -> None:
     hook = repository / ".git" / "hooks" / "prepare-commit-msg"
-    done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
+    done = code("commit", "--hook", "-o", hook, *GREEDY, "--stop", "a b", cwd=repository)
     assert done.returncode == 0 and os.access(hook, os.X_OK)
-    assert "--temperature=0.0 '--stop=a b'" in hook.read_text()
+    assert "--temperature=0.0 '--stop=a b' --threads=1" in hook.read_text()
 
 
 def test_hook_uses_the_options_it_was_installed_with(
@@ -296,7 +333,7 @@ def test_hook_uses_the_options_it_was_installed_with(
 def test_json_output_name_does_not_select_the_language(
     code: Callable[..., Done], tmp_path: Path
 ) -> None:
-    args = ("a function is_even(n)", "--json", "-o", "result.json", "--max-tokens", "60")
+    args = ("a function is_even(n)", "--json", "-o", "result.json")
     code(*args, cwd=tmp_path)
     assert json.loads((tmp_path / "result.json").read_text())["language"] != "json"
 
@@ -337,9 +374,11 @@ def test_no_code_runs_and_no_file_is_written_by_default(
 # Subcommands
 
 
-def test_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository: Path) -> None:
+def test_fix_is_a_patch_that_git_applies(
+    code_of_starter: Callable[..., Done], repository: Path
+) -> None:
     (repository / "add.py").write_text(BROKEN)
-    done = code("fix", "add.py", cwd=repository)
+    done = code_of_starter("fix", "add.py", cwd=repository)
     assert done.returncode == 0 and (repository / "add.py").read_text() == BROKEN
     subprocess.run(["git", "apply", "-"], input=done.stdout, cwd=repository, check=True)
     ast.parse((repository / "add.py").read_text())
@@ -384,7 +423,7 @@ def test_write_fixes_the_file_and_saves_a_backup(code: Callable[..., Done], tmp_
 def test_fix_that_does_not_parse_is_not_written(code: Callable[..., Done], tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text("{")
-    done = code("fix", file, "--write", "--max-tokens", "3", "--repair", "0")
+    done = code("fix", file, "--write", "--repair", "0")
     assert done.returncode == 17 and file.read_text() == "{"
     assert [path.name for path in tmp_path.glob("x.json*")] == ["x.json"]
 
@@ -399,8 +438,8 @@ def test_explain_accepts_a_line_range(code: Callable[..., Done], tmp_path: Path)
     file.write_text("secret = 1\ndef area(r):\n    return 3.14 * r * r\n")
     shown = code("explain", f"{file}:2-3", "--dry-run").stdout.decode()
     assert "def area(r)" in shown and "secret" not in shown
-    done = code("explain", file, "--max-tokens", "30")
-    assert done.returncode == 0 and done.stdout.strip()
+    done = code("explain", file)
+    assert (done.returncode, done.stdout) == (0, b"It returns the area of a circle.\n")
     assert "has 3 lines" in error_line(code("explain", f"{file}:2-9"), 2)
     assert "is empty" in error_line(code("explain", "-", input=b" \n"), 14)
 
@@ -444,18 +483,17 @@ def test_review_findings_are_on_changed_lines(code: Callable[..., Done], reposit
     result = json.loads(done.stdout)
     assert done.returncode == 0 and result["n_parts"] == 1
     assert result["skipped"] == [{"path": "uv.lock", "reason": "a lock file"}]
-    assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in result["findings"])
+    assert [(f["path"], f["line"]) for f in result["findings"]] == [("mail.py", 1)]
     assert b"skipped uv.lock (a lock file)" in done.stderr
 
 
 def test_review_fail_on_sets_the_exit_code(code: Callable[..., Done], repository: Path) -> None:
     diff = git(repository, "diff", "--staged")
     done = code("review", "--sarif", "--fail-on", "note", input=diff)
-    results = json.loads(done.stdout)["runs"][0]["results"]
-    assert done.returncode == (15 if results else 0)
+    assert done.returncode == 15
+    assert [each["level"] for each in json.loads(done.stdout)["runs"][0]["results"]] == ["warning"]
     none = code("review", "-f", "-", "--fail-on", "error", input=diff)
-    lines = none.stdout.decode().splitlines()
-    assert none.returncode == (15 if any(": error: " in line for line in lines) else 0)
+    assert (none.returncode, none.stdout) == (0, b"mail.py:1: warning: It waits for too long.\n")
 
 
 def test_text_that_is_not_a_diff_is_an_input_error(code: Callable[..., Done]) -> None:
@@ -527,14 +565,20 @@ def test_options_are_checked_before_the_model_is_found(
     assert "not/installed" not in error_line(done, 2)
 
 
-def test_commit_message_has_a_subject_and_body(code: Callable[..., Done], repository: Path) -> None:
-    done = code("commit", cwd=repository)
+def test_commit_message_of_a_model_has_a_subject(
+    run_llmtool: Callable[..., Done], tiny: Path, repository: Path
+) -> None:
+    done = run_llmtool("code", "commit", "-m", tiny, *GREEDY, cwd=repository)
     assert done.returncode == 0
     subject = done.stdout.decode().removesuffix("\n")
     assert re.fullmatch(r"[a-z]+(\([a-z0-9._/-]+\))?: [a-z].+", subject) and len(subject) <= 72
+
+
+def test_commit_message_has_a_subject_and_body(code: Callable[..., Done], repository: Path) -> None:
     result = json.loads(code("commit", "--body", "--json", cwd=repository).stdout)
+    assert result["subject"] == "fix(mail): wait 30 seconds"
+    assert result["body"] == "- It waits longer.\n- It prints the time."
     assert result["text"] == f"{result['subject']}\n\n{result['body']}"
-    assert all(len(line) <= 72 for line in result["text"].splitlines())
 
 
 def test_commit_without_staged_changes_is_an_error(
@@ -640,11 +684,12 @@ def test_completion_that_breaks_the_file_is_reported(
     assert "has a syntax error" in error_line(strict, 17)
 
 
-def test_model_without_fim_tokens_is_an_error(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_model_without_fim_tokens_is_an_error(
+    run_llmtool: Callable[..., Done], tiny: Path, tmp_path: Path
+) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
-    assert "has no fill-in-the-middle tokens" in error_line(
-        code("complete", f"{tmp_path / 'a.py'}:1"), 2
-    )
+    done = run_llmtool("code", "complete", f"{tmp_path / 'a.py'}:1", "-m", tiny)
+    assert "has no fill-in-the-middle tokens" in error_line(done, 2)
 
 
 # gen -x
