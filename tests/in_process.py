@@ -12,15 +12,16 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmtool.cli.app import run
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.llama.interrupts import STOP_SIGNALS
 
+T = TypeVar("T")
 # What the interpreter or a library reads once, when it starts.
 _START_UP = ("LANG", "LC_", "PYTHON", "LD_", "OMP_", "GOMP_", "GGML_")
 _ENVIRONMENT = {"LANG": "C.UTF-8", "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
@@ -47,6 +48,37 @@ def run_in_process(
     new process during the call, and restored after it.
     """
     words = [os.fsdecode(arg) for arg in args]
+    code, output, errors = call_in_process(
+        lambda: _run(words),
+        env=env, cwd=cwd, input=input, stdin=stdin, stdout=stdout, stderr=stderr,
+    )  # fmt: skip
+    if -code in STOP_SIGNALS:  # it was meant for this process
+        signal.raise_signal(-code)
+    return subprocess.CompletedProcess(["llmtool", *words], code, output, errors)
+
+
+def _run(words: list[str]) -> int:
+    with contextlib.closing(Console(Interrupts())) as console:
+        try:
+            code = run(console, words)
+        except Exception:
+            traceback.print_exc()
+            code = 1
+        console.flush_quietly()
+        return code
+
+
+def call_in_process(
+    function: Callable[[], T],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | str,
+    input: bytes | None = b"",
+    stdin: Any = subprocess.PIPE,
+    stdout: Any = subprocess.PIPE,
+    stderr: Any = subprocess.PIPE,
+) -> tuple[T, bytes | None, bytes | None]:
+    """Call a function as in a new process; return its result, standard output and error."""
     with contextlib.ExitStack() as stack:
         output = [_Output(stdout), _Output(stderr)]
         if stderr == subprocess.STDOUT:
@@ -57,22 +89,8 @@ def run_in_process(
         stack.enter_context(_signals())
         stack.enter_context(_logging())
         stack.enter_context(hub_unloaded())
-        console = Console(Interrupts())
-        stack.callback(console.close)
-        try:
-            code = run(console, words)
-        except Exception:
-            traceback.print_exc()
-            code = 1
-        console.flush_quietly()
-    if -code in STOP_SIGNALS:  # it was meant for this process
-        signal.raise_signal(-code)
-    return subprocess.CompletedProcess(
-        ["llmtool", *words],
-        code,
-        output[0].read(),
-        None if output[1] is output[0] else output[1].read(),
-    )
+        result = function()
+    return result, output[0].read(), None if output[1] is output[0] else output[1].read()
 
 
 class _Output:

@@ -17,7 +17,6 @@ from llmtool.batch.tables import find_header
 from llmtool.batch.writers import CsvRows
 from llmtool.errors import InputError, UsageError
 
-N_RANDOM_FILES = 10_000
 PIECES = ['"', '"', ",", ",", "\n", "\n", "\r", "\r\n", " ", "a", "b", "é", ";", '""', '","', '"\n']
 
 
@@ -38,12 +37,13 @@ def expected_rows(content: str, delimiter: str = ",") -> list[list[str]]:
     return [row for row in csv.reader(file, delimiter=delimiter) if row]
 
 
-def test_random_files_have_the_rows_that_csv_reads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_files", [2000, pytest.param(20_000, marks=pytest.mark.long)])
+def test_random_files_have_the_rows_that_csv_reads(tmp_path: Path, n_files: int) -> None:
     generator = random.Random(20)
     shm = Path("/dev/shm")  # a file in memory is faster
     path = (shm if shm.is_dir() else tmp_path) / f"llmtool-test-{os.getpid()}.csv"
     try:
-        for _ in range(N_RANDOM_FILES):
+        for _ in range(n_files):
             content = "id,text\n" + "".join(generator.choices(PIECES, k=generator.randrange(20)))
             path.write_bytes(content.encode())
             reader = Reader("csv", [str(path)], delimiter=",")

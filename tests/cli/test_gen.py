@@ -300,26 +300,21 @@ def test_no_think_without_effect_is_reported(gen: Run, tiny_model: Callable[...,
     assert note not in gen(QUESTION, "-m", switched, "--no-think").stderr.decode()
 
 
-@pytest.mark.parametrize(
-    ("args", "option"),
-    [
+def test_think_without_effect_is_reported(gen: Run, tiny_model: Callable[..., Path]) -> None:
+    plain, always, switched = (
+        tiny_model("plain", chat_template=template)
+        for template in ("{{ messages[0].content }}", "{{ messages[0].content }}<think>", EFFORT)
+    )
+    for args, option in (
         (("--think",), "--think"),
         (("--think=low",), "--think"),
         (("--think", "--think-tokens", "0"), "--think"),
         (("--think-tokens", "5"), "--think-tokens"),
-    ],
-    ids=" ".join,
-)
-def test_think_without_effect_is_reported(
-    gen: Run, tiny_model: Callable[..., Path], args: tuple[str, ...], option: str
-) -> None:
-    note = f"{option} has no effect: this model's chat template has no reasoning variable"
-    plain = tiny_model("plain", chat_template="{{ messages[0].content }}")
-    assert note in gen(QUESTION, "-m", plain, *args).stderr.decode()
-    always = "{{ messages[0].content }}<think>"
-    for template in (always, EFFORT):
-        model = tiny_model("plain", chat_template=template)
-        assert "no effect" not in gen(QUESTION, "-m", model, *args).stderr.decode()
+    ):
+        note = f"{option} has no effect: this model's chat template has no reasoning variable"
+        assert note in gen(QUESTION, "-m", plain, *args).stderr.decode()
+        for model in (always, switched):
+            assert "no effect" not in gen(QUESTION, "-m", model, *args).stderr.decode(), args
 
 
 @pytest.mark.parametrize(

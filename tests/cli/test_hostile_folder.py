@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from one_process import run_in_one_process
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="programs without an ending")
 ENTRY_POINT = "#!{python}\nimport sys\nfrom llmtool.__main__ import main\nsys.exit(main())\n"
@@ -144,14 +145,50 @@ def call(env: dict[str, str], tiny: Path, tmp_path: Path) -> Callable[..., tuple
 
 
 @POSIX
-@pytest.mark.parametrize("args", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("name", ["gen", "code"])
 def test_files_in_the_current_folder_are_not_read_or_run(
-    call: Callable[..., tuple[int, str, str]], clean: Path, hostile: Path, args: tuple[str, ...]
+    call: Callable[..., tuple[int, str, str]], clean: Path, hostile: Path, name: str
 ) -> None:
     before = sorted(hostile.rglob("*"))
-    expected = call(clean, args, [])
+    expected = call(clean, CALLS[name], [])
     assert expected[0] in (0, 17) and expected[2] == ""
-    assert call(hostile, args, []) == expected
+    assert call(hostile, CALLS[name], []) == expected
+    assert sorted(hostile.rglob("*")) == before
+
+
+@POSIX
+def test_no_command_reads_or_runs_files_in_the_current_folder(
+    env: dict[str, str], tiny: Path, clean: Path, hostile: Path, tmp_path: Path
+) -> None:
+    before = sorted(hostile.rglob("*"))
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
+    found = []
+    for folder in (clean, hostile):
+        marks = tmp_path / f"marks of {folder.name}"
+        calls = [
+            ([*args, *([] if args[0] in MODELS else ["-m", tiny])], folder)
+            for args in CALLS.values()
+        ]
+        done = run_in_one_process(
+            calls,
+            env={**env, "MARKS": str(marks), "PATH": f".{os.pathsep}{env['PATH']}"},
+            site=tmp_path / "guard",
+            input=b"The river rose.",
+        )
+        assert not marks.exists(), marks.read_text()
+        assert not [each for each in done if b"Traceback" in each.stderr]
+        assert {each.returncode for each in done} <= {0, 17}
+        found.append(
+            [  # doctor shows the load, and sessions the time of the last command
+                (
+                    each.returncode,
+                    each.stdout if each.args[0] not in ("doctor", "sessions") else b"",
+                )
+                for each in done
+            ]
+        )
+    assert found[1] == found[0]
     assert sorted(hostile.rglob("*")) == before
 
 

@@ -61,10 +61,14 @@ def home(env: dict[str, str], tmp_path: Path) -> Path:
 @pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
 @pytest.mark.parametrize(("words", "saved"), SAVED.values(), ids=SAVED)
 def test_saved_files_are_private(
-    run_llmtool_process: Run, home: Path, tiny: Path, words: tuple[str, ...], saved: str, umask: int
+    run_llmtool: Run, home: Path, tiny: Path, words: tuple[str, ...], saved: str, umask: int
 ) -> None:
     named = [str(tiny) if word == "MODEL" else word for word in words]
-    done = run_llmtool_process(*named, preexec_fn=lambda: os.umask(umask))
+    before = os.umask(umask)
+    try:
+        done = run_llmtool(*named)
+    finally:
+        os.umask(before)
     assert done.returncode in (0, 15, 17), done.stderr.decode()
     assert_private(home, saved)
 

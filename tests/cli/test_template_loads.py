@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 from cli.calls import ASKING, FILES, stage
+from one_process import run_in_one_process
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 # Imported by Python at start-up; writes the path of each opened template to a file.
 RECORDER = """
 import os, sys
@@ -24,32 +22,29 @@ sys.addaudithook(record)
 """
 
 
-@pytest.mark.parametrize("output", [(), ("-o", "out.txt")], ids=["stdout", "file"])
-@pytest.mark.parametrize(
-    "command",
-    [name for name in ASKING if name not in ("chat", "prompts test", "bench", "code complete")],
-)
 def test_command_reads_each_template_once(
-    run_llmtool_process: Callable[..., Any],
-    env: dict[str, str],
-    tiny_model: Callable[..., Path],
-    tmp_path: Path,
-    command: str,
-    output: tuple[str, ...],
+    env: dict[str, str], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(RECORDER)
-    work = tmp_path / "work"
-    work.mkdir()
-    for name, content in FILES.items():
-        (work / name).write_bytes(content)
-    stage(work, env)
-    opened = tmp_path / "opened"
     model = tiny_model("plain", n_ctx=2048, printable=True)
-    options = () if command.startswith("classify") else ("--max-tokens", "4")
-    result = run_llmtool_process(
-        *ASKING[command], *output, *options, "-m", model,
-        cwd=work, env={"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "OPENED": str(opened)},
-    )  # fmt: skip
-    counts = Counter(opened.read_text().splitlines())
-    assert counts and set(counts.values()) == {1}, (counts, result.stderr)
+    calls: list[tuple[list[str | Path], Path]] = []
+    for command, args in ASKING.items():
+        if command in ("chat", "prompts test", "bench", "code complete"):
+            continue
+        options = () if command.startswith("classify") else ("--max-tokens", "4")
+        for output in ((), ("-o", "out.txt")):
+            work = tmp_path / f"{command} {len(output)}"
+            work.mkdir()
+            for name, content in FILES.items():
+                (work / name).write_bytes(content)
+            if command == "code commit":
+                stage(work, env)
+            calls.append(([*args, *output, *options, "-m", model], work))
+    opened = [work.with_name(f"opened by {work.name}") for _, work in calls]
+    done = run_in_one_process(
+        calls, env=env, site=tmp_path / "site", each_env=[{"OPENED": str(each)} for each in opened]
+    )
+    for result, file in zip(done, opened, strict=True):
+        counts = Counter(file.read_text().splitlines())
+        assert counts and set(counts.values()) == {1}, (file.name, counts, result.stderr)

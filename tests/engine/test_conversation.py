@@ -245,7 +245,8 @@ def test_other_requests_are_served_between_two_turns(
     start: Callable[..., Conversation], kind: str
 ) -> None:
     conversation, alone = start(kind), start(kind)
-    other = Request(prompt=Prompt(text="a lazy dog"), sampling=Sampling(temperature=0), n=4)
+    sampling = Sampling(temperature=0, max_tokens=60)
+    other = Request(prompt=Prompt(text="a lazy dog"), sampling=sampling, n=4)
     for text in ("hello there", "how are you"):
         assert conversation.send(text)[0] == alone.send(text)[0]
         ends = [e for e in conversation.engine.stream([other]) if isinstance(e, Finished)]

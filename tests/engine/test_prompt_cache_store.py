@@ -149,7 +149,7 @@ def test_file_named_after_another_key_is_a_miss(cache: PrefixCache, stored: Path
     assert not other.exists()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_damaged_file_never_gives_a_wrong_payload(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -1,4 +1,4 @@
-"""The client under test: one call of the store in a separate process, with JSON in and out.
+"""The client under test: one call of the store, also as a process with JSON in and out.
 
     python client.py '{"call": "pull", "reference": "org/name", ...}'
 
@@ -31,10 +31,14 @@ RETRY = {
 
 
 def main() -> None:
-    task = json.loads(sys.argv[1])
-    notes, progress = [], []
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    emit(run(json.loads(sys.argv[1]), stopped.is_set))
+
+
+def run(task, cancelled=lambda: False):
+    """Run a call of the store, and return its result or error."""
+    notes, progress = [], []
 
     def on_progress(done, total):
         progress.append([done, total])
@@ -52,7 +56,7 @@ def main() -> None:
         offline=task.get("offline", False),
         retry=RetryPolicy(**{**RETRY, **task.get("retry", {})}),
     )
-    callbacks = Callbacks(on_progress=on_progress, on_note=on_note, cancelled=stopped.is_set)
+    callbacks = Callbacks(on_progress=on_progress, on_note=on_note, cancelled=cancelled)
     result = {"notes": notes}
     if task.get("no_sockets"):
         sys.addaudithook(refuse_sockets)
@@ -88,7 +92,7 @@ def main() -> None:
         result |= {"error": type(exc).__name__, "code": int(exc.exit_code), "message": str(exc)}
         result["trace"] = traceback.format_exc()  # as printed by --debug
     result["progress"] = progress[:1] + progress[-1:]
-    emit(result)
+    return result
 
 
 def refuse_sockets(event, args):

@@ -20,7 +20,7 @@ def pulled(client):
 @pytest.mark.parametrize("call", ["find", "get", "verify", "remove"])
 def test_cached_model_uses_no_socket(hub, pulled, call):
     seen = len(hub.seen)
-    result = pulled.run(call, no_sockets=True)
+    result = pulled.finish(pulled.start(call, no_sockets=True))
     assert "error" not in result
     assert len(hub.seen) == seen
 

@@ -56,4 +56,4 @@ def test_waiting_request_can_be_cancelled(mirror, client, call):
     start = time.monotonic()
     child.send_signal(signal.SIGTERM)
     assert client.finish(child)["error"] == "Cancelled"
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10

@@ -154,7 +154,7 @@ def test_get_downloads_missing_model(hub, client):
 
 def test_cached_model_is_found_without_importing_huggingface_hub(hub, client):
     client.pull()
-    modules = client.run("find")["modules"]
+    modules = client.finish(client.start("find"))["modules"]
     heavy = {"huggingface_hub", "httpx2", "rich", "numpy", "yaml", "filelock"}
     assert heavy.isdisjoint(modules)
 

@@ -49,10 +49,14 @@ def test_long_arrays_are_not_loaded(write):
     assert metadata["x.few"].values == (1, -2)
 
 
-def test_starter_header_matches_gguf_package(starter):
+@pytest.mark.parametrize(
+    "kind", ["plain", "spm", "hybrid", pytest.param("starter", marks=pytest.mark.long)]
+)
+def test_header_matches_gguf_package(kind, tiny_model, starter):
     from gguf import GGUFReader
 
-    theirs, ours = GGUFReader(starter), read_header(starter)
+    path = starter if kind == "starter" else tiny_model(kind)  # its vocabulary takes seconds
+    theirs, ours = GGUFReader(path), read_header(path)
     assert {f.name: f.contents() for f in theirs.fields.values() if _is_scalar(f)} == {
         k: v for k, v in ours.metadata.items() if not isinstance(v, Array)
     }
