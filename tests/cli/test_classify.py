@@ -45,10 +45,12 @@ def classify(run_llmtool: Callable[..., Any], starter: Path, cache: str) -> Call
 def classify_scripted(
     run_llmtool: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """Classify with scripted scores, in which only `SPORT` has a likely label, `sports`."""
+    """Classify with scripted scores, in which two texts have a likely label."""
+    likely = {SPORT: "sports", "Shares fell": "business"}
 
     def score(prompt: str, label: str) -> float:
-        return -0.2 if SPORT in prompt and label.strip() == "sports" else -4
+        found = [name for text, name in likely.items() if text in prompt]
+        return -0.2 if found == [label.strip()] else -4
 
     use_scripted_model(monkeypatch, ScriptedEngine(scores=score), cwd)
     return partial(run_llmtool, "classify")

@@ -118,7 +118,7 @@ def test_probabilities_equal_those_of_the_request_alone(
 ) -> None:
     engine, alone = engines(kind, n_parallel), engines(kind, 1)
     # They end at different steps, out of order, and leave gaps.
-    requests = [make_request(id, 600 + 20 * id, max_tokens=4 + 5 * id % 17) for id in range(12)]
+    requests = [make_request(id, 900 + 20 * id, max_tokens=4 + 5 * id % 17) for id in range(12)]
     found = collect_replies(engine, requests)
     assert has_separate_streams(engine)
     assert_all_released(engine)
