@@ -1,4 +1,4 @@
-"""Run several commands in one child process, for tests of what the interpreter does at start-up."""
+"""Run several commands in one child process, for tests of the start of the interpreter."""
 
 from __future__ import annotations
 
