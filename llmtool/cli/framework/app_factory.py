@@ -142,6 +142,7 @@ def _without_equals_sign(args: list[str], params: list[Any]) -> list[str]:
     """Return arguments with `-oVALUE` instead of `-o=VALUE`.
 
     Example:
+        >>> import typer
         >>> option = typer.core.TyperOption(param_decls=["-o", "--output"])
         >>> _without_equals_sign(["-o=a.txt", "-o", "-o=b"], [option])
         ['-oa.txt', '-o', '-o=b']
