@@ -46,4 +46,4 @@ def use_scripted_model(
         )
 
     monkeypatch.setattr(bootstrap, "open_model", open_model)
-    monkeypatch.setattr(bootstrap, "start_loading", lambda *_: None)
+    monkeypatch.setattr(bootstrap, "start_loading", lambda *_, **__: None)
