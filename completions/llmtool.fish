@@ -479,7 +479,7 @@ complete -c llmtool -n '__llmtool_at translate' -l dialect -x -a 'auto commonmar
 complete -c llmtool -n '__llmtool_at translate' -l bilingual -d 'Print each segment above its translation (txt, srt, vtt)'
 complete -c llmtool -n '__llmtool_at translate' -l protect -x -d 'Leave the text that REGEX matches unchanged (repeatable)'
 complete -c llmtool -n '__llmtool_at translate' -l mark -x -a 'fuzzy comment' -d 'Mark translations: fuzzy (po, xliff, qt) or comment (po)'
-complete -c llmtool -n '__llmtool_at translate' -l context -l no-context -d 'Show the model the text before and after each segment; by default, if it has 1B parameters or more'
+complete -c llmtool -n '__llmtool_at translate' -l context -l no-context -d 'Show the model the text around each segment (default: from 1B)'
 complete -c llmtool -n '__llmtool_at translate' -l strict -d 'Exit 17 without output if a segment is not translated'
 complete -c llmtool -n '__llmtool_at translate' -l glossary -r -d 'Terms and their translations (two columns)'
 complete -c llmtool -n '__llmtool_at translate' -l update -x -d 'Keep the text of an earlier translation'

@@ -702,8 +702,8 @@ _llmtool_translate() {
         '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
         '*--protect=[Leave the text that REGEX matches unchanged (repeatable)]:REGEX:' \
         '*--mark=[Mark translations\: fuzzy (po, xliff, qt) or comment (po)]:CHOICE:(fuzzy comment)' \
-        '*--context[Show the model the text before and after each segment; by default, if it has 1B parameters or more]' \
-        '*--no-context[Show the model the text before and after each segment; by default, if it has 1B parameters or more]' \
+        '*--context[Show the model the text around each segment (default\: from 1B)]' \
+        '*--no-context[Show the model the text around each segment (default\: from 1B)]' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
         '*--update=[Keep the text of an earlier translation]:OLD:' \

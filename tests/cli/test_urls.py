@@ -41,7 +41,7 @@ PAGES = {
     "gen, argument": ("gen", "Sum up", "URL"),
     "run": ("run", "title", "-f", "URL"),
     "run, argument": ("run", "qa", "When?", "URL"),
-    "sum": ("sum", "URL"),
+    "sum": ("sum", "--strategy", "stuff", "URL"),
     "classify": ("classify", "-l", "a,b", "-f", "URL"),
     "code": ("code", "parse", "-f", "URL"),
     "code, argument": ("code", "parse", "URL"),

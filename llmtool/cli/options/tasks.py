@@ -259,8 +259,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
             bool | None,
             Option(
                 "--context/--no-context",
-                help="Show the model the text before and after each segment; "
-                "by default, if it has 1B parameters or more.",
+                help="Show the model the text around each segment (default: from 1B).",
                 show_default=False,
             ),
         ],
