@@ -165,6 +165,9 @@ RESULTS: dict[str, tuple[type[Any], ...]] = {
     "code commit": (CommitMessage,),
 }
 
+# Keys that only the command adds to a result.
+ADDED_KEYS = {"sum": {"share": "number"}}
+
 # The commands with --each; the others have no columns in a batch.
 BATCH_COMMANDS = ("gen and run", "classify", "sum", "translate", "code")
 
@@ -452,14 +455,18 @@ def json_page() -> str:
         "name of a column is renamed to `input_NAME`. With `-o FILE`, each row has a `key`.\n"
     ]
     for heading, (result, *inner) in RESULTS.items():
-        parts.append(f"\n## {heading}\n\n`{result.__name__}` in Python. {_record(result)}")
+        added = ADDED_KEYS.get(heading, {})
+        parts.append(f"\n## {heading}\n\n`{result.__name__}` in Python. {_record(result, **added)}")
         if heading == "classify":
             parts.append(
                 "\nWith `--explain`, `explanation` has a [weight](#sentenceweight) for each "
                 "sentence.\n"
             )
         if heading == "sum":
-            parts.append("\nWith several texts, each object begins with the name of its `file`.\n")
+            parts.append(
+                "\nOnly the command prints `share`, the share of the document's text that was used."
+                " With several texts, each object begins with the name of its `file`.\n"
+            )
         if heading in BATCH_COMMANDS and result.row is not getattr(result.__mro__[1], "row", None):
             columns = _prose(result.row).removeprefix("Return ")
             parts.append(f"\nColumns in a batch: {columns}\n")
@@ -480,10 +487,10 @@ def json_page() -> str:
     return "".join(parts)
 
 
-def _record(record: Any) -> str:
+def _record(record: Any, **added: str) -> str:
     """Return what a record's docstring says, and its keys with their JSON types."""
     text = re.sub(r"^The result of .+?[.:]\s+", "", _prose(record))
-    return f"{text[:1].upper()}{text[1:]}\n\n{_table(record)}"
+    return f"{text[:1].upper()}{text[1:]}\n\n{_table(_keys(record, **added) if added else record)}"
 
 
 def _table(shape: Shape) -> str:
