@@ -47,7 +47,7 @@ _SAMPLE_CHARACTERS = 4000  # of a document, to detect its language
 _MIN_SAMPLE_LETTERS = 20
 _MAX_REPORTED = 3
 _BILINGUAL = ("txt", "srt", "vtt")
-# Smaller models translate the context, too (benchmarks/README.md).
+# A guess: the starter model (135M) quotes the context in its reply; no larger one was measured.
 _MIN_PARAMS_FOR_CONTEXT = 1_000_000_000
 
 
