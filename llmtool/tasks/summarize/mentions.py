@@ -19,10 +19,19 @@ fifteen sixteen seventeen eighteen nineteen twenty""".split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _NUMBER_WORDS = {word: n for n, word in enumerate(_UNITS)}
 _NUMBER_WORDS |= {word: 10 * n for n, word in enumerate(_TENS, 2)}
-_SCALES = {"hundred": 2, "thousand": 3, "k": 3, "million": 6, "m": 6, "mn": 6, "billion": 9}
-_SCALES |= {"bn": 9, "trillion": 12, "tausend": 3, "mio": 6, "million": 6, "millionen": 6}
-_SCALES |= {"milliarden": 9, "mrd": 9, "万": 4, "萬": 4, "亿": 8, "億": 8, "million": 6}
-_SCALES |= {"millions": 6, "billions": 9, "thousands": 3, "millones": 6, "milliards": 9}
+_SCALES = {  # powers of ten
+    word: power
+    for power, words in {
+        2: "hundred",
+        3: "thousand k tausend thousands",
+        4: "万 萬",
+        6: "million m mn mio millionen millions millones",
+        8: "亿 億",
+        9: "billion bn milliarden mrd billions milliards",
+        12: "trillion",
+    }.items()
+    for word in words.split()
+}
 _PERCENT = r"%|％|\bper ?cent\b|\bpercent\b|\bprozent\b|\bpour cent\b|\bpor ciento\b"
 _NUMBER = re.compile(
     rf"""
