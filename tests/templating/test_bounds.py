@@ -90,9 +90,9 @@ LOOKS_BACK = """\
 
 def test_hundreds_of_turns_render_with_a_quadratic_template() -> None:
     """Gemma 4's template compares each message with all messages before it."""
-    messages = [{"role": ("user", "assistant")[i % 2], "content": f"Word {i}"} for i in range(1400)]
+    messages = [{"role": ("user", "assistant")[i % 2], "content": f"Word {i}"} for i in range(700)]
     text = Template(LOOKS_BACK, name="looks-back", chat=True).render(messages=messages)
-    assert text.count("<turn>") == 1400
+    assert text.count("<turn>") == 700
 
 
 def test_values_in_closures_are_not_credited() -> None:
