@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.documents.markdown.blocks import read_block
 from llmtool.documents.markdown.front_matter import find_front_matter
-from llmtool.documents.markdown.tags import text_attributes
+from llmtool.documents.markdown.tags import without_texts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -87,9 +87,8 @@ def skeleton(tokens: Sequence[Token], anchors: Mapping[str, int]) -> list[tuple[
             has_content = token.type in ("fence", "code_block", "directive")
             content = token.content if has_content else ""
             attributes = sorted((str(k), str(v)) for k, v in token.attrs.items())
-            found.append(
-                (line, token.type, token.tag, token.level, token.info, content, attributes)
-            )
+            info = without_texts(token.info) if token.type == "fence" else token.info
+            found.append((line, token.type, token.tag, token.level, info, content, attributes))
     return found
 
 
@@ -133,7 +132,5 @@ _HREF = re.compile(r"""(\shref\s*=\s*["'])(#[^"']+)""")
 
 def _without_texts(tag: str, anchors: Mapping[str, int]) -> str:
     """Return a tag without the attribute values that are text."""
-    for start, end, _ in sorted(text_attributes(tag), reverse=True):
-        tag = tag[:start] + tag[end:]
-    tag = _HREF.sub(lambda found: found[1] + _target(found[2], anchors), tag)
+    tag = _HREF.sub(lambda found: found[1] + _target(found[2], anchors), without_texts(tag))
     return " ".join(tag.split())

@@ -44,6 +44,7 @@ _ITEM = re.compile(
 )
 # HTML whose text is Markdown, in Python-Markdown and kramdown.
 _PARSED_HTML = re.compile(r"<[a-z][^<>]*\smarkdown\b", re.IGNORECASE)
+_PATH = re.compile(r"[!-~]*[./\\_:][!-~]*")  # as the title of a code block
 _CHANGED_BY_PARSER = "text that the Markdown parser changes"
 
 
@@ -96,7 +97,7 @@ class Reader:
                         kind = "heading" if previous.markup.startswith("#") else "setext heading"
                     yield from self._block_segments(kind, first, last, token.content)
             elif token.type in ("fence", "code_block"):
-                self._skip(*self._source.line_range(token), "code block")
+                yield from self._code_segments(token)
             elif token.type == "html_block":
                 yield from self._html_segments(token)
             elif token.type == "directive":
@@ -177,6 +178,21 @@ class Reader:
             if kind == "attribute" and token.info != "tag":
                 kind = "argument"
             yield from self._text_segment(begin, stop, Layout(kind=kind, around=around))
+
+    def _code_segments(self, token: Token) -> Iterator[Segment]:
+        """Yield the title of a code block: ```py title="An example"."""
+        start, end = self._source.line_range(token)
+        self._skip(start, end, "code block")
+        if token.type == "fence" and token.info:
+            assert token.map is not None
+            line = self._source.lines[token.map[0]]
+            at = line.index(token.markup) + len(token.markup)
+            for begin, stop, _ in text_attributes(line[at:]):
+                if _PATH.fullmatch(line, at + begin, at + stop):
+                    continue
+                around = (token.markup + line[at : at + begin], line[at + stop :])
+                begin, stop = start + at + begin, start + at + stop
+                yield from self._text_segment(begin, stop, Layout(kind="argument", around=around))
 
     def _html_segments(self, token: Token) -> Iterator[Segment]:
         start, end = self._source.line_range(token)

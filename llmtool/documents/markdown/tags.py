@@ -109,3 +109,15 @@ def text_attributes(tag: str) -> Iterator[tuple[int, int, str]]:
             name = found["name"] if "name" in pattern.groupindex else ""
             if any(map(str.isalpha, found[group])) and not _FILE_NAME.fullmatch(found[group]):
                 yield *found.span(group), name.lower()
+
+
+def without_texts(tag: str) -> str:
+    """Return a tag without the attribute values that are text.
+
+    Example:
+        >>> without_texts("<img src='a.png' alt='A cat'>")
+        "<img src='a.png' alt=''>"
+    """
+    for start, end, _ in sorted(text_attributes(tag), reverse=True):
+        tag = tag[:start] + tag[end:]
+    return tag
