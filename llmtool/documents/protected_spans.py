@@ -138,7 +138,7 @@ def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) 
     for verb, tokens in (("drops", before - after), ("adds", added)):
         for token in sorted(tokens):
             return f"{verb} {token}"
-    if _positional(source) != _positional(translation):
+    if positional(source) != positional(translation):
         return "changes the order of placeholders such as %s"
     return None
 
@@ -161,7 +161,13 @@ def _syntax(parts: Sequence[Part]) -> Counter[str]:
     return Counter(_WIDE_BRACKETS.get(token, token) for token in found)
 
 
-def _positional(parts: Sequence[Part]) -> list[str]:
+def positional(parts: Sequence[Part]) -> list[str]:
+    """Return the placeholders that take the next argument, in order: %s, {}.
+
+    Example:
+        >>> positional([ProtectedSpan("%s"), " of ", ProtectedSpan("%2$s")])
+        ['%s']
+    """
     spans = (span.replace("%%", "") for span in _without_code(parts))
     return [found for span in spans for found in _POSITIONAL.findall(span)]
 

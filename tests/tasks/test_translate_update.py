@@ -242,6 +242,26 @@ def test_segment_without_its_link_is_requested_again(translate: Translator) -> N
 
 
 @pytest.mark.parametrize(
+    ("translation", "remains"),
+    [
+        ("%s hat %d Dateien", True),
+        ("%d Dateien hat %s", False),
+        ("%2$d Dateien hat %1$s", True),
+        ("%2$d Dateien hat %s", False),
+        ("%2$d Dateien", False),
+    ],
+)
+def test_other_order_of_placeholders_needs_their_numbers(
+    translate: Translator, translation: str, remains: bool
+) -> None:
+    source = '#, c-format\nmsgid "%s has %d files"\nmsgstr ""\n\nmsgid "Yes"\nmsgstr ""\n'
+    old = source.replace('msgstr ""', f'msgstr "{translation}"', 1)
+    old = old.replace('msgstr ""', 'msgstr "Ja"')
+    text, requests = translate(source, update=old)
+    assert (translation in text, not requests) == (remains, remains)
+
+
+@pytest.mark.parametrize(
     ("source", "update", "message"),
     [
         (paragraphs(A, B), paragraphs("Guten Morgen.", "Zu."), "not known as an earlier"),

@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 
 import msgspec
 
+from llmtool.documents.protected_spans import positional
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, has_letters
 from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.translate.placeholders import merge_parts
@@ -190,23 +191,39 @@ def _choose_base(
 
 
 def _adopt(document: Document, segment: Segment, parts: Sequence[Part]) -> tuple[Part, ...] | None:
-    """Return a translation with the protected spans of its source, None if they differ."""
+    """Return a translation with the protected spans of its source, None if they differ.
+
+    If it numbers all placeholders (`%2$s`), they may have another order.
+    """
     spans = [part for part in merge_parts(segment.parts) if isinstance(part, ProtectedSpan)]
+    numbered = _by_number(spans)
     adopted: list[Part] = []
     for part in merge_parts(parts):
         if isinstance(part, ProtectedSpan):
-            same = [each for each in spans if each.source == part.source] or [
+            span = numbered.get(part.source)
+            same = [each for each in spans if each.source == part.source or each is span] or [
                 each for each in spans if _shape(each) == _shape(part)
             ]
             if not same:
                 return None
             spans.remove(same[0])
-            adopted.append(same[0])
+            adopted.append(part if same[0] is span else same[0])
         else:
             adopted.append(part)
     if spans or not has_letters(adopted) or document.find_fault(segment, adopted):
         return None
-    return tuple(adopted)
+    has_order = positional(adopted) in ([], positional(segment.parts))
+    return tuple(adopted) if has_order else None
+
+
+def _by_number(spans: Sequence[ProtectedSpan]) -> dict[str, ProtectedSpan]:
+    """Return the placeholders such as %s by the form that has their number: `%1$s`."""
+    unnumbered = [span for span in spans if positional([span]) == [span.source]]
+    return {
+        f"%{number}${span.source[1:]}": span
+        for number, span in enumerate(unnumbered, 1)
+        if span.source.startswith("%")
+    }
 
 
 def _shape(span: ProtectedSpan) -> str:

@@ -56,8 +56,8 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '+++\ntitle = "Á gúídé" # no\nslug = "a"\n+++\nTéxt.\n',
     ),
     "titles of code blocks": (
-        '```py title="A title" hl_lines="2"\ncode\n```\n\n> ~~~ {.c title="src/a" alt=\'One\'}\n> x\n> ~~~\n',
-        '```py title="Á títlé" hl_lines="2"\ncode\n```\n\n> ~~~ {.c title="src/a" alt=\'Óné\'}\n> x\n> ~~~\n',
+        '```py title="A title" n=2\ncode\n```\n\n> ~~~ {.c title="a/b" alt=\'One\'}\n> x\n> ~~~\n',
+        '```py title="Á títlé" n=2\ncode\n```\n\n> ~~~ {.c title="a/b" alt=\'Óné\'}\n> x\n> ~~~\n',
     ),
     "MkDocs admonition": (
         '!!! note "A title"\n    One.\n\n    Two.\n\n    ```\n    code\n    ```\n\nAfter.\n',
