@@ -165,6 +165,7 @@ def positional(parts: Sequence[Part]) -> list[str]:
     """Return the placeholders that take the next argument, in order: %s, {}.
 
     Example:
+        >>> from llmtool.documents.types import ProtectedSpan
         >>> positional([ProtectedSpan("%s"), " of ", ProtectedSpan("%2$s")])
         ['%s']
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -90,10 +89,9 @@ def _check_bounds(assertion: Assertion) -> None:
 
 
 def _regex(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
-    try:
-        re.compile(assertion.value)
-    except (re.error, OverflowError, RecursionError) as exc:
-        raise ValueError(f"not a valid regular expression: {exc}") from exc
+    from llmtool.structured.linear_regex import check_pattern
+
+    check_pattern(assertion.value)
     return assertion
 
 

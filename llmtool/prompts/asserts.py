@@ -4,7 +4,7 @@
 |---|---|
 | `equals` | the reply equals the value, ignoring surrounding white space |
 | `contains` | the reply contains the value (case-sensitive) |
-| `regex` | the Python regular expression matches anywhere in the reply |
+| `regex` | the regular expression matches anywhere in the reply; it takes linear time |
 | `is-json` | the whole reply is one JSON document |
 | `schema` | the reply is JSON that is valid under the value, a JSON Schema or its short form |
 | `label` | the predicted label is the value |
@@ -20,7 +20,6 @@ negates a type.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -132,7 +131,13 @@ def _contains(value: Any, reply: EvaluatedReply) -> str | None:
 
 
 def _regex(pattern: Any, reply: EvaluatedReply) -> str | None:
-    return None if re.search(pattern, reply.text) else f"does not match {_shown(pattern)}"
+    from llmtool.structured.linear_regex import compile_search
+
+    try:
+        matches = compile_search(pattern)
+    except ValueError as exc:
+        return f"cannot be compared: {exc}"
+    return None if matches(reply.text) else f"does not match {_shown(pattern)}"
 
 
 def _is_json(_value: Any, reply: EvaluatedReply) -> str | None:

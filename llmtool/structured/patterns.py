@@ -22,6 +22,15 @@ _TOKEN = re.compile(
     r"|\{(?P<minimum>\d+)(?:,\d*)?\}|.",
     re.DOTALL,
 )
+_WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"
+_UNICODE_IN_CLASS = {
+    r"\d": r"\p{Nd}",
+    r"\D": r"\P{Nd}",
+    r"\s": r"\p{White_Space}",
+    r"\S": r"\P{White_Space}",
+    r"\w": _WORD,
+}
+_UNICODE = {**_UNICODE_IN_CLASS, r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]", r"\Z": r"\z"}
 _IN_CLASS = re.compile(r"\\[pPux]\{[^}]*\}|\\c[A-Za-z]|\\.|[\[&~]", re.DOTALL)
 
 
@@ -89,6 +98,40 @@ def with_ecma_spaces(pattern: str) -> str:
         return _IN_CLASS.sub(lambda each: each[0] + r"\ufeff" * (each[0] == r"\s"), text)
 
     return _TOKEN.sub(convert, pattern)
+
+
+def with_unicode_classes(pattern: str) -> str:
+    r"""Return a pattern in which \d, \s and \w match Unicode, as in Python, not only ASCII.
+
+    Raises:
+        ValueError: \W is in a class with other word characters than \d and _.
+
+    Example:
+        >>> with_unicode_classes(r"\d[^\s]")
+        '\\p{Nd}[^\\p{White_Space}]'
+    """
+
+    def convert(token: re.Match[str]) -> str:
+        text = token[0]
+        if text[0] != "[":
+            return _UNICODE.get(text, text)
+        if r"\W" in text:
+            return _without_words(text)
+        return _IN_CLASS.sub(lambda each: _UNICODE_IN_CLASS.get(each[0], each[0]), text)
+
+    return _TOKEN.sub(convert, pattern)
+
+
+def _without_words(text: str) -> str:
+    r"""Return a class with \W, such as [^\W\d_], without nesting, which jsonschema-rs escapes."""
+    negated, members = text[1] == "^", text[1:-1].lstrip("^").replace(r"\W", "").replace(r"\s", "")
+    words = _WORD
+    for member, part in ((r"\d", r"\p{Nd}"), ("_", r"\p{Pc}")):
+        if member in members:
+            members, words = members.replace(member, ""), words.replace(part, "")
+    if re.search(r"\w", members):
+        raise ValueError(rf"\W is only supported with \d and _ in a class, not as in {text}")
+    return f"[{words}]" if negated else f"[^{words}]"
 
 
 def _convert(token: re.Match[str]) -> str:
