@@ -190,7 +190,7 @@ def constructs(text: str) -> list[str]:
         opening = _FENCE.match(line)
         if opening and not fence:
             fence = opening[1]
-            found.append(opening[1] + line[opening.end() :].strip().split(" ")[0])
+            found.append(opening[1] + _QUOTED.sub("", line[opening.end() :].strip()).split(" ")[0])
         elif fence:
             if line.strip(" \t>") == fence:
                 fence = ""
@@ -244,7 +244,11 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    files = sorted(path for path in args.folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    files = sorted(
+        path
+        for path in args.folder.rglob("*")
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
+    )
     if len(files) > args.sample:
         files = sorted(random.Random(args.seed).sample(files, args.sample))
     change = CHANGES[args.change]

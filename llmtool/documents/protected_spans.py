@@ -16,7 +16,8 @@ _UNSPACED = (
 )
 _NO_URL = rf"""\s<>"'“”‘’„«»…{_UNSPACED}"""
 _BALANCED = r"\([^\s()]*\)|\{[^\s{}]*\}"
-_URL_PIECE = rf"(?:[^({{{_NO_URL}]|{_BALANCED}|\((?![^\s()]*\))|\{{(?![^\s{{}}]*\}}))"
+# A closing parenthesis without an opening one ends it: [a](https://b.org)-c
+_URL_PIECE = rf"(?:[^(){{{_NO_URL}]|{_BALANCED}|\((?![^\s()]*\))|\{{(?![^\s{{}}]*\}}))"
 # A URL does not end with punctuation: it belongs to the sentence around it.
 _URL_END = rf"(?:[^.,;:!?(){{}}\[\]{_NO_URL}]|{_BALANCED})"
 _WORD = rf"[^\W{_UNSPACED}]"
@@ -57,9 +58,10 @@ _POSITIONAL = re.compile(
     r"|%(?!\d+\$|\()[-#0+ ']*(?:\*|\d+)?(?:\.(?:\*|\d*))?[hlLzjtq]*(?:[a-zA-Z@](?!\d)|<PRI\w+>)"
 )
 # Characters that look like syntax where they are; prose rarely has them. Not those of prices,
-# percentages and quotations: "5 %", "$5", "(5)".
+# percentages and quotations: "5 %", "$5", "(5)". In Hindi, a bar ends sentences like a danda.
 _SYNTAX = re.compile(
-    r"[{}|\\\[\]【】]|(?<!\d)%(?=[A-Za-z({<])|\$(?=[A-Za-z_({])|(?<![\w@])@(?=[:\w])"
+    r"[{}\\\[\]【】]|(?<![\u0900-\u0dff])(?<![\u0900-\u0dff] )\|"
+    r"|(?<!\d)%(?=[A-Za-z({<])|\$(?=[A-Za-z_({])|(?<![\w@])@(?=[:\w])"
     r"""|(?<![\w\u0300-\u036f\ue000\[:"'”’»)\]}]):(?=[A-Za-z_\u00c0-\u024f])|<(?=/?\w)|&(?=[A-Za-z]+;|\#\d)"""
 )
 _SPAN = "\ue000"  # stands for a protected span, as in "%d:n" of Finnish

@@ -75,13 +75,24 @@ def german(text: str) -> str:
     ("parts", "text"),
     [
         (("Run ", ProtectedSpan("`ls`"), " in ", ProtectedSpan("$dir"), "!"), "Run {1} in {2}!"),
-        ((ProtectedSpan("<b>"), ProtectedSpan("{x}"), " stays"), "{1} stays"),
-        (("a ", ProtectedSpan("x"), " \n", ProtectedSpan("y"), " b"), "a {1} b"),
+        (tuple(map(ProtectedSpan, ("<b>", "{x}", "</b>"))) + (" stays",), "{1} stays"),
+        (tuple(map(ProtectedSpan, ("<b>", "{x}"))) + (" stays",), "{1}{2} stays"),
+        (("a ", ProtectedSpan("`x`"), " \n", ProtectedSpan("`y`"), " b"), "a {1} b"),
+        (("a ", ProtectedSpan("{x}"), " ", ProtectedSpan("{y}"), " b"), "a {1} {2} b"),
         (("  around  ",), "around"),
         (("{ brace } ", ProtectedSpan("x")), "{ brace } <1>"),
         (("{<[⟦⟨ ", ProtectedSpan("x")), "{<[⟦⟨ \ue0001\ue001"),
     ],
-    ids=["two", "adjacent", "white space between", "white space around", "braces", "all brackets"],
+    ids=[
+        "two",
+        "adjacent",
+        "tag that ends later",
+        "white space between code",
+        "names",
+        "white space around",
+        "braces",
+        "all brackets",
+    ],
 )
 def test_placeholders_use_brackets_that_are_not_in_the_text(
     parts: tuple[Part, ...], text: str

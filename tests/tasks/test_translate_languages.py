@@ -413,3 +413,9 @@ def test_replies_in_another_language_are_rejected(code: str) -> None:
 def test_even_a_short_reply_in_another_script_is_rejected(to: str) -> None:
     assert fault("Hello!", "你好！", to) is not None
     assert fault("Firefox 中文版", "Firefox 中文版", to) is None
+
+
+def test_identifiers_do_not_count_as_words_of_a_language() -> None:
+    source = "Converting source_suffix to source_suffix_list."
+    assert fault(source, "S'està convertint source_suffix a source_suffix_list.", "ca") is None
+    assert fault(source, source, "ca") is not None

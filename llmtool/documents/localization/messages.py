@@ -32,6 +32,12 @@ _MESSAGE = r"""
   | \\[a-zA-Z]                                           # \n as two characters
   | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
 """
+# A pattern of strftime, with a conversion that printf does not have: %b %d, %Y
+_DATE = re.compile(
+    r"(?=.*%[-_^#0EO]*[bBhHIjklmMUVwWyY])(?:\W*%[-_^#0EO]*[aAbBcCdDeFgGhHIjklmMnprRsStTuUVwWxXyYzZ])"
+    r"{2,}[^\w%]*"
+)
+_MAX_DATE = 60
 _MAX_NOTE = 120  # characters of a comment, 80 are common
 _DOLLAR_NUMBER = re.compile(r"\$([1-9])(?!\d|[.,]\d)")
 _BB_CODE_END = re.compile(r"\[/([A-Za-z]\w*)\]")
@@ -90,8 +96,9 @@ _BY_FORMAT: dict[str, _Syntax] = {
 def split_message(text: str, flags: Collection[str] = ()) -> tuple[Part, ...]:
     """Split a message into text, protected spans and breaks.
 
-    The flags of a catalog, such as `c-format` and `no-c-format`, tell what is a placeholder. A text
-    that is invalid in the format of its flag is split as if it had none.
+    The flags of a catalog, such as `c-format` and `no-c-format`, tell what is a placeholder. A
+    pattern of a date (`%b %d, %Y`) is one placeholder. A text that is invalid in the format of its
+    flag is split as if it had none.
 
     Example:
         >>> [part.source for part in split_message("%1 to :name") if not isinstance(part, str)]
@@ -99,6 +106,8 @@ def split_message(text: str, flags: Collection[str] = ()) -> tuple[Part, ...]:
         >>> split_message("100%% of %s", ["c-format"])
         ('100% of ', ProtectedSpan(source='%s'))
     """
+    if len(text) <= _MAX_DATE and _DATE.fullmatch(text):
+        return (ProtectedSpan(text),)
     syntax = _syntax_of(flags)
     parts = _split_by_syntax(text, syntax) if syntax else None
     if parts is not None:

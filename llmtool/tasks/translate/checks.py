@@ -23,6 +23,9 @@ _REFERENCE = re.compile(r"&#?\w+;")
 _QUOTE_REFERENCE = re.compile(r"&(?:quot|apos|#0*3[49]|#x0*2[27]);", re.IGNORECASE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WORD = re.compile(r"\w+")
+_IDENTIFIER = re.compile(  # a_b, a.b, a/b, a1, aB
+    r"(?<!\w)(?:[A-Za-z0-9]*_\w*|\w+[./\\:]\w[\w./\\:-]*|[a-z]+\d\w*|[a-z]+[A-Z]\w*)", re.ASCII
+)
 
 
 def tidy(source: str, reply: str) -> str:
@@ -87,13 +90,25 @@ def find_fault(
         return "repeats the instruction"
     if has_remark(placeholders.text, reply, to.base):
         return "has a remark that is not in the source"
-    is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or text >= _MIN_WEIGHT
-    is_checked = is_long and source_language != to.base  # a variety is not distinguished
+    is_checked = source_language != to.base  # a variety is not distinguished
     if not may_have_script(reply, to.code) or (
-        is_checked and not may_be_in(reply, to.code, source=source_language)
+        is_checked and _is_in_another_language(placeholders.text, reply, to, source_language)
     ):
         return f"is not in {to.name}"
     return None
+
+
+def _is_in_another_language(
+    source: str, reply: str, to: Language, source_language: str | None
+) -> bool:
+    """Return whether a reply is clearly in another language, judged by its words, not identifiers.
+
+    A reply with only words of the source is judged with its identifiers.
+    """
+    if not set(_words(reply)) <= set(_words(source)):
+        reply = _IDENTIFIER.sub(" ", reply)
+    is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or _letter_weight(reply) >= _MIN_WEIGHT
+    return is_long and not may_be_in(reply, to.code, source=source_language)
 
 
 def _differ_in_lines(source: str, reply: str) -> bool:

@@ -12,11 +12,14 @@ from itertools import islice
 
 import msgspec
 
+from llmtool.documents.accounting import protected_reason
+from llmtool.documents.protected_spans import unpaired_tags
 from llmtool.documents.types import Part, ProtectedSpan
 
 # In order of preference: the starter model preserves the first pair most often
 # (benchmarks/README.md). The first pair that does not occur in the text is used.
 _BRACKETS = (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("⟨", "⟩"), ("\ue000", "\ue001"))
+_TAGS = re.compile(r"(\s*(?:</?[A-Za-z][^<>]*>)+\s*)")
 _SPACE_AROUND = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 
 
@@ -104,7 +107,8 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
 def make_placeholders(parts: Sequence[Part]) -> Placeholders:
     """Replace the protected spans of a segment with placeholders.
 
-    Adjacent spans share a placeholder, and fixed spans at the ends are not replaced.
+    Adjacent spans share a placeholder, except for a tag without its other tag: `<h1>%s` has two.
+    Fixed spans at the ends are not replaced.
 
     Example:
         >>> from llmtool.documents.types import ProtectedSpan
@@ -112,7 +116,7 @@ def make_placeholders(parts: Sequence[Part]) -> Placeholders:
         >>> make_placeholders(("Run ", ls, " in ", folder, "!")).text
         'Run {1} in {2}!'
     """
-    parts = merge_parts(parts)
+    parts = [piece for part in merge_parts(parts) for piece in _split_at_tags(part)]
     fixed, parts = _split_fixed(parts)
     ending, backwards = _split_fixed(parts[::-1])
     parts = backwards[::-1]
@@ -141,6 +145,17 @@ def make_placeholders(parts: Sequence[Part]) -> Placeholders:
     )
 
 
+def _split_at_tags(part: Part) -> list[Part]:
+    """Split the placeholders of a program from tags that begin or end outside of the span."""
+    if isinstance(part, str) or part.is_fixed or "`" in part.source or not unpaired_tags([part]):
+        return [part]
+    pieces = [piece for piece in _TAGS.split(part.source) if piece]
+    names = [protected_reason(piece.strip()) for piece in pieces if piece.strip()]
+    if not {"tag", "placeholder"}.issuperset(names):
+        return [part]
+    return [ProtectedSpan(piece) if piece.strip() else piece for piece in pieces]
+
+
 def _split_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
     """Split off the fixed spans at the start, with the space before them."""
     n = 0
@@ -153,8 +168,17 @@ def _split_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
 
 
 def _join_spans(span: ProtectedSpan, between: str, other: ProtectedSpan) -> list[Part]:
-    """Join two spans, unless only one is fixed or the second is a break."""
-    if span.is_fixed != other.is_fixed or span.is_break or other.is_break:
+    """Join two spans, unless only one is fixed, or the second is a break.
+
+    Placeholders of a program with a space between may need another order: {first} {last}.
+    """
+    is_order_free = between and protected_reason(span.source) == "placeholder"
+    if (
+        span.is_fixed != other.is_fixed
+        or span.is_break
+        or other.is_break
+        or (is_order_free and protected_reason(other.source) == "placeholder")
+    ):
         return [span, between, other] if between else [span, other]
     return [ProtectedSpan(span.source + between + other.source, is_fixed=span.is_fixed)]
 

@@ -40,6 +40,8 @@ def spans(text: str, flags: list[str]) -> list[str]:
         ("a | b\nc | d", []),
         ("Press \\\\, <file> or SCHEMA[:PATH] @FILE", []),
         ("5% discount, 100%, 10:30, Note: this", []),
+        ("%b %d, %Y", ["%b %d, %Y"]),
+        ("%d of %s", ["%d", "%s"]),
     ],
 )
 def test_placeholders_without_flags(text: str, found: list[str]) -> None:
