@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _EXPLICIT = re.compile(r"(?<!\s)\s*\{(?:/\*\s*)?:?[^{}#]*#(?P<id>[^\s{}*]+)[^{}]*\}\s*\Z")
-_ATTRIBUTES = re.compile(r"(?<!\s)\s*\{:?\s*[.#:][^{}]*\}\s*\Z")
+_ATTRIBUTES = re.compile(r"(?<!\s)\s*\{(?::?\s*[.#:][^{}]*|\s?[a-z]+(?:-[a-z]+)+\s?)\}\s*\Z")
 _HTML_HEADING = re.compile(r"<h([1-6])\b([^>]*)>(.*?)</h\1\s*>", re.IGNORECASE | re.DOTALL)
 _ID = re.compile(r"""\bid\s*=\s*["']?([^\s"'>]+)""", re.IGNORECASE)
 _WORD = ("Nd", "Nl", "Pc")  # categories, besides letters and marks

@@ -125,6 +125,10 @@ def _line(state: StateBlock, line: int) -> str:
     return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
 
 
+def is_container_line(state: StateBlock, line: int) -> bool:
+    return _COLONS.match(_line(state, line)) is not None
+
+
 def _directive(
     state: StateBlock, line: int, next_line: int, syntax: str, texts: list[Text] | None = None
 ) -> None:
@@ -333,7 +337,8 @@ def _read_definition(state: StateBlock, line: int, end: int, silent: bool) -> bo
     if silent:
         return state.parentType == "paragraph"
     last = next((token for token in reversed(state.tokens) if token.level == state.level), None)
-    if last is None or last.type not in ("paragraph_close", "definition_close"):
+    # The term can be a comment that a plug-in replaces.
+    if last is None or last.type not in ("paragraph_close", "definition_close", "html_block"):
         return False
     return _read_marked(state, line, end, found.end(), "definition", min(found.end(), _INDENT))
 
@@ -354,7 +359,7 @@ def _read_marked(
     begin = state.bMarks[line] + state.tShift[line] + width
     token = state.push(f"{kind}_open", "", 1)
     token.info = state.src[begin - width : begin].strip()
-    state.blkIndent = state.sCount[line] + indent
+    state.blkIndent = min(state.sCount[line] + indent, state.blkIndent + _INDENT)
     state.bMarks[line], state.tShift[line] = begin, 0
     state.sCount[line] = state.blkIndent
     state.parentType = "container"

@@ -24,7 +24,8 @@ _TOKEN = re.compile(
   | (?P<comment><!--.{0,4000}?-->|(?<!\S)%%[^\n]{1,4000}?%%)
   | (?P<template>\{\{[<%].{0,4000}?[>%]\}\}|\{\{.{0,4000}?\}\}|\{%.{0,4000}?%\}
       |\{\#[\s-].{0,4000}?\#\})
-  | (?P<attributes>\{:?[ ]*(?:[#.][\w-]|[\w-]+=)[^{}\n]*\}|\{:[^{}\n]*\})
+  | (?P<attributes>\{:?[ ]*(?:[#.][\w-]|[\w-]+=)[^{}\n]*\}|\{:[^{}\n]*\}
+      |(?<=\S)\{[ ]?[a-z]+(?:-[a-z]+)+[ ]?\}|\{[ ][a-z]+(?:-[a-z]+)+[ ]\}[ ]*\Z)
   | (?P<tag></?(?:[A-Za-z]|>))
   | (?P<braces>\{)
   | (?P<wiki>!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?P<shown>[^\[\]\n]{1,400}))?\]\](?![(\[]))
@@ -36,6 +37,7 @@ _TOKEN = re.compile(
   | (?P<task>\A\[[ xX]\](?=\s))
   | (?P<target>(?<=\])\()
   | (?P<reference>(?<=\])\[[^\[\]]*\])
+  | (?P<unresolved>\[(?P<text>[^\[\]]+)\](?=\[(?P<unknown>[^\[\]^][^\[\]]*)\]))
   | (?P<label>\[(?P<name>[^\[\]]+)\](?:\[\]|(?!\[(?!\^)|[(:])))
   | (?P<display>\$\$.{1,4000}?\$\$)
   | (?P<math>(?<![\\$0-9A-Za-z_])\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?![0-9A-Za-z_$]))
@@ -51,7 +53,7 @@ _TEXT_BEFORE = re.compile(r"\[([^\[\]]*)\]\s\Z")
 _MARKUP = re.compile(r"[`*_<>&\\{}$]")
 _MAX_CODE = 4000
 _MAX_LABEL = 1000  # characters, of CommonMark
-_BEFORE_FOOTNOTE = re.compile(r"\[[^\[\]]+\]\[\^")
+_BEFORE_LABEL = re.compile(r"\[[^\[\]]+\]\[[^\]]")
 _FIXED = re.compile(r"\[[ xX]\]\s")
 
 
@@ -124,8 +126,8 @@ def _is_link_text(text: str, start: int, label: str, labels: Container[str]) -> 
     before = _TEXT_BEFORE.search(text, max(0, start - _MAX_LABEL), start)
     if before is not None and not _FIXED.match(text, before.start()):
         is_reference = is_reference or normalize(before[1]) not in labels
-    # CommonMark sees a footnote after it as the label.
-    is_reference = is_reference or _BEFORE_FOOTNOTE.match(text, start)
+    # CommonMark sees a footnote or an undefined label after it as the label.
+    is_reference = is_reference or _BEFORE_LABEL.match(text, start)
     return not is_reference and has_letters((label,)) and not _MARKUP.search(label)
 
 
@@ -144,7 +146,9 @@ def _protected_ranges(
                 at = end
                 continue
             end = last
-        elif found["label"] and normalize(found["name"]) not in labels:
+        elif (found["label"] and normalize(found["name"]) not in labels) or (
+            found["unresolved"] and not _is_link(found, labels)
+        ):
             at = start + 1
             continue
         group = "shown" if found["shown"] else "roletext"
@@ -154,6 +158,11 @@ def _protected_ranges(
             start = found.end(group)
         yield start, end
         at = end
+
+
+def _is_link(found: re.Match[str], labels: Container[str]) -> bool:
+    """Return whether a text is the label of a link, as that after it is not defined."""
+    return normalize(found["text"]) in labels and normalize(found["unknown"]) not in labels
 
 
 def _is_named_link(found: re.Match[str]) -> bool:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from llmtool.documents.html.document import Html
 from llmtool.documents.types import Segment
+
+# Lines of a paragraph that are rows of a table, items of a list or lines of a block in dialects.
+ROW = re.compile(
+    r"\||\+[-=:+]|\\(?:begin|end)\{|%[ \t]|</?[A-Za-z][^<>]*>[ \t]*$|\{[{%][^{}]*[%}]\}[ \t]*$"
+    r"|(?::[\w-]+:(?:`[^`]*`)?[ \t]*)+$"
+)
+ITEM = re.compile(
+    r"\(@[\w-]*\)[ \t]|#\.[ \t]|:[\w.-]+:[ \t]"
+    r"|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
+)
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmtool.documents.markdown.blocks import read_block
+from llmtool.documents.markdown.blocks import Rule, is_container_line, read_block
 from llmtool.documents.markdown.front_matter import find_front_matter
 from llmtool.documents.markdown.tags import without_texts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
@@ -25,6 +26,7 @@ _TASK = re.compile(r"\A\[[ xX]\]\s")
 _WIKI = re.compile(
     r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?=[^\[\]\n]{1,400}\]\](?![(\[]))|(?=\]\](?![(\[])))"
 )
+_ENDS_LATER = re.compile(r"(?!<)|<(?:[!?]|(?:script|pre|style|textarea)\b)", re.IGNORECASE)
 _ROLE = re.compile(r"\{[\w:+-]+\}\Z")
 _EMPHASIS = {"strong_open": "bold text", "em_open": "italic text", "s_open": "deleted text"}
 
@@ -47,6 +49,7 @@ def parse_markdown(
 @lru_cache(maxsize=2)
 def _parser(*, is_mdx: bool) -> MarkdownIt:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import html_block
     from markdown_it.rules_inline import image, link
 
     parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
@@ -55,6 +58,8 @@ def _parser(*, is_mdx: bool) -> MarkdownIt:
         parser.disable("code")  # in MDX, indentation has no meaning
     for name, rule in (("link", link), ("image", image)):
         parser.inline.ruler.at(name, _if_closed(rule))
+    interrupts = ["paragraph", "reference", "blockquote"]
+    parser.block.ruler.at("html_block", _up_to_colons(html_block), {"alt": interrupts})
     terminated = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "dialect", read_block, {"alt": terminated})
     return parser
@@ -68,6 +73,22 @@ def _if_closed(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInli
 
     def read(state: StateInline, silent: bool) -> bool:
         return state.src.rfind("]", state.pos) >= 0 and rule(state, silent)
+
+    return read
+
+
+def _up_to_colons(rule: Rule) -> Rule:
+    """Return the rule for HTML so that the line of a container, such as `:::`, ends it."""
+
+    def read(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+        start = state.bMarks[line] + state.tShift[line]
+        is_tag = not silent and not _ENDS_LATER.match(state.src, start)
+        if is_tag and "containers" in state.env["constructs"]:
+            at = line + 1
+            while at < end and not state.isEmpty(at) and not is_container_line(state, at):
+                at += 1
+            end = at if at < end and not state.isEmpty(at) else end
+        return rule(state, line, end, silent)
 
     return read
 

@@ -17,7 +17,7 @@ from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
 from llmtool.documents.markdown.blocks import GRID_TABLE, Text
 from llmtool.documents.markdown.inline import split_html
-from llmtool.documents.markdown.layout import Layout, MarkdownSegment
+from llmtool.documents.markdown.layout import ITEM, ROW, Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.markdown.tags import text_attributes
 from llmtool.documents.types import OutsideText, Part, ProtectedSpan, Segment, has_letters
@@ -32,16 +32,7 @@ _DEFINITION_TITLE = re.compile(
     r"""(?<=\s)(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\(([^()]*)\))\s*\Z""", re.S
 )
 _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
-# Lines of a paragraph that are rows of a table, items of a list or lines of a block in dialects.
-_ROW = re.compile(
-    r"\||\+[-=:+]|%[ \t]|</?[A-Za-z][^<>]*>[ \t]*$|\{[{%][^{}]*[%}]\}[ \t]*$"
-    r"|(?::[\w-]+:(?:`[^`]*`)?[ \t]*)+$"
-)
 _DELIMITER_ROW = re.compile(r"\|?[ \t]*:?-+:?[ \t]*\|")
-_ITEM = re.compile(
-    r"\(@[\w-]*\)[ \t]|#\.[ \t]|:[\w-]+:[ \t]"
-    r"|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
-)
 # HTML whose text is Markdown, in Python-Markdown and kramdown.
 _PARSED_HTML = re.compile(r"<[a-z][^<>]*\smarkdown\b", re.IGNORECASE)
 _PATH = re.compile(r"[!-~]*[./\\_:][!-~]*")  # as the title of a code block
@@ -288,7 +279,7 @@ class Reader:
             if index:
                 between = self._source.original[spans[index - 1][1] : begin]
                 is_break = between.split("\n")[0].rstrip("\r").endswith("  ")
-                is_syntax = _ROW.match(previous) or _ROW.match(line) or _ITEM.match(line)
+                is_syntax = ROW.match(previous) or ROW.match(line) or ITEM.match(line)
                 # A shorter line before a delimiter row would be the header of a table.
                 following = spans[index + 1] if index + 1 < len(spans) else (0, 0)
                 is_syntax = is_syntax or _DELIMITER_ROW.match(self._source.original, *following)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from llmtool.documents.lines import display_width, wrap
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.inline import without_repeated_labels
-from llmtool.documents.markdown.layout import Layout
+from llmtool.documents.markdown.layout import ITEM, ROW, Layout
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.protected_spans import hide_protected, show_protected
 from llmtool.documents.types import Part, ProtectedSpan
@@ -143,8 +143,12 @@ def _escape(kind: str, quote: str, text: str) -> str:
 def _wrap(text: str, columns: int, protected: list[str]) -> list[str]:
     """Wrap a text so that no line would begin another block.
 
-    Lines end only at spaces, since a reader sees a line break as a space.
+    Lines end only at spaces, since a reader sees a line break as a space. Items and rows of
+    dialects are not wrapped.
     """
+    shown = show_protected(text, protected).lstrip()
+    if ITEM.match(shown) or ROW.match(shown):
+        return [text]
     lines: list[str] = []
     for line in wrap(text, columns, only_at_spaces=True):
         if lines and _BLOCK_START.match(show_protected(line, protected)):

@@ -59,6 +59,23 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '```py title="A title" n=2\ncode\n```\n\n> ~~~ {.c title="a/b" alt=\'One\'}\n> x\n> ~~~\n',
         '```py title="Á títlé" n=2\ncode\n```\n\n> ~~~ {.c title="a/b" alt=\'Óné\'}\n> x\n> ~~~\n',
     ),
+    "attributes without a value": (
+        "## A part { data-x }\n\n[One](#a-part){ data-preview } { x }.\n",
+        "## Á párt { data-x }\n\n[Óné](#á-párt){ data-preview } { x }.\n",
+    ),
+    "content of an indented footnote": (
+        "Öne[^1].\n\n  [^1]:\n    One.\n\n    Two.\n",
+        "Öné[^1].\n\n  [^1]:\n    Óné.\n\n    Twó.\n",
+    ),
+    "definition of a comment": (
+        "<!-- x -->\n\n:   !!! note\n\n        One.\n",
+        "<!-- x -->\n\n:   !!! note\n\n        Óné.\n",
+    ),
+    "undefined label after a link": ("A [b][c].\n\n[b]: d\n", "Á [b][c].\n\n[b]: d\n"),
+    "containers without blank lines": (
+        "::: a\n<div>One</div>\n:::\n::: b Two\n<!--\n:::\n-->\n:::\n",
+        "::: a\n<div>Óné</div>\n:::\n::: b Twó\n<!--\n:::\n-->\n:::\n",
+    ),
     "MkDocs admonition": (
         '!!! note "A title"\n    One.\n\n    Two.\n\n    ```\n    code\n    ```\n\nAfter.\n',
         '!!! note "Á títlé"\n    Óné.\n\n    Twó.\n\n    ```\n    code\n    ```\n\nÁftér.\n',
