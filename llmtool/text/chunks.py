@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 CountTokens = Callable[[str], int]
 _MAX_CHARACTERS = 20_000  # per call of a token counter
 _MIN_SIZE_RATIO = 3  # a shorter part is joined with its neighbor
-
-# The end of a sentence with closing punctuation; in CJK text no space follows.
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])[」』”’）]*\s*|\n\s*\n+")
 
 
 def split(
@@ -57,23 +53,3 @@ def _join_short_parts(parts: list[str], max_tokens: int, count: CountTokens) -> 
                 continue
         joined.append(part)
     return joined
-
-
-def split_sentences(text: str) -> list[str]:
-    """Split a text into sentences, each with the white space after it.
-
-    Example:
-        >>> split_sentences("It rained. 雨が降った。Then?")
-        ['It rained. ', '雨が降った。', 'Then?']
-    """
-    parts, start = [], 0
-    for found in _SENTENCE_END.finditer(text):
-        if found.end() > start and text[start : found.end()].strip():
-            parts.append(text[start : found.end()])
-            start = found.end()
-    if start < len(text):
-        if text[start:].strip() or not parts:
-            parts.append(text[start:])
-        else:
-            parts[-1] += text[start:]
-    return parts

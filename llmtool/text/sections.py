@@ -9,10 +9,10 @@ import msgspec
 
 from llmtool.text.chunks import CountTokens, split
 
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
-_UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
+HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")  # of a heading
+LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,21 +118,33 @@ def _headings(text: str) -> Iterator[_Heading]:
     fence = ""
     at = previous_start = 0
     previous = ""
-    for found in _LINE.finditer(text):
+    for found in LINE.finditer(text):
         line = found[0].rstrip("\r\n")
         at = found.start()
-        opening = _FENCE.match(line)
-        if fence:
-            if opening and opening[1].startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
-        elif opening:
-            fence = opening[1]
-        elif heading := _HEADING.match(line):
-            yield _Heading(at, found.end(), len(heading[1]), heading[2])
-        elif (under := _UNDERLINE.match(line)) and _can_be_title(previous):
-            level = 1 if under[1][0] == "=" else 2
-            yield _Heading(previous_start, found.end(), level, previous.strip())
+        was_open, fence = bool(fence), next_fence(line, fence)
+        if not was_open and not fence:
+            if heading := HEADING.match(line):
+                yield _Heading(at, found.end(), len(heading[1]), heading[2])
+            elif (under := UNDERLINE.match(line)) and _can_be_title(previous):
+                level = 1 if under[1][0] == "=" else 2
+                yield _Heading(previous_start, found.end(), level, previous.strip())
         previous, previous_start = line, at
+
+
+def next_fence(line: str, fence: str) -> str:
+    """Return the fence of the block that is open after a line, "" if none is.
+
+    `fence` is the same before the line.
+
+    Example:
+        >>> next_fence("~~~ py", ""), next_fence("```", "~~~"), next_fence("~~~~", "~~~")
+        ('~~~', '~~~', '')
+    """
+    found = _FENCE.match(line)
+    if not fence:
+        return found[1] if found else ""
+    closes = found and found[1].startswith(fence) and not line.strip().strip(fence[0])
+    return "" if closes else fence
 
 
 def _can_be_title(line: str) -> bool:

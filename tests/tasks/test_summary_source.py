@@ -87,6 +87,24 @@ def test_sentences_are_divided_at_their_ends(text: str, sentences: list[str]) ->
     assert [each.text for each in read_sentences(text)] == sentences
 
 
+def test_unmarked_titles_and_fields_are_separate() -> None:
+    text = (
+        "2. Figures for the quarter\nMs Pohl explains the paper in a rather long sentence.\n\n"
+        "三、规模和经费\n许文涛说明设计方案，总建筑面积四万平方米。\n"
+        "时间：一月十五日\n地点：市政府\n\n"
+        "A first line of a paragraph that\nis wrapped here and continues for some words.\n"
+    )
+    assert [(each.kind, each.text) for each in read_sentences(text)] == [
+        ("heading", "Figures for the quarter"),
+        ("prose", "Ms Pohl explains the paper in a rather long sentence."),
+        ("heading", "三、规模和经费"),
+        ("prose", "许文涛说明设计方案，总建筑面积四万平方米。"),
+        ("prose", "时间：一月十五日"),
+        ("prose", "地点：市政府"),
+        ("prose", "A first line of a paragraph that is wrapped here and continues for some words."),
+    ]
+
+
 def test_front_matter_is_code() -> None:
     found = read_sentences("---\ntitle: A\ntags: [b]\n---\n# Title\n\nText is here.\n")
     assert [each.kind for each in found] == ["code", "code", "heading", "prose"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtool.text.chunks import split, split_sentences
+from llmtool.text.chunks import split
 from llmtool.text.sections import split_document, split_sections
 
 
@@ -95,8 +95,3 @@ def test_cjk_text_is_split_after_sentences() -> None:
 )
 def test_split_sections(text: str, headings: list[str | None]) -> None:
     assert [section.heading for section in split_sections(text)] == headings
-
-
-def test_sentences_add_up_to_the_text() -> None:
-    text = 'It cost $3.50 (e.g. here). "Why?" he asked. 雨が降った。「そう。」Then?\n\nNew one'
-    assert "".join(split_sentences(text)) == text

@@ -13,7 +13,7 @@ from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
-from llmtool.text.chunks import split_sentences
+from llmtool.text.sentences import split_sentences
 
 MAX_SENTENCES = 200
 

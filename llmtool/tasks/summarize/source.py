@@ -9,31 +9,22 @@ from typing import Literal
 import msgspec
 
 from llmtool.tasks.summarize.words import count_words
+from llmtool.text.sections import HEADING, LINE, UNDERLINE, next_fence
+from llmtool.text.sentences import sentence_ends
 
 Kind = Literal["prose", "heading", "item", "row", "code"]
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:[^\n]*\n){0,200}?---[ \t]*(?:\n|\Z)")
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$")
-_UNDERLINE = re.compile(r" {0,3}(?:={3,}|-{3,})[ \t]*$")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•·]|\d{1,3}[.)、])[ \t]+(?=\S)|[ \t]*•(?=\S)")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
-_FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S")  # "Subject: …", "ANNA: …"
+_FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S|[\u3400-\u9fff]{1,8}：")  # "Subject: …"
+_CLOSED = re.compile(r"[.!?…:;,。！？：；，、-][\"'”’»)\]」』”’）*_]*\Z")
 _QUOTE = re.compile(r"(?:[ \t]*>)+[ \t]?")
-# The end of a sentence, with closing quotes; in CJK text no space follows.
-_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s)|[。！？]+[」』”’）]*|(?<=[;；])(?=\s)")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:[A-Za-z]|Dr|Mr|Mrs|Ms|Prof|St|Sr|Jr|Gen|Col|Sgt|Lt|Rev|Hon|vs|etc|cf|al|ca|approx|No"
-    r"|Nos|Fig|Figs|Eq|Sec|Ch|Vol|pp|ed|eds|Inc|Ltd|Co|Corp|bzw|usw|Nr|Str|bspw|Bd|Mme|Mlle|Sra?"
-    r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\b(?:[A-Za-z]\.)+[A-Za-z])\Z"
-)
-_MONTH = re.compile(  # "3. Mai"
-    r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
-)
 _WORD_END = re.compile(r"\s+|(?<=[，、,；;])")
 _MAX_WORDS = 70  # a longer sentence is divided, because the text has no punctuation
 _PART_WORDS = 40
+_TITLE_WORDS = 10  # of an unmarked title at most
+_TEXT_RATIO, _TEXT_WORDS = 2, 8  # the next line has at least twice its words, and eight
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +87,7 @@ def _blocks(text: str) -> Iterator[_Block]:
     reader = _BlockReader()
     front = _FRONT_MATTER.match(text)
     reader.front_end = front.end() if front else 0
-    lines = [(found.start(), found[0].rstrip()) for found in _LINE.finditer(text)]
+    lines = [(found.start(), found[0].rstrip()) for found in LINE.finditer(text)]
     for (start, line), following in zip(lines, [*lines[1:], (0, "")], strict=False):
         yield from reader.add(start, line, following[1])
     yield from reader.end()
@@ -107,6 +98,7 @@ class _BlockReader:
 
     def __init__(self) -> None:
         self._open: _Block | None = None
+        self._only_line = ""  # of the open block, "" if it has several
         self.front_end = 0  # of the front matter, whose lines are code
         self._fence = ""
         self._header: tuple[str, ...] = ()  # of the table around the line
@@ -115,16 +107,18 @@ class _BlockReader:
     def add(self, start: int, line: str, following: str) -> Iterator[_Block]:
         """Add a line; yield the blocks that it ends."""
         if self._open is not None and self._continues(line):
-            self._open.end = start + len(line)
-            return
-        if self._open is not None and self._open.kind == "prose" and _UNDERLINE.match(line):
+            if not self._has_title(line):
+                self._open.end, self._only_line = start + len(line), ""
+                return
+            self._open.kind = "heading"
+        if self._open is not None and self._open.kind == "prose" and UNDERLINE.match(line):
             self._open.kind = "heading"
             yield from self.end()
             return
         yield from self.end()
         block = self._read(start, line, following)
         if block is not None and block.start < block.end:
-            self._open = block
+            self._open, self._only_line = block, line
             if block.kind not in ("prose", "item"):
                 yield from self.end()
 
@@ -135,33 +129,39 @@ class _BlockReader:
 
     def _continues(self, line: str) -> bool:
         """Return whether a line continues the prose or item before it."""
-        starts = (_FENCE, _HEADING, _UNDERLINE, _ITEM, _FIELD)
+        starts = (HEADING, UNDERLINE, _ITEM, _FIELD)
         if not line.strip() or "|" in line or any(start.match(line) for start in starts):
             return False
+        if next_fence(line, ""):
+            return False
         return self._is_quote or _QUOTE.match(line) is None
+
+    def _has_title(self, line: str) -> bool:
+        """Return whether the open block is an unmarked title of the text that begins in a line."""
+        title, text = self._only_line.strip(), line.strip()
+        n_words = count_words(title)
+        is_short = 0 < n_words <= _TITLE_WORDS
+        is_text = count_words(text) >= max(_TEXT_WORDS, _TEXT_RATIO * n_words)
+        return is_short and is_text and not text[0].islower() and not _CLOSED.search(title)
 
     def _read(self, start: int, line: str, following: str) -> _Block | None:
         end = start + len(line)
         if start < self.front_end:
             return _Block("code", start, end) if line.strip("- ") else None
-        fence = _FENCE.match(line)
-        if self._fence:
-            if fence and fence[1].startswith(self._fence) and not line.strip(" \t`~"):
-                self._fence = ""
-                return None
-            return _Block("code", start, end) if line.strip() else None
-        if fence:
-            self._fence = fence[1]
+        fence, self._fence = self._fence, next_fence(line, self._fence)
+        if fence != self._fence:
             return None
+        if fence:
+            return _Block("code", start, end) if line.strip() else None
         if self._header and "|" in line:
             return None if _DELIMITER_ROW.match(line) else _Block("row", start, end, self._header)
         self._header = ()
         if "|" in line and "|" in following and _DELIMITER_ROW.match(following):
             self._header = tuple(_cells(line))
             return None
-        if heading := _HEADING.match(line):
-            return _Block("heading", start + heading.start(1), start + heading.end(1))
-        if _UNDERLINE.match(line) or not line.strip():
+        if heading := HEADING.match(line):
+            return _Block("heading", start + heading.start(2), start + heading.end(2))
+        if UNDERLINE.match(line) or not line.strip():
             return None
         if item := _ITEM.match(line):
             self._is_quote = False
@@ -190,28 +190,9 @@ def _parts(text: str, block: _Block) -> Iterator[tuple[int, int, str]]:
 def _sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the spans of the sentences between two positions, without the space around them."""
     first = start
-    for found in _END.finditer(text, start, end):
-        if found.end() >= end:
-            break
-        if found[0][:1] == "." and _is_abbreviation(text, first, found, end):
-            continue
-        if not found[0] and count_words(text[first : found.end()]) < _PART_WORDS:
-            continue  # a semicolon divides only long sentences
-        yield from _divided(text, *_trimmed(text, first, found.end()))
-        first = found.end()
-    yield from _divided(text, *_trimmed(text, first, end))
-
-
-def _is_abbreviation(text: str, first: int, found: re.Match[str], end: int) -> bool:
-    if found[0] != ".":
-        return False
-    following = text[found.end() : min(end, found.end() + 12)].lstrip()
-    if following[:1].islower():
-        return True
-    before = text[max(first, found.start() - 12) : found.start()]
-    if re.search(r"\b\d{1,2}\Z", before) and _MONTH.match(following):
-        return True
-    return _ABBREVIATION.search(before) is not None and before[-3:] not in ("a.m", "p.m")
+    for last in (*sentence_ends(text, start, end), end):
+        yield from _divided(text, *_trimmed(text, first, last))
+        first = last
 
 
 def _divided(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from llmtool.documents.types import Part, ProtectedSpan, split_at_breaks
 from llmtool.tasks.translate.placeholders import Placeholders, make_placeholders, merge_parts
-from llmtool.text.chunks import CountTokens, split, split_sentences
+from llmtool.text.chunks import CountTokens, split
+from llmtool.text.sentences import split_sentences
 
 # Longer segments are split before the first request: small models lose the end of a long one.
 MAX_TOKENS = 320
