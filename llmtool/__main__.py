@@ -1,6 +1,7 @@
 """The entry point of the command; configures the process before the heavy imports."""
 
 import gc
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -16,6 +17,8 @@ def main() -> NoReturn:
     gc.set_threshold(100_000)
     # The thread that loads the model waits 0.1 ms for the interpreter lock instead of 5.
     sys.setswitchinterval(0.0001)
+    # A crash of llama.cpp would start gdb, which prints a stack trace on standard output.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     if sys.argv[1:2] == ["__complete"]:
         from llmtool.cli import candidates
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,21 +14,37 @@ from llmtool.errors import Cancelled, LockedError, OutputError, os_error_reason
 
 _POLL_SECONDS = 0.1
 
-FileIdentity = tuple[str, int, int, int]
+FileIdentity = tuple[str, int, int, int, int, int, str]
+_START_BYTES, _SAMPLE_BYTES, _SAMPLES = 1 << 20, 4096, 16
 """Real path, size in bytes, modification time in nanoseconds, inode."""
 
 
 def identify(path: Path) -> FileIdentity:
     """Return an identity that changes when a file is replaced or modified.
 
+    It has the path, size, times, inode, device, and a digest of the first MiB and 16 samples. A
+    program can restore a file's modification time, but not its change time (`ctime`).
+
     Raises:
-        OSError: the file does not exist.
+        OSError: the file cannot be read.
     """
+    import hashlib
+
     real = os.path.realpath(path)
-    state = os.stat(real)
+    digest = hashlib.blake2b(digest_size=16)
+    descriptor = os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", real)
+        digest.update(file.read(_START_BYTES))
+        for i in range(1, _SAMPLES + 1):
+            file.seek(max(0, state.st_size - _SAMPLE_BYTES) * i // _SAMPLES)
+            digest.update(file.read(_SAMPLE_BYTES))
     # A file name may contain any bytes; Latin-1 maps each of them to a character.
     name = os.fsencode(real).decode("latin-1")
-    return name, state.st_size, state.st_mtime_ns, state.st_ino
+    times = state.st_mtime_ns, state.st_ctime_ns
+    return name, state.st_size, *times, state.st_ino, state.st_dev, digest.hexdigest()
 
 
 def write_atomically(path: Path, data: bytes, *, is_durable: bool = True) -> None:

@@ -271,7 +271,7 @@ def test_library_does_not_print_exit_or_read_the_environment() -> None:
     # The default toolbox reads the environment, the preflight check runs in a child process, and
     # native libraries read variables when they are loaded.
     exempt = ("toolbox.py", "engine/llama/preflight.py", "models/hub/", "web/")
-    exempt += ("engine/llama/bindings.py",)
+    exempt += ("engine/llama/bindings.py", "__main__.py")
     offenders = []
     for path in FILES:
         source = path.read_text(encoding="utf-8")
@@ -440,7 +440,7 @@ def test_generate_does_not_import_other_tasks(tiny: Path, tmp_path: Path) -> Non
     assert "llmtool.tasks.pipeline.records" not in own
     assert {command_of(module) for module in own} - {""} == {"gen"}
     assert libraries(loaded) & (UNNEEDED_MODULES | {"rich", "numpy", "huggingface_hub"}) == set()
-    assert len(own) <= 124
+    assert len(own) <= 125
     assert len(loaded) <= 365  # 236 are of Python, Typer, msgspec, PyYAML, Jinja and ctypes
 
 

@@ -1,3 +1,4 @@
+import os
 import random
 import struct
 import time
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from models.gguf_bytes import METADATA, VOCABULARY, build, item, tensor, text
 
 from llmtool.errors import LlmtoolError, ModelNotFound, ModelUnreadable
+from llmtool.models.gguf import reader
 from llmtool.models.gguf.check import check
 from llmtool.models.gguf.header import Array
 from llmtool.models.gguf.reader import read_header, read_strings
@@ -154,6 +156,21 @@ def test_file_truncated_anywhere_is_rejected(write, share):
     whole = build()
     with pytest.raises(ModelUnreadable):
         read_header(write(whole[: len(whole) * share // 100]))
+
+
+@pytest.mark.parametrize("counts", [(30_000_000,), (5, 1)], ids=str)
+def test_strings_of_all_arrays_are_bounded(tmp_path, monkeypatch, counts):
+    """A sparse file has millions of empty strings, at eight bytes each."""
+    monkeypatch.setattr(reader, "MAX_STRINGS", 5)
+    path = tmp_path / "sparse.gguf"
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sIQQ", b"GGUF", 3, 0, len(counts)))
+        for i, count in enumerate(counts):
+            file.write(text(f"k{i}") + struct.pack("<IIQ", 9, 8, count))
+            file.seek(8 * count, os.SEEK_CUR)
+        file.write(bytes(100))
+    with pytest.raises(ModelUnreadable, match="damaged: more than 5 strings"):
+        read_header(path)
 
 
 def test_random_bytes_are_rejected(write):

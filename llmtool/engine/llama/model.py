@@ -77,6 +77,7 @@ class LlamaModel:
     Raises:
         ModelUnreadable: llama.cpp rejects the file.
         Cancelled: `cancellation` was set while loading.
+        Exception: any that `on_progress` raises.
     """
 
     def __init__(
@@ -95,10 +96,15 @@ class LlamaModel:
         params.n_gpu_layers = n_gpu_layers
         params.vocab_only = vocab_only
 
+        raised: list[BaseException] = []
+
         def report(done: float, _data: object) -> bool:  # False stops loading
-            if on_progress is not None:
-                on_progress(done, 1.0)
-            return not cancellation.cancelled
+            try:
+                if on_progress is not None and not raised:
+                    on_progress(done, 1.0)
+            except BaseException as exc:  # ctypes would print it and continue
+                raised.append(exc)
+            return not raised and not cancellation.cancelled
 
         params.progress_callback = callback = lib.llama_progress_callback(report)
         clear_errors()
@@ -110,6 +116,9 @@ class LlamaModel:
         finally:
             watch.close()
             del callback
+        if raised:
+            self.close()
+            raise raised.pop()
         if not self._model:
             cancellation.check()
             reason = last_error() or "llama.cpp gave no reason"

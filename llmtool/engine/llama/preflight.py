@@ -1,30 +1,37 @@
 """Check a model file before llama.cpp loads it in this process.
 
 A corrupt header can abort the process, and a truncated tensor kills it with SIGBUS. So our own
-header reader reads a new file first, then a child process loads it and decodes one token. The
-identity of a file that passes is recorded; later calls only compare it.
+header reader reads a new file first, then a child process, with limits of time and memory, does
+with it what a run does. `PassedCheck` records the identity of a file that passes; later calls only
+compare it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
+import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import msgspec
-
-from llmtool import files
 from llmtool.cancellation import Cancellation
+from llmtool.engine.llama.bindings import library_version
+from llmtool.engine.llama.passed_check import PassedCheck
 from llmtool.errors import LlmtoolError, ModelUnreadable
+
+if TYPE_CHECKING:
+    from llmtool.engine.llama.model import LlamaModel
 
 _POLL_SECONDS = 0.05
 _CHILD = (
     "import sys; sys.path[:] = {path!r}; from llmtool.engine.llama.preflight import main; main()"
 )
-_FORMAT = 1  # raise it when the checks change
+_MEMORY_BYTES = 1 << 30  # besides two copies of the weights
+_SECONDS, _BYTES_PER_SECOND = 60, 20_000_000  # a slow disk
+_N_BATCH = 16
 
 
 def preflight(
@@ -35,7 +42,7 @@ def preflight(
     cancellation: Cancellation,
     trusted: bool = False,
 ) -> None:
-    """Check a model once; later calls for an unchanged file only `stat` it.
+    """Check a model once; later calls for an unchanged file only identify it.
 
     `trusted` skips the child process, for the model of an installed package.
 
@@ -43,37 +50,26 @@ def preflight(
         ModelNotFound, ModelUnreadable: with the reason.
         Cancelled: `cancellation` was set.
     """
-    marker, content = _make_marker(parts, cache_folder)
-    if marker is not None:
-        with contextlib.suppress(OSError):
-            if marker.read_bytes() == content:
-                return
+    record = PassedCheck(cache_folder / "checked", parts, build=library_version())
+    if record.exists():
+        return
     from llmtool.models.gguf import check
 
     check.check(path)
     if not trusted:
-        _load_in_child(path, cancellation)
-    if marker is not None:
-        with contextlib.suppress(LlmtoolError):  # a read-only cache: check each time
-            files.write_atomically(marker, content)
+        _load_in_child(path, sum(part.stat().st_size for part in parts), cancellation)
+    record.write()
 
 
-def _make_marker(parts: tuple[Path, ...], cache_folder: Path) -> tuple[Path | None, bytes]:
-    """Return the path and the content of the file that records a passed check."""
-    try:
-        identities = [files.identify(part) for part in parts]
-    except OSError:
-        return None, b""
-    _, size, _, inode = identities[0]
-    marker = cache_folder / "checked" / f"{inode:x}-{size:x}"
-    return marker, msgspec.json.encode([_FORMAT, identities])
-
-
-def _load_in_child(path: Path, cancellation: Cancellation) -> None:
+def _load_in_child(path: Path, size_bytes: int, cancellation: Cancellation) -> None:
     import subprocess
 
+    seconds = _SECONDS + size_bytes / _BYTES_PER_SECOND
+    limit = time.monotonic() + seconds
+    code = _CHILD.format(path=sys.path)
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", _CHILD.format(path=sys.path), os.fspath(path)],
+        [sys.executable, "-I", "-c", code, os.fspath(path), str(size_bytes)],
+        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -83,10 +79,12 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
             _, stderr = child.communicate(timeout=_POLL_SECONDS)
             break
         except subprocess.TimeoutExpired:
-            if cancellation.cancelled:
+            if cancellation.cancelled or time.monotonic() > limit:
                 child.kill()
                 child.communicate()
                 cancellation.check()
+                text = f"{path} is damaged: llama.cpp needs more than {seconds:.0f} s to load it"
+                raise ModelUnreadable(text) from None
         except BaseException:
             child.kill()
             raise
@@ -104,19 +102,72 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
 
 
 def main() -> NoReturn:
-    """Load the model `sys.argv[1]`, decode one token, and exit."""
-    from llmtool.engine.llama.context import Context
+    """Load the model `sys.argv[1]`, use it as a run does, and exit."""
     from llmtool.engine.llama.model import LlamaModel
 
-    code = 0
+    path, code = Path(sys.argv[1]), 0
     cancellation = Cancellation()
     try:
-        weights = LlamaModel(Path(sys.argv[1]), n_gpu_layers=0, cancellation=cancellation)
+        _limit_memory(_MEMORY_BYTES + 2 * int(sys.argv[2]))
+        weights = LlamaModel(path, n_gpu_layers=0, cancellation=cancellation)
         if not weights.is_encoder:
-            context = Context(weights, n_ctx=64, n_threads=1, n_batch=8, cancellation=cancellation)
-            context.prefill([max(0, weights.bos)])
+            _use_tokenizer(weights)
+            _decode(weights, cancellation)
     except LlmtoolError as exc:
         sys.stderr.write(f"{exc}\n")
         code = int(exc.exit_code)
     sys.stderr.flush()
     os._exit(code)  # skip freeing gigabytes of weights
+
+
+def _limit_memory(size_bytes: int) -> None:
+    """Limit what the process allocates; the mapped weights do not count, a repacked copy does."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # no limits, or lower ones
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, size_bytes))
+
+
+def _use_tokenizer(weights: LlamaModel) -> None:
+    """Tokenize all bytes, alone and together, and detokenize every token."""
+    every_byte = bytes(range(1, 256))
+    for text in (
+        every_byte,
+        every_byte.decode("latin-1").encode(),
+        *(b"%c" % n for n in every_byte),
+    ):
+        for is_special in (False, True):
+            weights.tokenize(text, add_special=is_special, parse_special=is_special)
+    for token in range(weights.n_vocab):
+        weights.piece(token)
+        weights.is_end(token)
+        weights.is_special(token)
+
+
+def _decode(weights: LlamaModel, cancellation: Cancellation) -> None:
+    """Decode a prompt, then a batch, and check the logits.
+
+    Raises:
+        ModelUnreadable: the logits are not numbers.
+    """
+    from llmtool.engine.llama.context import Context
+
+    tokens = weights.tokenize(b"The quick brown fox", add_special=True, parse_special=False)
+    tokens = tokens[:_N_BATCH] or [max(0, weights.bos)]
+    context = Context(
+        weights,
+        n_ctx=4 * _N_BATCH,
+        n_threads=1,
+        n_batch=_N_BATCH,
+        n_seq=2,
+        cancellation=cancellation,
+    )
+    context.prefill(tokens)
+    context.copy(0, 1)
+    context.batch.clear()
+    rows = [context.batch.add(tokens[-1:], seq=seq, pos=len(tokens), n_outputs=1) for seq in (0, 1)]
+    context.decode()
+    for (row,) in rows:
+        logits = weights._lib.llama_get_logits_ith(context._ctx, row)
+        if not all(map(math.isfinite, logits[: weights.n_vocab])):
+            raise ModelUnreadable(f"{weights.path} is damaged: its logits are not finite numbers")

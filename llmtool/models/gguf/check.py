@@ -17,6 +17,7 @@ from llmtool.models.quants import list_parts
 MAX_LAYERS = 512  # llama.cpp's LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS
 MAX_SIZE = 1 << 24  # above any real embedding, head or context length
+MAX_CONTEXT = (1 << 31) - 1  # an int32 in llama.cpp
 RECURRENT = frozenset({"mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7"})
 _ROPE_SCALINGS = frozenset({"none", "linear", "yarn", "longrope"})
 _OTHER_KINDS = {
@@ -84,7 +85,7 @@ def _find_bad_shape(header: Header) -> str | None:
     for key, limit in (
         ("block_count", MAX_LAYERS),
         ("embedding_length", MAX_SIZE),
-        ("context_length", 1 << 31),
+        ("context_length", MAX_CONTEXT),
     ):
         value = header.integer(key)
         if value is None or not 0 < value <= limit:

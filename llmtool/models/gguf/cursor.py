@@ -50,6 +50,7 @@ class Cursor:
     def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
         self.file, self.size, self.path = file, size, path
         self.window, self.position = bytearray(), 0
+        self.n_strings = 0  # in arrays, up to now
 
     def fail(self, reason: str) -> ModelUnreadable:
         return ModelUnreadable(f"{self.path}: {reason}")

@@ -19,6 +19,7 @@ from llmtool.models.gguf.header import Array, Header, Tensor, Value
 MAX_KEYS: Final = 65_536
 MAX_TENSORS: Final = 262_144
 MAX_KEY_BYTES: Final = 65_535
+MAX_STRINGS: Final = 1 << 21  # of all arrays; Gemma 3 has 800,000 tokens and merges
 MAX_STRING_BYTES: Final = 16 * 1024 * 1024
 MAX_LOADED_VALUES: Final = 4096  # longer arrays are skipped
 _MAX_NAME_BYTES = 63
@@ -148,6 +149,10 @@ def _read_array(cursor: Cursor, key: str) -> Array:
     width = 8 if kind == _STRING else _SCALARS[kind].size
     if count * width > cursor.size - start:
         raise cursor.fail(f"damaged or truncated: array {key!r} declares {count} values")
+    if kind == _STRING:
+        cursor.n_strings += count
+    if cursor.n_strings > MAX_STRINGS:
+        raise cursor.fail(f"damaged: more than {MAX_STRINGS} strings, with {count} in {key!r}")
     values: tuple[int | float | str, ...] | None = None
     if kind == _STRING:
         cursor.skip_strings(count)

@@ -214,8 +214,9 @@ def make_key(
     `model` has the identity of each file of the model, `build` is the version of llama.cpp.
 
     Example:
-        >>> make_key(model=[("/m", 9, 8, 7)], build="b1", params={"n": 1}, tokens=[1, 2])[:8]
-        '55b04c6c'
+        >>> model = [("/model.gguf", 9, 8, 8, 7, 6, "ab")]
+        >>> make_key(model=model, build="b1", params={"n": 1}, tokens=[1, 2])[:8]
+        '8097b076'
     """
     import hashlib
 

@@ -1,0 +1,136 @@
+"""A damaged model is an error, not a crash; the record that it passed cannot be forged."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtool import files
+from llmtool.cancellation import Cancellation
+from llmtool.engine.llama import preflight as module
+from llmtool.engine.llama.model import load_model
+from llmtool.engine.llama.passed_check import PassedCheck
+from llmtool.engine.llama.preflight import preflight
+from llmtool.errors import ModelUnreadable
+
+posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes")
+TinyModel = Callable[..., Path]
+
+
+def check(path: Path, cache: Path) -> None:
+    preflight(path, (path,), cache_folder=cache, cancellation=Cancellation())
+
+
+def record(path: Path, cache: Path, build: str = "b1") -> PassedCheck:
+    return PassedCheck(cache / "checked", [path], build=build)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({"metadata": {"tokenizer.ggml.model": "llama"}}, "llama.cpp crashed on it"),
+        ({"metadata": {"tokenizer.ggml.model": "rwkv"}}, "llama.cpp crashed on it"),
+        ({"logit_scale": {"a": float("nan")}}, "its logits are not finite numbers"),
+    ],
+    ids=["no byte tokens", "other tokenizer", "not a number"],
+)
+def test_damage_that_a_run_would_meet_is_found(
+    tiny_model: TinyModel, tmp_path: Path, overrides: dict[str, Any], reason: str
+) -> None:
+    path = tiny_model("plain", **overrides)
+    for _ in range(2):  # a failure is not recorded
+        with pytest.raises(ModelUnreadable, match=f"is damaged: {reason}"):
+            check(path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["plain", "spm", "swa", "recurrent", "hybrid", "encoder"])
+def test_every_kind_of_model_passes(tiny_model: TinyModel, tmp_path: Path, kind: str) -> None:
+    check(tiny_model(kind), tmp_path)
+
+
+def test_model_that_takes_too_long_is_an_error(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SECONDS", 0)
+    monkeypatch.setattr(module, "_CHILD", "import time; time.sleep(60)")
+    with pytest.raises(ModelUnreadable, match="needs more than 0 s to load it"):
+        check(tiny, tmp_path)
+
+
+def test_passed_model_is_not_loaded_again(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(tiny, tmp_path)
+    monkeypatch.setattr(module, "_load_in_child", None)
+    check(tiny, tmp_path)
+
+
+def test_restored_modification_time_does_not_keep_the_record(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"a" * 100_000)
+    before = path.stat()
+    record(path, tmp_path).write()
+    assert record(path, tmp_path).exists()
+    time.sleep(0.02)  # longer than the resolution of the file system's clock
+    path.write_bytes(b"a" * 99_999 + b"b")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not record(path, tmp_path).exists()
+
+
+def test_identity_has_samples_of_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that was set back can repeat the change time."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(bytes(3 << 20))
+    state = path.stat()
+    monkeypatch.setattr(files.os, "fstat", lambda _: state)
+    before = files.identify(path)
+    for at in (0, 500_000, 3 << 20):
+        data = bytearray(3 << 20)
+        data[at - 1] = 1
+        path.write_bytes(data)
+        assert files.identify(path) != before
+
+
+def test_record_is_valid_for_one_build_of_llama_cpp(tiny: Path, tmp_path: Path) -> None:
+    record(tiny, tmp_path).write()
+    assert not record(tiny, tmp_path, build="b2").exists()
+
+
+@posix
+@pytest.mark.parametrize("forged", ["empty", "copied", "key of others", "folder of others"])
+def test_forged_record_is_ignored(tiny: Path, tmp_path: Path, forged: str) -> None:
+    record(tiny, tmp_path).write()
+    folder = tmp_path / "checked"
+    (mark,) = (path for path in folder.iterdir() if path.name != "key")
+    if forged == "empty":
+        mark.write_bytes(b"")
+    elif forged == "copied":  # from another user, who has another key
+        (folder / "key").write_bytes(b"k" * 32)
+    elif forged == "key of others":
+        (folder / "key").chmod(0o644)
+    else:
+        folder.chmod(0o777)
+    assert not record(tiny, tmp_path).exists()
+    record(tiny, tmp_path).write()
+    assert record(tiny, tmp_path).exists() == (forged != "folder of others")
+
+
+@posix
+def test_records_are_private(tiny: Path, tmp_path: Path) -> None:
+    record(tiny, tmp_path).write()
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "checked").iterdir()} == {0o600}
+
+
+def test_exception_of_the_progress_callback_ends_loading(tiny: Path) -> None:
+    def fail(done: float, total: float) -> None:
+        raise ZeroDivisionError("from the caller")
+
+    with pytest.raises(ZeroDivisionError, match="from the caller"):
+        load_model(tiny, n_gpu_layers=0, cancellation=Cancellation(), on_progress=fail)
