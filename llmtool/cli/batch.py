@@ -21,7 +21,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import check, check_not_read
 from llmtool.cli.terminal.sources import is_url
-from llmtool.engine.types import Failed, Request, ScoreRequest
+from llmtool.engine.types import Failed, Request, ScoreRequest, StreamProgress
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
@@ -154,6 +154,7 @@ def run(
     batch: g.BatchOptions,
     output: g.OutputOptions,
     seed: int | None = None,
+    needs_model: bool = True,
     on_outcome: OnOutcome = lambda record, outcome: None,
 ) -> None:
     """Process all records and write their rows; call `on_outcome` for each.
@@ -178,10 +179,13 @@ def run(
         full_results=output.json,
         csv_safe=batch.csv_safe,
     )
-    runner = make_batch(context, task, mapping, reader, options, seed=seed)
-    engine = context.engine
+    runner = make_batch(context, task, mapping, reader, options, seed=seed, needs_model=needs_model)
+    progress = StreamProgress()
+    engine = context.engine if needs_model else None
     # The clock of the tally starts when the model is loaded.
-    tally = Tally(console, reader, runner, options, lambda: engine.progress)
+    tally = Tally(
+        console, reader, runner, options, lambda: progress if engine is None else engine.progress
+    )
     try:
         with (
             console.live_status(tally.describe),

@@ -102,6 +102,9 @@ def test_extract_needs_no_model(run_llmtool: Callable[..., Any], env: dict[str, 
     assert LIBRARY[int(start) : int(end)] == text
     assert done.stderr.startswith(b"llmtool: extract: 1 sentence; ")
     assert b"sends no prompt" in run_llmtool(*call, "--dry-run", input=LIBRARY.encode()).stderr
+    batch = run_llmtool(*call, "--each", "line", input=LIBRARY.encode() + b"\nIt rained all day.\n")
+    assert batch.returncode == 0
+    assert batch.stdout.decode().splitlines()[-1] == "It rained all day."
 
 
 def test_weak_model_quotes_after_the_self_test(quick: Callable[..., Any]) -> None:

@@ -297,17 +297,26 @@ def test_model_that_fails_the_self_test_quotes(tmp_path: Path) -> None:
 
 
 def test_model_that_passes_the_self_test_writes_from_many_sentences(tmp_path: Path) -> None:
-    def reply(prompt: str) -> str:
-        found = read_sentences(prompt.split('"""')[1].strip())
-        return " ".join(each.text for each in found)
-
-    toolbox = make_toolbox(reply)
+    toolbox = make_toolbox(lambda prompt: retell(prompt, n_dropped=1))
     toolbox.context.self_tests = DiskCache(tmp_path)
     summary = toolbox.summarize(report(), length="100 words")
     assert summary.strategy == "write"
     tests, texts = prompts(toolbox)[:6], prompts(toolbox)[6:]
     assert len(tests) == 6 and 1 <= len(texts) <= 3
     assert max(len(passage_of(prompt)) for prompt in texts) > 3
+
+
+def test_model_that_copies_sentences_fails_the_self_test(tmp_path: Path) -> None:
+    toolbox = make_toolbox(lambda prompt: retell(prompt, n_dropped=0))
+    toolbox.context.self_tests = DiskCache(tmp_path)
+    assert toolbox.summarize(report(), length="100 words").strategy == "extract"
+
+
+def retell(prompt: str, *, n_dropped: int) -> str:
+    """Each sentence of the passage without its last words."""
+    found = read_sentences(prompt.split('"""')[1].strip())
+    words = [each.text.rstrip(".").split() for each in found]
+    return " ".join(f"{' '.join(each[: len(each) - n_dropped])}." for each in words)
 
 
 def test_damaged_self_test_is_run_again(tmp_path: Path) -> None:

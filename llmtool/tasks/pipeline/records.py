@@ -220,8 +220,11 @@ def make_batch(
     options: BatchOptions,
     *,
     seed: int | None = None,
+    needs_model: bool = True,
 ) -> BatchRunner[Result]:
     """Return a runner that processes the records of a reader and writes a row for each.
+
+    Without `needs_model`, no model is loaded, and the task gets None for the engine.
 
     Raises:
         UsageError: the text column is missing, or ambiguous.
@@ -241,7 +244,9 @@ def make_batch(
     }
     return BatchRunner(
         reader,
-        lambda records: answer_each(task, context.engine, records, mapping, seed=seed),
+        lambda records: answer_each(
+            task, context.engine if needs_model else None, records, mapping, seed=seed
+        ),
         options,
         columns=task.columns,
         identity={
@@ -253,7 +258,7 @@ def make_batch(
 
 def answer_each(
     task: BatchTask,
-    engine: Engine,
+    engine: Engine | None,
     records: Iterable[Record | None],
     mapping: RecordMapping,
     *,
@@ -274,7 +279,8 @@ def answer_each(
             waiting.append(record)
             yield mapping.case(record, seed=seed)
 
-    with closing(task.outcomes(engine, cases())) as outcomes:
+    # A task that needs no model accepts None.
+    with closing(task.outcomes(engine, cases())) as outcomes:  # type: ignore[arg-type]
         for event in outcomes:
             if isinstance(event, Failed):
                 yield waiting.popleft(), event.error

@@ -11,7 +11,7 @@ from llmtool.tasks.summarize.compose import make_sentence
 from llmtool.tasks.summarize.extract import ScoredSource
 from llmtool.tasks.summarize.source import Sentence, read_sentences
 from llmtool.tasks.summarize.verify import Copies, Passage
-from llmtool.tasks.summarize.words import count_words
+from llmtool.tasks.summarize.words import count_words, words_of
 
 _MIN_DENSITY = 0.9  # of a written sentence, relative to the best sentence of its source
 _RETOLD = 0.5  # share of a source sentence that is retained if it was written
@@ -46,7 +46,8 @@ class Draft:
         self._buffer = ""
         self._attempt = 0
         self.ready: list[tuple[SummarySentence, tuple[int, ...]]] = []
-        self.accepted: list[str] = []  # written sentences, in order
+        self.accepted: list[str] = []  # sentences of the replies, in order
+        self.n_copied = 0  # of them that are sentences of the source
         self.faults: list[str] = []
         self.used: set[int] = set()  # indexes of sentences that are written or quoted
         self.needs_retry = self.is_done = False
@@ -125,6 +126,7 @@ class Draft:
     def _accept(self, text: str, indexes: tuple[int, ...]) -> None:
         sentences = [self._source.sentences[i] for i in indexes]
         is_quote = any(text == each.text for each in sentences)
+        self.n_copied += any(words_of(text) == words_of(each.text) for each in sentences)
         written = make_sentence(
             text,
             min(each.start for each in sentences),

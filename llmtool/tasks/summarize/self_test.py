@@ -1,7 +1,8 @@
 """Test how well a model writes summaries, on built-in passages.
 
 A model may write if most of its sentences pass the checks of `Draft`, which include that they say
-as much per word as the sentences of the source. The result is cached by model and template.
+as much per word as the sentences of the source, and are not copies of these. The result is cached
+by model and template.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from llmtool.tasks.summarize.verify import lower_words
 
 _MIN_PASSED = 0.75  # share of the sentences
 _FEW, _MANY = 3, 12  # source sentences in a request
-_VERSION = 1  # of the passages and checks
+_VERSION = 2  # of the passages and checks
 PASSAGES = (
     "The town of Ellmouth opened its new swimming bath on 14 March. It replaces a hall from 1963 "
     "that had been closed since 2019 because the roof was no longer safe. Building it cost 18.4 "
@@ -114,6 +115,6 @@ def _request(prompts: SummaryPrompts, draft: Draft, id: int) -> Request:
 
 
 def _share(drafts: list[Draft]) -> float:
-    n_passed = sum(len(draft.accepted) for draft in drafts)
+    n_accepted = sum(len(draft.accepted) for draft in drafts)
     n_failed = sum(len(draft.faults) or not draft.accepted for draft in drafts)
-    return n_passed / (n_passed + n_failed)
+    return (n_accepted - sum(draft.n_copied for draft in drafts)) / (n_accepted + n_failed)

@@ -95,7 +95,7 @@ def summarize(
         model,
         lambda context: prepare_summarizer(context, options),
         output.path,
-        needs_model=options.strategy != "extract" or reader is not None,
+        needs_model=options.strategy != "extract",
         warm_up=False,
     )
     if summarizer.uses_model:
@@ -105,7 +105,15 @@ def summarize(
         mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         seed = options.sampling.seed
         batches.run(
-            console, context, summarizer, mapping, reader, batch=batch, output=output, seed=seed
+            console,
+            context,
+            summarizer,
+            mapping,
+            reader,
+            batch=batch,
+            output=output,
+            seed=seed,
+            needs_model=summarizer.uses_model,
         )
         return
     cases = [
