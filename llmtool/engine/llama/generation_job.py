@@ -148,6 +148,7 @@ class GenerationJob:
         top = self._read_top(row)  # the same row for all choices
         for choice in self._waiting:
             choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
+            choice.wait()
             choice.prefill_seconds = (
                 0.0 if choice.index else time.perf_counter() - self._prefill_started_at
             )
@@ -255,6 +256,10 @@ class _Choice:
         self._sampler.close()
         if self._constrained is not None:
             self._constrained.close()
+
+    def wait(self) -> None:
+        """Hold little memory until a sequence is free."""
+        self._sampler.free_buffer()
 
     @property
     def reports_logprobs(self) -> bool:

@@ -80,6 +80,11 @@ class Sampler:
     def _sample(self, context: Context, row: int) -> int:
         return int(self._lib.llama_sampler_sample(self._chain, context._ctx, row))
 
+    def free_buffer(self) -> None:
+        """Free the copy of the last row, 12 bytes per token of the vocabulary; keep the state."""
+        used, self._chain = self._chain, self._lib.llama_sampler_clone(self._chain)
+        self._lib.llama_sampler_free(used)
+
     def close(self) -> None:
         if self._chain:
             self._lib.llama_sampler_free(self._chain)
