@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtool.cancellation import Cancellation
+from llmtool.cli.render import tables
 from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars
 from llmtool.errors import Cancelled
@@ -27,12 +29,33 @@ from llmtool.errors import Cancelled
         ("a\x9b31m", "a<U+009B>31m"),
         ("\u202egnp.exe", "<U+202E>gnp.exe"),
         ("\x7f\x00\x08", "\u2421\u2400\u2408"),
+        ("a\u200bb\ufeff\U000e0041", "a<U+200B>b<U+FEFF><U+E0041>"),
+        ("می\u200cخواهم 👩\u200d🚀", "می\u200cخواهم 👩\u200d🚀"),
         ("漢字 🙂 é", "漢字 🙂 é"),
     ],
-    ids=["plain", "colour", "title", "c1", "bidi", "delete", "wide"],
+    ids=["plain", "colour", "title", "c1", "bidi", "delete", "invisible", "joiners", "wide"],
 )
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert escape_control_chars(text) == shown
+
+
+def test_rendered_text_keeps_only_our_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    stdout = console.Stdout(console.StatusLine(), Interrupts(), is_terminal=True)
+    monkeypatch.setattr(stdout, "_write_bytes", written.append)
+    stdout.write_raw("\r\x1b[K\x1b[1;31mname\x1b[0m\x1b]52;c;aGk=\x07\x1b[6n\x1b[?1049h\x9b1m")
+    shown = "\r\x1b[K\x1b[1;31mname\x1b[0m\u241b]52;c;aGk=\u2407\u241b[6n\u241b[?1049h<U+009B>1m"
+    assert b"".join(written).decode() == shown
+
+
+def test_table_escapes_names_and_values(monkeypatch: pytest.MonkeyPatch, console: Console) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(console.stdout, "is_terminal", True)
+    monkeypatch.setattr(console.stdout, "_write_bytes", written.append)
+    tables.fields(console, [("a\x1b[31m", "b\x1b[32m")])
+    tables.table(console, ["name"], [["c\x1b[33m"]])
+    shown = b"".join(written).decode()
+    assert all(f"{name}\u241b[3" in shown for name in "abc") and "\x1b[3" not in shown
 
 
 def test_crlf_split_across_writes_is_one_line_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,7 +210,7 @@ def test_other_requests_do_not_change_a_reply_at_the_same_batch_size(
 def test_more_choices_than_sequences_run_one_after_another(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
-    penalties = {"repeat_penalty": 1.3, "dry_multiplier": 0.8}  # their state is kept while waiting
+    penalties = {"repeat_penalty": 1.3, "dry_multiplier": 0.8}  # with a state
     sampling = {"temperature": 1.5, "max_tokens": 8, **penalties}
     few = collect_texts(engines(kind, 1), [make_request("hello", n=5, seed=3, **sampling)])
     alone = [

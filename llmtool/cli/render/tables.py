@@ -75,11 +75,11 @@ def fields(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
     for name, value in pairs:
         text = Text(escape_control_chars(value))
         if is_narrow:
-            grid.add_row(name)
+            grid.add_row(Text(escape_control_chars(name)))
             if value:
                 grid.add_row(Padding(text, (0, 0, 0, 2)), style="not bold")
         else:
-            grid.add_row(name, text)
+            grid.add_row(Text(escape_control_chars(name)), text)
     draw(console, grid)
 
 

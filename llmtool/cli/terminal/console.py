@@ -12,7 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
+from llmtool.cli.terminal.text import (
+    escape_control_chars,
+    escape_foreign_sequences,
+    paint,
+    truncate_to_width,
+)
 from llmtool.cli.terminal.wrap import WordWrap, wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
 
@@ -199,7 +204,14 @@ class Stdout(Sink):
         return escape_control_chars(text.removesuffix("\r"))
 
     def write_raw(self, text: str) -> None:
-        """Write text without escaping it, such as text with our own escape sequences."""
+        """Write rendered text, with its styles; a terminal gets other sequences escaped."""
+        self._write(escape_foreign_sequences(text) if self.is_terminal else text)
+
+    def copy(self, encoded: str) -> None:
+        """Send base64 text to the clipboard of the terminal (OSC 52)."""
+        self._write(f"\x1b]52;c;{encoded}\x07")
+
+    def _write(self, text: str) -> None:
         with self._status_line.lock:
             self.is_used = True
             self._status_line.clear()

@@ -91,7 +91,7 @@ def copy_to_clipboard(console: Console, text: str) -> str:
     encoded = base64.b64encode(text.encode()).decode()
     if not console.stdout.is_terminal or len(encoded) > _MAX_OSC_BYTES:
         raise UsageError("no clipboard found; install wl-copy or xclip, or use /export")
-    console.stdout.write_raw(f"\x1b]52;c;{encoded}\x07")
+    console.stdout.copy(encoded)
     return f"copied {len(text)} characters through the terminal"
 
 
