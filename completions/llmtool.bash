@@ -33,6 +33,7 @@ _llmtool() {
             'prompts new') command='prompts new' ;;
             'prompts import') command='prompts import' ;;
             'prompts test') command='prompts test' ;;
+            'prompts tune') command='prompts tune' ;;
             ' classify') command='classify' ;;
             'classify eval') command='classify eval' ;;
             ' sum') command='sum' ;;
@@ -208,7 +209,7 @@ _llmtool() {
             esac ;;
         'prompts')
             case "$previous" in
-                *) words='ls show schema lint new import test'
+                *) words='ls show schema lint new import test tune'
                     options='--help -h' ;;
             esac ;;
         'prompts ls')
@@ -285,6 +286,29 @@ _llmtool() {
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
                     options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'prompts tune')
+            case "$previous" in
+                --data) files='yes' ;;
+                --metric) words='accuracy fields assertions exact' ;;
+                --budget) : ;;
+                --variant) : ;;
+                --written) : ;;
+                --output|-o) files='yes' ;;
+                --plot) files='yes' ;;
+                --model|-m) kind='models' files='yes' ;;
+                --ctx-size) : ;;
+                --threads) : ;;
+                --n-gpu-layers|-ngl) : ;;
+                --parallel) : ;;
+                --chat-template) files='yes' ;;
+                --template-arg) : ;;
+                --kv-type) words='f16 q8_0' ;;
+                --timeout) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) kind='templates' files='yes'
+                    options='--data --metric --budget --variant --written --dry-run --output -o --overwrite --always-write --plot --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify')
             case "$previous" in

@@ -103,7 +103,7 @@ _llmtool() {
         local -a commands=(
             'gen:Generate text from a prompt, standard input and files'
             'run:Run a prompt template'
-            'prompts:List, show, create, check, import and test prompt templates'
+            'prompts:List, show, create, check, import, test and tune prompt templates'
             'classify:Choose the label that fits a text, with scores'
             'sum:Summarize files or standard input of any length'
             'translate:Translate text or a document, preserving code, links and markup'
@@ -313,6 +313,7 @@ _llmtool_prompts() {
             'new:Create a template in your folder and print its path'
             'import:Import a template from llm, fabric or prompty, and print the path of the new file'
             'test:Run template tests on one or more models; exit 17 if one fails'
+            'tune:Choose examples, form, wording and calibration of a template on your data and model'
         )
         _describe command commands
         ;;
@@ -325,6 +326,7 @@ _llmtool_prompts() {
         new) _llmtool_prompts_new ;;
         import) _llmtool_prompts_import ;;
         test) _llmtool_prompts_test ;;
+        tune) _llmtool_prompts_tune ;;
         esac ;;
     esac
 }
@@ -450,6 +452,44 @@ _llmtool_prompts_test() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: : _llmtool_values templates files'
+}
+
+_llmtool_prompts_tune() {
+    _arguments -s -S \
+        '*--data=[Records with expected answers (JSONL, CSV, TSV)]:FILE:_files' \
+        '*--metric=[What to maximize]:CHOICE:(accuracy fields assertions exact)' \
+        '*--budget=[Records to run, at most]:N:' \
+        '*--variant=[Wording to try (repeatable)]:TEXT:' \
+        '*--written=[Wordings that the model writes]:N:' \
+        '*--dry-run[Print the plan without running a model, then exit]' \
+        '*--output=[File of the new template]:FILE:_files' \
+        '*-o+[File of the new template]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
+        '*--always-write[Write the template even if it is not better]' \
+        '*--plot=[Plot what was tried (SVG, PNG, PDF)]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--ctx-size=[Context size in tokens]:N:' \
+        '*--threads=[Number of CPU threads]:N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         stream_translate,
         summarize,
         translate,
+        tune,
         write_code,
         write_tests,
     )
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.summarize.workflow import SummaryText
     from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
+    from llmtool.tuning.results import Tuning
 
 _CLASSES = {  # by module; the functions are in `llmtool.functions`
     "llmtool.engine.types": ("Message", "Token", "TokenLogprob"),
@@ -104,6 +106,7 @@ _CLASSES = {  # by module; the functions are in `llmtool.functions`
     "llmtool.tasks.summarize.workflow": ("SummaryText",),
     "llmtool.tasks.translate.document": ("TranslationText",),
     "llmtool.toolbox": ("Toolbox",),
+    "llmtool.tuning.results": ("Tuning",),
 }
 
 __all__ = [
@@ -143,6 +146,7 @@ __all__ = [
     "Toolbox",
     "Translation",
     "TranslationText",
+    "Tuning",
     "Turn",
     "UnsatisfiableError",
     "UsageError",
@@ -171,6 +175,7 @@ __all__ = [
     "stream_translate",
     "summarize",
     "translate",
+    "tune",
     "write_code",
     "write_tests",
 ]

@@ -45,5 +45,6 @@ stream_summarize = _toolbox.stream_summarize
 stream_translate = _toolbox.stream_translate
 summarize = _toolbox.summarize
 translate = _toolbox.translate
+tune = _toolbox.tune
 write_code = _toolbox.write_code
 write_tests = _toolbox.write_tests

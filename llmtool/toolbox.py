@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.streams import Stream
     from llmtool.tasks.summarize.workflow import SummaryText
     from llmtool.tasks.translate.document import TranslationText
+    from llmtool.tuning.results import Tuning
 
     Names = Iterable[str] | Mapping[str, str]  # labels by name
     Texts = list[str] | tuple[str, ...]
@@ -819,6 +820,68 @@ class Toolbox:
 
         made = make_options(ClassifyOptions, options)
         return prepare_classifier(self.context, labels, made).calibrate(self.engine, texts)
+
+    @with_timeout
+    @checked
+    def tune(
+        self,
+        /,
+        template: str,
+        data: str | os.PathLike[str] | Iterable[Mapping[str, Any]],
+        *,
+        metric: str | None = None,
+        budget: int = 500,
+        variants: Sequence[str] = (),
+        written: int = 2,
+        name: str | None = None,
+        on_progress: Callable[[int, int], object] | None = None,
+        timeout: float | None = None,
+    ) -> Tuning:
+        """Tune a template for the model: choose examples, form, wording and calibration.
+
+        Candidates are compared by successive halving. A part of the data that is not used for this
+        gives the final figure.
+
+        Args:
+            template: the name or path of the template.
+            data: a JSONL, CSV or TSV file, or mappings: at least 20 records with values of the
+                template's inputs, and `expected` (a text, a label or JSON) or `assert` (a list of
+                assertions). `split: test` marks records of the final part [default: 30 %].
+            metric: "accuracy" (labels), "fields" (share of correct fields of JSON), "assertions"
+                (share of passed assertions) or "exact" (equal texts); None chooses it.
+            budget: the number of records to run, at most.
+            variants: other wordings of the instruction, or of the whole prompt.
+            written: the number of wordings that the model writes, 0 to 16.
+            name: the name of the new template; None adds `-tuned` to that of the original.
+            on_progress: called with the number of records run so far, and at most.
+            timeout: see `generate`.
+
+        Returns:
+            A `Tuning`. `text` is the content of the new template file, which extends the original
+            and has its origin in `tuned`; `is_better` says whether it is better on the final part,
+            and `final` by how much. A calibration of the labels is saved for this model.
+
+        Raises:
+            InputError: a record is invalid, or there are too few.
+            UsageError: the budget is too small, or the metric does not suit the template.
+
+        Example:
+            >>> box = Toolbox()
+            >>> records = [{"text": f"Great! {n}", "label": "positive"} for n in range(10)]
+            >>> records += [{"text": f"Awful. {n}", "label": "negative"} for n in range(10)]
+            >>> tuning = box.tune("sentiment", records, budget=100, written=0)
+            >>> tuning.best.score, tuning.is_better  # the original is right already
+            (1.0, False)
+        """
+        from llmtool.tuning.child import load_original
+        from llmtool.tuning.tune import TuneOptions, prepare, tune
+
+        options = TuneOptions(
+            metric=metric, budget=budget, variants=variants, written=written, name=name
+        )
+        original = load_original(self.library, template)
+        task = prepare(original, data, options, model_name=self.context.model.name)
+        return tune(self.context, task, on_progress=on_progress)
 
     @overload
     def summarize(self, text: str, **options: Unpack[SummarizeKeywords]) -> Summary: ...

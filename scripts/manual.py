@@ -53,6 +53,8 @@ from llmtool.tasks.results import (
     UntranslatedSegment,
 )
 from llmtool.text.syntax import Diagnostic
+from llmtool.tuning.results import Comparison, Trial, Tuning, TuningPlan
+from llmtool.tuning.schedule import Round, Schedule
 
 ROOT = Path(__file__).resolve().parent.parent
 # The words of each README's generated tables. Missing words stay in English.
@@ -64,7 +66,7 @@ READMES: dict[str, dict[str, str]] = {
         "what it does": "作用",
         "gen": "根据提示词、标准输入和文件生成文本",
         "run": "运行提示词模板",
-        "prompts": "列出、查看、新建、检查、导入和测试提示词模板",
+        "prompts": "列出、查看、新建、检查、导入、测试和调优提示词模板",
         "classify": "为文本选择最合适的标签，并给出分数",
         "sum": "为任意长度的文件或标准输入生成摘要",
         "translate": "翻译文本或文档，代码、链接和标记保持不变",
@@ -250,6 +252,7 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
                     "model": "any",
                     "variants": "array of strings",
                     "tests": "integer",
+                    "tuned": "any",
                 },
                 "Input": {
                     **dict.fromkeys(("type", "description"), "string"),
@@ -291,6 +294,17 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
                 "Outcome": Outcome,
                 "Failure": Failure,
                 "FailedAssertion": FailedAssertion,
+            },
+        ),
+        "prompts tune": (
+            "An object, `Tuning` in Python. `--dry-run` prints only a [TuningPlan](#tuningplan).",
+            {
+                "": Tuning,
+                "TuningPlan": TuningPlan,
+                "Schedule": Schedule,
+                "Round": Round,
+                "Trial": Trial,
+                "Comparison": Comparison,
             },
         ),
         "sessions ls": (

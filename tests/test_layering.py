@@ -30,11 +30,12 @@ LAYERS = [
     "__init__",
     "doctor",
     "bench",
-    "evals",
     "functions",
     "toolbox",
     "methods",
     "local_model",
+    "tuning",
+    "evals",
     "tasks",
     "prompts",
     "sessions",
@@ -236,7 +237,7 @@ def test_tasks_import_only_the_types_of_the_engine() -> None:
         f"{name(path)} imports {module}"
         for path in FILES
         if layer(dotted(path))
-        in ("tasks", "prompts", "evals", "sessions", "batch", "documents", "text")
+        in ("tasks", "prompts", "evals", "tuning", "sessions", "batch", "documents", "text")
         for module in own_imports(path)
         if layer(module) == "engine" and module != "llmtool.engine.types"
     ]

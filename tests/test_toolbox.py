@@ -310,6 +310,7 @@ def calls_of(box: Toolbox) -> dict[str, Any]:
     """Return a call of each public method that runs a task."""
     arguments = {"translate": ("text", "German"), "run": ("title",), "run_each": ("title", ["a"])}
     arguments["calibrate"] = ([], ["a", "b"])
+    arguments["tune"] = ("title", [])
     arguments["tokenize"] = (Request(prompt=Prompt(text="a")),)
     arguments["prepare_batch"] = ("title", Reader("jsonl", []), BatchOptions())
     names = [n for n in dir(Toolbox) if not n.startswith("_") and callable(getattr(Toolbox, n))]

@@ -26,7 +26,7 @@ from llmtool.option_names import use_format
 COMMANDS = {
     "gen": "Generate text from a prompt, standard input and files.",
     "run": "Run a prompt template.",
-    "prompts": "List, show, create, check, import and test prompt templates.",
+    "prompts": "List, show, create, check, import, test and tune prompt templates.",
     "classify": "Choose the label that fits a text, with scores.",
     "sum": "Summarize files or standard input of any length.",
     "translate": "Translate text or a document, preserving code, links and markup.",

@@ -22,7 +22,7 @@ from llmtool.suggest import suggest
 
 MAX_BYTES = 64 << 20
 _ANSWERS = ("expected", "label")
-_SPLIT = "split"
+SPLIT = "split"
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,24 +55,27 @@ def read_dataset(
         >>> read_dataset(Path("reviews.csv"), inputs=template.inputs, output=template.output)
         [Sample(name='reviews.csv:2', variables={'text': 'Great!'}, expected='positive', line=2)]
     """
-    rows = list(_rows(path))
-    splits = sorted(
-        {str(row[_SPLIT]) for _, row in rows if row.get(_SPLIT) and _SPLIT not in inputs}
-    )
+    rows = list(read_rows(path, advice="; check `dataset` in the template"))
+    splits = sorted({str(row[SPLIT]) for _, row in rows if row.get(SPLIT) and SPLIT not in inputs})
     if split is not None and splits:
-        rows = [(line, row) for line, row in rows if str(row.get(_SPLIT)) == split]
+        rows = [(line, row) for line, row in rows if str(row.get(SPLIT)) == split]
         if not rows:
             raise InputError(
                 f"{path}: no rows with split {split!r}; available: {', '.join(splits)}"
             )
     if not rows:
         raise InputError(f"{path}: no rows")
-    return [_sample(path, line, row, inputs, output) for line, row in rows]
+    return [to_sample(path, line, row, inputs=inputs, output=output) for line, row in rows]
 
 
-def _sample(
-    path: Path, line: int, row: Mapping[str, object], inputs: Mapping[str, Input], output: Output
+def to_sample(
+    path: Path, line: int, row: Mapping[str, object], *, inputs: Mapping[str, Input], output: Output
 ) -> Sample:
+    """Convert the row in a line of a file.
+
+    Raises:
+        InputError: a value is missing or invalid, or the answer is not a label of the template.
+    """
     name, place = f"{path.name}:{line}", format_place(str(path), line)
     variables = {}
     for key, spec in inputs.items():
@@ -98,12 +101,20 @@ def _sample(
     return Sample(name=name, variables=variables, expected=expected, line=line)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+def read_rows(path: Path, *, advice: str = "") -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Yield the lines and values of a JSONL, CSV or TSV file.
+
+    Args:
+        advice: what the user can do if the file does not exist.
+
+    Raises:
+        InputError: the file cannot be read, or a row is invalid.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; split it")
     except FileNotFoundError as exc:
-        raise InputError(f"{path} not found; check `dataset` in the template") from exc
+        raise InputError(f"{path} not found{advice}") from exc
     except OSError as exc:
         raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     reader = Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])

@@ -22,7 +22,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "task": "Task that uses the template.",
         "extends": "Template to inherit from: mappings are merged, strings and lists are "
         "replaced, `examples+` and `tests+` are appended. A template that names itself extends the "
-        "built-in template that it overrides.",
+        "built-in template that it overrides. A file in the same folder is `./NAME.yaml`.",
         "inputs": "Variables of the prompt and the system message, by name.",
         "system": "System message (Jinja).",
         "prompt": "User message: Jinja with the inputs as variables. Values are never evaluated.",
@@ -36,6 +36,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "match applies.",
         "tests": "Tests that `llmtool prompts test` runs.",
         "tests+": "Tests to append to those of the extended template.",
+        "tuned": "How `llmtool prompts tune` made the template; not inherited.",
     },
     "Input": {
         "type": "text: any text; string: one line; file: path of a text file to read; lang: name "
@@ -80,6 +81,20 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "label": "Label whose score is checked.",
         "min": "Minimum.",
         "max": "Maximum.",
+    },
+    "TunedFile": {
+        "original_sha256": "SHA-256 of the content of the original template.",
+        "data": "Name of the data file.",
+        "data_sha256": "SHA-256 of the data file.",
+        "model": "Model that it was tuned for.",
+        "metric": "Metric of the scores.",
+        "budget": "Number of records that could be run.",
+        "n_final": "Number of records, not used for tuning, that the scores are means of.",
+        "score": "Mean score of this template.",
+        "interval": "95 % interval of the score.",
+        "original_score": "Mean score of the original template.",
+        "date": "Date of the run.",
+        "version": "Version of llmtool.",
     },
     "TestCase": {
         "vars": "Values of the inputs for one case.",

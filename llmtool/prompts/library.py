@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.raw_template import NAME, NAME_RULE, RawTemplate, read_raw_template
+from llmtool.prompts.raw_template import (
+    EXTENDS,
+    NAME,
+    NAME_RULE,
+    RawTemplate,
+    read_raw_template,
+)
 from llmtool.safe_yaml import MAX_CHARACTERS
 from llmtool.suggest import suggest
 
@@ -53,11 +59,11 @@ class Library:
             return template
         lineage = self.lineage(template)
         files = tuple(str(path) for path, _ in lineage)
-        return msgspec.structs.replace(build(_merged(lineage)), files=files)
+        return msgspec.structs.replace(build(merge(lineage)), files=files)
 
     def read(self, name_or_path: str) -> RawTemplate:
         """Read a template merged with those that it extends, without validating it."""
-        return _merged(self.lineage(name_or_path))
+        return merge(self.lineage(name_or_path))
 
     def lineage(self, name_or_path: str) -> list[tuple[Path, RawTemplate]]:
         """Return the file of a template, followed by those that it extends, nearest first."""
@@ -135,7 +141,10 @@ class Library:
             raw.fail(("extends",), "extends: must be the name of a template")
         own = parent_name == raw.value.get("name")
         try:
-            above = self._find(parent_name, below if own else self.folders)
+            if is_path(parent_name):
+                above = _find_beside(path, parent_name)
+            else:
+                above = self._find(parent_name, below if own else self.folders)
         except TemplateError as exc:
             raw.fail(("extends",), f"extends: {exc}")
         if above.resolve() in seen:
@@ -149,12 +158,22 @@ class Library:
         return [(path, raw), *parents]
 
 
-def _merged(lineage: Sequence[tuple[Path, RawTemplate]]) -> RawTemplate:
+def merge(lineage: Sequence[tuple[Path, RawTemplate]]) -> RawTemplate:
     """Merge each template over those that it extends."""
     *children, (_, whole) = lineage
     for _, raw in reversed(children):
-        whole = raw.over(whole.without("name")).without("extends")
+        whole = raw.over(whole.without("name", "tuned")).without("extends")
     return whole
+
+
+def _find_beside(path: Path, name: str) -> Path:
+    """Return the file in the folder of another one."""
+    if not re.fullmatch(EXTENDS, name):
+        raise TemplateError(f"{name!r} is not a name, or a file in this folder such as ./base.yaml")
+    found = path.parent / name
+    if not _is_inside(found, path.parent):
+        raise TemplateError(f"{name} not found in the folder of this file")
+    return found
 
 
 def is_path(name: str) -> bool:

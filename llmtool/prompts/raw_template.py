@@ -10,6 +10,7 @@ from llmtool.safe_yaml import Document, Path, load_document
 T = TypeVar("T")
 FORMAT = 1
 NAME = r"[a-z0-9][a-z0-9_-]*"
+EXTENDS = rf"{NAME}|\./{NAME}\.ya?ml"  # a name, or a file in the same folder
 NAME_RULE = "use lower-case letters, digits, - and _, starting with a letter or digit"
 _MERGED_LISTS = ("examples", "tests")
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from llmtool.engine.types import Effort, Sampling
-from llmtool.prompts.raw_template import FORMAT, NAME
+from llmtool.prompts.raw_template import EXTENDS, FORMAT, NAME
 
 Form = Literal["chat", "completion"]
 Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]
@@ -126,6 +126,28 @@ class TestCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     assertions: tuple[Assertion, ...] = field(default=(), name="assert")
 
 
+class TunedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How `llmtool prompts tune` made a template, and its figure on records not used for tuning.
+
+    `score` and `original_score` are means of `metric` over `n_final` records, and `interval` is the
+    95 % interval of `score`. The hashes are SHA-256: of the data file, and of the content of the
+    original template.
+    """
+
+    original_sha256: str
+    data: str
+    data_sha256: str
+    model: str
+    metric: str
+    budget: int
+    n_final: int
+    score: float
+    interval: tuple[float, float]
+    original_score: float
+    date: str
+    version: str
+
+
 class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes to a template for models whose names match a pattern."""
 
@@ -151,7 +173,7 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Annotated[str, Meta(pattern=f"^{NAME}$")]
     description: str = ""
     task: Task = "gen"
-    extends: Annotated[str, Meta(pattern=f"^{NAME}$")] | None = None
+    extends: Annotated[str, Meta(pattern=f"^({EXTENDS})$")] | None = None
     inputs: dict[str, Input] = {}
     system: str | None = None
     prompt: str | UnsetType = UNSET
@@ -164,6 +186,7 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     variants: dict[str, VariantFile] = {}
     tests: tuple[TestCase, ...] = ()
     more_tests: tuple[TestCase, ...] = field(default=(), name="tests+")
+    tuned: TunedFile | None = None
 
 
 def json_schema() -> dict[str, Any]:

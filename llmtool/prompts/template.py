@@ -27,6 +27,7 @@ from llmtool.prompts.schema import (
     Input,
     InputType,
     TemplateFile,
+    TunedFile,
 )
 from llmtool.short_repr import short_repr
 from llmtool.suggest import suggest
@@ -65,6 +66,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     tests: tuple[LocatedTest, ...]
     source: str
     files: tuple[str, ...] = ()  # its own file, then those that it extends
+    tuned: TunedFile | None = None
 
     __repr__ = short_repr("name", "task", "description")
 
@@ -130,7 +132,7 @@ def build(raw: RawTemplate) -> Template:
         _check_input(merged, name, spec)
     _check_size(merged, file)
     variants = []
-    base = merged.without("variants", "tests", "extends")
+    base = merged.without("variants", "tests", "extends", "tuned")
     for pattern in file.variants:
         variant = merged.part("variants", pattern).over(base)
         variants.append((pattern, build(variant)))
@@ -163,6 +165,7 @@ def build(raw: RawTemplate) -> Template:
             for index, test in enumerate(file.tests)
         ),
         source=raw.source,
+        tuned=file.tuned,
     )
 
 

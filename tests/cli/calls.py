@@ -21,6 +21,7 @@ FILES = {
     "app.py": b"def f(x):\n    return x\n",
     "app.diff": b"--- a/app.py\n+++ b/app.py\n@@ -1 +1 @@\n-x = 1\n+x = 2\n",
     "rows.jsonl": b'{"text": "The river rose", "label": "good"}\n',
+    "tune.jsonl": b"".join(b'{"text": "Go on %d", "expected": "Yes"}\n' % n for n in range(20)),
     "ask.yaml": ASK.encode(),
     "broken.yaml": b'llmtool: 1\nname: broken\nprompt: "{% if"\n',
     "empty.txt": b"",
@@ -46,6 +47,7 @@ ASKING = {
     "code commit": ("code", "commit"),
     "chat": ("chat", "Go on"),
     "prompts test": ("prompts", "test", "./ask.yaml"),
+    "prompts tune": ("prompts", "tune", "./ask.yaml", "--data", "tune.jsonl", "--budget", "60"),
     "bench": ("bench", "--quick"),
 }
 # Commands that take a model as their argument, and commands without a model.
@@ -78,6 +80,7 @@ READING = {
     "code tests": ("code", "tests"),
     "chat": ("chat", "Go on", "-f"),
     "sum, files": ("sum", "app.py"),
+    "prompts tune": ("prompts", "tune", "./ask.yaml", "--data"),
     "gen, second file": ("gen", "-f", "app.py", "-f"),
     "gen, schema": ("gen", "Go on", "--schema"),
     "gen, grammar": ("gen", "Go on", "--grammar"),
@@ -98,6 +101,7 @@ OVERFLOWING = {
 TEMPLATES = {
     **{name: (*words, "-t", "./broken.yaml") for name, words in ASKING.items()},
     "run": ("run", "./broken.yaml", "Go on"),
+    "prompts tune": ("prompts", "tune", "./broken.yaml", "--data", "tune.jsonl"),
 }
 # `prompts test` reports a broken template as a failed test.
 for _without in ("classify eval", "code complete", "bench", "prompts test"):

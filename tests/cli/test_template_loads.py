@@ -30,7 +30,7 @@ def test_command_reads_each_template_once(
     model = tiny_model("plain", n_ctx=2048, printable=True)
     calls: list[tuple[list[str | Path], Path]] = []
     for command, args in ASKING.items():
-        if command in ("chat", "prompts test", "bench", "code complete"):
+        if command in ("chat", "prompts test", "prompts tune", "bench", "code complete"):
             continue
         options = () if command.startswith("classify") else ("--max-tokens", "4")
         for output in ((), ("-o", "out.txt")):

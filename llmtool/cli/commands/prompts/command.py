@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from llmtool.cli.commands.prompts import evals, write
+from llmtool.cli.commands.prompts import evals, tune, write
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="Template name or path.")]
 
 app = App(
-    "List, show, create, check, import and test prompt templates.",
+    "List, show, create, check, import, test and tune prompt templates.",
     epilog="Example: llmtool prompts ls",
 )
 
@@ -183,3 +183,4 @@ def _check(library: Library, name: str, *, is_single: bool) -> list[Finding]:
 
 write.register(app)
 evals.register(app)
+tune.register(app)

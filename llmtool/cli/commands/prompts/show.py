@@ -99,6 +99,7 @@ def to_dict(library: Library, name: str) -> dict[str, Any]:
         "model": {"prefer": list(template.prefer), "params": dict(template.params)},
         "variants": [pattern for pattern, _ in template.variants],
         "tests": len(template.tests),
+        "tuned": msgspec.to_builtins(template.tuned),
     }
 
 

@@ -65,10 +65,12 @@ def new(
     from llmtool.prompts.starting import starting_text
 
     folders, _ = bootstrap.start(console, general)
-    path = _new_path(folders, name, overwrite=overwrite)
+    path = new_path(folders, name, overwrite=overwrite)
     library = bootstrap.open_library(folders)
     parent_template = None if parent is None else library.load(parent)
-    _write(path, starting_text(name, task=task, parent=parent_template), overwrite=overwrite)
+    write_template(
+        path, starting_text(name, task=task, parent=parent_template), overwrite=overwrite
+    )
     console.stdout.write(f"{path}\n")
     if parent != name:
         _note_overridden(console, library, path)
@@ -116,11 +118,11 @@ def import_(
         console.stdout.write(made.text())
         return
     path = (
-        _new_path(folders, str(made.values["name"]), overwrite=overwrite)
+        new_path(folders, str(made.values["name"]), overwrite=overwrite)
         if output is None
         else Path(output)
     )
-    _write(path, made.text(), overwrite=overwrite)
+    write_template(path, made.text(), overwrite=overwrite)
     console.stdout.write(f"{path}\n")
     if output is None:
         _note_overridden(console, bootstrap.open_library(folders), path)
@@ -157,18 +159,23 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
     return read_text(path), user, str(path.resolve() if path.name == "system.md" else path)
 
 
-def _new_path(folders: Folders, name: str, *, overwrite: bool) -> Path:
+def new_path(folders: Folders, name: str, *, overwrite: bool) -> Path:
     """Return the path of a new user template, in the first writable folder."""
+    check_name(name)
+    folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
+    path = folder / f"{name}.yaml"
+    check_not_existing(path, overwrite=overwrite)
+    check_not_existing(path.with_suffix(".yml"), overwrite=False)
+    return path
+
+
+def check_name(name: str) -> None:
+    """Check the name of a new template."""
     from llmtool.errors import UsageError
     from llmtool.prompts.raw_template import NAME, NAME_RULE
 
     if not re.fullmatch(NAME, name):
         raise UsageError(f"{name!r} is not a valid template name: {NAME_RULE}")
-    folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
-    path = folder / f"{name}.yaml"
-    _check_not_existing(path, overwrite=overwrite)
-    _check_not_existing(path.with_suffix(".yml"), overwrite=False)
-    return path
 
 
 def _is_writable(folder: Path) -> bool:
@@ -177,15 +184,22 @@ def _is_writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
-def _check_not_existing(path: Path, *, overwrite: bool) -> None:
+def check_not_existing(path: Path, *, overwrite: bool) -> None:
+    """Check that a new template does not replace a file, without `overwrite`."""
     from llmtool.errors import UsageError
 
     if path.exists() and not overwrite:
         raise UsageError(f"{path} already exists; use --overwrite to replace it")
 
 
-def _write(path: Path, text: str, *, overwrite: bool) -> None:
+def write_template(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write the file of a template.
+
+    Raises:
+        UsageError: it exists, without `overwrite`.
+        OutputError: it cannot be written.
+    """
     from llmtool.files import write_atomically
 
-    _check_not_existing(path, overwrite=overwrite)
+    check_not_existing(path, overwrite=overwrite)
     write_atomically(path, text.encode())

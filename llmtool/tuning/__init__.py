@@ -1,0 +1,1 @@
+"""Tune a template on labelled records: choose examples, form, wording and calibration."""
