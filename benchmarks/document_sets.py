@@ -10,7 +10,8 @@ files, the letters that are translated, protected (by reason), unsupported and u
 CPU seconds. `--verbose` names the other files and their first difference.
 
 Parsers: `mistune` (CommonMark), `markdown` (Python-Markdown with the extensions of Material for
-MkDocs), `myst`. Files that end in .rst are judged by docutils.
+MkDocs), `myst`. docutils judges files that end in .rst, and mistune without indented code those that
+end in .mdx.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ def outline(text: str, parser: str) -> list[str]:
         import mistune
 
         render = mistune.create_markdown(renderer="html", escape=False, plugins=_PLUGINS)
+        if parser == "mdx":
+            render.block.rules.remove("indent_code")
         tags.feed(str(render(text)))
     return tags.found
 
@@ -247,7 +250,7 @@ def main() -> None:
     files = sorted(
         path
         for path in args.folder.rglob("*")
-        if path.suffix.lower() in _SUFFIXES and path.is_file()
+        if path.suffix.lower() in _SUFFIXES and path.is_file() and path.read_bytes().strip()
     )
     if len(files) > args.sample:
         files = sorted(random.Random(args.seed).sample(files, args.sample))
@@ -285,7 +288,7 @@ def main() -> None:
         )
         if not text.startswith(same):
             fault = fault or "the identity translation differs"
-        judge = "rst" if format == "rst" else args.parser
+        judge = {".rst": "rst", ".mdx": "mdx"}.get(path.suffix, args.parser)
         fault = fault or difference(text.replace("\r\n", "\n"), output.replace("\r\n", "\n"), judge)
         n_kept += not fault
         if fault and args.verbose:

@@ -516,6 +516,40 @@ def test_translations_that_change_the_structure_are_omitted_and_reported(
     )
 
 
+def test_attribute_that_changes_the_structure_costs_only_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Image(Document):
+        """One tag, whose attribute is a segment without width before it."""
+
+        def __init__(self, source: str) -> None:
+            super().__init__(source)
+            tag = (ProtectedSpan(source),)
+            self.segments = (
+                Segment(start=0, end=0, parts=("A green cat",)),
+                Segment(start=0, end=len(source), parts=tag, waits=True),
+            )
+            self._text = ""
+
+        def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+            if segment.end == 0:
+                self._text = str(parts[0])
+                return ""
+            return self.source.replace("A green cat", self._text)
+
+        def compare(self, output: str) -> str | None:
+            return "it has a heading" if "#" in output else None
+
+    monkeypatch.setattr(
+        "llmtool.tasks.translate.translator.parse", lambda text, _, **options: Image(text)
+    )
+    result = make_toolbox(lambda text: "A red cat #").translate(
+        "[A green cat](c.png)", "en", source="en"
+    )
+    assert result.text == "[A green cat](c.png)"
+    assert result.untranslated[0].reason.endswith("it has a heading")
+
+
 @pytest.mark.parametrize("n", [500, 2000])
 def test_structure_of_a_long_paragraph_is_checked_in_linear_time(
     monkeypatch: pytest.MonkeyPatch, n: int

@@ -18,6 +18,7 @@ ITEM = re.compile(
     r"\(@[\w-]*\)[ \t]|#\.[ \t]|:[\w.-]+:[ \t]"
     r"|\(?(?:[A-Za-z]|[ivxlc]{2,}|\d{1,3})\)[ \t]|[ivxa-h]+\.[ \t]|\(ref:"
 )
+LINE_BREAK = re.compile(r"[ \t]*\r?\n[ \t>]*")
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
 from llmtool.documents.markdown.blocks import GRID_TABLE, Text
 from llmtool.documents.markdown.inline import split_html
-from llmtool.documents.markdown.layout import ITEM, ROW, Layout, MarkdownSegment
+from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.markdown.tags import text_attributes
 from llmtool.documents.types import OutsideText, Part, ProtectedSpan, Segment, has_letters
@@ -350,6 +350,7 @@ class Reader:
                 found = [(begin, end, kind) for begin, end, _ in text_attributes(tag)]
             for begin, end, kind in found:
                 text = unescape(tag[begin:end]) if kind == "attribute" else tag[begin:end]
+                text = LINE_BREAK.sub(" ", text)  # with the signs of a quotation
                 inner = tuple(self._source.split(" ".join(text.split())))
                 if has_letters(inner):
                     around = (tag[:begin], tag[end:])

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from llmtool.documents.lines import display_width, wrap
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.inline import without_repeated_labels
-from llmtool.documents.markdown.layout import ITEM, ROW, Layout
+from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.protected_spans import hide_protected, show_protected
 from llmtool.documents.types import Part, ProtectedSpan
@@ -60,6 +60,7 @@ class Writer:
         if text is None:
             self._new_attributes.get(tag, {}).pop((start, end), None)
         else:
+            text = _wrap_attribute(text, tag[start:end])
             self._new_attributes.setdefault(tag, {})[start, end] = text
 
     def renew(self, source: str) -> str:
@@ -138,6 +139,15 @@ def _escape(kind: str, quote: str, text: str) -> str:
     if kind == "argument" or (kind == "title" and quote == '"'):
         return text.replace(quote, "'" if quote == '"' else "’")
     return text
+
+
+def _wrap_attribute(text: str, old: str) -> str:
+    """Wrap the value of an attribute like the old one: a tag on one line could begin a block."""
+    end = LINE_BREAK.search(old)
+    if end is None:
+        return text
+    lines = wrap(text, max(map(display_width, old.split("\n"))), only_at_spaces=True)
+    return end[0].join(lines if len(lines) > 1 else [*lines, ""])
 
 
 def _wrap(text: str, columns: int, protected: list[str]) -> list[str]:

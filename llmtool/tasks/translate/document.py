@@ -375,7 +375,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
                 else:
                     bad = middle
             is_over = n_checks > _MAX_REPAIR_CHARACTERS / len(self.document.source)
-            rejected = range(bad - 1, end if is_over else bad)
+            rejected = range(self._first_attribute(bad - 1), end if is_over else bad)
             if not any(map(self._is_changed, rejected)):
                 self.difference = difference
                 return
@@ -383,6 +383,14 @@ class DocumentWorkflow(Workflow[TranslationText]):
                 self.jobs[index].reject(f"its translation changes the structure: {difference}")
             if self.is_complete:
                 self._connect()
+
+    def _first_attribute(self, index: int) -> int:
+        """Return the index of the first attribute that a segment contains, or its own."""
+        segments = self.document.segments
+        start = segments[index].start
+        while index > self._n_emitted and segments[index - 1].start == start:
+            index -= 1
+        return index
 
     def _compare(self, end: int) -> str | None:
         """Return how the structure of the document with the segments up to `end` differs."""

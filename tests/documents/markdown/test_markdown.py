@@ -76,6 +76,10 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "::: a\n<div>One</div>\n:::\n::: b Two\n<!--\n:::\n-->\n:::\n",
         "::: a\n<div>Óné</div>\n:::\n::: b Twó\n<!--\n:::\n-->\n:::\n",
     ),
+    "attribute of several lines": (
+        '> <img alt="One two three\n> four five" src="a">\n\n<img alt="Six\n" src="b">\n',
+        '> <img alt="Óné twó thréé\n> fóúr fívé" src="a">\n\n<img alt="Síx\n" src="b">\n',
+    ),
     "MkDocs admonition": (
         '!!! note "A title"\n    One.\n\n    Two.\n\n    ```\n    code\n    ```\n\nAfter.\n',
         '!!! note "Á títlé"\n    Óné.\n\n    Twó.\n\n    ```\n    code\n    ```\n\nÁftér.\n',
