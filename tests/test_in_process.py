@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def fill(tiny: Path) -> Callable[[str], list[str]]:
     return words
 
 
-def test_two_commands_in_one_process_equal_two_processes(
+def test_all_runners_give_the_same_results(
     run_llmtool: Run,
     run_llmtool_process: Run,
     fill: Callable[[str], list[str]],
@@ -59,11 +60,12 @@ def test_two_commands_in_one_process_equal_two_processes(
     different = {}
     for name, (_, data) in COMMANDS.items():
         results = []
-        for run in (run_llmtool_process, run_llmtool, run_llmtool):
+        new = partial(run_llmtool_process, fork=False)
+        for run in (new, run_llmtool_process, run_llmtool, run_llmtool):
             user = str(tmp_path / f"{name} {len(results)}")  # a first run leaves caches
             folders = {f"LLMTOOL_{each}_DIR": user for each in ("CONFIG", "DATA", "CACHE")}
             results.append(seen(run(*fill(name), input=data, env=folders), user))
-        if not results[0] == results[1] == results[2]:
+        if any(result != results[0] for result in results):
             different[name] = results
     assert different == {}
 
@@ -103,18 +105,14 @@ def settle(others: set[threading.Thread]) -> None:
 def test_command_restores_the_state_of_the_process(
     run_llmtool: Run, fill: Callable[[str], list[str]]
 ) -> None:
-    gc.freeze()  # the collections below skip the objects of other tests
     others = set(threading.enumerate())
-    try:
-        for name, (_, data) in COMMANDS.items():
-            run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code
-            settle(others)
-            before = state(others)
-            run_llmtool(*fill(name), input=data)
-            settle(others)
-            assert state(others) == before, name
-    finally:
-        gc.unfreeze()
+    for name, (_, data) in COMMANDS.items():
+        run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code
+        settle(others)
+        before = state(others)
+        run_llmtool(*fill(name), input=data)
+        settle(others)
+        assert state(others) == before, name
 
 
 def test_models_are_freed(

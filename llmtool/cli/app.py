@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -83,6 +83,7 @@ class LazyGroup(Group):
         return list(COMMANDS.items())
 
 
+@cache
 def load_command(name: str) -> Any:
     """Return a command with its subcommands, ready to run."""
     app = importlib.import_module(f"llmtool.cli.{MODULES.get(name, f'commands.{name}')}").app

@@ -16,7 +16,7 @@ from command import INFINITE, linux, read_exactly, seconds_to_end, wait_until_ma
 
 Process = subprocess.Popen[bytes]
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-LIMIT_SECONDS = 0.3
+LIMIT_SECONDS = 1  # 0.05 on an idle machine
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def prefilling(start_llmtool: Callable[..., Any], endless: Path, tmp_path: Path)
             stdin=subprocess.DEVNULL,
         )
         wait_until_mapped(process, endless.name)
-        time.sleep(1)
+        time.sleep(0.5)
         assert process.poll() is None
         return process
 
@@ -125,6 +125,7 @@ def test_interrupt_at_any_time_prints_no_traceback(
         *("--threads", "1"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        fork=False,
     )
     wait_until_mapped(process, "msgspec")  # `main` has begun
     time.sleep(delay)
@@ -137,10 +138,10 @@ def test_interrupt_at_any_time_prints_no_traceback(
 
 def test_interrupt_ends_the_wait_for_input(start_llmtool: Callable[..., Any], tiny: Path) -> None:
     process = start_llmtool("gen", "-m", tiny)  # no prompt and an idle pipe
-    time.sleep(1)
+    time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert seconds_to_end(process, 5) < 1
+    assert seconds_to_end(process) < 5
     assert process.returncode == -signal.SIGINT
     assert b"Traceback" not in process.stderr.read()
 
@@ -153,10 +154,10 @@ def test_interrupt_ends_a_blocked_write(decoding: Callable[..., Process], blocki
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     process = decoding(stdout=writer, read_from=reader)
     os.close(writer)
-    time.sleep(1.5)  # the pipe is full by now
+    time.sleep(0.7)  # the pipe is full by now
     process.send_signal(signal.SIGINT)
     try:
-        assert seconds_to_end(process, 3) < 1
+        assert seconds_to_end(process) < 5
     finally:
         os.close(reader)
     assert process.returncode == -signal.SIGINT
@@ -168,7 +169,7 @@ def test_second_interrupt_ends_immediately(decoding: Callable[..., Process]) -> 
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     os.kill(process.pid, signal.SIGCONT)
-    assert seconds_to_end(process, 5) < 1
+    assert seconds_to_end(process) < 5
     assert process.returncode == -signal.SIGINT
     assert b"Traceback" not in process.stderr.read()
 

@@ -5,6 +5,7 @@ The first half tests the parsers, the second half `translate` end to end.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from functools import cache
@@ -64,16 +65,30 @@ def test_every_letter_is_in_a_segment_or_outside_of_them_for_a_reason(path: Path
     assert all(each.reason for each in document.outside or ())
 
 
+@every(path=CORPUS, first=(0, 5, 10, 15))
+def test_text_that_would_change_the_structure_is_a_fault(path: Path, first: int) -> None:
+    changes = [
+        *(lambda text, syntax=syntax: f"{syntax} {text}" for syntax in SYNTAX),
+        *(lambda text, syntax=syntax: f"{text}{syntax}" for syntax in SYNTAX),
+    ]
+    change_segments(load(path), changes[first:] + changes[:first])
+
+
+@pytest.mark.long
 @every(path=CORPUS, syntax=SYNTAX)
-def test_text_that_would_change_the_structure_is_a_fault(path: Path, syntax: str) -> None:
-    document = load(path)
+def test_syntax_in_every_segment_is_a_fault(path: Path, syntax: str) -> None:
     for change in (lambda text: f"{syntax} {text}", lambda text: f"{text}{syntax}"):
-        changed = {}
-        for index, segment in enumerate(document.segments):
-            parts = with_text(segment, change)
-            if document.find_fault(segment, parts) is None:
-                changed[index] = parts
-        assert document.compare(rewrite(document, changed)) is None
+        change_segments(load(path), [change])
+
+
+def change_segments(document: Document, changes: list[Callable[[str], str]]) -> None:
+    """Change each segment by the next of `changes`, unless that is a fault."""
+    changed = {}
+    for index, segment in enumerate(document.segments):
+        parts = with_text(segment, changes[index % len(changes)])
+        if document.find_fault(segment, parts) is None:
+            changed[index] = parts
+    assert document.compare(rewrite(document, changed)) is None
 
 
 @every(path=CORPUS)
@@ -183,9 +198,19 @@ ADVERSARIES: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("reply", ADVERSARIES.values(), ids=list(ADVERSARIES))
+def reply_in_turn() -> Callable[[str], str]:
+    """Return a reply that is another adversary for each segment."""
+    replies = itertools.cycle(ADVERSARIES.values())
+    return lambda text: next(replies)(text)
+
+
+@pytest.mark.parametrize(
+    "adversary",
+    ["all in turn", *(pytest.param(name, marks=pytest.mark.long) for name in ADVERSARIES)],
+)
 @every(path=CORPUS)
-def test_no_reply_changes_the_structure(path: Path, reply: Callable[[str], str]) -> None:
+def test_no_reply_changes_the_structure(path: Path, adversary: str) -> None:
+    reply = ADVERSARIES[adversary] if adversary in ADVERSARIES else reply_in_turn()
     text = path.read_bytes().decode()
     format = detect(path.name, text)
     result = make_toolbox(reply).translate(text, "English", source="en", format=format)

@@ -111,8 +111,15 @@ def assert_equal_to_single_requests(
     assert n_same > 0.8 * n_all
 
 
-@pytest.mark.parametrize("n_parallel", [5, 16], ids=["5 at a time", "all at once"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "n_parallel"),
+    [
+        ("plain", 16),
+        ("swa", 5),
+        pytest.param("plain", 5, marks=pytest.mark.long),
+        pytest.param("swa", 16, marks=pytest.mark.long),
+    ],
+)
 def test_probabilities_equal_those_of_the_request_alone(
     engines: Callable[[str, int], LocalEngine], kind: str, n_parallel: int
 ) -> None:
@@ -301,7 +308,7 @@ def test_sequence_moves_with_its_state(tiny: Path) -> None:
     weights.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     plan=st.lists(
         st.tuples(st.integers(1, 400), st.integers(1, 20), st.sampled_from([1, 1, 1, 3]),

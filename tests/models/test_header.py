@@ -183,7 +183,7 @@ def test_random_bytes_are_rejected(write):
 VALID = build()
 
 
-@settings(max_examples=400, deadline=1000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 @given(
     flips=st.lists(
         st.tuples(st.integers(4, len(VALID) - 1537), st.integers(0, 255)), min_size=1, max_size=6

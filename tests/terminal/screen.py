@@ -11,13 +11,19 @@ seen with any mix of the two.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
+import select
 import signal
+import struct
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pexpect
+import fork_server
 import pyte
 
 
@@ -40,47 +46,52 @@ class Terminal:
         self._screen = pyte.Screen(columns or 80, lines or 24)
         self._stream = pyte.ByteStream(self._screen)
         # A terminal answers cursor position requests.
-        self._screen.write_process_input = lambda data: self._child.send(data)
-        self._child = pexpect.spawn(
-            "/bin/sh",
-            ["-c", _redirected(stdin, stdout, stderr), "sh", *map(str, argv)],
-            env=dict(env),
-            cwd=cwd,
-            dimensions=(lines, columns),
-            timeout=None,
-        )
-        self._child.delaybeforesend = self._child.ptyproc.delayafterclose = 0.01  # not 0.05, 0.1
+        self._screen.write_process_input = self.send
+        self._master, slave = pty.openpty()
+        self.resize(columns=columns, lines=lines)
+        with contextlib.ExitStack() as opened:
+            opened.callback(os.close, slave)
+            streams = [
+                slave if path is None else opened.enter_context(open(path, mode))
+                for path, mode in ((stdin, "rb"), (stdout, "wb"), (stderr, "wb"))
+            ]
+            self._child = fork_server.start(
+                argv, env=env, cwd=cwd, terminal=os.ttyname(slave),
+                stdin=streams[0], stdout=streams[1], stderr=streams[2],
+            )  # fmt: skip
 
     def __enter__(self) -> Terminal:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._child.close(force=True)
+        self._close()
+        if self._child.poll() is None:
+            self._child.kill()
+            self._child.wait()
 
     @property
     def pid(self) -> int:
-        return int(self._child.pid)
+        return self._child.pid
 
     def send(self, keys: str | bytes) -> None:
         """Type `keys`; `\\x03` is Ctrl-C, `\\x04` Ctrl-D, `\\x1a` Ctrl-Z, `\\r` Enter."""
-        self._child.send(keys)
+        time.sleep(0.01)  # the command sets the mode of the terminal after it wrote its prompt
+        data = keys.encode() if isinstance(keys, str) else keys
+        while data:
+            data = data[os.write(self._master, data) :]
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
     def hang_up(self, timeout: float = 10) -> int:
         """Close the terminal like a closed window; return the exit status like `wait`."""
-        process = self._child.ptyproc
-        process.fileobj.close()
-        process.closed = self._child.closed = True
-        try:
-            return self._wait_for_end(time.monotonic() + timeout, timeout)
-        finally:
-            process.terminate(force=True)
+        self._close()
+        return self._wait_for_end(timeout)
 
     def resize(self, *, columns: int, lines: int) -> None:
-        self._child.setwinsize(lines, columns)
-        self._screen.resize(lines, columns)
+        size = struct.pack("HHHH", lines, columns, 0, 0)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+        self._screen.resize(lines or 24, columns or 80)
 
     def screen(self) -> list[str]:
         """Return the current rows without trailing blanks."""
@@ -109,15 +120,11 @@ class Terminal:
         limit = time.monotonic() + timeout
         while self._read(limit - time.monotonic()):
             pass
-        return self._wait_for_end(limit, timeout)
+        return self._wait_for_end(limit - time.monotonic())
 
-    def _wait_for_end(self, limit: float, timeout: float) -> int:
-        while self._child.isalive():
-            if time.monotonic() > limit:
-                raise AssertionError(f"still running after {timeout} s")
-            time.sleep(0.005)
-        status = self._child.exitstatus
-        return 128 + int(self._child.signalstatus) if status is None else int(status)
+    def _wait_for_end(self, timeout: float) -> int:
+        status = self._child.wait(max(timeout, 0.1))
+        return status if status >= 0 else 128 - status
 
     @property
     def exit_status(self) -> int:
@@ -125,19 +132,17 @@ class Terminal:
 
     def _read(self, timeout: float) -> bool:
         """Process the next output; return False at the end or after the timeout."""
+        if not select.select([self._master], [], [], max(timeout, 0))[0]:
+            return False
         try:
-            data = self._child.read_nonblocking(4096, timeout=max(timeout, 0))
-        except (pexpect.EOF, pexpect.TIMEOUT):
+            data = os.read(self._master, 65536)
+        except OSError:  # no process has the terminal open
             return False
         self.raw += data
         self._stream.feed(data)
-        return True
+        return bool(data)
 
-
-def _redirected(stdin: Path | None, stdout: Path | None, stderr: Path | None) -> str:
-    """Return the shell line that runs the command with redirected streams."""
-    words = ['exec "$@"']
-    for sign, path in (("<", stdin), (">", stdout), ("2>", stderr)):
-        if path is not None:
-            words.append(f"{sign} '{path}'")
-    return " ".join(words)
+    def _close(self) -> None:
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
