@@ -188,6 +188,8 @@ def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Pat
     ("args", "input", "code", "message"),
     [
         ((), b" \n", 14, "empty"),
+        ((), b"...\n---\n", 14, "the text has no sentences to summarize"),
+        (("--dry-run",), b"```\n```\n", 14, "the text has no sentences to summarize"),
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
         (("The town library is closed.",), None, 14, "no such file; to summarize text, pipe it in"),
@@ -203,8 +205,8 @@ def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Pat
         (("--resume",), b"x", 2, "--resume needs a batch"),
     ],
     ids=[
-        "empty", "not UTF-8", "binary", "no file", "length", "style", "together", "sections of all",
-        "too long", "old strategy", "template", "stdin twice", "nothing", "resume",
+        "empty", "no sentences", "no sentences, dry run", "not UTF-8", "binary", "no file",
+        "length", "style", "together", "sections of all", "too long", "old strategy", "template", "stdin twice", "nothing", "resume",
     ],
 )  # fmt: skip
 def test_errors_are_one_line(

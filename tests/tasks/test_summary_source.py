@@ -163,3 +163,11 @@ def test_names_are_capitalized_words() -> None:
     assert [(each.text, each.opens) for each in found] == [
         ("ann", False), ("ode", False), ("who", False), ("rem", True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", ["![[", "[", "[a](", "**a", "| a ", "a！", "<!--", '"'])
+def test_repeated_syntax_takes_linear_time(unit: str) -> None:
+    """A quadratic search takes minutes for this size, longer than a test may take."""
+    text = unit * (200_000 // len(unit))
+    sentences = read_sentences(text)
+    assert all(0 <= each.start < each.end <= len(text) for each in sentences)

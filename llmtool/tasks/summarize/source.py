@@ -221,8 +221,8 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 def _readable(text: str) -> str:
     """Return a sentence with plain spaces, without emphasis and quote marks of Markdown."""
     text = re.sub(r"\n[ \t]*>+", "\n", text)
-    text = re.sub(r"!\[([^\]\n]*)\]\([^()\n]*\)", r"\1", text)
-    text = re.sub(r"\[([^\]\n]+)\]\([^()\n]*\)", r"\1", text)
+    text = re.sub(r"!\[([^\[\]\n]*)\]\([^()\n]*\)", r"\1", text)
+    text = re.sub(r"\[([^\[\]\n]+)\]\([^()\n]*\)", r"\1", text)
     text = re.sub(r"\*\*(.+?)\*\*|__(.+?)__", lambda m: m[1] or m[2], text, flags=re.DOTALL)
     text = re.sub(r"(?<![\w*])\*(?!\s)([^*\n]+?)\*(?![\w*])", r"\1", text)
     if re.search(r"[\u2e80-\u9fff]\s*\n", text):

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
-from llmtool.errors import UsageError
+from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
 from llmtool.prompts.template import Template
 from llmtool.tasks.pipeline.disk_cache import DiskCache
@@ -160,6 +160,8 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
     def _workflow(self, case: Case, plan: SummaryPlan) -> SectionAssembler:
         text = text_of(case, self.text_input)
         sentences = read_sentences(text)
+        if not sentences:
+            raise InputError("the text has no sentences to summarize")
         parts: list[tuple[str | None, list[Sentence]]] = [(None, sentences)]
         if self.by_section:
             sections = [each for each in split_sections(text) if each.text.strip()]
