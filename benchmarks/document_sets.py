@@ -10,8 +10,8 @@ files, the letters that are translated, protected (by reason), unsupported and u
 CPU seconds. `--verbose` names the other files and their first difference.
 
 Parsers: `mistune` (CommonMark), `markdown` (Python-Markdown with the extensions of Material for
-MkDocs), `myst`. docutils judges files that end in .rst, and mistune without indented code those that
-end in .mdx.
+MkDocs), `myst`. Files that end in .rst are judged by docutils, and those in .mdx by mistune without
+indented code.
 """
 
 from __future__ import annotations
