@@ -81,6 +81,7 @@ _ATTRIBUTES = re.compile(
     r"""|\{[ \t]*(?:[\w-]+=(?:"[^"\n]*"|'[^'\n]*'|[^\s{}"']+)[ \t]*)+\}[ \t]*$"""
 )
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown)[^{}]*(?<!/)\}")
+_LINK_DEFINITION = re.compile(r"\[[^\[\]]+\]:[ \t]+[^\s<]\S*[ \t]*$")
 _ESM = re.compile(
     r"import\s+(?:[\w${*][^\n]*\s+from\s*)?['\"]"
     r"|import\s*(?:(?:type\s+)?[\w$]+\s*,\s*)?[{*][^;'\"]*$"
@@ -125,8 +126,11 @@ def _line(state: StateBlock, line: int) -> str:
     return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
 
 
-def is_container_line(state: StateBlock, line: int) -> bool:
-    return _COLONS.match(_line(state, line)) is not None
+def ends_html(state: StateBlock, line: int) -> bool:
+    """Return whether a line after HTML is of a container such as `:::`, or defines a link."""
+    text = _line(state, line)
+    is_container = "containers" in state.env["constructs"] and _COLONS.match(text)
+    return bool(is_container or _LINK_DEFINITION.match(text))
 
 
 def _directive(

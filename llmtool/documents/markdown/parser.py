@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmtool.documents.markdown.blocks import Rule, is_container_line, read_block
+from llmtool.documents.markdown.blocks import Rule, ends_html, read_block
 from llmtool.documents.markdown.front_matter import find_front_matter
 from llmtool.documents.markdown.tags import without_texts
 
@@ -59,7 +59,7 @@ def _parser(*, is_mdx: bool) -> MarkdownIt:
     for name, rule in (("link", link), ("image", image)):
         parser.inline.ruler.at(name, _if_closed(rule))
     interrupts = ["paragraph", "reference", "blockquote"]
-    parser.block.ruler.at("html_block", _up_to_colons(html_block), {"alt": interrupts})
+    parser.block.ruler.at("html_block", _up_to_markdown(html_block), {"alt": interrupts})
     terminated = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "dialect", read_block, {"alt": terminated})
     return parser
@@ -77,15 +77,15 @@ def _if_closed(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInli
     return read
 
 
-def _up_to_colons(rule: Rule) -> Rule:
-    """Return the rule for HTML so that the line of a container, such as `:::`, ends it."""
+def _up_to_markdown(rule: Rule) -> Rule:
+    """Return the rule for HTML so that a line of a container or a link definition ends it."""
 
     def read(state: StateBlock, line: int, end: int, silent: bool) -> bool:
         start = state.bMarks[line] + state.tShift[line]
         is_tag = not silent and not _ENDS_LATER.match(state.src, start)
-        if is_tag and "containers" in state.env["constructs"]:
+        if is_tag:
             at = line + 1
-            while at < end and not state.isEmpty(at) and not is_container_line(state, at):
+            while at < end and not state.isEmpty(at) and not ends_html(state, at):
                 at += 1
             end = at if at < end and not state.isEmpty(at) else end
         return rule(state, line, end, silent)

@@ -80,6 +80,10 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '> <img alt="One two three\n> four five" src="a">\n\n<img alt="Six\n" src="b">\n',
         '> <img alt="Óné twó thréé\n> fóúr fívé" src="a">\n\n<img alt="Síx\n" src="b">\n',
     ),
+    "link definition after HTML": (
+        "<div>\nOne\n</div>\n  [b]: https://b.org/one\n\nA [c][b].\n",
+        "<div>\nÓné\n</div>\n  [b]: https://b.org/one\n\nÁ [c][b].\n",
+    ),
     "MkDocs admonition": (
         '!!! note "A title"\n    One.\n\n    Two.\n\n    ```\n    code\n    ```\n\nAfter.\n',
         '!!! note "Á títlé"\n    Óné.\n\n    Twó.\n\n    ```\n    code\n    ```\n\nÁftér.\n',
