@@ -161,7 +161,8 @@ def _doctree(text: str, parser: str) -> Iterator[str]:
     else:
         parse(text, "rst")  # registers the directives and roles that docutils does not know
     for node in publish_doctree(text, settings_overrides=settings, **options).findall():
-        if node.tagname not in ("#text", "system_message", "problematic"):
+        is_message = node.parent is not None and node.parent.tagname == "system_message"
+        if not is_message and node.tagname not in ("#text", "system_message", "problematic"):
             is_code = node.tagname in ("literal_block", "math", "math_block", "comment")
             yield f"{node.tagname} {node.astext() if is_code else ''}"
 

@@ -74,7 +74,7 @@ _OPTION = re.compile(r":(?P<name>[\w-]+):(?:[ \t]+(?P<value>.*?))?[ \t]*$")
 _TEXT_OPTION = re.compile(r"alt|caption|title|header|footer")
 _DEFINITION = re.compile(r":[ \t]+(?=\S)")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:[ \t]*")
-_CALLOUT = re.compile(r"\[!(?P<type>[^\[\]\n]+)\][+-]?(?:[ \t]+(?P<title>\S.*?))?[ \t]*$")
+_CALLOUT = re.compile(r"\[!(?P<type>[^\[\]\n]+)\][+-]?(?:\s+(?P<title>\S.*?))?[ \t]*$")
 _ABBREVIATION = re.compile(r"\*\[[^\]]+\]:[ \t]+(?P<title>\S.*?)[ \t]*$")
 _ATTRIBUTES = re.compile(
     r"\{:[^{}]*\}[ \t]*$|\{[ \t]*[#.][^{}]*\}[ \t]*$|\{::[^{}]*/?\}[ \t]*$"

@@ -84,6 +84,7 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "<div>\nOne\n</div>\n  [b]: https://b.org/one\n\nA [c][b].\n",
         "<div>\nÓné\n</div>\n  [b]: https://b.org/one\n\nÁ [c][b].\n",
     ),
+    "callout with a no-break space": ("> [!note]\u00a0One\n", "> [!note]\u00a0Óné\n"),
     "MkDocs admonition": (
         '!!! note "A title"\n    One.\n\n    Two.\n\n    ```\n    code\n    ```\n\nAfter.\n',
         '!!! note "Á títlé"\n    Óné.\n\n    Twó.\n\n    ```\n    code\n    ```\n\nÁftér.\n',
