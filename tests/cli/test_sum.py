@@ -206,7 +206,8 @@ def test_batch_of_files_has_their_names(quick: Callable[..., Any], tmp_path: Pat
     ],
     ids=[
         "empty", "no sentences", "no sentences, dry run", "not UTF-8", "binary", "no file",
-        "length", "style", "together", "sections of all", "too long", "old strategy", "template", "stdin twice", "nothing", "resume",
+        "length", "style", "together", "sections of all", "too long", "old strategy", "template",
+        "stdin twice", "nothing", "resume",
     ],
 )  # fmt: skip
 def test_errors_are_one_line(
