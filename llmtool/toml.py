@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -9,6 +10,14 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# tomllib keeps all prefixes of a dotted key: 100,000 parts take 20 GB.
+_MAX_KEY_PARTS = 100
+_LONG_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*)"""
+    rf"{{{_MAX_KEY_PARTS}}}",
+    re.MULTILINE,
+)
 
 
 class DecodeError(ValueError):
@@ -25,6 +34,8 @@ def loads(text: str) -> dict[str, Any]:
         >>> loads("threads = 4")
         {'threads': 4}
     """
+    if _LONG_KEY.search(text):
+        raise DecodeError(f"a key has more than {_MAX_KEY_PARTS} parts")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
