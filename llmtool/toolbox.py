@@ -746,7 +746,10 @@ class Toolbox:
             text: the text to classify, or several; see `Toolbox`.
             labels: names, a mapping of names to descriptions, an Enum class or `bool`; None uses
                 the labels of the template.
-            examples: pairs of a text and its label, or mappings with "text" and "label".
+            examples: pairs of a text and its label, or mappings with "text" and "label". Two or
+                more of each label choose the recipe: the form of the prompt, and whether examples
+                are shown, or measure the bias. With `multi`, they have "labels", and set the
+                thresholds.
             template: the name or path of a prompt template with labels.
             system: the instruction; None uses that of the template.
             variables: values for the other inputs of the template.
@@ -754,8 +757,8 @@ class Toolbox:
             min_margin: the minimum difference to the second score, 0 to 1.
             min_coverage: the minimum total probability of all labels, 0 to 1.
             prior: the relative frequency of each label, by name; None assumes equal frequencies.
-            multi: whether several labels, or none, may apply; the model decides on each label, and
-                `labels` of the result has those that apply.
+            multi: whether several labels, or none, may apply; `labels` of the result has those that
+                stand out from the others.
             form: the form of the prompt, "chat" or "completion"; None uses that of the template.
             overflow: "chunk" scores a text longer than the context in chunks; "error" raises.
             calibrate: how to correct the model's bias towards some labels. "auto" uses the fit that
@@ -766,9 +769,9 @@ class Toolbox:
 
         Returns:
             A `Classification` with `label` (a name, an Enum member, or a bool; None if the score is
-            below a minimum), `score`, `scores` (by name, their sum is 1), `coverage` and `usage`.
-            `str()` returns the name of the label. Scores are calibrated probabilities only after
-            `calibrate`.
+            below a minimum), `score`, `scores` (by name, their sum is 1), `near_tie`, `coverage`,
+            `recipe` and `usage`. `str()` returns the name of the label. Scores are calibrated
+            probabilities only after `calibrate`.
 
         Raises:
             UsageError: labels are missing, too few or ambiguous, or an option is invalid.

@@ -45,6 +45,7 @@ from llmtool.tasks.results import (
     Choice,
     Classification,
     Generation,
+    LabelRecipe,
     Summary,
     SummarySentence,
     TestRun,
@@ -158,7 +159,7 @@ def _page(command: Command) -> str:
 # The records of docs/json.md: the heading, its result and the records inside.
 RESULTS: dict[str, tuple[type[Any], ...]] = {
     "gen and run": (Generation, Choice, Usage, Timing, TokenLogprob),
-    "classify": (Classification, SentenceWeight),
+    "classify": (Classification, LabelRecipe, SentenceWeight),
     "sum": (Summary, SummarySentence),
     "translate": (Translation, UntranslatedSegment),
     "code": (Code, Diagnostic, TestRun),

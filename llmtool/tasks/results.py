@@ -149,6 +149,17 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
         return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
 
 
+class LabelRecipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How examples were used: the recipe that labels them best, by cross-validation.
+
+    `accuracy` is the share of right labels among `n_examples`, each labelled without its own help.
+    """
+
+    name: str
+    accuracy: float
+    n_examples: int
+
+
 class Classification(Result, Generic[L], frozen=True, kw_only=True):
     """The result of `classify`.
 
@@ -158,7 +169,8 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
 
     `scores` are by name and add up to 1, except with `multi`. `logprobs` are the log-probabilities
     from the model, to which `bias` was added. `coverage` is the total probability of the labels; a
-    low value means that the model expected another reply.
+    low value means that the model expected another reply. With `near_tie`, another label is almost
+    as likely (with `multi`, a score is close to its threshold). `recipe` is None without examples.
     """
 
     label: L | None
@@ -171,6 +183,8 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
     bias: dict[str, float]
     form: str
     calibrated: bool = False
+    near_tie: bool = False
+    recipe: LabelRecipe | None = None
     model: str
     usage: Usage
     seconds: float
@@ -186,11 +200,12 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
         return table(("label", "score"), cells)
 
     def row(self) -> dict[str, Any]:
-        """Return `label` (or `labels`), `score` and `scores`."""
+        """Return `label` and `score` (or `labels`), `scores` and `near_tie`."""
         scores = {name: round(score, 4) for name, score in self.scores.items()}
+        common = {"scores": scores, "near_tie": self.near_tie}
         if self.labels is not None:
-            return {"labels": self.text.splitlines(), "scores": scores}
-        return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}
+            return {"labels": self.text.splitlines(), **common}
+        return {"label": self.text or None, "score": round(self.score, 4), **common}
 
 
 class SummarySentence(msgspec.Struct, frozen=True, kw_only=True):

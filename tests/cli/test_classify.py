@@ -92,7 +92,7 @@ def test_json_has_all_fields(classify_scripted: Callable[..., Any]) -> None:
     result = json.loads(classify_scripted(SPORT, "-l", "sports,music", "--json").stdout)
     assert list(result) == [
         "text", "label", "labels", "score", "scores", "reason", "coverage", "logprobs", "bias",
-        "form", "calibrated", "model", "usage", "seconds", "warnings",
+        "form", "calibrated", "near_tie", "recipe", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
     assert result["label"] == "sports" and result["calibrated"] is False
     assert sum(result["scores"].values()) == pytest.approx(1)
@@ -223,7 +223,16 @@ def test_batch_has_columns_and_a_summary(classify_scripted: Callable[..., Any]) 
     done = classify_scripted("-t", "topic", "--each", "csv", input=text.getvalue().encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
-    assert list(rows[0]) == ["id", "text", "label", "score", "scores", "error", "exit_code"]
+    assert list(rows[0]) == [
+        "id",
+        "text",
+        "label",
+        "score",
+        "scores",
+        "near_tie",
+        "error",
+        "exit_code",
+    ]
     assert rows[0]["label"] == "sports" and set(json.loads(rows[0]["scores"])) >= {"sports"}
     assert rows[1]["label"] == "" and "empty" in rows[1]["error"]
     assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr

@@ -186,8 +186,8 @@ def test_bench_and_removals_have_the_documented_keys(
 COLUMNS = {
     "gen Say --each jsonl": ["text", "finish_reason", "seed"],
     "gen Say --each jsonl -n 2": ["text", "texts", "finish_reason", "seed"],
-    "classify -l a,bb --each jsonl": ["label", "score", "scores"],
-    "classify -l a,bb --multi --each jsonl": ["labels", "scores"],
+    "classify -l a,bb --each jsonl": ["label", "score", "scores", "near_tie"],
+    "classify -l a,bb --multi --each jsonl": ["labels", "scores", "near_tie"],
     "sum --each jsonl": ["text", "strategy"],
     "translate --to de --each jsonl": ["text", "source", "untranslated"],
 }

@@ -74,25 +74,6 @@ def test_neutral_sentences_make_labels_equally_likely() -> None:
     assert softmax([x + y for x, y in zip(row, bias, strict=True)]) == pytest.approx([1 / 3] * 3)
 
 
-def test_held_out_examples_are_anchors_for_every_label_of_multi(tmp_path: Path) -> None:
-    # The bias towards "yes" is a factor of 4, as the held-out examples show.
-    template = tmp_path / "topics.yaml"
-    examples = "".join(
-        f"- {{text: {text}, label: x, output: {answer}}}\n"
-        for text in ("one", "two")
-        for answer in ("yes", "no")
-    )
-    template.write_text(
-        "llmtool: 1\nname: topics\ntask: classify\n"
-        "inputs: {text: {type: text, required: true}, label: {type: string, required: true}}\n"
-        'prompt: "{{ text }}: {{ label }}"\noutput: {labels: [yes, no]}\n'
-        f"examples:\n{examples}"
-    )
-    box = make_box(tmp_path, lambda prompt, label: math.log({"yes": 0.8, "no": 0.2}[label]))
-    result = box.classify("text", ["a", "b", "c"], multi=True, template=str(template))
-    assert result.scores == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.5}, abs=1e-4)
-
-
 def test_failed_case_does_not_affect_the_others() -> None:
     def make_requests(case: Case) -> list[ScoreRequest]:
         if case.id == 1:
@@ -104,20 +85,40 @@ def test_failed_case_does_not_affect_the_others() -> None:
     assert outcomes == [False, True, False]
 
 
-def test_held_out_examples_are_anchors(tmp_path: Path) -> None:
+def test_held_out_examples_of_a_template_are_anchors(tmp_path: Path) -> None:
     prompts: list[str] = []
 
     def scores(prompt: str, label: str) -> float:
         prompts.append(prompt)
         return -1.0 if label == " a" else -2.0
 
-    examples = [("one a", "a"), ("one b", "b"), ("two a", "a"), ("two b", "b"), ("three a", "a")]
-    result = make_box(tmp_path, scores).classify("x", ["a", "b"], examples=examples)
-    shown = 'Text: "one a"\nLabel: a\n\nText: "one b"\nLabel: b\n\n'
+    template = tmp_path / "letters.yaml"
+    examples = "".join(
+        f"- {{text: {text}, output: {text[-1]}}}\n"
+        for text in ("one a", "one b", "two a", "two b", "three a")
+    )
+    template.write_text(
+        "llmtool: 1\nname: letters\ntask: classify\nform: completion\n"
+        "inputs: {text: {type: text, required: true}}\n"
+        "prompt: 'Text: {{ text }}'\nprefill: 'Label:'\noutput: {labels: [a, b]}\n"
+        f"examples:\n{examples}"
+    )
+    result = make_box(tmp_path, scores).classify("x", template=str(template))
+    shown = "Text: one a\nLabel: a\n\nText: one b\nLabel: b\n\n"
     assert list(dict.fromkeys(prompts)) == [
-        f'{shown}Text: "{text}"\nLabel:' for text in ("two a", "two b", "x")
+        f"{shown}Text: {text}\nLabel:" for text in ("two a", "two b", "x")
     ]
     assert result.scores == pytest.approx({"a": 0.5, "b": 0.5})
+    assert result.recipe is None
+
+
+@pytest.mark.parametrize(
+    ("odds", "expected"), [(1.3, True), (1.4, False), (1 / 1.3, True), (1 / 1.4, False)]
+)
+def test_near_tie_is_marked(tmp_path: Path, odds: float, expected: bool) -> None:
+    box = make_box(tmp_path, lambda prompt, label: math.log(odds if label == " a" else 1) - 3)
+    result = box.classify("x", ["a", "b"], calibrate="none")
+    assert result.near_tie is result.row()["near_tie"] is result.to_dict()["near_tie"] is expected
 
 
 def test_low_score_gives_no_label(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import open_sink
+from llmtool.sizes import format_count
 from llmtool.tasks.classify.explain import SentenceWeight
 from llmtool.tasks.results import Classification
 
@@ -37,8 +38,22 @@ def classification(
                 sink.write(f"{each.weight:+.2f}\t{' '.join(each.text.split())}\n")
     for warning in result.warnings:
         console.note(warning)
+    if result.near_tie and not output.json:
+        console.note(_describe_tie(result))
+    if result.recipe is not None and (weights or output.stats) and not output.json:
+        n = format_count(result.recipe.n_examples, "example")
+        console.note(
+            f"recipe: {result.recipe.name} ({result.recipe.accuracy:.0%} of {n} labelled correctly)"
+        )
     if output.stats:
         statistics(console, result)
+
+
+def _describe_tie(result: Classification) -> str:
+    if result.labels is not None:
+        return "near tie: a score is close to the threshold"
+    (first, best), (second, other) = ranked(result)[:2]
+    return f"near tie: {first!r} {best:.2f}, {second!r} {other:.2f}"
 
 
 def _write_json(sink: Sink, result: Classification, weights: tuple[SentenceWeight, ...]) -> None:

@@ -87,22 +87,31 @@ def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
     ]
 
 
-def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
-    """Return the bias that makes all labels equally frequent on texts with balanced labels.
+def bias_of_balanced(rows: Sequence[Row], shares: Row | None = None) -> list[float]:
+    """Return the bias that gives each label its share of the texts, by default an equal one.
 
     Args:
-        rows: log-probabilities of texts with balanced true labels, shape (n_texts, n_labels).
+        rows: log-probabilities of the texts, shape (n_texts, n_labels).
+        shares: the share of each label among the true labels, above 0; shape (n_labels,). The bias
+            itself assumes equally frequent labels.
 
     Returns:
         The bias to add to log-probabilities, shape (n_labels,), with mean 0.
+
+    Example:
+        >>> bias = bias_of_balanced([[0.0, -1.0], [0.0, -3.0]])
+        >>> [round(value, 2) for value in bias]
+        [-1.0, 1.0]
     """
     n_labels = len(rows[0])
+    shares = shares or [1 / n_labels] * n_labels
+    prior = [math.log(share) for share in shares]
     bias = [0.0] * n_labels
     for _ in range(_ITERATIONS):
-        probabilities = [softmax(add(row, bias)) for row in rows]
+        probabilities = [softmax(add(row, add(bias, prior))) for row in rows]
         steps = [
-            math.log(max(n_labels * _mean(column), _MIN_PROBABILITY))
-            for column in zip(*probabilities, strict=True)
+            math.log(max(_mean(column) / share, _MIN_PROBABILITY))
+            for column, share in zip(zip(*probabilities, strict=True), shares, strict=True)
         ]
         bias = [value - step for value, step in zip(bias, steps, strict=True)]
         if max(map(abs, steps)) < _TOLERANCE:

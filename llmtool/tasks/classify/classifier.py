@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,35 +12,37 @@ from llmtool.engine.types import Engine, Failed, ScoreRequest
 from llmtool.errors import UsageError
 from llmtool.option_names import option
 from llmtool.tasks.classify import calibration
-from llmtool.tasks.classify.bias import LabelBias
+from llmtool.tasks.classify.bias import Anchors, LabelBias
 from llmtool.tasks.classify.calibration import Calibration
+from llmtool.tasks.classify.chooser import RecipeChooser
 from llmtool.tasks.classify.chunks import split_case
 from llmtool.tasks.classify.labels import Label, label_name, read_prior
-from llmtool.tasks.classify.prompts import LabelPrompts
+from llmtool.tasks.classify.recipe_choice import OnProgress, RecipeChoice
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.results import Classification, total_usage
+from llmtool.tasks.results import Classification, LabelRecipe, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
 OnScored = Callable[[int], None]
+NEAR_TIE = 1.35  # ratio of the two best scores
 MIN_CALIBRATION_TEXTS = 20  # with fewer labelled texts, anchors are more accurate
 
 
 class Classifier:
     """The labels and options of one call, ready for any number of texts.
 
+    If the options have examples, the recipe is chosen when the first text is scored.
+
     Args:
         template: the template's variant for the model.
         on_scored: called after each text with the number of texts scored so far.
-        questions: values for the template's inputs, one mapping for each question about a text. A
-            single question asks which label fits; several ask for each label whether it fits (see
-            `multi_label`).
+        on_choice: called with (done, total) prompts while the recipe is chosen.
 
     Raises:
         UsageError: an option is out of range, or an example has an unknown label.
@@ -54,14 +56,11 @@ class Classifier:
         options: ClassifyOptions,
         *,
         on_scored: OnScored | None = None,
-        questions: Sequence[Mapping[str, Any]] = ({},),
+        on_choice: OnProgress,
     ) -> None:
         self.labels, self.options, self.model = labels, options, context.model.name
         self.names = [label.name for label in labels]
-        self._n_questions, self._on_scored = len(questions), on_scored
-        self.prompts = LabelPrompts(
-            template, labels, options, model=self.model, questions=questions
-        )
+        self._on_scored = on_scored
         self._log_prior = read_prior(options.prior, labels)
         self._thresholds = read_thresholds(options)
         calibrate = options.calibrate
@@ -70,14 +69,27 @@ class Classifier:
                 "a balanced batch assumes equally frequent labels; "
                 f"remove {option('prior')}, or do not balance"
             )
+        self.chooser = RecipeChooser(
+            template,
+            labels,
+            options,
+            model=self.model,
+            model_identity=context.cache_identity,
+            cache=context.anchors,
+            on_progress=on_choice,
+        )
+        self.prompts = self.chooser.base
+        self.choice: RecipeChoice | None = None
+        self.anchors = Anchors(
+            n_labels=len(labels), model_identity=context.cache_identity, cache=context.anchors
+        )
         self.bias = LabelBias(
             self.prompts,
+            self.anchors,
             n_labels=len(labels),
-            n_questions=len(questions),
             model_identity=context.model.identity,
-            anchor_identity=context.cache_identity,
             uses_anchors=calibrate in ("auto", "anchors"),
-            anchor_cache=context.anchors,
+            choice_key=self.chooser.key,
             calibrations=context.calibrations if calibrate == "auto" else None,
         )
 
@@ -91,12 +103,23 @@ class Classifier:
         return self.prompts.text_input
 
     @property
+    def recipe(self) -> LabelRecipe | None:
+        """The recipe that was chosen with the examples, None if there was nothing to choose."""
+        if self.choice is None:
+            return None
+        return LabelRecipe(
+            name=self.choice.recipe.name,
+            accuracy=self.choice.accuracy,
+            n_examples=self.choice.n_examples,
+        )
+
+    @property
     def columns(self) -> list[str]:
-        return ["label", "score", "scores"]
+        return ["label", "score", "scores", "near_tie"]
 
     def identity(self) -> bytes:
         options = msgspec.structs.replace(self.options, examples=None, template=None)
-        return self.prompts.identity(self.labels, [options, self.bias.calibration])
+        return self.chooser.base.identity(self.labels, [options, self.bias.calibration])
 
     def request(self, case: Case) -> ScoreRequest:
         """Return the first request of a case."""
@@ -116,24 +139,33 @@ class Classifier:
         (result,) = raise_failures(self.outcomes(engine, [case]))
         return result
 
+    def prepare(self, engine: Engine, *, use_calibration: bool = True) -> None:
+        """Choose the recipe, and measure the bias, before the first text.
+
+        Args:
+            use_calibration: whether to use a saved calibration.
+        """
+        if self.choice is None:
+            self.choice = self.chooser.choose(engine)
+            if self.choice is not None:
+                self.prompts = self.chooser.prompts(self.choice.recipe)
+        measured = None if self.choice is None else self.choice.bias
+        self.bias.prepare(engine, use_calibration=use_calibration, measured=measured)
+
     def score(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[tuple[int, list[ScoredRequest] | Failed], None, None]:
         """Yield the id and the scores of each case, in the order of the cases.
 
-        Each case has one `ScoredRequest` per question and, if its text was split, per chunk.
+        Each case has one `ScoredRequest`, or several if its text was split into chunks.
         """
-        self.bias.prepare(engine)
+        self.prepare(engine)
 
         def requests(case: Case) -> list[ScoreRequest]:
             chunks = [case]
             if self.options.overflow == "chunk":
                 chunks = split_case(engine, self.prompts, case)
-            return [
-                self.prompts.request(chunk, question=question)
-                for question in range(self._n_questions)
-                for chunk in chunks
-            ]
+            return [self.prompts.request(chunk) for chunk in chunks]
 
         for n_scored, group in enumerate(stream_groups(engine, cases, requests), 1):
             if self._on_scored is not None:
@@ -156,7 +188,7 @@ class Classifier:
         if missing:
             name = self.names[missing[0]]
             raise UsageError(f"calibration needs texts of every label; none has {name!r}")
-        self.bias.prepare(engine, use_calibration=False)
+        self.prepare(engine, use_calibration=False)
         name = self.text_input or "text"
         cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
         groups = stream_groups(engine, cases, lambda case: [self.prompts.request(case)])
@@ -173,7 +205,7 @@ class Classifier:
 
     def classify(self, scored: Sequence[ScoredRequest]) -> Classification:
         """Return the classification of a text from the scores of its chunks, weighted by tokens."""
-        correction, raw = self.bias.correction(0), self.mean_totals(scored)
+        correction, raw = self.bias.correction, self.mean_totals(scored)
         probabilities = self.mean_probabilities(scored)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         coverage = min(1.0, math.fsum(map(math.exp, raw)))
@@ -189,6 +221,8 @@ class Classifier:
             coverage=coverage,
             form=self.template.form,
             calibrated=correction.n_texts > 0,
+            near_tie=is_near_tie(probabilities),
+            recipe=self.recipe,
             reason=reason,
             model=self.model,
             usage=total_usage(each.scores.usage for each in scored),
@@ -196,14 +230,12 @@ class Classifier:
             warnings=chunk_warnings(len(scored)),
         )
 
-    def mean_probabilities(
-        self, scored: Sequence[ScoredRequest], *, question: int = 0
-    ) -> list[float]:
-        """Return the corrected scores for one question, which add up to 1; shape (n_labels,).
+    def mean_probabilities(self, scored: Sequence[ScoredRequest]) -> list[float]:
+        """Return the corrected scores, which add up to 1; shape (n_labels,).
 
         The prior is added after the temperature is applied, as in Bayes' rule.
         """
-        correction = self.bias.correction(question)
+        correction = self.bias.correction
         rows = [
             calibration.softmax(
                 calibration.add(correction.apply(each.scores.totals), self._log_prior)
@@ -225,6 +257,19 @@ class Classifier:
             math.fsum(value * weight for value, weight in zip(column, weights, strict=True)) / total
             for column in zip(*rows, strict=True)
         ]
+
+
+def is_near_tie(probabilities: Sequence[float]) -> bool:
+    """Return whether the best label is hardly more likely than the second.
+
+    Rounding, and words that matter little, can then change the label.
+
+    Example:
+        >>> is_near_tie([0.4, 0.35, 0.25]), is_near_tie([0.6, 0.3, 0.1])
+        (True, False)
+    """
+    best, second = sorted(probabilities, reverse=True)[:2]
+    return best < NEAR_TIE * second
 
 
 def chunk_warnings(n_chunks: int) -> tuple[str, ...]:

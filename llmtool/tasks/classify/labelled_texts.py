@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from llmtool.batch.readers import Format, Reader, Record
 from llmtool.errors import InputError
+from llmtool.text.separators import COMMA
 
+_SEPARATOR = f"{COMMA}|[;|]"
 _JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
@@ -35,8 +39,40 @@ def read_labelled_texts(
     Raises:
         InputError: the file or a record is invalid, or has no text or label.
     """
+    found = []
+    for record in _records(path, split):
+        text = _field_text(record, text_field or _text_field(record, label_field))
+        found.append(LabelledText(text, _field_text(record, label_field).strip()))
+    return found
+
+
+def read_multi_labelled_texts(
+    path: str, *, text_field: str | None = None
+) -> list[tuple[str, list[str]]]:
+    """Return texts with any number of labels.
+
+    The labels are in the field "labels" or "label": an array, or a text in which they are separated
+    by commas or semicolons. An empty one means that no label fits.
+
+    Raises:
+        InputError: the file or a record is invalid, or has no text or labels.
+    """
+    found = []
+    for record in _records(path, None):
+        field = "labels" if "labels" in record.fields else "label"
+        text = _field_text(record, text_field or _text_field(record, field))
+        found.append((text, _labels(record, field)))
+    return found
+
+
+def _records(path: str, split: str | None) -> Iterator[Record]:
+    """Yield the records of a file, or of a split.
+
+    Raises:
+        InputError: the file or a record is invalid, or there is none.
+    """
     format: Format = "csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl"
-    found: list[LabelledText] = []
+    n_found = 0
     reader = Reader(format, [path])
     reader.wait_for_header()
     reader.check_unique_columns()
@@ -49,15 +85,26 @@ def read_labelled_texts(
             ):
                 raise InputError(f"{record.error}; use a .jsonl or .csv file") from record.error
             raise record.error
-        if split is not None and record.fields.get("split") != split:
-            continue
-        text = _field_text(record, text_field or _text_field(record, label_field))
-        label = _field_text(record, label_field).strip()
-        found.append(LabelledText(text, label))
-    if not found:
+        if split is None or record.fields.get("split") == split:
+            n_found += 1
+            yield record
+    if not n_found:
         where = f" in split {split!r}" if split else ""
         raise InputError(f"{path}: no labelled texts{where}")
-    return found
+
+
+def _labels(record: Record, field: str) -> list[str]:
+    value = record.fields.get(field)
+    if isinstance(value, str) and value.lstrip().startswith("["):  # as in the rows of a batch
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise InputError(f"{record.place}: {field}: not a valid JSON array") from None
+    if isinstance(value, str):
+        return [name for name in map(str.strip, re.split(_SEPARATOR, value)) if name]
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise InputError(f"{record.place}: {field}: must be a list of labels")
+    return value
 
 
 def _text_field(record: Record, label_field: str) -> str:

@@ -1,9 +1,15 @@
-"""Multi-label classification: each label is a separate yes-or-no question."""
+"""Multi-label classification: all labels whose score exceeds their threshold.
+
+One prompt scores all labels. A label fits if its score is high compared with the others: its
+centered log-ratio exceeds the label's threshold. Neutral sentences, to which no label applies, tell
+how large log-ratios are by chance, so the scale adapts to the model.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,32 +19,40 @@ from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
 from llmtool.option_names import option
 from llmtool.tasks.classify.calibration import Calibration
-from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
-from llmtool.tasks.classify.labels import Label, make_labels
+from llmtool.tasks.classify.classifier import (
+    Classifier,
+    OnScored,
+    chunk_warnings,
+)
+from llmtool.tasks.classify.examples import read_multi_examples
+from llmtool.tasks.classify.labels import Label
+from llmtool.tasks.classify.recipe_choice import MAX_EXAMPLES, OnProgress
 from llmtool.tasks.classify.scores import ScoredRequest
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
 THRESHOLD = 0.5
-_INPUTS = ("label", "description")
+NEAR_THRESHOLD = 0.05  # distance of a score
+PRIOR_WEIGHT = 2  # number of examples that weigh as much as neutral sentences
 
 
 class MultiLabelClassifier(Classifier):
-    """Scores for each label whether it fits a text.
+    """Chooses all labels that fit a text.
 
-    The score of a label is the sigmoid of the log-odds of yes against no, minus those of neutral
-    sentences. The scores do not add up to 1. Labels with a score of at least `min_confidence`
-    (default 0.5) fit.
+    The score of a label is the sigmoid of the distance of its log-ratio to its threshold, in units
+    of the log-ratios of neutral sentences. The scores do not add up to 1. Labels with a score of at
+    least `min_confidence` (default 0.5) fit.
 
-    Args:
-        template: has an input `label`, and the outputs yes and no.
+    Examples, each with all its labels, move the threshold of a label towards the middle between
+    the texts with and without it; at most `MAX_EXAMPLES` are scored.
 
     Raises:
-        UsageError: the template has no such input, or an option does not support several labels.
+        UsageError: an option does not support several labels, or an example is invalid.
     """
 
     def __init__(
@@ -49,77 +63,125 @@ class MultiLabelClassifier(Classifier):
         options: ClassifyOptions,
         *,
         on_scored: OnScored | None = None,
+        on_choice: OnProgress,
     ) -> None:
-        if "label" not in template.inputs:
-            raise UsageError(
-                f"template {template.name!r} has no input 'label', which "
-                f"{option('multi', True)} needs"
-            )
-        for name in ("examples", "prior", "min_margin", "min_coverage"):
+        for name in ("prior", "min_margin", "min_coverage"):
             if getattr(options, name):
                 raise UsageError(f"{option(name)} cannot be used with {option('multi', True)}")
         if options.calibrate == "balanced":
             raise UsageError(f"a balanced batch cannot be used with {option('multi', True)}")
-        # A calibration on labelled texts does not apply to these questions.
+        limit = options.min_confidence
+        self._min_score = THRESHOLD if limit is None else limit
+        check_range("min_confidence", self._min_score, 0, 1)
+        text_input = template.primary_input() or "text"
+        examples = read_multi_examples(options.examples or (), labels, text_input=text_input)
+        self._examples = examples[:: -(-len(examples) // MAX_EXAMPLES) or 1]
+        # A calibration on texts with one label does not apply to several.
         calibrate = "anchors" if options.calibrate == "auto" else options.calibrate
-        threshold = options.min_confidence
-        self._threshold = THRESHOLD if threshold is None else threshold
         super().__init__(
             context,
             template,
-            make_labels(["yes", "no"]),
-            msgspec.structs.replace(options, min_confidence=None, calibrate=calibrate),
+            labels,
+            msgspec.structs.replace(
+                options, examples=None, min_confidence=None, calibrate=calibrate
+            ),
             on_scored=on_scored,
-            questions=[
-                {
-                    name: value
-                    for name, value in zip(_INPUTS, (each.name, each.description), strict=True)
-                    if name in template.inputs
-                }
-                for each in labels
-            ],
+            on_choice=on_choice,
         )
-        check_range("min_confidence", self._threshold, 0, 1)
-        self._all_labels = labels
-        self.names = [label.name for label in labels]
+        self._spread = 1.0
+        self._limits = [0.0] * len(labels)
+
+    def identity(self) -> bytes:
+        return self.prompts.identity(super().identity(), self._min_score, self._examples)
+
+    def prepare(self, engine: Engine, *, use_calibration: bool = True) -> None:
+        """Measure the bias, and the thresholds, before the first text."""
+        super().prepare(engine, use_calibration=use_calibration)
+        neutral = self.prompts.neutral_requests()
+        if neutral and self.options.calibrate != "none":
+            rows = self.anchors.score(engine, self.prompts, neutral)
+            self._spread = fmean(pstdev(self._log_ratios(row)) for row in rows) or 1.0
+        self._limits = [self._spread] * len(self.labels)
+        if self._examples:
+            cases = [Case(variables=each.variables) for each in self._examples]
+            requests = [
+                msgspec.structs.replace(self.prompts.request(case), id=i)
+                for i, case in enumerate(cases)
+            ]
+            rows = self.anchors.score(engine, self.prompts, requests)
+            self._limits = learn_limits(
+                [self._log_ratios(row) for row in rows],
+                [[name in each.labels for name in self.names] for each in self._examples],
+                default=self._spread,
+            )
 
     def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
         raise UsageError(f"calibration cannot be used with {option('multi', True)}")
 
     @property
     def columns(self) -> list[str]:
-        return ["labels", "scores"]
+        return ["labels", "scores", "near_tie"]
 
     def classify(self, scored: Sequence[ScoredRequest]) -> Classification:
-        """Return all labels that fit; the scores are grouped by label, with one per chunk."""
-        n_chunks = len(scored) // len(self._all_labels)
-        groups = [scored[i * n_chunks : (i + 1) * n_chunks] for i in range(len(self._all_labels))]
-        scores = [self.mean_probabilities(group, question=i)[0] for i, group in enumerate(groups)]
-        fitting = [
-            label
-            for label, score in sorted(
-                zip(self._all_labels, scores, strict=True), key=lambda x: -x[1]
-            )
-            if score >= self._threshold
+        """Return all labels that fit, from the scores of a text's chunks, weighted by tokens."""
+        raw = self.mean_totals(scored)
+        scores = [
+            _sigmoid((ratio - limit) / self._spread)
+            for ratio, limit in zip(self._log_ratios(raw), self._limits, strict=True)
         ]
-        values = tuple(label.name if label.value is None else label.value for label in fitting)
-        raw = [group[0].scores.totals for group in groups]
+        ranked = sorted(zip(self.labels, scores, strict=True), key=lambda each: -each[1])
+        fitting = [label for label, score in ranked if score >= self._min_score]
+        correction = self.bias.correction
         return Classification(
             text="\n".join(label.name for label in fitting),
             label=None,
-            labels=values,
+            labels=tuple(label.name if label.value is None else label.value for label in fitting),
             score=max(scores),
             scores=dict(zip(self.names, scores, strict=True)),
-            logprobs={n: row[0] - row[1] for n, row in zip(self.names, raw, strict=True)},
-            bias={
-                name: self.bias.correction(i).bias[0] - self.bias.correction(i).bias[1]
-                for i, name in enumerate(self.names)
-            },
-            coverage=min(sum(map(math.exp, row)) for row in raw),
+            logprobs=dict(zip(self.names, raw, strict=True)),
+            bias=dict(zip(self.names, correction.bias, strict=True)),
+            coverage=min(1.0, math.fsum(map(math.exp, raw))),
             form=self.template.form,
-            reason=None if fitting else f"all scores are below {self._threshold:g}",
+            near_tie=any(abs(score - self._min_score) < NEAR_THRESHOLD for score in scores),
+            reason=None if fitting else f"all scores are below {self._min_score:g}",
             model=self.model,
             usage=total_usage(each.scores.usage for each in scored),
             seconds=max(each.seconds for each in scored),
-            warnings=chunk_warnings(n_chunks),
+            warnings=chunk_warnings(len(scored)),
         )
+
+    def _log_ratios(self, row: Sequence[float]) -> list[float]:
+        """Return corrected log-probabilities minus their mean; shape (n_labels,)."""
+        corrected = self.bias.correction.apply(row)
+        mean = fmean(corrected)
+        return [value - mean for value in corrected]
+
+
+def learn_limits(
+    rows: Sequence[Sequence[float]], fits: Sequence[Sequence[bool]], *, default: float
+) -> list[float]:
+    """Return the threshold of each label, shape (n_labels,).
+
+    It is half way between the mean of the examples with the label and the mean of the others,
+    averaged with the default, which counts as much as `PRIOR_WEIGHT` examples with the label.
+
+    Args:
+        rows: the log-ratios of the examples, shape (n_examples, n_labels).
+        fits: whether an example has the label, of the same shape.
+
+    Example:
+        >>> learn_limits([[3.0], [1.0], [-2.0]], [[True], [True], [False]], default=1.0)
+        [0.5]
+    """
+    limits = []
+    for values, flags in zip(zip(*rows, strict=True), zip(*fits, strict=True), strict=True):
+        inside = [value for value, flag in zip(values, flags, strict=True) if flag]
+        outside = [value for value, flag in zip(values, flags, strict=True) if not flag]
+        n = len(inside) if outside else 0
+        middle = (fmean(inside) + fmean(outside)) / 2 if n else default
+        limits.append((n * middle + PRIOR_WEIGHT * default) / (n + PRIOR_WEIGHT))
+    return limits
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

@@ -17,8 +17,13 @@ from llmtool.tasks.results import Classification
 if TYPE_CHECKING:
     from llmtool.tasks.classify.classifier import Classifier, OnScored
     from llmtool.tasks.classify.labels import Labels
+    from llmtool.tasks.classify.recipe_choice import OnProgress
 
-DEFAULT, MULTI = "classify", "classify-multi"
+DEFAULT = "classify"
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """Report no progress."""
 
 
 def classify(
@@ -48,22 +53,23 @@ def prepare_classifier(
     options: ClassifyOptions,
     *,
     on_scored: OnScored | None = None,
+    on_choice: OnProgress = no_progress,
 ) -> Classifier:
     """Check the options of a call and load its template, once for all texts.
 
     Args:
         on_scored: called after each text with the number of texts scored so far.
+        on_choice: called with (done, total) prompts while the recipe is chosen.
     """
-    multi = options.multi
     if options.calibrate == "balanced" and context.model.reproducible:
         raise UsageError(
             "a balanced batch cannot be reproducible; its scores depend on all its texts"
         )
-    template = context.load_template(options.template or (MULTI if multi else DEFAULT))
+    template = context.load_template(options.template or DEFAULT)
     check_task(template, "classify")
     if labels is not None:
-        made = make_labels(labels, at_least=1 if multi else 2)
-    elif template.output.kind == "labels" and not multi:
+        made = make_labels(labels)
+    elif template.output.kind == "labels":
         made = make_labels(template.output.labels)
     else:
         raise UsageError(
@@ -73,7 +79,7 @@ def prepare_classifier(
     from llmtool.tasks.classify.classifier import Classifier
 
     kind: type[Classifier] = Classifier
-    if multi:
+    if options.multi:
         from llmtool.tasks.classify.multi_label import MultiLabelClassifier
 
         kind = MultiLabelClassifier
@@ -81,4 +87,4 @@ def prepare_classifier(
         from llmtool.tasks.classify.balanced import BalancedClassifier
 
         kind = BalancedClassifier
-    return kind(context, template, made, options, on_scored=on_scored)
+    return kind(context, template, made, options, on_scored=on_scored, on_choice=on_choice)

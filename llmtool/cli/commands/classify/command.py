@@ -89,7 +89,7 @@ def classify(
     from llmtool.cli.render import result as show
     from llmtool.cli.render.classification import classification
     from llmtool.cli.terminal import inputs
-    from llmtool.cli.terminal.progress import RecordProgress
+    from llmtool.cli.terminal.progress import RecordProgress, WorkProgress
     from llmtool.errors import UsageError
     from llmtool.tasks.classify.labels import unknown_label
     from llmtool.tasks.classify.task import prepare_classifier
@@ -137,9 +137,16 @@ def classify(
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
+    choice = WorkProgress("prompts", name="comparing recipes")
+
+    def show_choice(n_scored: int, total: int) -> None:
+        choice.update(n_scored, total)
+        console.status(choice())
 
     def prepare(context: TaskContext) -> Classifier:
-        classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
+        classifier = prepare_classifier(
+            context, names, chosen, on_scored=show_scored, on_choice=show_choice
+        )
         for name in (*verdict.fail_on, *verdict.expect):
             if name not in classifier.names:
                 raise unknown_label(name, classifier.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -16,17 +17,19 @@ from llmtool.config import Folders
 from llmtool.errors import UsageError
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
-from llmtool.tasks.classify.labelled_texts import read_labelled_texts
+from llmtool.tasks.classify.labelled_texts import (
+    read_labelled_texts,
+    read_multi_labelled_texts,
+)
 from llmtool.tasks.classify.labels import normalize_label
-from llmtool.tasks.classify.task import DEFAULT, MULTI
+from llmtool.tasks.classify.task import DEFAULT
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.text.separators import COMMA, split_list
 
 
 def load_template(folders: Folders, options: ClassifyOptions) -> Template:
     """Return the chosen template, or the default."""
-    default = MULTI if options.multi else DEFAULT
-    return bootstrap.open_library(folders).load(options.template or default)
+    return bootstrap.open_library(folders).load(options.template or DEFAULT)
 
 
 def read_options(
@@ -52,8 +55,10 @@ def read_options(
         ):
             if value:
                 raise UsageError(f"--balanced and {name} cannot be combined; use one of them")
-    examples = None
-    if labels.examples is not None:
+    examples: Sequence[object] | None = None
+    if labels.examples is not None and options.multi:
+        examples = read_multi_labelled_texts(labels.examples, text_field=text_field)
+    elif labels.examples is not None:
         examples = read_labelled_texts(
             labels.examples, text_field=text_field, label_field=label_field
         )

@@ -1,0 +1,114 @@
+"""`classify` with several labels per text: thresholds from neutral sentences and examples."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from tasks.test_classify import make_box
+
+from llmtool.errors import InputError, UsageError
+from llmtool.tasks.classify.calibration import NEUTRAL
+from llmtool.tasks.classify.labelled_texts import read_multi_labelled_texts
+
+LABELS = ["a", "b", "c", "d"]
+
+
+def by_words(prompt: str, label: str) -> float:
+    """Raise the score of each label that the text names, and of "a" everywhere.
+
+    On neutral sentences, "b" and "c" vary by 1 in turn.
+    """
+    text = prompt.rpartition('Text: "')[2]
+    text = text[: text.index('"')]
+    name = label.strip()
+    score = -9.0 + (2.0 if name == "a" else 0.0)
+    if text in NEUTRAL:
+        likely = "bc"[NEUTRAL.index(text) % 2]
+        return score + (1.0 if name == likely else 0.0)
+    return score + (4.0 if name in text.split() else 0.0)
+
+
+def test_all_labels_that_stand_out_fit(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    for text, expected in (("a", {"a"}), ("b c", {"b", "c"}), ("a d b", {"a", "b", "d"})):
+        result = box.classify(text, LABELS, multi=True)
+        assert set(result.labels or ()) == expected, text
+        assert result.label is None and not result.near_tie
+    result = box.classify("nothing of this", LABELS, multi=True)
+    assert result.labels == () and result.reason == "all scores are below 0.5"
+
+
+def test_each_text_takes_one_prompt(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    box.classify(["a", "b c"], LABELS, multi=True)
+    assert len(box.engine.prompts) == len(NEUTRAL) + 2
+
+
+def test_score_matches_a_hand_worked_example(tmp_path: Path) -> None:
+    # Two labels differ by 4 on the text, and in turn by +2 and -2 on neutral sentences. So the
+    # log-ratios are 2 and -2, and 1 is the threshold as well as the unit.
+    def scores(prompt: str, label: str) -> float:
+        if '"text"' in prompt:
+            return -1.0 if label == " a" else -5.0
+        is_even = sum(sentence in prompt for sentence in NEUTRAL[::2])
+        return -1.0 if (label == " a") == bool(is_even) else -3.0
+
+    result = make_box(tmp_path, scores).classify("text", ["a", "b"], multi=True)
+    assert result.scores == pytest.approx(
+        {"a": 1 / (1 + math.exp(-1)), "b": 1 / (1 + math.exp(3))}, abs=1e-3
+    )
+
+
+def test_examples_move_the_thresholds(tmp_path: Path) -> None:
+    # Texts about "b" score a little higher for "c" too, which the examples show.
+    def scores(prompt: str, label: str) -> float:
+        leaks = label == " c" and '"b' in prompt
+        return by_words(prompt, label) + (3.0 if leaks else 0.0)
+
+    box = make_box(tmp_path, scores)
+    without = box.classify("b", LABELS, multi=True)
+    assert set(without.labels or ()) == {"b", "c"}
+    examples = [("b", ["b"]), {"text": "b b", "labels": ["b"]}, {"text": "b x", "label": "b"}]
+    examples += [("x c", ["c"]), ("y c", ["c"]), ("z c d", ["c", "d"]), ("u a", ["A"])]
+    learned = box.classify("b", LABELS, multi=True, examples=examples)
+    assert learned.scores["c"] < without.scores["c"]
+
+
+def test_min_confidence_is_the_lowest_score_that_fits(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    scores = box.classify("b", LABELS, multi=True).scores
+    close = box.classify("b", LABELS, multi=True, min_confidence=scores["b"] - 0.01)
+    assert close.labels == ("b",) and close.near_tie and close.row()["near_tie"]
+    none = box.classify("b", LABELS, multi=True, min_confidence=scores["b"] + 0.001)
+    assert none.labels == () and none.near_tie
+
+
+def test_invalid_examples_are_rejected(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    for examples, reason in (
+        ([("x", ["z"])], "unknown label 'z'"),
+        (["x"], "pair of a text and its labels"),
+        ([{"labels": ["a"]}], "has no text"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            box.classify("x", LABELS, multi=True, examples=examples)
+
+
+def test_examples_are_read_from_files(tmp_path: Path) -> None:
+    lines, table = tmp_path / "a.jsonl", tmp_path / "a.csv"
+    lines.write_text('{"text": "x", "labels": ["a", "b"]}\n{"text": "y", "label": "c"}\n')
+    assert read_multi_labelled_texts(str(lines)) == [("x", ["a", "b"]), ("y", ["c"])]
+    table.write_text('body,labels\nx,"a, b"\ny,a;c\nz,"[""a""]"\nu,\n')
+    assert read_multi_labelled_texts(str(table)) == [
+        ("x", ["a", "b"]), ("y", ["a", "c"]), ("z", ["a"]), ("u", []),
+    ]  # fmt: skip
+    for text, reason in (
+        ('{"text": "x"}', "label: must be a list of labels"),
+        ('{"text": "x", "labels": [1]}', "labels: must be a list of labels"),
+        ('{"text": "x", "labels": "[a"}', "labels: not a valid JSON array"),
+    ):
+        lines.write_text(text)
+        with pytest.raises(InputError, match=reason):
+            read_multi_labelled_texts(str(lines))
