@@ -22,6 +22,7 @@ MAX_CHARACTERS = 1 << 18
 MAX_RULES = 1000  # a chain of several thousand overflows llguidance's stack
 MAX_DEPTH = 64
 MAX_REPETITIONS = 100_000
+MAX_OPTIONAL = 4000  # items that may be absent; memory is quadratic, and 14,000 take 1.2 GB
 MAX_CODE_POINT = 0x10FFFF
 
 _SPACE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
@@ -81,7 +82,7 @@ class _Reader:
     def __init__(self, source: str) -> None:
         self._source = source
         self._at = 0
-        self._depth = 0
+        self._depth = self._n_optional = 0
         self._references: list[RuleReference] = []
         if len(source) > MAX_CHARACTERS:
             raise UsageError(f"grammar: longer than {MAX_CHARACTERS:,} characters")
@@ -171,6 +172,10 @@ class _Reader:
                 sign = self._source[begin]
                 self._at += 1
                 minimum, maximum = {"*": (0, None), "+": (1, None), "?": (0, 1)}[sign]
+            if minimum == 0:
+                self._n_optional += 1
+                if self._n_optional > MAX_OPTIONAL:
+                    self._fail(f"more than {MAX_OPTIONAL:,} optional items", begin)
             item = Repeat(item, minimum, maximum)
             self._check_repeats(item)
             self._space(lines=nested)

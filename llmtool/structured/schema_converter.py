@@ -35,6 +35,7 @@ _ONE_LINE = {"whitespace_flexible": False, "item_separator": ", ", "key_separato
 _MAX_COUNT = 1_000_000  # no reply has as many characters, items or properties
 # llguidance takes seconds for 1,000,003 as a multiple. Digits without trailing zeros, and value:
 _MAX_MULTIPLE_DIGITS, _MAX_MULTIPLE = 4, 10_000
+_MAX_PATTERNS = 100  # in patternProperties of the whole schema; 300 take llguidance 6 s
 _MAX_INT64 = (1 << 63) - 1
 _INT64_MAXIMA = (_MAX_INT64, 9223372036854776000)  # exact, and as JavaScript prints it
 
@@ -116,6 +117,7 @@ class _Converter:
         self, root: Schema, find_error: Callable[[Schema], str], remedies: frozenset[Remedy]
     ) -> None:
         self.unenforced: dict[str, None] = {}
+        self._n_patterns = 0
         self._root = root
         self._remedies = remedies
         self._references = References(root)
@@ -341,6 +343,11 @@ class _Converter:
             self._omit(result, "minProperties")
 
     def _fix_pattern_properties(self, result: Schema) -> None:
+        self._n_patterns += len(result["patternProperties"])
+        if self._n_patterns > _MAX_PATTERNS:
+            self._omit(result, "patternProperties")
+            result.pop("additionalProperties", None)
+            return
         found: Schema = {}
         for pattern, schema in result["patternProperties"].items():
             converted = self._pattern(pattern)

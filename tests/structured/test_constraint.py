@@ -374,6 +374,7 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("gbnf", "root ::= root", "grammar: nothing matches it"),
         ("gbnf", 'root ::= "a"\nroot ::= "b"', "line 2, column 1: duplicate rule 'root'"),
         ("gbnf", "\n".join(f"r{i} ::= r{i + 1}" for i in range(3000)), "more than 1,000 rules"),
+        ("gbnf", "root ::= " + '"a"? ' * 14_000, "more than 4,000 optional items"),
     ],
 )
 def test_invalid_constraint_is_reported_as_typed(

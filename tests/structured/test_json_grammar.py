@@ -95,6 +95,13 @@ def test_count_of_items_may_be_a_decimal_number() -> None:
     assert accepted(schema, [], ["a"], ["a", "b"], ["a", "b", "c"]) == [["a"], ["a", "b"]]
 
 
+def test_many_patterns_are_checked_in_the_reply_only() -> None:
+    """llguidance compares each pattern with the others, which takes seconds for 300."""
+    properties = {f"^x{i}[a-z]+$": {"type": "integer"} for i in range(300)}
+    found = compiled({"patternProperties": properties, "additionalProperties": False})
+    assert found.unenforced == "patternProperties"
+
+
 def test_count_larger_than_any_reply_is_omitted() -> None:
     assert compiled({"type": "string", "maxLength": 2**40}).unenforced == ""
     assert compiled({"type": "array", "maxItems": 10**20}).unenforced == ""
