@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.errors import InputError, OutputValidationError, TemplateError, UsageError
-from llmtool.prompts.library import Library, is_path, read_text
+from llmtool.evals.plan import hash_of
+from llmtool.prompts.library import Library, is_path, merge, read_text
 from llmtool.prompts.preview import preview
 from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.template import Template, build, compiled
@@ -61,14 +62,19 @@ def lint(library: Library, name_or_path: str) -> list[Finding]:
     if is_path(name_or_path) and not path.is_file():
         read_text(path)  # raises the error
     try:
-        raw = library.read(name_or_path)
+        lineage = library.lineage(name_or_path)
+        raw = merge(lineage)
         template = build(raw)
         _try_cases(raw, template)
     except TemplateError as exc:
         return [_to_finding(exc, path)]
     except (UsageError, InputError) as exc:  # a test that cannot be rendered
         return [Finding(file=str(path), line=1, level="error", reason=str(exc))]
-    warnings = _find_warnings(raw, template)
+    warnings = list(_find_warnings(raw, template))
+    if template.tuned and len(lineage) > 1:
+        if hash_of(merge(lineage[1:]).value) != template.tuned.original_sha256:
+            reason = "the original template has changed since this one was tuned; tune it again"
+            warnings.append((raw.position_of(("tuned",)), reason))
     return [
         Finding(file=file, line=line, level="warning", reason=reason)
         for (file, line), reason in warnings

@@ -95,8 +95,9 @@ Run = Callable[..., Done]
 def test_better_template_is_written_and_printed_as_a_table(run: Run, folder: Path) -> None:
     done = run("mood")
     assert done.code == 0
-    first, *_, last = [line.split("\t") for line in done.out.splitlines()]
-    assert first[0] == "completion" and first[4] == "1.000" and first[6] == "best"
+    first, *others = [line.split("\t") for line in done.out.splitlines()]
+    assert first[0] == "completion" and first[4] == "1.000" and first[7] == "best"
+    assert [each[7] for each in others].count("original") == 1
     assert "accuracy 0.533 → 1.000 on 15 records not used for tuning" in done.err
     path = folder / "mood-tuned.yaml"
     assert f"saved {path}\n" in done.err

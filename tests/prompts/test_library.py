@@ -154,6 +154,16 @@ def test_extends_merges_mappings_and_replaces_other_values(user: Path) -> None:
     assert render(child, {"text": "x"}).messages[-1].content == "Child x curt"
 
 
+def test_extends_finds_a_file_in_the_same_folder(user: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    write(folder, "base", "prompt: From this folder.")
+    write(user, "base", "prompt: From the user's folder.")
+    write(folder, "child", "extends: ./base.yaml\nsystem: Be brief.")
+    loaded = Library([user]).load(str(folder / "child.yaml"))
+    assert loaded.prompt.text == "From this folder." and loaded.name == "child"
+    assert [Path(each).name for each in loaded.files] == ["child.yaml", "base.yaml"]
+
+
 def test_extends_replaces_lists_and_other_output_kinds(user: Path) -> None:
     write(user, "base", BASE)
     write(user, "child", "extends: base\nsystem: null\nexamples: []\noutput: {code: go}")
@@ -186,6 +196,8 @@ CIRCLES = {
     "itself": {"a": "extends: a"},
     "each other": {"a": "extends: b", "b": "extends: a"},
     "nothing": {"a": "extends: none-such"},
+    "a missing file": {"a": "extends: ./none-such.yaml"},
+    "itself by file": {"a": "extends: ./a.yaml"},
     "a path": {"a": "extends: ../a"},
     "two": {"a": "extends: [b, c]"},
 }

@@ -114,6 +114,19 @@ def test_file_that_extends_a_tuned_template_does_not_inherit_its_figures(
     assert box.library.load("mine").tuned is None
 
 
+def test_lint_reports_that_the_original_has_changed_since_tuning(
+    make_box: Make, tmp_path: Path
+) -> None:
+    box = make_box(ScriptedEngine(scores=mood_score), MOOD)
+    folder = tmp_path / "prompts"
+    (folder / "mood-tuned.yaml").write_text(box.tune("mood", moods(), written=0).text)
+    before = [each.reason for each in lint(box.library, "mood-tuned")]
+    (folder / "mood.yaml").write_text(MOOD.replace("Text: ", "Message: "))
+    after = [each.reason for each in lint(box.library, "mood-tuned")]
+    new = "the original template has changed since this one was tuned; tune it again"
+    assert new not in before and after == [*before, new]
+
+
 def test_budget_is_never_exceeded_and_the_result_is_deterministic(make_box: Make) -> None:
     for budget in (60, 150, 400):
         found = [

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from llmtool.cli.render import plots, tables
-from llmtool.cli.render.classification import bar
 from llmtool.cli.render.plots import BLUE, FAINT, INK, VERMILION
 from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_count
-from llmtool.tuning.results import Comparison, Trial, Tuning, TuningPlan
+from llmtool.tuning.results import Trial, Tuning, TuningPlan
 
-_BAR_WIDTH = 20
+_PLOT_WIDTH = 20  # terminal columns
 _MAX_TEXT = 60
 
 
@@ -46,57 +45,84 @@ def plan(console: Console, found: TuningPlan, *, as_json: bool) -> None:
 
 
 def result(console: Console, found: Tuning, *, as_json: bool) -> None:
-    """Print the candidates as a table with bars, and the final figure; or all of it as JSON."""
+    """Print the candidates and the final figure as tables with intervals; or all of it as JSON."""
     if as_json:
         console.stdout.write_json(found.to_dict())
         return
-    tables.table(
-        console,
-        ["form", "examples", "wording", "records", found.metric, "95 % interval", ""],
-        [_row(each, bars=console.stdout.is_terminal) for each in found.trials],
-        right=["records", found.metric],
-    )
-    if console.stdout.is_terminal and found.final is not None:
-        console.stdout.write("\n")
-        _draw_final(console, found.final)
-    for each in found.trials:
-        if each.wording != "original" and each.is_best:
-            text = " ".join(each.text.split())
-            shown = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
-            console.note(f"wording {each.wording}: {shown}")
+    if console.stdout.is_terminal:
+        _draw_trials(console, found)
+    else:
+        for trial in found.trials:
+            console.stdout.write("\t".join(_cells(trial)) + "\n")
+    best = found.best
+    if best.text:
+        text = " ".join(best.text.split())
+        shown = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+        console.note(f"wording {best.wording}: {shown}")
     if found.is_better:
         console.note(verdict(found))
 
 
-def _row(trial: Trial, *, bars: bool) -> tuple[str, ...]:
+def _cells(trial: Trial) -> Iterator[str]:
+    """Yield the columns of a line, which has no heading in a pipe."""
     low, high = trial.interval
-    examples = f"original ({trial.n_examples})" if trial.examples == "original" else trial.examples
-    mark = "best" if trial.is_best else "original" if trial.is_original else ""
-    return (
-        trial.form,
-        examples,
-        trial.wording,
-        str(trial.n_records),
-        f"{trial.score:.3f}",
-        f"{low:.2f} to {high:.2f}",
-        f"{bar(trial.score, _BAR_WIDTH)} {mark}".rstrip() if bars else mark,
-    )
+    yield from (trial.form, trial.examples, trial.wording, str(trial.n_records))
+    yield from (f"{trial.score:.3f}", f"{low:.3f}", f"{high:.3f}", _mark(trial))
 
 
-def _draw_final(console: Console, final: Comparison) -> None:
-    rows = [
-        ("original", final.original, final.original_interval),
-        ("tuned", final.tuned, final.tuned_interval),
-    ]
+def _mark(trial: Trial) -> str:
+    return "best" if trial.is_best else "original" if trial.is_original else ""
+
+
+def _draw_trials(console: Console, found: Tuning) -> None:
+    scale = f"0{'95 % interval':^{_PLOT_WIDTH - 2}}1"
     tables.table(
         console,
-        [f"final, {format_count(final.n_records, 'record')}", "score", "", "95 % interval"],
+        ["candidate", "records", found.metric, scale],
         [
-            (name, f"{value:.3f}", bar(value, _BAR_WIDTH), f"{low:.2f} to {high:.2f}")
-            for name, value, (low, high) in rows
+            (
+                trial.name,
+                str(trial.n_records),
+                f"{trial.score:.3f}",
+                f"{interval_line(trial.score, trial.interval)} {_mark(trial)}",
+            )
+            for trial in found.trials
         ],
-        right=["score"],
+        right=["records", found.metric],
     )
+    if found.final is None:
+        return
+    final = found.final
+    console.stdout.write("\n")
+    tables.table(
+        console,
+        ["final part", "records", found.metric, scale],
+        [
+            (name, str(final.n_records), f"{score:.3f}", interval_line(score, interval))
+            for name, score, interval in (
+                ("original", final.original, final.original_interval),
+                ("tuned", final.tuned, final.tuned_interval),
+            )
+        ],
+        right=["records", found.metric],
+    )
+
+
+def interval_line(score: float, interval: tuple[float, float]) -> str:
+    """Return a score and its interval as a line from 0 to 1.
+
+    Example:
+        >>> interval_line(0.5, (0.25, 0.75))
+        '     ─────●─────    '
+    """
+
+    def cell(value: float) -> int:
+        return min(int(value * _PLOT_WIDTH), _PLOT_WIDTH - 1)
+
+    low, high = map(cell, interval)
+    cells = ["─" if low <= i <= high else " " for i in range(_PLOT_WIDTH)]
+    cells[cell(score)] = "●"
+    return "".join(cells)
 
 
 def verdict(found: Tuning) -> str:
