@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from llmtool.arguments import check_argument, check_range
@@ -81,7 +81,8 @@ class Stream(Generic[E, R]):
                     return cast("E", event)
                 self._result = event
         except BaseException as exc:
-            self._error, self._is_open = exc, False
+            self._error = exc
+            self._stop()
             raise
         self._is_open = False
         raise StopIteration
@@ -93,8 +94,12 @@ class Stream(Generic[E, R]):
         Raises:
             LlmtoolError: the error that ended the stream; `ClosedError` if it was closed early.
         """
-        for _ in self:
-            pass
+        try:
+            for _ in self:
+                pass
+        except BaseException:
+            self._stop()
+            raise
         if self._error is not None:
             raise self._error
         if self._result is None:
@@ -105,6 +110,11 @@ class Stream(Generic[E, R]):
         """Stop the model, unless the stream has ended."""
         self._events.close()
         self._is_open = False
+
+    def _stop(self) -> None:
+        """Stop the model after an error, such as a KeyboardInterrupt between two events."""
+        with suppress(ValueError):  # another thread reads the stream
+            self.close()
 
     def __enter__(self) -> Stream[E, R]:
         return self

@@ -26,6 +26,7 @@ from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.chat.messages import to_messages, user_text
 from llmtool.tasks.options import ChatOptions, SamplingOptions, make_options
+from llmtool.tasks.streams import Stream
 from llmtool.toolbox import Toolbox
 
 Open = Callable[..., Chat]
@@ -260,6 +261,59 @@ class TestSaving:
         assert [(turn.user, turn.text) for turn in store.load("work").turns] == [("a", "")]
         events.close()
         assert store.load("work").turns[0].finish_reason == "interrupted"
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+    def test_error_while_the_model_runs_saves_the_text_so_far(
+        self,
+        open_chat: Open,
+        store: Sessions,
+        monkeypatch: pytest.MonkeyPatch,
+        error: type[BaseException],
+    ) -> None:
+        chat = open_chat("one two three", store=store, session="work")
+        engine = chat.context.engine
+        serve = engine.stream
+
+        def fail(requests: Any) -> Iterator[Any]:
+            yield from itertools.islice(serve(requests), 2)
+            raise error
+
+        monkeypatch.setattr(engine, "stream", fail)
+        for call in (lambda: chat.say("a"), lambda: list(chat.stream("b"))):
+            with pytest.raises(error):
+                call()
+            for turn in (chat.turns[-1], store.load("work").turns[-1]):
+                assert (turn.text, turn.finish_reason) == ("one two", "interrupted")
+
+    def test_interrupt_between_two_events_saves_the_text_so_far(
+        self, open_chat: Open, store: Sessions, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chat = open_chat("one two three", store=store, session="work")
+        read, n_read = Stream.__next__, itertools.count()
+
+        def interrupt(self: Any) -> Any:
+            event = read(self)
+            if next(n_read) == 1:
+                raise KeyboardInterrupt
+            return event
+
+        monkeypatch.setattr(Stream, "__next__", interrupt)
+        turns = []
+        try:
+            chat.say("a")
+        except KeyboardInterrupt:  # its traceback refers to the stream, which is not collected
+            turns = [chat.turns[-1], store.load("work").turns[-1]]
+        assert [(turn.text, turn.finish_reason) for turn in turns] == [
+            ("one two", "interrupted")
+        ] * 2
+
+    def test_end_of_the_block_saves_an_open_reply(self, open_chat: Open, store: Sessions) -> None:
+        with pytest.raises(KeyboardInterrupt), open_chat("a b", store=store, session="s") as chat:
+            stream = chat.stream("Hi")
+            for _ in stream:
+                raise KeyboardInterrupt
+        (turn,) = store.load("s").turns
+        assert (turn.text, turn.finish_reason, chat.save_error) == ("a", "interrupted", None)
 
     def test_session_resumes_with_its_options(self, open_chat: Open, store: Sessions) -> None:
         first = open_chat(store=store, session="work", system="Be brief.", temperature=0.25)

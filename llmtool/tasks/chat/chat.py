@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import msgspec
 
@@ -87,6 +89,7 @@ class Chat:
         self.context, self.overflow, self._on_note = context, overflow, on_note or _log_note
         make_limit(context.cancellation, timeout)  # checks it
         self._timeout = timeout
+        self._streams: WeakSet[Stream[Token, Turn]] = WeakSet()
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
         try:
@@ -127,7 +130,13 @@ class Chat:
         return self._handle.repair_report
 
     def close(self) -> None:
-        """Unlock the session, so that other processes can open it; later turns are not saved."""
+        """Unlock the session, so that other processes can open it; later turns are not saved.
+
+        An open stream is closed first, which saves its text so far.
+        """
+        for stream in list(self._streams):
+            with suppress(ValueError):  # another thread reads it
+                stream.close()
         self._handle.close()
 
     def __enter__(self) -> Chat:
@@ -378,7 +387,9 @@ class Chat:
     ) -> Stream[Token, Turn]:
         seconds = self._timeout if timeout is None else timeout
         stream: Stream[Token, Turn] = Stream(events, Turn)
-        return stream.within(make_limit(self.context.cancellation, seconds))
+        stream = stream.within(make_limit(self.context.cancellation, seconds))
+        self._streams.add(stream)
+        return stream
 
     def _reply(
         self,
@@ -406,30 +417,29 @@ class Chat:
             turns = (*earlier, last)
             self._handle.update(msgspec.structs.replace(session, turns=turns, model=model))
 
-        save(turn)
+        save(msgspec.structs.replace(turn, finish_reason="interrupted"))  # until the reply ends
         tokens: list[Token] = []
-        started = time.perf_counter()
+        started, is_complete = time.perf_counter(), False
         try:
             for event in responder.stream(session, seed=seed):
                 if isinstance(event, Token):
                     tokens.append(event)
                     yield event
                 else:
-                    turn = event
-        except (Cancelled, GeneratorExit):
-            name = self.context.model.name
-            stopped = with_partial_reply(turn, tokens, model=name, started=started)
-            if stopped.text or len(session.turns) > len(before.turns):
+                    turn, is_complete = event, True
+            self.files = ()
+            save(turn)
+        except BaseException as exc:  # also Ctrl-C, which Python may raise anywhere
+            if not is_complete:
+                name = self.context.model.name
+                turn = with_partial_reply(turn, tokens, model=name, started=started)
+            is_failure = isinstance(exc, LlmtoolError) and not isinstance(exc, Cancelled)
+            if not is_failure and (turn.text or len(session.turns) > len(before.turns)):
                 self.files = ()
-                save(stopped)
+                save(turn)
             else:  # restore the earlier reply instead of saving an empty one
                 self._handle.update(before)
             raise
-        except LlmtoolError:
-            self._handle.update(before)
-            raise
-        self.files = ()
-        save(turn)
         if self.save_error:
             self._on_note(f"this turn is not saved: {self.save_error}")
         yield turn
