@@ -149,13 +149,14 @@ class AsyncStream(Generic[E, R]):
     def __init__(
         self, bridge: AsyncBridge, start: Callable[[], Stream[E, R]], limit: Limit
     ) -> None:
-        self._stream: Stream[E, R] | None = None
+        self._started: list[Stream[E, R]] = []  # at most one
         self._error: LlmtoolError | None = None
         self._is_open = True
+        started = self._started  # without a reference to `self`, which is closed when unused
 
         def begin() -> Iterable[E]:
-            self._stream = start()
-            return self._stream
+            started.append(start())
+            return started[0]
 
         self._events = bridge.stream(begin, limit)
 
@@ -183,9 +184,9 @@ class AsyncStream(Generic[E, R]):
             raise EngineError("the stream has not ended; read all of it, or use `await finish()`")
         if self._error is not None:
             raise self._error
-        if self._stream is None:
+        if not self._started:
             raise ClosedError("the stream was closed before its end; it has no result")
-        return self._stream.result
+        return self._started[0].result
 
     async def finish(self) -> R:
         """Read the rest of the stream, and return its result; raises as `result`."""

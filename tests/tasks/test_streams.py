@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -179,3 +181,91 @@ class TestAsyncio:
             return await asyncio.gather(*(read() for _ in range(4)))
 
         assert asyncio.run(run()) == ["one two three"] * 4
+
+    @pytest.mark.parametrize("leave", ["break", "return", "raise"])
+    @pytest.mark.parametrize("events", ["stream", "each"])
+    def test_model_is_free_at_once_after_a_loop_is_left(
+        self, box: Toolbox, leave: str, events: str
+    ) -> None:
+        async def read() -> None:
+            many: dict[str, Callable[[], AsyncIterator[Any]]] = {
+                "stream": lambda: box.astream_generate("Count"),
+                "each": lambda: box.aclassify_each(["a", "b"], ["x", "y"]),
+            }
+            async for _ in many[events]():
+                if leave == "return":
+                    return
+                if leave == "raise":
+                    raise LookupError
+                break
+
+        async def run() -> str:
+            with suppress(LookupError):
+                await read()
+            return (await box.agenerate("Count")).text
+
+        gc.disable()
+        try:
+            assert asyncio.run(run()) == "one two three"
+        finally:
+            gc.enable()
+
+    def test_call_in_the_loop_over_a_stream_is_an_error_in_any_task(self, box: Toolbox) -> None:
+        async def run() -> list[BaseException | None]:
+            calls: list[Callable[[], Awaitable[Any]]] = [
+                lambda: box.agenerate("Count"),
+                lambda: asyncio.gather(box.agenerate("Count"), box.agenerate("Count")),
+                lambda: asyncio.wait_for(box.agenerate("Count"), 60),
+                lambda: box.astream_generate("Count").finish(),
+                lambda: asyncio.to_thread(box.generate, "Count"),
+            ]
+            errors: list[BaseException | None] = []
+            async for _ in box.astream_generate("Count"):
+                results = [await asyncio.gather(call(), return_exceptions=True) for call in calls]
+                errors += [error for (error,) in results]
+                break
+            assert (await box.agenerate("Count")).text == "one two three"
+            return errors
+
+        errors = asyncio.run(run())
+        assert [type(error) for error in errors] == [EngineError] * 5
+        assert {str(error).split(";")[0] for error in errors} == {"a reply is still being streamed"}
+
+    def test_other_task_waits_for_the_end_of_a_stream(self, box: Toolbox) -> None:
+        async def run() -> str:
+            begun = asyncio.Event()
+
+            async def other() -> str:
+                await begun.wait()
+                return (await box.agenerate("Count")).text
+
+            waiting = asyncio.create_task(other())
+            async for _ in box.astream_generate("Count"):
+                begun.set()
+                await asyncio.sleep(0)
+            return await waiting
+
+        assert asyncio.run(run()) == "one two three"
+
+    def test_loop_that_ends_closes_an_open_stream(self, box: Toolbox) -> None:
+        errors: list[dict[str, Any]] = []
+
+        async def run() -> AsyncStream[Any, Any]:
+            asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+            stream = box.astream_generate("Count")
+            await stream.__anext__()
+            return stream
+
+        streams = [asyncio.run(run()) for _ in range(5)]
+        assert not errors
+        assert [await_next(stream) for stream in streams] == [None] * 5
+        assert box.generate("Count").text == "one two three"
+
+
+def await_next(stream: AsyncStream[Any, Any]) -> Any:
+    """Return the next event, None at the end."""
+
+    async def read() -> Any:
+        return await anext(stream, None)
+
+    return asyncio.run(read())
