@@ -18,7 +18,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, EngineError, OutputValidationError, UsageError
 from llmtool.machine import find_program
-from llmtool.tasks.code import format
+from llmtool.tasks.code import format, generate
 from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import extract_code
 from llmtool.tasks.code.generate import drop_unfinished_end
@@ -117,12 +117,36 @@ def test_repair_prompt_has_the_error_and_numbered_lines(tmp_path: Path) -> None:
     ids=["two improvements", "one round", "no repair", "no improvement", "worse"],
 )
 def test_repair_stops_without_improvement_and_returns_the_best(
-    tmp_path: Path, replies: list[str], repair: int, code: str, n_requests: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    replies: list[str],
+    repair: int,
+    code: str,
+    n_requests: int,
 ) -> None:
+    monkeypatch.setattr(generate, "MAX_RESUMPTIONS", 0)
     toolbox, engine = make_toolbox(tmp_path, replies)
     result = toolbox.write_code("f", language="py", repair=repair)
     assert result.text == code and len(engine.prompts) == n_requests
     assert result.status == ("ok" if code == GOOD else "error")
+
+
+def test_code_that_no_repair_fixed_is_resumed_before_its_error(tmp_path: Path) -> None:
+    broken = "x = 1\ny = (\n"
+    toolbox, engine = make_toolbox(tmp_path, [broken, broken, "y = ]\n", "y = 2\n"])
+    result = toolbox.write_code("f", language="py")
+    assert (result.text, result.status, result.rounds) == ("x = 1\ny = 2\n", "ok", 3)
+    assert result.finish_reason == "stop" and not result.warnings
+    assert [prompt.endswith("```python\nx = 1\n") for prompt in engine.prompts] == [
+        False, False, True, True,
+    ]  # fmt: skip
+
+
+def test_code_that_does_not_parse_is_complete_with_a_warning(tmp_path: Path) -> None:
+    toolbox, engine = make_toolbox(tmp_path, BAD)
+    result = toolbox.write_code("f", language="py")
+    assert (result.text, result.status, len(engine.prompts)) == (BAD, "error", 4)
+    assert any("does not parse: line 1, column 7" in each for each in result.warnings)
 
 
 def test_syntax_error_is_returned_with_its_position(tmp_path: Path) -> None:
@@ -161,7 +185,7 @@ def test_number_of_continuations_is_limited(tmp_path: Path) -> None:
     numbers = itertools.count()
     toolbox, engine = make_toolbox(tmp_path, lambda prompt: f"x{next(numbers)} = (1,\n" * 9)
     result = toolbox.write_code("f", language="py", max_tokens=4, repair=1)
-    assert len(engine.prompts) == 6 and result.status == "error"
+    assert len(engine.prompts) == 3 * 4 and result.status == "error"
     assert result.finish_reason == "length"
     assert any("truncated" in warning for warning in result.warnings)
 

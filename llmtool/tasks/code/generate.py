@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, FinishReason, Request
+from llmtool.engine.types import MAX_SEED, Engine, Failed, FinishReason, Request
 from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError
 from llmtool.option_names import option
 from llmtool.sizes import format_count
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
 MAX_CONTINUATIONS = 2  # of a truncated reply
+MAX_RESUMPTIONS = 2  # of code whose repairs failed
 LANGUAGE_INPUT = "language"  # the input of a template that names the language of the code
 _LOOP_PENALTY = 1.15
+_RESUMED_TEMPERATURE = 0.5
 _OPEN_FENCE = "```\n"  # of a prefill
 _SPELLINGS = {"cpp": "C++", "csharp": "C#"}
 
@@ -197,7 +199,7 @@ class CodeWorkflow(Workflow[Code]):
         self._started = time.perf_counter()
         self._language = prompts.language
         self._reply = ""  # of this round, with its continuations
-        self._n_continuations = self._n_repairs = 0
+        self._n_continuations = self._n_repairs = self._n_resumptions = 0
         self._best: Candidate | None = None
         self._seed: int | None = None
         self._warnings: list[str] = []
@@ -221,18 +223,28 @@ class CodeWorkflow(Workflow[Code]):
             yield self._continuation()
             return
         is_better = self._evaluate(is_truncated=is_truncated)
-        is_good = self._best is None or self._best.is_good
-        if is_good or not is_better or self._n_repairs >= self._max_repairs:
+        request = self._next_request(is_better=is_better, is_truncated=is_truncated)
+        if request is None:
             self._finish()
-            return
-        assert self._best is not None
-        self._n_repairs += 1
-        is_loop = is_truncated and has_loop(self._reply)
-        yield self._round(
-            self._penalized_request()
-            if is_loop
-            else self._prompts.repair_request(self._case, self._best, self._language)
-        )
+        else:
+            yield self._round(request)
+
+    def _next_request(self, *, is_better: bool, is_truncated: bool) -> Request | None:
+        """Return the request for another version of the code, None if there are enough."""
+        best = self._best
+        if best is None or best.is_good:
+            return None
+        if is_better and self._n_repairs < self._max_repairs:
+            self._n_repairs += 1
+            if is_truncated and has_loop(self._reply):
+                return self._penalized_request()
+            return self._prompts.repair_request(self._case, best, self._language)
+        # The text of a completion cannot end with code, so only a chat is resumed.
+        can_resume = best.check.status == "error" and self._request.prompt.text is None
+        if can_resume and self._max_repairs and self._n_resumptions < MAX_RESUMPTIONS:
+            self._n_resumptions += 1
+            return self._resumed_request(best)
+        return None
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
         """Fail, but keep the best code if a later round does not fit into the context."""
@@ -263,6 +275,24 @@ class CodeWorkflow(Workflow[Code]):
         penalty = max(self._request.sampling.repeat_penalty, _LOOP_PENALTY)
         return with_sampling(
             self._prompts.first_request(self._case), repeat_penalty=penalty, repeat_last_n=256
+        )
+
+    def _resumed_request(self, best: Candidate) -> Request:
+        """Return the first request, whose reply begins with the code up to the first error.
+
+        The rest is sampled at a temperature, each time with another seed.
+        """
+        request = self._prompts.first_request(self._case)
+        opening = request.prompt.prefill or f"```{self._language or ''}\n"
+        prefill = opening + parsing_lines(best.code, self._language)
+        sampling = request.sampling
+        return msgspec.structs.replace(
+            with_sampling(
+                request,
+                temperature=max(sampling.temperature, _RESUMED_TEMPERATURE),
+                seed=((self._seed or 0) + self._n_resumptions) % MAX_SEED,
+            ),
+            prompt=msgspec.structs.replace(request.prompt, prefill=prefill),
         )
 
     def _evaluate(self, *, is_truncated: bool) -> bool:
@@ -297,6 +327,8 @@ class CodeWorkflow(Workflow[Code]):
             warnings.append(
                 f"{format_count(best.n_dropped, 'unfinished line')} dropped from the end"
             )
+        if best.check.status == "error":
+            warnings.append(f"the code does not parse: {best.diagnostics[0]}")
         if best.check.note:
             warnings.append(f"not checked: {best.check.note}")
         has_failed_tests = best.tests is not None and not best.tests.passed
@@ -305,7 +337,7 @@ class CodeWorkflow(Workflow[Code]):
             text=best.code,
             language=self._language,
             status="error" if has_failed_tests else best.check.status,
-            rounds=self._n_repairs,
+            rounds=self._n_repairs + self._n_resumptions,
             diagnostics=best.diagnostics,
             formatter=best.formatter,
             tests=best.tests,
@@ -316,6 +348,21 @@ class CodeWorkflow(Workflow[Code]):
             seed=self._seed or 0,
             warnings=tuple(dict.fromkeys(warnings)),
         )
+
+
+def parsing_lines(code: str, language: str | None) -> str:
+    """Return the first lines of code that parse, as many as possible.
+
+    Example:
+        >>> parsing_lines("x = 1\ny = (\nz = 3\n", "python")
+        'x = 1\n'
+    """
+    lines = code.splitlines(keepends=True)
+    for n in range(len(lines) - 1, 0, -1):
+        part = "".join(lines[:n])
+        if part.strip() and syntax.check(language, part).status == "ok":
+            return part
+    return ""
 
 
 def drop_unfinished_end(candidate: Candidate, language: str | None) -> Candidate:
