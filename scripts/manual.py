@@ -42,6 +42,7 @@ from llmtool.tasks.classify.evaluate import Baseline, Bin, Evaluation, Mistake
 from llmtool.tasks.classify.explain import SentenceWeight
 from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review, SkippedFile
 from llmtool.tasks.results import (
+    Abstention,
     Choice,
     Classification,
     Generation,
@@ -158,7 +159,7 @@ def _page(command: Command) -> str:
 
 # The records of docs/json.md: the heading, its result and the records inside.
 RESULTS: dict[str, tuple[type[Any], ...]] = {
-    "gen and run": (Generation, Choice, Usage, Timing, TokenLogprob),
+    "gen and run": (Generation, Choice, Abstention, Usage, Timing, TokenLogprob),
     "classify": (Classification, LabelRecipe, SentenceWeight),
     "sum": (Summary, SummarySentence),
     "translate": (Translation, UntranslatedSegment),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -30,6 +31,13 @@ In 2021 it was 74 million pounds. The price is now 129.
 def read(path: Path) -> tuple[dict[str, Any], str]:
     _, head, text = path.read_text(encoding="utf-8").split("---\n", 2)
     return yaml.safe_load(head), text
+
+
+def test_a_passage_contains_its_answers() -> None:
+    for each in yaml.safe_load((BENCHMARKS / "data" / "questions.yaml").read_text("utf-8")):
+        assert len(each["answered"]) == len(each["unanswered"]) == 5
+        text = " ".join(each["text"].split())
+        assert all(re.search(form, text, re.IGNORECASE) for form in each["answered"].values())
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)

@@ -34,7 +34,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 
-R = TypeVar("R", Request, ScoreRequest)
+R = TypeVar("R", bound=Request | ScoreRequest)
 E = TypeVar("E")
 CURSOR = "<cursor>"  # between a prompt's text and suffix in `prompts`
 _IDLE_SECONDS = 0.001
@@ -123,8 +123,13 @@ class ScriptedEngine:
     def save_state(self, prompt: Prompt) -> None:
         """Do nothing."""
 
-    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        return _serve_all(requests, self._generate)
+    def stream(self, requests: Iterable[Request | ScoreRequest | Failed | None]) -> Iterator[Event]:
+        def serve(request: Request | ScoreRequest) -> Iterator[Event]:
+            if isinstance(request, ScoreRequest):
+                return self._score(request)
+            return self._generate(request)
+
+        return _serve_all(requests, serve)
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         return _serve_all(requests, self._score)

@@ -250,7 +250,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sum(each) for each in self.logprobs)
 
 
-Event = Token | Finished | Failed
+Event = Token | Finished | Scores | Failed
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -393,12 +393,12 @@ class Engine(Protocol):
     @property
     def reasoning_support(self) -> ReasoningSupport: ...
 
-    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+    def stream(self, requests: Iterable[Request | ScoreRequest | Failed | None]) -> Iterator[Event]:
         """Yield the events of requests, which run concurrently.
 
-        Requests are read lazily, and their events interleave. A None in `requests` means that no
-        request is available yet: the engine continues with the running ones and polls again. A
-        `Failed` in `requests` is yielded unchanged.
+        Requests are read lazily, and their events interleave. A `ScoreRequest` yields `Scores`. A
+        None in `requests` means that no request is available yet: the engine continues with the
+        running ones and polls again. A `Failed` in `requests` is yielded unchanged.
         """
         ...
 

@@ -79,6 +79,19 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     code: str | UnsetType = UNSET
 
 
+class Abstain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fixed reply that replaces one that an input does not support.
+
+    Both replies are scored: the score is the mean log-probability that the input `without` adds to
+    the tokens of the model's reply, less the same for `reply`. A reply below `threshold` is
+    replaced.
+    """
+
+    reply: str = ""  # required; a variant may change only some of the keys
+    without: str = ""
+    threshold: float = 0.0
+
+
 # The sampling options of the engine with their ranges, all optional.
 Params = msgspec.defstruct(
     "Params",
@@ -158,6 +171,7 @@ class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     examples: list[dict[str, Any]] | UnsetType = UNSET
     more_examples: list[dict[str, Any]] | UnsetType = field(default=UNSET, name="examples+")
     output: Literal["text", "code"] | OutputFile | UnsetType = UNSET
+    abstain: Abstain | UnsetType | None = UNSET
     model: ModelFile | UnsetType = UNSET
 
 
@@ -182,6 +196,7 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     examples: list[dict[str, Any]] = []
     more_examples: list[dict[str, Any]] = field(default=[], name="examples+")
     output: Literal["text", "code"] | OutputFile = "text"
+    abstain: Abstain | None = None
     model: ModelFile = ModelFile()
     variants: dict[str, VariantFile] = {}
     tests: tuple[TestCase, ...] = ()

@@ -23,6 +23,7 @@ from llmtool.prompts.raw_template import (
 )
 from llmtool.prompts.schema import (
     TYPE_SYNONYMS,
+    Abstain,
     Form,
     Input,
     InputType,
@@ -60,6 +61,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     form: Form
     examples: tuple[Example, ...]
     output: Output
+    abstain: Abstain | None
     prefer: tuple[str, ...]
     params: dict[str, Any]
     variants: tuple[tuple[str, Template], ...]
@@ -157,6 +159,7 @@ def build(raw: RawTemplate) -> Template:
             for index, example in enumerate(file.examples)
         ),
         output=output,
+        abstain=_check_abstain(merged, file, output),
         prefer=file.model.prefer,
         params=given(file.model.params),
         variants=tuple(variants),
@@ -209,6 +212,24 @@ def _check_input(raw: RawTemplate, name: str, spec: Input) -> None:
         why = "a required input" if spec.required else "an input of type file"
         raw.fail((*path, "default"), f"inputs.{name}: {why} cannot have a default")
     convert(raw, (*path, "default"), spec, spec.default)
+
+
+def _check_abstain(raw: RawTemplate, file: TemplateFile, output: Output) -> Abstain | None:
+    if file.abstain is None:
+        return None
+    if not file.abstain.reply.strip():
+        raw.fail(("abstain",), "abstain.reply is missing; set the text of the reply")
+    name = file.abstain.without
+    if name not in file.inputs:
+        reason = f"abstain.without: unknown input {name!r}{suggest(name, file.inputs)}"
+        raw.fail(("abstain", "without"), reason)
+    if file.inputs[name].type not in ("text", "string"):
+        raw.fail(("abstain", "without"), f"abstain.without: {name!r} must be a text or string")
+    if output.kind != "text":
+        raw.fail(("abstain",), f"abstain: needs the output text, not {output.kind}")
+    return Abstain(
+        reply=str(file.abstain.reply), without=str(name), threshold=file.abstain.threshold
+    )
 
 
 def _source(raw: RawTemplate, text: object, key: str) -> Source | None:

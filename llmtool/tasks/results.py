@@ -72,12 +72,27 @@ def _plain(value: object) -> object:
     raise NotImplementedError(f"a value of type {type(value).__name__} cannot be converted to JSON")
 
 
+class Abstention(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a fixed reply replaced the model's, because an input does not support it.
+
+    `score` is how much more log-probability the input adds to a token of `answer`, the model's
+    reply, than to one of the fixed reply. Below the template's `threshold` the answer is replaced.
+    `score` is None if the answer was empty.
+    """
+
+    abstained: bool
+    score: float | None
+    threshold: float
+    answer: str
+
+
 class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One of the replies to a prompt; `reasoning` is None if the model did not reason.
 
     With a schema, `value` is the parsed text, and `error` the reason why the text is invalid.
     `tries` counts the replies up to this one, at most 1 + `retries`. `logprobs` are the tokens of
     the text, None unless requested; with a schema, also the white space that `text` omits.
+    `abstention` is set if the template has `abstain`.
     """
 
     text: str
@@ -88,6 +103,7 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     seed: int
     tries: int = 1
     logprobs: tuple[TokenLogprob, ...] | None = None
+    abstention: Abstention | None = None
 
     __repr__ = short_repr("text", "finish_reason", "seed")
 
@@ -138,7 +154,10 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
         return "\n\n---\n\n".join(texts)
 
     def row(self) -> dict[str, Any]:
-        """Return `text`, `texts`, `value` and `tries` (if any), `finish_reason` and `seed`."""
+        """Return `text`, `texts`, `value` and `tries` (if any), `finish_reason` and `seed`.
+
+        With a template that has `abstain`, also `abstained` and its `score`.
+        """
         row: dict[str, Any] = {"text": self.text}
         if len(self.choices) > 1:
             row["texts"] = [choice.text for choice in self.choices]
@@ -146,6 +165,8 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
             row["value"] = self.to_dict()["value"]
         if self.tries > 1:
             row["tries"] = self.tries
+        if (abstention := self.choices[0].abstention) is not None:
+            row |= {"abstained": abstention.abstained, "score": abstention.score}
         return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
 
 

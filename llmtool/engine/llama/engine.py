@@ -185,7 +185,7 @@ class LocalEngine:
                 self._stream_thread = 0
                 self._stream_lock.release()
 
-    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+    def stream(self, requests: Iterable[Request | ScoreRequest | Failed | None]) -> Iterator[Event]:
         """Yield the events of requests. Only one thread streams at a time.
 
         Raises:
@@ -193,7 +193,7 @@ class LocalEngine:
             ClosedError: the model was closed.
             EngineError: this thread has an unfinished stream, or the process was forked.
         """
-        return cast("Iterator[Event]", self._run(requests))
+        return self._run(requests)
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Yield the scores of requests; raise as `stream`.
@@ -208,11 +208,11 @@ class LocalEngine:
 
     def _run(
         self, requests: Iterable[Request | ScoreRequest | Failed | None]
-    ) -> Generator[Event | Scores, None, None]:
+    ) -> Generator[Event, None, None]:
         # A weak reference, so that an abandoned stream is collected and releases the lock.
         own_ref: list[ref[Generator[Any, None, None]]] = []
 
-        def run() -> Generator[Event | Scores, None, None]:
+        def run() -> Generator[Event, None, None]:
             self._check_not_stopped()
             self._acquire_context()
             try:

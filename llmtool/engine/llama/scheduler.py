@@ -26,7 +26,6 @@ from llmtool.engine.types import (
     Finished,
     Request,
     ScoreRequest,
-    Scores,
     StreamProgress,
     common_prefix_length,
 )
@@ -54,7 +53,7 @@ class Scheduler:
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []
 
-    def run(self) -> Iterator[Event | Scores]:
+    def run(self) -> Iterator[Event]:
         """Yield the events; a request that fails yields `Failed`, and the others continue.
 
         Raises:
@@ -131,7 +130,7 @@ class Scheduler:
             yield Failed(job.id, Cancelled("cancelled"))
         self._drop_finished()
 
-    def _admit(self) -> Iterator[Event | Scores]:
+    def _admit(self) -> Iterator[Event]:
         for job in list(self._jobs):
             if job.is_waiting:
                 yield from self._catch_failure(job, job.resume())
@@ -241,7 +240,7 @@ class Scheduler:
         common = max(common, min(job.n_fixed, len(ids) - 1))
         return ids[:common] if common - len(best) >= _MIN_SHARED else best
 
-    def _step(self) -> Iterator[Event | Scores]:
+    def _step(self) -> Iterator[Event]:
         """Decode one batch and pass the rows of logits to the jobs."""
         sequences = self._contexts.sequences
         assert sequences is not None
@@ -293,9 +292,7 @@ class Scheduler:
         yield from sorted(singles, key=lambda each: each[1].seq)
         yield from (each for each in runs if len(each[1].tokens) != 1)
 
-    def _catch_failure(
-        self, job: Job, events: Iterator[Event | Scores]
-    ) -> Iterator[Event | Scores]:
+    def _catch_failure(self, job: Job, events: Iterator[Event]) -> Iterator[Event]:
         """Yield the events of a job; on an error, stop the job and yield `Failed`."""
         try:
             yield from events

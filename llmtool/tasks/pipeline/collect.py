@@ -18,7 +18,10 @@ from llmtool.engine.types import (
     Failed,
     Finished,
     Message,
+    Prompt,
     Request,
+    ScoreRequest,
+    Scores,
     Token,
     Usage,
 )
@@ -31,8 +34,17 @@ from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing, total_usage
 
 if TYPE_CHECKING:
+    from llmtool.prompts.schema import Abstain
     from llmtool.structured.compact_json import CompactJson
+    from llmtool.tasks.pipeline.abstention import AbstentionScores
     from llmtool.tasks.pipeline.output_spec import OutputSpec
+
+
+class GroundedRequest(Request, frozen=True, kw_only=True):
+    """A request whose reply an input must support; `baseline` is the prompt without the input."""
+
+    abstain: Abstain
+    baseline: Prompt
 
 
 def no_answer() -> str:
@@ -132,31 +144,34 @@ def _stream(
     results = OrderedResults[Request, _Answer](
         requests, lambda request: _Answer(request, output_spec, started, retries, compact)
     )
-    again: deque[Request] = deque()
+    again: deque[Request | ScoreRequest] = deque()
 
-    def new_and_repeated() -> Iterator[Request | Failed | None]:
+    def new_and_repeated() -> Iterator[Request | ScoreRequest | Failed | None]:
+        may_repeat = retries > 0
         for request in results.requests():
             while again:
                 yield again.popleft()
+            may_repeat = may_repeat or isinstance(request, GroundedRequest)
             yield request
-        while retries and results:
+        while may_repeat and results:
             yield again.popleft() if again else None
 
     with closing_stream(engine.stream(new_and_repeated())) as events:
         try:
             for event in events:
                 if isinstance(event, Token):
-                    token = results.answer(event.id).take(event)
-                    if not retries:
+                    answer = results.answer(event.id)
+                    token = answer.take(event)
+                    if not answer.is_held:
                         yield token
                 elif isinstance(event, Failed):
-                    answer = results.find(event.id)
-                    if answer is None or not answer.give_up():
+                    found = results.find(event.id)
+                    if found is None or not found.give_up():
                         results.fail(event)
                 else:
                     answer = results.answer(event.id)
                     again.extend(answer.end(event))
-                    if retries and answer.is_complete:
+                    if answer.is_held and answer.is_complete:
                         yield from answer.tokens()
                 for done in results.pop_complete():
                     yield done if isinstance(done, Failed) else done.outcome(engine, model)
@@ -171,7 +186,8 @@ def _stream(
 class _Answer:
     """The events of one request so far, and of the requests that repeat it.
 
-    Invalid replies are requested again one after another, with the id of the first request.
+    Invalid replies are requested again one after another, with the id of the first request, and
+    then replies to a `GroundedRequest` are scored. Until then their tokens are held.
     """
 
     def __init__(
@@ -190,6 +206,14 @@ class _Answer:
         self._choices = [[_Try(compact)] for _ in range(request.n)]
         self._repeated: int | None = None  # the choice that was requested again last
         self._rounds: list[list[Finished]] = [[]]
+        self._grounding: AbstentionScores | None = None
+        if isinstance(request, GroundedRequest):
+            from llmtool.tasks.pipeline.abstention import AbstentionScores
+
+            self._grounding = AbstentionScores(
+                request.id, request.abstain, prompt=request.prompt, baseline=request.baseline
+            )
+        self.is_held = retries > 0 or self._grounding is not None
         self.is_complete = False
 
     def take(self, token: Token) -> Token:
@@ -201,8 +225,14 @@ class _Answer:
             token = msgspec.structs.replace(token, choice=choice)
         return self._choices[choice][-1].add(token)
 
-    def end(self, event: Finished) -> Iterator[Request]:
-        """Add the end of a reply; yield the request for the next try, if one is needed."""
+    def end(self, event: Finished | Scores) -> Iterator[Request | ScoreRequest]:
+        """Add the end of a reply or its scores; yield the next request, if one is needed."""
+        if isinstance(event, Scores):
+            assert self._grounding is not None
+            yield from self._grounding.add(event)
+            self._seconds = time.perf_counter() - self._started
+            self.is_complete = self._grounding.is_complete
+            return
         choice = event.choice if self._repeated is None else self._repeated
         self._choices[choice][-1].check(event, self._output_spec)
         self._rounds[-1].append(event)
@@ -216,6 +246,10 @@ class _Answer:
                 self._rounds.append([])
                 tries.append(_Try(self._compact))
                 return
+        if self._grounding is not None:
+            yield from self._grounding.start([tries[-1].text for tries in self._choices])
+            self.is_complete = self._grounding.is_complete
+            return
         self.is_complete = True
 
     def give_up(self) -> bool:
@@ -228,13 +262,40 @@ class _Answer:
         return True
 
     def tokens(self) -> Iterator[Token]:
-        for tries in self._choices:
-            yield from tries[-1].tokens
+        for index, tries in enumerate(self._choices):
+            tokens = tries[-1].tokens
+            grounding = self._grounding
+            if grounding is None or not grounding.judge(tries[-1].text).abstained:
+                yield from tokens
+                continue
+            yield from (token for token in tokens if token.reasoning)
+            yield Token(self._request.id, index, grounding.fixed_reply)
+
+    def _checked(self, choice: Choice) -> Choice:
+        """Return a choice with its score, and with the fixed reply if that is better."""
+        if self._grounding is None:
+            return choice
+        abstention = self._grounding.judge(choice.text)
+        choice = msgspec.structs.replace(choice, abstention=abstention)
+        if not abstention.abstained:
+            return choice
+        return msgspec.structs.replace(
+            choice, text=self._grounding.fixed_reply, finish_reason="stop", logprobs=None
+        )
+
+    def _usages(self) -> Iterator[Usage]:
+        """Yield the token counts of each request."""
+        yield from map(_usage, self._rounds)
+        if self._grounding is not None:
+            yield from (scores.usage for scores in self._grounding.scores)
 
     def outcome(self, engine: Engine, model: str) -> Generation | Failed:
         """Return the result, or the error of an invalid reply."""
         logprobs = self._request.sampling.logprobs > 0
-        choices = tuple(tries[-1].choice(len(tries), logprobs=logprobs) for tries in self._choices)
+        choices = tuple(
+            self._checked(tries[-1].choice(len(tries), logprobs=logprobs))
+            for tries in self._choices
+        )
         ends = [tries[-1].end for tries in self._choices]
         complete = [end for end in ends if end is not None]
         first = choices[0]
@@ -243,7 +304,7 @@ class _Answer:
             value=first.value,
             choices=choices,
             model=model,
-            usage=total_usage(map(_usage, self._rounds)),
+            usage=total_usage(self._usages()),
             seconds=self._seconds,
             timing=_timing(engine, self._rounds, self._seconds, self._first_token),
             finish_reason=first.finish_reason,

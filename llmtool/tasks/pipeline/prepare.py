@@ -33,12 +33,14 @@ from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.duplicates import digest, is_determined, is_greedy
 
 if TYPE_CHECKING:
+    from llmtool.prompts.schema import Abstain
     from llmtool.prompts.template import Template
     from llmtool.tasks.pipeline.output_spec import OutputSpec
     from llmtool.tasks.results import Generation
     from llmtool.tasks.streams import Stream
 
 R = TypeVar("R")
+_NO_TEXT = "..."  # the value of an input in the prompt without it
 _SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
 MAX_RETRIES = 10
 SCHEMA_INPUT = "schema"  # the template input for a description of the JSON
@@ -115,11 +117,31 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
             messages = insert_history(prompt.messages, case.history, system=options.system)
             prompt = msgspec.structs.replace(prompt, messages=messages, probe=())
-        return Request(
-            id=case.id,
-            prompt=prompt,
-            sampling=sampling,
-            n=options.n,
+        request = Request(id=case.id, prompt=prompt, sampling=sampling, n=options.n)
+        return request if self._abstain is None else self._grounded(request, case)
+
+    @property
+    def _abstain(self) -> Abstain | None:
+        """The variant's rule; a schema, grammar or regular expression excludes its reply."""
+        if self.output_spec is not None:
+            return None
+        return self.template.for_model(self.model).abstain
+
+    def _grounded(self, request: Request, case: Case) -> Request:
+        from llmtool.prompts.render import render
+        from llmtool.tasks.pipeline.collect import GroundedRequest
+
+        assert self._abstain is not None
+        values = self._values(case)
+        if not values.get(self._abstain.without):
+            return request
+        values[self._abstain.without] = _NO_TEXT
+        system = self.options.system
+        rendered = render(self.template, values, model_name=self.model, system=system)
+        return GroundedRequest(
+            **msgspec.structs.asdict(request),
+            abstain=self._abstain,
+            baseline=rendered.prompt(prefill=self.options.prefill),
         )
 
     def outcomes(
@@ -181,6 +203,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             "texts": several,
             "value": has_value,
             "tries": self.options.retries,
+            "abstained": self._abstain is not None,
+            "score": self._abstain is not None,
             "finish_reason": True,
             "seed": True,
         }
@@ -239,7 +263,8 @@ def identify(template: Template, *parts: object) -> bytes:
     """
     t = template
     sources = [None if source is None else source.text for source in (t.system, t.prompt)]
-    content = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
+    content = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params]
+    content += [t.abstain, *parts]
     try:
         data = msgspec.json.encode(content, enc_hook=repr, order="sorted")
     except UnicodeEncodeError as exc:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Finished, FinishReason, Request, Token
+from llmtool.engine.types import Engine, Failed, Finished, FinishReason, Request, Scores, Token
 from llmtool.errors import Cancelled, EngineError, LlmtoolError
 from llmtool.tasks.pipeline.ordering import MAX_AHEAD, closing_stream
 from llmtool.tasks.results import NO_USAGE, total_usage
@@ -105,7 +105,7 @@ class WorkflowRunner(Generic[W, E]):
                         if running is not None:
                             yield from running.add(event)
                         continue
-                    if running is not None:
+                    if running is not None and not isinstance(event, Scores):
                         del self._running[event.id]
                         self._finish(running, event)
                     yield from self._output(running.workflow if running is not None else None)
