@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+
+@functools.cache
+def syntax_tree(path: Path) -> ast.Module:
+    """Return the parsed source of a file, which the tests of rules for source text share."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def every(**cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

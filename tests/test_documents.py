@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
+from offenders import syntax_tree
 
 import llmtool
 from llmtool.cli.app import COMMANDS, load_command
@@ -230,9 +231,7 @@ def test_links_have_targets() -> None:
 
 def test_each_module_has_a_docstring() -> None:
     modules = [*(ROOT / "llmtool").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
-    undocumented = [
-        str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))
-    ]
+    undocumented = [str(m) for m in modules if not ast.get_docstring(syntax_tree(m))]
     assert len(modules) > 200 and undocumented == []
 
 

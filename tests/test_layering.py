@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from command import linux
+from offenders import syntax_tree
 
 from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import walk
@@ -129,15 +130,10 @@ MODULES = {dotted(path): path for path in FILES}
 
 
 @cache
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
 def imports(path: Path) -> frozenset[str]:
     """Return the modules that a file imports anywhere, including those for type checking only."""
     found: set[str] = set()
-    for node in ast.walk(parse(path)):
+    for node in ast.walk(syntax_tree(path)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -251,7 +247,7 @@ def test_only_the_terminal_layer_uses_standard_streams() -> None:
         f"{name(path)}:{node.lineno}"
         for path in FILES
         if not name(path).startswith(exempt)
-        for node in ast.walk(parse(path))
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.Attribute)
         and ast.unparse(node) in ("sys.stdin", "sys.stdout", "sys.stderr", "os.isatty")
     ]
@@ -262,7 +258,7 @@ def test_functions_do_not_rebind_globals() -> None:
     offenders = [
         f"{name(path)}:{node.lineno}"
         for path in FILES
-        for node in ast.walk(parse(path))
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.Global)
     ]
     assert not offenders, "\n".join(offenders)
@@ -276,7 +272,7 @@ def test_library_does_not_print_exit_or_read_the_environment() -> None:
     offenders = []
     for path in FILES:
         source = path.read_text(encoding="utf-8")
-        names = {node.id for node in ast.walk(parse(path)) if isinstance(node, ast.Name)}
+        names = {node.id for node in ast.walk(syntax_tree(path)) if isinstance(node, ast.Name)}
         if not name(path).startswith("cli/") and "print" in names:
             offenders.append(f"{name(path)} prints")
         if not name(path).startswith(("cli/", *exempt)):

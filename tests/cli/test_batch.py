@@ -857,15 +857,14 @@ def test_second_writer_is_rejected(
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "out.jsonl"
-    first = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out)
+    words = ("gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--max-tokens", "3")
+    first = start_llmtool(*words)
     first.stdin.write(b"hello\n")
     first.stdin.flush()
     limit = time.monotonic() + 30
     while not lines_of(out) and time.monotonic() < limit:
         time.sleep(0.01)
-    second = run_llmtool_process(
-        "gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--resume", input=b"x\n"
-    )
+    second = run_llmtool_process(*words, "--resume", input=b"x\n")
     assert "another process is writing" in error_line(second, 18)
 
 

@@ -113,18 +113,17 @@ def test_pipe_without_a_reader_is_sigpipe(
 
 
 def test_processes_that_share_a_pipe_do_not_interleave_within_lines(
-    env: dict[str, str], tiny_model: Callable[..., Path]
+    run_llmtool: Run, start_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]
 ) -> None:
     model = tiny_model("plain", printable=True, logit_scale={".\n": 1.2})
     options = ["-m", str(model), "--max-tokens", "150", "--threads", "1", "--seed", "1", "-q"]
     prompts = ["a", "b", "c"]
-    command = [*LLMTOOL, "gen", "--no-stdin", *options]
+    command = ["gen", "--no-stdin", *options]
     expected: list[bytes] = []
     for prompt in prompts:
-        alone = subprocess.run([*command, prompt], env=env, capture_output=True, check=True)
-        expected += alone.stdout.splitlines()
+        expected += run_llmtool(*command, prompt).stdout.splitlines()
     reader, writer = os.pipe()
-    processes = [subprocess.Popen([*command, p], env=env, stdout=writer) for p in prompts]
+    processes = [start_llmtool(*command, p, stdout=writer) for p in prompts]
     os.close(writer)
     with open(reader, "rb") as pipe:
         lines = pipe.read().splitlines()

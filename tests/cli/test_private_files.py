@@ -16,6 +16,7 @@ from terminal.talk import wait_for_prompt
 TEMPLATE = """llmtool: 1
 name: own
 inputs: {{text: {{type: text}}}}
+model: {{params: {{max_tokens: 20}}}}
 prompt: "{} {{{{ text }}}}"
 tests:
 - vars: {{text: Continue}}
@@ -58,7 +59,9 @@ def home(env: dict[str, str], tmp_path: Path) -> Path:
     return Path(env["HOME"])
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+@pytest.mark.parametrize(
+    "umask", [0o000, pytest.param(0o077, marks=pytest.mark.long)], ids=["000", "077"]
+)
 @pytest.mark.parametrize(("words", "saved"), SAVED.values(), ids=SAVED)
 def test_saved_files_are_private(
     run_llmtool: Run, home: Path, tiny: Path, words: tuple[str, ...], saved: str, umask: int

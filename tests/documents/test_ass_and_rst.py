@@ -179,7 +179,7 @@ def test_invalid_files_are_one_line_errors(format: Format, text: str, error: str
 
 
 def test_deeply_nested_text_is_an_error_or_is_read() -> None:
-    nested = "".join(" " * i + "a\n\n" for i in range(2000))
+    nested = "".join(" " * i + "a\n\n" for i in range(1200))
     with pytest.raises(InputError, match="nested too deeply"):
         parse(nested, "rst")
 

@@ -165,7 +165,7 @@ def expected_error(case: Case) -> type[Exception]:
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=12), n_parallel=st.sampled_from([1, 2, 5, 16]))
 def test_concurrent_requests_get_the_same_replies_as_alone(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int

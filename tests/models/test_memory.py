@@ -52,8 +52,17 @@ def assert_close(estimated, allocated):
     assert estimated == pytest.approx(allocated, rel=0.1, abs=11_000)
 
 
-@pytest.mark.parametrize("kind", ["f16", "q8_0"])
-@pytest.mark.parametrize("n_ctx", [512, 3000, 8192])
+@pytest.mark.parametrize(
+    ("n_ctx", "kind"),
+    [
+        (3000, "f16"),
+        (512, "q8_0"),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in ((512, "f16"), (3000, "q8_0"), (8192, "f16"), (8192, "q8_0"))
+        ),
+    ],
+)
 def test_starter_estimate_matches_llama_cpp(starter, n_ctx, kind):
     need = memory.estimate(read_header(starter), n_ctx, type_k=kind, type_v=kind)
     real = measure(starter, n_ctx, kind)

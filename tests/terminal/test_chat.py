@@ -6,10 +6,11 @@ import os
 import signal
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import LLMTOOL
+from command import INFINITE, LLMTOOL
 from terminal.screen import Terminal
 from terminal.talk import LONG, Start, say, wait_for_prompt
 
@@ -488,10 +489,11 @@ def test_the_chat_survives_job_control(chat: Start) -> None:
 
 
 def test_the_chat_starts_when_the_data_folder_is_not_writable(
-    env: dict[str, str], tmp_path: Path, starter: Path
+    env: dict[str, str], tmp_path: Path, tiny_model: Callable[..., Path]
 ) -> None:
     (tmp_path / "file").write_text("")
-    argv = [*LLMTOOL, "chat", "-m", "starter", "--max-tokens", "4"]
+    model = tiny_model("plain", **INFINITE)
+    argv = [*LLMTOOL, "chat", "-m", model, "--max-tokens", "4"]
     variables = {**env, "TERM": "xterm", "LLMTOOL_DATA_DIR": str(tmp_path / "file" / "data")}
     with Terminal(argv, variables, cwd=tmp_path) as terminal:
         terminal.wait_for("this conversation is not saved")

@@ -104,7 +104,10 @@ def test_a_signal_during_loading_ends_the_process(
 
 
 @linux
-@pytest.mark.parametrize("delay", [0, 0.01, 0.025, 0.05, None])
+@pytest.mark.parametrize(
+    "delay",
+    [0, 0.025, None, *(pytest.param(delay, marks=pytest.mark.long) for delay in (0.01, 0.05))],
+)
 def test_an_interrupt_during_loading_does_not_end_the_chat(
     env: dict[str, str], tiny_model: Callable[..., Path], delay: float | None
 ) -> None:

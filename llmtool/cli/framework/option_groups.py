@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, get_type_hints
 
 import msgspec
@@ -49,7 +50,8 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def options_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+@cache
+def options_of(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
     """Return the declared option of each field of a group; for a nested group, its class."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
