@@ -58,9 +58,9 @@ _POSITIONAL = re.compile(
     r"|%(?!\d+\$|\()[-#0+ ']*(?:\*|\d+)?(?:\.(?:\*|\d*))?[hlLzjtq]*(?:[a-zA-Z@](?!\d)|<PRI\w+>)"
 )
 # Characters that look like syntax where they are; prose rarely has them. Not those of prices,
-# percentages and quotations: "5 %", "$5", "(5)". In Hindi, a bar ends sentences like a danda.
+# percentages and quotations: "5 %", "$5", "(5)". In Hindi and Bengali, a bar can be a danda.
 _SYNTAX = re.compile(
-    r"[{}\\\[\]【】]|(?<![\u0900-\u0dff])(?<![\u0900-\u0dff] )\|"
+    r"[{}\\\[\]【】]|(?<![\u0900-\u0b7f])(?<![\u0900-\u0b7f] )\|"
     r"|(?<!\d)%(?=[A-Za-z({<])|\$(?=[A-Za-z_({])|(?<![\w@])@(?=[:\w])"
     r"""|(?<![\w\u0300-\u036f\ue000\[:"'”’»)\]}]):(?=[A-Za-z_\u00c0-\u024f])|<(?=/?\w)|&(?=[A-Za-z]+;|\#\d)"""
 )

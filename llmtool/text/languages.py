@@ -211,6 +211,7 @@ _WIDESPREAD = "en de fr es it pt nl pl ru tr vi id ar fa hi zh ja ko".split()
 # Another language is clearly more likely from this difference of log-probabilities: on translations
 # of 20 letters and more it occurs in 0.1 %, and on English text in over 90 %.
 _CLEAR_MARGIN = 10.0
+_NOT_RUSSIAN = re.compile("(?![А-яЁё])[\u0400-\u052f]")  # Kazakh text often has Russian words
 _MIN_SCRIPT_LETTERS = 20  # without a letter of the script of the language
 
 
@@ -366,7 +367,9 @@ def _is_clearly_in_another(text: str, code: str, source: str | None) -> bool:
     scores = _scores(text)
     related = {code}.union(*(group for group in _GROUPS if code in group))
     own = [scores[each] for each in related if each in scores]
-    others = [scores[each] for each in {*_WIDESPREAD, source} - related if each in scores]
+    excluded = {"ru"} if _NOT_RUSSIAN.search(text) else set()
+    candidates = {*_WIDESPREAD, source} - related - excluded
+    others = [scores[each] for each in candidates if each in scores]
     return code in scores and max(others) > max(own) + _CLEAR_MARGIN
 
 

@@ -419,3 +419,8 @@ def test_identifiers_do_not_count_as_words_of_a_language() -> None:
     source = "Converting source_suffix to source_suffix_list."
     assert fault(source, "S'està convertint source_suffix a source_suffix_list.", "ca") is None
     assert fault(source, source, "ca") is not None
+
+
+def test_letters_that_russian_does_not_have_exclude_it() -> None:
+    assert fault("Onion skinning options", "Калькирование параметрлері", "kk") is None
+    assert fault("Onion skinning options", "Параметры калькирования", "kk") is not None
