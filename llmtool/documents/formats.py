@@ -30,8 +30,9 @@ _CLASSES: dict[Format, tuple[str, str]] = {
     "docx": ("packages", "Package"),
     "epub": ("packages", "Package"),
 }
-# Formats that declare the language of their text, and those with a mark for machine translations.
-_TARGETED = ("html", "android", "docx", "epub")
+# Formats that declare the language of their text or have its plural forms, and those with a mark
+# for machine translations.
+_TARGETED = ("html", "android", "docx", "epub", "json")
 _MARKS: dict[Mark, tuple[Format, ...]] = {"fuzzy": ("po", "xliff", "qt"), "comment": ("po",)}
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
@@ -179,8 +180,8 @@ def parse(
 ) -> Document:
     """Parse a text in a format; `dialect` is that of Markdown.
 
-    `to` is the code of the target language, which formats with a field for it declare. `mark` is
-    for formats with a state or comment for translations of a machine.
+    `to` is the code of the target language, for formats that declare it or have its plural forms.
+    `mark` is for formats with a state or comment for translations of a machine.
 
     Raises:
         InputError: the text is not valid in that format; the error names the line.

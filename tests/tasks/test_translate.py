@@ -436,6 +436,24 @@ def test_forms_of_an_icu_message_are_translated_and_its_syntax_is_unchanged() ->
     assert len(toolbox.engine.prompts) == 4  # type: ignore[attr-defined]
 
 
+def test_icu_message_gets_the_plural_forms_of_the_language() -> None:
+    toolbox = make_toolbox(str.upper)
+    source = '{"a": "{n, plural, one {1 file} other {# files}}"}'
+    result = toolbox.translate(source, "Polish", source="en", format="json")
+    assert result.text == (
+        '{"a": "{n, plural, one {1 FILE} few {# FILES} many {# FILES} other {# FILES}}"}'
+    )
+    notes = re.findall("number ([0-9.]+)", "".join(toolbox.engine.prompts))  # type: ignore[attr-defined]
+    assert notes == ["1", "2", "5", "1.5"]
+
+
+def test_icu_message_stays_whole_if_a_form_is_rejected() -> None:
+    source = '{"a": "{n, plural, one {# file} other {# files}}", "b": "Good day"}'
+    toolbox = make_toolbox(lambda text: "???" if "files" in text else text.upper())
+    result = toolbox.translate(source, "Polish", source="en", format="json")
+    assert result.text == source.replace("Good day", "GOOD DAY")
+
+
 def test_invalid_icu_message_is_reported() -> None:
     plural = "{n, plural, one {# file} other {# files}"
     source = f'{{\n"a": "Good morning, everybody!",\n"b": "{plural}"\n}}'

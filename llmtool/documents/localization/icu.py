@@ -1,14 +1,16 @@
 """ICU messages with plural and select forms: split them into syntax and the texts of the forms.
 
-The text of each form is translated; the syntax around it is a break. Not parsed: choice formats and
-XML-like tags. Source: the grammar of MessageFormat in ICU's documentation.
+The text of each form is translated; the syntax around it is a break. Plural forms that only the
+target language has are added. Not parsed: choice formats and XML-like tags. Source: the grammar of
+MessageFormat in ICU's documentation.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from llmtool.documents.localization.plural_forms import categories_of
 from llmtool.documents.types import Part, ProtectedSpan, make_break
 
 _COMPLEX = re.compile(
@@ -20,6 +22,8 @@ _END = re.compile(r"\s*\}")
 _TEXT = re.compile(r"(?:[^{}'#]|''|'(?![{}#|]))+")
 _QUOTED = re.compile(r"'[{}#|](?:[^']|'')*(?:'|\Z)")
 _MAX_DEPTH = 20
+_LARGE = "1000000"  # the number of forms that differ little from `other`
+_Tokens = list[tuple[str, str]]  # kind and text
 
 
 def is_icu(text: str) -> bool:
@@ -27,17 +31,25 @@ def is_icu(text: str) -> bool:
     return bool(_COMPLEX.search(text))
 
 
-def split_icu(text: str) -> list[Part] | None:
+def split_icu(text: str, to: str | None = None) -> list[Part] | None:
     """Return the texts of a message, and its syntax as breaks; None if it is invalid.
+
+    The plural forms that the language `to` has and the message lacks are copies of `other`. So is
+    `one` without a number, if it is also for others, such as 21. Breaks have notes with examples.
 
     Example:
         >>> split_icu("{n, plural, other {# files}}")[2]
         ' files'
         >>> split_icu("{n, plural, one {# file}") is None
         True
+        >>> from llmtool.documents.types import join_parts
+        >>> print(join_parts(split_icu("{n, plural, one {1 file} other {# files}}", "pl")))
+        {n, plural, one {1 file} few {# files} many {# files} other {# files}}
     """
     try:
-        tokens = list(_Parser(text).message(depth=0, in_plural=False))
+        tokens = list(
+            _Parser(text, categories_of(to) if to else {}).message(depth=0, in_plural=False)
+        )
     except ValueError:
         return None
     parts: list[Part] = []
@@ -45,9 +57,12 @@ def split_icu(text: str) -> list[Part] | None:
         last = parts[-1] if parts else None
         if kind == "syntax":
             if isinstance(last, ProtectedSpan) and last.is_break:
-                parts[-1] = make_break(last.source + token)
+                parts[-1] = make_break(last.source + token, last.note)
             else:
                 parts.append(make_break(token))
+        elif kind == "note":
+            assert isinstance(last, ProtectedSpan)  # the start of a form
+            parts[-1] = make_break(last.source, token)
         elif kind == "text" and isinstance(last, str):
             parts[-1] = last + token
         else:
@@ -75,8 +90,9 @@ def escape_icu(parts: Sequence[Part]) -> list[Part]:
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, categories: Mapping[str, tuple[str, bool]]) -> None:
         self._text, self._at = text, 0
+        self._categories = categories  # of the target language, as `categories_of` returns them
 
     def message(self, *, depth: int, in_plural: bool) -> Iterator[tuple[str, str]]:
         """Yield the tokens of a message up to its end: kind and text."""
@@ -93,8 +109,18 @@ class _Parser:
             elif argument := _COMPLEX.match(self._text, self._at):
                 self._at = argument.end()
                 yield "syntax", argument[0]
-                is_plural = argument[1] != "select"
-                yield from self._forms(depth, in_plural=is_plural or in_plural)
+                kind = argument[1]
+                forms, end = self._forms(depth, in_plural=kind != "select" or in_plural)
+                if kind == "plural" and not in_plural:  # all forms of nested ones would be many
+                    forms = self._complete(forms)
+                for selector, tokens in forms:
+                    yield "syntax", selector
+                    number = self._categories.get(_name(selector)) if kind == "plural" else None
+                    if number:
+                        yield "note", f"plural form for the number {number[0]}"
+                    yield from tokens
+                    yield "syntax", "}"
+                yield "syntax", end
             elif found := self._take(_SIMPLE):
                 yield "span", found
             elif self._text[self._at] == "}" and depth:
@@ -104,18 +130,40 @@ class _Parser:
         if depth:
             raise ValueError("unclosed")
 
-    def _forms(self, depth: int, *, in_plural: bool) -> Iterator[tuple[str, str]]:
-        n_forms = 0
+    def _forms(self, depth: int, *, in_plural: bool) -> tuple[list[tuple[str, _Tokens]], str]:
+        """Return the forms of an argument, each with its selector, and the syntax after them."""
+        forms = []
         while selector := self._take(_SELECTOR):
-            n_forms += 1
-            yield "syntax", selector
-            yield from self.message(depth=depth + 1, in_plural=in_plural)
+            forms.append((selector, list(self.message(depth=depth + 1, in_plural=in_plural))))
             self._at += 1
-            yield "syntax", "}"
         end = self._take(_END)
-        if not end or not n_forms:
+        if not end or not forms:
             raise ValueError("no forms")
-        yield "syntax", end
+        return forms, end
+
+    def _complete(self, forms: list[tuple[str, _Tokens]]) -> list[tuple[str, _Tokens]]:
+        """Add the plural forms of the target language that are missing."""
+        names = [_name(selector) for selector, _ in forms]
+        if not self._categories or "other" not in names:
+            return forms
+        at = names.index("other")
+        selector, other = forms[at]
+        spaced = selector if selector[0].isspace() else f" {selector}"
+        added = [
+            (spaced.replace("other", name), other)
+            for name, (number, _) in self._categories.items()
+            if name not in names and number != _LARGE
+        ]
+        is_one = self._categories.get("one", ("", True))[1]
+        numbers = {token for token in other if token[0] == "span"}
+        complete = [
+            (each, other if _name(each) == "one" and not is_one and numbers - set(form) else form)
+            for each, form in forms
+        ]
+        if added and at == 0:
+            added[0] = added[0][0].lstrip(), other
+            complete[0] = spaced, other
+        return [*complete[:at], *added, *complete[at:]]
 
     def _take(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self._text, self._at)
@@ -123,3 +171,7 @@ class _Parser:
             return ""
         self._at = found.end()
         return found[0]
+
+
+def _name(selector: str) -> str:
+    return selector.strip("{ \n\r\t")

@@ -34,7 +34,7 @@ _MAX_DEPTH = 400
 
 
 class JsonValues(Document):
-    """A JSON text and its segments.
+    """A JSON text and its segments; `to` is the code of the target language.
 
     Raises:
         InputError: the text is not valid JSON, with line and column, or is nested too deeply.
@@ -45,11 +45,11 @@ class JsonValues(Document):
         [(('title',), 'Good morning')]
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, to: str | None = None) -> None:
         super().__init__(source)
         _check(source)
         self._is_ascii = source.isascii() and "\\u" in source
-        values = tuple(_values(source))
+        values = tuple(_values(source, to))
         self.segments = tuple(value for value in values if isinstance(value, Segment))
         self.outside = tuple(value for value in values if isinstance(value, OutsideText))
 
@@ -89,7 +89,7 @@ def _check(text: str) -> None:
             raise InputError(too_deep)
 
 
-def _values(source: str) -> Iterator[Segment | OutsideText]:
+def _values(source: str, to: str | None) -> Iterator[Segment | OutsideText]:
     """Yield the values in natural language, and the rest of the text."""
     path: list[str | int] = []  # keys and indexes of the next value
     is_key: list[bool] = []
@@ -121,12 +121,19 @@ def _values(source: str) -> Iterator[Segment | OutsideText]:
                 yield OutsideText(start, end, "metadata")
             elif reason := _unsupported(text):
                 yield OutsideText(start, end, reason, is_language=True)
-            elif _is_identifier(parts := split_message(text), path):
+            elif _is_identifier(parts := split_message(text, to=to), path):
                 yield OutsideText(start, end, "identifier")
             else:
                 context = tuple(str(key) for key in path)
                 name = tuple("" if isinstance(key, int) else key for key in path)
-                yield Segment(start=start, end=end, parts=parts, context=context, key=name)
+                yield Segment(
+                    start=start,
+                    end=end,
+                    parts=parts,
+                    context=context,
+                    key=name,
+                    is_atomic=to is not None and is_icu(text),
+                )
         else:
             yield OutsideText(*found.span(), "number or constant")
 

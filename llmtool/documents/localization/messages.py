@@ -93,12 +93,14 @@ _BY_FORMAT: dict[str, _Syntax] = {
 }
 
 
-def split_message(text: str, flags: Collection[str] = ()) -> tuple[Part, ...]:
+def split_message(
+    text: str, flags: Collection[str] = (), *, to: str | None = None
+) -> tuple[Part, ...]:
     """Split a message into text, protected spans and breaks.
 
     The flags of a catalog, such as `c-format` and `no-c-format`, tell what is a placeholder. A
     pattern of a date (`%b %d, %Y`) is one placeholder. A text that is invalid in the format of its
-    flag is split as if it had none.
+    flag is split as if it had none. An ICU message gets the plural forms of the language `to`.
 
     Example:
         >>> [part.source for part in split_message("%1 to :name") if not isinstance(part, str)]
@@ -112,7 +114,7 @@ def split_message(text: str, flags: Collection[str] = ()) -> tuple[Part, ...]:
     parts = _split_by_syntax(text, syntax) if syntax else None
     if parts is not None:
         return parts
-    icu = split_icu(text) if is_icu(text) else None
+    icu = split_icu(text, to) if is_icu(text) else None
     return tuple(
         piece
         for part in (_split_at_bars(text) if icu is None else icu)

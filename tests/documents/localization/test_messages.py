@@ -120,6 +120,26 @@ def test_texts_of_icu_messages(text: str, texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "to", "completed"),
+    [
+        ("{n, plural, one {a} other {#}}", "ru",
+         "{n, plural, one {#} few {#} many {#} other {#}}"),
+        ("{n, plural, =0 {no}\n one {# a}\n other {b}}", "lv",
+         "{n, plural, =0 {no}\n one {# a}\n zero {b}\n other {b}}"),
+        ("{n, plural, one {a} other {#}}", "fr", "{n, plural, one {#} other {#}}"),
+        ("{n, plural, one {a} other {#}}", "ja", "{n, plural, one {a} other {#}}"),
+        ("{n, selectordinal, other {#th}}", "ru", "{n, selectordinal, other {#th}}"),
+        ("{g, select, a {{n, plural, other {b}}} other {c}}", "pl",
+         "{g, select, a {{n, plural, one {b} few {b} many {b} other {b}}} other {c}}"),
+        ("{n, plural, other {{m, plural, other {b}}}}", "de",
+         "{n, plural, one {{m, plural, other {b}}} other {{m, plural, other {b}}}}"),
+    ],
+)  # fmt: skip
+def test_plural_forms_of_the_language_are_added(text: str, to: str, completed: str) -> None:
+    assert join_parts(split_icu(text, to) or ()) == completed
+
+
+@pytest.mark.parametrize(
     "text", ["{n, plural, one {a}", "{n, plural,}", "{n, plural, one {a}} }", "{n, plural, {" * 50]
 )
 def test_invalid_icu_messages(text: str) -> None:
