@@ -104,6 +104,8 @@ class _Tags(HTMLParser):
         self._n_code = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "abbr":  # where a word has a definition; a translation has other words
+            return
         kept = [
             (name, value)
             for name, value in attrs
@@ -113,7 +115,8 @@ class _Tags(HTMLParser):
         self._n_code += tag in ("code", "script", "style")
 
     def handle_endtag(self, tag: str) -> None:
-        self.found.append(f"</{tag}>")
+        if tag != "abbr":
+            self.found.append(f"</{tag}>")
         self._n_code -= tag in ("code", "script", "style") and self._n_code > 0
 
     def handle_data(self, data: str) -> None:

@@ -424,3 +424,9 @@ def test_identifiers_do_not_count_as_words_of_a_language() -> None:
 def test_letters_that_russian_does_not_have_exclude_it() -> None:
     assert fault("Onion skinning options", "Калькирование параметрлері", "kk") is None
     assert fault("Onion skinning options", "Параметры калькирования", "kk") is not None
+
+
+def test_variety_of_the_source_language_may_repeat_the_source() -> None:
+    source = "Bracket imbalance detected, found an extra one"
+    assert fault(source, f"Curly {source.lower()}", "en-GB") is None
+    assert fault(source, f"Klammer: {source}", "de") == "repeats the source"

@@ -18,9 +18,9 @@ from llmtool.documents.types import Part, ProtectedSpan
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-# Text at the start of a line that would begin another block.
+# Text at the start of a line that would begin another block. In Python-Markdown, #1 is a heading.
 _BLOCK_START = re.compile(
-    r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
+    r"#|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
     r"|:\s|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\||!!!|\?\?\?|===|///|:::|\{[:%#{]"
     r"|\([^()]*\)=|%|\\\[|\\begin|\$\$|\[[!^]|\^|\*\[|-+8<|\+\+\+|(?:import|export)\b"
 )

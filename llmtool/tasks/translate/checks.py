@@ -84,7 +84,7 @@ def find_fault(
         return "is much longer than the source"
     if text * _MAX_RATIO + _SLACK / _MAX_RATIO < source:
         return "is much shorter than the source"
-    if _contains(reply, placeholders.text):
+    if source_language != to.base and _contains(reply, placeholders.text):
         return "repeats the source"
     if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"

@@ -274,6 +274,12 @@ TRANSLATED: dict[str, tuple[str, str]] = {
 }
 
 
+def test_wrapped_line_does_not_begin_with_a_number_sign() -> None:
+    document = parse("Thanks for all\nreports, such as #8114.\n", "md")
+    new = "word " * 7 + "words #8114 and others"
+    assert document.encode(document.segments[0], [new]) == new
+
+
 @pytest.mark.parametrize(("text", "translation"), TRANSLATED.values(), ids=TRANSLATED)
 def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
     text: str, translation: str
