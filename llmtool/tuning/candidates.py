@@ -114,6 +114,7 @@ def make_example_sets(
     missed: Collection[str],
     *,
     output: Output,
+    defaults: Mapping[str, Any],
 ) -> list[ExampleSet]:
     """Return sets of examples chosen in different ways, in different sizes.
 
@@ -127,6 +128,7 @@ def make_example_sets(
         solved: the reply of each solved record, by its key; it is the example if the record has no
             expected answer.
         missed: the keys of the other records that were tried.
+        defaults: values of inputs that a record does not have.
     """
     usable = [record for record in pool if record.expected is not None or record.key in solved]
     labels = list(output.labels)
@@ -144,7 +146,7 @@ def make_example_sets(
                 picked = _of_each_label(ordered, usable, labels, size)
             else:
                 picked = ordered[:size] if len(ordered) >= size else []
-            examples = tuple(_as_example(record, solved) for record in picked)
+            examples = tuple({**defaults, **_as_example(record, solved)} for record in picked)
             shown = examples[: len(labels)] if labels else examples
             n_characters = sum(len(str(value)) for each in shown for value in each.values())
             is_new = all(each.examples != examples for each in sets)

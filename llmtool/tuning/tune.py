@@ -16,6 +16,8 @@ from llmtool.errors import InputError
 from llmtool.prompts.schema import TunedFile
 from llmtool.prompts.template import Template
 from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.output_spec import output_spec_of
+from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT
 from llmtool.tuning import calibration
 from llmtool.tuning.candidates import Candidate, combine, list_candidates, make_example_sets
 from llmtool.tuning.child import Original
@@ -197,6 +199,14 @@ def _provenance(task: Task, model: str, final: Comparison) -> TunedFile:
     )
 
 
+def _schema_of(template: Template) -> dict[str, str]:
+    """Return the description of the JSON, which `prepare` sets for a prompt, for its examples."""
+    if template.output.json is None or SCHEMA_INPUT not in template.inputs:
+        return {}
+    spec = output_spec_of(template.output)
+    return {} if spec is None else {SCHEMA_INPUT: spec.description}
+
+
 class _State:
     """A candidate with its template and the runs of the first records."""
 
@@ -270,7 +280,9 @@ class _Search:
             raise InputError(f"every record fails; the first: {tried[0][1].answer.error}")
         solved = {record.key: run.answer.reply.text for record, run in tried if run.score == 1}
         missed = {record.key for record, run in tried if run.score < 1}
-        sets = make_example_sets(pool, solved, missed, output=template.output)
+        sets = make_example_sets(
+            pool, solved, missed, output=template.output, defaults=_schema_of(template)
+        )
         wordings = given_wordings(template, task.options.variants)
         written, n_replies = write_wordings(self._context, template, task.options.written)
         self._runner.count(n_replies)

@@ -75,12 +75,14 @@ def run(
     monkeypatch.chdir(cwd)
     use_scripted_model(monkeypatch, engine, cwd, "scripted")
 
-    def run(*args: str | Path) -> Done:
+    def run(*args: str | Path, console: Console | None = None) -> Done:
         capfd.readouterr()
         code, error = 0, ""
         words = ["tune", *map(str, args), "--data", "data.csv", *OPTIONS]
         try:
-            load_command("prompts").main(words, standalone_mode=False, obj=Console(Interrupts()))
+            load_command("prompts").main(
+                words, standalone_mode=False, obj=console or Console(Interrupts())
+            )
         except LlmtoolError as exc:
             code, error = int(exc.exit_code), f"llmtool: {exc}\n"
         out, err = capfd.readouterr()
@@ -153,6 +155,23 @@ def test_new_template_is_beside_one_that_is_named_by_path(run: Run, cwd: Path) -
     assert 'name: better\nextends: "./mood.yaml"\n' in text
     done = run("./mood.yaml", "-o", "../better.yaml")
     assert done.code == 2 and "must be in the folder of mood.yaml" in done.err
+
+
+def test_original_is_never_replaced(run: Run, cwd: Path, engine: ScriptedEngine) -> None:
+    (cwd / "mood.yaml").write_text(MOOD)
+    done = run("./mood.yaml", "-o", "mood.yaml", "--overwrite")
+    assert done.code == 2 and "is also an input" in done.err
+    assert (cwd / "mood.yaml").read_text() == MOOD and not engine.prompts
+
+
+def test_terminal_gets_a_line_for_each_interval(run: Run) -> None:
+    made = Console(Interrupts())
+    made.stdout.is_terminal = True
+    lines = run("mood", "--color", "never", console=made).out.splitlines()
+    assert lines[0].split() == [*"candidate records accuracy 0 95 % interval 1".split()]
+    best = next(line for line in lines if line.rstrip().endswith("● best"))
+    assert best.startswith("completion, 6 ") and " 1.000 " in best
+    assert [line.split()[0] for line in lines[-2:]] == ["original", "tuned"]
 
 
 def test_plot_is_drawn(run: Run, cwd: Path) -> None:

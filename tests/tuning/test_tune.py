@@ -211,6 +211,15 @@ def test_fields_of_json_improve_with_examples(make_box: Make, tmp_path: Path) ->
     ]
 
 
+def test_examples_have_the_description_of_the_json_that_the_prompt_has(make_box: Make) -> None:
+    template = CITY.replace("required: true}}", "required: true}, schema: {type: string}}")
+    template = template.replace("from the text.", "from the text, as {{ schema }}.")
+    engine = ScriptedEngine(city_reply)
+    make_box(engine, template).tune("city", cities(), written=0)
+    longest = max(engine.prompts, key=len)
+    assert longest.count('as {"city": string, "year": integer}.') == longest.count("Extract") > 1
+
+
 def test_text_with_assertions_gets_its_own_replies_as_examples(make_box: Make) -> None:
     def reply(prompt: str) -> str:
         text = prompt.rsplit("\n", 2)[-2] if prompt.endswith("\n") else prompt.split("\n")[-1]

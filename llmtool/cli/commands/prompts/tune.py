@@ -93,6 +93,7 @@ def tune(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import tune_render
     from llmtool.cli.commands.prompts.write import write_template
+    from llmtool.cli.terminal.output_file import check
     from llmtool.errors import LowConfidence
     from llmtool.models.reference import STARTER
     from llmtool.tuning.child import load_original
@@ -100,7 +101,7 @@ def tune(
     from llmtool.tuning.tune import tune as run_tuning
 
     folders, settings = bootstrap.start(console, general, model)
-    path = choose_path(folders, template, output, overwrite=overwrite)
+    path = choose_path(folders, template, output, overwrite=overwrite or dry_run)
     options = TuneOptions(
         metric=metric,
         budget=budget,
@@ -112,12 +113,14 @@ def tune(
     name = model.reference or settings.model or STARTER
     # Errors of the template and the data come before those of the model.
     checked = prepare(original, data, options, model_name=name)
-    reads = bootstrap.input_files(original.template, data)
-    if plot is not None:
-        tune_render.check_plot(plot, reads=reads, overwrite=overwrite)
     if dry_run:
         tune_render.plan(console, checked.plan, as_json=json)
         return
+    reads = bootstrap.input_files(original.template, data)
+    if path.parent.is_dir() or output is not None:  # the folder of the user may be new
+        check(str(path), reads=reads, overwrite=overwrite)
+    if plot is not None:
+        tune_render.check_plot(plot, reads=reads, overwrite=overwrite)
     context = bootstrap.open_context(console, folders, settings, model, str(path), plot)
     task = prepare(original, data, options, model_name=context.model.name)
 
