@@ -6,6 +6,7 @@ import contextlib
 import gc
 import importlib.util
 import os
+import pickle
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tiny_model import write_tiny_model
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
+from llmtool.engine.llama import preflight
 from llmtool.toolbox import Toolbox
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,20 +68,44 @@ def console() -> Console:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return `write(kind, **overrides)`; models without overrides are written once."""
-    written: dict[str, Path] = {}
+    """Return `write(kind, **overrides)`; a model is written once, and again after a change."""
+    written: dict[bytes, tuple[Path, object]] = {}
 
     def write(kind: str = "plain", **overrides: Any) -> Path:
-        if overrides or kind not in written:
-            path = write_tiny_model(
-                tmp_path_factory.mktemp(kind) / f"tiny-{kind}.gguf", kind, **overrides
-            )
-            if overrides:
-                return path
-            written[kind] = path
-        return written[kind]
+        key = pickle.dumps((kind, overrides))
+        if key not in written or written[key][1] != _state(written[key][0]):
+            path = tmp_path_factory.mktemp(kind) / f"tiny-{kind}.gguf"
+            write_tiny_model(path, kind, **overrides)
+            written[key] = path, _state(path)
+        return written[key][0]
 
     return write
+
+
+def _state(path: Path) -> object:
+    """Return what changes when a file changes; None if it is missing."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@pytest.fixture(scope="session", autouse=True)
+def check_models_once() -> Iterator[Callable[..., None]]:
+    """Load each model in a child once, not once for each user's folder; yield what loads it."""
+    passed: set[object] = set()
+    load = preflight._load_in_child
+
+    def load_once(path: Path, *others: Any) -> None:
+        state = path, _state(path)
+        if state not in passed:
+            load(path, *others)
+            passed.add(state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight, "_load_in_child", load_once)
+        yield load
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,11 @@ posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes"
 TinyModel = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def load_each_time(monkeypatch: pytest.MonkeyPatch, check_models_once: Callable[..., None]) -> None:
+    monkeypatch.setattr(module, "_load_in_child", check_models_once)
+
+
 def check(path: Path, cache: Path) -> None:
     preflight(path, (path,), cache_folder=cache, cancellation=Cancellation())
 

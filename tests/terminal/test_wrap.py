@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import pyte
 import pytest
 from rich.console import Console as RichConsole
+from terminal.screen import display
 from terminal.talk import Start, say, wait_for_prompt
 
 from llmtool.cli.render.markdown import MarkdownStream
@@ -75,7 +76,7 @@ def show_words(chunks: Iterable[str], columns: int) -> Iterator[tuple[str, list[
     for chunk in chunks:
         written = words.push(chunk, columns)
         stream.feed(written)
-        yield written, list(screen.display)
+        yield written, [row.ljust(columns) for row in display(screen)]
 
 
 @pytest.mark.parametrize("columns", [20, 33, 80])
@@ -138,7 +139,7 @@ class Screen:
         self.markdown = MarkdownStream(write, size=lambda: (columns, lines), console=console)
 
     def rows(self) -> list[str]:
-        return [row.rstrip().replace("\0", "") for row in self.screen.display]
+        return [row.replace("\0", "") for row in display(self.screen)]
 
 
 CONSOLE = Console(Interrupts())
