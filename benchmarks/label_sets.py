@@ -8,7 +8,7 @@ on `tune`, report `test`; three texts per label are `examples`. Only `classify` 
     single      accuracy without and with the examples, and the share of the most frequent answer:
                 0.50 of four equally frequent labels means that the model hardly distinguishes them
     misnamed    texts that name other labels ("This is not about sports: …"), compared with the
-                same texts without these words
+                same texts without these words, and with other texts that name their own label
     several     micro-F1, compared with assigning all labels, and the best F1 of one threshold for
                 all labels, chosen on the same texts
 """
@@ -51,12 +51,14 @@ def names_of(records: Sequence[Record]) -> list[str]:
     return sorted({label for each in records for label in each.get("labels") or [each["label"]]})
 
 
-def accuracy(box: Toolbox, records: Sequence[Record], **options: Any) -> tuple[float, float]:
-    """Return the accuracy and the share of the most frequent answer."""
+def accuracy(box: Toolbox, records: Sequence[Record], **options: Any) -> tuple[float, float, str]:
+    """Return the accuracy, the share of the most frequent answer, and the recipe."""
     found = box.classify([each["text"] for each in records], names_of(records), **options)
     answers = [each.text for each in found]
     right = mean(a == each["label"] for a, each in zip(answers, records, strict=True))
-    return right, Counter(answers).most_common(1)[0][1] / len(answers)
+    often = Counter(answers).most_common(1)[0][1] / len(answers)
+    recipe = found[0].recipe
+    return right, often, "" if recipe is None else f"{recipe.name} ({recipe.accuracy:.2f})"
 
 
 def measure_single(box: Toolbox, names: Sequence[str], split: str, options: Record) -> None:
@@ -65,11 +67,12 @@ def measure_single(box: Toolbox, names: Sequence[str], split: str, options: Reco
     rows = []
     for name in names:
         records, started = read(name, split), time.perf_counter()
-        without, often = accuracy(box, records, **options)
-        shown, shown_often = accuracy(box, records, examples=pairs(name), **options)
+        without, often, _ = accuracy(box, records, **options)
+        shown, shown_often, recipe = accuracy(box, records, examples=pairs(name), **options)
         noise = math.sqrt(without * (1 - without) / len(records))  # one standard error
         rows.append((without, often, shown, shown_often, noise, time.perf_counter() - started))
-        print(f"{name:<12}{len(records):>6}{len(names_of(records)):>7}" + _cells(rows[-1]))
+        print(f"{name:<12}{len(records):>6}{len(names_of(records)):>7}" + _cells(rows[-1])
+              + f"  {recipe}")  # fmt: skip
     means = [mean(column) for column in zip(*rows, strict=True)]
     print(f"{'mean':<25}" + _cells(means))
 
@@ -81,14 +84,15 @@ def _cells(row: Sequence[float]) -> str:
 def measure_misnamed(box: Toolbox, split: str, options: Record) -> None:
     records = read(MISNAMED, split)
     plain = [each | {"text": each["plain"]} for each in records]
-    print(f"{MISNAMED:<25}{'with':>9}{'without':>9}   by kind, with these words")
+    named = read("named", split)
+    print(f"{MISNAMED:<25}{'with':>9}{'without':>9}{'named':>9}   by kind, with these words")
     for way, more in (("no examples", {}), ("examples", {"examples": pairs("topic")})):
         by_kind = {
             kind: accuracy(box, [r for r in records if r["kind"] == kind], **options, **more)[0]
             for kind in ("denial", "mention", "tag")
         }
-        with_words, without = (accuracy(box, r, **options, **more)[0] for r in (records, plain))
-        print(f"{way:<25}{with_words:>9.3f}{without:>9.3f}   "
+        shares = (accuracy(box, r, **options, **more)[0] for r in (records, plain, named))
+        print(f"{way:<25}" + "".join(f"{share:>9.3f}" for share in shares) + "   "
               + ", ".join(f"{kind} {right:.2f}" for kind, right in by_kind.items()))  # fmt: skip
 
 

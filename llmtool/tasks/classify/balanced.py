@@ -7,7 +7,7 @@ worse.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 
 import msgspec
 
@@ -15,8 +15,7 @@ from llmtool.engine.types import Engine, Failed
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.calibration import bias_of_balanced
-from llmtool.tasks.classify.classifier import Classifier
-from llmtool.tasks.classify.scores import ScoredRequest
+from llmtool.tasks.classify.classifier import Classifier, ScoredText
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 
@@ -37,7 +36,7 @@ class BalancedClassifier(Classifier):
         Raises:
             UsageError: there are fewer texts than labels, or more than `MAX_TEXTS`.
         """
-        held: list[tuple[int, Sequence[ScoredRequest] | Failed]] = []
+        held: list[tuple[int, ScoredText | Failed]] = []
         for item in self.score(engine, cases):
             if len(held) == MAX_TEXTS:
                 raise UsageError(

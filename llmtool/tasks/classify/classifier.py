@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.chooser import RecipeChooser
 from llmtool.tasks.classify.chunks import split_case
 from llmtool.tasks.classify.labels import Label, label_name, read_prior
+from llmtool.tasks.classify.mentions import LabelMask
 from llmtool.tasks.classify.recipe_choice import OnProgress, RecipeChoice
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
 OnScored = Callable[[int], None]
+
+
+class ScoredText(NamedTuple):
+    """The scores of a text: one request for each chunk, and for each chunk that names labels."""
+
+    requests: list[ScoredRequest]
+    n_chunks: int
+
+
 NEAR_TIE = 1.35  # ratio of the two best scores
 MIN_CALIBRATION_TEXTS = 20  # with fewer labelled texts, anchors are more accurate
 
@@ -60,7 +70,7 @@ class Classifier:
     ) -> None:
         self.labels, self.options, self.model = labels, options, context.model.name
         self.names = [label.name for label in labels]
-        self._on_scored = on_scored
+        self._on_scored, self._mask = on_scored, LabelMask(self.names)
         self._log_prior = read_prior(options.prior, labels)
         self._thresholds = read_thresholds(options)
         calibrate = options.calibrate
@@ -154,23 +164,33 @@ class Classifier:
 
     def score(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
-    ) -> Generator[tuple[int, list[ScoredRequest] | Failed], None, None]:
-        """Yield the id and the scores of each case, in the order of the cases.
-
-        Each case has one `ScoredRequest`, or several if its text was split into chunks.
-        """
+    ) -> Generator[tuple[int, ScoredText | Failed], None, None]:
+        """Yield the id and the scores of each case, in the order of the cases."""
         self.prepare(engine)
+        n_chunks: dict[int, int] = {}
 
         def requests(case: Case) -> list[ScoreRequest]:
             chunks = [case]
             if self.options.overflow == "chunk":
                 chunks = split_case(engine, self.prompts, case)
-            return [self.prompts.request(chunk) for chunk in chunks]
+            n_chunks[case.id] = len(chunks)
+            return [self.prompts.request(each) for each in [*chunks, *self.masked(chunks)]]
 
-        for n_scored, group in enumerate(stream_groups(engine, cases, requests), 1):
+        for n_scored, (id, group) in enumerate(stream_groups(engine, cases, requests), 1):
             if self._on_scored is not None:
                 self._on_scored(n_scored)
-            yield group
+            n = n_chunks.pop(id, 1)
+            yield id, group if isinstance(group, Failed) else ScoredText(group, n)
+
+    def masked(self, cases: Iterable[Case]) -> Iterator[Case]:
+        """Yield the cases whose texts name labels, without these names."""
+        name = self.text_input
+        for case in cases:
+            text = case.variables.get(name or "")
+            masked = self._mask.apply(text) if isinstance(text, str) else None
+            if masked is not None:
+                variables = {**case.variables, str(name): masked}
+                yield msgspec.structs.replace(case, variables=variables)
 
     def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
         """Calibrate on pairs of a text and its label; save the calibration and use it.
@@ -203,8 +223,8 @@ class Classifier:
         """
         return self.names.index(label_name(label, self.labels))
 
-    def classify(self, scored: Sequence[ScoredRequest]) -> Classification:
-        """Return the classification of a text from the scores of its chunks, weighted by tokens."""
+    def classify(self, scored: ScoredText) -> Classification:
+        """Return the classification of a text from its scores, weighted by tokens."""
         correction, raw = self.bias.correction, self.mean_totals(scored)
         probabilities = self.mean_probabilities(scored)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
@@ -225,12 +245,12 @@ class Classifier:
             recipe=self.recipe,
             reason=reason,
             model=self.model,
-            usage=total_usage(each.scores.usage for each in scored),
-            seconds=max(each.seconds for each in scored),
-            warnings=chunk_warnings(len(scored)),
+            usage=total_usage(each.scores.usage for each in scored.requests),
+            seconds=max(each.seconds for each in scored.requests),
+            warnings=chunk_warnings(scored.n_chunks),
         )
 
-    def mean_probabilities(self, scored: Sequence[ScoredRequest]) -> list[float]:
+    def mean_probabilities(self, scored: ScoredText) -> list[float]:
         """Return the corrected scores, which add up to 1; shape (n_labels,).
 
         The prior is added after the temperature is applied, as in Bayes' rule.
@@ -240,18 +260,16 @@ class Classifier:
             calibration.softmax(
                 calibration.add(correction.apply(each.scores.totals), self._log_prior)
             )
-            for each in scored
+            for each in scored.requests
         ]
         return self._mean(rows, scored)
 
-    def mean_totals(self, scored: Sequence[ScoredRequest]) -> list[float]:
-        """Return the mean log-probabilities of a text's chunks, weighted by tokens."""
-        return self._mean([each.scores.totals for each in scored], scored)
+    def mean_totals(self, scored: ScoredText) -> list[float]:
+        """Return the mean log-probabilities of a text's requests, weighted by tokens."""
+        return self._mean([each.scores.totals for each in scored.requests], scored)
 
-    def _mean(
-        self, rows: Sequence[Sequence[float]], scored: Sequence[ScoredRequest]
-    ) -> list[float]:
-        weights = [each.scores.usage.prompt_tokens for each in scored]
+    def _mean(self, rows: Sequence[Sequence[float]], scored: ScoredText) -> list[float]:
+        weights = [each.scores.usage.prompt_tokens for each in scored.requests]
         total = sum(weights)
         return [
             math.fsum(value * weight for value, weight in zip(column, weights, strict=True)) / total

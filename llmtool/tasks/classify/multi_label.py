@@ -8,7 +8,7 @@ how large log-ratios are by chance, so the scale adapts to the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,12 @@ from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.classifier import (
     Classifier,
     OnScored,
+    ScoredText,
     chunk_warnings,
 )
 from llmtool.tasks.classify.examples import read_multi_examples
 from llmtool.tasks.classify.labels import Label
 from llmtool.tasks.classify.recipe_choice import MAX_EXAMPLES, OnProgress
-from llmtool.tasks.classify.scores import ScoredRequest
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
@@ -122,7 +122,11 @@ class MultiLabelClassifier(Classifier):
     def columns(self) -> list[str]:
         return ["labels", "scores", "near_tie"]
 
-    def classify(self, scored: Sequence[ScoredRequest]) -> Classification:
+    def masked(self, cases: Iterable[Case]) -> Iterator[Case]:
+        """Yield nothing: a label that is named often fits."""
+        return iter(())
+
+    def classify(self, scored: ScoredText) -> Classification:
         """Return all labels that fit, from the scores of a text's chunks, weighted by tokens."""
         raw = self.mean_totals(scored)
         scores = [
@@ -145,9 +149,9 @@ class MultiLabelClassifier(Classifier):
             near_tie=any(abs(score - self._min_score) < NEAR_THRESHOLD for score in scores),
             reason=None if fitting else f"all scores are below {self._min_score:g}",
             model=self.model,
-            usage=total_usage(each.scores.usage for each in scored),
-            seconds=max(each.seconds for each in scored),
-            warnings=chunk_warnings(len(scored)),
+            usage=total_usage(each.scores.usage for each in scored.requests),
+            seconds=max(each.seconds for each in scored.requests),
+            warnings=chunk_warnings(scored.n_chunks),
         )
 
     def _log_ratios(self, row: Sequence[float]) -> list[float]:
