@@ -38,7 +38,8 @@ _SKIPPED = {
     "noembed": "fallback of a frame",
     "noframes": "fallback of a frame",
 }
-_INLINE = INLINE | {"script", "style", "svg", "math"}
+_INLINE = INLINE | {"script", "style", "svg", "math", "tspan"}
+_SVG_TEXT = frozenset(["text", "title", "desc"])  # elements of a graphic that have text
 _FOREIGN = ("graphic", "formula")
 # Why other tokens are outside of the segments.
 _REASONS = {
@@ -267,12 +268,12 @@ def _classify(source: str) -> Iterator[tuple[Token, str, bool]]:
     state: list[tuple[str, bool]] = []  # of each open element: why it is skipped; as a block
     in_xhtml = is_xhtml(source)
     for token in tokenize(source):
-        reason, in_block = state[-1] if state else ("", False)
+        reason, in_block = _innermost(state)
         if token.kind == "start":
             start_element(open_tags, token.tag)
             is_open = token.tag not in VOID_ELEMENTS
             del state[len(open_tags) - is_open :]
-            outer, in_block = state[-1] if state else ("", False)
+            outer, in_block = _innermost(state)
             reason = _skip_reason(source, token, outer)
             if reason and not outer:
                 in_block = token.tag not in _INLINE
@@ -281,19 +282,27 @@ def _classify(source: str) -> Iterator[tuple[Token, str, bool]]:
             if reason != _NO_TRANSLATE:
                 reason = outer  # attributes of the tag itself are translated
             # In HTML, the slash of other elements is ignored.
-            if is_open and token.is_self_closing and (in_xhtml or state[-1][0] in _FOREIGN):
+            is_foreign = bool({outer, _innermost(state)[0]}.intersection(_FOREIGN))
+            if is_open and token.is_self_closing and (in_xhtml or is_foreign):
                 open_tags.pop()
                 state.pop()
         elif token.kind == "end":
             end_element(open_tags, token.tag)
             del state[len(open_tags) :]
         if token.kind in ("start", "end"):
-            divides = token.tag not in _INLINE
+            skipped, as_block = (reason, in_block) if token.kind == "start" else _innermost(state)
+            is_text = skipped == "graphic" and token.tag in _SVG_TEXT
+            # The elements of an icon within a sentence do not divide it.
+            divides = token.tag not in _INLINE and (not skipped or as_block or is_text)
         elif token.kind == "code":
             divides = not reason and not _OUTPUT.match(source, token.start)
         else:
             divides = token.kind == "declaration"
         yield token, reason, divides or (bool(reason) and in_block)
+
+
+def _innermost(state: list[tuple[str, bool]]) -> tuple[str, bool]:
+    return state[-1] if state else ("", False)
 
 
 def _with_language(source: str, to: str) -> str:
@@ -331,6 +340,8 @@ def _skip_reason(source: str, token: Token, outer: str) -> str:
     translate = values.get("translate")
     if translate == "no" or "notranslate" in values.get("class", "").split():
         return outer or _NO_TRANSLATE
+    if outer == "graphic" and token.tag in _SVG_TEXT:
+        return ""
     if outer and not (outer == _NO_TRANSLATE and translate == "yes"):
         return outer
     return _SKIPPED.get(token.tag, "")

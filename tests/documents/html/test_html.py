@@ -100,7 +100,15 @@ SEGMENTS = {
     ),
     "graphic": (
         '<p>a b<svg aria-label="Chart"><path d="M0"/><text>x</text></svg><p>c d',
-        ["a b", "Chart", "c d"],
+        ["a b", "Chart", "x", "c d"],
+    ),
+    "text of a graphic": (
+        "<svg><desc>A chart</desc><text/><text x=1>Hi <tspan>you</tspan></text></svg>",
+        ["A chart", "Hi ‹<tspan>›you"],
+    ),
+    "icon in a sentence": (
+        "<p>Click <svg><g><path d='x'/></g></svg> here<p>Two",
+        ["Click ‹<svg>›‹<g>›‹<path d='x'/>›‹</g>›‹</svg>› here", "Two"],
     ),
     "metadata": (
         '<meta name=description content="All about it"><meta name=author content="No One">'
