@@ -181,6 +181,6 @@ def test_signal_ends_the_wait_for_a_lock(
     time.sleep(0.5)
     assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGINT)
-    assert seconds_to_end(process) < 5
+    assert seconds_to_end(process) < 2
     assert process.returncode == -signal.SIGINT
     assert b"Traceback" not in process.stderr.read()
