@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check long manual tour docs clean
+.PHONY: demo test check long fuzz manual tour docs clean
 
 demo: $(READY)
 	@./scripts/demo $(BIN)/llmtool
@@ -26,6 +26,10 @@ check: $(READY)
 # Fuzzing and soak tests, less than half an hour (the table at the end of tests/README.md has times).
 long: $(READY)
 	$(PYTEST) -m long --timeout 1800
+
+# Only the fuzzing of what reads input from others; tests/fuzz/worker.py runs one target and seed.
+fuzz: $(READY)
+	$(PYTEST) -m long --timeout 1800 tests/fuzz
 
 # Completions, generated pages of docs/ and tables of the READMEs, after a command has changed.
 manual: $(READY)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_NESTING = 60
+_MAX_UNCLOSED = 50
 _TASK = re.compile(r"\A\[[ xX]\]\s")
 _WIKI = re.compile(
     r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?=[^\[\]\n]{1,400}\]\](?![(\[]))|(?=\]\](?![(\[])))"
@@ -66,15 +67,30 @@ def _parser(*, is_mdx: bool) -> MarkdownIt:
 
 
 def _if_closed(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
-    """Return a rule for `[` that fails at once if no `]` follows.
+    """Return a rule for `[` that fails at once if the bracket is not closed.
 
-    The parser would read the rest of the text at each of many brackets.
+    The parser would read the rest of the text at each of many brackets. It decides about a few, as
+    a `]` may be in code.
     """
 
     def read(state: StateInline, silent: bool) -> bool:
-        return state.src.rfind("]", state.pos) >= 0 and rule(state, silent)
+        at = state.pos + (state.src[state.pos] == "!")
+        is_closed = state.src.rfind("]", at) >= 0
+        return is_closed and at not in _unclosed(state.src) and rule(state, silent)
 
     return read
+
+
+@lru_cache(maxsize=8)
+def _unclosed(text: str) -> frozenset[int]:
+    """Return the positions of the brackets that are not closed, if there are many."""
+    opened: list[int] = []
+    for found in re.finditer(r"\\.|[\[\]]", text, re.DOTALL):
+        if found[0] == "[":
+            opened.append(found.start())
+        elif found[0] == "]" and opened:
+            opened.pop()
+    return frozenset(opened if len(opened) > _MAX_UNCLOSED else ())
 
 
 def _up_to_markdown(rule: Rule) -> Rule:

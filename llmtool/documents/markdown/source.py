@@ -28,7 +28,7 @@ class MarkdownSource:
         self.constructs = constructs_of(dialect, original)
         self.has_front = front_matter.find_front_matter(self.text) > 0
         self.starts = _line_starts(original)
-        self.lines = [line.rstrip("\r") for line in original.split("\n")]
+        self.lines = [line.rstrip("\r").replace("\r", " ") for line in original.split("\n")]
         self._bom = original.startswith("\ufeff")
         self._text_starts = _line_starts(self.text)
         self._output: tuple[str, list[Token]] = ("", [])  # the last that was parsed
@@ -86,7 +86,8 @@ class MarkdownSource:
 
 
 def normalized(text: str) -> str:
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+    # markdown-it sees a line end in a CR alone, and so do few other programs.
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", " ")
 
 
 def _line_starts(text: str) -> list[int]:

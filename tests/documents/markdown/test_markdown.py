@@ -398,7 +398,13 @@ def test_unclosed_brackets_are_read_a_few_times(unit: str, monkeypatch: pytest.M
     assert n_read <= 2 * 2000
 
 
-@pytest.mark.parametrize("unit", ["[^a", "\\a[", "[a]("])
-def test_unclosed_labels_take_linear_time(unit: str) -> None:
-    source = f"Good {unit * 20_000}\n"
+@pytest.mark.parametrize("unit", ["[^a", "\\a[", "[a](", "![[", "{{%"])
+def test_unclosed_syntax_takes_linear_time(unit: str) -> None:
+    source = f"Good {unit * 20_000} and ] more\n"
     assert rewrite(parse(source, "md"), {}) == source
+
+
+@pytest.mark.parametrize("source", ["\rOne", "One\rtwo\n\n\rthree\r\r\n", "# a\rb\n- c\rd\n"])
+def test_carriage_return_alone_is_a_space(source: str) -> None:
+    document = parse(source, "md")
+    assert rewrite(document, {}) == source and not find_unaccounted(document)
