@@ -20,6 +20,7 @@ _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
 _PROBE_BYTES = 20_000  # searched for tags
 _MESSAGES = (".ass", ".ssa", ".xlf", ".xliff", ".strings", ".properties", ".ts", ".xml")
 _PAGES = (".html", ".htm", ".xhtml")
+_MAX_REASON = 200
 _LOW_SHARE = 0.5  # of the text of a page
 _MEDIA_TYPES: dict[str | None, Kind] = {
     "text/html": "html",
@@ -99,10 +100,14 @@ def read_document(
 
 
 def _name_errors(name: str, read: Callable[[], D]) -> D:
+    """Read with a parser of another project, whose errors may have any type."""
     try:
         return read()
     except LlmtoolError as exc:
         raise type(exc)(f"{name}: {exc}") from exc
+    except Exception as exc:
+        reason = " ".join(str(exc).split())[:_MAX_REASON]
+        raise InputError(f"{name}: cannot be read: {type(exc).__name__}: {reason}") from exc
 
 
 def _read_package(content: bytes) -> DocumentText | None:

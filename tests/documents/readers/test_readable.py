@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.documents.readers import readable
 from llmtool.documents.readers.readable import read_document
 from llmtool.errors import InputError
 
@@ -122,3 +123,17 @@ def test_subtitles_and_messages_are_read_without_markup(
 def test_other_files_with_the_suffix_of_messages_are_read_as_text(name: str) -> None:
     source = "let x: number = 1\\u00;" if name != "a.xml" else "<layout>text</layout>"
     assert read_document(source.encode(), name=name).text == source
+
+
+@pytest.mark.parametrize(
+    "error", [IndexError("list index\nout of range"), RecursionError(), KeyError("a")]
+)
+def test_any_error_of_a_parser_names_the_document(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(content: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr(readable, "_read_mail", fail)
+    with pytest.raises(InputError, match=f"^in.eml: cannot be read: {type(error).__name__}: .*$"):
+        read_document(b"From: a@b.c\n\nText", name="in.eml")
