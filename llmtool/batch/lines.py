@@ -6,11 +6,12 @@ import codecs
 import os
 import select
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Literal
 
 import msgspec
 
+from llmtool.background import BackgroundCall
 from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, detect_encoding, too_long
 from llmtool.errors import InputError, os_error_reason
 from llmtool.file_kinds import find_binary_kind, not_text
@@ -193,7 +194,7 @@ class LineSource:
     def _read(self) -> Iterator[bytes | None]:
         """Yield the content as it is, `None` while a pipe has no data, and b"" at the end."""
         try:
-            fd = 0 if self._path == "-" else os.open(self._path, os.O_RDONLY)
+            fd = 0 if self._path == "-" else (yield from self._open())
             try:
                 while not self._ended:
                     # On Windows, select supports only sockets.
@@ -209,6 +210,15 @@ class LineSource:
                     os.close(fd)
         except OSError as exc:
             raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
+
+    def _open(self) -> Generator[None, None, int]:
+        """Open the file; yield `None` while a FIFO has no writer."""
+        if not stat.S_ISFIFO(self.info.st_mode):
+            return os.open(self._path, os.O_RDONLY)
+        opening = BackgroundCall(lambda: os.open(self._path, os.O_RDONLY))
+        while opening.thread.is_alive():
+            yield None
+        return opening.result()
 
 
 def format_place(source: str, line: int) -> str:

@@ -166,7 +166,7 @@ def run(
         LlmtoolError: the batch stopped; the rows written so far are complete.
     """
     if output.dry_run:
-        request = _first_request(task, mapping, reader)
+        request = _first_request(console, task, mapping, reader)
         show.prompt(console, context, request, as_json=output.json)
         return
     options = BatchOptions(
@@ -212,9 +212,10 @@ def run(
 
 
 def _first_request(
-    task: PreparedTask, mapping: RecordMapping, reader: Reader
+    console: Console, task: PreparedTask, mapping: RecordMapping, reader: Reader
 ) -> Request | ScoreRequest:
-    record = next((each for each in reader if each is not None), None)
+    with console.interrupts.interruptible():
+        record = next(reader.wait_for_records(), None)
     if record is None:
         raise InputError("the input has no records")
     if reader.format == "csv":

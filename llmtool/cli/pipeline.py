@@ -58,8 +58,8 @@ def run(
         missing = [path for path in paths if not os.path.lexists(path)]
         reply_log.check_arguments(text, options.template, *missing)
     inputs.check_files(paths)
-    options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, model)
+    options = constraints.read(console, options, constraint)
     if options.n > _MANY_REPLIES:
         console.note(f"-n {options.n}: generating {options.n} replies; --max-tokens limits tokens")
     source = input.resolve(console, settings, paths)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.calls import ASKING, FILES, stage
+from cli.calls import ASKING, FILES, LABELS, stage
 from command import INFINITE, error_line
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
@@ -114,6 +116,41 @@ def test_reading_stdin_stops(start_llmtool: Callable[..., Any], tiny: Path) -> N
     process = start_llmtool("gen", "-m", tiny, "--timeout", "0.2")
     assert process.wait(30) == 19  # standard input stays open
     assert process.stderr.read().decode() == f"{MESSAGE}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("gen", "Hi", "-f"), ("sum",), ("translate", "--to", "fr", "-f"), ("code", "explain")],
+    ids=lambda words: words[0],
+)
+def test_reading_a_url_stops(
+    run_llmtool: Run, monkeypatch: pytest.MonkeyPatch, tiny: Path, words: tuple[str, ...]
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr("llmtool.web.page._fetch", lambda *_: ended.wait(60))
+    args = (*words, "https://example.org/", "-m", tiny, "--timeout", "0.2")
+    result = run_llmtool(*args, stdin=subprocess.DEVNULL, env={"HF_HUB_OFFLINE": None})
+    ended.set()
+    assert error_line(result, 19) == MESSAGE
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("gen", "Hi", "-f", "fifo"),
+        ("gen", "Hi", "--grammar", "fifo"),
+        ("gen", "--each", "csv", "-f", "fifo"),
+        ("classify", "eval", "fifo", *LABELS),
+    ],
+    ids=["text", "grammar", "batch", "labelled texts"],
+)
+def test_opening_a_fifo_without_a_writer_stops(
+    run_llmtool: Run, cwd: Path, tiny: Path, words: tuple[str, ...]
+) -> None:
+    os.mkfifo(cwd / "fifo")
+    args = (*words, "-m", tiny, "--timeout", "0.2")
+    assert error_line(run_llmtool(*args, stdin=subprocess.DEVNULL), 19) == MESSAGE
 
 
 def test_batch_keeps_the_rows_and_names_the_option_that_continues(

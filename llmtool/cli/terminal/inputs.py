@@ -65,7 +65,9 @@ def read_bytes(console: Console, path: str) -> bytes:
             return _read_all(console, STDIN, source)
         if stat.S_ISDIR(os.stat(path).st_mode):
             raise InputError(f"{path} is a directory; use a file")
-        with open(path, "rb") as file:
+        with console.interrupts.interruptible():  # a FIFO may have no writer
+            file = open(path, "rb")
+        with file:
             return _read_all(console, file.fileno(), path)
     except FileNotFoundError as exc:
         raise _missing(path) from exc

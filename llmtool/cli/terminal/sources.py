@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtool.cli.terminal.console import Console
-from llmtool.errors import Cancelled, InputError, UsageError
+from llmtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from llmtool.web.page import Page
@@ -102,22 +102,17 @@ def fetch(console: Console, url: str, *, offline: bool) -> Page:
     Raises:
         UsageError, DownloadError, InputError, ContextOverflow: as `llmtool.web.page.fetch`.
         Cancelled: a signal was received.
+        TimeoutExpired: the time limit was reached.
     """
     from llmtool.web import page
 
     check_url(url, offline=offline)
-    interrupts = console.interrupts
-
-    def check() -> None:
-        if interrupts.received is not None:
-            raise Cancelled("stopped by a signal", reason=interrupts.received)
-
     console.status(f"reading {url}")
     try:
         return page.fetch(
             url,
             on_redirect=lambda host: console.note(f"{url} redirects to {host}"),
-            check=check,
+            check=console.interrupts.check,
         )
     finally:
         console.status("")

@@ -113,7 +113,7 @@ def classify(
         raise UsageError(f"--balanced and {option} cannot be combined; use --overwrite")
     source = input.resolve(console, settings)
     template = read.load_template(folders, options)
-    chosen = read.read_options(options, labels)
+    chosen = read.read_options(console, options, labels)
     names = read.read_labels(console, labels.label)
     reads = bootstrap.input_files(template, *labels.files, *source.files)
     fits_only = False
@@ -277,9 +277,12 @@ def evaluate(
         output.check(reads=reads)
     if plot is not None:
         labels_plot.check(plot, reads=reads, overwrite=output.overwrite)
-    chosen = read.read_options(options, labels, text_field=text_field, label_field=label_field)
+    chosen = read.read_options(console, options, labels, text_field=text_field, label_field=label_field)
     names = read.read_labels(console, labels.label)
-    texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)
+    with console.interrupts.interruptible():
+        texts = read_labelled_texts(
+            data, text_field=text_field, label_field=label_field, split=split
+        )
     if names is None and not options.template:
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
     read.report_skipped_examples(console, chosen, template, names)

@@ -33,6 +33,7 @@ def load_template(folders: Folders, options: ClassifyOptions) -> Template:
 
 
 def read_options(
+    console: Console,
     options: ClassifyOptions,
     labels: LabelOptions,
     *,
@@ -56,12 +57,14 @@ def read_options(
             if value:
                 raise UsageError(f"--balanced and {name} cannot be combined; use one of them")
     examples: Sequence[object] | None = None
-    if labels.examples is not None and options.multi:
-        examples = read_multi_labelled_texts(labels.examples, text_field=text_field)
-    elif labels.examples is not None:
-        examples = read_labelled_texts(
-            labels.examples, text_field=text_field, label_field=label_field
-        )
+    if labels.examples is not None:
+        with console.interrupts.interruptible():
+            if options.multi:
+                examples = read_multi_labelled_texts(labels.examples, text_field=text_field)
+            else:
+                examples = read_labelled_texts(
+                    labels.examples, text_field=text_field, label_field=label_field
+                )
     return msgspec.structs.replace(
         options, examples=examples, prior=read_prior(labels.prior), calibrate=_calibrate(labels)
     )

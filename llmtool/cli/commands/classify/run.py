@@ -67,7 +67,8 @@ def calibrate(
     label_field: str = "label",
 ) -> None:
     """Fit the scores to a file of labelled texts, save the fit and report the improvement."""
-    texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
+    with console.interrupts.interruptible():
+        texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
     fit = classifier.calibrate(context.engine, texts)
     (accuracy, new_accuracy), (ece, new_ece) = fit.accuracy, fit.ece
     console.note(
