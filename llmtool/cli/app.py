@@ -72,7 +72,7 @@ class LazyGroup(Group):
         from llmtool.cli.framework.default_command import DEFAULT, complete_arguments
 
         if args and args[0] not in COMMANDS:
-            args = complete_arguments(args, COMMANDS, lambda: load_command(DEFAULT))
+            args = complete_arguments(args, COMMANDS, lambda: load_command(DEFAULT), load_groups)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -88,6 +88,12 @@ def load_command(name: str) -> Any:
     """Return a command with its subcommands, ready to run."""
     app = importlib.import_module(f"llmtool.cli.{MODULES.get(name, f'commands.{name}')}").app
     return use_help_page(typer.main.get_command(app))
+
+
+def load_groups() -> dict[str, Any]:
+    """Return the commands that have subcommands, by name."""
+    loaded = {name: load_command(name) for name in COMMANDS}
+    return {name: each for name, each in loaded.items() if hasattr(each, "commands")}
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:

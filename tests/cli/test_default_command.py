@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import error_line
 
-from llmtool.cli.app import COMMANDS, load_command
+from llmtool.cli.app import COMMANDS, load_command, load_groups, root_command
 from llmtool.cli.framework import app_factory, default_command, usage_errors
+from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.errors import UsageError
 
@@ -55,11 +58,19 @@ from llmtool.errors import UsageError
         (["-m", "starter", "load"], ["gen", "-m", "starter", "load"]),
         (["templates", "show", "gen"], ["prompts", "show", "gen"]),
         (["-V"], ["--version"]),
+        (["explain this error"], ["gen", "explain this error"]),
+        (["Explain"], ["gen", "Explain"]),
+        (["git", "diff"], ["gen", "git", "diff"]),
+        (["cat", "a.txt"], ["gen", "cat", "a.txt"]),
+        (["what", "is", "this"], ["gen", "what", "is", "this"]),
+        (["hello"], ["gen", "hello"]),
     ],
     ids=lambda value: " ".join(value),
 )
 def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[str]) -> None:
-    assert complete_arguments(args, COMMANDS, lambda: load_command("gen")) == completed
+    assert (
+        complete_arguments(args, COMMANDS, partial(load_command, "gen"), load_groups) == completed
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,6 +119,14 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["cnofig"], "did you mean 'config'?"),
         (["conf"], "did you mean 'config'?"),
         (["modle"], "did you mean 'models'?"),
+        (["review"], "unknown command 'review'; use `llmtool code review` (for a prompt of one"),
+        (["complete", "a.py:3"], "use `llmtool code complete`"),
+        (["lint", "x"], "use `llmtool prompts lint`"),
+        (["unset", "model"], "use `llmtool config unset`"),
+        (["find", "river"], "use `llmtool sessions search`"),
+        (["rename", "a", "b"], "use `llmtool models alias` to give a model a name"),
+        (["validate", "a.yaml"], "use `llmtool prompts lint`"),
+        (["summary", "a.txt"], "did you mean 'sum'?"),
         (["-m", "starter", "chat"], "put options after the command: llmtool chat -m …"),
         (["-q", "models", "ls"], "put options after the command: llmtool models -q …"),
         (["--temperature=0", "gen", "hi"], "llmtool gen --temperature=0 …"),
@@ -116,8 +135,19 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
 )
 def test_typo_and_unsupported_verb_name_the_right_command(args: list[str], reason: str) -> None:
     with pytest.raises(UsageError) as error:
-        complete_arguments(args, COMMANDS, lambda: load_command("gen"))
+        complete_arguments(args, COMMANDS, partial(load_command, "gen"), load_groups)
     assert reason in str(error.value)
+
+
+def test_no_subcommand_is_a_prompt() -> None:
+    names = {each.words[1] for each in walk(root_command()) if len(each.words) == 2}
+    assert {"review", "commit", "recommend", "export", "explain", "alias"} <= names
+    prompts = []
+    for name in names:
+        with contextlib.suppress(UsageError):
+            args = complete_arguments([name], COMMANDS, partial(load_command, "gen"), load_groups)
+            prompts += [name] * (args[0] == "gen")
+    assert prompts == []
 
 
 def test_text_runs_gen(run_llmtool: Callable[..., Any], tiny: Path) -> None:
@@ -209,14 +239,14 @@ def test_config_get_prints_one_value(run_llmtool: Callable[..., Any]) -> None:
 
 
 def test_hints_name_commands_that_exist() -> None:
-    hints = [*default_command._INSTEAD.values(), *app_factory._INSTEAD.values()]
+    hints = [*default_command._INSTEAD.values(), *app_factory.INSTEAD.values()]
     hints += usage_errors._INSTEAD.values()
     for words in re.findall("`llmtool ([a-z][a-z -]+)", "\n".join(hints)):
         group, *rest = words.split(" -")[0].split()
         assert group in COMMANDS, words
         if rest and group != "run":
             assert rest[0] in load_command(group).commands, words
-    for key in app_factory._INSTEAD:
+    for key in app_factory.INSTEAD:
         group, name = key.split()
         assert name not in load_command(group).commands, key
 

@@ -13,7 +13,7 @@ from llmtool.cli.framework.help import format_options
 from llmtool.errors import UsageError
 
 # Subcommands by the names that other programs give them.
-_SYNONYMS = {
+SYNONYMS = {
     "add": ("new",),
     "create": ("new",),
     "del": ("rm",),
@@ -33,7 +33,7 @@ _TEMPLATE_FILE = "`llmtool prompts show NAME --json` prints the path of its file
 _CLEAR = "use `llmtool cache clear`"
 _SESSION = "use `llmtool chat --session NAME`"
 # What to use instead of subcommands of other programs.
-_INSTEAD = {
+INSTEAD = {
     "cache clean": _CLEAR,
     "cache empty": _CLEAR,
     "cache info": "use `llmtool cache ls`",
@@ -173,12 +173,12 @@ class Group(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a subcommand by its name, or by its name in other programs."""
-        names = (cmd_name, *_SYNONYMS.get(cmd_name, ()))
+        names = (cmd_name, *SYNONYMS.get(cmd_name, ()))
         found = map(partial(super().get_command, ctx), names)
         return next(filter(None, found), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        hint = _INSTEAD.get(f"{ctx.info_name} {args[0]}")
+        hint = INSTEAD.get(f"{ctx.info_name} {args[0]}")
         if hint and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"unknown command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
+from llmtool.cli.framework.app_factory import INSTEAD, SYNONYMS
 from llmtool.errors import UsageError
 from llmtool.suggest import edit_distance
 
@@ -50,7 +52,6 @@ _INSTEAD = {
     "clean": _CLEAN,
     "cleanup": _CLEAN,
     "collections": _NO_EMBEDDINGS,
-    "complete": "did you mean 'gen'?",
     "continue": _CONTINUE,
     "convert": _GGUF,
     "cp": "use `llmtool models alias` to give a model a name",
@@ -103,8 +104,10 @@ _INSTEAD = {
     "start": _CHAT,
     "status": "use `llmtool doctor`",
     "stop": _LOADED,
+    "summaries": "did you mean 'sum'?",
     "summarise": "did you mean 'sum'?",
     "summarize": "did you mean 'sum'?",
+    "summary": "did you mean 'sum'?",
     "tag": "use `llmtool models alias` to give a model a name",
     "template": "did you mean 'prompts'?",
     "test": "use `llmtool prompts test`",
@@ -121,7 +124,10 @@ _INSTEAD = {
 
 
 def complete_arguments(
-    args: list[str], commands: Collection[str], default: Callable[[], Any]
+    args: list[str],
+    commands: Collection[str],
+    default: Callable[[], Any],
+    groups: Callable[[], Mapping[str, Any]],
 ) -> list[str]:
     """Return the arguments with a command in front.
 
@@ -129,10 +135,11 @@ def complete_arguments(
 
     Args:
         default: imports the default command, whose options may come first.
+        groups: imports the commands that have subcommands, by name.
 
     Raises:
-        UsageError: options come before a command, or a word resembles a command or is one of
-            another program.
+        UsageError: options come before a command, or a word resembles a command, is a subcommand
+            or is a command of another program.
     """
     first = args[0]
     if first in commands or first in ("--help", "-h", "--version"):
@@ -155,6 +162,8 @@ def complete_arguments(
     if first in _INSTEAD:
         raise UsageError(f"unknown command {first!r}; {_INSTEAD[first]}")
     if first[:1].isalpha() and not any(map(str.isspace, first)):
+        if re.fullmatch("[a-z-]+", first):  # not "Explain"
+            _check_no_subcommand(first, groups())
         _check_no_typo(first, commands)
     return [DEFAULT, *args]
 
@@ -168,11 +177,28 @@ def _instead_of_program(program: str, args: list[str]) -> str:
     return f"use `llmtool {' '.join(ours)}`" if ours else _INSTEAD.get(verb, f"omit {program!r}")
 
 
+def _check_no_subcommand(word: str, groups: Mapping[str, Any]) -> None:
+    """Fail for a word that names a subcommand here, or only in other programs."""
+    found = [f"{name} {word}" for name, group in groups.items() if word in group.commands]
+    found = found or [
+        f"{name} {ours}"
+        for name, group in groups.items()
+        for ours in SYNONYMS.get(word, ())
+        if ours in group.commands
+    ]
+    hints = [f"use {' or '.join(f'`llmtool {each}`' for each in found)}"] if found else []
+    hints += [INSTEAD[f"{name} {word}"] for name in groups if f"{name} {word}" in INSTEAD]
+    if found or len(set(hints)) == 1:
+        raise UsageError(
+            f"unknown command {word!r}; {hints[0]} (for a prompt of one word: llmtool gen {word})"
+        )
+
+
 def _check_no_typo(word: str, commands: Collection[str]) -> None:
     """Fail for a word that resembles a command, or closely one of another program."""
     typed = word.lower()
     near = [each for each in (*commands, "help") if _is_typo(typed, each)]
-    near += [each for each in (*_SAME, *_INSTEAD) if edit_distance(typed, each) <= 1]
+    near += [each for each in (*_SAME, *_INSTEAD) if _is_near(typed, each, 1)]
     if near:
         nearest = min(near, key=partial(edit_distance, typed))
         hint = _INSTEAD.get(nearest, f"did you mean {nearest!r}?")
@@ -188,9 +214,20 @@ def _is_typo(typed: str, command: str) -> bool:
         >>> [_is_typo(typed, "gen") for typed in ("gne", "env")]
         [True, False]
     """
-    n_allowed = 1 if min(len(typed), len(command)) < 5 else 2
-    is_beginning = len(typed) > 2 and command.startswith(typed)
-    return is_beginning or edit_distance(typed, command) <= n_allowed
+    return (len(typed) > 2 and command.startswith(typed)) or _is_near(typed, command, 2)
+
+
+def _is_near(typed: str, name: str, n_allowed: int) -> bool:
+    """Whether a word differs from a name by `n_allowed` typing errors, or fewer if it is short.
+
+    Many short words are similar: `git` and `get`, `cat` and `chat`, `what` and `chat`.
+    """
+    n_letters = min(len(typed), len(name))
+    if n_letters < 4:
+        return sorted(typed) == sorted(name)
+    if n_letters < 5:
+        return typed[0] == name[0] and edit_distance(typed, name) <= 1
+    return edit_distance(typed, name) <= n_allowed
 
 
 def _command_after_options(

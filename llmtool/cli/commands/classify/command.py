@@ -277,7 +277,9 @@ def evaluate(
         output.check(reads=reads)
     if plot is not None:
         labels_plot.check(plot, reads=reads, overwrite=output.overwrite)
-    chosen = read.read_options(console, options, labels, text_field=text_field, label_field=label_field)
+    chosen = read.read_options(
+        console, options, labels, text_field=text_field, label_field=label_field
+    )
     names = read.read_labels(console, labels.label)
     with console.interrupts.interruptible():
         texts = read_labelled_texts(
