@@ -105,6 +105,7 @@ def settle(others: set[threading.Thread]) -> None:
 def test_command_restores_the_state_of_the_process(
     run_llmtool: Run, fill: Callable[[str], list[str]]
 ) -> None:
+    gc.freeze()  # the collections below skip the objects of other tests
     others = set(threading.enumerate())
     for name, (_, data) in COMMANDS.items():
         run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code

@@ -235,7 +235,7 @@ def test_reply_logprobs_equal_those_of_full_logits(
 
 def test_softmax_of_a_row_is_exact(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
-    context = Context(weights, n_ctx=64, n_threads=2, cancellation=Cancellation())
+    context = Context(weights, n_ctx=64, n_threads=1, cancellation=Cancellation())
     softmax = LogSoftmax(weights)
     row = context.prefill(weights.tokenize(b"The sky is", add_special=True, parse_special=False))
     softmax.read(context, row)

@@ -634,7 +634,7 @@ def most_likely(logits: Any, n_vocab: int) -> int:
 
 def test_starter_model_satisfies_a_schema(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
-    context = Context(weights, n_ctx=512, n_threads=2, cancellation=Cancellation())
+    context = Context(weights, n_ctx=512, n_threads=1, cancellation=Cancellation())
     schema = resolve("city, country, inhabitants int")
     matcher = ConstraintCompiler(weights).compile(schema.constraint).start()
     prompt = b"Paris as JSON with the keys city, country and inhabitants:\n"
