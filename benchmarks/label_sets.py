@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from typing import Any
 import yaml
 
 from llmtool import Toolbox
+from llmtool.config import Folders
 from llmtool.errors import UsageError
 
 FOLDERS = (Path(__file__).parent / "data" / "labels", Path(__file__).parents[1] / "tests" / "data")
@@ -134,6 +136,16 @@ def measure_several(box: Toolbox, names: Sequence[str], split: str, options: Rec
                   f"{time.perf_counter() - started:>9.1f}")  # fmt: skip
 
 
+def measure(box: Toolbox, chosen: Sequence[str], split: str, options: Record) -> None:
+    print(f"{box.model_name}, split {split}, {options or 'default options'}")
+    if single := [name for name in chosen if name in SINGLE]:
+        measure_single(box, single, split, options)
+    if MISNAMED in chosen:
+        measure_misnamed(box, split, options)
+    if several := [name for name in chosen if name in SEVERAL]:
+        measure_several(box, several, split, options)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -147,14 +159,11 @@ def main() -> None:
     args = parser.parse_args()
     options = {n: yaml.safe_load(v) for n, _, v in (each.partition("=") for each in args.option)}
     chosen = args.sets.split(",") if args.sets else [*SINGLE, MISNAMED, *SEVERAL]
-    box = Toolbox(args.model, prefix_cache=False, n_threads=args.threads)
-    print(f"{box.model_name}, split {args.split}, {options or 'default options'}")
-    if single := [name for name in chosen if name in SINGLE]:
-        measure_single(box, single, args.split, options)
-    if MISNAMED in chosen:
-        measure_misnamed(box, args.split, options)
-    if several := [name for name in chosen if name in SEVERAL]:
-        measure_several(box, several, args.split, options)
+    with tempfile.TemporaryDirectory() as folder:  # caches the choices of recipes
+        own = Folders(**{name: Path(folder) for name in ("config", "data", "cache", "hub_cache")})
+        measure(
+            Toolbox(args.model, folders=own, n_threads=args.threads), chosen, args.split, options
+        )
 
 
 if __name__ == "__main__":

@@ -511,3 +511,50 @@ def test_help_lists_the_subcommands(run_llmtool: Callable[..., Any]) -> None:
     assert result.startswith("Usage: llmtool classify [OPTIONS] [TEXT]\n")
     assert "Subcommands:\n  eval" in result and "Examples:" in result
     assert "DATA" in run_llmtool("classify", "eval", "--help").stdout.decode()
+
+
+def test_recipe_of_examples_is_reported(
+    run_llmtool: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(prompt: str, label: str) -> float:
+        """Prefer "b", but less if it is wrong; find no difference in neutral sentences."""
+        text = prompt.rpartition('"')[0]
+        bias = 3.0 if label == " b" and text.endswith(("a", "b")) else 0.0
+        return bias + (2.0 if text.endswith(label) else 0.0) - 9
+
+    use_scripted_model(monkeypatch, ScriptedEngine(scores=score), cwd)
+    classify = partial(run_llmtool, "classify", "-l", "a,b", "--examples", "x.csv")
+    (cwd / "x.csv").write_text("text,label\n" + "one a,a\none b,b\ntwo a,a\ntwo b,b\n" * 2)
+    recipe = "completion, no examples shown, bias from examples"
+    dry = classify("It is a", "--dry-run")
+    assert b"the recipe is chosen with the first text" in dry.stderr
+    result = json.loads(classify("It is a", "--json").stdout)
+    assert result["label"] == "a"
+    assert result["recipe"] == {"name": recipe, "accuracy": 1.0, "n_examples": 8}
+    assert b"is chosen" not in classify("It is a", "--dry-run").stderr
+    note = f"llmtool: recipe: {recipe} (100% of 8 examples labelled correctly)\n"
+    assert note.encode() in classify("It is a", "--stats").stderr
+    assert note.encode() in classify("One. It is a", "--explain").stderr
+
+
+def test_near_ties_are_notes_and_columns(
+    run_llmtool: Callable[..., Any], cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine(scores=lambda prompt, label: -1.0 if label == " a" else -1.1)
+    use_scripted_model(monkeypatch, engine, cwd)
+    classify = partial(run_llmtool, "classify", "-l", "a,b", "--raw")
+    done = classify("x")
+    assert (done.stdout, done.stderr) == (b"a\n", b"llmtool: near tie: 'a' 0.52, 'b' 0.48\n")
+    assert classify("x", "--json").stderr == b""
+    rows = classify("--each", "line", "--jsonl", input=b"x\n").stdout
+    assert json.loads(rows)["near_tie"] is True
+
+
+def test_examples_of_multi_have_lists_of_labels(
+    classify_scripted: Callable[..., Any], cwd: Path
+) -> None:
+    (cwd / "x.csv").write_text(f'text,labels\n"{SPORT}","sports; music"\nShares fell.,\n')
+    args = ["-l", "sports,music,business", "--multi", "--examples", "x.csv"]
+    assert classify_scripted(SPORT, *args).stdout == b"sports\n"
+    (cwd / "x.csv").write_text("text,labels\nx,sport\n")
+    assert "unknown label 'sport'; did you mean" in error_line(classify_scripted(SPORT, *args), 2)

@@ -81,14 +81,17 @@ class RecipeChooser:
         parts = [VERSION, self._recipes, content_of(given)]
         self.key = self.base.key(model_identity, "recipe", *parts)
 
+    def load(self) -> RecipeChoice | None:
+        """Return the cached choice, or None."""
+        if self.key is None or self._cache is None:
+            return None
+        cached = self._cache.load(self.key, RecipeChoice)
+        return cached if cached is not None and len(cached.bias) == len(self._labels) else None
+
     def choose(self, engine: Engine) -> RecipeChoice | None:
-        """Return the choice, from the cache if it is there; None if there is nothing to choose."""
+        """Choose a recipe, and cache the choice; return None if there is nothing to choose."""
         if self.key is None:
             return None
-        if self._cache is not None:
-            cached = self._cache.load(self.key, RecipeChoice)
-            if cached is not None and len(cached.bias) == len(self._labels):
-                return cached
         choice = choose_recipe(
             engine,
             self._examples,

@@ -155,12 +155,22 @@ class Classifier:
         Args:
             use_calibration: whether to use a saved calibration.
         """
+        self.load_choice()
         if self.choice is None:
-            self.choice = self.chooser.choose(engine)
-            if self.choice is not None:
-                self.prompts = self.chooser.prompts(self.choice.recipe)
+            self._use(self.chooser.choose(engine))
         measured = None if self.choice is None else self.choice.bias
         self.bias.prepare(engine, use_calibration=use_calibration, measured=measured)
+
+    def load_choice(self) -> bool:
+        """Use the cached choice of a recipe; return whether one has to be made first."""
+        if self.choice is None:
+            self._use(self.chooser.load())
+        return self.chooser.key is not None and self.choice is None
+
+    def _use(self, choice: RecipeChoice | None) -> None:
+        self.choice = choice
+        if choice is not None:
+            self.prompts = self.chooser.prompts(choice.recipe)
 
     def score(
         self, engine: Engine, cases: Iterable[Case | Failed | None]

@@ -175,6 +175,8 @@ def classify(
         return
     case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
     if output.dry_run:
+        if classifier.load_choice():
+            console.note("this prompt shows no examples; the recipe is chosen with the first text")
         show.prompt(console, context, classifier.request(case), as_json=output.json)
         return
     result, weights = run.classify(context, classifier, case, with_weights=verdict.explain)
