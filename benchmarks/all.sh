@@ -50,6 +50,7 @@ speed)
 quality)
     save labels labels.py
     save code code.py
+    save questions questions.py --half test
     save summaries summaries.py --half test
     save summaries-forms summaries.py --forms
     save translate-marks translate.py --marks

@@ -58,7 +58,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Abstain": {
         "reply": "Text that replaces a reply which is not supported.",
         "without": "Input that must support the reply.",
-        "threshold": "Score below which a reply is replaced [default: 0].",
+        "threshold": "Score below which a reply is replaced [default: 0.5].",
     },
     "Params": {
         "repeat_penalty": "Penalty for repeated tokens; 1: off.",

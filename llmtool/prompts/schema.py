@@ -82,14 +82,13 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Abstain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fixed reply that replaces one that an input does not support.
 
-    Both replies are scored: the score is the mean log-probability that the input `without` adds to
-    the tokens of the model's reply, less the same for `reply`. A reply below `threshold` is
-    replaced.
+    The score of the model's reply is the share of its information that the input `without`
+    explains, less the same share of `reply`. Below `threshold` it is replaced.
     """
 
     reply: str = ""  # required; a variant may change only some of the keys
     without: str = ""
-    threshold: float = 0.0
+    threshold: float = 0.5
 
 
 # The sampling options of the engine with their ranges, all optional.

@@ -75,9 +75,9 @@ def _plain(value: object) -> object:
 class Abstention(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a fixed reply replaced the model's, because an input does not support it.
 
-    `score` is how much more log-probability the input adds to a token of `answer`, the model's
-    reply, than to one of the fixed reply. Below the template's `threshold` the answer is replaced.
-    `score` is None if the answer was empty.
+    `score` is the share of the information in `answer`, the model's reply, that the input explains,
+    less the same share of the fixed reply; it is None if the answer is empty. Below `threshold`, or
+    if it is the fixed reply, the answer is replaced.
     """
 
     abstained: bool

@@ -20,7 +20,7 @@ inputs:
   document: {type: text, required: true}
   question: {type: string, required: true}
 prompt: "{{ document }} {{ question }}"
-abstain: {reply: Not in the text., without: document, threshold: 1}
+abstain: {reply: Not in the text., without: document, threshold: 0.5}
 """
 BUS, CAR = "the bus leaves at nine", "the car is red"
 
@@ -45,7 +45,7 @@ def test_supported_reply_remains_with_its_score() -> None:
     assert isinstance(result, Generation)
     assert result.text == "At nine."
     assert result.to_dict()["choices"][0]["abstention"] == {
-        "abstained": False, "score": 2.0, "threshold": 1.0, "answer": "At nine.",
+        "abstained": False, "score": pytest.approx(2 / 3), "threshold": 0.5, "answer": "At nine.",
     }  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_variant_changes_the_threshold() -> None:
     ],
 )
 def test_invalid_rules_are_errors(abstain: str, message: str) -> None:
-    text = ASK.replace("{reply: Not in the text., without: document, threshold: 1}", abstain)
+    text = ASK.replace("{reply: Not in the text., without: document, threshold: 0.5}", abstain)
     with pytest.raises(TemplateError, match=message):
         template(text)
 

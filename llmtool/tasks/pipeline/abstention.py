@@ -1,9 +1,9 @@
 """Replace a reply that an input does not support by a fixed one: "The document does not say."
 
-Two continuations of the prompt are scored, the reply and the fixed one, each as the mean
-log-probability that the input adds to its tokens (pointwise mutual information, as in Holtzman et
-al., "Surface Form Competition", 2021). Without the subtraction, a fluent guess has a high
-probability whatever the input says.
+Two continuations of the prompt are scored, the reply and the fixed one, each by the share of its
+information that the input explains: 1 - log P(reply | input) / log P(reply), the pointwise form of
+Theil's uncertainty coefficient. A mean over tokens would be dominated by the words that repeat the
+question, and probabilities without the division favour fluent guesses.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class AbstentionScores:
         threshold = self._abstain.threshold
         if not reply.strip():
             return Abstention(abstained=True, score=None, threshold=threshold, answer=reply)
-        score = self._gain(self._candidates.index(reply, 1)) - self._gain(0)
+        score = self._share(self._candidates.index(reply, 1)) - self._share(0)
         abstained = score < threshold or reply.strip() == self._abstain.reply.strip()
         return Abstention(abstained=abstained, score=score, threshold=threshold, answer=reply)
 
@@ -74,7 +74,7 @@ class AbstentionScores:
         prompt = msgspec.structs.replace(prompt, thinking=None)
         return ScoreRequest(id=self._id, prompt=prompt, candidates=self._candidates)
 
-    def _gain(self, index: int) -> float:
-        """Return the mean log-probability that the input adds to the tokens of a candidate."""
-        with_input, without = (each.logprobs[index] for each in self._scores)
-        return (sum(with_input) - sum(without)) / len(with_input)
+    def _share(self, index: int) -> float:
+        """Return the share of a candidate's information that the input explains, from -1 to 1."""
+        with_input, without = (each.totals[index] for each in self._scores)
+        return max(-1.0, 1.0 - with_input / without) if without else 0.0
