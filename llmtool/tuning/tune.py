@@ -31,7 +31,7 @@ from llmtool.tuning.metrics import (
 from llmtool.tuning.records import Data, Parts, divide, interleave, read_data
 from llmtool.tuning.results import Comparison, Trial, Tuning, TuningPlan
 from llmtool.tuning.runs import Run, Runner
-from llmtool.tuning.schedule import make_schedule, may_combine, n_kept
+from llmtool.tuning.schedule import make_schedule, may_combine
 from llmtool.tuning.wordings import given_wordings, write_wordings
 
 DEFAULT_BUDGET = 500
@@ -263,12 +263,13 @@ class _Search:
             ranked = sorted(alive, key=lambda state: -state.score)
             if number == len(rounds):
                 return [*ranked, *done]
-            left = set(map(id, ranked[: n_kept(len(ranked))])) | {id(self.original)}
-            done = [state for state in ranked if id(state) not in left] + done
-            scored = [(state.candidate, state.score) for state in alive]
-            alive = [state for state in alive if id(state) in left]
+            new: list[_State] = []
             if may_combine(number, rounds[0].n_candidates):
-                alive += self._states([combine(scored)], 1)
+                new = self._states([combine([(s.candidate, s.score) for s in alive])], 1)
+            others = [state for state in ranked if state is not self.original]
+            n_others = rounds[number].n_candidates - 1 - len(new)
+            done = others[n_others:] + done
+            alive = [state for state in alive if state not in done] + new
         raise AssertionError("a schedule has rounds")
 
     def _candidates(self) -> list[Candidate]:

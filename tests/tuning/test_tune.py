@@ -149,6 +149,24 @@ def test_shown_examples_are_never_scored(make_box: Make) -> None:
         assert all(not each.startswith(text + "\n") for each in shown[1:])
 
 
+def test_changes_that_improve_the_original_are_combined(make_box: Make) -> None:
+    def score(prompt: str, label: str) -> float:
+        """Score labels: more of them are right with an example, and in the form of a chat."""
+        *shown, last = prompt.split("Text: ")
+        text = last.removesuffix("Mood:").strip()
+        is_good = any(word in text for word in ("sunny", "warm", "kind"))
+        n_right = 3 + 3 * ("Mood: " in "".join(shown)) + 3 * prompt.startswith("user: ")
+        day = text.split()[-1].strip(".")
+        is_right = not day.isdigit() or int(day) % 10 < n_right
+        return -0.1 if (label.strip() == "good") == (is_good == is_right) else -3.0
+
+    found = make_box(ScriptedEngine(scores=score), MOOD).tune(
+        "mood", moods(99), written=0, budget=300
+    )
+    assert found.best.form == "chat" and found.best.examples != "original"
+    assert found.n_calls <= found.plan.n_calls <= 300
+
+
 def test_nothing_is_better_than_an_original_that_is_always_right(make_box: Make) -> None:
     def right(prompt: str, label: str) -> float:
         last = prompt.split("Text: ")[-1]
