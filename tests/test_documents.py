@@ -198,6 +198,7 @@ def test_shown_python_runs(program: str, tmp_path: Path, monkeypatch: pytest.Mon
         "prompts.txt": "Name a river.\n",
         "notice.txt": TEXT,
         "reviews.csv": "review;id\nGood;1\n",
+        "reviews.jsonl": "".join(f'{{"text": "{n}", "label": "positive"}}\n' for n in range(20)),
     }.items():
         Path(name).write_text(text)
     with zipfile.ZipFile("report.docx", "w") as archive:
