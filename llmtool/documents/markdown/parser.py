@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmtool.documents.markdown.blocks import Rule, ends_html, read_block
+from llmtool.documents.markdown.blocks import ends_html, read_block
+from llmtool.documents.markdown.directives import Rule
 from llmtool.documents.markdown.front_matter import find_front_matter
 from llmtool.documents.markdown.tags import without_texts
 

@@ -15,7 +15,8 @@ from llmtool.documents.accounting import protected_reason
 from llmtool.documents.html.document import Html
 from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
-from llmtool.documents.markdown.blocks import GRID_TABLE, Text
+from llmtool.documents.markdown.blocks import GRID_TABLE
+from llmtool.documents.markdown.directives import Text
 from llmtool.documents.markdown.inline import split_html
 from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource

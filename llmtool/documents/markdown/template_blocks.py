@@ -1,0 +1,95 @@
+"""Blocks of tags and code: shortcodes of Hugo, Liquid, JSX, and imports and exports of MDX."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from llmtool.documents.html.elements import ELEMENTS
+from llmtool.documents.markdown.directives import (
+    attribute_texts,
+    find_line,
+    line_text,
+    push_directive,
+)
+from llmtool.documents.markdown.tags import braces_end, tag_end, template_end
+
+if TYPE_CHECKING:
+    from markdown_it.rules_block import StateBlock
+
+_VERBATIM_ELEMENTS = frozenset("pre script style svg math textarea code".split())
+_VERBATIM_TEMPLATES = frozenset(
+    "raw verbatim highlight comment code codeblock mermaid math katex plantuml".split()
+)
+_ESM = re.compile(
+    r"import\s+(?:[\w${*][^\n]*\s+from\s*)?['\"]"
+    r"|import\s*(?:(?:type\s+)?[\w$]+\s*,\s*)?[{*][^;'\"]*$"
+    r"|export\s+(?:default|const|let|var|function|async|class|type|interface|\{|\*)"
+)
+
+
+def read_tags(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """Read lines that have only tags: of Hugo, Liquid or JSX."""
+    src, start = state.src, state.bMarks[line] + state.tShift[line]
+    limit = state.eMarks[end - 1]
+    is_mdx = "mdx" in state.env["constructs"]
+    at, texts = start, []
+    verbatim = ""
+    while at < limit and src[at] != "\n":
+        after = _tag_end(src, at, limit, is_mdx=is_mdx)
+        if after is None:
+            return False
+        texts += attribute_texts(state, at, after)
+        verbatim = verbatim or _verbatim_name(src[at:after])
+        at = after
+        while at < limit and src[at] in " \t":
+            at += 1
+    next_line = line + 1
+    while next_line < end and state.bMarks[next_line] < at:
+        next_line += 1
+    if verbatim:
+        close = find_line(state, rf"\{{[{{%][<%]?-?\s*(?:/|end)\s*{verbatim}\b", line, end)
+        if close is not None:
+            next_line = max(next_line, close + 1)
+    if not silent:
+        push_directive(state, line, next_line, "tag" if src[start] == "<" else "template", texts)
+    return True
+
+
+def _tag_end(src: str, at: int, limit: int, *, is_mdx: bool) -> int | None:
+    if src.startswith("{", at):
+        end = template_end(src, at, limit)
+        if end is None and is_mdx:
+            end = braces_end(src, at, limit)
+        elif end is not None and src.startswith("{{", at) and src[at + 2] not in "<%{":
+            return end if is_mdx else None  # {{ x }} is text
+        return end
+    if not src.startswith("<", at):
+        return None
+    name = re.compile(r"</?([A-Za-z][\w.:-]*)?").match(src, at)
+    tag = name[1] if name else None
+    if tag is None:
+        return tag_end(src, at, limit) if is_mdx and src.startswith(("<>", "</>"), at) else None
+    is_component = tag[0].isupper() and tag.lower() not in ELEMENTS
+    if is_component or (is_mdx and tag not in _VERBATIM_ELEMENTS):
+        return tag_end(src, at, limit)
+    return None
+
+
+def _verbatim_name(tag: str) -> str:
+    found = re.match(r"\{(?:%-?|\{[<%])\s*([\w-]+)", tag)
+    is_open = found and found[1] in _VERBATIM_TEMPLATES and not tag.rstrip("}>%").endswith("/")
+    return found[1] if found and is_open else ""
+
+
+def read_esm(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """Read imports and exports, up to an empty line outside of braces."""
+    if silent or state.level or not _ESM.match(line_text(state, line)):
+        return False
+    next_line, depth = line, 0
+    while next_line < end and (depth > 0 or not state.isEmpty(next_line)):
+        text = line_text(state, next_line)
+        depth += sum(map(text.count, "{[(")) - sum(map(text.count, "}])"))
+        next_line += 1
+    push_directive(state, line, next_line, "code")
+    return True
