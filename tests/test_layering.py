@@ -105,7 +105,7 @@ ONE_IMPORTER = {
     "chardet": "encoding.py",
     "javaproperties": "documents/localization/properties.py",
     "pysubs2": "documents/subtitles/ass.py",
-    "docutils": "documents/rst.py",
+    "docutils": "documents/rst/structure.py",
     "openstep_plist": "documents/localization/apple_strings.py",
     "sqlite3": "sessions/search.py",
 }

@@ -26,7 +26,7 @@ _CLASSES: dict[Format, tuple[str, str]] = {
     "strings": ("localization.apple_strings", "AppleStrings"),
     "properties": ("localization.properties", "Properties"),
     "ass": ("subtitles.ass", "AssSubtitles"),
-    "rst": ("rst", "Rst"),
+    "rst": ("rst.document", "Rst"),
     "docx": ("packages", "Package"),
     "epub": ("packages", "Package"),
 }

@@ -201,9 +201,9 @@ def test_missing_extra_is_named(
             raise ImportError(name)
         return real_import(name, *args, **kwargs)
 
-    from llmtool.documents import rst
+    from llmtool.documents.rst import structure
 
-    rst._docutils.cache_clear()
+    structure._docutils.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError, match=rf"not installed; run pip install 'llmtool\[{format}\]'"):
         parse("[Events]\n", format)

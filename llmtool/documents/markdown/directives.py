@@ -50,6 +50,7 @@ def push_directive(
 
 
 def title_texts(state: StateBlock, line: int, found: re.Match[str], *groups: str) -> list[Text]:
+    """Return the groups of a match in a line that have letters."""
     start = state.bMarks[line] + state.tShift[line]
     texts = []
     for group in groups:

@@ -1,0 +1,1 @@
+"""reStructuredText: the text in it, and its structure."""
