@@ -23,7 +23,7 @@ import yaml
 from offenders import syntax_tree
 
 import llmtool
-from llmtool.cli.app import COMMANDS, load_command
+from llmtool.cli.app import COMMANDS, load_command, load_groups
 from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
 from llmtool.engine.scripted import ScriptedEngine
@@ -128,7 +128,7 @@ def parse(args: list[str]) -> None:
     args = [token for at, token in enumerate(args) if at not in redirections]
     if args in ([], ["--help"], ["--version"]):
         return
-    name, *rest = complete_arguments(args, COMMANDS, lambda: load_command("gen"))
+    name, *rest = complete_arguments(args, COMMANDS, lambda: load_command("gen"), load_groups)
     command: Any = load_command(name)
     while getattr(command, "commands", None) and "--help" not in rest:
         named = bool(rest) and rest[0] in command.commands
