@@ -40,6 +40,7 @@ def rounds_of(examples: Iterable[Example]) -> list[tuple[Example, ...]]:
     their first examples.
 
     Example:
+        >>> from llmtool.prompts.cases import Example
         >>> examples = [Example({"text": text}, text[0]) for text in ("a1", "a2", "b1", "a3")]
         >>> [[each.variables["text"] for each in round] for round in rounds_of(examples)]
         [['a1', 'b1'], ['a2'], ['a3']]
@@ -59,6 +60,7 @@ def split_examples(
 
     Example:
         >>> from llmtool.tasks.classify.labels import make_labels
+        >>> from llmtool.prompts.cases import Example
         >>> examples = [Example({"text": text}, text[0]) for text in ("a1", "b1", "a2", "b2", "a3")]
         >>> shown, held_out = split_examples(examples, make_labels(["a", "b"]))
         >>> [example.output for example in shown], len(held_out)

@@ -354,8 +354,8 @@ def parsing_lines(code: str, language: str | None) -> str:
     """Return the first lines of code that parse, as many as possible.
 
     Example:
-        >>> parsing_lines("x = 1\ny = (\nz = 3\n", "python")
-        'x = 1\n'
+        >>> parsing_lines("x = 1\\ny = (\\nz = 3\\n", "python")
+        'x = 1\\n'
     """
     lines = code.splitlines(keepends=True)
     for n in range(len(lines) - 1, 0, -1):
