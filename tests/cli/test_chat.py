@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from command import INFINITE, error_line, linux, read_exactly
 
+from llmtool.errors import OutputError
 from llmtool.sessions.store import Sessions
 
 SYSTEM = "Be brief and kind, and say where what you know comes from, in a few words. " * 2
@@ -226,3 +227,13 @@ def test_secrets_from_the_environment_are_not_saved(chat: Run, env: dict[str, st
     for folder, _, names in os.walk(env["HOME"]):
         for name in names:
             assert b"hf_secret" not in Path(folder, name).read_bytes()
+
+
+def test_unsaved_conversation_is_an_error(chat: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise OutputError("cannot write a.jsonl: no space left on device")
+
+    monkeypatch.setattr(Sessions, "save", fail)
+    done = chat("--session", "a", "-q", input=b"Hello")
+    reason = b"the conversation is not saved: cannot write a.jsonl: no space left on device\n"
+    assert done.returncode == 1 and done.stdout and done.stderr.endswith(reason)

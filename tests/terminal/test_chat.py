@@ -444,7 +444,7 @@ def test_the_chat_continues_when_nothing_can_be_written(chat: Start, tmp_path: P
         terminal.send("\x04")
         terminal.wait_for("not saved:")
         assert "saved as" not in terminal.raw.decode()
-        assert terminal.exit_status == 0
+        assert terminal.exit_status == 1
     assert b"Press ENTER" not in terminal.raw
 
 

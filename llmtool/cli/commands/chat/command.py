@@ -181,3 +181,5 @@ def chat(
             console.note(warning)
         if conversation.is_saved:
             conversation.save_state()
+        if conversation.save_error:
+            raise OutputError(f"the conversation is not saved: {conversation.save_error}")

@@ -19,7 +19,7 @@ from llmtool.cli.commands.chat.context import (
 from llmtool.cli.commands.chat.line_editor import EditedReader, LineReader, PlainReader
 from llmtool.cli.commands.chat.status import show_last_turn, status_line
 from llmtool.cli.terminal import signals
-from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, OutputError
 from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
@@ -161,7 +161,11 @@ def _switch_model(context: ChatContext, reference: str, open_context: OpenContex
 
 
 def _leave(context: ChatContext) -> None:
-    """Save the model's state, to resume faster, and report the name of the session."""
+    """Save the model's state, to resume faster, and report the name of the session.
+
+    Raises:
+        OutputError: the last turn could not be saved.
+    """
     console, chat = context.console, context.chat
     if chat.is_saved:
         try:
@@ -170,8 +174,8 @@ def _leave(context: ChatContext) -> None:
             console.interrupts.clear()
         except LlmtoolError as exc:  # resuming only takes longer
             console.note(str(exc))
-        if chat.save_error:
-            console.error(f"not saved: {chat.save_error}", is_wrapped=True)
-        elif chat.turns:
+        if chat.turns and not chat.save_error:
             console.note(f"saved as {chat.session.name!r}; continue with `llmtool chat -c`")
     chat.close()
+    if chat.save_error:
+        raise OutputError(f"not saved: {chat.save_error}")
