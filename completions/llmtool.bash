@@ -18,6 +18,7 @@ _llmtool() {
         previous="${current%%=*}"
         current="${current#*=}"
         head="${head#"$previous="}"
+        [[ $previous != --think ]] || previous='--think='
     fi
     current="${current#[\"\']}"
     COMPREPLY=()
@@ -73,6 +74,38 @@ _llmtool() {
             ' bench') command='bench' ;;
             ' doctor') command='doctor' ;;
             ' completions') command='completions' ;;
+            ' download') command='models pull' ;;
+            ' import') command='models import' ;;
+            ' list') command='models ls' ;;
+            ' ls') command='models ls' ;;
+            ' prune') command='models prune' ;;
+            ' pull') command='models pull' ;;
+            ' rm') command='models rm' ;;
+            ' show') command='models info' ;;
+            ' templates') command='prompts' ;;
+            'prompts add') command='prompts new' ;;
+            'prompts create') command='prompts new' ;;
+            'prompts get') command='prompts show' ;;
+            'prompts info') command='prompts show' ;;
+            'prompts list') command='prompts ls' ;;
+            'sessions del') command='sessions rm' ;;
+            'sessions delete') command='sessions rm' ;;
+            'sessions find') command='sessions search' ;;
+            'sessions get') command='sessions show' ;;
+            'sessions info') command='sessions show' ;;
+            'sessions list') command='sessions ls' ;;
+            'sessions remove') command='sessions rm' ;;
+            'models del') command='models rm' ;;
+            'models delete') command='models rm' ;;
+            'models download') command='models pull' ;;
+            'models list') command='models ls' ;;
+            'models remove') command='models rm' ;;
+            'models show') command='models info' ;;
+            'cache list') command='cache ls' ;;
+            'config get') command='config show' ;;
+            'config info') command='config show' ;;
+            'config list') command='config show' ;;
+            'config ls') command='config show' ;;
         esac
     done
     case "$command" in
@@ -90,6 +123,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -134,6 +168,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -177,6 +212,7 @@ _llmtool() {
                 --limit) : ;;
                 --system|-s) : ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -321,7 +357,7 @@ _llmtool() {
                 --min-coverage) : ;;
                 --overflow) words='error chunk' ;;
                 --system|-s) : ;;
-                --template|-t) kind='templates' files='yes' ;;
+                --template|-t) kind='label-templates' files='yes' ;;
                 --param|-p) : ;;
                 --form) words='chat completion' ;;
                 --top) : ;;
@@ -362,7 +398,7 @@ _llmtool() {
                 --plot) files='yes' ;;
                 --fail-under) : ;;
                 --system|-s) : ;;
-                --template|-t) kind='templates' files='yes' ;;
+                --template|-t) kind='label-templates' files='yes' ;;
                 --param|-p) : ;;
                 --form) words='chat completion' ;;
                 --output|-o) files='yes' ;;
@@ -385,6 +421,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -428,6 +465,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -472,6 +510,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -513,6 +552,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -544,6 +584,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -578,6 +619,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -639,6 +681,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -673,6 +716,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -704,6 +748,7 @@ _llmtool() {
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
+                --think=) words='low medium high' ;;
                 --max-tokens) : ;;
                 --think-tokens) : ;;
                 --temperature) : ;;
@@ -888,7 +933,7 @@ _llmtool() {
             case "$previous" in
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
-                *) kind='settings' files='yes'
+                *) kind='settings-and-values' files='yes'
                     options='--quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'config unset')

@@ -5,7 +5,8 @@
 _llmtool_values() {
     local line
     local -a values shown rows
-    for line in "${(@f)$(${~program} __complete $1 "${(Q)PREFIX}" $command_line 2>/dev/null)}"; do
+    local -a call=(${~program} __complete $1 "${(Q)PREFIX}" "${(@)command_line}")
+    for line in "${(@f)$("${(@)call}" 2>/dev/null)}"; do
         [[ -n $line ]] || continue
         values+=("${line%%$'\t'*}")
         shown+=("${line/$'\t'/  -- }")
@@ -20,7 +21,7 @@ _llmtool_values() {
 _llmtool() {
     local line state
     local program=$words[1]
-    local -a command_line=($words)
+    local -a command_line=("${(@)words}")
     _arguments -s -S -A '-*' \
         '*--version[Print the version]' \
         '*--help[Show this help and exit]' \
@@ -58,7 +59,7 @@ _llmtool() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -138,6 +139,15 @@ _llmtool() {
         bench) _llmtool_bench ;;
         doctor) _llmtool_doctor ;;
         completions) _llmtool_completions ;;
+        download) _llmtool_models_pull ;;
+        import) _llmtool_models_import ;;
+        list) _llmtool_models_ls ;;
+        ls) _llmtool_models_ls ;;
+        prune) _llmtool_models_prune ;;
+        pull) _llmtool_models_pull ;;
+        rm) _llmtool_models_rm ;;
+        show) _llmtool_models_info ;;
+        templates) _llmtool_prompts ;;
         esac ;;
     esac
 }
@@ -177,7 +187,7 @@ _llmtool_gen() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -253,7 +263,7 @@ _llmtool_run() {
         '*-s+[System prompt]:TEXT:' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -327,6 +337,11 @@ _llmtool_prompts() {
         import) _llmtool_prompts_import ;;
         test) _llmtool_prompts_test ;;
         tune) _llmtool_prompts_tune ;;
+        add) _llmtool_prompts_new ;;
+        create) _llmtool_prompts_new ;;
+        get) _llmtool_prompts_show ;;
+        info) _llmtool_prompts_show ;;
+        list) _llmtool_prompts_ls ;;
         esac ;;
     esac
 }
@@ -519,8 +534,8 @@ _llmtool_classify() {
         '*--overflow=[Reject or split a text that is too long]:CHOICE:(error chunk)' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
-        '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
-        '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
+        '*--template=[Prompt template]:NAME|PATH: _llmtool_values label-templates files' \
+        '*-t+[Prompt template]:NAME|PATH: _llmtool_values label-templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--multi[Allow any number of labels]' \
@@ -608,8 +623,8 @@ _llmtool_classify_eval() {
         '*--github[Print GitHub annotations (for CI)]' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
-        '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
-        '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
+        '*--template=[Prompt template]:NAME|PATH: _llmtool_values label-templates files' \
+        '*-t+[Prompt template]:NAME|PATH: _llmtool_values label-templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--multi[Allow any number of labels]' \
@@ -652,7 +667,7 @@ _llmtool_sum() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -725,7 +740,7 @@ _llmtool_translate() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -801,7 +816,7 @@ _llmtool_code() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -898,7 +913,7 @@ _llmtool_code_explain() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -953,7 +968,7 @@ _llmtool_code_review() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -1010,7 +1025,7 @@ _llmtool_code_fix() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -1114,7 +1129,7 @@ _llmtool_code_tests() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -1178,7 +1193,7 @@ _llmtool_code_commit() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -1231,7 +1246,7 @@ _llmtool_chat() {
         '*-t+[Prompt template]:NAME|PATH: _llmtool_values templates files' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--think[Enable reasoning, shown on stderr]' \
+        '*--think=-[Enable reasoning, shown on stderr]::LEVEL:(low medium high)' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens=[Maximum reply tokens]:N:' \
         '*--think-tokens=[Maximum reasoning tokens; enables reasoning]:N:' \
@@ -1315,6 +1330,13 @@ _llmtool_sessions() {
         rm) _llmtool_sessions_rm ;;
         export) _llmtool_sessions_export ;;
         search) _llmtool_sessions_search ;;
+        del) _llmtool_sessions_rm ;;
+        delete) _llmtool_sessions_rm ;;
+        find) _llmtool_sessions_search ;;
+        get) _llmtool_sessions_show ;;
+        info) _llmtool_sessions_show ;;
+        list) _llmtool_sessions_ls ;;
+        remove) _llmtool_sessions_rm ;;
         esac ;;
     esac
 }
@@ -1424,6 +1446,12 @@ _llmtool_models() {
         import) _llmtool_models_import ;;
         alias) _llmtool_models_alias ;;
         recommend) _llmtool_models_recommend ;;
+        del) _llmtool_models_rm ;;
+        delete) _llmtool_models_rm ;;
+        download) _llmtool_models_pull ;;
+        list) _llmtool_models_ls ;;
+        remove) _llmtool_models_rm ;;
+        show) _llmtool_models_info ;;
         esac ;;
     esac
 }
@@ -1571,6 +1599,7 @@ _llmtool_cache() {
         case $line[1] in
         ls) _llmtool_cache_ls ;;
         clear) _llmtool_cache_clear ;;
+        list) _llmtool_cache_ls ;;
         esac ;;
     esac
 }
@@ -1623,6 +1652,10 @@ _llmtool_config() {
         show) _llmtool_config_show ;;
         set) _llmtool_config_set ;;
         unset) _llmtool_config_unset ;;
+        get) _llmtool_config_show ;;
+        info) _llmtool_config_show ;;
+        list) _llmtool_config_show ;;
+        ls) _llmtool_config_show ;;
         esac ;;
     esac
 }
@@ -1649,7 +1682,7 @@ _llmtool_config_set() {
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
-        '*: : _llmtool_values settings files'
+        '*: : _llmtool_values settings-and-values files'
 }
 
 _llmtool_config_unset() {

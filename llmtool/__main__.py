@@ -20,6 +20,8 @@ def main() -> NoReturn:
     # A crash of llama.cpp would start gdb, which prints a stack trace on standard output.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     if sys.argv[1:2] == ["__complete"]:
+        # msgspec imports it, in 10 ms, only if it is there.
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
         from llmtool.cli import candidates
 
         candidates.main(sys.argv[2:])

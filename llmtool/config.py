@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -243,6 +243,25 @@ def find_model_settings(settings: Settings, names: Iterable[str]) -> ModelSettin
 def setting_names() -> list[str]:
     """Return the names of the settings that are not tables."""
     return [name for name in Settings.__struct_fields__ if name not in TABLES]
+
+
+def setting_values(name: str) -> list[str]:
+    """Return the values of a setting that are words.
+
+    Example:
+        >>> setting_values("color"), setting_values("offline"), setting_values("threads")
+        (['auto', 'always', 'never'], ['true', 'false'], [])
+    """
+    kinds = [each.type for each in msgspec.structs.fields(Settings) if each.name == name]
+    found: list[str] = []
+    for kind in kinds:
+        if kind is bool:
+            found += ["true", "false"]
+        elif get_origin(kind) is Literal:
+            found += get_args(kind)
+        else:
+            kinds += get_args(kind)  # of a union
+    return found
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

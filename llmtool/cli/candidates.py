@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> None:
 def find(kind: str, prefix: str, words: Sequence[str]) -> list[Candidate]:
     """Return the candidates of a kind that begin with `prefix` in any case.
 
-    `words` are those of the command line.
+    `words` are those of the command line; the last one is being completed.
     """
     found = KINDS[kind](find_folders(os.environ), words)
     return [
@@ -83,6 +83,19 @@ def _templates(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     return map(Candidate, Library(folders.prompt_folders).names())
 
 
+def _label_templates(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    """Yield the templates that have labels."""
+    from llmtool.prompts.library import Library, read_text
+
+    library = Library(folders.prompt_folders)
+    for name in library.names():
+        with contextlib.suppress(Exception):  # an invalid template
+            if re.search("labels|extends", read_text(library.find(name))):  # others are not parsed
+                output: Any = library.read(name).value["output"]
+                if output["labels"]:
+                    yield Candidate(name)
+
+
 def _sessions(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     from llmtool.sessions.names import list_names
 
@@ -93,6 +106,18 @@ def _settings(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     from llmtool import config
 
     return map(Candidate, config.setting_names())
+
+
+def _setting_or_value(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    """Return the values of the setting in the words of `config set`, else the names of settings."""
+    from llmtool import config
+
+    arguments = [word for word in words[3:] if not word.startswith("-")]
+    if len(arguments) < 2:
+        return _settings(folders, words)
+    if arguments[0] == "model" or arguments[0].startswith("aliases."):
+        return [*_models(folders, words), *_recommended(folders, words)]
+    return map(Candidate, config.setting_values(arguments[0]))
 
 
 def _languages(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
@@ -141,8 +166,10 @@ KINDS: dict[str, Callable[[Folders, Sequence[str]], Iterable[Candidate]]] = {
     "models": _models,
     "recommended": _recommended,
     "templates": _templates,
+    "label-templates": _label_templates,
     "sessions": _sessions,
     "settings": _settings,
+    "settings-and-values": _setting_or_value,
     "languages": _languages,
     "programming-languages": _programming_languages,
     "labels": _labels,

@@ -180,9 +180,9 @@ def test_completing_imports_few_libraries(home: Path, kind: str) -> None:
     assert done.stdout
     loaded = set(done.stderr.split())
     heavy = {"typer", "jinja2", "rich", "huggingface_hub", "asyncio", "logging", "tomlkit"}
-    if kind not in ("models", "settings"):
+    if kind not in ("models", "settings", "settings-and-values"):
         heavy |= {"msgspec", "inspect", "dataclasses"}
-    if kind not in ("recommended", "labels"):
+    if kind not in ("recommended", "labels", "label-templates"):
         heavy |= {"yaml"}
     assert heavy & loaded == set()
 
@@ -230,6 +230,16 @@ def bash_lines(home: Path, line: str) -> list[str]:
         ("llmtool sessions show ", ["work"]),
         ("llmtool translate --to ger", ["German"]),
         ("llmtool models pull gpt", ["gpt-oss-20b"]),
+        ("llmtool pull gpt", ["gpt-oss-20b"]),
+        ("llmtool show st", ["starter"]),
+        ("llmtool models show st", ["starter"]),
+        ("llmtool config set colo", ["color"]),
+        ("llmtool config set model sta", ["starter"]),
+        ("llmtool config set color ", ["auto", "always", "never"]),
+        ("llmtool config set log ", ["true", "false"]),
+        ("llmtool gen --think=", ["low", "medium", "high"]),
+        ("llmtool classify -t mo", ["mood"]),
+        ("llmtool classify -t tit", [""]),
     ],
 )
 def test_bash_completes_values(home: Path, line: str, offered: list[str]) -> None:
@@ -242,6 +252,8 @@ VALUES = {
     "template": ("llmtool run mo", "mood"),
     "session": ("llmtool sessions show wo", "work"),
     "setting": ("llmtool config set tempe", "temperature"),
+    "value of a setting": ("llmtool config set color ne", "never"),
+    "alias": ("llmtool pull gpt", "gpt-oss-20b"),
     "language": ("llmtool translate --to ger", "German"),
     "label": ("llmtool classify -l spam,eggs --expect eg", "eggs"),
 }

@@ -13,7 +13,7 @@ from llmtool.suggest import edit_distance
 
 DEFAULT = "gen"
 # Commands of other programs: the arguments that do the same, or what to use instead.
-_SAME = {
+SAME = {
     "-V": ["--version"],
     "download": ["models", "pull"],
     "import": ["models", "import"],
@@ -148,8 +148,8 @@ def complete_arguments(
         rest = args[2:] if args[1:2] == ["list"] else args[1:]
         if not rest or rest[0].startswith("-"):
             return [*_LISTS[first], *rest]
-    if first in _SAME:
-        return [*_SAME[first], *args[1:]]
+    if first in SAME:
+        return [*SAME[first], *args[1:]]
     if first.startswith("-") and first not in ("-", "--"):
         command = _command_after_options(args, commands, default)
         if command is not None:
@@ -173,7 +173,7 @@ def _instead_of_program(program: str, args: list[str]) -> str:
     verb, *rest = args or [""]
     if verb == "run" and rest:
         return f"use `llmtool {'gen' if rest[1:] else 'chat'} -m {rest[0]}`"
-    ours = _LISTS.get(verb) or _SAME.get(verb)
+    ours = _LISTS.get(verb) or SAME.get(verb)
     return f"use `llmtool {' '.join(ours)}`" if ours else _INSTEAD.get(verb, f"omit {program!r}")
 
 
@@ -198,7 +198,7 @@ def _check_no_typo(word: str, commands: Collection[str]) -> None:
     """Fail for a word that resembles a command, or closely one of another program."""
     typed = word.lower()
     near = [each for each in (*commands, "help") if _is_typo(typed, each)]
-    near += [each for each in (*_SAME, *_INSTEAD) if _is_near(typed, each, 1)]
+    near += [each for each in (*SAME, *_INSTEAD) if _is_near(typed, each, 1)]
     if near:
         nearest = min(near, key=partial(edit_distance, typed))
         hint = _INSTEAD.get(nearest, f"did you mean {nearest!r}?")
