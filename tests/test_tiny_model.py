@@ -229,7 +229,13 @@ def test_printable_model_generates_ascii_words(tmp_path: Path) -> None:
         assert all(letter.isprintable() or letter == "\n" for letter in reply)
 
 
-@pytest.mark.parametrize("fault", BAD_MODELS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(name, marks=pytest.mark.long) if "count" in name or "length" in name else name
+        for name in BAD_MODELS
+    ],
+)
 def test_invalid_model_is_not_loaded(tiny: Path, tmp_path: Path, fault: str) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(BAD_MODELS[fault](tiny.read_bytes()))
