@@ -32,7 +32,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     def values(self) -> list[tuple[str, str]]:
         """The expected and actual values: those of the assertions, or else of the answer."""
         if self.assertions:
-            return [(f"{each.type} {each.expected}", each.actual) for each in self.assertions]
+            return [
+                (f"{each.type} {each.expected}".rstrip(), each.actual) for each in self.assertions
+            ]
         return [] if self.text is None else [(self.expected or "", self.text)]
 
 

@@ -118,6 +118,8 @@ class Library:
                 if _is_inside(path, folder):
                     return path
         hint = suggest(name, self.names(), cutoff=0.65) or "; `llmtool prompts ls` lists them"
+        if Path(name).is_dir():
+            hint = f"; for the files of the directory, use {name}/*.yaml"
         raise TemplateError(f"unknown template {name!r}{hint}")
 
     def _after(self, path: Path) -> Sequence[Path]:
@@ -198,6 +200,8 @@ def read_text(path: Path) -> str:
         TemplateError: the file cannot be read, is too large, or is not UTF-8.
     """
     try:
+        if path.is_dir():
+            raise TemplateError(f"{path} is a directory; use {path}/*.yaml")
         if not path.is_file():
             raise TemplateError(f"{path}: no such file")
         if path.stat().st_size > 4 * MAX_CHARACTERS:

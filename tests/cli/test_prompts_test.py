@@ -21,6 +21,7 @@ from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError, ModelUnreadable, TimeoutExpired
 from llmtool.evals import Failure, Outcome
+from llmtool.evals.results import FailedAssertion
 
 HEAD = "llmtool: 1\nname: say\ninputs: {text: {type: text}}\nprompt: '{{ text }}'\n"
 GREETS = HEAD + (
@@ -165,6 +166,45 @@ def test_junit_is_written_if_a_test_fails(run: Run, folder: Path, tmp_path: Path
     assert run("say", "--junit", report).code == 17
     root = ET.parse(report).getroot()
     assert (root.get("tests"), root.get("failures")) == ("2", "1")
+
+
+@pytest.mark.parametrize(
+    ("args", "n"),
+    [
+        (("nofile.yaml",), 1),
+        (("no.yaml", "none.yaml"), 2),
+        ((), 1),
+        (("say", "--baseline", "missing.json"), 1),
+        (("say", "--json", "--github"), 1),
+    ],
+    ids=lambda args: " ".join(args) if isinstance(args, tuple) else "",
+)
+def test_run_that_cannot_start_replaces_an_earlier_report(
+    run: Run, folder: Path, tmp_path: Path, args: tuple[str, ...], n: int
+) -> None:
+    (folder / "say.yaml").write_text(HEAD)
+    report = tmp_path / "report.xml"
+    report.write_text("<testsuites tests='1'/>")
+    done = run(*args, "--junit", report)
+    assert done.code != 0
+    root = ET.parse(report).getroot()
+    assert (root.get("tests"), root.get("errors")) == (str(n), str(n))
+    errors = [each.get("message") for each in root.iter("error")]
+    assert {f"llmtool: {each}\n" for each in errors} == {done.err}
+
+
+def test_directory_names_the_pattern_for_its_files(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert "for the files of the directory, use prompts/*.yaml" in run("prompts").err
+    assert "prompts is a directory; use prompts/*.yaml" in run("prompts/").err
+
+
+def test_assertion_without_a_value_ends_with_its_type() -> None:
+    values = FailedAssertion(type="is-json", expected="", actual="no", reason="not JSON")
+    failure = Failure(case="hi", reason="not JSON", assertions=(values,))
+    assert failure.values == [("is-json", "no")]
 
 
 def test_unwritable_report_fails_before_the_models_run(

@@ -20,6 +20,7 @@ from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
     from llmtool.config import Folders, Settings
+    from llmtool.errors import LlmtoolError
     from llmtool.evals import EvalPlan, Outcome
     from llmtool.evals.baseline import Baseline
     from llmtool.local_model import LocalModel
@@ -103,14 +104,18 @@ def test(
 
     started = time.perf_counter()
     folders, settings = bootstrap.start(console, general, model)
-    before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
-    if json and github:
-        raise UsageError("--json and --github cannot be combined; use one of them")
-    plans, outcomes = make_plans(console, library, templates or [], split=split)
-    check_report(junit, reads=list_files(plans, baseline))
     references = list(dict.fromkeys(reference or []))
-    check_models(folders, settings, references)
+    try:
+        before = read_baseline(baseline, update=update_baseline)
+        if json and github:
+            raise UsageError("--json and --github cannot be combined; use one of them")
+        plans, outcomes = make_plans(console, library, templates or [], split=split)
+        check_report(junit, reads=list_files(plans, baseline))
+        check_models(folders, settings, references)
+    except LlmtoolError as exc:
+        write_error_report(console, junit, library, templates or ["templates"], exc)
+        raise
     models = [msgspec.structs.replace(model, reference=each) for each in references] or [model]
     names = [each.reference or "" for each in models]
     show.live(console, outcomes, as_json=json, github=github)
@@ -161,6 +166,24 @@ def check_report(path: str | None, *, reads: Iterable[str]) -> None:
             start = file.read(1)
         if start not in (b"", b"<"):
             raise UsageError(f"--junit {path}: the file exists and is not XML; choose another name")
+
+
+def write_error_report(
+    console: Console, path: str | None, library: Library, names: Sequence[str], error: LlmtoolError
+) -> None:
+    """Write a report of a run that failed before it started, instead of an earlier report."""
+    from llmtool.cli.terminal.output_file import open_sink
+    from llmtool.errors import LlmtoolError
+    from llmtool.evals import untestable
+    from llmtool.evals.junit import write_junit
+
+    if path is None:
+        return
+    with contextlib.suppress(LlmtoolError):
+        check_report(path, reads=[])
+        outcomes = [untestable(library, name, error) for name in dict.fromkeys(names)]
+        with open_sink(console, path) as sink:
+            sink.write(write_junit(outcomes, seconds=0))
 
 
 def make_plans(
