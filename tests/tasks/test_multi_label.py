@@ -18,14 +18,14 @@ LABELS = ["a", "b", "c", "d"]
 def by_words(prompt: str, label: str) -> float:
     """Raise the score of each label that the text names, and of "a" everywhere.
 
-    On neutral sentences, "b" and "c" vary by 1 in turn.
+    On neutral sentences, the labels are more likely in turn.
     """
     text = prompt.rpartition('Text: "')[2]
     text = text[: text.index('"')]
     name = label.strip()
     score = -9.0 + (2.0 if name == "a" else 0.0)
     if text in NEUTRAL:
-        likely = "bc"[NEUTRAL.index(text) % 2]
+        likely = LABELS[NEUTRAL.index(text) % 4]
         return score + (1.0 if name == likely else 0.0)
     return score + (4.0 if name in text.split() else 0.0)
 

@@ -153,9 +153,14 @@ def test_recipe_must_be_better_to_replace_a_simpler_one() -> None:
     def outcome(hits: list[float], logprobs: list[float]) -> Outcome:
         return Outcome(hits=hits, logprobs=logprobs, bias=[0.0])
 
-    simple = outcome([1, 0, 1, 0], [-0.2, -1.0, -0.3, -0.9])
-    equal = outcome([1, 0, 1, 0], [-0.2, -1.0, -0.3, -0.9])
+    simple, chat, shown = Recipe(), Recipe(form="chat"), Recipe(shown="one")
+    base = {simple: outcome([1, 0, 1, 0], [-0.2, -1.0, -0.3, -0.9])}
     less_accurate = outcome([1, 0, 0, 0], [-0.1, -0.7, -0.7, -0.7])
+    likelier = outcome([1, 0, 1, 0], [-0.1, -0.8, -0.2, -0.8])
     better = outcome([1, 1, 1, 0], [-0.1, -0.5, -0.2, -0.8])
-    assert choose([simple, equal]) == choose([simple, less_accurate]) == 0
-    assert choose([simple, equal, better]) == 2
+    assert choose({**base, chat: base[simple]}) == simple
+    assert choose({**base, chat: less_accurate}) == simple
+    assert choose({**base, chat: likelier}) == chat
+    assert choose({**base, shown: likelier}) == simple
+    assert choose({**base, shown: better}) == shown
+    assert choose({**base, chat: likelier, shown: better}) == shown

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 import msgspec
 
 from llmtool.tasks.classify.calibration import add, bias_of_balanced, bias_of_neutral, softmax
-from llmtool.tasks.classify.recipes import BiasSource
+from llmtool.tasks.classify.recipes import BiasSource, Recipe
 
-_MIN_Z = 0.25  # standard errors by which a recipe must be better than a simpler one
+# Standard errors by which a recipe must be better than a simpler one (see benchmarks/README.md).
+_MIN_Z, _MIN_Z_OF_SHOWN = 0.25, 0.75
 _MIN_PROBABILITY = 0.01  # of a true label, so that no single text decides
 
 Row = Sequence[float]
@@ -104,17 +105,28 @@ def _bias(
     return bias_of_balanced(list(table.values()), [count / len(table) for count in counts])
 
 
-def choose(outcomes: Sequence[Outcome]) -> int:
-    """Return the index of the best outcome; the simplest recipe is first.
+def choose(outcomes: Mapping[Recipe, Outcome]) -> Recipe:
+    """Return the best recipe; the first is the simplest.
 
     A later one is chosen only if its mean log-probability exceeds that of the best so far by more
-    than `_MIN_Z` standard errors of the difference, and its accuracy is not lower.
+    than a part of the standard error of the difference, and its accuracy is not lower. The first
+    that shows examples must also have a higher accuracy by such a margin: examples in the prompt
+    make a model confident, also when it is wrong.
     """
-    best = 0
-    for i, outcome in enumerate(outcomes):
-        pairs = zip(outcome.logprobs, outcomes[best].logprobs, strict=True)
-        gains = [mine - other for mine, other in pairs]
-        noise = stdev(gains) / math.sqrt(len(gains))
-        if fmean(gains) > _MIN_Z * noise and outcome.accuracy >= outcomes[best].accuracy:
-            best = i
+    best, *others = outcomes
+    for recipe in others:
+        outcome, other = outcomes[recipe], outcomes[best]
+        is_likelier = _exceeds(outcome.logprobs, other.logprobs, _MIN_Z)
+        is_first_shown = recipe.shown != "none" and best.shown == "none"
+        if is_likelier and (
+            _exceeds(outcome.hits, other.hits, _MIN_Z_OF_SHOWN)
+            if is_first_shown
+            else outcome.accuracy >= other.accuracy
+        ):
+            best = recipe
     return best
+
+
+def _exceeds(values: Sequence[float], others: Sequence[float], min_z: float) -> bool:
+    gains = [value - other for value, other in zip(values, others, strict=True)]
+    return fmean(gains) > min_z * stdev(gains) / math.sqrt(len(gains))

@@ -1,8 +1,8 @@
 """Multi-label classification: all labels whose score exceeds their threshold.
 
 One prompt scores all labels. A label fits if its score is high compared with the others: its
-centered log-ratio exceeds the label's threshold. Neutral sentences, to which no label applies, tell
-how large log-ratios are by chance, so the scale adapts to the model.
+centered log-ratio exceeds the label's threshold. The unit of log-ratios adapts to the model: it is
+their spread on neutral sentences, to which no label applies, or on the text if that is less.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from llmtool.tasks.results import Classification, total_usage
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
-THRESHOLD = 0.5
+THRESHOLD = 0.5  # of scores
+LIMIT = 1.0  # of log-ratios
 NEAR_THRESHOLD = 0.05  # distance of a score
 PRIOR_WEIGHT = 2  # number of examples that weigh as much as neutral sentences
 
@@ -44,9 +45,8 @@ PRIOR_WEIGHT = 2  # number of examples that weigh as much as neutral sentences
 class MultiLabelClassifier(Classifier):
     """Chooses all labels that fit a text.
 
-    The score of a label is the sigmoid of the distance of its log-ratio to its threshold, in units
-    of the log-ratios of neutral sentences. The scores do not add up to 1. Labels with a score of at
-    least `min_confidence` (default 0.5) fit.
+    The score of a label is the sigmoid of its log-ratio minus its threshold, by default 1. The
+    scores do not add up to 1. Labels with a score of at least `min_confidence` (default 0.5) fit.
 
     Examples, each with all its labels, move the threshold of a label towards the middle between
     the texts with and without it; at most `MAX_EXAMPLES` are scored.
@@ -88,8 +88,8 @@ class MultiLabelClassifier(Classifier):
             on_scored=on_scored,
             on_choice=on_choice,
         )
-        self._spread = 1.0
-        self._limits = [0.0] * len(labels)
+        self._spread: float | None = None  # of neutral sentences
+        self._limits = [LIMIT] * len(labels)
 
     def identity(self) -> bytes:
         return self.prompts.identity(super().identity(), self._min_score, self._examples)
@@ -100,8 +100,7 @@ class MultiLabelClassifier(Classifier):
         neutral = self.prompts.neutral_requests()
         if neutral and self.options.calibrate != "none":
             rows = self.anchors.score(engine, self.prompts, neutral)
-            self._spread = fmean(pstdev(self._log_ratios(row)) for row in rows) or 1.0
-        self._limits = [self._spread] * len(self.labels)
+            self._spread = fmean(pstdev(self._center(row)) for row in rows)
         if self._examples:
             cases = [Case(variables=each.variables) for each in self._examples]
             requests = [
@@ -112,7 +111,6 @@ class MultiLabelClassifier(Classifier):
             self._limits = learn_limits(
                 [self._log_ratios(row) for row in rows],
                 [[name in each.labels for name in self.names] for each in self._examples],
-                default=self._spread,
             )
 
     def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
@@ -130,7 +128,7 @@ class MultiLabelClassifier(Classifier):
         """Return all labels that fit, from the scores of a text's chunks, weighted by tokens."""
         raw = self.mean_totals(scored)
         scores = [
-            _sigmoid((ratio - limit) / self._spread)
+            _sigmoid(ratio - limit)
             for ratio, limit in zip(self._log_ratios(raw), self._limits, strict=True)
         ]
         ranked = sorted(zip(self.labels, scores, strict=True), key=lambda each: -each[1])
@@ -155,26 +153,32 @@ class MultiLabelClassifier(Classifier):
         )
 
     def _log_ratios(self, row: Sequence[float]) -> list[float]:
+        """Return centered log-probabilities in units of their spread; shape (n_labels,)."""
+        centered = self._center(row)
+        unit = pstdev(centered)
+        if self._spread is not None:
+            unit = min(self._spread, max(unit, self._spread / 2))
+        return [value / (unit or 1.0) for value in centered]
+
+    def _center(self, row: Sequence[float]) -> list[float]:
         """Return corrected log-probabilities minus their mean; shape (n_labels,)."""
         corrected = self.bias.correction.apply(row)
         mean = fmean(corrected)
         return [value - mean for value in corrected]
 
 
-def learn_limits(
-    rows: Sequence[Sequence[float]], fits: Sequence[Sequence[bool]], *, default: float
-) -> list[float]:
+def learn_limits(rows: Sequence[Sequence[float]], fits: Sequence[Sequence[bool]]) -> list[float]:
     """Return the threshold of each label, shape (n_labels,).
 
     It is half way between the mean of the examples with the label and the mean of the others,
-    averaged with the default, which counts as much as `PRIOR_WEIGHT` examples with the label.
+    averaged with `LIMIT`, which counts as much as `PRIOR_WEIGHT` examples with the label.
 
     Args:
         rows: the log-ratios of the examples, shape (n_examples, n_labels).
         fits: whether an example has the label, of the same shape.
 
     Example:
-        >>> learn_limits([[3.0], [1.0], [-2.0]], [[True], [True], [False]], default=1.0)
+        >>> learn_limits([[3.0], [1.0], [-2.0]], [[True], [True], [False]])
         [0.5]
     """
     limits = []
@@ -182,8 +186,8 @@ def learn_limits(
         inside = [value for value, flag in zip(values, flags, strict=True) if flag]
         outside = [value for value, flag in zip(values, flags, strict=True) if not flag]
         n = len(inside) if outside else 0
-        middle = (fmean(inside) + fmean(outside)) / 2 if n else default
-        limits.append((n * middle + PRIOR_WEIGHT * default) / (n + PRIOR_WEIGHT))
+        middle = (fmean(inside) + fmean(outside)) / 2 if n else LIMIT
+        limits.append((n * middle + PRIOR_WEIGHT * LIMIT) / (n + PRIOR_WEIGHT))
     return limits
 
 

@@ -144,7 +144,7 @@ def choose_recipe(
         outcome = found and cross_validate(found, recipe.bias, given.truth, given.folds)
         if outcome:
             outcomes[recipe] = outcome
-    recipe = list(outcomes)[choose(list(outcomes.values()))]
+    recipe = choose(outcomes)
     return RecipeChoice(
         recipe=recipe,
         bias=outcomes[recipe].bias,
