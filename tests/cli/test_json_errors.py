@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def test_ctrl_c(start_llmtool: Callable[..., Any], tiny_model: Callable[..., Pat
     args = ("gen", "Go on", "--max-tokens", "60000", "--json", "-m", model)
     process = start_llmtool(*args, stdin=subprocess.DEVNULL)
     wait_until_mapped(process, model.name)
+    time.sleep(0.5)  # a thread loads the model while the command starts
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (-signal.SIGINT, b"")
