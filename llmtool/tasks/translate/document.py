@@ -159,8 +159,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
         found = [
             (segment.start, leaf.reason or _OTHER_PART, leaf.placeholders.source)
             for segment, job in zip(self.document.segments, self.jobs, strict=True)
+            for remains in [segment.is_atomic and job.is_rejected]
             for leaf in job.leaves()
-            if leaf.reason or (segment.is_atomic and job.is_rejected and leaf.is_language)
+            if leaf.reason or (remains and leaf.is_language)
         ]
         found += [
             (each.start, each.reason, source[each.start : each.end]) for each in self._unsupported
