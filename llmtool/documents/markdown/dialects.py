@@ -38,7 +38,8 @@ _MYST = re.compile(
     re.MULTILINE,
 )
 _SCRIPT = re.compile(r"^<script\b(?:(?!</script)[^\0]){0,100000}", re.MULTILINE)
-_FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})(?!\{)")
+_FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})")
+_CODE_FENCE = re.compile(rf"{_FENCE.pattern}(?!\{{)")  # not of a directive
 
 
 def constructs_of(dialect: Dialect, text: str) -> frozenset[str]:
@@ -53,19 +54,18 @@ def constructs_of(dialect: Dialect, text: str) -> frozenset[str]:
     if dialect != "auto":
         return _CONSTRUCTS[dialect]
     found = _EVERYWHERE - _AMBIGUOUS
-    plain = _without_code(text)
-    if _MDX.search(plain):
+    if _MDX.search(_without_code(text, _FENCE)):
         found |= {"mdx"}
-    elif _MYST.search(plain):
+    elif _MYST.search(_without_code(text, _CODE_FENCE)):
         found |= {"myst comments"}
     return found
 
 
-def _without_code(text: str) -> str:
-    """Return a text without its fenced code and scripts."""
+def _without_code(text: str, opening: re.Pattern[str]) -> str:
+    """Return a text without its scripts, and the blocks that a line which matches opens."""
     lines, fence = [], ""
     for line in _SCRIPT.sub("", text).splitlines():
-        found = _FENCE.match(line)
+        found = opening.match(line)
         if found and not fence:
             fence = found[1]
         elif fence:

@@ -291,6 +291,7 @@ def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
     "text",
     [
         "Set x={y} first.\n\n    code here\n",
+        "```{ojs}\nimport {x} from 'y'\n```\n\n    code here\n",
         "You can\nexport default settings to a file.\n\n    code here\n",
         "import it with care.\n\n    code here\n",
         "```js\nimport x from 'y'\n```\n\n    code here\n",
