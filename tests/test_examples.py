@@ -50,7 +50,7 @@ REPLIES = {  # of the model in the examples, by a part of the prompt
     "def add": "a + b",
 }
 LABELS = {"Great!": "positive", "Awful.": "negative", "charged": "billing", "crashes": "bug"}
-LABELS["The library opens in May."] = "In May."
+LABELS['When?\n\n"""\nThe library opens in May.'] = "In May."
 
 
 def reply(prompt: str) -> str:

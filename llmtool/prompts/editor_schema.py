@@ -31,7 +31,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "examples": "Examples shown to the model: values of the inputs, and `output`.",
         "examples+": "Examples to append to those of the extended template.",
         "output": "Format that the reply must have.",
-        "abstain": "Fixed reply if an input does not support the reply of the model.",
+        "abstain": "Fixed reply if inputs do not support the reply of the model.",
         "model": "Preferred models and sampling options.",
         "variants": "Changes for models whose names match a pattern such as `qwen*`. The first "
         "match applies.",
@@ -57,8 +57,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "Abstain": {
         "reply": "Text that replaces a reply which is not supported.",
-        "without": "Input that must support the reply.",
-        "threshold": "Score below which a reply is replaced [default: 0.5].",
+        "without": "Inputs that must support the reply, each with another value to compare with.",
+        "threshold": "Score below which a reply is replaced [default: 0.1].",
     },
     "Params": {
         "repeat_penalty": "Penalty for repeated tokens; 1: off.",

@@ -80,15 +80,16 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Abstain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A fixed reply that replaces one that an input does not support.
+    """A fixed reply that replaces one that inputs do not support.
 
-    The score of the model's reply is the share of its information that the input `without`
-    explains, less the same share of `reply`. Below `threshold` it is replaced.
+    `without` has the inputs, each with another value to compare with. The score of the model's
+    reply is the product, over these inputs, of the share of its information that the input
+    explains, less the same product for `reply`. Below `threshold` it is replaced.
     """
 
     reply: str = ""  # required; a variant may change only some of the keys
-    without: str = ""
-    threshold: float = 0.5
+    without: dict[str, str] = {}
+    threshold: float = 0.1
 
 
 # The sampling options of the engine with their ranges, all optional.

@@ -219,16 +219,21 @@ def _check_abstain(raw: RawTemplate, file: TemplateFile, output: Output) -> Abst
         return None
     if not file.abstain.reply.strip():
         raw.fail(("abstain",), "abstain.reply is missing; set the text of the reply")
-    name = file.abstain.without
-    if name not in file.inputs:
-        reason = f"abstain.without: unknown input {name!r}{suggest(name, file.inputs)}"
-        raw.fail(("abstain", "without"), reason)
-    if file.inputs[name].type not in ("text", "string"):
-        raw.fail(("abstain", "without"), f"abstain.without: {name!r} must be a text or string")
+    if not file.abstain.without:
+        raw.fail(("abstain",), "abstain.without is missing; set the inputs to compare without")
+    for name in file.abstain.without:
+        path = ("abstain", "without", name)
+        if name not in file.inputs:
+            hint = suggest(name, file.inputs)
+            raw.fail(path, f"abstain.without: unknown input {name!r}{hint}")
+        if file.inputs[name].type not in ("text", "string"):
+            raw.fail(path, f"abstain.without: {name!r} must be a text or string")
     if output.kind != "text":
         raw.fail(("abstain",), f"abstain: needs the output text, not {output.kind}")
     return Abstain(
-        reply=str(file.abstain.reply), without=str(name), threshold=file.abstain.threshold
+        reply=str(file.abstain.reply),
+        without={str(name): str(value) for name, value in file.abstain.without.items()},
+        threshold=file.abstain.threshold,
     )
 
 

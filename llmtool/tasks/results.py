@@ -73,9 +73,9 @@ def _plain(value: object) -> object:
 
 
 class Abstention(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a fixed reply replaced the model's, because an input does not support it.
+    """Whether a fixed reply replaced the model's, because inputs do not support it.
 
-    `score` is the share of the information in `answer`, the model's reply, that the input explains,
+    `score` is the share of the information in `answer`, the model's reply, that the inputs explain,
     less the same share of the fixed reply; it is None if the answer is empty. Below `threshold`, or
     if it is the fixed reply, the answer is replaced.
     """

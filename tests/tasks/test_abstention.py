@@ -1,4 +1,4 @@
-"""Templates with `abstain`: a reply that its input does not support is replaced by a fixed one."""
+"""Templates with `abstain`: a reply that its inputs do not support is replaced by a fixed one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ inputs:
   document: {type: text, required: true}
   question: {type: string, required: true}
 prompt: "{{ document }} {{ question }}"
-abstain: {reply: Not in the text., without: document, threshold: 0.5}
+abstain: {reply: Not in the text., without: {document: "..."}, threshold: 0.5}
 """
 BUS, CAR = "the bus leaves at nine", "the car is red"
 
@@ -71,6 +71,21 @@ def test_both_replies_are_scored_with_and_without_the_input() -> None:
     assert result.usage.prompt_tokens > 2 * one.prompt_tokens, "all three requests count"
 
 
+def test_share_of_each_input_counts() -> None:
+    both = ASK.replace('"..."}', '"...", question: What?}')
+
+    def score(prompt: str, text: str) -> float:
+        return {"the bus leaves at nine When?": -1.0, "... When?": -4.0}.get(prompt[6:], -2.0)
+
+    box = Toolbox(engine=ScriptedEngine("At nine.", scores=score), environ={})
+    result = box.run(template(both), document=BUS, question="When?")
+    assert isinstance(result, Generation) and result.choices[0].abstention is not None
+    assert result.choices[0].abstention.score == 0.0, "equal to that of the fixed reply"
+    assert box.engine.prompts[2:] == [  # type: ignore[attr-defined]
+        "user: ... When?", f"user: {BUS} What?",
+    ]  # fmt: skip
+
+
 def test_empty_reply_is_replaced_without_a_score() -> None:
     result = make_box("").run(template(), document=BUS, question="When?")
     assert isinstance(result, Generation) and result.text == "Not in the text."
@@ -118,13 +133,14 @@ def test_variant_changes_the_threshold() -> None:
 @pytest.mark.parametrize(
     ("abstain", "message"),
     [
-        ("{without: document}", "abstain.reply is missing"),
-        ("{reply: No., without: doc}", "abstain.without: unknown input 'doc'"),
-        ("{reply: No., without: document, limit: 1}", "limit"),
+        ("{without: {document: x}}", "abstain.reply is missing"),
+        ("{reply: No.}", "abstain.without is missing"),
+        ("{reply: No., without: {doc: x}}", "abstain.without: unknown input 'doc'"),
+        ("{reply: No., without: {document: x}, limit: 1}", "limit"),
     ],
 )
 def test_invalid_rules_are_errors(abstain: str, message: str) -> None:
-    text = ASK.replace("{reply: Not in the text., without: document, threshold: 0.5}", abstain)
+    text = ASK.rpartition("abstain")[0] + f"abstain: {abstain}"
     with pytest.raises(TemplateError, match=message):
         template(text)
 

@@ -1,13 +1,15 @@
-"""Replace a reply that an input does not support by a fixed one: "The document does not say."
+"""Replace a reply that inputs do not support by a fixed one: "The document does not say."
 
-Two continuations of the prompt are scored, the reply and the fixed one, each by the share of its
-information that the input explains: 1 - log P(reply | input) / log P(reply), the pointwise form of
-Theil's uncertainty coefficient. A mean over tokens would be dominated by the words that repeat the
-question, and probabilities without the division favour fluent guesses.
+Two continuations of the prompt are scored, the reply and the fixed one. For each input, the share
+of a reply's information that it explains is 1 - log P(reply | input) / log P(reply | other input),
+the pointwise form of Theil's uncertainty coefficient. The document explains little of an invented
+reply, and the question little of one that repeats any sentence of the document; so the shares are
+multiplied. A mean over tokens would be dominated by the words that repeat the question.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,13 +27,11 @@ class AbstentionScores:
 
     Args:
         id: of the request, and of those that score its replies.
-        prompt: of the request.
-        baseline: the prompt without the input.
+        prompts: the prompt, and the prompts with other values of the inputs.
     """
 
-    def __init__(self, id: int, abstain: Abstain, *, prompt: Prompt, baseline: Prompt) -> None:
-        self._id, self._abstain = id, abstain
-        self._prompt, self._baseline = prompt, baseline
+    def __init__(self, id: int, abstain: Abstain, prompts: tuple[Prompt, ...]) -> None:
+        self._id, self._abstain, self._prompts = id, abstain, prompts
         self._candidates: tuple[str, ...] = ()
         self._scores: list[Scores] = []
         self.is_complete = False
@@ -52,29 +52,29 @@ class AbstentionScores:
             first = written[0]
             space = first[: len(first) - len(first.lstrip())]
             self._candidates = (space + self._abstain.reply, *written)
-            yield self._score_request(self._prompt)
+            yield self._next_request()
 
     def add(self, scores: Scores) -> Iterator[ScoreRequest]:
-        """Add scores; yield the request that scores the same replies without the input."""
+        """Add scores; yield the request that scores the same replies in the next prompt."""
         self._scores.append(scores)
-        if len(self._scores) == 1:
-            yield self._score_request(self._baseline)
-        self.is_complete = len(self._scores) == 2
+        self.is_complete = len(self._scores) == len(self._prompts)
+        if not self.is_complete:
+            yield self._next_request()
 
     def judge(self, reply: str) -> Abstention:
         """Return whether a reply is replaced, with its score."""
         threshold = self._abstain.threshold
         if not reply.strip():
             return Abstention(abstained=True, score=None, threshold=threshold, answer=reply)
-        score = self._share(self._candidates.index(reply, 1)) - self._share(0)
+        score = self._support(self._candidates.index(reply, 1)) - self._support(0)
         abstained = score < threshold or reply.strip() == self._abstain.reply.strip()
         return Abstention(abstained=abstained, score=score, threshold=threshold, answer=reply)
 
-    def _score_request(self, prompt: Prompt) -> ScoreRequest:
-        prompt = msgspec.structs.replace(prompt, thinking=None)
+    def _next_request(self) -> ScoreRequest:
+        prompt = msgspec.structs.replace(self._prompts[len(self._scores)], thinking=None)
         return ScoreRequest(id=self._id, prompt=prompt, candidates=self._candidates)
 
-    def _share(self, index: int) -> float:
-        """Return the share of a candidate's information that the input explains, from -1 to 1."""
-        with_input, without = (each.totals[index] for each in self._scores)
-        return max(-1.0, 1.0 - with_input / without) if without else 0.0
+    def _support(self, index: int) -> float:
+        """Return the product of the shares of a candidate that the inputs explain, from 0 to 1."""
+        own, *others = (scores.totals[index] for scores in self._scores)
+        return math.prod(max(0.0, 1 - own / other) if other else 0.0 for other in others)

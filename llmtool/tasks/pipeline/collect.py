@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 
 class GroundedRequest(Request, frozen=True, kw_only=True):
-    """A request whose reply an input must support; `baseline` is the prompt without the input."""
+    """A request whose reply inputs must support; `baselines` are the prompts without each."""
 
     abstain: Abstain
-    baseline: Prompt
+    baselines: tuple[Prompt, ...]
 
 
 def no_answer() -> str:
@@ -211,7 +211,7 @@ class _Answer:
             from llmtool.tasks.pipeline.abstention import AbstentionScores
 
             self._grounding = AbstentionScores(
-                request.id, request.abstain, prompt=request.prompt, baseline=request.baseline
+                request.id, request.abstain, (request.prompt, *request.baselines)
             )
         self.is_held = retries > 0 or self._grounding is not None
         self.is_complete = False

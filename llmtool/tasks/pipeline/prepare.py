@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from llmtool.tasks.streams import Stream
 
 R = TypeVar("R")
-_NO_TEXT = "..."  # the value of an input in the prompt without it
 _SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
 MAX_RETRIES = 10
 SCHEMA_INPUT = "schema"  # the template input for a description of the JSON
@@ -132,16 +131,21 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         from llmtool.tasks.pipeline.collect import GroundedRequest
 
         assert self._abstain is not None
-        values = self._values(case)
-        if not values.get(self._abstain.without):
+        values, options = self._values(case), self.options
+        baselines = tuple(
+            render(
+                self.template,
+                {**values, name: other},
+                model_name=self.model,
+                system=options.system,
+            ).prompt(prefill=options.prefill)
+            for name, other in self._abstain.without.items()
+            if values.get(name)
+        )
+        if not baselines:
             return request
-        values[self._abstain.without] = _NO_TEXT
-        system = self.options.system
-        rendered = render(self.template, values, model_name=self.model, system=system)
         return GroundedRequest(
-            **msgspec.structs.asdict(request),
-            abstain=self._abstain,
-            baseline=rendered.prompt(prefill=self.options.prefill),
+            **msgspec.structs.asdict(request), abstain=self._abstain, baselines=baselines
         )
 
     def outcomes(
