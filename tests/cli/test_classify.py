@@ -18,6 +18,7 @@ from scripted_model import use_scripted_model
 
 from llmtool.cli.commands.classify import plot as labels_plot
 from llmtool.cli.commands.classify.conditions import find_unmet, parse
+from llmtool.cli.terminal.console import Console
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.tasks.classify.evaluate import Bin, Evaluation
 
@@ -528,7 +529,10 @@ def test_recipe_of_examples_is_reported(
     recipe = "completion, no examples shown, bias from examples"
     dry = classify("It is a", "--dry-run")
     assert b"the recipe is chosen with the first text" in dry.stderr
+    statuses: list[str] = []
+    monkeypatch.setattr(Console, "status", lambda self, text, **_: statuses.append(text))
     result = json.loads(classify("It is a", "--json").stdout)
+    assert any(text.startswith("comparing recipes: 1 of ") for text in statuses)
     assert result["label"] == "a"
     assert result["recipe"] == {"name": recipe, "accuracy": 1.0, "n_examples": 8}
     assert b"is chosen" not in classify("It is a", "--dry-run").stderr

@@ -89,7 +89,7 @@ def classify(
     from llmtool.cli.render import result as show
     from llmtool.cli.render.classification import classification
     from llmtool.cli.terminal import inputs
-    from llmtool.cli.terminal.progress import RecordProgress, WorkProgress
+    from llmtool.cli.terminal.progress import RecordProgress
     from llmtool.errors import UsageError
     from llmtool.tasks.classify.labels import unknown_label
     from llmtool.tasks.classify.task import prepare_classifier
@@ -137,15 +137,14 @@ def classify(
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
-    choice = WorkProgress("prompts", name="comparing recipes")
-
-    def show_choice(n_scored: int, total: int) -> None:
-        choice.update(n_scored, total)
-        console.status(choice())
 
     def prepare(context: TaskContext) -> Classifier:
         classifier = prepare_classifier(
-            context, names, chosen, on_scored=show_scored, on_choice=show_choice
+            context,
+            names,
+            chosen,
+            on_scored=show_scored,
+            on_choice=run.choice_progress(console),
         )
         for name in (*verdict.fail_on, *verdict.expect):
             if name not in classifier.names:
@@ -255,7 +254,7 @@ def evaluate(
     from llmtool.cli.commands.classify import evaluate as evaluation
     from llmtool.cli.commands.classify import labels as read
     from llmtool.cli.commands.classify import plot as labels_plot
-    from llmtool.cli.commands.classify.run import calibrate
+    from llmtool.cli.commands.classify.run import calibrate, choice_progress
     from llmtool.cli.render.github import annotation
     from llmtool.cli.terminal.progress import RecordProgress
     from llmtool.errors import LowConfidence, UsageError
@@ -295,7 +294,11 @@ def evaluate(
 
     def prepare(context: TaskContext) -> Classifier:
         classifier = prepare_classifier(
-            context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
+            context,
+            names,
+            chosen,
+            on_scored=lambda n_scored: scored(n_scored, len(texts)),
+            on_choice=choice_progress(console),
         )
         conditions.check_labels(limits, classifier.names)
         return classifier

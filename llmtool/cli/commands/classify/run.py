@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,6 +14,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Input
+from llmtool.cli.terminal.progress import WorkProgress
 from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.classifier import Classifier
@@ -75,6 +77,17 @@ def calibrate(
         f"saved calibration on {fit.n_texts} texts: accuracy {accuracy:.2f} → {new_accuracy:.2f}, "
         f"calibration error {ece:.2f} → {new_ece:.2f}"
     )
+
+
+def choice_progress(console: Console) -> Callable[[int, int], None]:
+    """Return a function that shows how many prompts were scored to choose a recipe."""
+    progress = WorkProgress("prompts", name="comparing recipes")
+
+    def show(n_scored: int, total: int) -> None:
+        progress.update(n_scored, total)
+        console.status(progress())
+
+    return show
 
 
 def run_batch(
