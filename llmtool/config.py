@@ -290,4 +290,7 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
 
 def _hint(key: str) -> str:
     fields = Settings.__struct_fields__
+    longer = [name for name in fields if len(key) > 2 and name.startswith(key)]
+    if len(longer) == 1:
+        return f"; did you mean {longer[0]!r}?"
     return suggest(key, fields) or f"; valid keys: {', '.join([*setting_names(), *TABLES])}"

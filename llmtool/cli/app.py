@@ -232,5 +232,5 @@ def describe_usage_error(exc: typer.TyperException, args: Sequence[str]) -> str:
         command = context.command_path
     else:  # an option without its value
         command = " ".join(["llmtool", *[word for word in args[:1] if word in COMMANDS]])
-    message = rewrite_usage_error(exc.format_message(), getattr(context, "command", None))
+    message = rewrite_usage_error(exc.format_message(), getattr(context, "command", None), args)
     return f"{message} (see '{command} --help')"

@@ -65,6 +65,17 @@ def test_translate_preserves_the_markup_of_a_page_on_request(
     assert "One {1}two" in dry(*args, "--format", "html")
 
 
+def test_url_as_the_text_of_translate_is_read(
+    run_llmtool: Callable[..., Any], web: WebServer, tiny: Path
+) -> None:
+    url = web.add("/b", b"<p>Good morning", "text/html")
+    args = ("translate", "--to", "fr", url, "-m", tiny, "--dry-run")
+    done = run_llmtool(*args, env=ONLINE)
+    assert b"Good morning" in done.stdout and url.encode() not in done.stdout
+    assert f"llmtool: translating the page {url}\n".encode() in done.stderr
+    assert "offline mode" in error_line(run_llmtool(*args, "--offline", "-q", env=ONLINE), 2)
+
+
 def test_code_is_not_converted(dry: Callable[..., str], web: WebServer) -> None:
     assert "<script>x()" in dry("code", "explain", f"{web.url}/page")
 

@@ -24,8 +24,36 @@ CASES = {
 LINES = {
     "too many replies": (
         ("gen", "-n", "2048"),
-        "--samples '2048': must be between 1 and 1000; --max-tokens limits the length of a reply "
+        "-n '2048': must be between 1 and 1000; --max-tokens limits the length of a reply "
         "(see 'llmtool gen --help')",
+    ),
+    "a short name": (
+        ("logs", "-n", "abc"),
+        "-n 'abc': must be a whole number (see 'llmtool logs --help')",
+    ),
+    "an option as a value": (
+        ("gen", "Hi", "-m", "--max-tokens", "3"),
+        "-m needs a value (see 'llmtool gen --help')",
+    ),
+    "a format that is an option": (
+        ("code", "review", "--format", "sarif"),
+        "unknown option --format; did you mean --sarif? (see 'llmtool code review --help')",
+    ),
+    "a flag of another program": (
+        ("gen", "-no-cnv", "Hi"),
+        "unknown option -no-cnv; `llmtool gen` ends after one reply (see 'llmtool gen --help')",
+    ),
+    "an equals sign in a setting": (
+        ("config", "set", "model=starter"),
+        "missing argument VALUE; write model starter (see 'llmtool config set --help')",
+    ),
+    "the beginning of a setting": (
+        ("config", "set", "temp", "0"),
+        "unknown key 'temp'; did you mean 'temperature'?",
+    ),
+    "a grammar instead of its file": (
+        ("gen", "Hi", "--grammar", 'root ::= "a"'),
+        "--grammar takes the name of a file; write the grammar to one",
     ),
     "tabs as a format": (
         ("gen", "--each", "tsv"),

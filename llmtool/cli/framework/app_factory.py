@@ -115,6 +115,8 @@ class Command(TyperCommand):
         """
         end = args.index("--") if "--" in args else len(args)
         args = [*_without_equals_sign(args[:end], self.params), *args[end:]]
+        if option := _find_without_value(args[:end], self.params):
+            ctx.fail(f"Option '{option}' requires an argument")
         joined = [arg for arg in args[:end] if arg[:1] == "-" and arg[1:2].isalpha() and arg[2:]]
         if joined:
             from llmtool.cli.framework.usage_errors import find_single_dash
@@ -147,12 +149,7 @@ def _without_equals_sign(args: list[str], params: list[Any]) -> list[str]:
         >>> _without_equals_sign(["-o=a.txt", "-o", "-o=b"], [option])
         ['-oa.txt', '-o', '-o=b']
     """
-    takes_value = {
-        name
-        for param in params
-        if param.param_type_name == "option" and not param.is_flag
-        for name in (*param.opts, *param.secondary_opts)
-    }
+    takes_value = _names(params, takes_value=True)
     found = []
     is_value = False
     for arg in args:
@@ -163,6 +160,37 @@ def _without_equals_sign(args: list[str], params: list[Any]) -> list[str]:
         is_value = not is_value and last in takes_value and (last == arg or is_short)
         found.append(arg)
     return found
+
+
+def _find_without_value(args: list[str], params: list[Any]) -> str | None:
+    """Return an option that is followed by another option instead of its value.
+
+    Example:
+        >>> import typer
+        >>> options = [typer.core.TyperOption(param_decls=[each]) for each in ("--model", "--seed")]
+        >>> _find_without_value(["--model", "--seed", "3"], options)
+        '--model'
+    """
+    takes_value, known = _names(params, takes_value=True), _names(params)
+    is_value = False
+    for arg, following in zip(args, args[1:], strict=False):
+        if is_value or arg not in takes_value:
+            is_value = False
+        elif (following.partition("=")[0] if following[:2] == "--" else following) in known:
+            return arg
+        else:
+            is_value = True
+    return None
+
+
+def _names(params: list[Any], *, takes_value: bool = False) -> set[str]:
+    """Return the names of all options, or of those that take a value."""
+    return {
+        name
+        for param in params
+        if param.param_type_name == "option" and not (takes_value and param.is_flag)
+        for name in (*param.opts, *param.secondary_opts)
+    }
 
 
 class Group(TyperGroup):

@@ -12,7 +12,6 @@ from llmtool.tasks.options import SamplingOptions
 
 # Patterns in Typer's messages, and their replacements, applied in order.
 _REWORDINGS = (
-    (r"^Invalid value for '([^']+)'(?: / '[^']+')*: ", r"\1: "),
     (r"^(\S+): '(.*)' is not a valid int(?:eger)?(?: range)?$", r"\1 '\2': must be a whole number"),
     (r"^(\S+): '(.*)' is not a valid float(?: range)?$", r"\1 '\2': must be a number"),
     (r"^(\S+): '(.*)' is not one of (.*)", r"\1 '\2': must be one of \3"),
@@ -32,10 +31,10 @@ _REWORDINGS = (
     (r"\. Choose from:\s*(.*)", r": one of \1"),
     (r"^Option '(.*)' requires an argument", r"\1 needs a value"),
     (r"^No such (option|command):? ", r"unknown \1 "),
-    (r"^((?:--samples|-n) '.*': must be .*)", r"\1; --max-tokens limits the length of a reply"),
     (r"^(SHELL 'install': .*)", r"\1; `llmtool completions SHELL --install` installs a script"),
     (r"^(unknown option -\d.*)", r"\1; put -- before a value that begins with -"),
 )
+_INVALID_VALUE = re.compile(r"^Invalid value for ('[^']+'(?: / '[^']+')*): ")
 _UNKNOWN_OPTION = re.compile(r"^(unknown option (-\S+))(?:; did you mean .*\?)?$")
 _TEXTS = ("message", "prompt", "request", "text")  # names of arguments
 _MIN_SIMILARITY = 0.8  # of a suggested option
@@ -93,7 +92,9 @@ _INSTEAD = {
     "lora": "adapters are not supported",
     "mmproj": _NO_IMAGES,
     "multiline-input": _CHAT,
+    "no-cnv": _ONE_REPLY,
     "no-color": "use --color never",
+    "no-conversation": _ONE_REPLY,
     "no-gpu": _CPU,
     "no-progress": "use --progress none",
     "option": "give each option its own name, such as --temperature 0",
@@ -127,8 +128,8 @@ _TOO_MANY = "Got unexpected extra argument"
 _INPUT_OF = {"review": "pipe the diff in, or name its file with -f"}
 
 
-def rewrite_usage_error(message: str, command: Any = None) -> str:
-    """Return one of Typer's usage errors in our wording.
+def rewrite_usage_error(message: str, command: Any = None, args: Sequence[str] = ()) -> str:
+    """Return one of Typer's usage errors in our wording; `args` are those of the command line.
 
     Example:
         >>> rewrite_usage_error("Invalid value for '--limit': 0 is not in the range x>=1.")
@@ -139,22 +140,58 @@ def rewrite_usage_error(message: str, command: Any = None) -> str:
     message = " ".join(message.split())
     if not message.startswith("No such option"):  # the user's text may end with a full stop
         message = message.removesuffix(".")
+    names: list[str] = []
+    if invalid := _INVALID_VALUE.match(message):
+        names = re.findall("'([^']+)'", invalid[1])
+        message = f"{_typed_name(names, args)}: {message[invalid.end() :]}"
     for pattern, replacement in _REWORDINGS:
         message = re.sub(pattern, replacement, message)
+    if "--samples" in names:
+        message += "; --max-tokens limits the length of a reply"
     unknown = _UNKNOWN_OPTION.match(message)
     if unknown:
-        message = unknown[1] + _suggest_option(unknown[2], command)
+        message = unknown[1] + _suggest_option(unknown[2], command, _value_of(unknown[2], args))
+    if message.startswith("missing argument VALUE"):
+        message += "".join(f"; write {each.replace('=', ' ', 1)}" for each in args if "=" in each)
     return message[:1].lower() + message[1:] if message[1:2].islower() else message
 
 
-def _suggest_option(typed: str, command: Any) -> str:
-    """Return what to use instead of an unknown option, or "" if nothing is similar enough."""
+def _typed_name(names: list[str], args: Sequence[str]) -> str:
+    """Return the name of an option as it was typed, of all its names.
+
+    Example:
+        >>> _typed_name(["--samples", "-n"], ["gen", "-nx"])
+        '-n'
+    """
+    options = [arg.partition("=")[0] for arg in args if arg.startswith("-")]
+    short = [each for each in names if not each.startswith("--")]
+    found = [each for each in names if each in options]
+    found += [each for each in short for arg in options if arg.startswith(each)]
+    return (found or names)[0]
+
+
+def _value_of(typed: str, args: Sequence[str]) -> str:
+    """Return the value after an option, or "" if there is none."""
+    for arg, following in zip(args, (*args[1:], ""), strict=False):
+        name, equals, value = arg.partition("=")
+        if name == typed.partition("=")[0]:
+            return value if equals else following
+    return ""
+
+
+def _suggest_option(typed: str, command: Any, value: str) -> str:
+    """Return what to use instead of an unknown option, or "" if nothing is similar enough.
+
+    A `value` may name an option: `--format sarif` is `--sarif`.
+    """
     import difflib
 
     params = command.params if command is not None else ()
     known = [each for param in params for each in (*param.opts, *param.secondary_opts)]
     known = [each for each in (*known, "--help") if each.startswith("--")]
     name = plain_name(typed)
+    if value and f"--{value.lower()}" in known:
+        return f"; did you mean --{value.lower()}?"
     if name in _TEXTS and any(param.name in _TEXTS for param in params):
         return "; pass the text as an argument"
     ours = known_flags(typed)

@@ -37,6 +37,8 @@ def read(
                 text = inputs.read_argument(text, name="--schema")
             schema = from_argument(text)
         if constraint.grammar is not None:
+            if "::=" in constraint.grammar and not os.path.exists(constraint.grammar):
+                raise UsageError("--grammar takes the name of a file; write the grammar to one")
             grammar = inputs.read_file(console, constraint.grammar)
         if constraint.regex is not None:
             regex = inputs.read_argument(constraint.regex, name="--regex")
@@ -45,7 +47,7 @@ def read(
         reason = str(exc)
         if reason.startswith(("regex ", "regex: ", "schema: ")):  # name the option
             raise type(exc)(f"--{reason}") from exc
-        if constraint.grammar is None:
+        if constraint.grammar is None or grammar is None:
             raise
         source = "standard input" if constraint.grammar == "-" else constraint.grammar
         raise type(exc)(source + reason.removeprefix("grammar")) from exc

@@ -30,7 +30,9 @@ def translate(
     console: Console,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT|FILE]", help="Text or file to translate; - is stdin."),
+        typer.Argument(
+            metavar="[TEXT|FILE|URL]", help="Text, file or page to translate; - is stdin."
+        ),
     ] = None,
     *,
     to: Annotated[str, typer.Option("--to", metavar="LANG", help="Target language (German, de).")],

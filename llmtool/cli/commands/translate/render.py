@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -74,13 +75,16 @@ def gather(
 ) -> tuple[str | None, str, bytes | None]:
     """Return the document's name, if it has one, its text, and its content if it is a package.
 
-    A web page is read as text, unless `format` is "html".
+    A text that is the name of a file or a URL is read. A web page is read as text, unless `format`
+    is "html".
     """
     files = input.files
-    if text is not None and text != "-" and not files and os.path.isfile(text):
-        console.note(f"translating the file {text}")
-        files = [text]
-        text = None
+    if text is not None and text != "-" and not files:
+        is_page = re.fullmatch(r"(?i)https?://\S+", text) is not None
+        if is_page or os.path.isfile(text):
+            console.note(f"translating the {'page' if is_page else 'file'} {text}")
+            files = [text]
+            text = None
     if len(files) > 1:
         raise UsageError("more than one -f; translate several files with --each file")
     if text is not None and files:
