@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import INFINITE, LLMTOOL
 from terminal.screen import Terminal
-from terminal.talk import LONG, Start, say, wait_for_prompt
+from terminal.talk import LONG, PASTE_OFF, PASTE_ON, Start, say, wait_for_prompt
 
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
@@ -122,7 +122,8 @@ def test_markup_of_the_drawing_library_is_literal(chat: Start, sessions: Session
     said = "[red]x[/red] :smile: [bold and [link=here]y[/link] [/]"
     with chat([said, f"- {said}\n"]) as terminal:
         wait_for_prompt(terminal)
-        say(terminal, said, f"{said}\r\n", 2)
+        say(terminal, said, said, 2)
+        assert said in terminal.screen()
         say(terminal, "again", f"• {said}", 3)
         terminal.send("\x04")
         assert terminal.exit_status == 0
@@ -207,11 +208,30 @@ class TestStopping:
             wait_for_prompt(terminal)
             terminal.send("go\r")
             terminal.wait_for("w w w")
+            assert terminal.raw.rfind(PASTE_ON) > terminal.raw.rfind(PASTE_OFF)
             terminal.send("typed ahead\r")
             terminal.wait_for("second")
             text = "\n".join(terminal.screen())
             assert "> typed ahead" in text
             assert "w typed" not in text
+
+    def test_text_pasted_during_a_reply_is_one_message(
+        self, chat: Start, sessions: Sessions
+    ) -> None:
+        with chat([LONG, " ".join(["w"] * 40), "second"], delay=0.02) as terminal:
+            wait_for_prompt(terminal)
+            terminal.send("go\r")
+            terminal.wait_for("word5")
+            terminal.send("discarded\r/exit\r\x03")
+            wait_for_prompt(terminal, 2)
+            terminal.send("on\r")
+            terminal.wait_for("w w w")
+            terminal.send("\x1b[200~one\r/exit\r\x1b[201~")
+            wait_for_prompt(terminal, 3)
+            terminal.send("\r")
+            wait_for_prompt(terminal, 4)
+        turns = sessions.load("work").turns
+        assert [turn.user for turn in turns] == ["go", "on", "one\n/exit\n"]
 
 
 class TestCommands:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command import LLMTOOL, linux
 from terminal.screen import Terminal
-from terminal.talk import LONG, PASTE_OFF, PASTE_ON, Start, say, wait_for_prompt
+from terminal.talk import LONG, PASTE_OFF, PASTE_ON, Start, count_prompts, say, wait_for_prompt
 
 from llmtool.sessions.store import Sessions
 
@@ -119,12 +119,13 @@ def test_an_interrupt_during_loading_does_not_end_the_chat(
             wait_for_prompt(terminal)
         else:  # before the prompt appears
             time.sleep(delay)
-        seen = terminal.raw.count(PASTE_ON)
+        seen = count_prompts(terminal)
         terminal.signal(signal.SIGINT)
         wait_for_prompt(terminal, seen + 1)
         time.sleep(0.3)  # wait until the signal has arrived
         terminal.send("hello\r")
         terminal.wait_for("truncated at 3 tokens")
+        wait_for_prompt(terminal, seen + 2)
         assert "stopped" not in terminal.raw.decode()
         terminal.send("\x04")
         assert terminal.exit_status == 0

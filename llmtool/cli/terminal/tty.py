@@ -8,17 +8,22 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from llmtool.cli.terminal.console import STDIN
+from llmtool.cli.terminal.console import STDIN, STDOUT
+
+_PASTE_ON, _PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 
 
 @contextlib.contextmanager
-def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]:
+def disable_echo(
+    on_resume: Callable[[], None] = lambda: None, *, bracketed_paste: bool = False
+) -> Iterator[None]:
     """Hide typed keys during the block, where they would garble the output.
 
     They can be read afterwards. Ctrl-C and Ctrl-Z still work. Ctrl-Z restores the echo before the
     process stops, which dash does not do.
 
     Args:
+        bracketed_paste: whether to mark pasted text, so that it is read as one text.
         on_resume: called in a signal handler when the process continues after Ctrl-Z; by then, the
             shell has changed the settings of the terminal and written to it.
     """
@@ -35,9 +40,15 @@ def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]
     silent = list(before)
     silent[3] = int(silent[3]) & ~termios.ECHO
 
-    def hide() -> None:
+    def set_mode(attributes: list[object], paste: bytes) -> None:
         with contextlib.suppress(termios.error):  # the terminal belongs to another job
-            termios.tcsetattr(STDIN, termios.TCSANOW, silent)
+            termios.tcsetattr(STDIN, termios.TCSANOW, attributes)
+        if bracketed_paste:
+            with contextlib.suppress(OSError):
+                os.write(STDOUT, paste)
+
+    def hide() -> None:
+        set_mode(silent, _PASTE_ON)
 
     def resume(_number: int, _frame: FrameType | None) -> None:
         # In the background, changing the terminal would stop the process.
@@ -46,8 +57,7 @@ def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]
         on_resume()
 
     def suspend(number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(STDIN, termios.TCSANOW, before)
+        set_mode(before, _PASTE_OFF)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)  # returns when the process continues
         signal.signal(number, suspend)
@@ -62,5 +72,13 @@ def disable_echo(on_resume: Callable[[], None] = lambda: None) -> Iterator[None]
     finally:
         signal.signal(signal.SIGCONT, previous)
         signal.signal(signal.SIGTSTP, stop)
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(STDIN, termios.TCSANOW, before)
+        set_mode(before, _PASTE_OFF)
+
+
+def discard_input() -> None:
+    """Discard typed keys that were not read yet."""
+    with contextlib.suppress(ImportError):
+        import termios
+
+        with contextlib.suppress(termios.error):  # not a terminal
+            termios.tcflush(STDIN, termios.TCIFLUSH)

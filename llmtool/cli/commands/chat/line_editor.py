@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmtool import files
-from llmtool.cli.terminal import signals
+from llmtool.cli.terminal import signals, tty
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import stopped
 from llmtool.errors import Cancelled
@@ -47,6 +47,10 @@ class LineReader(Protocol):
             KeyboardInterrupt: Ctrl-C; the line, its argument, is discarded.
             Cancelled: another stop signal.
         """
+        ...
+
+    def discard_input(self) -> None:
+        """Discard what was typed since the last line."""
         ...
 
 
@@ -83,6 +87,9 @@ class PlainReader:
             except EOFError:
                 break
         return unquote("\n".join(lines))
+
+    def discard_input(self) -> None:
+        tty.discard_input()
 
     def _read_line(self, prompt: str) -> str:
         self._console.say(prompt)
@@ -134,6 +141,12 @@ class EditedReader:
             signals.reinstall(self._interrupts)
         return unquote(str(text))
 
+    def discard_input(self) -> None:
+        from prompt_toolkit.input.typeahead import clear_typeahead
+
+        clear_typeahead(self._session.app.input)  # keys that the last prompt read
+        tty.discard_input()
+
 
 def _end_on_signals(app: Application[str]) -> None:
     """Make terminating signals end the prompt first, which restores the terminal."""
@@ -162,6 +175,17 @@ def _make_session(
     keys = KeyBindings()
 
     @keys.add("escape", "enter")
+    def _(event: Any) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @Condition
+    def is_pasted() -> bool:
+        # Text after the key was sent with it: a terminal without bracketed paste, or type-ahead.
+        later = (each for each in session.app.key_processor.input_queue if each.key != "<cpr>")
+        key = next(later, None)
+        return key is not None and (key.key in ("c-j", "c-m") or key.key == key.data)
+
+    @keys.add("enter", filter=is_pasted)
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def run(
     console.note(f"{context.tasks.model.name}, {saved} (/help for commands, Ctrl-D to exit)")
     show_last_turn(context)
     if first is not None:
-        _perform(context, partial(_send, context, first), open_context)
+        _perform(context, reader, partial(_send, context, first), open_context)
     prefill = ""
     has_explained = False
     while True:
@@ -72,7 +73,7 @@ def run(
         if not line.strip():
             continue
         parse = slash_commands.run if line.startswith(("/", "／")) else _send
-        action = _perform(context, partial(parse, context, line), open_context)
+        action = _perform(context, reader, partial(parse, context, line), open_context)
         if isinstance(action, Quit):
             break
         if isinstance(action, Prefill):
@@ -97,9 +98,15 @@ def _send(context: ChatContext, text: str) -> ShowReply:
 
 
 def _perform(
-    context: ChatContext, parse: Callable[[], Action | None], open_context: OpenContext
+    context: ChatContext,
+    reader: LineReader,
+    parse: Callable[[], Action | None],
+    open_context: OpenContext,
 ) -> Action | None:
-    """Perform the action of a line and report its errors, so that the chat continues."""
+    """Perform the action of a line and report its errors, so that the chat continues.
+
+    Ctrl-C also discards the lines that were typed meanwhile.
+    """
     console, chat = context.console, context.chat
     action = None
     reports_unsaved = False  # a complete reply reports a failed save itself
@@ -112,7 +119,9 @@ def _perform(
             _switch_model(context, action.reference, open_context)
         elif isinstance(action, Quit):
             return action
-    except Cancelled:
+    except Cancelled as exc:
+        if exc.reason == signal.SIGINT:
+            reader.discard_input()
         expired = console.interrupts.expired
         console.interrupts.clear()  # raises for the signals that end the process
         last = chat.turns[-1] if chat.turns else None

@@ -38,7 +38,8 @@ class ReplyView:
         self._open()
         self._console.status(WAITING)
         try:
-            with tty.disable_echo(self._on_resume), stream:  # closing it saves the session
+            silent = tty.disable_echo(self._on_resume, bracketed_paste=self._console.can_draw)
+            with silent, stream:  # closing it saves the session
                 for token in stream:
                     self._show_token(token)
         except Cancelled:
@@ -147,13 +148,11 @@ class JsonView:
 
     def show(self, stream: Stream[Token, Turn]) -> Turn:
         """Write the events of a reply, and return its turn."""
-        from llmtool.sessions.export import turn_to_dict
-
         with stream:
             for token in stream:
                 kind = "reasoning" if token.reasoning else "token"
                 self._write({"event": kind, "text": token.reasoning or token.text})
-        self._write({"event": "turn", **turn_to_dict(stream.result)})
+        self._write({"event": "turn", **stream.result.to_dict()})
         return stream.result
 
     def note(self, text: str) -> None:
