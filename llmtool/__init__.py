@@ -11,7 +11,7 @@ this package is cheap: modules are imported on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmtool._version import __version__
 
@@ -69,7 +69,14 @@ if TYPE_CHECKING:
     from llmtool.sessions.types import Session, Turn
     from llmtool.tasks.chat.chat import Chat
     from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review
-    from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
+    from llmtool.tasks.results import (
+        Choice,
+        Classification,
+        Generation,
+        Summary,
+        TestRun,
+        Translation,
+    )
     from llmtool.tasks.streams import AsyncStream, Stream
     from llmtool.tasks.summarize.workflow import SummaryText
     from llmtool.tasks.translate.document import TranslationText
@@ -101,7 +108,14 @@ _CLASSES = {  # by module; the functions are in `llmtool.functions`
     "llmtool.sessions.types": ("Session", "Turn"),
     "llmtool.tasks.chat.chat": ("Chat",),
     "llmtool.tasks.code.results": ("Code", "CommitMessage", "Finding", "Fix", "Review"),
-    "llmtool.tasks.results": ("Choice", "Classification", "Generation", "Summary", "Translation"),
+    "llmtool.tasks.results": (
+        "Choice",
+        "Classification",
+        "Generation",
+        "Summary",
+        "TestRun",
+        "Translation",
+    ),
     "llmtool.tasks.streams": ("AsyncStream", "Stream"),
     "llmtool.tasks.summarize.workflow": ("SummaryText",),
     "llmtool.tasks.translate.document": ("TranslationText",),
@@ -140,6 +154,7 @@ __all__ = [
     "Summary",
     "SummaryText",
     "TemplateError",
+    "TestRun",
     "TimeoutExpired",
     "Token",
     "TokenLogprob",
@@ -181,15 +196,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module
+if not TYPE_CHECKING:  # so that a type checker reports unknown names
 
-    if name not in __all__:
-        raise AttributeError(f"module 'llmtool' has no attribute {name!r}")
-    for module, names in _CLASSES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    return getattr(import_module("llmtool.functions"), name)
+    def __getattr__(name):
+        from importlib import import_module
+
+        if name not in __all__:
+            raise AttributeError(f"module 'llmtool' has no attribute {name!r}")
+        for module, names in _CLASSES.items():
+            if name in names:
+                return getattr(import_module(module), name)
+        return getattr(import_module("llmtool.functions"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
 
 from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
-from llmtool.option_names import option, show_value
+from llmtool.option_names import known_names, option, show_value
+from llmtool.suggest import suggest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +51,10 @@ _DESCRIPTIONS = {
 }
 
 
+_SIMILAR = 0.81  # of a misspelled option, which `formality` is not of `format`
+_EXAMPLES = {"length": "50 words"}
+
+
 class _Type(NamedTuple):
     """One alternative of an annotation: `Sequence[str]` has the `item` `str`."""
 
@@ -58,8 +63,11 @@ class _Type(NamedTuple):
     values: tuple[object, ...] = ()
 
 
-def checked(function: F) -> F:
+def checked(function: F, reject: Callable[[str], UsageError | None] | None = None) -> F:
     """Return a function that checks its arguments by the annotations of its signature.
+
+    `reject` returns the error for a keyword that is not in the signature, None if it is valid; by
+    default, all are valid if the function has `**keywords`, else none.
 
     Numbers and strings of other libraries, such as numpy, become Python's. The items of an iterator
     are checked when they are read.
@@ -79,19 +87,61 @@ def checked(function: F) -> F:
         if each.kind is not each.VAR_KEYWORD
     }
 
+    def reject_any(name: str) -> UsageError | None:
+        known = [each for each in named if each != "self"]
+        return unknown_option(name, known) if len(named) == len(parameters) else None
+
+    find_error = reject or reject_any
+
     def check(name: str, value: object) -> object:
+        if name not in named and (error := find_error(name)) is not None:
+            raise error
         annotation = named.get(name, inspect.Parameter.empty)
         if annotation is inspect.Parameter.empty:  # `self`, and other keywords
             return value
         return check_argument(name, value, annotation)
 
+    def check_all(*args: Any, **kwargs: Any) -> tuple[list[object], dict[str, object]]:
+        positional = [check(*pair) for pair in zip(named, args, strict=False)]
+        return positional, {name: check(name, value) for name, value in kwargs.items()}
+
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        positional = [check(*pair) for pair in zip(named, args, strict=False)]
-        keywords = {name: check(name, value) for name, value in kwargs.items()}
+        positional, keywords = check_all(*args, **kwargs)
         return function(*positional, *args[len(named) :], **keywords)
 
+    call.check_arguments = check_all  # type: ignore[attr-defined]
     return cast(F, call)
+
+
+def unknown_option(
+    name: str,
+    known: Sequence[str],
+    *,
+    positional: Sequence[str] = (),
+    instead: Callable[[str], str] = lambda _: "",
+) -> UsageError:
+    """Return the error for a keyword argument that a function does not have.
+
+    Args:
+        name: the keyword.
+        known: the keywords that it has.
+        positional: the names of other arguments.
+        instead: returns what to do instead of passing `name`, or our name of it; "" if unknown.
+
+    Example:
+        >>> unknown_option("num_ctx", ["n_ctx", "n_threads"])
+        UsageError("unknown option 'num_ctx'; did you mean 'n_ctx'?")
+    """
+    hint = ""
+    for ours in (*known_names(name), name):
+        hint = hint or (f"did you mean {ours!r}?" if ours in (*known, *positional) else "")
+        hint = hint or instead(ours)
+    if not hint:
+        longer = [each for each in known if each.startswith(f"{name}_")]
+        near = suggest(name, longer, n=2, cutoff=0) or suggest(name, known, cutoff=_SIMILAR)
+        hint = near.removeprefix("; ") or f"valid options: {', '.join(known)}"
+    return UsageError(f"unknown option {name!r}; {hint}")
 
 
 def check_argument(name: str, value: object, annotation: str) -> object:
@@ -174,12 +224,12 @@ def _match(name: str, value: object, kind: _Type) -> tuple[bool, object]:
     if head == "PathLike":
         return isinstance(value, os.PathLike), value
     if head == "type":
-        return isinstance(value, type), value
+        return isinstance(value, type) or get_origin(value) is Literal, value
     if head == "Callable":
         return callable(value), value
     if head in ("Iterable", "Iterator", "Sequence"):
         wanted = Sequence if head == "Sequence" else Iterable
-        if isinstance(value, (str, bytes, bytearray, Mapping, type)):
+        if isinstance(value, (str, bytes, bytearray, Mapping, type)) or get_origin(value):
             return False, value
         if not isinstance(value, wanted):
             return False, value
@@ -259,9 +309,19 @@ def _describe(types: Sequence[_Type]) -> str:
 _TO_UNPACK = "to translate a Word document or EPUB book, pass llmtool.documents.packages.unpack"
 
 
+def _is_message(value: object) -> bool:
+    """Return whether a value is a message of a conversation, or a list of messages."""
+    first = value[0] if isinstance(value, (list, tuple)) and value else value
+    return "role" in first if isinstance(first, Mapping) else hasattr(first, "role")
+
+
 def _hint(name: str, value: object, types: Sequence[_Type]) -> str:
     if not any(kind.head == "str" for kind in types):
         return _not_nan(value) if isinstance(value, Real) else ""
+    if name in _EXAMPLES:
+        return f", such as {_EXAMPLES[name]!r}"
+    if name.startswith("prompt") and _is_message(value):
+        return "; for a conversation, pass messages="
     if isinstance(value, os.PathLike):
         if "template" in name or name in ("session", "file"):
             return "; pass str(path)"

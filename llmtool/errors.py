@@ -104,6 +104,8 @@ def os_error_reason(exc: OSError) -> str:
 
 
 class UsageError(LlmtoolError):
+    """An argument, an option or a setting is invalid (exit code 2)."""
+
     exit_code = ExitCode.USAGE
 
 
@@ -118,23 +120,31 @@ def missing_extra(subject: str, extra: str) -> UsageError:
 
 
 class RecordsFailed(LlmtoolError):
+    """A batch has finished, but some of its records failed (exit code 3)."""
+
     exit_code = ExitCode.RECORDS_FAILED
 
 
 class ModelNotFound(LlmtoolError):
+    """The model is unknown, or not installed and `offline` is set (exit code 10)."""
+
     exit_code = ExitCode.MODEL_NOT_FOUND
 
 
 class ModelUnreadable(LlmtoolError):
+    """The model file is damaged, or the engine does not support it (exit code 11)."""
+
     exit_code = ExitCode.MODEL_UNREADABLE
 
 
 class TemplateError(LlmtoolError):
+    """A prompt template or chat template is not found or invalid (exit code 12)."""
+
     exit_code = ExitCode.TEMPLATE
 
 
 class ContextOverflow(LlmtoolError):
-    """Prompt and reply need `needed` tokens, but only `available` fit in the context."""
+    """Prompt and reply need `needed` tokens; only `available` fit in the context (exit code 13)."""
 
     exit_code = ExitCode.CONTEXT
 
@@ -145,19 +155,25 @@ class ContextOverflow(LlmtoolError):
 
 
 class InputError(LlmtoolError):
+    """The input is missing, empty, or invalid in its format (exit code 14)."""
+
     exit_code = ExitCode.INPUT
 
 
 class LowConfidence(LlmtoolError):
+    """The score of a label is too low, or a label or metric fails the command (exit code 15)."""
+
     exit_code = ExitCode.CONFIDENCE
 
 
 class DownloadError(LlmtoolError):
+    """A download failed, or its checksum is wrong (exit code 16)."""
+
     exit_code = ExitCode.DOWNLOAD
 
 
 class OutputValidationError(LlmtoolError):
-    """The output is invalid; `result` is the result of the task, if there is one."""
+    """The output is invalid; `result` is the result of the task, if there is one (exit code 17)."""
 
     exit_code = ExitCode.INVALID_OUTPUT
 
@@ -167,24 +183,32 @@ class OutputValidationError(LlmtoolError):
 
 
 class UnsatisfiableError(UsageError, OutputValidationError):
-    """No text satisfies a constraint on the output."""
+    """No text satisfies a constraint on the output (exit code 17)."""
 
     exit_code = ExitCode.INVALID_OUTPUT
 
 
 class LockedError(LlmtoolError):
+    """Another process has a session or file open (exit code 18)."""
+
     exit_code = ExitCode.LOCKED
 
 
 class EngineError(LlmtoolError):
+    """llama.cpp failed, memory is short, or a stream is still open (exit code 1)."""
+
     exit_code = ExitCode.ERROR
 
 
 class OutputError(LlmtoolError):
+    """A file cannot be written (exit code 1)."""
+
     exit_code = ExitCode.ERROR
 
 
 class ClosedError(LlmtoolError):
+    """The `Toolbox`, and so its model, was closed (exit code 1)."""
+
     exit_code = ExitCode.ERROR
 
 
@@ -197,7 +221,7 @@ class Cancelled(LlmtoolError):
 
 
 class TimeoutExpired(Cancelled, TimeoutError):
-    """The operation took longer than its time limit of `seconds`."""
+    """The operation took longer than its time limit of `seconds` (exit code 19)."""
 
     exit_code = ExitCode.TIMEOUT
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from llmtool.arguments import check_argument, checked
-from llmtool.tasks.options import SamplingOptions, annotations_of
+from llmtool.errors import UsageError
+from llmtool.tasks.options import SamplingOptions, annotations_of, unknown_task_option
 from llmtool.tasks.streams import AsyncStream, Limit, Stream, make_limit, read_within
 
 if TYPE_CHECKING:
@@ -75,10 +76,20 @@ def list_options(kind: type[msgspec.Struct]) -> Callable[[F], F]:
     def with_options(method: F) -> F:
         signature = inspect.signature(method)
         *parameters, _ = signature.parameters.values()
-        if timeout.name in signature.parameters:
-            method, added = checked(method), options
+        own = [each.name for each in parameters if each.kind is _KEYWORD]
+        known = list(dict.fromkeys([*(each.name for each in options), *own, timeout.name]))
+        positional = [each.name for each in parameters if each.kind is not _KEYWORD][1:]
+
+        def reject(name: str) -> UsageError | None:
+            if name in known:
+                return None
+            return unknown_task_option(name, kind, known, positional=positional)
+
+        method = checked(method, reject)
+        if timeout.name in own:
+            added = options
         else:
-            method, added = with_timeout(checked(method)), [*options, timeout]
+            method, added = with_timeout(method), [*options, timeout]
         method.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[
                 *(each.replace(annotation=_unquoted(each.annotation)) for each in parameters),
@@ -143,10 +154,14 @@ def stream_for_asyncio(
     Example: `astream_generate = stream_for_asyncio(stream_generate)`
     """
 
+    result_type = str(inspect.signature(method).return_annotation).split(", ")[-1].split("[")[0]
+
     @functools.wraps(method)
     def stream(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncStream[E, R]:
         limit = _pop_limit(self, kwargs)
-        return AsyncStream(self.context.bridge, lambda: method(self, *args, **kwargs), limit)
+        method.check_arguments(self, *args, **kwargs)  # type: ignore[attr-defined]
+        start = lambda: method(self, *args, **kwargs)  # noqa: E731
+        return AsyncStream(self.context.bridge, start, limit, of=result_type.rstrip("]"))
 
     signature = _document(stream, method, "{}")
     returned = _unquoted(f"Async{signature.return_annotation}")

@@ -60,7 +60,8 @@ _OTHER_NAMES = {
     "think_tokens": "reasoning_budget think_budget thinking_budget",
     "thinking": "effort reasoning reasoning_effort think",
     "timeout": "max_time time_limit",
-    "to": "lang language target target_lang target_language tgt",
+    "to": "dest dest_lang dest_language destination lang language target target_lang "
+    "target_language tgt",
     "top_k": "topk",
     "top_p": "topp",
     "variables": "options params prompt_args var variable",

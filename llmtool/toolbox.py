@@ -6,6 +6,7 @@ configuration.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import warnings
@@ -22,7 +23,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from llmtool import config
-from llmtool.arguments import check_range, checked
+from llmtool.arguments import check_range, checked, unknown_option
 from llmtool.cancellation import Cancellation
 from llmtool.engine.types import Engine, KVType, OnProgress, Request, Token, Tokenized
 from llmtool.errors import ClosedError, LlmtoolError, UsageError
@@ -48,7 +49,9 @@ from llmtool.tasks.options import (
     ExplainOptions,
     FixOptions,
     GenerateOptions,
+    ReplyOptions,
     ReviewOptions,
+    SamplingOptions,
     SummarizeOptions,
     TranslateOptions,
     WriteTestsOptions,
@@ -97,13 +100,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 L = TypeVar("L", bound="enum.Enum | bool")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _checked_arguments(init: F) -> F:
+    """Return `Toolbox.__init__` with checks of its arguments."""
+    known = [*inspect.signature(init).parameters][1:]
+
+    def reject(name: str) -> UsageError:
+        options = (ReplyOptions, GenerateOptions, SamplingOptions)
+        is_of_task = any(name in each.__struct_fields__ for each in options)
+        instead = f"pass it to a method, such as generate(…, {name}=…)" if is_of_task else ""
+        return unknown_option(name, known, instead=lambda ours: instead)
+
+    return checked(init, reject)
 
 
 class Toolbox:
     """Run tasks on one model, which is loaded on first use.
 
-    All methods are thread-safe; calls run one after another. Use the toolbox as a context manager,
-    or call `close`, to free the model.
+    All methods are thread-safe; calls run one after another. Use the toolbox as a context manager
+    (`with` or `async with`), or call `close`, to free the model.
 
     Methods that accept several texts process them in parallel. Results are in the order of the
     texts: a list for a list or tuple, an iterator for an iterator, which is read as needed and may
@@ -143,7 +160,7 @@ class Toolbox:
         'Hello!'
     """
 
-    @checked
+    @_checked_arguments
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
@@ -301,6 +318,14 @@ class Toolbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Toolbox:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.close)
 
     # Order of the overloads: a schema that is a type, neither schema nor template, any other.
 

@@ -16,6 +16,7 @@ import llmtool
 from llmtool.arguments import _ALIASES, check_argument
 from llmtool.engine import types
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import Message
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks import options as task_options
 from llmtool.tasks.chat import truncation
@@ -70,8 +71,8 @@ def finish(result: object) -> None:
         list(result)  # type: ignore[call-overload]
 
 
-def make_box() -> Toolbox:
-    return Toolbox("scripted", engine=ScriptedEngine("```\nHello!\n```"), environ={})
+def make_box(reply: str = "```\nHello!\n```") -> Toolbox:
+    return Toolbox("scripted", engine=ScriptedEngine(reply), environ={})
 
 
 def test_every_task_is_in_the_table() -> None:
@@ -250,6 +251,60 @@ CASES: dict[str, tuple[Any, str]] = {
     "list in content": (
         lambda box: box.generate(messages=[{"role": "user", "content": [["Hi"]]}]),
         r"messages\[0\]: content is a list with \['Hi'\]; it must be a text",
+    ),
+    "messages as prompt": (
+        lambda box: box.generate([{"role": "user", "content": "Hi"}]),
+        "must be a string; for a conversation, pass messages=",
+    ),
+    "message objects as prompt": (
+        lambda box: box.stream_generate([Message("user", "Hi")]),
+        "must be a string or None; for a conversation, pass messages=",
+    ),
+    "number as length": (
+        lambda box: box.summarize("x", length=50),
+        "length=50: must be a string, such as '50 words'",
+    ),
+    "alias for a model": (
+        lambda box: Toolbox(context=4096),
+        "unknown option 'context'; did you mean 'n_ctx'?",
+    ),
+    "option of a call for a model": (
+        lambda box: Toolbox(thinking=True),
+        r"unknown option 'thinking'; pass it to a method, such as generate(…, thinking=…)",
+    ),
+    "alias for a positional argument": (
+        lambda box: box.translate("x", target="fr"),
+        "unknown option 'target'; did you mean 'to'?",
+    ),
+    "resembles another option": (
+        lambda box: box.translate("x", "fr", formality="less"),
+        "unknown option 'formality'; valid options: template, ",
+    ),
+    "all options": (lambda box: box.generate("x", foo=1), "stop, messages, timeout$"),
+    "all options of a message": (lambda box: box.chat().say("x", foo=1), "stop, timeout$"),
+    "generic type as labels": (
+        lambda box: box.classify("x", list[str]),
+        r"labels=list\[str\]: must be a list",
+    ),
+    "text twice": (
+        lambda box: box.run("title", "x", text="y"),
+        "input 'text' of template 'title' is given twice, as the text and by its name; pass it",
+    ),
+    "text to classify twice": (
+        lambda box: box.classify("x", template="sentiment", variables={"text": "y"}),
+        "input 'text' of template 'sentiment' is given twice",
+    ),
+    "result of a test": (
+        lambda _: make_box("x = 1\n```").write_code("x", run_tests=lambda code: None),
+        r"run_tests returned None: must return a TestRun, such as llmtool.TestRun(exit_code=1",
+    ),
+    "asyncio stream of bytes": (
+        lambda box: box.astream_generate(b"x"),
+        "prompt=b'x': must be a string or None; decode it first",
+    ),
+    "unknown option of an asyncio stream": (
+        lambda box: box.astream_generate("x", sedd=1),
+        "unknown option 'sedd'",
     ),
     "type": (lambda box: Toolbox("x", kv_type="q4"), "kv_type='q4': must be 'f16' or 'q8_0'"),
 }

@@ -206,6 +206,9 @@ class Token(msgspec.Struct, frozen=True):
 
     __repr__ = short_repr("text", "reasoning", "choice")
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one choice, with the seed that it used.

@@ -73,14 +73,8 @@ def to_json(session: Session) -> str:
 
 def to_dict(session: Session) -> dict[str, Any]:
     """Return all fields of a session as built-in types."""
-    turns = [turn_to_dict(turn) for turn in session.turns]
+    turns = [turn.to_dict() for turn in session.turns]
     return {**msgspec.to_builtins(session), "turns": turns}
-
-
-def turn_to_dict(turn: Turn) -> dict[str, Any]:
-    """Return all fields of a turn, including those with default values, as built-in types."""
-    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(turn))
-    return fields
 
 
 def to_markdown(session: Session) -> str:

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from llmtool.engine.types import Usage
+from llmtool.option_names import option
 from llmtool.short_repr import short_repr
+from llmtool.sizes import format_count
 
 VERSION = 2
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -69,6 +72,36 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     exchange: Exchange | None = None
 
     __repr__ = short_repr("user", "text", "finish_reason")
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def usage(self) -> Usage:
+        """The token counts of the reply."""
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            completion_tokens=self.completion_tokens,
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Whether the reply is incomplete or empty, in words."""
+        found = []
+        if self.finish_reason == "length":
+            n_tokens = format_count(self.completion_tokens, "token")
+            found.append(f"reply truncated at {n_tokens}; raise {option('max_tokens')}")
+        elif self.finish_reason == "interrupted":
+            found.append("reply interrupted; only its beginning is in the text")
+        if self.reasoning and not self.text:
+            found.append(f"the model reasoned but gave no answer; raise {option('max_tokens')}")
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields, including those with default values, as built-in types."""
+        fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(self))
+        return fields
 
     def _repr_markdown_(self) -> str:
         from llmtool.text.notebook import safe_markdown

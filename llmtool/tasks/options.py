@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
-from llmtool.arguments import check_argument
+from llmtool.arguments import check_argument, unknown_option
 from llmtool.engine.types import Effort
 from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
-from llmtool.option_names import known_names, option
-from llmtool.suggest import suggest
+from llmtool.option_names import option
 from llmtool.tasks.results import Strategy as Strategy
 from llmtool.tasks.results import TestRun
 
@@ -197,8 +196,8 @@ def make_options(kind: type[O], keywords: Mapping[str, Any]) -> O:
     sampling = SamplingOptions.__struct_fields__ if "sampling" in kind.__struct_fields__ else ()
     for name in keywords:
         if name not in own and name not in sampling:
-            hint = _instead_of(name, kind, [*own, *sampling])
-            raise UsageError(f"unknown option {name!r}; {hint}")
+            more = ("timeout",) if kind is ChatOptions else ()  # of `Chat.say` and others
+            raise unknown_task_option(name, kind, [*own, *sampling, *more])
     types = {**annotations_of(kind), **(annotations_of(SamplingOptions) if sampling else {})}
     given: dict[str, Any] = {
         name: check_argument(name, value, types[name])
@@ -212,21 +211,20 @@ def make_options(kind: type[O], keywords: Mapping[str, Any]) -> O:
     return kind(**values)
 
 
-def _instead_of(name: str, kind: type[_Options], known: Sequence[str]) -> str:
-    """Return what to do instead of passing an unknown option."""
-    if name == "stream":
-        function = _STREAMS.get(kind.__name__)
-        return f"use {function}" if function else "this function does not stream"
-    if name == "timeout":
-        return "pass it to the function itself"
-    for ours in (*known_names(name), name):
-        if ours in known:
-            return f"did you mean {ours!r}?"
-        if ours in _TOOLBOX_OPTIONS:
-            return f"pass {option(ours)} to llmtool.Toolbox"
-    longer = [each for each in known if each.startswith(f"{name}_")]
-    hint = suggest(name, longer, n=2, cutoff=0) or suggest(name, [*known, "timeout"], cutoff=0.8)
-    return hint.removeprefix("; ") or f"valid options: {', '.join(known)}"
+def unknown_task_option(
+    name: str, kind: type[msgspec.Struct], known: Sequence[str], *, positional: Sequence[str] = ()
+) -> UsageError:
+    """Return the error for a keyword that is not an option of a task; see `unknown_option`."""
+
+    def instead(ours: str) -> str:
+        if ours == "stream":
+            function = _STREAMS.get(kind.__name__)
+            return f"use {function}" if function else "this function does not stream"
+        if ours == "timeout":
+            return "pass it to the function itself"
+        return f"pass {option(ours)} to llmtool.Toolbox" if ours in _TOOLBOX_OPTIONS else ""
+
+    return unknown_option(name, known, positional=positional, instead=instead)
 
 
 def keywords_of(options: _Options) -> dict[str, Any]:

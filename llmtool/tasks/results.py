@@ -107,6 +107,9 @@ class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     __repr__ = short_repr("text", "finish_reason", "seed")
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Wall-clock times of a call, in seconds; `first_token` counts from the start of the call.
@@ -324,17 +327,22 @@ class Translation(Result, frozen=True, kw_only=True):
 
 
 class TestRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of the user's tests on generated code; `output` is the end of their output.
+    """A run of the user's tests on generated code.
 
-    `exit_code` is None after a timeout.
+    The tests passed if `exit_code` is 0; it is None after a timeout. `output` is the end of their
+    output, from which the model repairs the code.
+
+    Example:
+        >>> TestRun(exit_code=0).passed, TestRun(exit_code=1, output="1 failed").reason
+        (True, 'the tests failed with exit code 1')
     """
 
     __test__ = False  # not a test case for pytest
 
-    command: str
+    command: str = ""
     exit_code: int | None
-    output: str
-    seconds: float
+    output: str = ""
+    seconds: float = 0.0
 
     @property
     def passed(self) -> bool:

@@ -133,6 +133,7 @@ class AsyncStream(Generic[E, R]):
         bridge: runs the stream in a thread.
         start: returns the stream; called on the first event.
         limit: a block in which the stream is read.
+        of: the name of the type of the result.
 
     Example:
         >>> import asyncio
@@ -147,8 +148,14 @@ class AsyncStream(Generic[E, R]):
     """
 
     def __init__(
-        self, bridge: AsyncBridge, start: Callable[[], Stream[E, R]], limit: Limit
+        self,
+        bridge: AsyncBridge,
+        start: Callable[[], Stream[E, R]],
+        limit: Limit,
+        *,
+        of: str = "results",
     ) -> None:
+        self._of = of
         self._started: list[Stream[E, R]] = []  # at most one
         self._error: LlmtoolError | None = None
         self._is_open = True
@@ -206,4 +213,4 @@ class AsyncStream(Generic[E, R]):
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncStream, {'open' if self._is_open else 'ended'}>"
+        return f"<AsyncStream of {self._of}, {'open' if self._is_open else 'ended'}>"

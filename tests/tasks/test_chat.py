@@ -97,6 +97,18 @@ def test_turn_records_model_tokens_and_time(open_chat: Open) -> None:
     assert turn.created_at.endswith("Z")
 
 
+def test_turn_is_a_result(open_chat: Open) -> None:
+    chat = open_chat("one two three")
+    turn = chat.say("Hi")
+    assert str(turn) == turn.text == turn.to_dict()["text"] == "one two three"
+    assert (turn.usage.completion_tokens, turn.warnings) == (3, ())
+    assert chat.say("Hi", max_tokens=1).warnings == (
+        "reply truncated at 1 token; raise max_tokens=",
+    )
+    chat.stream("Hi").close()
+    assert [str(token) for token in chat.stream("Hi")] == ["one", " two", " three"]
+
+
 def test_stream_yields_tokens_and_has_the_turn(open_chat: Open) -> None:
     chat = open_chat("one two")
     stream = chat.stream("Hi")

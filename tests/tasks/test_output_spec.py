@@ -76,7 +76,11 @@ def test_value_is_none_without_output_spec() -> None:
         ("Ada, 1815", {"schema": SHORT}, "not valid JSON"),
         ('{"name": "Ada", "year": "1815"}', {"schema": SHORT}, r"\$\.year"),
         ('{"name": "Ada", "year": "1815"}', {"schema": Model}, "year"),
-        ("maybe", {"regex": "yes|no"}, "does not match the regular expression"),
+        (
+            "maybe",
+            {"regex": "yes|no"},
+            "does not match the regular expression; it ends with 'maybe'",
+        ),
         ("yes!", {"regex": "yes|no"}, "does not match the regular expression"),
         ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match the grammar"),
         (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*max_tokens="),

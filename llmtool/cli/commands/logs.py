@@ -57,7 +57,6 @@ def logs(
     from llmtool.cli.render import sessions as render
     from llmtool.cli.terminal import inputs
     from llmtool.cli.terminal.pager import paged
-    from llmtool.sessions.export import turn_to_dict
     from llmtool.sessions.log import find_turns
 
     given = words or []
@@ -69,7 +68,7 @@ def logs(
     sessions = reply_log.open_sessions(folders)
     turns = find_turns(sessions, query, limit=count, on_report=console.note)
     if json:
-        console.stdout.write_json([turn_to_dict(turn) for turn in turns])
+        console.stdout.write_json([turn.to_dict() for turn in turns])
     else:
         with paged(console, disabled=no_pager):
             render.exchanges(console, turns)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from llmtool.cli.terminal.console import STDIN, STDOUT
 
@@ -40,7 +41,7 @@ def disable_echo(
     silent = list(before)
     silent[3] = int(silent[3]) & ~termios.ECHO
 
-    def set_mode(attributes: list[object], paste: bytes) -> None:
+    def set_mode(attributes: list[Any], paste: bytes) -> None:
         with contextlib.suppress(termios.error):  # the terminal belongs to another job
             termios.tcsetattr(STDIN, termios.TCSANOW, attributes)
         if bracketed_paste:

@@ -6,7 +6,7 @@ import enum
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -16,7 +16,8 @@ from llmtool.suggest import suggest
 
 MAX_LABELS = 256
 
-Labels = Iterable[str] | Mapping[str, str] | type[object]  # the type is an Enum or bool
+# The type is an Enum, bool or Literal.
+Labels = Iterable[str] | Mapping[str, str] | type[object]
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -28,7 +29,7 @@ class Label(msgspec.Struct, frozen=True):
 
 
 def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
-    """Return labels from names, a mapping of names to descriptions, an Enum, or `bool`.
+    """Return labels from names, a mapping of names to descriptions, an Enum, a Literal, or `bool`.
 
     A member of an Enum is named by its value if that is a string, else by its name. The labels of
     `bool` are yes and no.
@@ -103,9 +104,13 @@ def _each(labels: Any) -> Iterable[Label]:
         return (Label("yes", value=True), Label("no", value=False))
     if isinstance(labels, type) and issubclass(labels, enum.Enum):
         return (Label(m.value if isinstance(m.value, str) else m.name, value=m) for m in labels)
+    if get_origin(labels) is Literal:
+        return (Label(str(each), "", each) for each in get_args(labels))
     if isinstance(labels, str) or not isinstance(labels, Iterable):
         given = option("labels", labels)
-        raise UsageError(f"{given}: must be a list of strings, a mapping, an Enum or bool")
+        raise UsageError(
+            f"{given}: must be a list of strings, a mapping, an Enum, a Literal or bool"
+        )
     if isinstance(labels, Mapping):
         return (Label(str(name), text or "", str(name)) for name, text in labels.items())
     return (Label(str(name), "", str(name)) for name in labels)

@@ -11,7 +11,7 @@ from llmtool.tasks.classify.labels import make_labels
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, check_task
+from llmtool.tasks.pipeline.prepare import Case, check_task, no_text_input
 from llmtool.tasks.results import Classification
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def classify(
         classifier = prepare_classifier(context, labels, options)
         name = classifier.text_input
         if name is None:
-            raise UsageError(f"template {classifier.template.name!r} has no input for a text")
+            raise no_text_input(classifier.template)
         if options.calibrate == "balanced" and isinstance(texts, Iterator):
             raise UsageError("a balanced batch cannot be an iterator; pass a list to classify")
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))

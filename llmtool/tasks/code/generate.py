@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.engine.types import MAX_SEED, Engine, Failed, FinishReason, Request
-from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError
-from llmtool.option_names import option
+from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError, UsageError
+from llmtool.option_names import option, show_value
 from llmtool.sizes import format_count
 from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import NO_CODE, extract_code
@@ -89,6 +89,11 @@ class CodeChecker(msgspec.Struct, frozen=True, kw_only=True):
         tests = None
         if self.run_tests is not None and result.status != "error":
             tests = self.run_tests(code)
+            if not isinstance(tests, TestRun):
+                raise UsageError(
+                    f"run_tests returned {show_value(tests)}: must return a TestRun, such as "
+                    "llmtool.TestRun(exit_code=1, output='1 failed')"
+                )
         return Candidate(
             code=code, check=result, formatter=formatter, tests=tests, is_truncated=is_truncated
         )

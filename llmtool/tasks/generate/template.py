@@ -19,7 +19,7 @@ from llmtool.tasks.options import (
 )
 from llmtool.tasks.pipeline.collect import map_texts, raise_failures
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, prepare
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, no_text_input, prepare
 from llmtool.tasks.results import Classification, Generation, Result
 
 if TYPE_CHECKING:
@@ -126,6 +126,5 @@ def _case(prepared: PreparedTask | Classifier, id: int, values: CaseValues) -> C
         return Case(id=id, variables=values)
     name = prepared.template.primary_input(frozenset(prepared.options.variables))
     if name is None:
-        message = f"template {prepared.template.name!r} has no input for a text"
-        return Failed(id, UsageError(message))
+        return Failed(id, no_text_input(prepared.template))
     return Case(id=id, variables={name: values})

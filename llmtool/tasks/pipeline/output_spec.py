@@ -65,7 +65,7 @@ class OutputSpec:
             return self.parse(text)
         if not self.matches(text):
             what = "regular expression" if self.constraint.kind == "regex" else "grammar"
-            raise OutputValidationError(f"the reply does not match the {what}")
+            raise OutputValidationError(f"the reply does not match the {what}{_describe_end(text)}")
         return None
 
     def parse(self, text: str) -> Any:

@@ -334,6 +334,8 @@ def bind_inputs(
     others.sort(key=lambda name: not inputs[name].required)
     targets = [*([primary] if primary else []), *others]
     if len(targets) < len(texts):
+        if not targets and template.primary_input() is not None:
+            raise no_text_input(template)
         if targets:
             problem = f"one input for a text, {targets[0]!r}; pass an argument or a file, not both"
         else:
@@ -341,6 +343,17 @@ def bind_inputs(
             problem = f"no input for a text; set inputs with {inputs_option}"
         raise UsageError(f"template {template.name!r} has {problem}")
     return Case(variables=dict(zip(targets, texts, strict=False)))
+
+
+def no_text_input(template: Template) -> UsageError:
+    """Return the error for a text that has no input of a template left."""
+    name = template.primary_input()
+    if name is None:
+        return UsageError(f"template {template.name!r} has no input for a text")
+    return UsageError(
+        f"input {name!r} of template {template.name!r} is given twice, as the text and by its "
+        "name; pass it once"
+    )
 
 
 def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:

@@ -37,6 +37,9 @@ class SummaryText(msgspec.Struct, frozen=True, kw_only=True):
 
     __repr__ = short_repr("text")
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class SummaryProgress(msgspec.Struct, frozen=True, kw_only=True):
     """The number of words of a document that have been processed."""

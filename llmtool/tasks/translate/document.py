@@ -48,6 +48,9 @@ class TranslationText(msgspec.Struct, frozen=True, kw_only=True):
 
     __repr__ = short_repr("text", "n_done", "n_segments")
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class _Target(msgspec.Struct, frozen=True):
     """The target of a step: a job, and the index of its segment in the document."""
