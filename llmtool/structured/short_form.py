@@ -76,6 +76,15 @@ _DEFAULT = re.compile(
     r"""(.*\S)\s*=\s*(?:None|null|True|False|-?[\d.]+|"[^"]*"|'[^']*'|\[\]|\{\})""",
     re.I | re.DOTALL,
 )
+# Names of types that are not words of a description, nor names of fields.
+_ONLY_TYPES = "str|int|float|bool|datetime|integer|boolean|varchar|bigint|smallint|tinyint"
+_ANY_TYPE = "|".join(map(re.escape, sorted(_SYNONYMS, key=len, reverse=True)))
+_NEXT_FIELD = rf"\w+\??\s*:\s*(?:{_ANY_TYPE})(?![\w-])"
+_FIELD_IN_DESCRIPTION = re.compile(
+    rf"(?:{_ANY_TYPE})\s+{_NEXT_FIELD}|.*(?<!\S)\w+\??:(?:{_ANY_TYPE})(?![\w:/.-])",
+    re.I | re.DOTALL,
+)
+_TYPE_IN_DESCRIPTION = re.compile(rf"({_ONLY_TYPES})\s+(\S.*)", re.I | re.DOTALL)
 _MIN_SIMILARITY = 0.8  # of a misspelled type, also after a colon, to the name of a type
 
 
@@ -161,6 +170,7 @@ def _object(text: str, depth: int) -> dict[str, Any]:
 def _field(text: str, depth: int) -> tuple[str, bool, dict[str, Any]]:
     """Return (name, whether it is optional, schema)."""
     head, *rest = _split(text, ":", max_splits=1)
+    _check_one_field(head.strip(), rest[0].strip() if rest else "")
     name, _, kind = head.strip().partition(" ")
     optional = name.endswith("?")
     name = name.removesuffix("?")
@@ -178,6 +188,22 @@ def _field(text: str, depth: int) -> tuple[str, bool, dict[str, Any]]:
             description = others[0].strip() if others else ""
             optional = optional or default is not None
     return name, optional, {**schema, **({"description": description} if description else {})}
+
+
+def _check_one_field(head: str, description: str) -> None:
+    """Check that a description does not contain another field, nor begin with the type."""
+    if not description and re.fullmatch(_ONLY_TYPES, head, re.I):
+        _fail(f"{head!r} is a type without a field; write 'value {head}', or pass a JSON Schema")
+    if _FIELD_IN_DESCRIPTION.match(description):
+        text = f"{head}: {description}"
+        fixed = re.sub(rf"\s+(?={_NEXT_FIELD})", ", ", text, flags=re.I)
+        _fail(f"{text[:60]!r} has no comma between its fields; write {fixed[:80]!r}")
+    if match := _TYPE_IN_DESCRIPTION.fullmatch(description):
+        kind, rest = match.groups()
+        if not rest.startswith(("|", "=")) and " " not in head:
+            is_word = len(rest.split()) == 1
+            fixed = f"{head}: {kind}, {rest}" if is_word else f"{head} {kind}: {rest}"
+            _fail(f"the description of field {head!r} begins with a type; write {fixed[:80]!r}")
 
 
 def _type_after_colon(text: str, name: str, depth: int) -> dict[str, Any] | None:
