@@ -99,7 +99,7 @@ def test_named_options_exist_in_python_and_in_the_command() -> None:
     names = named_options()
     assert len(names) > 20
     assert names - arguments <= COMMAND_ONLY
-    python_only = {"calibrate", "engine", "messages", "overflow", "retries"}
+    python_only = {"calibrate", "engine", "messages", "overflow", "retries", "variants"}
     missing = {name for name in names if format_flag(name).split()[0] not in flags}
     assert missing <= python_only
 
