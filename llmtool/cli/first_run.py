@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 
 from llmtool import config
 from llmtool.cli.terminal.console import Console
@@ -12,6 +13,7 @@ from llmtool.models.installed import find_starter
 from llmtool.sizes import format_bytes
 
 _MAX_SUGGESTIONS = 5
+_MIN_REASON = 20  # columns
 
 
 def ask(console: Console, settings: config.Settings) -> str | None:
@@ -27,9 +29,12 @@ def ask(console: Console, settings: config.Settings) -> str | None:
         return None
     console.say("llmtool: no model chosen yet; these fit this machine:\n\n")
     width = max(cell_width(name) for name, _ in rows)
+    indent = width + 7
     for number, (name, reason) in enumerate(rows, 1):
         padding = " " * (width - cell_width(name))
-        console.say(f"  {number}  {name}{padding}  {reason}\n")
+        lines = textwrap.wrap(reason, max(_MIN_REASON, console.width - indent))
+        wrapped = ("\n" + " " * indent).join(lines)
+        console.say(f"  {number}  {name}{padding}  {wrapped}\n")
     console.say("\n")
     while True:
         console.say("Enter a number, org/name[:QUANT] or FILE.gguf [1]: ")

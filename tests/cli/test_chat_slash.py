@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.cli.commands.chat import slash_commands
+from llmtool.cli.commands.chat import loop, slash_commands
 from llmtool.cli.commands.chat.context import (
     Action,
     ChatContext,
@@ -127,6 +127,7 @@ def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
         ("/set max_tokens 1.5", "^max_tokens '1.5': must be a whole number"),
         ("/set temperature hot", "^temperature 'hot': must be a number"),
         ("/set seed １x", "seed '１x': must be a whole number"),
+        ("/load wrk", "^unknown session 'wrk'; /sessions lists all"),
         ("/undo 2", "/undo takes no argument"),
         ("/read", "missing argument; use /read FILE"),
         ("/export pdf", r"unknown format 'pdf'; use /export md\|json\|html"),
@@ -157,6 +158,31 @@ def test_file_names_are_completed_by_the_line_editor(context: ChatContext) -> No
     assert slash_commands.complete(context, ["/read", ""]) is None
     assert slash_commands.complete(context, ["/export", "md", ""]) is None
     assert slash_commands.complete(context, ["/load", "old", ""]) == ()
+
+
+class Lines:
+    """A line reader that returns given lines, then the end of the input."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = iter(lines)
+
+    def read(self, default: str = "") -> str:
+        try:
+            return next(self._lines)
+        except StopIteration:
+            raise EOFError from None
+
+    def discard_input(self) -> None:
+        pass
+
+
+def test_exit_without_a_slash_is_explained_and_not_sent(
+    context: ChatContext, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "_open_reader", lambda *_: Lines("exit", " exit", "exit now"))
+    loop.run(context, history=None, open_context=lambda _: context.tasks)
+    assert [turn.user for turn in context.chat.turns] == [" exit", "exit now"]
+    assert capfd.readouterr().err.count("type /exit to leave; to send it, start with a space") == 1
 
 
 def test_status_line_counts_the_tokens_of_all_turns(context: ChatContext) -> None:

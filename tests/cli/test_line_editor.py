@@ -47,6 +47,19 @@ def test_pasted_lines_are_one_message(read: Callable[..., str], keys: str, line:
     assert read(keys) == line
 
 
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("/undo\r", "/undo"),
+        (" and\r", "line two and"),
+        (" a/b\r", "line two a/b"),
+        ("\r", "line two"),
+    ],
+)
+def test_slash_replaces_the_text_to_edit(read: Callable[..., str], keys: str, line: str) -> None:
+    assert read(keys, "line two") == line
+
+
 def test_key_after_a_line_is_read_later(read: Callable[..., str]) -> None:
     assert read("one\r\x04") == "one"
     with pytest.raises(EOFError):

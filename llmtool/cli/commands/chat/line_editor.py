@@ -129,9 +129,11 @@ class EditedReader:
         status: Callable[[int], str],
     ) -> None:
         self._interrupts = console.interrupts
-        self._session = _make_session(console, history, complete, status)
+        self._default = ""
+        self._session = _make_session(console, history, complete, status, lambda: self._default)
 
     def read(self, default: str = "") -> str:
+        self._default = default
         end_on_signals = partial(_end_on_signals, self._session.app)
         try:
             text = self._session.prompt(default=default, pre_run=end_on_signals)
@@ -163,7 +165,11 @@ def _end_on_signals(app: Application[str]) -> None:
 
 
 def _make_session(
-    console: Console, history: Path | None, complete: Complete, status: Callable[[int], str]
+    console: Console,
+    history: Path | None,
+    complete: Complete,
+    status: Callable[[int], str],
+    default: Callable[[], str],
 ) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.filters import Condition
@@ -188,6 +194,18 @@ def _make_session(
     @keys.add("enter", filter=is_pasted)
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
+
+    @Condition
+    def is_default() -> bool:
+        buffer = session.default_buffer
+        return (
+            bool(buffer.text) and buffer.text == default() and not buffer.document.text_after_cursor
+        )
+
+    @keys.add("/", filter=is_default)
+    def _(event: Any) -> None:  # a command instead of the text to edit, which Ctrl-_ restores
+        event.current_buffer.text = "/"
+        event.current_buffer.cursor_position = 1
 
     completer = _completer(complete)
 

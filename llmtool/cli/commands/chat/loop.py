@@ -26,6 +26,7 @@ from llmtool.sizes import format_count
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.context import TaskContext
 
+_EXIT_WORDS = ("exit", "quit", "exit()", "quit()", ":q")
 OpenContext = Callable[[str], "TaskContext"]
 
 
@@ -71,6 +72,9 @@ def run(
         console.interrupts.clear()
         prefill = ""
         if not line.strip():
+            continue
+        if line.rstrip() in _EXIT_WORDS:
+            console.note("press Ctrl-D or type /exit to leave; to send it, start with a space")
             continue
         parse = slash_commands.run if line.startswith(("/", "／")) else _send
         action = _perform(context, reader, partial(parse, context, line), open_context)

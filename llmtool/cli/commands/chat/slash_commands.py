@@ -241,6 +241,9 @@ def _save(context: ChatContext, argument: str) -> None:
 
 
 def _load(context: ChatContext, argument: str) -> None:
+    if context.chat.is_saved and not context.sessions.exists(argument):
+        hint = suggest(argument, context.sessions.names()) or "; /sessions lists all"
+        raise UsageError(f"unknown session {argument!r}{hint}")
     report = context.chat.load(argument)
     if report:
         context.console.note(report)
@@ -341,7 +344,9 @@ _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}
 COMMANDS = {
     "help": SlashCommand("[COMMAND]", "List commands, or describe one.", _help),
     "retry": SlashCommand("", "Generate the last reply again.", _retry),
-    "undo": SlashCommand("", "Remove the last message and its reply.", _undo),
+    "undo": SlashCommand(
+        "", "Take back the last message to edit it; / starts a command instead.", _undo
+    ),
     "edit": SlashCommand(
         "[N] [reply]", "Edit message N (default: last) and resend it, or edit its reply.", _edit
     ),
