@@ -89,7 +89,7 @@ class Abstain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     reply: str = ""  # required; a variant may change only some of the keys
     without: dict[str, str] = {}
-    threshold: float = 0.1
+    threshold: float = 0.05
 
 
 # The sampling options of the engine with their ranges, all optional.
