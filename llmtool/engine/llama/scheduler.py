@@ -101,8 +101,8 @@ class Scheduler:
                     self._waiting.append(ScoringJob(self._model, request))
                 else:
                     self._waiting.append(GenerationJob(self._model, request))
+                    self._progress.n_replies += request.n
                 self._progress.n_requests += 1
-                self._progress.n_replies += self._waiting[-1].n_choices
             except UnicodeEncodeError as exc:
                 yield Failed(request.id, invalid_unicode(exc))
             except LlmtoolError as exc:
