@@ -81,11 +81,11 @@ WAITS = {
     "first batch": (reading(0, 12000, 0), "reading the prompt: 0 of 12,000 tokens, 2 s"),
     "a prompt": (
         reading(3072, 12000, 10),
-        "reading the prompt: 3,072 of 12,000 tokens, 307 tok/s, 0:29 left",
+        "reading the prompt: 3,072 of 12,000 tokens, 307 tok/s, 0:29 to read",
     ),
     "prompts": (
         reading(512, 900, 2, n=2),
-        "reading the prompts: 512 of 900 tokens, 256 tok/s, 0:01 left",
+        "reading the prompts: 512 of 900 tokens, 256 tok/s, 0:01 to read",
     ),
     "replies": (
         StreamProgress(running=((20, 50), (30, 50)), finished={50: 3}, step_seconds=0.1),
@@ -136,7 +136,7 @@ def test_status_of_the_model_ends_with_the_first_token(capfd: pytest.CaptureFixt
     status = ModelStatus(console, lambda: progress, clock=lambda: now)
     assert status() == ""
     now = 60.0
-    assert status() == "reading the prompt: 5 of 10 tokens, 5 tok/s, 0:01 left"
+    assert status() == "reading the prompt: 5 of 10 tokens, 5 tok/s, 0:01 to read"
     console.stdout.write("The\n")
     progress = StreamProgress(running=((1, 50),))
     now = 120.0

@@ -16,7 +16,7 @@ from llmtool.cli.terminal.text import (
     escape_control_chars,
     escape_foreign_sequences,
     paint,
-    truncate_to_width,
+    shorten_status,
 )
 from llmtool.cli.terminal.wrap import WordWrap, wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
@@ -150,7 +150,7 @@ class StatusLine:
             # A wider line would wrap, and clearing would miss the wrapped part.
             n_cells = (os.get_terminal_size(STDERR).columns or 80) - 1
             line = escape_control_chars(re.sub(r"[\r\n\t]", " ", text))
-            line = truncate_to_width(line, n_cells)
+            line = shorten_status(line, n_cells)
             os.write(STDERR, f"\r\x1b[K{line}".encode("utf-8", "replace"))
 
     def clear(self) -> None:

@@ -168,9 +168,10 @@ class ModelStatus:
 
 
 def describe_prompts(progress: StreamProgress, seconds: float) -> str:
-    """Return how many tokens of prompts were read, with rate and time left, or else the `seconds`.
+    """Return how many tokens of prompts were read, with rate and time, or else the `seconds`.
 
-    The rate is unknown until the first batch is complete.
+    The rate is unknown until the first batch is complete. The time is that of these prompts, not of
+    the command, which may send more.
     """
     n_tokens = progress.n_read + progress.n_unread
     what = "prompt" if progress.n_requests <= 1 else "prompts"
@@ -178,7 +179,7 @@ def describe_prompts(progress: StreamProgress, seconds: float) -> str:
     if not (progress.n_read and progress.read_seconds):
         return f"{text}, {seconds:.0f} s"
     rate = progress.n_read / progress.read_seconds
-    return f"{text}, {rate:,.0f} tok/s, {_describe_left(progress.n_unread / rate)}"
+    return f"{text}, {rate:,.0f} tok/s, {_describe_time(progress.n_unread / rate)} to read"
 
 
 class WorkProgress:

@@ -73,3 +73,24 @@ def truncate_to_width(text: str, n_cells: int) -> str:
         if used > n_cells:
             return text[:at]
     return text
+
+
+def shorten_status(text: str, n_cells: int) -> str:
+    """Return a status that fits in `n_cells` cells: its first part, and of the others the last.
+
+    Parts are separated by commas; if the first is too long, it ends at a word.
+
+    Example:
+        >>> shorten_status("40 records, 5.0/s, 1 failed, 0:06 left", 34)
+        '40 records, 1 failed, 0:06 left'
+        >>> shorten_status("reading the prompt: 512 of 900 tokens, 25 tok/s", 24)
+        'reading the prompt: 512…'
+    """
+    parts = text.split(", ")
+    while len(parts) > 1 and cell_width(", ".join(parts)) > n_cells:
+        del parts[1]
+    text = ", ".join(parts)
+    if cell_width(text) <= n_cells or n_cells < 2:
+        return truncate_to_width(text, n_cells)
+    cut = truncate_to_width(text, n_cells - 1)
+    return (cut if text[len(cut)] == " " else cut.rpartition(" ")[0] or cut) + "…"
