@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 from command import LLMTOOL, error_line, linux, seconds_to_end, wait_until_mapped
+from in_process import call_in_process
 from tiny_vocabulary import CONTROL, bpe_vocabulary
+
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
 
 PROMPT = "The river rose during the night"
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -426,6 +431,16 @@ def test_unread_stdin_is_reported(
     with piped.open("rb") as file:
         assert note in dry(*args, stdin=file)
         assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0
+
+
+def test_empty_stdin_is_reported_on_a_terminal(env: dict[str, str], cwd: Path) -> None:
+    def read() -> str | None:
+        console = Console(Interrupts())
+        console.stderr_is_terminal = True
+        return inputs.read_optional_stdin(console, inputs.Input())
+
+    found, _, errors = call_in_process(read, env=env, cwd=cwd)
+    assert found is None and errors is not None and b"standard input is empty" in errors
 
 
 @pytest.mark.parametrize("source", ["empty", "/dev/null", "silent", "begun", "--no-stdin"])

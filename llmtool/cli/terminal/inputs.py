@@ -226,7 +226,7 @@ def read_optional_stdin(console: Console, input: Input) -> str | None:
     It is not read if it is a terminal, closed or /dev/null; if it is shared with the calling
     shell, as in a `while read` loop, whose lines we would consume; or if nothing arrives within
     `IDLE_SECONDS`, as from a program that opened a pipe and never writes. A note on stderr reports
-    the last two. `-` as an argument always reads.
+    the last two, and on a terminal empty input. `-` as an argument always reads.
     """
     mode = os.fstat(STDIN).st_mode
     if stat.S_ISCHR(mode):
@@ -243,7 +243,10 @@ def read_optional_stdin(console: Console, input: Input) -> str | None:
             "(- waits for it, --no-stdin does not)"
         )
         return None
-    return read_source(console, "-", input) or None
+    text = read_source(console, "-", input)
+    if not text and console.stderr_is_terminal:  # programs often leave it open and empty
+        console.note("standard input is empty")
+    return text or None
 
 
 def note_table(console: Console, name: str, text: str, *, read_as: str = "one text") -> None:
