@@ -47,7 +47,7 @@ class Row(NamedTuple):
     @property
     def is_right(self) -> bool:
         pattern = self.question.answer
-        return bool(pattern and re.search(pattern, self.abstention.answer, re.IGNORECASE))
+        return bool(pattern and re.search(pattern, self.abstention.text, re.IGNORECASE))
 
 
 def read_questions(half: str) -> list[Question]:
@@ -89,7 +89,7 @@ def main() -> None:
         rows.append(Row(question, abstention))
         if args.show:
             print(f"{rows[-1].score:6.2f}  {question.answer or '-':20.20}  {question.question}  "
-                  f"{abstention.answer}")  # fmt: skip
+                  f"{abstention.text}")  # fmt: skip
     yes = [row for row in rows if row.question.answer is not None]
     no = [row for row in rows if row.question.answer is None]
     threshold = rows[0].abstention.threshold if args.threshold is None else args.threshold

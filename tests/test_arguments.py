@@ -59,6 +59,7 @@ METHODS: dict[str, tuple[Any, ...]] = {
     "write_tests": ("x = 1",),
     "complete_code": ("x = ", "\n"),
     "commit_message": ("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n",),
+    "tune": ("title", [{"text": "Rain.", "expected": "Rain"}] * 25),
     "chat": (),
     "tokenize": (None,),
 }

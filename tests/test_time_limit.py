@@ -67,6 +67,7 @@ def endless(tmp_path: Path) -> Toolbox:
 
 
 DIFF = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+RECORDS = [{"text": f"Rain {i}.", "expected": "Rain"} for i in range(25)]
 # A call of each task with a time limit; those with `list` return an iterator.
 CALLS: dict[str, Callable[..., Any]] = {
     "generate": lambda box, **o: box.generate("Hi", **o),
@@ -94,6 +95,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "write_tests": lambda box, **o: box.write_tests("x = 1", **o),
     "complete_code": lambda box, **o: box.complete_code("x = ", **o),
     "commit_message": lambda box, **o: box.commit_message(DIFF, **o),
+    "tune": lambda box, **o: box.tune("title", RECORDS, **o),
     "chat": lambda box, timeout: box.chat(timeout=timeout).say("Hi"),
     "say": lambda box, **o: box.chat(timeout=60).say("Hi", **o),
     "chat stream": lambda box, **o: list(box.chat().stream("Hi", **o)),

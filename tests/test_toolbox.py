@@ -64,6 +64,7 @@ def test_to_dict_is_json_with_the_documented_keys() -> None:
     assert choice["text"] == "Hello there!" and choice["seed"] == 5
     assert list(choice) == [
         "text", "value", "error", "reasoning", "finish_reason", "seed", "tries", "logprobs",
+        "abstention",
     ]  # fmt: skip
     assert list(value["usage"]) == ["prompt_tokens", "cached_tokens", "completion_tokens"]
 

@@ -19,6 +19,7 @@ from llmtool.option_names import option
 
 Separator = Literal["LF", "any", "NUL"]
 
+_OPEN_SECONDS = 0.05
 _CHUNK_BYTES = 1 << 16
 _BOM_STARTS = (b"\xff", b"\xfe")  # of UTF-16 and UTF-32
 _ENDS: dict[Separator, tuple[bytes, ...]] = {
@@ -216,6 +217,7 @@ class LineSource:
         if not stat.S_ISFIFO(self.info.st_mode):
             return os.open(self._path, os.O_RDONLY)
         opening = BackgroundCall(lambda: os.open(self._path, os.O_RDONLY))
+        opening.thread.join(_OPEN_SECONDS)  # a pipe, such as /dev/fd/5, opens at once
         while opening.thread.is_alive():
             yield None
         return opening.result()

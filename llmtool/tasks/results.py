@@ -75,15 +75,15 @@ def _plain(value: object) -> object:
 class Abstention(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a fixed reply replaced the model's, because inputs do not support it.
 
-    `score` is the share of the information in `answer`, the model's reply, that the inputs explain,
-    less the same share of the fixed reply; it is None if the answer is empty. Below `threshold`, or
-    if it is the fixed reply, the answer is replaced.
+    `score` is the share of the information in `text`, the model's reply, that the inputs explain,
+    less the same share of the fixed reply; it is None if the text is empty. Below `threshold`, or
+    if it is the fixed reply, the text is replaced.
     """
 
     abstained: bool
     score: float | None
     threshold: float
-    answer: str
+    text: str
 
 
 class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):

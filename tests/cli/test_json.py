@@ -237,6 +237,7 @@ def test_every_object_of_the_page_is_tested() -> None:
     }
     tested |= {"sessions show", "sessions search", "Turn", "bench", "models rm and prune"}
     tested.add("models pull --dry-run")  # tests/hub/test_command.py
+    tested.add("prompts tune")  # tests/cli/test_prompts_tune.py
     nested = {name for shape in SHAPES.values() for of in shape.values()
               for name in re.findall(r"\[(\w+)\]", of)}  # fmt: skip
     assert SHAPES.keys() - nested - tested == {"SentenceWeight"}

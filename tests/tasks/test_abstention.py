@@ -45,7 +45,7 @@ def test_supported_reply_remains_with_its_score() -> None:
     assert isinstance(result, Generation)
     assert result.text == "At nine."
     assert result.to_dict()["choices"][0]["abstention"] == {
-        "abstained": False, "score": pytest.approx(2 / 3), "threshold": 0.5, "answer": "At nine.",
+        "abstained": False, "score": pytest.approx(2 / 3), "threshold": 0.5, "text": "At nine.",
     }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_unsupported_reply_is_replaced() -> None:
     assert isinstance(result, Generation)
     assert (result.text, result.finish_reason) == ("Not in the text.", "stop")
     assert result.choices[0].abstention is not None
-    assert result.choices[0].abstention.answer == "At nine."
+    assert result.choices[0].abstention.text == "At nine."
     assert result.row() == {
         "text": "Not in the text.", "abstained": True, "score": 0.0, "finish_reason": "stop",
         "seed": 0,

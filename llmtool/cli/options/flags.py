@@ -18,6 +18,7 @@ _FLAGS = {  # by the name of the Python argument; others have the same name
     "template_args": "--template-arg",
     "thinking": "--think",
     "variables": "-p",
+    "variants": "--variant",
 }
 _LONG_FLAGS = {  # those whose names differ from those of the arguments, without dashes
     "labels": "label",
@@ -28,6 +29,7 @@ _LONG_FLAGS = {  # those whose names differ from those of the arguments, without
     "source": "from",
     "thinking": "think",
     "variables": "param",
+    "variants": "variant",
 }
 
 

@@ -65,10 +65,10 @@ class AbstentionScores:
         """Return whether a reply is replaced, with its score."""
         threshold = self._abstain.threshold
         if not reply.strip():
-            return Abstention(abstained=True, score=None, threshold=threshold, answer=reply)
+            return Abstention(abstained=True, score=None, threshold=threshold, text=reply)
         score = self._support(self._candidates.index(reply, 1)) - self._support(0)
         abstained = score < threshold or reply.strip() == self._abstain.reply.strip()
-        return Abstention(abstained=abstained, score=score, threshold=threshold, answer=reply)
+        return Abstention(abstained=abstained, score=score, threshold=threshold, text=reply)
 
     def _next_request(self) -> ScoreRequest:
         prompt = msgspec.structs.replace(self._prompts[len(self._scores)], thinking=None)
