@@ -79,7 +79,7 @@ def make_box(reply: str = "```\nHello!\n```") -> Toolbox:
 def test_every_task_is_in_the_table() -> None:
     names = {name for name in dir(Toolbox) if callable(getattr(Toolbox, name))}
     synchronous = {name for name in names if name[0] not in "_a"}
-    others = {"close", "warm_up", "prepare_batch", "time_limit", "tune"}
+    others = {"close", "warm_up", "prepare_batch", "time_limit"}
     assert synchronous - others == METHODS.keys()
 
 
