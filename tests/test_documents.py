@@ -23,6 +23,7 @@ import yaml
 from offenders import syntax_tree
 
 import llmtool
+from llmtool import errors
 from llmtool.cli.app import COMMANDS, load_command, load_groups
 from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
@@ -228,6 +229,13 @@ def test_links_have_targets() -> None:
             ):
                 broken.append(f"{page.name}: {target}")
     assert broken == []
+
+
+def test_each_error_documents_its_exit_code() -> None:
+    kinds = [each for each in vars(errors).values() if isinstance(each, type)]
+    for kind in kinds:
+        if issubclass(kind, errors.LlmtoolError) and kind.exit_code != errors.ExitCode.ERROR:
+            assert f"(exit code {int(kind.exit_code)})." in (kind.__dict__["__doc__"] or ""), kind
 
 
 def test_each_module_has_a_docstring() -> None:

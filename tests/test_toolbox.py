@@ -325,6 +325,18 @@ def calls_of(box: Toolbox) -> dict[str, Any]:
     return calls
 
 
+def test_toolbox_is_closed_at_the_end_of_an_asyncio_block() -> None:
+    async def run() -> Toolbox:
+        box, _ = toolbox()
+        async with box as opened:
+            assert opened is box
+            await opened.agenerate("Hello")
+        return box
+
+    with pytest.raises(ClosedError):
+        asyncio.run(run()).generate("Hello")
+
+
 @pytest.mark.parametrize("used", [False, True], ids=["unused", "used"])
 def test_closed_toolbox_rejects_every_call(used: bool) -> None:
     box, _ = toolbox()

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -209,6 +210,11 @@ def test_balanced_batch_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.M
 class Mood(enum.Enum):
     HAPPY = "happy"
     SAD = 2
+
+
+def test_labels_can_be_a_literal(tmp_path: Path) -> None:
+    box = make_box(tmp_path, lambda prompt, label: -1.0 if label == " sad" else -2.0)
+    assert box.classify("x", Literal["happy", "sad"], calibrate="none").label == "sad"
 
 
 def test_labels_can_be_an_enum_or_bool(tmp_path: Path) -> None:

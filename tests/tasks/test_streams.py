@@ -107,6 +107,7 @@ def test_repr_is_short_and_names_the_state(box: Toolbox) -> None:
     assert repr(stream) == "<Stream of Generation, open>"
     list(stream)
     assert repr(stream) == "<Stream of Generation, ended>"
+    assert repr(box.astream_translate("x", "fr")) == "<AsyncStream of Translation, open>"
 
 
 class TestAsyncio:

@@ -74,10 +74,16 @@ async def asyncio(texts: list[str]) -> None:
     reveal_type(await llmtool.astream_translate("x", "de").finish())  # Translation
 
 
+async def asynchronous_toolbox() -> None:
+    async with llmtool.Toolbox() as box:
+        reveal_type(box)  # Toolbox
+
+
 def mistakes() -> None:
     llmtool.generate("x", sed=1)  # error: call-overload
     llmtool.summarize("x", style="poem")  # error: call-overload
     llmtool.summarize("x", timeout="5")  # error: call-overload
+    llmtool.generat("x")  # error: attr-defined
     llmtool.fix_code("x", rapair=1)  # error: call-arg
     llmtool.chat(seed="1")  # error: arg-type
     llmtool.chat().say("x", sed=1)  # error: call-arg
