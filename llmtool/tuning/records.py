@@ -87,6 +87,8 @@ def read_data(
         path, name = Path(source), Path(source).name
         if not path.exists():
             raise InputError(f"{path}: no such file")
+        if path.is_fifo():
+            raise InputError(f"{path} is a pipe, which cannot be read twice; use a file")
         rows = list(read_rows(path))
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     else:

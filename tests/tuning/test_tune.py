@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -443,3 +444,11 @@ def test_schedule_fits_any_budget() -> None:
             counts = [each.n_candidates for each in schedule.rounds]
             assert schedule.n_calls <= budget and counts == sorted(counts, reverse=True)
             assert schedule.rounds[-1].n_records <= n
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_pipe_as_data_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="is a pipe, which cannot be read twice; use a file"):
+        read_data(path, Library().load("sentiment"))
