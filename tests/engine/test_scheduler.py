@@ -245,6 +245,8 @@ FIRST_WAVES = {
     "many requests": (30, 0, (4, 8)),
     "many requests on a GPU": (30, 1, (8, 8)),
     "as many as run together": (8, 0, (8, 8)),
+    "fewer than run together": (14, 0, (4, 10)),
+    "few": (11, 0, (11, 11)),
 }
 
 
@@ -260,7 +262,7 @@ def test_first_replies_of_a_long_stream_are_computed_by_themselves(
 ) -> None:
     weights = load_model(tiny)
     monkeypatch.setattr(weights, "n_gpu_layers", n_gpu_layers)
-    engine = LocalEngine(weights, n_threads=1, n_parallel=8)
+    engine = LocalEngine(weights, n_threads=1, n_parallel=16 if 8 < n_requests < 16 else 8)
     requests = [make_request("hello", i, max_tokens=4, temperature=0) for i in range(n_requests)]
     most, ended = [0, 0], []
     for event in engine.stream(requests):

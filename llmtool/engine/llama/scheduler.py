@@ -33,6 +33,7 @@ from llmtool.errors import Cancelled, LlmtoolError, invalid_unicode
 
 _MIN_SHARED = 16  # tokens; sharing fewer saves nothing
 _FIRST_WAVE = 4  # requests that a long stream starts with
+_LONG_STREAM = 12  # requests, if they are all known
 _IDLE_SECONDS = 0.02  # between polls of a source that has no request yet
 
 
@@ -188,7 +189,8 @@ class Scheduler:
         On a GPU it takes almost as long.
         """
         n_all = self._contexts.max_parallel
-        is_long = not self._exhausted and len(self._jobs) + self._n_waiting >= n_all
+        n_known = len(self._jobs) + self._n_waiting
+        is_long = n_known >= (_LONG_STREAM if self._exhausted else n_all)
         has_first_wave = is_long and isinstance(self._jobs[0], GenerationJob)
         if not has_first_wave or self._progress.finished or self._model.weights.n_gpu_layers:
             return n_all
