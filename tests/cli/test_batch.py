@@ -176,7 +176,7 @@ def test_status_shows_that_prompts_are_read_before_the_first_token(
     monkeypatch.setattr(box.context, "model", ReadyModel(ReadingEngine(reply)))
     (tmp_path / "in.txt").write_text("one\n")
     run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
-    reading = "reading the prompts: 512 of 768 tokens, 256 tok/s, 0:01 left"
+    reading = "reading the prompts: 512 of 768 tokens, 256 tok/s, 0:01 to read"
     assert shown == [f"0 records, {reading}"]
 
 
