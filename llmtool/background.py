@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
+
+# The thread of an event loop that waits for this thread, and so cannot finish its own streams.
+waiting_thread: ContextVar[int | None] = ContextVar("waiting_thread", default=None)
 
 
 class BackgroundCall(Generic[T]):

@@ -225,6 +225,8 @@ def test_second_stream_in_a_thread_is_rejected_while_the_first_is_open(tiny: Pat
         next(first)
         with pytest.raises(EngineError, match="still being streamed"):
             box.generate("one two three", max_tokens=8)
+        with pytest.raises(EngineError, match="still being streamed"):
+            asyncio.run(box.agenerate("one two three", max_tokens=8))  # a thread, which this awaits
         rest = "".join(token.text for token in first)
         assert box.generate("hello there", max_tokens=8, temperature=0).text.endswith(rest)
 

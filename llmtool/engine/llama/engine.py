@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from weakref import ref
 
-from llmtool.background import acquire
+from llmtool.background import acquire, waiting_thread
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.loaded_model import LoadedModel
@@ -236,7 +236,7 @@ class LocalEngine:
     def _acquire_context(self) -> None:
         """Wait until no other thread streams, because a context is not thread-safe."""
         if not self._stream_lock.acquire(blocking=False):
-            if self._stream_thread == threading.get_ident():
+            if self._stream_thread in (threading.get_ident(), waiting_thread.get()):
                 raise EngineError("a reply is still being streamed; finish or close it first")
             acquire(self._stream_lock, self._check_not_stopped)
         self._stream_thread = threading.get_ident()

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from llmtool.background import waiting_thread
 from llmtool.cancellation import Cancellation
 from llmtool.errors import EngineError
 from llmtool.tasks.pipeline.ordering import closing_stream
@@ -185,7 +186,10 @@ class AsyncBridge:
         """Run a function in a thread; cancelling the asyncio task cancels it."""
         import asyncio
 
+        waits = threading.get_ident()
+
         def call() -> R:
+            waiting_thread.set(waits)
             _readers.set(())  # in the context of the thread: a step of a stream is part of it
             return function(*args)
 
