@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -16,10 +17,13 @@ from tiny_vocabulary import TokenType, bpe_vocabulary
 
 from llmtool.cancellation import Cancellation
 from llmtool.cli.app import root_command
+from llmtool.cli.commands.chat.render import ReplyView
 from llmtool.cli.framework.completion import walk
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.llama.scheduler import Scheduler
-from llmtool.errors import TimeoutExpired
+from llmtool.engine.types import Token
+from llmtool.errors import Cancelled, OutputError, TimeoutExpired
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 MESSAGE = "llmtool: not finished after 0.2 s; raise --timeout"
@@ -211,3 +215,27 @@ def test_stopped_timer_does_not_expire() -> None:
     assert timer is not None
     timer.join(10)
     assert interrupts.expired is None
+
+
+class EndingStream(contextlib.AbstractContextManager[Any]):
+    """A stream of a chat that the time limit ends after a token."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __iter__(self) -> Iterator[Token]:
+        yield Token(0, 0, "Once")
+        raise self._error
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "error", [Cancelled("stopped"), OutputError("cannot write to standard output")], ids=repr
+)
+def test_chat_reports_the_time_limit_of_a_reply(console: Console, error: Exception) -> None:
+    console.interrupts.expired = TimeoutExpired("not finished after 1 s", seconds=1)
+    with pytest.raises(TimeoutExpired, match="not finished after 1 s"):
+        ReplyView(console).show(EndingStream(error))  # type: ignore[arg-type]
+    assert console.interrupts.expired is None  # the next reply has its own limit

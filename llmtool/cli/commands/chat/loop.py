@@ -20,7 +20,7 @@ from llmtool.cli.commands.chat.context import (
 from llmtool.cli.commands.chat.line_editor import EditedReader, LineReader, PlainReader
 from llmtool.cli.commands.chat.status import show_last_turn, status_line
 from llmtool.cli.terminal import signals
-from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, OutputError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, OutputError, TimeoutExpired
 from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _perform(
     except Cancelled as exc:
         if exc.reason == signal.SIGINT:
             reader.discard_input()
-        expired = console.interrupts.expired
+        expired = exc if isinstance(exc, TimeoutExpired) else console.interrupts.expired
         console.interrupts.clear()  # raises for the signals that end the process
         last = chat.turns[-1] if chat.turns else None
         if last and last.finish_reason == "interrupted" and not last.text:

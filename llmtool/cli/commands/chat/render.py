@@ -42,12 +42,13 @@ class ReplyView:
             with silent, stream:  # closing it saves the session
                 for token in stream:
                     self._show_token(token)
-        except Cancelled:
-            self._console.interrupts.clear()  # enables output again
+        except BaseException as exc:
+            expired = self._console.interrupts.expired
+            if expired is not None or isinstance(exc, Cancelled):
+                self._console.interrupts.clear()  # enables output again
             self._close()
-            raise
-        except BaseException:
-            self._close()
+            if expired is not None:  # `exc` may be its effect, such as a write that it ended
+                raise expired from None
             raise
         self._close()
         return stream.result
