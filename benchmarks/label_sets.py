@@ -3,7 +3,8 @@
     python benchmarks/label_sets.py [--split test] [-m REF] [--sets topic,reviews] [-o form=chat]
 
 The sets are in `data/labels` (`topic` and `intent` in tests/data). Each text is in a split: choose
-on `tune`, report `test`; three texts per label are `examples`. Only `classify` is called.
+on `tune`, report `test`; three texts per label are `examples`. Only `classify` is called. On a busy
+machine, `--every 2` measures every second text; the texts are in the order of their labels.
 
     single      accuracy without and with the examples, and the share of the most frequent answer:
                 0.50 of four equally frequent labels means that the model hardly distinguishes them
@@ -39,10 +40,10 @@ MISNAMED = "misnamed"
 Record = dict[str, Any]
 
 
-def read(name: str, split: str) -> list[Record]:
+def read(name: str, split: str, every: int = 1) -> list[Record]:
     paths = [folder / f"{name}.jsonl" for folder in FOLDERS]
     lines = [line for path in paths if path.exists() for line in path.open(encoding="utf-8")]
-    return [record for record in map(json.loads, lines) if record["split"] == split]
+    return [record for record in map(json.loads, lines) if record["split"] == split][::every]
 
 
 def pairs(name: str) -> list[tuple[str, Any]]:
@@ -63,12 +64,14 @@ def accuracy(box: Toolbox, records: Sequence[Record], **options: Any) -> tuple[f
     return right, often, "" if recipe is None else f"{recipe.name} ({recipe.accuracy:.2f})"
 
 
-def measure_single(box: Toolbox, names: Sequence[str], split: str, options: Record) -> None:
+def measure_single(
+    box: Toolbox, names: Sequence[str], split: str, every: int, options: Record
+) -> None:
     print(f"{'':<12}{'texts':>6}{'labels':>7}{'without':>9}{'(most)':>8}{'examples':>10}"
           f"{'(most)':>8}{'noise':>7}{'seconds':>9}")  # fmt: skip
     rows = []
     for name in names:
-        records, started = read(name, split), time.perf_counter()
+        records, started = read(name, split, every), time.perf_counter()
         without, often, _ = accuracy(box, records, **options)
         shown, shown_often, recipe = accuracy(box, records, examples=pairs(name), **options)
         noise = math.sqrt(without * (1 - without) / len(records))  # one standard error
@@ -83,10 +86,10 @@ def _cells(row: Sequence[float]) -> str:
     return "{:>9.3f}{:>8.2f}{:>10.3f}{:>8.2f}{:>7.3f}{:>9.1f}".format(*row)
 
 
-def measure_misnamed(box: Toolbox, split: str, options: Record) -> None:
-    records = read(MISNAMED, split)
+def measure_misnamed(box: Toolbox, split: str, every: int, options: Record) -> None:
+    records = read(MISNAMED, split, every)
     plain = [each | {"text": each["plain"]} for each in records]
-    named = read("named", split)
+    named = read("named", split, every)
     print(f"{MISNAMED:<25}{'with':>9}{'without':>9}{'named':>9}   by kind, with these words")
     for way, more in (("no examples", {}), ("examples", {"examples": pairs("topic")})):
         by_kind = {
@@ -109,12 +112,14 @@ def micro_f1(truth: Sequence[set[str]], answers: Sequence[set[str]]) -> float:
     return 2 * hits / max(1, sum(map(len, truth)) + sum(map(len, answers)))
 
 
-def measure_several(box: Toolbox, names: Sequence[str], split: str, options: Record) -> None:
+def measure_several(
+    box: Toolbox, names: Sequence[str], split: str, every: int, options: Record
+) -> None:
     print(f"{'':<25}{'micro-F1':>9}{'all':>7}{'gain':>7}{'labels':>8}{'true':>6}"
           f"{'threshold':>11}{'seconds':>9}")  # fmt: skip
     for name in names:
-        records = read(name, split)
-        labels = names_of(records)
+        records = read(name, split, every)
+        labels = names_of(read(name, split))
         truth = [set(each["labels"]) for each in records]
         for way, more in (("", {}), (", examples", {"examples": pairs(name)})):
             started = time.perf_counter()
@@ -136,14 +141,14 @@ def measure_several(box: Toolbox, names: Sequence[str], split: str, options: Rec
                   f"{time.perf_counter() - started:>9.1f}")  # fmt: skip
 
 
-def measure(box: Toolbox, chosen: Sequence[str], split: str, options: Record) -> None:
-    print(f"{box.model_name}, split {split}, {options or 'default options'}")
+def measure(box: Toolbox, chosen: Sequence[str], split: str, every: int, options: Record) -> None:
+    print(f"{box.model_name}, split {split}, every {every}, {options or 'default options'}")
     if single := [name for name in chosen if name in SINGLE]:
-        measure_single(box, single, split, options)
+        measure_single(box, single, split, every, options)
     if MISNAMED in chosen:
-        measure_misnamed(box, split, options)
+        measure_misnamed(box, split, every, options)
     if several := [name for name in chosen if name in SEVERAL]:
-        measure_several(box, several, split, options)
+        measure_several(box, several, split, every, options)
 
 
 def main() -> None:
@@ -151,6 +156,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--split", default="tune", choices=("tune", "test"))
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth text")
     parser.add_argument("-m", "--model", default="starter")
     parser.add_argument("--sets", help="only these sets, separated by commas")
     parser.add_argument("--threads", type=int, help="one is faster on a busy machine")
@@ -161,9 +167,8 @@ def main() -> None:
     chosen = args.sets.split(",") if args.sets else [*SINGLE, MISNAMED, *SEVERAL]
     with tempfile.TemporaryDirectory() as folder:  # caches the choices of recipes
         own = Folders(**{name: Path(folder) for name in ("config", "data", "cache", "hub_cache")})
-        measure(
-            Toolbox(args.model, folders=own, n_threads=args.threads), chosen, args.split, options
-        )
+        box = Toolbox(args.model, folders=own, n_threads=args.threads)
+        measure(box, chosen, args.split, args.every, options)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """How well `qa` answers questions from a text, and recognizes those that it does not answer.
 
-    python benchmarks/questions.py [--half test] [-m REF] [--template qa] [--threshold X] [--show]
+    python benchmarks/questions.py [--half test] [-m REF] [--template qa] [--threshold X]
 
 The questions are in `data/questions.yaml`: choose on the half `tuning`, report the half `test`.
+Each of the six passages of a half has ten questions; `--passages 2` measures only the first two.
 
     right         answerable questions with a correct reply
     answered      answerable questions whose reply was not replaced
@@ -50,12 +51,12 @@ class Row(NamedTuple):
         return bool(pattern and re.search(pattern, self.abstention.text, re.IGNORECASE))
 
 
-def read_questions(half: str) -> list[Question]:
+def read_questions(half: str, n_passages: int | None = None) -> list[Question]:
+    passages = [p for p in yaml.safe_load(DATA.read_text(encoding="utf-8")) if p["half"] == half]
     found = []
-    for each in yaml.safe_load(DATA.read_text(encoding="utf-8")):
-        if each["half"] == half:
-            found += [Question(each["text"], q, answer) for q, answer in each["answered"].items()]
-            found += [Question(each["text"], question, None) for question in each["unanswered"]]
+    for each in passages[:n_passages]:
+        found += [Question(each["text"], q, answer) for q, answer in each["answered"].items()]
+        found += [Question(each["text"], question, None) for question in each["unanswered"]]
     return found
 
 
@@ -76,10 +77,11 @@ def main() -> None:
     parser.add_argument("--template", default="qa", help="a name or path")
     parser.add_argument("--threshold", type=float, help="instead of the template's")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--passages", type=int, help="only the first passages")
     parser.add_argument("--show", action="store_true", help="print scores and replies")
     args = parser.parse_args()
     box = Toolbox(args.model, n_threads=args.threads)
-    questions = read_questions(args.half)
+    questions = read_questions(args.half, args.passages)
     cases = [{"document": each.document, "question": each.question} for each in questions]
     rows = []
     for question, result in zip(questions, box.run(args.template, cases), strict=True):
