@@ -155,9 +155,15 @@ _VARIETIES = {
     "de-ch": "Swiss Standard German", "de-at": "Austrian German", "nl-be": "Flemish",
     "ca-valencia": "Valencian", "ro-md": "Moldovan Romanian",
 }  # fmt: skip
-_SCRIPT_NAMES = {"latn": "Latin", "cyrl": "Cyrillic", "arab": "Arabic", "deva": "Devanagari"}
+_SCRIPT_NAMES = {
+    "latn": "Latin", "cyrl": "Cyrillic", "arab": "Arabic", "deva": "Devanagari",
+    "guru": "Gurmukhi", "hebr": "Hebrew", "mong": "Mongolian", "tfng": "Tifinagh",
+}  # fmt: skip
 # The modifiers of POSIX locales; others, such as @euro, do not change the language.
-_MODIFIERS = {"latin": "latn", "cyrillic": "cyrl", "devanagari": "deva", "valencia": "valencia"}
+_MODIFIERS = {
+    "latin": "latn", "iqtelif": "latn", "cyrillic": "cyrl", "arabic": "arab", "devanagari": "deva",
+    "valencia": "valencia",
+}  # fmt: skip
 _LOCALE = re.compile(r"([a-z]{2,3}(?:-[a-z0-9]+)*)(?:\.[a-z0-9-]+)?(?:@([a-z0-9]+))?")
 _SUBTAG = re.compile(r"[a-z0-9]{2,8}")
 
@@ -192,8 +198,9 @@ _SEVERAL_SCRIPTS = frozenset(
     " sat sd so sr su tg tk tt tzm ug uz za zgh".split()
 )
 _LATIN = frozenset({"LATIN"})
-_KNOWN_SCRIPTS = _LATIN.union(*_SCRIPTS.values())  # others are signs such as "º"
-_ISO_SCRIPTS = {"latn": _LATIN, "cyrl": _CYRILLIC, "arab": _ARABIC, "deva": _DEVANAGARI}
+_ISO_SCRIPTS = {code: frozenset({name.upper()}) for code, name in _SCRIPT_NAMES.items()}
+# Others are signs such as "º".
+_KNOWN_SCRIPTS = _LATIN.union(*_SCRIPTS.values(), *_ISO_SCRIPTS.values())
 # Languages that the detection confuses.
 _GROUPS = tuple(
     frozenset(group.split())
@@ -213,6 +220,7 @@ _WIDESPREAD = "en de fr es it pt nl pl ru tr vi id ar fa hi zh ja ko".split()
 _CLEAR_MARGIN = 10.0
 _NOT_RUSSIAN = re.compile("(?![А-яЁё])[\u0400-\u052f]")  # Kazakh text often has Russian words
 _MIN_SCRIPT_LETTERS = 20  # without a letter of the script of the language
+_MAX_SYMBOLS = 3  # Greek letters as in "Δt"
 
 
 class Language(NamedTuple):
@@ -320,7 +328,8 @@ def may_be_in(text: str, tag: str, *, source: str | None = None) -> bool:
     """Return whether a text may be in a language: no other is clearly more likely.
 
     `source` is the code of a language that the text is likely to be in if it is not in that of
-    `tag`. A text without letters is in no language.
+    `tag`. A text without letters is in no language. Only the script is checked if the tag has one
+    that the detection does not know for the language, as in Belarusian in Latin script.
 
     Example:
         >>> may_be_in("Die Rechnung ist falsch.", "de"), may_be_in("Die Rechnung ist falsch.", "en")
@@ -328,8 +337,10 @@ def may_be_in(text: str, tag: str, *, source: str | None = None) -> bool:
     """
     if not any(map(str.isalpha, text)):
         return False
+    if not may_have_script(text, tag):
+        return False
     code = tag.partition("-")[0].lower()
-    return may_have_script(text, tag) and not _is_clearly_in_another(text, code, source)
+    return not _is_detectable(tag.lower()) or not _is_clearly_in_another(text, code, source)
 
 
 def may_have_script(text: str, tag: str) -> bool:
@@ -339,21 +350,62 @@ def may_have_script(text: str, tag: str) -> bool:
         >>> may_have_script("Привет", "sr"), may_have_script("Привет", "sr-Latn")
         (True, False)
     """
-    expected = _scripts_of(tag.lower())
-    scripts = map(_script, filter(str.isalpha, text))
-    counted = Counter(script for script in scripts if script in _KNOWN_SCRIPTS)
+    expected, counted = _scripts_of(tag.lower()), _count_scripts(text)
     n_letters, n_expected = sum(counted.values()), sum(counted[each] for each in expected)
     if n_letters >= _MIN_SCRIPT_LETTERS and not n_expected:
         return False
     return n_expected + counted["LATIN"] + counted["GREEK"] >= n_letters / 2
 
 
+def has_letters_of(text: str, tag: str) -> bool:
+    """Return whether a text has a letter of the script of a language.
+
+    Example:
+        >>> has_letters_of("Google でログイン", "ja"), has_letters_of("Google", "ja")
+        (True, False)
+    """
+    return not _scripts_of(tag.lower()).isdisjoint(_count_scripts(text))
+
+
+def has_foreign_letters(text: str, tag: str) -> bool:
+    """Return whether a text has letters of a script that is neither that of a language nor Latin.
+
+    A few Greek letters are symbols.
+
+    Example:
+        >>> has_foreign_letters("Appを開く", "fr"), has_foreign_letters("Δt", "fr")
+        (True, False)
+    """
+    counted = _count_scripts(text)
+    if counted["GREEK"] <= _MAX_SYMBOLS:
+        del counted["GREEK"]
+    return bool(set(counted) - _scripts_of(tag.lower()) - _LATIN)
+
+
+def _count_scripts(text: str) -> Counter[str]:
+    """Count the letters of each known script."""
+    scripts = map(_script, filter(str.isalpha, text))
+    return Counter(script for script in scripts if script in _KNOWN_SCRIPTS)
+
+
+def _is_detectable(tag: str) -> bool:
+    """Return whether the detection knows the language, or a related one, in the script of a tag."""
+    code = tag.partition("-")[0]
+    script = _written_script(tag)
+    return script is None or any(_SCRIPTS.get(each, _LATIN) == script for each in _related(code))
+
+
+def _written_script(tag: str) -> frozenset[str] | None:
+    """Return the script that is part of a tag, None if it has none."""
+    found = (_ISO_SCRIPTS[each] for each in tag.split("-")[1:] if each in _ISO_SCRIPTS)
+    return next(found, None)
+
+
 def _scripts_of(tag: str) -> frozenset[str]:
     """Return the scripts that a language may be written in."""
-    code, *subtags = tag.split("-")
-    written = [_ISO_SCRIPTS[each] for each in subtags if each in _ISO_SCRIPTS]
-    if written:
-        return written[0]
+    if script := _written_script(tag):
+        return script
+    code = tag.partition("-")[0]
     return _KNOWN_SCRIPTS - _CJK if code in _SEVERAL_SCRIPTS else _SCRIPTS.get(code, _LATIN)
 
 
@@ -365,12 +417,17 @@ def _script(letter: str) -> str:
 
 def _is_clearly_in_another(text: str, code: str, source: str | None) -> bool:
     scores = _scores(text)
-    related = {code}.union(*(group for group in _GROUPS if code in group))
+    related = _related(code)
     own = [scores[each] for each in related if each in scores]
     excluded = {"ru"} if _NOT_RUSSIAN.search(text) else set()
     candidates = {*_WIDESPREAD, source} - related - excluded
     others = [scores[each] for each in candidates if each in scores]
     return code in scores and max(others) > max(own) + _CLEAR_MARGIN
+
+
+def _related(code: str) -> set[str]:
+    """Return a language and those that the detection confuses with it."""
+    return {code}.union(*(group for group in _GROUPS if code in group))
 
 
 def detect_language(text: str) -> str | None:

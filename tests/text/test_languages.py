@@ -146,3 +146,25 @@ def test_find_language_accepts_names_and_codes(word: str, language: tuple[str, s
 def test_unknown_language_suggests_a_similar_one(word: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         find_language(word)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("be-Latn", "Vodstup pamiž kalonami sietki i radkami tablicy"),
+        ("be-Latn", "Kab praciahnuć, uviadzicie svoj parol"),
+        ("az-Cyrl", "Давам етмәк үчүн шифрәнизи дахил един"),
+        ("az-Arab", "لطفا رمزینیزی یازین و دوام ائدین"),
+        ("uz-Cyrl", "Давом этиш учун паролингизни киритинг"),
+        ("kk-Latn", "Jalǵastyru úshin qupıa sózdi engiziñiz"),
+        ("pa-Arab", "جاری رکھن لئی اپݨا پاسورڈ لکھو"),
+    ],
+)
+def test_only_the_script_is_checked_if_the_detection_does_not_know_it(tag: str, text: str) -> None:
+    assert may_be_in(text, tag)
+    assert not may_be_in("パスワードを入力してください", tag)
+
+
+def test_serbian_in_latin_script_is_detected_like_croatian() -> None:
+    assert may_be_in("Unesite svoju lozinku da biste nastavili", "sr-Latn")
+    assert not may_be_in("Please enter your password to continue", "sr-Latn")
