@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtool.tasks.summarize.extract import ScoredSource
 from llmtool.tasks.summarize.mentions import find_names, find_numbers, same_number
 from llmtool.tasks.summarize.source import read_sentences
 from llmtool.tasks.summarize.words import count_words
@@ -53,6 +54,18 @@ def test_kinds_and_readable_texts() -> None:
         ("prose", "From: Ann"),
         ("heading", "A marked heading"),
     ]
+
+
+def test_fields_of_an_email_are_not_sentences_to_choose() -> None:
+    sentences = read_sentences(
+        "Subject: Bus to Rem\nFrom: Ann Ode <a@b.c>\nDate: Mon, 1 Jan 2024 10:00:00 +0000\n\n"
+        "The bus leaves at nine.\n\nFrom: the bridge you see it.\nTo: the left.\nGood\n"
+    )
+    kinds = ["prose", "field", "field", "prose", "prose", "prose"]
+    assert [each.kind for each in sentences][:6] == kinds
+    source = ScoredSource(sentences)
+    assert source.choosable == [0, 3, 4]
+    assert source.choose_line(9) != [1]
 
 
 def test_spans_are_those_of_the_text() -> None:

@@ -21,6 +21,8 @@ from llmtool.errors import InputError
 
 _SHOWN = ("Subject", "From", "To", "Cc", "Date")
 _SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S.* \d{4}\r?\n(?=[A-Za-z][\w-]*:)")
+_URL = re.compile(r"\S+://\S+")
+_MAX_STUB = 300  # characters of a plain text that only points to the HTML
 _MAX_DEPTH = 50  # of messages and parts in each other
 _ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 
@@ -35,8 +37,8 @@ class MailText(msgspec.Struct, frozen=True, kw_only=True):
 def extract_messages(content: bytes) -> MailText:
     """Return the text of a message, or of all messages of a mailbox (mbox).
 
-    Of the alternatives of a part, the first of plain text and HTML that has text is used. Forwarded
-    messages are included, attachments are skipped.
+    Of the alternatives of a part, the first of plain text and HTML that has text is used, unless
+    the HTML has far more. Forwarded messages are included, attachments are skipped.
 
     Raises:
         InputError: the message is encrypted, or has no text.
@@ -96,13 +98,21 @@ class _Reader:
             # 2 is that of multipart/related, which is HTML with its images.
             return {"text/plain": 0, "text/html": 1}.get(part.get_content_type(), 2)
 
+        used = ""
         for part in sorted(parts, key=rank):
             if rank(part) == 2 and not part.is_multipart():
                 continue  # such as a calendar entry
+            n_notes, n_skipped = len(self.notes), len(self.skipped)
             text = "\n\n".join(each for each in self._texts(part, depth + 1) if each)
-            if text:
-                return text
-        return ""
+            if used and not _is_stub(used, text):
+                del self.notes[n_notes:], self.skipped[n_skipped:]
+            else:
+                if used:
+                    self.notes.append("used the HTML, which has far more text than the plain text")
+                used = text
+            if used and not _is_stub(used):
+                break
+        return used
 
     def _text(self, part: Message, kind: str) -> str:
         payload = part.get_payload(decode=True)
@@ -121,6 +131,12 @@ class _Reader:
             self.notes.append(f"read text {was} as {decoded.encoding} (detected)")
         text = decoded.text.replace("\r\n", "\n")
         return (extract_text(text).text if kind == "text/html" else text).strip()
+
+
+def _is_stub(text: str, other: str | None = None) -> bool:
+    """Return whether a text is short, and far shorter than the other text."""
+    size = len(_URL.sub("", text))
+    return size < _MAX_STUB and (other is None or size * 4 < len(other))
 
 
 def _parts(part: Message) -> list[Message]:

@@ -16,6 +16,13 @@ _LIGATURES = str.maketrans(
 )
 # A word that is divided at the end of a line.
 _DIVIDED = re.compile(r"(?<!\w)(\w*[^\W\d_])([-\u2010\xad])[ \t]*\n[ \t]*([^\W\d_]\w*)")
+# Compound words, such as well-known, and not the divided words shortage and highway. Syllables such
+# as "ex" and "so" are rarely words of a compound.
+_COMPOUND = re.compile(
+    r"(?:self|well|long|short|high|low|non|cross|half)-"
+    r"(?!(?:est|er|en|ish|age|ing|ness|way|light)(?:s|ed|ly)?\Z)",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"\w+(?:[-\u2010]\w+)*")
 _MIN_PAGES = 3  # with fewer, no line is a running header
 
@@ -58,8 +65,9 @@ def clean_page(text: str) -> str:
 def join_divided(text: str) -> str:
     r"""Join words that are divided at line ends, and keep the hyphen of compound words.
 
-    The hyphen stays if the text has the word with it elsewhere, or a capital letter or a digit
-    follows; a soft hyphen never is.
+    The hyphen stays if a capital letter or a digit follows. It also stays if the text has the
+    word with it elsewhere, or the word has another hyphen or begins as compounds do, unless the
+    text has the joined word. A soft hyphen is never kept.
 
     Example:
         >>> join_divided("The infor-\nmation is well-\nknown: a well-known fact")
@@ -75,7 +83,9 @@ def join_divided(text: str) -> str:
 
     def join(found: re.Match[str]) -> str:
         before, hyphen, after = found.groups()
-        is_compound = f"{before}-{after}".casefold() in words
+        word = f"{before}-{after}"
+        is_in_chain = re.search(r"\w[-\u2010]\Z", text[max(0, found.start() - 2) : found.start()])
+        is_compound = word.casefold() in words or is_in_chain or _COMPOUND.match(word)
         is_word = f"{before}{after}".casefold() in words
         if hyphen != "\xad" and (not after[0].islower() or (is_compound and not is_word)):
             return f"{before}{hyphen}{after}"

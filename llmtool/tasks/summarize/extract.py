@@ -71,8 +71,8 @@ WEIGHTS = Weights()
 class ScoredSource:
     """The sentences of a source, scored; takes time linear in their number.
 
-    `choosable` are the indexes of sentences that can be chosen: all but headings and fragments,
-    or all sentences of a text without others. `scores` are probabilities.
+    `choosable` are the indexes of sentences that can be chosen: all but headings, fields of
+    e-mails and fragments, or all sentences of a text without others. `scores` are probabilities.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ScoredSource:
         self.sentences = sentences
         self._weights = weights
         self._terms = [frozenset(terms(each.text)) for each in sentences]
-        readable = [i for i, each in enumerate(sentences) if each.kind != "heading"]
+        readable = [i for i, each in enumerate(sentences) if each.kind not in ("heading", "field")]
         long = [i for i in readable if sentences[i].n_words >= _MIN_WORDS]
         self.choosable = long or readable or list(range(len(sentences)))
         counts = Counter(term for i in self.choosable for term in self._terms[i])
@@ -108,7 +108,7 @@ class ScoredSource:
         for i, sentence in enumerate(self.sentences):
             if sentence.kind == "heading" and 1 < sentence.n_words <= limit:
                 return [i]
-            if sentence.kind not in ("heading", "code"):
+            if sentence.kind not in ("heading", "code", "field"):
                 break
         short = [i for i in self.choosable if self.sentences[i].n_words <= limit]
         if not short:

@@ -12,9 +12,12 @@ from llmtool.tasks.summarize.words import count_words
 from llmtool.text.sections import HEADING, LINE, UNDERLINE, next_fence
 from llmtool.text.sentences import sentence_ends
 
-Kind = Literal["prose", "heading", "item", "row", "code"]
+Kind = Literal["prose", "heading", "item", "row", "code", "field"]
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:[^\n]*\n){0,200}?---[ \t]*(?:\n|\Z)")
+# The fields of an e-mail that say nothing of its text, from its head as `mail` writes it.
+_HEAD = re.compile(r"(?:\A|(?<=\n\n))(?:(?:Subject|From|To|Cc|Date): [^\n]+\n)+(?=\n)")
+_CONTEXT = re.compile(r"^(?:From|To|Cc|Date): ", re.MULTILINE)
 _ITEM = re.compile(r"[ \t]*(?:[-*+•·]|\d{1,3}[.)、])[ \t]+(?=\S)|[ \t]*•(?=\S)")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S|[\u3400-\u9fff]{1,8}：")  # "Subject: …"
@@ -87,6 +90,9 @@ def _blocks(text: str) -> Iterator[_Block]:
     reader = _BlockReader()
     front = _FRONT_MATTER.match(text)
     reader.front_end = front.end() if front else 0
+    for head in _HEAD.finditer(text):
+        fields = _CONTEXT.finditer(head[0])
+        reader.fields.update(head.start() + field.start() for field in fields)
     lines = [(found.start(), found[0].rstrip()) for found in LINE.finditer(text)]
     for (start, line), following in zip(lines, [*lines[1:], (0, "")], strict=False):
         yield from reader.add(start, line, following[1])
@@ -100,6 +106,7 @@ class _BlockReader:
         self._open: _Block | None = None
         self._only_line = ""  # of the open block, "" if it has several
         self.front_end = 0  # of the front matter, whose lines are code
+        self.fields: set[int] = set()  # the starts of lines with them
         self._fence = ""
         self._header: tuple[str, ...] = ()  # of the table around the line
         self._is_quote = False  # whether the open block is in a block quote
@@ -148,6 +155,8 @@ class _BlockReader:
         end = start + len(line)
         if start < self.front_end:
             return _Block("code", start, end) if line.strip("- ") else None
+        if start in self.fields:
+            return _Block("field", start, end)
         fence, self._fence = self._fence, next_fence(line, self._fence)
         if fence != self._fence:
             return None
@@ -178,7 +187,7 @@ def _parts(text: str, block: _Block) -> Iterator[tuple[int, int, str]]:
         if readable:
             yield block.start, block.end, readable
         return
-    whole = block.kind in ("heading", "code")
+    whole = block.kind in ("heading", "code", "field")
     spans = [(block.start, block.end)] if whole else _sentence_spans(text, block.start, block.end)
     for start, end in spans:
         is_code = block.kind == "code"

@@ -66,6 +66,12 @@ BODIES: dict[str, tuple[bytes, str]] = {
         b"Content-Type: text/html\n\n<p>One</p>\n--B\nContent-Type: text/plain\n\nOne\n--B--\n",
         "Subject: x\n\nOne",
     ),
+    "plain text that points to the HTML": (
+        b"Subject: x\nContent-Type: multipart/alternative; boundary=B\n\n--B\n\n"
+        b"Please view this email in a browser: https://x.org/" + b"v" * 400 + b"\n--B\n"
+        b"Content-Type: text/html\n\n<p>" + b"The invoice is due. " * 20 + b"</p>\n--B--\n",
+        "Subject: x\n\n" + ("The invoice is due. " * 20).strip(),
+    ),
     "several parts": (
         b"Subject: x\nContent-Type: multipart/mixed; boundary=B\n\n--B\n\nOne\n--B\n"
         b"Content-Type: text/html\n\n<p>Two</p>\n--B--\n",
@@ -113,6 +119,19 @@ def test_detected_encoding_and_attachments_are_reported() -> None:
     assert found.notes == (
         "read text declared as utf-8 as cp1252 (detected)",
         "skipped attachments: a.pdf",
+    )
+
+
+def test_only_notes_of_the_alternative_that_is_used_are_reported() -> None:
+    source = (
+        "Content-Type: multipart/alternative; boundary=B\n\n--B\n\nSee the HTML.\n--B\n"
+        "Content-Type: multipart/related; boundary=C\n\n--C\nContent-Type: text/html\n\n<p>{}\n"
+        "--C\nContent-Type: image/png\n\nx\n--C--\n--B--\n"
+    )
+    assert extract_messages(source.format("See the HTML.").encode()).notes == ()
+    assert extract_messages(source.format("A long text. " * 9).encode()).notes == (
+        "used the HTML, which has far more text than the plain text",
+        "skipped attachments: image/png",
     )
 
 

@@ -18,6 +18,9 @@ def test_divided_words_are_joined_and_compounds_keep_their_hyphen() -> None:
     assert join_divided("infor-\nmation") == "information"
     assert join_divided("infor\xad\nmation infor\u2010 \n  mation") == "information information"
     assert join_divided("well-\nknown, as a well-known fact") == "well-known, as a well-known fact"
+    assert join_divided("a state-of-the-\nart self-\nservice") == "a state-of-the-art self-service"
+    assert join_divided("ex-\nample, short-\nage, high-\nest") == "example, shortage, highest"
+    assert join_divided("non-lin-\near, a linear fit") == "non-linear, a linear fit"
     assert join_divided("Jean-\nLuc and COVID-\n19") == "Jean-Luc and COVID-\n19"
     assert join_divided("a list:\n- one\n- two") == "a list:\n- one\n- two"
 
