@@ -38,6 +38,7 @@ from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.checks import find_fault, tidy
 from llmtool.tasks.translate.glossary import Glossary, read_glossary
 from llmtool.tasks.translate.placeholders import Placeholders, make_placeholders, merge_parts
+from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.tasks.translate.task import prepare_translator
 from llmtool.text.languages import find_language
 
@@ -619,6 +620,27 @@ def test_long_segment_is_translated_in_pieces() -> None:
     result = toolbox.translate(text, "English")
     assert result.text == text.replace("Sentence", "Satz")
     assert len(toolbox.engine.prompts) > 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("size", [3, 8, 21])
+def test_splits_keep_placeholders_whole(size: int) -> None:
+    links = [part for i in range(300) for part in (f"word{i}", ProtectedSpan(f"<{i}>"), " ")]
+    job = SegmentJob(links)
+    job.split(lambda text: -(-len(text) * 10 // size))
+    texts = [leaf.placeholders.text for leaf in job.leaves()]
+    assert len(texts) > 3
+    assert not any(re.search("[{}]", re.sub(r"\{\d+\}", "", text)) for text in texts)
+    assert join_parts([part for leaf in job.leaves() for part in leaf.parts]) == join_parts(links)
+
+
+def test_paragraph_that_does_not_fit_the_context_is_split_or_reported() -> None:
+    text = "Good day.\n\n" + "One word. " * 40 + "\n\n" + "x" * 4000
+    engine = ScriptedEngine(lambda prompt: source_text(prompt).upper(), n_ctx=300)
+    toolbox = Toolbox(engine=engine, model="scripted")
+    result = toolbox.translate(text, "English", source="en", format="md")
+    assert result.text.startswith("GOOD DAY.\n\nONE WORD. ONE WORD.")
+    assert {each.reason for each in result.untranslated} == {"it does not fit the context"}
+    assert all(set(each.text) == {"x"} for each in result.untranslated)
 
 
 def test_text_that_looks_like_an_instruction_is_translated() -> None:

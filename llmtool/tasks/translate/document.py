@@ -20,7 +20,7 @@ from llmtool.tasks.pipeline.reply_cache import ReplyCache
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import UntranslatedSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
-from llmtool.tasks.translate.segment import MAX_TOKENS, SegmentJob
+from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
@@ -136,16 +136,20 @@ class DocumentWorkflow(Workflow[TranslationText]):
             yield from self._evaluate(other, *first_reply)
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
-        """Leave a text that does not fit the context and cannot be split, such as encoded data."""
-        key = _key(step.target.job)
-        n_bytes = len(step.target.job.placeholders.text.encode())
-        if not isinstance(error, ContextOverflow) or n_bytes < 16 * MAX_TOKENS:
+        """Split a text that does not fit the context into sentences, or leave it as it is.
+
+        If no text of the document is translated, its last error is raised.
+        """
+        if not isinstance(error, ContextOverflow):
             raise error
-        for target in (step.target, *self._waiting.pop(key, ())):
-            self._settle(target, target.job.parts, "it does not fit the context")
-        if self.is_complete and all(job.is_rejected for job in self.jobs if job.is_language):
+        for target in (step.target, *self._waiting.pop(_key(step.target.job), ())):
+            if target.job.split_into_sentences():
+                yield from self._start_sentences(target)
+            else:
+                self._settle(target, target.job.parts, "it does not fit the context")
+        leaves = (leaf for job in self.jobs for leaf in job.leaves())
+        if self.is_complete and not any(leaf.is_translated for leaf in leaves):
             raise error
-        return iter(())
 
     def drain_events(self) -> Iterator[TranslationText]:
         text = self._next_output()

@@ -115,7 +115,7 @@ class SegmentJob:
         text = self.placeholders.text
         if len(text.encode()) <= MAX_TOKENS or count(text) <= MAX_TOKENS:
             return
-        pieces = _join_split_placeholders(
+        pieces = _keep_placeholders_whole(
             split(text, max_tokens=MAX_TOKENS, count=count), self.placeholders
         )
         self._split_into(pieces, are_sentences=False)
@@ -124,7 +124,7 @@ class SegmentJob:
         """Split into sentences; return False if there is only one."""
         if self.is_sentence:
             return False
-        pieces = _join_split_placeholders(
+        pieces = _keep_placeholders_whole(
             split_sentences(self.placeholders.text), self.placeholders
         )
         if len(pieces) < 2:
@@ -177,16 +177,21 @@ def _excerpt(text: str) -> str:
     return text[:_MAX_CONTEXT].rpartition(" ")[0] or text[:_MAX_CONTEXT]
 
 
-def _join_split_placeholders(texts: Sequence[str], placeholders: Placeholders) -> list[str]:
-    """Join pieces where a split went through a placeholder."""
+def _keep_placeholders_whole(texts: Sequence[str], placeholders: Placeholders) -> list[str]:
+    """Move each split that goes through a placeholder before it, if possible to a space."""
+    if not placeholders.protected:
+        return list(texts)
     whole: list[str] = []
-    is_open = False
+    rest = ""
     for text in texts:
-        if is_open:
-            whole[-1] += text
-        else:
+        text = rest + text
+        end = text.rfind(placeholders.opens)
+        if end <= text.rfind(placeholders.closes):
             whole.append(text)
-        is_open = bool(placeholders.protected) and whole[-1].rfind(placeholders.opens) > whole[
-            -1
-        ].rfind(placeholders.closes)
-    return whole
+            rest = ""
+            continue
+        end = text.rfind(" ", end // 2, end) + 1 or end
+        rest = text[end:]
+        if end:
+            whole.append(text[:end])
+    return [*whole, rest] if rest else whole
