@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 from llmtool.documents.html.document import Html
 from llmtool.documents.language_tags import is_tag_of
+from llmtool.documents.signatures import declare_utf8, declared_charset
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -28,6 +29,7 @@ from llmtool.documents.types import (
 )
 from llmtool.documents.word import WordPart
 from llmtool.documents.xml_source import Element, Token, Xml, join_xml, with_attribute
+from llmtool.encoding import decode_document
 from llmtool.errors import InputError
 from llmtool.file_kinds import Format
 
@@ -35,8 +37,9 @@ _SEPARATOR = "\x1e"  # the record separator of ASCII
 _FORMATS: tuple[Format, ...] = ("docx", "epub")
 _ZIP = b"PK\x03\x04"
 _WORD = re.compile(
-    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|styles|diagrams/[^/]+|charts/[^/]+)\.xml"
+    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|comments|styles|diagrams/[^/]+|charts/[^/]+)\.xml"
 )
+_COMMENTS = re.compile(r"(?:[^<]|<[?!])*<w:comments\b")
 _BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
 _EPUB = b"application/epub+zip"
@@ -80,8 +83,9 @@ def pack(content: bytes, text: str) -> bytes:
             new.comment = archive.comment
             for info in archive.infolist():
                 data = archive.read(info)
-                if info.filename in replaced:
-                    data = replaced[info.filename].encode()
+                changed = replaced.get(info.filename)
+                if changed is not None and changed != _decode(archive, info):
+                    data = changed.encode()
                 new.writestr(info, data, compress_type=info.compress_type)
     return target.getvalue()
 
@@ -169,9 +173,9 @@ class Package(Document):
 
     @property
     def body(self) -> Sequence[Segment]:
-        """The segments, without those of a table of contents and metadata."""
+        """The segments, without those of a table of contents, metadata and comments of Word."""
         own = (each for each in self.segments if isinstance(each, _Segment))
-        return [each for each in own if not isinstance(each.member, _Contents)]
+        return [each for each in own if not _is_apart(each.member)]
 
 
 class _Contents(Document):
@@ -223,6 +227,11 @@ def _book_part(text: str, to: str | None) -> Document:
     return _Contents(text, to) if is_contents else Html(text, to=to)
 
 
+def _is_apart(member: Document) -> bool:
+    is_word = isinstance(member, WordPart)
+    return isinstance(member, _Contents) or (is_word and _COMMENTS.match(member.source) is not None)
+
+
 def _outside(member: Document) -> Iterator[OutsideText]:
     """Yield the text outside of a member's segments."""
     if member.outside is not None:
@@ -266,10 +275,18 @@ def _text_members(archive: zipfile.ZipFile, format: str) -> list[zipfile.ZipInfo
 
 
 def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
+    """Return the text of a member as one in UTF-8, which it also declares if it was not."""
+    name, data = member.filename, archive.read(member)
+    charset = declared_charset(data)
     try:
-        text = archive.read(member).decode()
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{member.filename} is encrypted or not UTF-8") from exc
+        decoded = decode_document(data, charset, source=name, errors=None)
+    except InputError as exc:
+        raise InputError(f"{name} is encrypted or not {charset or 'UTF-8'}") from exc
+    if decoded.is_detected:
+        raise InputError(f"{name} is encrypted or not {charset or 'UTF-8'}")
+    text = "\ufeff" * decoded.has_bom + decoded.text
+    if decoded.encoding != "utf-8" or (charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        text = declare_utf8(text)
     if _SEPARATOR in text:
         raise InputError(f"{member.filename} is not text")
     return text

@@ -52,7 +52,7 @@ def word_file() -> bytes:
     return file.getvalue()
 
 
-def book_file(**members: str) -> bytes:
+def book_file(**members: str | bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
@@ -165,6 +165,42 @@ def test_epub_pages_contents_and_title() -> None:
     assert packed[30:58] == b"mimetypeapplication/epub+zip"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1"])
+def test_pages_of_another_encoding_are_read_and_written_in_utf8(encoding: str) -> None:
+    page, contents = (
+        text.replace("?>", f' encoding="{encoding}"?>', 1).replace("The first", "Café, the first")
+        for text in (PAGE.replace(' encoding="utf-8"', ""), CONTENTS)
+    )
+    members = {"o/a.xhtml": page.encode(encoding), "o/toc.ncx": contents.encode(encoding)}
+    content = book_file(**members)
+    document = load(content)
+    assert shown(document)[1] == shown(document)[3] == "Café, the first chapter"
+    packed = pack(content, rewrite(document, {1: ("Глава",)}))
+    with zipfile.ZipFile(io.BytesIO(packed)) as new:
+        page_root = etree.fromstring(new.read("o/a.xhtml"))
+        assert page_root[1][0].text == "Глава"
+        assert new.read("o/toc.ncx") == members["o/toc.ncx"]
+
+
+def test_comments_of_a_word_document_are_translated_and_not_part_of_its_text() -> None:
+    space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    paragraph = "<w:p><w:r><w:t>{}</w:t></w:r></w:p>"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        body = f"<w:body>{paragraph.format('The text')}</w:body>"
+        archive.writestr("word/document.xml", f"<w:document {space}>{body}</w:document>")
+        comment = f'<w:comment w:author="Ann">{paragraph.format("Check this")}</w:comment>'
+        start = '<?xml version="1.0"?>\n'
+        archive.writestr("word/comments.xml", f"{start}<w:comments {space}>{comment}</w:comments>")
+    document = load(file.getvalue())
+    assert shown(document) == ["The text", "Check this"]
+    assert find_unaccounted(document) == []
+    assert read_document(file.getvalue(), name="a").text == "The text"
+    packed = pack(file.getvalue(), rewrite(document, {1: ("Prüfen",)}))
+    with zipfile.ZipFile(io.BytesIO(packed)) as new:
+        assert '<w:t xml:space="preserve">Prüfen' in new.read("word/comments.xml").decode()
+
+
 def test_language_of_a_book_is_that_of_the_translation() -> None:
     page = PAGE.replace("<html ", '<html xml:lang="en" lang="en-US" ')
     metadata = METADATA.replace("<dc:creator", "<dc:language>en</dc:language><dc:creator")
@@ -242,7 +278,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;">]><w:document>&b;<
         (zipped("word/document.xml", b" " * (65 << 20)), "more than 64 MiB"),
         (zipped("word/document.xml", BOMB.encode()), "the entity b contains others"),
         (zipped("word/document.xml", b"<w:p>"), "not well-formed XML"),
-        (zipped("word/document.xml", b"\xff\xfe"), "is encrypted or not UTF-8"),
+        (zipped("word/document.xml", b"\xff\xf0"), "is encrypted or not UTF-8"),
         (zipped("word/document.xml", b"<a>\x1e</a>"), "is not text"),
         (zipped("word/document.xml", b"<a/>" * 99)[:-40], "the zip file is damaged"),
         (word_file()[:2000] + b"\0" * 2000 + word_file()[4000:], "damaged"),
