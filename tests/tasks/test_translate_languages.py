@@ -415,6 +415,33 @@ def test_even_a_short_reply_in_another_script_is_rejected(to: str) -> None:
     assert fault("Firefox 中文版", "Firefox 中文版", to) is None
 
 
+@pytest.mark.parametrize(
+    ("source_language", "text"),
+    [
+        ("zh", "Bluetooth设备管理"),
+        ("zh", "使用GitHub登录"),
+        ("uk", "Войти через Google"),
+        ("ja", "Appを開く"),
+        ("ko", "Google로 로그인"),
+        ("el", "Πατήστε OK"),
+    ],
+)
+def test_text_with_words_in_another_script_must_be_translated(
+    source_language: str, text: str
+) -> None:
+    assert fault("ΔT (K)", "ΔT (K)", "fr", source_language) is None
+    assert fault(text, text, "fr", source_language) == "is not in French"
+    assert fault(text, text, "ar", source_language) == "is not in Arabic"
+
+
+@pytest.mark.parametrize("to", ["ru", "zh", "ar", "ja", "el", "th"])
+def test_short_sentence_without_a_letter_of_the_target_is_rejected(to: str) -> None:
+    for text in ("Delete all messages", "Enter your password", "save the file now"):
+        assert fault(text, text, to) is not None
+    for text in ("Firefox", "Chicony Keyboard", "pip install llmtool", "git pull origin main"):
+        assert fault(text, text, to) is None
+
+
 def test_identifiers_do_not_count_as_words_of_a_language() -> None:
     source = "Converting source_suffix to source_suffix_list."
     assert fault(source, "S'està convertint source_suffix a source_suffix_list.", "ca") is None

@@ -9,7 +9,13 @@ from html import unescape
 from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
 from llmtool.tasks.translate.remarks import has_remark
-from llmtool.text.languages import Language, may_be_in, may_have_script
+from llmtool.text.languages import (
+    Language,
+    has_foreign_letters,
+    has_letters_of,
+    may_be_in,
+    may_have_script,
+)
 
 # The length of a translation relative to its source; the slack matters for short texts.
 _MAX_RATIO, _SLACK = 4.0, 24.0
@@ -17,6 +23,12 @@ _MAX_RATIO_WITH_CONTEXT = 2.0  # as it may contain the translation of the text a
 _WIDE_WEIGHT = 2.5  # a CJK character counts as so many letters
 _MIN_LETTERS, _MIN_WEIGHT = 20, 30  # to detect a language
 _ECHO_WORDS = 5
+_SENTENCE_WORDS = 3
+_PUNCTUATION = ".,:;!?…()\"'“”"
+_ENGLISH_WORDS = frozenset(
+    "a all an and are as at be by can cannot do for from has if in is it no not of on or out that"
+    " the this to was when will with you your".split()
+)
 _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _REFERENCE = re.compile(r"&#?\w+;")
@@ -86,6 +98,8 @@ def find_fault(
         return "is much shorter than the source"
     if source_language != to.base and _contains(reply, placeholders.text):
         return "repeats the source"
+    if _is_untranslated(placeholders, reply, to, source_language):
+        return f"is not in {to.name}"
     if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"
     if has_remark(placeholders.text, reply, to.base):
@@ -109,6 +123,41 @@ def _is_in_another_language(
         reply = _IDENTIFIER.sub(" ", reply)
     is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or _letter_weight(reply) >= _MIN_WEIGHT
     return is_long and not may_be_in(reply, to.code, source=source_language)
+
+
+def _is_untranslated(
+    placeholders: Placeholders, reply: str, to: Language, source_language: str | None
+) -> bool:
+    """Return whether a reply is not in the script of the target, judged by its source.
+
+    It repeats letters of the script of the source, or a sentence has no letter of the target's.
+    Letters that are foreign to both languages belong to a name, as in "Firefox 中文版".
+    """
+    source = placeholders.text
+    if not any(map(str.isalpha, reply)) or source_language == to.base:
+        return False
+    if has_foreign_letters(reply, to.code) and _words(reply) == _words(source):
+        return source_language is None or has_letters_of(_without_latin(reply), source_language)
+    return _is_sentence(placeholders.plain) and not has_letters_of(reply, to.code)
+
+
+def _without_latin(text: str) -> str:
+    """Return a text without Latin letters, which every language may have in names."""
+    return "".join(each for each in text if not unicodedata.name(each, "").startswith("LATIN "))
+
+
+def _is_sentence(text: str) -> bool:
+    """Return whether a text has three words in lower case, not counting identifiers.
+
+    The first may have a capital if no other has. A text without capitals can be a command.
+    """
+    words = [word.strip(_PUNCTUATION) for word in _IDENTIFIER.sub(" ", text).split()]
+    words = [word for word in words if word.isalpha()]
+    n_lower = sum(map(str.islower, words))
+    if n_lower == len(words):
+        return n_lower >= _SENTENCE_WORDS and not _ENGLISH_WORDS.isdisjoint(words)
+    is_capitalized = n_lower == len(words) - 1 and words[0].istitle()
+    return n_lower + is_capitalized >= _SENTENCE_WORDS
 
 
 def _differ_in_lines(source: str, reply: str) -> bool:
