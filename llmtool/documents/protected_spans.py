@@ -39,7 +39,9 @@ PLACEHOLDERS = r"""
   | \$[A-Za-z_][A-Za-z0-9_]*\$?                         # $HOME $USER$
 """
 ADDRESSES = rf"""
-    (?<![^\s(])https?://[^\s<>"'{_UNSPACED}]*[/=\#_][{_UNSPACED}][^\s<>"'()。，、；：！？]*(?=[\s)]|\Z)
+    (?<![A-Za-z])https?://(?=[{_UNSPACED}])[\w-]+(?:\.(?:[A-Za-z0-9-]+|[^\W0-9_A-Za-z]+))+
+        (?:[/?\#][^\s<>"'()\[\]{{}}*|。，、；：！？「」『』（）]*)?(?<![.,;:!?])
+  | (?<![^\s(])https?://[^\s<>"'{_UNSPACED}]*[/=\#_][{_UNSPACED}][^\s<>"'()。，、；：！？]*(?=[\s)]|\Z)
   | (?<![A-Za-z])(?:https?|ftp|file|mailto|tel):{_URL_PIECE}*{_URL_END}
   | (?<![A-Za-z])www\.{_URL_PIECE}*{_URL_END}
   | (?<!{_WORD})(?<![.+-])(?:{_WORD}|[.+-])+@(?:{_WORD}|-)+(?:\.(?:{_WORD}|-)+)+

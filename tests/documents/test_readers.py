@@ -375,6 +375,11 @@ def test_tags_can_move_if_they_still_match(
         ),
         ("见 https://zh.wikipedia.org/wiki/中国 一文", ["https://zh.wikipedia.org/wiki/中国"]),
         (
+            "https://例え.jp/路径 text, 看https://例え.jp的",
+            ["https://例え.jp/路径", "https://例え.jp"],
+        ),
+        ("(https://例子.中国/a?b=c). Then", ["https://例子.中国/a?b=c"]),
+        (
             "https://de.wikipedia.org/wiki/Köln_(Stadt), https://x.org/{id}",
             [
                 "https://de.wikipedia.org/wiki/Köln_(Stadt)",
