@@ -54,7 +54,10 @@ def count_protected(document: Document) -> dict[str, int]:
     for segment in document.segments:
         for part in segment.parts:
             if isinstance(part, ProtectedSpan):
-                counted[protected_reason(part.source)] += _count_letters(part.source)
+                reason = protected_reason(part.source)
+                if reason == "formula" and not document.has_formulas:
+                    reason = "placeholder"
+                counted[reason] += _count_letters(part.source)
     for each in document.outside or ():
         if not each.is_language:
             counted[each.reason] += _count_letters(document.source[each.start : each.end])

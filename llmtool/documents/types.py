@@ -97,6 +97,8 @@ class Document:
 
     # The source texts remain in the output, so a translation is also written if it equals its text.
     has_targets = False
+    # In Markdown, `$x$` is a formula, and in other formats a placeholder.
+    has_formulas = False
 
     def __init__(self, source: str) -> None:
         self.source = source

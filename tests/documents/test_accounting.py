@@ -51,3 +51,17 @@ def test_text_that_is_neither_a_segment_nor_accounted_for_is_reported() -> None:
     assert document.source[found.start : found.end].strip(" =") == "Hello"
     assert found.reason == "the parser does not recognize this text"
     assert count_protected(document) == {"key": 3}
+
+
+def test_cells_without_a_column_are_language_if_a_pipe_in_code_moved_them() -> None:
+    text = "| `code` | cell \\| text |\n|---|---|\n| a `x|y` | lost |\n| a | b | extra |\n"
+    document = parse(text, "md")
+    assert count_protected(document) == {"cell without a column": 5, "code": 4}
+    (lost,) = find_unsupported(document)
+    assert text[lost.start : lost.end] == "lost"
+    assert find_unsupported(parse(text, "md", dialect="mkdocs")) == []
+
+
+def test_names_between_dollars_are_formulas_only_in_markdown() -> None:
+    assert count_protected(parse("Hi $AB$", "md")) == {"formula": 2}
+    assert count_protected(parse('["Hi $USER$"]', "json")) == {"placeholder": 4}

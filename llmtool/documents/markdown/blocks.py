@@ -47,6 +47,7 @@ _ADMONITION = re.compile(
     r'|\?\?\?\+?[ \t]+"(?P<only>.*)"[ \t]*$'
 )
 _TAB = re.compile(r'={3}(?:\+!?|!\+?)?[ \t]+"(?P<title>.*)"[ \t]*$')
+_IDENTIFIER = re.compile(r"(?:#{1,6}[ \t]*)?:::[ \t]?(?P<name>[\w.:/$-]*\w)[ \t]*$")
 _SLASHES = re.compile(r"/{3,}[ \t]*(?:(?P<name>[\w-]+)(?:[ \t]*\|[ \t]*(?P<title>.*?))?)?[ \t]*$")
 _COLONS = re.compile(
     r":{3,}[ \t]*(?:\{(?P<directive>[\w:+-]+)\}|\{(?P<attributes>[^{}]*)\}|(?P<name>[\w.-]+))?"
@@ -145,6 +146,25 @@ def _read_slashes(state: StateBlock, line: int, end: int, silent: bool) -> bool:
         next_line += 1  # options
     texts = [] if found["name"] == "html" else title_texts(state, line, found, "title")
     push_directive(state, line, next_line, "directive", texts)
+    return True
+
+
+def _read_identifier(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """Read the name of an object that mkdocstrings documents, and its indented options."""
+    found = _IDENTIFIER.match(line_text(state, line))
+    # Without a dot, it can be a container of another dialect.
+    if found is None or ("." not in found["name"] and "containers" in state.env["constructs"]):
+        return False
+    if silent:
+        return True
+    next_line = line + 1
+    while (
+        next_line < end
+        and not state.isEmpty(next_line)
+        and state.sCount[next_line] > state.sCount[line]
+    ):
+        next_line += 1
+    push_directive(state, line, next_line, "directive")
     return True
 
 
@@ -373,7 +393,12 @@ _RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     "?": (("admonitions", _read_indented),),
     "=": (("admonitions", _read_indented),),
     "/": (("slashes", _read_slashes),),
-    ":": (("containers", _read_colons), ("definitions", _read_definition)),
+    "#": (("mkdocstrings", _read_identifier),),
+    ":": (
+        ("mkdocstrings", _read_identifier),
+        ("containers", _read_colons),
+        ("definitions", _read_definition),
+    ),
     "`": (("myst", _read_fence),),
     "~": (("myst", _read_fence),),
     "{": (("attributes", _read_attributes), ("templates", read_tags), ("mdx", read_tags)),

@@ -12,17 +12,18 @@ _CONSTRUCTS: dict[str, frozenset[str]] = {
     "github": _SHARED | {"callouts"},
     "mkdocs": _SHARED
     | {"admonitions", "slashes", "attributes", "definitions", "abbreviations", "snippets"}
-    | {"templates", "callouts"},
+    | {"templates", "callouts", "mkdocstrings", "code pipes"},
     "kramdown": _SHARED | {"attributes", "templates", "definitions", "abbreviations"},
-    "obsidian": _SHARED | {"callouts", "wiki"},
+    "obsidian": _SHARED | {"callouts", "wiki", "hashtags"},
     "docusaurus": _SHARED | {"containers", "components", "mdx", "attributes"},
     "mdx": _SHARED | {"components", "mdx", "containers", "callouts", "attributes"},
     "hugo": _SHARED | {"templates", "attributes", "definitions", "callouts"},
     "myst": _SHARED
     | {"myst", "myst comments", "containers", "attributes", "definitions", "templates"},
 }
-# In other dialects these are text: a line that begins with "% ", and `{x y}`.
-_AMBIGUOUS = {"mdx", "myst comments"}
+# In other dialects these are text: a line that begins with "% ", `{x y}` and `#word`; and a pipe in
+# code ends a cell.
+_AMBIGUOUS = {"mdx", "myst comments", "hashtags", "code pipes"}
 _EVERYWHERE = frozenset().union(*_CONSTRUCTS.values()) | {"components", "grid tables"}
 _MDX = re.compile(
     r"^import\s+(?:[\w${*][^\n]*\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$"

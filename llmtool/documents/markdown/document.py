@@ -22,6 +22,8 @@ class Markdown(Document):
         ['Hello', 'one more']
     """
 
+    has_formulas = True
+
     def __init__(self, source: str, dialect: Dialect = "auto") -> None:
         super().__init__(source)
         self._parsed = MarkdownSource(source, dialect)

@@ -11,6 +11,7 @@ from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import Part, ProtectedSpan, has_letters
 
 _MAX_BACKTICKS = 64
+_HIDDEN_PIPE = "\ue07c"
 _MAX_PARENTHESES = 32  # nested in a link target, as in the parser
 _TOKEN = re.compile(
     r"""
@@ -32,6 +33,7 @@ _TOKEN = re.compile(
   | (?P<emoji>(?<![\w:]):(?:[a-z][a-z0-9_+-]*|[+-]1):(?![\w:]))
   | (?P<cite>\[-?@[^\[\]\s]+\])
   | (?P<mention>(?<![0-9A-Za-z_/.@])@[A-Za-z][A-Za-z0-9_:./-]*[A-Za-z0-9_])
+  | (?P<hashtag>(?<!\S)\#[\w/-]*[^\W\d][\w/-]*)
   | (?P<keys>(?<!\w)\+\+[a-z0-9"_-]{1,40}(?:\+[a-z0-9"_-]{1,40})*\+\+(?!\w))
   | (?P<note>\[\^[^\[\]\s]+\]:?)
   | (?P<task>\A\[[ xX]\](?=\s))
@@ -57,14 +59,17 @@ _BEFORE_LABEL = re.compile(r"\[[^\[\]]+\]\[[^\]]")
 _FIXED = re.compile(r"\[[ xX]\]\s")
 
 
-def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False) -> Iterator[Part]:
+def split_inline(
+    text: str, labels: Container[str] = (), *, is_mdx: bool = False, has_hashtags: bool = False
+) -> Iterator[Part]:
     """Yield the parts of a paragraph's source.
 
     Protected are code, link and image targets, references, tags, templates, attribute lists,
     entities, escapes, emoji names, footnotes, formulas, and the target of a wiki link or role.
     Emphasis and the brackets of links stay in the text, because models preserve them well. `labels`
     are the normalized labels of the document's references. A link whose text is its label,
-    `[label]` or `[label][]`, gets the form `[text][label]`. In MDX, `{x}` is an expression.
+    `[label]` or `[label][]`, gets the form `[text][label]`. In MDX, `{x}` is an expression; in
+    Obsidian, `#word` is a tag.
 
     Example:
         >>> list(split_inline("Run `ls`, see [the *manual*](http://x)."))[-2:]
@@ -73,7 +78,7 @@ def split_inline(text: str, labels: Container[str] = (), *, is_mdx: bool = False
         [ProtectedSpan(source='[[Page|'), 'the page', ProtectedSpan(source=']]')]
     """
     at = 0
-    for start, end in _protected_ranges(text, labels, is_mdx=is_mdx):
+    for start, end in _protected_ranges(text, labels, is_mdx=is_mdx, has_hashtags=has_hashtags):
         if start > at:
             yield from split_parts(text[at:start])
         label = _LABEL.fullmatch(text, start, end)
@@ -132,7 +137,7 @@ def _is_link_text(text: str, start: int, label: str, labels: Container[str]) -> 
 
 
 def _protected_ranges(
-    text: str, labels: Container[str], *, is_mdx: bool
+    text: str, labels: Container[str], *, is_mdx: bool, has_hashtags: bool
 ) -> Iterator[tuple[int, int]]:
     at = 0
     closing = _code_ends(text)
@@ -146,8 +151,10 @@ def _protected_ranges(
                 at = end
                 continue
             end = last
-        elif (found["label"] and normalize(found["name"]) not in labels) or (
-            found["unresolved"] and not _is_link(found, labels)
+        elif (
+            (found["hashtag"] and not has_hashtags)
+            or (found["label"] and normalize(found["name"]) not in labels)
+            or (found["unresolved"] and not _is_link(found, labels))
         ):
             at = start + 1
             continue
@@ -203,6 +210,38 @@ def _code_ends(text: str) -> dict[int, int]:
             ends[start] = next_end[length]
         next_end[length] = end
     return ends
+
+
+def hide_pipes(text: str) -> str:
+    """Replace the pipes in code in each line: in Python-Markdown, they do not end a cell.
+
+    Example:
+        >>> show_pipes(hide_pipes("| `x|y` | z |"))
+        '| `x|y` | z |'
+        >>> hide_pipes("| `x|y` | z |").count("|")
+        3
+    """
+    if _HIDDEN_PIPE in text:
+        return text
+    return "\n".join(
+        _hide_pipes_in_line(line) if "|" in line and "`" in line else line
+        for line in text.split("\n")
+    )
+
+
+def _hide_pipes_in_line(line: str) -> str:
+    pieces, at = [], 0
+    ends = _code_ends(line)
+    for start in sorted(ends):
+        if start >= at and line[start - 1 : start] != "\\":
+            pieces += [line[at:start], line[start : ends[start]].replace("|", _HIDDEN_PIPE)]
+            at = ends[start]
+    return "".join([*pieces, line[at:]])
+
+
+def show_pipes(text: str) -> str:
+    """Return a text with the pipes that `hide_pipes` replaced."""
+    return text.replace(_HIDDEN_PIPE, "|")
 
 
 def _target_end(text: str, start: int) -> int | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from llmtool.documents.markdown.blocks import ends_html, read_block
 from llmtool.documents.markdown.directives import Rule
 from llmtool.documents.markdown.front_matter import find_front_matter
+from llmtool.documents.markdown.inline import hide_pipes, show_pipes
 from llmtool.documents.markdown.tags import without_texts
 
 if TYPE_CHECKING:
@@ -45,7 +46,14 @@ def parse_markdown(
     if text.startswith("\ufeff"):
         text = text[1:]
     env["constructs"] = constructs
-    return _parser(is_mdx="mdx" in constructs).parse(text, env)
+    parser = _parser(is_mdx="mdx" in constructs)
+    if "code pipes" not in constructs or (hidden := hide_pipes(text)) == text:
+        return parser.parse(text, env)
+    tokens = parser.parse(hidden, env)
+    for token in tokens:
+        for each in (token, *(token.children or ())):
+            each.content = show_pipes(each.content)
+    return tokens
 
 
 @lru_cache(maxsize=2)

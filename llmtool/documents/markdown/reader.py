@@ -17,7 +17,7 @@ from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
 from llmtool.documents.markdown.blocks import GRID_TABLE
 from llmtool.documents.markdown.directives import Text
-from llmtool.documents.markdown.inline import split_html
+from llmtool.documents.markdown.inline import hide_pipes, show_pipes, split_html
 from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.markdown.tags import text_attributes
@@ -36,6 +36,7 @@ _DEFINITION_TARGET = re.compile(r"\A\s*\[[^\]]+\]:\s*<?#([^\s>]+)")
 _DELIMITER_ROW = re.compile(r"\|?[ \t]*:?-+:?[ \t]*\|")
 # HTML whose text is Markdown, in Python-Markdown and kramdown.
 _PARSED_HTML = re.compile(r"<[a-z][^<>]*\smarkdown\b", re.IGNORECASE)
+_BORDER = re.compile(r"(?<!\\)\|")
 _PATH = re.compile(r"[!-~]*[./\\_:][!-~]*")  # as the title of a code block
 _CHANGED_BY_PARSER = "text that the Markdown parser changes"
 
@@ -80,14 +81,15 @@ class Reader:
                 first, last = token.map
                 if previous is not None and previous.type in ("th_open", "td_open"):
                     if first != row:
-                        row, cells = first, _cells(self._source.lines[first])
-                        self._skip(*self._source.line_range(token), "cell without a column")
+                        row, cells = first, self._cells(first)
                     yield from self._cell_segment(first, cells, token.content)
                 elif token.content.strip():
                     kind = "paragraph"
                     if previous is not None and previous.type == "heading_open":
                         kind = "heading" if previous.markup.startswith("#") else "setext heading"
                     yield from self._block_segments(kind, first, last, token.content)
+            elif token.type == "tr_close":
+                self._skip_cells(row, cells)
             elif token.type in ("fence", "code_block"):
                 yield from self._code_segments(token)
             elif token.type == "html_block":
@@ -215,6 +217,29 @@ class Reader:
                 layout=Layout(kind="html", inner=(html, inner)),
             )
 
+    def _cells(self, row: int) -> list[tuple[int, str]]:
+        """Return the cells of a table row, each as its column and text."""
+        line = self._source.lines[row]
+        if "code pipes" in self._source.constructs:
+            line = hide_pipes(line)
+        cells, at = [], 0
+        for piece in _BORDER.split(line):
+            body = piece.strip(" \t")
+            cells.append((at + piece.find(body), body))
+            at += len(piece) + 1
+        return cells
+
+    def _skip_cells(self, row: int, cells: list[tuple[int, str]]) -> None:
+        """Skip the cells without a column; if a pipe in code moved them, they are language."""
+        line = self._source.lines[row]
+        is_moved = "code pipes" not in self._source.constructs and len(_BORDER.findall(line)) > len(
+            _BORDER.findall(hide_pipes(line))
+        )
+        for column, text in cells:
+            start = self._source.starts[row] + column
+            is_language = is_moved and has_letters(tuple(self._source.split(text)))
+            self._skip(start, start + len(text), "cell without a column", is_language=is_language)
+
     def _cell_segment(
         self, row: int, cells: list[tuple[int, str]], content: str
     ) -> Iterator[Segment]:
@@ -222,7 +247,7 @@ class Reader:
             del cells[:1]
             return
         for index, (column, text) in enumerate(cells):
-            body = text.replace("\\|", "|")
+            body = show_pipes(text.replace("\\|", "|"))
             prefix = body.removesuffix(content)
             if body != content and (prefix == body or index or prefix.strip(" \t>*+-.)0123456789")):
                 continue
@@ -384,13 +409,3 @@ def _without_segments(
             start = segments[number].end if stop < end else end
             number += 1
         at = max(at, end)
-
-
-def _cells(line: str) -> list[tuple[int, str]]:
-    """Return the cells of a table row, each as its column and text."""
-    cells, at = [], 0
-    for piece in re.split(r"(?<!\\)\|", line):
-        body = piece.strip(" \t")
-        cells.append((at + piece.find(body), body))
-        at += len(piece) + 1
-    return cells

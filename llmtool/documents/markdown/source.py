@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.dialects import constructs_of
-from llmtool.documents.markdown.inline import normalize, split_inline
+from llmtool.documents.markdown.inline import normalize, show_pipes, split_inline
 from llmtool.documents.markdown.parser import parse_markdown
 from llmtool.documents.types import Dialect, Part, ProtectedSpan
 
@@ -36,7 +36,7 @@ class MarkdownSource:
         self.tokens = self.parse(self.text, env)
         self.references: dict[str, Any] = env.get("references", {})
         self.duplicate_references: list[dict[str, Any]] = env.get("duplicate_refs", [])
-        self.labels = {normalize(label) for label in self.references}
+        self.labels = {normalize(show_pipes(label)) for label in self.references}
         self.headings = anchors.heading_texts(self.tokens)
         links = set(re.findall(r"#([^\s)>\"']+)", original)) if self.headings else ()
         self.rule = anchors.choose_rule(map(unquote, links), self.headings)
@@ -69,7 +69,12 @@ class MarkdownSource:
 
     def split(self, text: str) -> Iterator[Part]:
         """Split inline text into its parts."""
-        return split_inline(text, self.labels, is_mdx="mdx" in self.constructs)
+        return split_inline(
+            text,
+            self.labels,
+            is_mdx="mdx" in self.constructs,
+            has_hashtags="hashtags" in self.constructs,
+        )
 
     def links_to_heading(self, parts: Iterable[Part]) -> bool:
         """Return whether a protected span refers to a heading of the text."""

@@ -163,3 +163,51 @@ def test_a_named_dialect_finds_the_same_text_as_its_detection(path: Path) -> Non
     detected = parse(text, "md")
     if path.parent.name not in ("mdx", "docusaurus"):
         assert [s.text for s in named.segments] == [s.text for s in detected.segments]
+
+
+ONLY_NAMED: dict[str, tuple[Dialect, str, str]] = {
+    "mkdocstrings": (
+        "mkdocs",
+        "## ::: a.B\n\nText\n::: package.module\n    options:\n      members:\n        - one\n\n"
+        "- item\n\n    ::: package\n\n    more\n",
+        "## ::: a.B\n\nTéxt\n::: package.module\n    options:\n      members:\n        - one\n\n"
+        "- ítém\n\n    ::: package\n\n    móré\n",
+    ),
+    "pipes in code": (
+        "mkdocs",
+        "| `a|b` | B c |\n|---|---|\n| a `x|y` or ``z`|`` | cell |\n"
+        "| `x\\|y` or \\| e | [`a|b`] |\n\n"
+        "[`a|b`]: x.md\n",
+        "| `a|b` | B c |\n|---|---|\n| á `x|y` ór ``z`|`` | céll |\n"
+        "| `x\\|y` ór \\| é | [`a|b`] |\n\n"
+        "[`a|b`]: x.md\n",
+    ),
+    "hashtags": (
+        "obsidian",
+        "#project/active and #work\n\n# Head #2024-a\n\nOne#one, [a](#b) is #1\n\n- #alone\n",
+        "#project/active ánd #work\n\n# Héád #2024-a\n\nÓné#óné, [á](#b) ís #1\n\n- #alone\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("dialect", "text", "expected"), ONLY_NAMED.values(), ids=ONLY_NAMED)
+def test_syntax_of_a_named_dialect_stays(dialect: Dialect, text: str, expected: str) -> None:
+    document = parse(text, "md", dialect=dialect)
+    assert find_unaccounted(document) == []
+    assert change_segments(document, CHANGES["accents"]) == expected
+    assert document.compare(expected) is None
+    if dialect == "mkdocs":
+        before, after = (
+            markdown.markdown(each, extensions=["tables"]) for each in (text, expected)
+        )
+        assert html_outline(before) == html_outline(after)
+
+
+def test_cells_are_those_of_python_markdown() -> None:
+    text = ONLY_NAMED["pipes in code"][1]
+    html = markdown.markdown(text, extensions=["tables"])
+    cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall("<td>(.*)</td>", html)]
+    assert cells == ["a x|y or z`|", "cell", "x\\|y or | e", "[a|b]"]
+    document = parse(text, "md", dialect="mkdocs")
+    sources = [text[segment.start : segment.end] for segment in document.segments]
+    assert sources == ["B c", "a `x|y` or ``z`|``", "cell", "`x\\|y` or \\| e"]
