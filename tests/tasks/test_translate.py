@@ -223,6 +223,26 @@ def test_find_fault_explains_a_rejected_reply(reply: str, fault: str | None) -> 
     assert found == fault
 
 
+@pytest.mark.parametrize(
+    ("source", "to", "reply", "fault"),
+    [
+        ("The house is red.", "de", "Das Haus " * 9, "repeats itself"),
+        ("The house is red.", "de", "Rot, " * 5 + "Haus", "repeats itself"),
+        ("The house over there is red.", "zh", "房子是" * 6, "repeats itself"),
+        ("No, no, no, no, no!", "de", "Nein, nein, nein, nein, nein!", None),
+        ("哈哈哈哈哈哈", "de", "Ha ha ha ha ha ha", None),
+        ("Dates: 1 1 1 1 1 1", "de", "Daten: 1 1 1 1 1 1", None),
+        ("Very, very good, very good.", "de", "Sehr, sehr gut, sehr gut.", None),
+    ],
+    ids=["two words", "one", "letters", "source", "source letters", "numbers", "few"],
+)
+def test_reply_that_repeats_itself_is_rejected(
+    source: str, to: str, reply: str, fault: str | None
+) -> None:
+    options = {"finish_reason": "stop", "instruction": "", "to": find_language(to)}
+    assert find_fault(make_placeholders([source]), reply, **options) == fault  # type: ignore[arg-type]
+
+
 def test_shorter_chinese_translation_is_accepted() -> None:
     source = make_placeholders(
         ["The library in the old town is closed on Mondays because of repairs."]

@@ -29,6 +29,9 @@ _ENGLISH_WORDS = frozenset(
     "a all an and are as at be by can cannot do for from has if in is it no not of on or out that"
     " the this to was when will with you your".split()
 )
+_MAX_REPEATS = 4  # of one to four words in a row
+_MAX_REPEATED_WORDS = 4
+_REPEATED_LETTERS = re.compile(r"([^\W\d_]{1,8}?)\1{3,}")  # of scripts without spaces
 _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _REFERENCE = re.compile(r"&#?\w+;")
@@ -96,6 +99,9 @@ def find_fault(
         return "is much longer than the source"
     if text * _MAX_RATIO + _SLACK / _MAX_RATIO < source:
         return "is much shorter than the source"
+    repeats = _count_repeats(reply)
+    if repeats > _MAX_REPEATS and repeats > 2 * _count_repeats(placeholders.text):
+        return "repeats itself"
     if source_language != to.base and _contains(reply, placeholders.text):
         return "repeats the source"
     if _is_untranslated(placeholders, reply, to, source_language):
@@ -198,6 +204,19 @@ def _contains(reply: str, source: str) -> bool:
     return _ECHO_WORDS <= n < len(words) and any(
         words[i : i + n] == source_words for i in range(len(words) - n + 1)
     )
+
+
+def _count_repeats(text: str) -> int:
+    """Return how often the same words, or letters of a word, occur in a row at most."""
+    words = _words(text)
+    runs = _REPEATED_LETTERS.finditer(text)
+    most = max((len(run[0]) // max(2, len(run[1])) for run in runs), default=1)
+    for n in range(1, _MAX_REPEATED_WORDS + 1):
+        n_equal = 0
+        for word, following in zip(words, words[n:], strict=False):
+            n_equal = n_equal + 1 if word == following else 0
+            most = max(most, n_equal // n + 1)
+    return most
 
 
 def _words(text: str) -> list[str]:
