@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
-from llmtool.documents.protected_spans import split_parts
+from llmtool.documents.protected_spans import PROTECTED_IN_TEXT, split_parts
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -74,7 +74,7 @@ class PlainText(Document):
         second = lines[1][1]
         prefix = second[: len(second) - len(second.lstrip())]
         self._wrapping[start] = max(display_width(text) for _, text in lines), prefix
-        parts = split_parts(join_lines(bodies))
+        parts = split_parts(join_lines(bodies), PROTECTED_IN_TEXT)
         yield OutsideText(first_start, start, "list label")
         yield _text(start, last_start + len(last.rstrip()), parts)
 
@@ -96,7 +96,7 @@ def _line_texts(start: int, line: str) -> Iterator[Segment | OutsideText]:
     body = line[found.end() :].rstrip()
     begin = start + found.end()
     yield OutsideText(start, begin, "list label")
-    yield _text(begin, begin + len(body), split_parts(body))
+    yield _text(begin, begin + len(body), split_parts(body, PROTECTED_IN_TEXT))
 
 
 def _text(start: int, end: int, parts: tuple[Part, ...]) -> Segment | OutsideText:

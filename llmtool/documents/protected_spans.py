@@ -21,6 +21,12 @@ _URL_PIECE = rf"(?:[^(){{{_NO_URL}]|{_BALANCED}|\((?![^\s()]*\))|\{{(?![^\s{{}}]
 # A URL does not end with punctuation: it belongs to the sentence around it.
 _URL_END = rf"(?:[^.,;:!?(){{}}\[\]{_NO_URL}]|{_BALANCED})"
 _WORD = rf"[^\W{_UNSPACED}]"
+# Names between signs, but not __Note__, which may be emphasized. Markdown has other uses for them.
+PAIRED_SIGNS = r"""
+    (?<!\w)(?:__(?![A-Z][a-z]+__)(?=[A-Za-z])[A-Za-z0-9_]*?[A-Za-z0-9]__(?!\w)
+      | @@[A-Za-z][\w.-]*@@ | \#\#[A-Za-z][\w.-]*\#\# | %%[A-Za-z][\w.-]*%%)
+  | \[\[(?![A-Z][a-z]+\]\])[A-Za-z][\w.-]*\]\]
+"""
 PLACEHOLDERS = r"""
     \{\{[^{}\n]*\}\} | \{%[^{}\n]*%\} | <%[^<>\n]*%>    # {{ x }} {% x %} <%= x %>
   | [$\#%]?\{(?:                                        # {x} ${x} %{x} {0:.2f} {}
@@ -34,6 +40,8 @@ PLACEHOLDERS = r"""
   | (?<!\d)%(?:\d+\$)?[-#0+]*(?:\*(?:\d+\$)?|\d+)?(?:\.(?:\*(?:\d+\$)?|\d+)?)?(?:hh|ll|[hlLzjtq])?
         (?:[sdi](?![a-z])|[ouxXeEfFgGcaAp@](?![A-Za-z])|<PRI[A-Za-z0-9]+>)    # %s %1$d %.*s
   | %[-#0+]*\d*(?:\.\d+)?<[A-Za-z_]\w*>(?:[diouxXeEfFgGcs](?![A-Za-z]))?      # %<name>s
+  | (?<!\d)%[A-Z][A-Z0-9_]+(?:\([xX]86\))?%            # %APPDATA%
+  | \*\|[A-Z][A-Z0-9_:]*\|\*                           # *|FNAME|*
   | %%
   | \$t\([^()\n]*\)                                     # $t(key)
   | \$[A-Za-z_][A-Za-z0-9_]*\$?                         # $HOME $USER$
@@ -51,6 +59,7 @@ TAGS = rf"""
   | </?\d{{1,2}}[ ]?/?>                                 # <0> </0>
 """
 _PROTECTED = re.compile(f"{PLACEHOLDERS}|{ADDRESSES}|{TAGS}", re.VERBOSE)
+PROTECTED_IN_TEXT = re.compile(f"{PAIRED_SIGNS}|{_PROTECTED.pattern}", re.VERBOSE)
 # While a text is wrapped, private-use characters from here on replace its protected spans.
 _FIRST_PRIVATE = 0xF0000
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
+from llmtool.documents.formats import parse
 from llmtool.documents.protected_spans import (
     find_nesting_fault,
     find_placeholder_fault,
@@ -27,3 +32,27 @@ def test_parenthesis_without_an_opening_one_ends_a_url() -> None:
 def test_bar_may_end_a_sentence_in_hindi() -> None:
     assert find_placeholder_fault(["It is not safe."], ["यह सुरक्षित नहीं है |"]) is None
     assert find_placeholder_fault(["It is not safe."], ["Es ist nicht sicher |"]) == "adds |"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["__name__", "__USER_NAME__", "@@name@@", "##NAME##", "[[name]]", "%%name%%", "*|FNAME|*",
+     "%USERPROFILE%", "%APPDATA%"],
+)  # fmt: skip
+def test_name_between_signs_is_a_placeholder_in_texts_and_messages(name: str) -> None:
+    text = f"Hello {name}, welcome back"
+    for document in (parse(text, "txt"), parse(json.dumps({"greeting": text}), "json")):
+        (segment,) = document.segments
+        assert list(segment.parts) == ["Hello ", ProtectedSpan(name), ", welcome back"]
+    assert not parse(json.dumps({"x": name}), "json").segments
+
+
+@pytest.mark.parametrize("text", ["__Note__ this", "See [[Paris]]", "a __b", "50%OFF% now"])
+def test_other_signs_are_text(text: str) -> None:
+    (segment,) = parse(text, "txt").segments
+    assert list(segment.parts) == [text]
+
+
+def test_emphasis_of_markdown_is_text() -> None:
+    (segment,) = parse("Read __important__ notes", "md").segments
+    assert list(segment.parts) == ["Read __important__ notes"]

@@ -12,6 +12,7 @@ import msgspec
 from llmtool.documents.localization.icu import escape_icu, is_icu, split_icu
 from llmtool.documents.protected_spans import (
     ADDRESSES,
+    PAIRED_SIGNS,
     PLACEHOLDERS,
     TAGS,
     is_word_in_brackets,
@@ -43,7 +44,7 @@ _DOLLAR_NUMBER = re.compile(r"\$([1-9])(?!\d|[.,]\d)")
 _BB_CODE_END = re.compile(r"\[/([A-Za-z]\w*)\]")
 # Plural forms, not alternatives in brackets or the lines of a table.
 _BARS = re.compile(r"(?<!\s)\s*\|+\s*")
-_NO_FORMS = re.compile(r"\n|[(\[{<][^()\[\]{}<>|]*\|[^()\[\]{}<>]*[)\]}>]")
+_NO_FORMS = re.compile(r"\n|\*\|\w+\|\*|[(\[{<][^()\[\]{}<>|]*\|[^()\[\]{}<>]*[)\]}>]")
 _PRINTF = r"""
     %(?:\d+\$)?[-#0+'I ]*(?:\*(?:\d+\$)?|\d+)?(?:\.(?:\*(?:\d+\$)?|\d+)?)?(?:hh|ll|[hlLqjzZt])?
       (?:[diouxXeEfFgGaAcCsSpnm@r]|<PRI[A-Za-z0-9]+>)
@@ -206,7 +207,7 @@ def _compile(syntax: _Syntax) -> re.Pattern[str]:
 @lru_cache(maxsize=64)
 def _general(excluded: str) -> re.Pattern[str]:
     """Return the pattern of messages without flags, except for syntax that begins so."""
-    pattern = f"{PLACEHOLDERS} | {_MESSAGE}"
+    pattern = f"{PAIRED_SIGNS} | {PLACEHOLDERS} | {_MESSAGE}"
     if excluded:
         pattern = rf"(?![{re.escape(excluded)}])(?:{pattern})"
     return re.compile(f"{ADDRESSES} | {TAGS} | {pattern}", re.VERBOSE)

@@ -6,7 +6,11 @@ import re
 from collections.abc import Collection, Sequence
 
 from llmtool.documents.localization.messages import find_invented_placeholder
-from llmtool.documents.protected_spans import find_nesting_fault, split_parts
+from llmtool.documents.protected_spans import (
+    PROTECTED_IN_TEXT,
+    find_nesting_fault,
+    split_parts,
+)
 from llmtool.documents.types import Part, has_letters, is_blank
 
 # One word that is not language: constants, colors, names and paths in ASCII, patterns of dates.
@@ -30,7 +34,7 @@ def is_message(text: str) -> bool:
         >>> [is_message(text) for text in ("Yes/No", "CANCEL", "Loading...", "确定", "a.png", "%s")]
         [True, True, True, True, False, False]
     """
-    return not _CODE.fullmatch(text.strip()) and has_letters(split_parts(text))
+    return not _CODE.fullmatch(text.strip()) and has_letters(split_parts(text, PROTECTED_IN_TEXT))
 
 
 def find_message_fault(
