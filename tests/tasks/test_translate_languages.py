@@ -457,3 +457,12 @@ def test_variety_of_the_source_language_may_repeat_the_source() -> None:
     source = "Bracket imbalance detected, found an extra one"
     assert fault(source, f"Curly {source.lower()}", "en-GB") is None
     assert fault(source, f"Klammer: {source}", "de") == "repeats the source"
+
+
+def test_reply_in_another_language_than_a_variety_is_rejected() -> None:
+    source = "Choose the color of the text in this window."
+    spanish = "Elija el color del texto en esta ventana."
+    assert fault(source, spanish, "en-GB") == "is not in British English"
+    assert fault(source, source.replace("color", "colour"), "en-GB") is None
+    assert fault(spanish, spanish, "en-GB") is None
+    assert fault("Wählen Sie die Farbe aus.", "Choisissez la couleur, svp.", "de-AT", "de")

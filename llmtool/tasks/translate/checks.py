@@ -110,9 +110,10 @@ def find_fault(
         return "repeats the instruction"
     if has_remark(placeholders.text, reply, to.base):
         return "has a remark that is not in the source"
-    is_checked = source_language != to.base  # a variety is not distinguished
     if not may_have_script(reply, to.code) or (
-        is_checked and _is_in_another_language(placeholders.text, reply, to, source_language)
+        _is_in_another_language(placeholders.text, reply, to, source_language)
+        # A variety of the source language may repeat a source in another language, such as a name.
+        and (source_language != to.base or may_be_in(placeholders.plain, to.code))
     ):
         return f"is not in {to.name}"
     return None
