@@ -65,3 +65,20 @@ def test_cells_without_a_column_are_language_if_a_pipe_in_code_moved_them() -> N
 def test_names_between_dollars_are_formulas_only_in_markdown() -> None:
     assert count_protected(parse("Hi $AB$", "md")) == {"formula": 2}
     assert count_protected(parse('["Hi $USER$"]', "json")) == {"placeholder": 4}
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("md", '```{csv-table} Title\n:header: "One"\n\n"two"\n```\n'),
+        ("md", ':::{csv-table} Title\n:header: "One"\n\n"two"\n:::\n'),
+        ("rst", '.. csv-table:: Title\n   :header: "One"\n\n   "two"\n'),
+    ],
+    ids=["fence", "colons", "rst"],
+)
+def test_cells_of_a_csv_table_are_reported(format: Format, text: str) -> None:
+    document = parse(text, format)
+    assert [segment.text for segment in document.segments] == ["Title"]
+    lost = "".join(text[each.start : each.end] for each in find_unsupported(document))
+    assert '"One"' in lost
+    assert '"two"' in lost

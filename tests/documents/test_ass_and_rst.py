@@ -61,6 +61,11 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ".. image:: a.png\n   :alt: Four\n\n.. admonition:: Five six\n\n   Seven\n",
         ["One two", "Three", "Four", "Five six", "Seven"],
     ),
+    "titles of pages": (
+        "rst",
+        ".. toctree::\n   :caption: One\n\n   Two three <intro>\n   other\n\nFour\n",
+        ["One", "Two three", "Four"],
+    ),
     "lists": ("rst", "- one\n  two\n- three\n\n1. four\n\nterm\n  five\n\n:a: six\n\n| seven\n",
               ["one two", "three", "four", "term", "five", "six", "seven"]),
     "literal blocks": ("rst", "One::\n\n  a b\n\n  c\n\nTwo::\n\n> d\n\nThree\n",
@@ -83,6 +88,10 @@ WRITTEN: dict[str, tuple[Format, str, str, str]] = {
                                              "Viele Bücher\n============\n"),
     "a wide title": ("rst", "=====\nBooks\n=====\n", "图书和图书馆",
                      "============\n图书和图书馆\n============\n"),
+    "a title of a page": (
+        "rst", ".. toctree::\n\n   One two <intro>\n   other\n", "Eins",
+        ".. toctree::\n\n   Eins <intro>\n   other\n",
+    ),
     "a paragraph is wrapped with its indent": (
         "rst", "- one two three\n  four\n", "eins zwei drei vier fünf",
         "- eins zwei\n  drei vier\n  fünf\n",

@@ -59,6 +59,8 @@ _FENCE = re.compile(
 )
 _OPTION = re.compile(r":(?P<name>[\w-]+):(?:[ \t]+(?P<value>.*?))?[ \t]*$")
 _TEXT_OPTION = re.compile(r"alt|caption|title|header|footer")
+_ENTRY = re.compile(r"(?P<title>[^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$")  # of a toctree
+CSV_TABLE = "the directive csv-table is not supported"
 _DEFINITION = re.compile(r":[ \t]+(?=\S)")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:[ \t]*")
 _CALLOUT = re.compile(r"\[!(?P<type>[^\[\]\n]+)\][+-]?(?:\s+(?P<title>\S.*?))?[ \t]*$")
@@ -179,8 +181,8 @@ def _read_colons(state: StateBlock, line: int, end: int, silent: bool) -> bool:
         return True
     name = found["directive"]
     if name and _CODE_DIRECTIVES.fullmatch(name):
-        _, next_line = close_or_end(state, r"^:{3,}[ \t]*$", line + 1, end)
-        push_directive(state, line, next_line, "directive")
+        close, after = close_or_end(state, r"^:{3,}[ \t]*$", line + 1, end)
+        _push_code(state, line, found, close, after)
         return True
     texts = title_texts(
         state, line, found, "label", *(() if name in _PATH_DIRECTIVES else ("title",))
@@ -198,15 +200,46 @@ def _read_colons(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     return True
 
 
+def _push_code(state: StateBlock, line: int, found: re.Match[str], close: int, after: int) -> None:
+    """Add a directive whose content is not Markdown, with the texts in its options or its list."""
+    name = found["directive"]
+    is_table = name == "csv-table"
+    next_line, texts = _read_options(state, line + 1, close)
+    if is_table:
+        texts = title_texts(state, line, found, "title")
+        options, next_line = next_line, line + 1
+    push_directive(state, line, next_line, "directive", texts)
+    if is_table:
+        for number in range(next_line, options):
+            is_header = line_text(state, number).startswith(":header:")
+            push_directive(state, number, number + 1, CSV_TABLE if is_header else "directive")
+        next_line = options
+    elif name == "toctree":
+        for number in range(next_line, close):
+            entry = _ENTRY.match(line_text(state, number))
+            titles = title_texts(state, number, entry, "title") if entry else []
+            push_directive(state, number, number + 1, "directive", titles)
+        next_line = close
+    if next_line < after:
+        has_cells = is_table and not all(map(state.isEmpty, range(next_line, close)))
+        push_directive(state, next_line, after, CSV_TABLE if has_cells else "code block")
+
+
 def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     found = _FENCE.match(line_text(state, line))
-    if found is None or not _TEXT_DIRECTIVES.fullmatch(found["directive"]):
+    if found is None:
+        return False
+    is_code = _CODE_DIRECTIVES.fullmatch(found["directive"])
+    if not is_code and not _TEXT_DIRECTIVES.fullmatch(found["directive"]):
         return False
     if silent:
         return True
     mark = found["fence"]
     pattern = rf"^{mark[0]}{{{len(mark)},}}[ \t]*$"
     close, after = close_or_end(state, pattern, line + 1, end)
+    if is_code:
+        _push_code(state, line, found, close, after)
+        return True
     texts = (
         [] if found["directive"] in _PATH_DIRECTIVES else title_texts(state, line, found, "title")
     )

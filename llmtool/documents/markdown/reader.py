@@ -15,7 +15,7 @@ from llmtool.documents.accounting import protected_reason
 from llmtool.documents.html.document import Html
 from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
-from llmtool.documents.markdown.blocks import GRID_TABLE
+from llmtool.documents.markdown.blocks import CSV_TABLE, GRID_TABLE
 from llmtool.documents.markdown.directives import Text
 from llmtool.documents.markdown.inline import hide_pipes, show_pipes, split_html
 from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout, MarkdownSegment
@@ -159,7 +159,7 @@ class Reader:
 
     def _directive_segments(self, token: Token) -> Iterator[Segment]:
         start, end = self._source.line_range(token)
-        self._skip(start, end, token.info, is_language=token.info == GRID_TABLE)
+        self._skip(start, end, token.info, is_language=token.info in (CSV_TABLE, GRID_TABLE))
         texts: list[Text] = token.meta["texts"]
         assert token.map is not None
         for text in texts:

@@ -75,6 +75,9 @@ _TEXTS = _TITLED | _ADMONITIONS | _VERSIONS | _CONTAINERS
 _SENTENCES = re.compile(r"[^\W\d_a-z][^{}=;<>|]*[.!?:\u3002\uff01\uff1f\uff1a]")
 _MIN_WORDS = 5
 _TEXT_OPTIONS = ("alt", "caption", "title")
+_ENTRY = re.compile(
+    r"[ \t]*(?=\S)([^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$"
+)  # of a toctree: Title <page>
 _OPTION = re.compile(r"\s*:([\w-]+):[ ]*(.*)$")
 
 
@@ -270,10 +273,17 @@ class Rst(Document):
             following += 1
         is_code = name in CODE_DIRECTIVES or base.startswith("auto")
         is_text = name in _TEXTS or ":" in name or self._has_sentences(following, indent)
-        if is_code or not is_text:
-            yield OutsideText(at, end, "directive")
+        if is_code or name == "csv-table" or not is_text:
+            if name == "csv-table" and at + found.end() < end:
+                title = at + found.end()
+                yield OutsideText(at, title, "directive")
+                yield from self._segment([(title, self.source[title:end])], "", segments)
+            else:
+                yield OutsideText(at, end, "directive")
             yield from self._options(i + 1, following, segments)
             last = self._end_of_block(following, indent)
+            if name == "toctree":
+                return (yield from self._entries(following, last, segments))
             has_body = not all(map(self._is_blank, range(following, last)))
             is_language = has_body and not is_code
             reason = f"the directive {name} is not supported" if is_language else "directive"
@@ -295,6 +305,16 @@ class Rst(Document):
         yield from self._options(i + 1, following, segments)
         return following
 
+    def _entries(self, first: int, last: int, segments: list[Segment]) -> _Scan:
+        """Yield the pages of a toctree, whose titles are text: `Title <page>`."""
+        for start, line in self._lines[first:last]:
+            at = start
+            if entry := _ENTRY.match(line):
+                yield from self._segment([(start + entry.start(1), entry[1])], "", segments)
+                at += entry.end(1)
+            yield OutsideText(at, start + len(line), "directive")
+        return last
+
     def _has_sentences(self, i: int, indent: int) -> bool:
         """Return whether the content of an unknown directive begins with a paragraph of text."""
         while i < len(self._lines) and self._is_blank(i):
@@ -315,6 +335,11 @@ class Rst(Document):
             if option[1] in _TEXT_OPTIONS and option[2]:
                 yield OutsideText(start, value, "option")
                 yield from self._segment([(value, option[2])], "", segments)
+            elif option[1] == "header":  # of a csv-table
+                yield OutsideText(
+                    value, start + len(line), "the option header is not supported", True
+                )
+                yield OutsideText(start, value, "option")
             else:
                 yield OutsideText(start, start + len(line), "option")
 

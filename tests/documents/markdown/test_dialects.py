@@ -182,6 +182,17 @@ ONLY_NAMED: dict[str, tuple[Dialect, str, str]] = {
         "| `x\\|y` ór \\| é | [`a|b`] |\n\n"
         "[`a|b`]: x.md\n",
     ),
+    "options and lists of MyST": (
+        "myst",
+        "```{toctree}\n:caption: One\n:maxdepth: 2\n\nA title <page>\nother\n```\n\n"
+        "- item\n\n  :::{toctree}\n  A title <page>\n  :::\n\n"
+        "```{code-block} python\n:caption: A title\n\none = 1\n```\n\n"
+        "```{image} one.png\n:alt: One\n```\n\n```{csv-table} Title\n:file: one.csv\n```\n",
+        "```{toctree}\n:caption: Óné\n:maxdepth: 2\n\nÁ títlé <page>\nother\n```\n\n"
+        "- ítém\n\n  :::{toctree}\n  Á títlé <page>\n  :::\n\n"
+        "```{code-block} python\n:caption: Á títlé\n\none = 1\n```\n\n"
+        "```{image} one.png\n:alt: Óné\n```\n\n```{csv-table} Títlé\n:file: one.csv\n```\n",
+    ),
     "hashtags": (
         "obsidian",
         "#project/active and #work\n\n# Head #2024-a\n\nOne#one, [a](#b) is #1\n\n- #alone\n",
