@@ -62,7 +62,7 @@ _PROTECTED = re.compile(f"{PLACEHOLDERS}|{ADDRESSES}|{TAGS}", re.VERBOSE)
 PROTECTED_IN_TEXT = re.compile(f"{PAIRED_SIGNS}|{_PROTECTED.pattern}", re.VERBOSE)
 # While a text is wrapped, private-use characters from here on replace its protected spans.
 _FIRST_PRIVATE = 0xF0000
-_PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
+PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 # Placeholders without a name or number take the next argument, so their order matters.
 _POSITIONAL = re.compile(
     r"\{(?:[:!][^{}]*)?\}"
@@ -79,6 +79,7 @@ _SPAN = "\ue000"  # stands for a protected span, as in "%d:n" of Finnish
 _WIDE_BRACKETS = {"【": "[", "】": "]"}
 _TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
 _CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
+_ICU_START = re.compile(r"\{\s*[\w.-]+\s*,\s*(?:plural|select|selectordinal|choice)\s*,")
 _WORDS_IN_BRACKETS = re.compile(r"<([A-Za-z][\w-]*)(?:[ ,/|][\w-]+)*>")
 
 
@@ -109,6 +110,16 @@ def is_word_in_brackets(span: str, text: str) -> bool:
     return found is not None and found[1].lower() not in ELEMENTS and f"</{found[1]}>" not in text
 
 
+def has_icu_syntax(parts: Sequence[Part]) -> bool:
+    """Return whether the syntax of an ICU message is text, because its format does not split it.
+
+    Example:
+        >>> has_icu_syntax(["{0,choice,0#no files here|1#one file here}"])
+        True
+    """
+    return any(isinstance(part, str) and _ICU_START.search(part) for part in parts)
+
+
 def hide_protected(parts: Sequence[Part], escape: Callable[[str], str]) -> tuple[str, list[str]]:
     """Return the escaped parts with private-use characters for protected spans, and the spans."""
     pieces: list[str] = []
@@ -118,13 +129,13 @@ def hide_protected(parts: Sequence[Part], escape: Callable[[str], str]) -> tuple
             pieces.append(chr(_FIRST_PRIVATE + len(protected)))
             protected.append(part.source)
         else:
-            pieces.append(escape(_PRIVATE.sub("", part)))
+            pieces.append(escape(PRIVATE.sub("", part)))
     return "".join(pieces), protected
 
 
 def show_protected(text: str, protected: Sequence[str]) -> str:
     """Replace the private-use characters of `hide_protected` by the protected spans."""
-    return _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PRIVATE], text)
+    return PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PRIVATE], text)
 
 
 def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:

@@ -21,6 +21,7 @@ from llmtool.documents.plain import PlainText
 from llmtool.documents.types import (
     Dialect,
     Document,
+    Format,
     OutsideText,
     Part,
     ProtectedSpan,
@@ -466,6 +467,37 @@ def test_icu_message_gets_the_plural_forms_of_the_language() -> None:
     )
     notes = re.findall("number ([0-9.]+)", "".join(toolbox.engine.prompts))  # type: ignore[attr-defined]
     assert notes == ["1", "2", "5", "1.5"]
+
+
+def test_forms_of_an_icu_message_in_xliff_may_contain_tags() -> None:
+    icu = '{{N, plural, =1 {{{}}} other {{<x id="I"/> {}}}}}'
+    source = icu.format("one minute ago", "minutes ago")
+    result = make_toolbox(str.upper).translate(xliff(source), "English", source="en")
+    assert icu.format("ONE MINUTE AGO", "MINUTES AGO") in result.text
+
+
+@pytest.mark.parametrize("format", ["txt", "po", "xliff"])
+@pytest.mark.parametrize(
+    "source",
+    ["{0,choice,0#no files here|1#one file here}", "{n, plural, one {# file} other {# files}"],
+    ids=["choice", "invalid"],
+)
+def test_icu_syntax_that_is_not_split_is_reported(format: Format, source: str) -> None:
+    files = {"txt": source, "po": f'msgid "{source}"\nmsgstr ""\n', "xliff": xliff(source)}
+    toolbox = make_toolbox(str.upper)
+    result = toolbox.translate(files[format], "English", source="en", format=format)
+    assert [(each.reason, each.text) for each in result.untranslated] == [
+        ("the syntax of the ICU message is not supported", source)
+    ]
+    assert source.upper() not in result.text
+    assert not toolbox.engine.prompts  # type: ignore[attr-defined]
+
+
+def xliff(source: str) -> str:
+    return (
+        '<xliff version="1.2"><file><body><trans-unit id="a">'
+        f"<source>{source}</source></trans-unit></body></file></xliff>"
+    )
 
 
 def test_icu_message_stays_whole_if_a_form_is_rejected() -> None:

@@ -14,8 +14,11 @@ from llmtool.documents.protected_spans import (
     ADDRESSES,
     PAIRED_SIGNS,
     PLACEHOLDERS,
+    PRIVATE,
     TAGS,
+    hide_protected,
     is_word_in_brackets,
+    show_protected,
     split_parts,
 )
 from llmtool.documents.types import Part, ProtectedSpan, join_parts, make_break
@@ -121,6 +124,37 @@ def split_message(
         for part in (_split_at_bars(text) if icu is None else icu)
         for piece in (_split_text(part, flags) if isinstance(part, str) else (part,))
     )
+
+
+def split_tagged_message(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Split the texts of a message with tags; the forms of an ICU message may contain tags.
+
+    Example:
+        >>> from llmtool.documents.types import ProtectedSpan
+        >>> parts = ["{n, plural, other {", ProtectedSpan("<x/>"), " files}}"]
+        >>> [part.source for part in split_tagged_message(parts) if not isinstance(part, str)]
+        ['{n, plural, other {', '<x/>', '}}']
+    """
+    text, tags = hide_protected(parts, str)
+    icu = split_icu(text) if tags and is_icu(text) else None
+    if icu is None:
+        return tuple(
+            piece
+            for part in parts
+            for piece in (split_message(part) if isinstance(part, str) else (part,))
+        )
+    found: list[Part] = []
+    for part in icu:
+        if isinstance(part, ProtectedSpan):
+            shown = show_protected(part.source, tags)
+            found.append(make_break(shown) if part.is_break else ProtectedSpan(shown))
+            continue
+        for piece in split_parts(part, PRIVATE):
+            if isinstance(piece, str):
+                found += _split_text(piece, ())
+            else:
+                found.append(ProtectedSpan(show_protected(piece.source, tags)))
+    return tuple(found)
 
 
 def escape_message(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from llmtool.documents.language_tags import is_tag_of
-from llmtool.documents.localization.messages import quote_note, split_message
+from llmtool.documents.localization.messages import quote_note, split_tagged_message
 from llmtool.documents.localization.values import find_message_fault
 from llmtool.documents.types import Document, Mark, OutsideText, Part, Segment, has_letters
 from llmtool.documents.xml_source import (
@@ -115,9 +115,7 @@ class Xliff(Document):
 
     def translations(self) -> Mapping[tuple[str, ...], Sequence[Part]]:
         return {
-            _key(self._xml, unit): self._xml.parts(
-                unit.target, opaque=_is_opaque, split=split_message
-            )
+            _key(self._xml, unit): _parts(self._xml, unit.target)
             for unit in _units(self._xml)
             if unit.target is not None and _is_translated(self._xml, unit)
         }
@@ -139,7 +137,7 @@ class Xliff(Document):
     def _segments(self) -> Iterator[Segment]:
         xml = self._xml
         for unit in _units(xml):
-            parts = xml.parts(unit.source, opaque=_is_opaque, split=split_message)
+            parts = _parts(xml, unit.source)
             if (
                 _is_translated(xml, unit)
                 or not _is_translatable(unit.element)
@@ -180,6 +178,10 @@ def _units(xml: Xml) -> list[_Unit]:
             last = [*sources, *xml.children(element, "seg-source")][-1]
             found.append(_Unit(element, sources[0], target, last))
     return found
+
+
+def _parts(xml: Xml, element: Element) -> tuple[Part, ...]:
+    return split_tagged_message(xml.parts(element, opaque=_is_opaque, split=lambda text: [text]))
 
 
 def _key(xml: Xml, unit: _Unit) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from llmtool.documents.accounting import find_unsupported
-from llmtool.documents.protected_spans import find_placeholder_fault
+from llmtool.documents.protected_spans import find_placeholder_fault, has_icu_syntax
 from llmtool.documents.types import Document, Format, Part
 from llmtool.engine.types import Prompt, Request
 from llmtool.errors import ContextOverflow, LlmtoolError
@@ -34,6 +34,7 @@ _MAX_REPAIR_CHARACTERS = 50_000_000  # checked to find translations that change 
 _MAX_PIECES = 16  # of a segment whose structure is checked as a whole after each reply
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
 _OTHER_PART = "another part of the message was not translated"
+_ICU_SYNTAX = "the syntax of the ICU message is not supported"
 _BY_SENTENCE = ""  # cached for a text that was split, because no reply to it was accepted
 _Key = tuple[str, tuple[str, ...]]  # the text of a request, and its notes
 
@@ -109,6 +110,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
         for index, job in enumerate(self.jobs):
             if index in self._kept:
                 self._settle(_Target(index, job), self._kept[index])
+                continue
+            if has_icu_syntax(job.parts):
+                self._settle(_Target(index, job), job.parts, _ICU_SYNTAX)
                 continue
             if job.is_language:
                 job.split(self._count)
