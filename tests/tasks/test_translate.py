@@ -587,6 +587,23 @@ def test_translations_that_change_the_structure_are_omitted_and_reported(
     )
 
 
+@pytest.mark.parametrize(
+    ("reply", "is_accepted"),
+    [
+        ("The ==red== house", True),
+        ("The red house", False),
+        ("The ==red house", False),
+        ("The == red == house", False),
+    ],
+)
+def test_reply_without_the_highlighted_text_is_rejected(reply: str, is_accepted: bool) -> None:
+    source = "A ==green== house"
+    result = make_toolbox(lambda _: reply).translate(source, "en", source="en", format="md")
+    assert result.text == (reply if is_accepted else source)
+    if not is_accepted:
+        assert "loses highlighted" in result.untranslated[0].reason
+
+
 def test_attribute_that_changes_the_structure_costs_only_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

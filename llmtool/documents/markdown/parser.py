@@ -31,6 +31,7 @@ _WIKI = re.compile(
 )
 _ENDS_LATER = re.compile(r"(?!<)|<(?:[!?]|(?:script|pre|style|textarea)\b)", re.IGNORECASE)
 _ROLE = re.compile(r"\{[\w:+-]+\}\Z")
+_HIGHLIGHT = re.compile(r"(?<!=)==(?=[^\s=])[^=]*(?<=[^\s=])==(?!=)")
 _EMPHASIS = {"strong_open": "bold text", "em_open": "italic text", "s_open": "deleted text"}
 
 
@@ -161,7 +162,11 @@ def count_inline(token: Token, anchors: Mapping[str, int]) -> Counter[str]:
         elif child.type in _EMPHASIS:
             counted[_EMPHASIS[child.type]] += 1
         before = child.content
-    return counted
+    # The parser does not know ==highlighted== text.
+    if "==" in token.content:
+        texts = ("x" if "inline" in c.type else c.content for c in token.children or ())
+        counted["highlighted text"] += len(_HIGHLIGHT.findall("".join(texts)))
+    return +counted
 
 
 def _target(href: object, anchors: Mapping[str, int]) -> str:
