@@ -97,7 +97,7 @@ def test_context_is_shortened_and_quoted_on_one_line() -> None:
 
 def test_pieces_of_a_long_paragraph_are_each_other_s_context() -> None:
     sentences = [f"This is the sentence number {i} of a long story." for i in range(60)]
-    toolbox = make_toolbox()
+    toolbox = make_toolbox(lambda text, context: text.replace("long", "short"))
     toolbox.translate(" ".join(sentences), "en", source="en", format="txt")
     found = contexts(toolbox)
     assert len(found) > 1

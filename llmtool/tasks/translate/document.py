@@ -93,6 +93,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self._n_ready = self._n_emitted = 0  # segments
         self._source_end = 0  # of the output that was emitted
         self._has_sections = True  # until the structure of one cannot be compared on its own
+        self._overflow: ContextOverflow | None = None  # of a text that cannot be split
         self._check_seconds = 0.0
         self.pieces: list[str] = []
         self.difference: str | None = None  # in the structure of the output, if it cannot be fixed
@@ -138,22 +139,30 @@ class DocumentWorkflow(Workflow[TranslationText]):
         yield from self._evaluate(target, prompt, reply)
         for other in self._waiting.pop(key, ()):
             yield from self._evaluate(other, *first_reply)
+        self._raise_if_too_long()
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
-        """Split a text that does not fit the context into sentences, or leave it as it is.
-
-        If no text of the document is translated, its last error is raised.
-        """
+        """Split a text that does not fit the context into sentences, or leave it as it is."""
         if not isinstance(error, ContextOverflow):
             raise error
         for target in (step.target, *self._waiting.pop(_key(step.target.job), ())):
             if target.job.split_into_sentences():
                 yield from self._start_sentences(target)
             else:
+                self._overflow = error
                 self._settle(target, target.job.parts, "it does not fit the context")
+        self._raise_if_too_long()
+
+    def _raise_if_too_long(self) -> None:
+        """Check at the end that some text was translated, if another did not fit the context.
+
+        Raises:
+            ContextOverflow: the context is too small for this document.
+        """
         leaves = (leaf for job in self.jobs for leaf in job.leaves())
-        if self.is_complete and not any(leaf.is_translated for leaf in leaves):
-            raise error
+        is_empty = self.is_complete and not any(leaf.is_translated for leaf in leaves)
+        if self._overflow is not None and is_empty:
+            raise self._overflow
 
     def drain_events(self) -> Iterator[TranslationText]:
         text = self._next_output()
