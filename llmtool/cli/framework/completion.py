@@ -346,12 +346,13 @@ def _fish(commands: list[Command]) -> list[str]:
         start = f"complete -c llmtool -n '{condition}'"
         for name in command.subcommands:
             child = next(c for c in commands if c.words == (*command.words, name))
-            lines.append(f"{start} -f -a {name} -d {_quoted(child.help)}")
+            level = start.replace("__llmtool_at", "__llmtool_in")  # not after a subcommand
+            lines.append(f"{level} -f -a {name} -d {_quoted(child.help)}")
         if words := _fish_words(command.argument):
             lines.append(f"{start} -f -a {words}")
         for flag in command.flags:
             if flag.metavar is None and flag.value != Value():
-                level = f"{start} -l {flag.names[0][2:]} -a {_fish_words(flag.value)}"
+                level = f"{start} -l {flag.names[0][2:]} -f -a {_fish_words(flag.value)}"
                 lines.append(f"{level} -d {_quoted(flag.help)}")
                 flag = flag._replace(names=flag.names[1:])
             names = " ".join(
@@ -379,6 +380,11 @@ _FISH_HEAD = r"""function __llmtool_at
         test (count $plain) -ge $n
         and test "$plain[1..$n]" = "$argv"
     end
+end
+
+function __llmtool_in
+    set -l plain (string match -v -- '-*' (commandline -opc)[2..])
+    test "$plain" = "$argv"
 end
 
 # Prints values of a kind, or if there are none and "files" is passed, files.
