@@ -177,7 +177,9 @@ def main() -> None:
     for folder in args.paths:
         found: defaultdict[str, list[_Pair]] = defaultdict(list)
         for path in sorted(
-            each for each in folder.rglob("*") if each.suffix in (".po", ".ts", ".json")
+            each
+            for each in folder.rglob("*")
+            if each.suffix in (".po", ".ts") or (each.suffix, each.parent.name) == (".json", "l10n")
         ):
             try:
                 tag, pairs = pairs_of(path, args.sample)

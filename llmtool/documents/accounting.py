@@ -12,7 +12,7 @@ _UNRECOGNIZED = "the parser does not recognize this text"
 _REASONS = (
     (re.compile("`"), "code"),
     (re.compile(r"<?(?:https?|ftp|file|mailto|tel):|www\.|<?[^\s@<{]+@[\w-]+\."), "address"),
-    (re.compile(r"</?[A-Za-z]|<!--|<\d"), "tag"),
+    (re.compile(r"(?:<|&lt;)/?[A-Za-z]|<!--|<\d"), "tag"),
     (re.compile(r"&#?\w+;"), "character reference"),
     (re.compile(r"\[\^"), "footnote label"),
     (re.compile(r"!?\[|\("), "link target"),

@@ -32,7 +32,7 @@ _CLASSES: dict[Format, tuple[str, str]] = {
 }
 # Formats that declare the language of their text or have its plural forms, and those with a mark
 # for machine translations.
-_TARGETED = ("html", "android", "docx", "epub", "json")
+_TARGETED = ("html", "android", "docx", "epub", "json", "properties")
 _MARKS: dict[Mark, tuple[Format, ...]] = {"fuzzy": ("po", "xliff", "qt"), "comment": ("po",)}
 _SUFFIXES: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",

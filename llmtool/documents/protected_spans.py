@@ -222,7 +222,8 @@ def unpaired_tags(parts: Sequence[Part]) -> Counter[str]:
     """
     unpaired: Counter[str] = Counter()
     open_tags: list[str] = []
-    tags = _TAG.findall("".join(_without_code(parts)))
+    text = "".join(_without_code(parts)).replace("&lt;", "<").replace("&gt;", ">")
+    tags = _TAG.findall(text)
     ends = {(bracket, name) for bracket, slash, name, *_ in tags if slash}
     for bracket, slash, name, _, self_closing in tags:
         if bracket != "<" and (bracket, name) not in ends:

@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from llmtool.documents.localization.icu import is_icu
 from llmtool.documents.localization.messages import escape_message, flags_of, split_message
 from llmtool.documents.localization.plural_forms import begin_form, categories_of, split_forms
 from llmtool.documents.localization.values import (
@@ -15,6 +16,7 @@ from llmtool.documents.localization.values import (
     is_message,
     join_surrogates,
 )
+from llmtool.documents.protected_spans import TAGS, is_word_in_brackets
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -36,12 +38,12 @@ from llmtool.documents.xml_source import (
 from llmtool.errors import InputError
 
 _FORMAT = "java-printf-format"
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _CHARACTERS = {"n": "\n", "t": "\t"}
-_SPACE = re.compile(r"[ \t\r\n]+")
 _REFERENCE = re.compile(r"\s*[@?](?:\w+:)?(?:\w+/)?[\w.]+\s*")
 # Quotation marks keep the white space between them, and do not appear in the message.
-_TOKEN = re.compile(r'(\\(?:u[0-9a-fA-F]{4}|.)|"|[ \t\r\n]+)', re.DOTALL)
+_UNIT = re.compile(r"\\u([0-9a-fA-F]{4})|\\.|[ \t\r\n]+|.", re.DOTALL)
+_TAG = re.compile(TAGS, re.VERBOSE)
+_Unit = tuple[str, str]  # a piece of a message, and its source
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -160,10 +162,18 @@ class AndroidStrings(Document):
                 self._strings[start] = element
                 parts = tuple(self._parts(element))
                 context = _context(element)
-                yield Segment(start=start, end=end, parts=parts, context=context, key=context)
+                yield Segment(
+                    start=start,
+                    end=end,
+                    parts=parts,
+                    context=context,
+                    key=context,
+                    is_atomic=is_icu(self._xml.text(element)),
+                )
 
     def _parts(self, element: Element) -> tuple[Part, ...]:
-        split = partial(_split, flags=self._message(element)[1])
+        to = None if element.is_in("plurals") else self._to
+        split = partial(_split, flags=self._message(element)[1], to=to)
         return self._xml.parts(element, opaque=_is_opaque, split=split)
 
     def _plural(self, element: Element) -> Iterator[Segment]:
@@ -248,26 +258,56 @@ def _context(element: Element) -> tuple[str, ...]:
     return (named.attributes.get("name", ""),)
 
 
-def _split(text: str, flags: Collection[str] = ()) -> list[Part]:
-    """Split the text of a resource, with its escapes, into text and protected spans."""
+def _split(text: str, flags: Collection[str] = (), to: str | None = None) -> list[Part]:
+    """Split the text of a resource into text, without its escapes, and protected spans.
+
+    A tag is one span, with the escapes and quotation marks in it.
+    """
+    units = list(_units(text))
+    message = "".join(piece for piece, _ in units)
+    indexes = [index for index, (piece, _) in enumerate(units) for _ in piece]
     parts: list[Part] = []
-    plain = ""
+    at = 0
+    for tag in _TAG.finditer(message):
+        if not is_word_in_brackets(tag[0], message):
+            start, end = indexes[tag.start()], indexes[tag.end() - 1] + 1
+            parts += _split_units(units[at:start], flags, to)
+            parts.append(ProtectedSpan("".join(source for _, source in units[start:end])))
+            at = end
+    return [*parts, *_split_units(units[at:], flags, to)]
+
+
+def _units(text: str) -> Iterator[_Unit]:
+    """Yield the characters, escapes, runs of white space, and quotation marks of a text."""
     is_quoted = False
-    for i, piece in enumerate(_TOKEN.split(text)):
-        if i % 2 == 0:
-            plain += piece
-        elif piece == '"':
-            span = ProtectedSpan('"', is_fixed=True)
-            parts += [*split_message(join_surrogates(plain), flags), span]
-            plain, is_quoted = "", not is_quoted
-        elif piece[0] != "\\":
-            plain += piece if is_quoted else " "
+    for found in _UNIT.finditer(text):
+        source, code = found[0], found[1]
+        if source == '"':
+            is_quoted = not is_quoted
+            yield "", source
+        elif code:
+            yield chr(int(code, 16)), source
+        elif source[0] == "\\":
+            yield _CHARACTERS.get(source[1:], source[1:] or source), source
         else:
-            found = _ESCAPE.fullmatch(piece)
-            assert found is not None
-            code, character = found.groups()
-            plain += chr(int(code, 16)) if code else _CHARACTERS.get(character, character)
-    return [*parts, *split_message(join_surrogates(plain), flags)]
+            yield (" " if source[0] in " \t\r\n" and not is_quoted else source), source
+
+
+def _split_units(units: Sequence[_Unit], flags: Collection[str], to: str | None) -> Iterator[Part]:
+    plain = ""
+    for piece, source in (*units, ("", "")):
+        if piece:
+            plain += piece
+            continue
+        for part in split_message(join_surrogates(plain), flags, to=to):
+            yield part if isinstance(part, str) else _escape_span(part)
+        if source:
+            yield ProtectedSpan(source, is_fixed=True)
+        plain = ""
+
+
+def _escape_span(span: ProtectedSpan) -> ProtectedSpan:
+    return msgspec.structs.replace(span, source=_escape(span.source))
 
 
 def _escape(text: str) -> str:

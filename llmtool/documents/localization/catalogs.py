@@ -16,6 +16,7 @@ import msgspec
 
 from llmtool.documents.lines import split_lines
 from llmtool.documents.localization.catalog_header import complete_header
+from llmtool.documents.localization.icu import find_icu_fault
 from llmtool.documents.localization.messages import (
     find_invented_placeholder,
     join_message,
@@ -104,7 +105,7 @@ class Catalog(Document):
     def __init__(self, source: str, *, to: str | None = None, mark: Mark | None = None) -> None:
         _read(source)
         super().__init__(source)
-        self._mark = mark
+        self._mark, self._to = mark, to
         entries, comments = _scan(source)
         if to is not None:
             self.source = _with_header(source, entries, to, self._newline)
@@ -150,9 +151,9 @@ class Catalog(Document):
         entry, forms = self._entries[segment.start]
         before, after = split_forms(segment.parts), split_forms(parts)
         for form, source, translation in zip(forms, before, after, strict=True):
-            fault = _find_fault(source, translation) or find_nesting_fault(source, translation)
-            if fault:
-                return fault
+            for find in (_find_fault, find_icu_fault, find_nesting_fault):
+                if fault := find(source, translation):
+                    return fault
             text = _form_text(entry, form, self._forms)
             if invented := find_invented_placeholder(translation, text, entry.flags):
                 return f"has the placeholder {invented}, which its source does not have"
@@ -194,7 +195,9 @@ class Catalog(Document):
             text = _form_text(entry, form, self._forms)
             if "msgid_plural" in entry.texts:
                 parts.append(begin_form(self._example(entry, form)))
-            parts += split_message(text, entry.flags)
+                parts += split_message(text, entry.flags)
+            else:
+                parts += split_message(text, entry.flags, to=self._to)
         if not has_letters(parts):
             return
         first = entry.spans[entry.values[0]]

@@ -1,8 +1,8 @@
-"""ICU messages with plural and select forms: split them into syntax and the texts of the forms.
+"""ICU messages with plural, select and choice forms: split them into syntax and texts of the forms.
 
 The text of each form is translated; the syntax around it is a break. Plural forms that only the
-target language has are added. Not parsed: choice formats and XML-like tags. Source: the grammar of
-MessageFormat in ICU's documentation.
+target language has are added. Not parsed: XML-like tags. Source: the grammar of MessageFormat in
+ICU's documentation, and that of ChoiceFormat in Java's.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from llmtool.documents.localization.plural_forms import categories_of
 from llmtool.documents.types import Part, ProtectedSpan, make_break
 
 _COMPLEX = re.compile(
-    r"\{\s*[\w.-]+\s*,\s*(plural|select|selectordinal)\s*,\s*(?:offset\s*:\s*\d+)?"
+    r"\{\s*[\w.-]+\s*,\s*(plural|select|selectordinal|choice)\s*,\s*(?:offset\s*:\s*\d+)?"
 )
 _SIMPLE = re.compile(r"\{[^{}']*\}")
 _SELECTOR = re.compile(r"\s*(?:=\d+|[\w.-]+)\s*\{")
+_LIMIT = re.compile(r"\|?\s*-?(?:\d+(?:\.\d+)?|∞)\s*[#<≤]")  # 0# and |1< in a choice
 _END = re.compile(r"\s*\}")
 _TEXT = re.compile(r"(?:[^{}'#]|''|'(?![{}#|]))+")
+_TEXT_IN_CHOICE = re.compile(r"(?:[^{}'#|]|''|'(?![{}#|]))+")
 _QUOTED = re.compile(r"'[{}#|](?:[^']|'')*(?:'|\Z)")
 _MAX_DEPTH = 20
 _LARGE = "1000000"  # the number of forms that differ little from `other`
@@ -27,7 +29,7 @@ _Tokens = list[tuple[str, str]]  # kind and text
 
 
 def is_icu(text: str) -> bool:
-    """Return whether a message has plural or select forms."""
+    """Return whether a message has plural, select or choice forms."""
     return bool(_COMPLEX.search(text))
 
 
@@ -47,9 +49,7 @@ def split_icu(text: str, to: str | None = None) -> list[Part] | None:
         {n, plural, one {1 file} few {# files} many {# files} other {# files}}
     """
     try:
-        tokens = list(
-            _Parser(text, categories_of(to) if to else {}).message(depth=0, in_plural=False)
-        )
+        tokens = list(_Parser(text, categories_of(to) if to else {}).message(depth=0))
     except ValueError:
         return None
     parts: list[Part] = []
@@ -89,17 +89,46 @@ def escape_icu(parts: Sequence[Part]) -> list[Part]:
     return escaped
 
 
+def find_icu_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:
+    """Return a fault if the text of a translation changes the syntax of an ICU message, or None.
+
+    Example:
+        >>> source = split_icu("{n, choice, 0#no files|0<files}")
+        >>> find_icu_fault(source, [*source[:-2], "files or | folders", source[-1]])
+        'changes the syntax of the ICU message'
+    """
+    syntax = _syntax_of(source)
+    is_same = syntax is None or syntax == _syntax_of(translation)
+    return None if is_same else "changes the syntax of the ICU message"
+
+
+def _syntax_of(parts: Sequence[Part]) -> str | None:
+    """Return the syntax around the texts of a message, None if it is not a whole ICU message."""
+    message = "".join(
+        part if isinstance(part, str) else part.source if part.is_break else "{x}"
+        for part in escape_icu(parts)
+    )
+    found = split_icu(message) if is_icu(message) else None
+    if found is None:
+        return None
+    return "".join(
+        each.source for each in found if isinstance(each, ProtectedSpan) and each.is_break
+    )
+
+
 class _Parser:
     def __init__(self, text: str, categories: Mapping[str, tuple[str, bool]]) -> None:
         self._text, self._at = text, 0
         self._categories = categories  # of the target language, as `categories_of` returns them
 
-    def message(self, *, depth: int, in_plural: bool) -> Iterator[tuple[str, str]]:
+    def message(
+        self, *, depth: int, in_plural: bool = False, in_choice: bool = False
+    ) -> Iterator[tuple[str, str]]:
         """Yield the tokens of a message up to its end: kind and text."""
         if depth > _MAX_DEPTH:
             raise ValueError("nested too deeply")
         while self._at < len(self._text):
-            if found := self._take(_TEXT):
+            if found := self._take(_TEXT_IN_CHOICE if in_choice else _TEXT):
                 yield "text", found
             elif found := self._take(_QUOTED):
                 yield "span", found
@@ -110,6 +139,9 @@ class _Parser:
                 self._at = argument.end()
                 yield "syntax", argument[0]
                 kind = argument[1]
+                if kind == "choice":
+                    yield from self._choice(depth)
+                    continue
                 forms, end = self._forms(depth, in_plural=kind != "select" or in_plural)
                 if kind == "plural" and not in_plural:  # all forms of nested ones would be many
                     forms = self._complete(forms)
@@ -123,12 +155,23 @@ class _Parser:
                 yield "syntax", end
             elif found := self._take(_SIMPLE):
                 yield "span", found
-            elif self._text[self._at] == "}" and depth:
+            elif depth and self._text[self._at] in ("|}" if in_choice else "}"):
                 return
             else:
                 raise ValueError("invalid syntax")
         if depth:
             raise ValueError("unclosed")
+
+    def _choice(self, depth: int) -> Iterator[tuple[str, str]]:
+        """Yield the tokens of a choice, whose forms have no brackets, up to its end."""
+        if not _LIMIT.match(self._text, self._at):
+            raise ValueError("no forms")
+        while limit := self._take(_LIMIT):
+            yield "syntax", limit
+            yield from self.message(depth=depth + 1, in_choice=True)
+        if not (end := self._take(_END)):
+            raise ValueError("unclosed")
+        yield "syntax", end
 
     def _forms(self, depth: int, *, in_plural: bool) -> tuple[list[tuple[str, _Tokens]], str]:
         """Return the forms of an argument, each with its selector, and the syntax after them."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.localization.icu import is_icu, split_icu
+from llmtool.documents.localization.icu import find_icu_fault, is_icu, split_icu
 from llmtool.documents.localization.messages import join_message, split_message
 from llmtool.documents.protected_spans import find_nesting_fault
 from llmtool.documents.types import Document, OutsideText, Part, Segment, has_letters
@@ -58,7 +58,7 @@ class JsonValues(Document):
         return json.dumps(text, ensure_ascii=self._is_ascii)[1:-1]
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        return find_nesting_fault(segment.parts, parts)
+        return find_icu_fault(segment.parts, parts) or find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         """Compare keys, numbers and lengths; strings may differ."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
+from llmtool.documents.html.elements import ELEMENTS
 from llmtool.documents.localization.icu import escape_icu, is_icu, split_icu
 from llmtool.documents.protected_spans import (
     ADDRESSES,
@@ -35,6 +36,10 @@ _MESSAGE = r"""
   | &(?:[A-Za-z]+|\#\d+|\#[xX][0-9A-Fa-f]+);            # &nbsp;
   | \\[a-zA-Z]                                           # \n as two characters
   | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
+"""
+# &lt;a href="x"&gt; of messages that become HTML when they are shown
+_ESCAPED_TAGS = rf"""
+    &lt;/?(?:{"|".join(sorted(ELEMENTS))})(?:\s(?:(?!&[lg]t;)[^\n])*)?/?&gt;
 """
 # A pattern of strftime, with a conversion that printf does not have: %b %d, %Y
 _DATE = re.compile(
@@ -126,8 +131,10 @@ def split_message(
     )
 
 
-def split_tagged_message(parts: Sequence[Part]) -> tuple[Part, ...]:
+def split_tagged_message(parts: Sequence[Part], *, to: str | None = None) -> tuple[Part, ...]:
     """Split the texts of a message with tags; the forms of an ICU message may contain tags.
+
+    An ICU message gets the plural forms of the language `to`.
 
     Example:
         >>> from llmtool.documents.types import ProtectedSpan
@@ -136,18 +143,18 @@ def split_tagged_message(parts: Sequence[Part]) -> tuple[Part, ...]:
         ['{n, plural, other {', '<x/>', '}}']
     """
     text, tags = hide_protected(parts, str)
-    icu = split_icu(text) if tags and is_icu(text) else None
+    icu = split_icu(text, to) if tags and is_icu(text) else None
     if icu is None:
         return tuple(
             piece
             for part in parts
-            for piece in (split_message(part) if isinstance(part, str) else (part,))
+            for piece in (split_message(part, to=to) if isinstance(part, str) else (part,))
         )
     found: list[Part] = []
     for part in icu:
         if isinstance(part, ProtectedSpan):
             shown = show_protected(part.source, tags)
-            found.append(make_break(shown) if part.is_break else ProtectedSpan(shown))
+            found.append(make_break(shown, part.note) if part.is_break else ProtectedSpan(shown))
             continue
         for piece in split_parts(part, PRIVATE):
             if isinstance(piece, str):
@@ -235,7 +242,9 @@ def _split_by_syntax(text: str, syntax: _Syntax) -> tuple[Part, ...] | None:
 @lru_cache(maxsize=64)
 def _compile(syntax: _Syntax) -> re.Pattern[str]:
     escapes = [re.escape(escaped) for escaped, _ in syntax.escapes]
-    return re.compile("|".join([*escapes, ADDRESSES, TAGS, syntax.pattern]), re.VERBOSE)
+    return re.compile(
+        "|".join([*escapes, ADDRESSES, TAGS, _ESCAPED_TAGS, syntax.pattern]), re.VERBOSE
+    )
 
 
 @lru_cache(maxsize=64)
@@ -244,7 +253,7 @@ def _general(excluded: str) -> re.Pattern[str]:
     pattern = f"{PAIRED_SIGNS} | {PLACEHOLDERS} | {_MESSAGE}"
     if excluded:
         pattern = rf"(?![{re.escape(excluded)}])(?:{pattern})"
-    return re.compile(f"{ADDRESSES} | {TAGS} | {pattern}", re.VERBOSE)
+    return re.compile(f"{ADDRESSES} | {TAGS} | {_ESCAPED_TAGS} | {pattern}", re.VERBOSE)
 
 
 def _split_text(text: str, flags: Collection[str]) -> tuple[Part, ...]:

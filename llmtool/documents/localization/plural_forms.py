@@ -169,7 +169,7 @@ def split_forms(parts: Sequence[Part]) -> list[list[Part]]:
     """Return the parts of each plural form, or those of a message without forms."""
     forms: list[list[Part]] = []
     for part in parts:
-        if isinstance(part, ProtectedSpan) and part.is_break and part.note:
+        if isinstance(part, ProtectedSpan) and part.is_break and not part.source:
             forms.append([])
         elif forms:
             forms[-1].append(part)

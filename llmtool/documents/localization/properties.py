@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from llmtool.documents.localization.icu import is_icu, split_icu
 from llmtool.documents.localization.messages import (
     flags_of,
     join_message,
@@ -36,12 +37,12 @@ _KEY = re.compile(
 _FORMAT = "java-printf-format"
 # A value with arguments of java.text.MessageFormat, in which apostrophes quote.
 _MESSAGE_FORMAT = re.compile(r"\{\d+\s*[,}]")
-_CHOICE = re.compile(r"\{\s*\w+\s*,\s*(?:choice|plural|select|selectordinal)\s*,")
+_CHOICE = re.compile(r"\{\s*\w+\s*,\s*choice\s*,")
 _QUOTED = re.compile(r"('[^']+(?:'|\Z))")
 
 
 class Properties(Document):
-    """The messages of a properties file.
+    """The messages of a properties file; ICU messages get the plural forms of the language `to`.
 
     Raises:
         InputError: the file is not valid; the error names the line.
@@ -53,7 +54,7 @@ class Properties(Document):
         ('Open ', ProtectedSpan(source='{0}'), '…')
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, to: str | None = None) -> None:
         super().__init__(source)
         self._is_ascii = source.isascii()
         self._values: dict[int, str] = {}  # by the start of each segment
@@ -74,8 +75,8 @@ class Properties(Document):
             outside.append(OutsideText(start, value_start, "key"))
             if not is_message(entry.value):
                 outside.append(OutsideText(value_start, end, "identifier"))
-            elif _CHOICE.search(entry.value):
-                reason = "choice and plural formats are not supported"
+            elif is_icu(entry.value) and split_icu(entry.value) is None:
+                reason = "the syntax of the ICU message is not supported"
                 outside.append(OutsideText(value_start, end, reason, is_language=True))
             else:
                 self._values[value_start] = entry.value
@@ -84,10 +85,11 @@ class Properties(Document):
                     Segment(
                         start=value_start,
                         end=end,
-                        parts=_split(entry.value),
+                        parts=_split(entry.value, to),
                         context=(key,),
                         key=(key,),
                         notes=notes,
+                        is_atomic=is_icu(entry.value),
                     )
                 )
             comments = []
@@ -95,7 +97,11 @@ class Properties(Document):
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         value = self._values[segment.start]
-        if _MESSAGE_FORMAT.search(value):
+        if _CHOICE.search(value):
+            # An apostrophe would be doubled once or twice, depending on the text around it.
+            parts = [part.replace("'", "’") if isinstance(part, str) else part for part in parts]
+            return _escape(join_parts(parts), is_ascii=self._is_ascii)
+        if _is_java(value):
             parts = [part.replace("'", "''") if isinstance(part, str) else part for part in parts]
             return _escape(join_parts(parts), is_ascii=self._is_ascii)
         text = join_message(parts, value, flags_of(value, _FORMAT))
@@ -103,7 +109,7 @@ class Properties(Document):
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         value = self._values[segment.start]
-        flags = () if _MESSAGE_FORMAT.search(value) else flags_of(value, _FORMAT)
+        flags = () if _is_java(value) else flags_of(value, _FORMAT)
         return find_message_fault(segment.parts, parts, value, flags)
 
     def compare(self, output: str) -> str | None:
@@ -146,17 +152,24 @@ def _value_start(start: int, entry: Any) -> int:
     return start + min(found.end(), len(entry.source.rstrip("\r\n")))
 
 
-def _split(value: str) -> tuple[Part, ...]:
-    if not _MESSAGE_FORMAT.search(value):
-        return split_message(value, flags_of(value, _FORMAT))
-    parts: list[Part] = []
+def _is_java(value: str) -> bool:
+    """Return whether a value is a message of java.text, and not one of ICU with plural forms."""
+    return bool(_MESSAGE_FORMAT.search(value)) and not is_icu(value)
+
+
+def _split(value: str, to: str | None) -> tuple[Part, ...]:
+    if not _is_java(value):
+        parts = split_message(value, flags_of(value, _FORMAT), to=to)
+        if not _CHOICE.search(value):
+            return parts
+        return tuple(p.replace("''", "'") if isinstance(p, str) else p for p in parts)
+    found: list[Part] = []
     for i, piece in enumerate(_QUOTED.split(value.replace("''", "\0"))):
         if i % 2:
-            parts.append(ProtectedSpan(piece.replace("\0", "''")))
+            found.append(ProtectedSpan(piece.replace("\0", "''")))
         else:
-            for part in split_parts(piece.replace("\0", "'")):
-                parts.append(part)
-    return tuple(parts)
+            found += split_parts(piece.replace("\0", "'"))
+    return tuple(found)
 
 
 def _escape(text: str, *, is_ascii: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from llmtool.documents.localization.icu import find_icu_fault
 from llmtool.documents.localization.messages import find_invented_placeholder
 from llmtool.documents.protected_spans import (
     PROTECTED_IN_TEXT,
@@ -48,7 +49,7 @@ def find_message_fault(
         return "is empty"
     if invented := find_invented_placeholder(translation, text, flags):
         return f"has the placeholder {invented}, which its source does not have"
-    return find_nesting_fault(source, translation)
+    return find_icu_fault(source, translation) or find_nesting_fault(source, translation)
 
 
 def join_surrogates(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from llmtool.documents.language_tags import is_tag_of
+from llmtool.documents.localization.icu import is_icu
 from llmtool.documents.localization.messages import quote_note, split_tagged_message
 from llmtool.documents.localization.values import find_message_fault
 from llmtool.documents.types import Document, Mark, OutsideText, Part, Segment, has_letters
@@ -75,7 +76,7 @@ class Xliff(Document):
             raise InputError("line 1: not an XLIFF file; it has no <xliff>")
         self._xml = xml if to is None else _with_language(xml, to)
         super().__init__(self._xml.source)
-        self._mark = mark
+        self._mark, self._to = mark, to
         self._units: dict[int, _Unit] = {}  # by the start of each segment
         self.segments = tuple(self._segments())
         self.outside = self._xml.outside(self.segments, _reason)
@@ -129,15 +130,21 @@ class Xliff(Document):
                 if self._xml.text(one.target) == after.text(other.target):
                     continue
             if other.target is not None and _has_content(after, other.target):
-                if after.tags(other.target) != self._xml.tags(one.source):
+                if not self._has_same_tags(one.source, after, other.target):
                     name = one.element.inherited("id") or self._xml.text(one.source)
                     return f"the tags of the unit {name} differ"
         return None
 
+    def _has_same_tags(self, source: Element, after: Xml, target: Element) -> bool:
+        before, tags = self._xml.tags(source), after.tags(target)
+        if is_icu(self._xml.text(source)):  # forms of the target language repeat them
+            return set(before) == set(tags)
+        return before == tags
+
     def _segments(self) -> Iterator[Segment]:
         xml = self._xml
         for unit in _units(xml):
-            parts = _parts(xml, unit.source)
+            parts = _parts(xml, unit.source, self._to)
             if (
                 _is_translated(xml, unit)
                 or not _is_translatable(unit.element)
@@ -155,7 +162,14 @@ class Xliff(Document):
             comments = (xml.text(note) for note in _notes(xml, unit.element))
             notes = tuple(f"comment {quote_note(each)}" for each in comments if each.strip())
             key = _key(xml, unit)
-            yield Segment(start=start, end=end, parts=parts, key=key, notes=notes)
+            yield Segment(
+                start=start,
+                end=end,
+                parts=parts,
+                key=key,
+                notes=notes,
+                is_atomic=is_icu(xml.text(unit.source)),
+            )
 
 
 def _with_language(xml: Xml, to: str) -> Xml:
@@ -180,8 +194,9 @@ def _units(xml: Xml) -> list[_Unit]:
     return found
 
 
-def _parts(xml: Xml, element: Element) -> tuple[Part, ...]:
-    return split_tagged_message(xml.parts(element, opaque=_is_opaque, split=lambda text: [text]))
+def _parts(xml: Xml, element: Element, to: str | None = None) -> tuple[Part, ...]:
+    parts = xml.parts(element, opaque=_is_opaque, split=lambda text: [text])
+    return split_tagged_message(parts, to=to)
 
 
 def _key(xml: Xml, unit: _Unit) -> tuple[str, ...]:

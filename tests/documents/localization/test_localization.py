@@ -526,11 +526,91 @@ def test_invalid_and_hostile_files_are_one_line_errors(
     assert "\n" not in str(raised.value)
 
 
-def test_choice_formats_are_reported() -> None:
-    document = parse("a=There {0,choice,0#are none|1#is one}.\nb=Yes\n", "properties")
+def test_choice_formats_are_translated_form_by_form() -> None:
+    document = parse("a=There {0,choice,0#are none|1#isn''t one}.\nb=Yes\n", "properties")
+    assert shown(document)[0] == "There ‹{0,choice,0#›are none‹|1#›isn't one‹}›."
+    limits = document.segments[0].parts[1::2]
+    texts = ["Il ", "n'y a rien", "y a l'un", "."]
+    parts = [each for pair in zip(texts, (*limits, ""), strict=True) for each in pair if each]
+    assert rewrite(document, {0: parts}).startswith(
+        "a=Il {0,choice,0#n\\u2019y a rien|1#y a l\\u2019un}."
+    )
+    parts[2] = "rien|tout"
+    assert document.find_fault(document.segments[0], parts) is not None
+
+
+def test_choice_formats_with_invalid_syntax_are_reported() -> None:
+    document = parse("a=There {0,choice,are none}.\nb=Yes\n", "properties")
     assert [each.reason for each in find_unsupported(document)] == [
-        "choice and plural formats are not supported"
+        "the syntax of the ICU message is not supported"
     ]
+
+
+FILES = "{n, plural, one {# file} other {# files}}"
+
+
+@pytest.mark.parametrize(
+    ("format", "source"),
+    [
+        ("properties", f"a={FILES}"),
+        ("json", json.dumps({"a": FILES})),
+        ("po", f'msgid ""\nmsgstr ""\n\nmsgid "{FILES}"\nmsgstr ""\n'),
+        ("android", string(FILES)),
+        ("xliff", unit(f"<trans-unit id='1'><source>{FILES}</source></trans-unit>")),
+        ("xliff", unit(f"<trans-unit id='1'><source>{FILES} <x id='1'/></source></trans-unit>")),
+    ],
+)  # fmt: skip
+def test_icu_messages_get_the_plural_forms_of_the_language(format: Format, source: str) -> None:
+    document = parse(source, format, to="pl")
+    parts = document.segments[0].parts
+    written = [part.upper() if isinstance(part, str) else part for part in parts]
+    assert document.find_fault(document.segments[0], written) is None
+    output = rewrite(document, {0: written})
+    forms = " ".join(f"{name} {{# {text}}}" for name, text in (
+        ("one", "FILE"), ("few", "FILES"), ("many", "FILES"), ("other", "FILES")
+    ))  # fmt: skip
+    assert f"{{n, plural, {forms}}}" in output
+    assert document.compare(output) is None
+    assert document.segments[0].is_atomic
+
+
+@pytest.mark.parametrize(
+    ("source", "translated"),
+    [
+        ('<![CDATA[Read the <a href="https://x.org/it">terms</a>.]]>',
+         '<![CDATA[READ THE <a href="https://x.org/it">TERMS</a>.]]>'),
+        (r'Read the &lt;a href=\"https://x.org\"&gt;terms&lt;/a&gt;.',
+         r'READ THE &lt;a href=\"https://x.org\"&gt;TERMS&lt;/a&gt;.'),
+        ("\"Read  the &lt;font color='#fff'&gt;%1$s terms&lt;/font&gt;\"",
+         "\"READ  THE &lt;font color='#fff'&gt;%1$s TERMS&lt;/font&gt;\""),
+        (r"&lt;b&gt;it\'s&lt;/b&gt; a &lt;file&gt;", r"&lt;b&gt;IT\'S&lt;/b&gt; A &lt;FILE&gt;"),
+        (r"write \\n", r"WRITE \\n"),
+    ],
+)  # fmt: skip
+def test_tags_and_escapes_in_android_are_protected_as_a_whole(source: str, translated: str) -> None:
+    document = parse(string(source), "android")
+    parts = document.segments[0].parts
+    changed = [part.upper() if isinstance(part, str) else part for part in parts]
+    assert rewrite(document, {0: changed}) == string(translated)
+
+
+@pytest.mark.parametrize(
+    ("format", "source"),
+    [
+        ("json", '{"a": "See &lt;a href=\\"u\\"&gt;the terms&lt;/a&gt; &amp; &lt;file&gt;."}'),
+        ("po", 'msgid "See &lt;a href=\\"u\\"&gt;the terms&lt;/a&gt;."\nmsgstr ""\n'),
+        ("strings", '"a" = "See &lt;a href=\\"u\\"&gt;the terms&lt;/a&gt;.";'),
+    ],
+)  # fmt: skip
+def test_escaped_tags_are_protected_as_a_whole_and_stay_nested(format: Format, source: str) -> None:
+    document = parse(source, format)
+    (segment,) = document.segments
+    spans = [part for part in segment.parts if isinstance(part, ProtectedSpan)]
+    assert [each.source.replace("\\", "") for each in spans[:2]] == [
+        '&lt;a href="u"&gt;', "&lt;/a&gt;"
+    ]  # fmt: skip
+    start, link, text, end, *rest = segment.parts
+    assert document.find_fault(segment, [start, end, text, link, *rest]) is not None
 
 
 def test_text_outside_of_the_messages_is_counted_by_reason() -> None:

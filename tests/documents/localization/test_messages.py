@@ -111,6 +111,8 @@ def test_placeholder_that_the_format_would_recognize_is_found() -> None:
             ["his file", "his files", "x ", " z"],
         ),
         ("{n, plural, one {it''s} other {don't}}", ["it''s", "don't"]),
+        ("{0,choice,0#no files|1#one of {1}|1<{0} files}", ["no files", "one of ", " files"]),
+        ("{0, choice, -1.5≤a '|' b|∞#{1,choice,0#c|1#d}} e", ["a ", " b", "c", "d", " e"]),
     ],
 )
 def test_texts_of_icu_messages(text: str, texts: list[str]) -> None:
@@ -140,7 +142,16 @@ def test_plural_forms_of_the_language_are_added(text: str, to: str, completed: s
 
 
 @pytest.mark.parametrize(
-    "text", ["{n, plural, one {a}", "{n, plural,}", "{n, plural, one {a}} }", "{n, plural, {" * 50]
+    "text",
+    [
+        "{0,choice,0#a",
+        "{0,choice,0#a|b}",
+        "{0,choice,}",
+        "{n, plural, one {a}",
+        "{n, plural,}",
+        "{n, plural, one {a}} }",
+        "{n, plural, {" * 50,
+    ],
 )
 def test_invalid_icu_messages(text: str) -> None:
     assert split_icu(text) is None
@@ -148,7 +159,8 @@ def test_invalid_icu_messages(text: str) -> None:
 
 PIECES = st.sampled_from(
     ["%", "%%", "%s", "{", "}", "{{", "{x}", "'", "$1", ":a", "|", " ", "[b]", "[/b]", "<b>", "@",
-     "{n, plural, ", "one {", "word", "#", "字", "\\", "https://x.org/", "("]
+     "{n, plural, ", "{n, choice, 0#", "|1<", "&lt;a&gt;", "one {",
+     "word", "#", "字", "\\", "https://x.org/", "("]
 )  # fmt: skip
 FLAGS = st.sampled_from(
     ["", "c-format", "python-brace-format", "java-format", "qt-format", "no-c-format"]
@@ -165,7 +177,7 @@ def test_random_messages_are_joined_again(text: str, flag: str) -> None:
     "piece",
     ["{", "{{", "%(", "<", "<a ", "https://", "a@", "{n, plural, ", "' ", "''", " ", "|", "[b]",
      "/中",
-     "(", "{a", "%1$", "<a '", "\\", "@:a.", "https://a(", "$t("],
+     "(", "{a", "%1$", "<a '", "\\", "@:a.", "https://a(", "$t(", "&lt;a ", "{0,choice,0#a", "|1#"],
 )  # fmt: skip
 def test_hostile_messages_take_linear_time(piece: str) -> None:
     text = piece * 20_000
