@@ -132,7 +132,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --samples|-n) : ;;
                 --prefill) : ;;
                 --retries) : ;;
@@ -152,7 +158,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='gen run prompts classify sum translate code chat logs sessions models cache config bench doctor completions'
-                    options='--version --help -h --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
+                    options='--version --help -h --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
@@ -177,7 +183,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --samples|-n) : ;;
                 --prefill) : ;;
                 --retries) : ;;
@@ -197,7 +209,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
@@ -221,7 +233,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --samples|-n) : ;;
                 --prefill) : ;;
                 --retries) : ;;
@@ -241,7 +259,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -430,7 +448,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --length) : ;;
                 --style) words='paragraph bullets headline tldr' ;;
                 --focus) : ;;
@@ -457,7 +481,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -474,7 +498,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --from) kind='languages' ;;
                 --format) words='auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub' ;;
                 --dialect) words='auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst' ;;
@@ -503,7 +533,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -519,7 +549,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --language|-l) kind='programming-languages' ;;
                 --repair) : ;;
                 --run-tests) : ;;
@@ -545,7 +581,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in
@@ -561,7 +597,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
                 --ctx-size) : ;;
@@ -575,7 +617,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code review')
             case "$previous" in
@@ -593,7 +635,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --file|-f) files='yes' ;;
                 --glob) : ;;
                 --encoding) : ;;
@@ -611,7 +659,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in
@@ -628,7 +676,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --language|-l) kind='programming-languages' ;;
                 --repair) : ;;
                 --run-tests) : ;;
@@ -646,7 +700,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code complete')
             case "$previous" in
@@ -659,7 +713,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
                 --ctx-size) : ;;
@@ -673,7 +733,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code tests')
             case "$previous" in
@@ -690,7 +750,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --language|-l) kind='programming-languages' ;;
                 --repair) : ;;
                 --run-tests) : ;;
@@ -708,7 +774,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code commit')
             case "$previous" in
@@ -725,7 +791,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
                 --ctx-size) : ;;
@@ -739,7 +811,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'chat')
             case "$previous" in
@@ -757,7 +829,13 @@ _llmtool() {
                 --top-p) : ;;
                 --top-k) : ;;
                 --min-p) : ;;
+                --typical-p) : ;;
+                --xtc-probability) : ;;
+                --xtc-threshold) : ;;
                 --repeat-penalty) : ;;
+                --frequency-penalty) : ;;
+                --presence-penalty) : ;;
+                --logit-bias) : ;;
                 --file|-f) files='yes' ;;
                 --glob) : ;;
                 --encoding) : ;;
@@ -775,7 +853,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --glob --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'logs')
             case "$previous" in

@@ -69,7 +69,13 @@ _llmtool() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--samples=[Number of replies]:N:' \
         '*-n+[Number of replies]:N:' \
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
@@ -197,7 +203,13 @@ _llmtool_gen() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--samples=[Number of replies]:N:' \
         '*-n+[Number of replies]:N:' \
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
@@ -273,7 +285,13 @@ _llmtool_run() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--samples=[Number of replies]:N:' \
         '*-n+[Number of replies]:N:' \
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
@@ -677,7 +695,13 @@ _llmtool_sum() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--length=[short, medium, long, '\''100 words'\'', '\''2 paragraphs'\'' or '\''5 bullets'\'']:LENGTH:' \
         '*--style=[Style of the summary]:CHOICE:(paragraph bullets headline tldr)' \
         '*--focus=[Topic to focus on]:TEXT:' \
@@ -750,7 +774,13 @@ _llmtool_translate() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--from=[Source language]:LANG: _llmtool_values languages' \
         '*--format=[Document format\: txt, md, html, srt, vtt, po, json, xliff, android, qt, strings, properties, ass, rst, docx or epub]:NAME:(auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub)' \
         '*--dialect=[Dialect of Markdown\: commonmark, github, mkdocs, kramdown, obsidian, docusaurus, mdx, hugo or myst]:NAME:(auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst)' \
@@ -826,7 +856,13 @@ _llmtool_code() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--language=[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*-l+[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*--check[Check the syntax]' \
@@ -923,7 +959,13 @@ _llmtool_code_explain() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--output=[Write to FILE instead of stdout]:FILE:_files' \
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
@@ -978,7 +1020,13 @@ _llmtool_code_review() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -1035,7 +1083,13 @@ _llmtool_code_fix() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--language=[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*-l+[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*--check[Check the syntax]' \
@@ -1089,7 +1143,13 @@ _llmtool_code_complete() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--output=[Write to FILE instead of stdout]:FILE:_files' \
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
@@ -1139,7 +1199,13 @@ _llmtool_code_tests() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--language=[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*-l+[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*--check[Check the syntax]' \
@@ -1203,7 +1269,13 @@ _llmtool_code_commit() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--output=[Write to FILE instead of stdout]:FILE:_files' \
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
@@ -1256,7 +1328,13 @@ _llmtool_chat() {
         '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
+        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
+        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
+        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
+        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
+        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \

@@ -248,9 +248,10 @@ def _check_items(name: str, values: Iterable[object], annotation: str) -> Iterab
 
 def _check_entries(name: str, values: Mapping[object, object], annotation: str) -> object:
     keys, _, item = annotation.strip("()").partition(", ")
+    known = {"str": "strings", "int | str": "integers or strings"}.get(keys, "")
     for key in values:
-        if keys == "str" and not isinstance(key, str):
-            raise UsageError(f"{option(name)} has the key {show_value(key)}; keys must be strings")
+        if known and not any(_match(name, key, kind)[0] for kind in _parse(keys)):
+            raise UsageError(f"{option(name)} has the key {show_value(key)}; keys must be {known}")
     return {
         key: check_argument(f"{name}[{show_value(key)}]", value, item or "Any")
         for key, value in values.items()

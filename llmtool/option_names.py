@@ -64,6 +64,7 @@ _OTHER_NAMES = {
     "target_language tgt",
     "top_k": "topk",
     "top_p": "topp",
+    "typical_p": "typ_p typical",
     "variables": "options params prompt_args var variable",
 }
 _NO_VALUE = object()

@@ -422,9 +422,12 @@ class Toolbox:
             max_tokens: the maximum length of the reply in tokens.
             think_tokens: the maximum length of the reasoning, in addition to `max_tokens`. By
                 default it is half of `max_tokens`, or `max_tokens` - 512 if that is more.
-            temperature, top_k, top_p, min_p, repeat_penalty, repeat_last_n, dry_multiplier,
+            temperature, top_k, typical_p, top_p, min_p, xtc_probability, xtc_threshold,
+                repeat_penalty, repeat_last_n, frequency_penalty, presence_penalty, dry_multiplier,
                 dry_base, dry_allowed_length: sampling parameters; None uses the user's setting, or
                 else that of the template.
+            logit_bias: numbers to add to the logits of tokens, -100 to 100, by the token's id or
+                text, such as `{" hello": -100, 262: 5}`.
             seed: 0 to 2^32-2; the same seed gives the same reply.
             stop: one or several strings that end the reply.
             timeout: the time limit in seconds, of the whole list, iterator or stream. It includes

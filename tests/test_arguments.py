@@ -202,6 +202,14 @@ CASES: dict[str, tuple[Any, str]] = {
         "unknown option 'timeout'; pass it to the function itself",
     ),
     "no model": (lambda box: Toolbox(""), "model='': must be the name of a model"),
+    "bias": (
+        lambda box: box.generate("x", logit_bias={262: -101}),
+        "logit_bias={262: -101}: must be between -100 and 100",
+    ),
+    "bias by another key": (
+        lambda box: box.generate("x", logit_bias={1.5: 1}),
+        "logit_bias= has the key 1.5; keys must be integers or strings",
+    ),
     "range": (
         lambda box: box.generate("x", temperature=-1),
         "temperature=-1: must be between 0",

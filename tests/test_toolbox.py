@@ -115,6 +115,8 @@ def test_reasoning_is_separated_from_the_answer() -> None:
         ({"temperature": float("inf")}, UsageError),
         ({"seed": 2**32 - 1}, UsageError),
         ({"top_p": 1.1}, UsageError),
+        ({"presence_penalty": -2.5}, UsageError),
+        ({"xtc_probability": 2}, UsageError),
         ({"max_tokens": 0}, UsageError),
         ({"thinking": "max"}, UsageError),
         ({"temprature": 1}, UsageError),

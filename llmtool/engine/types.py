@@ -22,6 +22,7 @@ from llmtool.structured.constraint import Constraint
 MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
+MAX_LOGIT_BIAS = 100
 _N_RECENT = 16  # steps in the average of `StreamProgress.step_seconds`
 _MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 
@@ -46,10 +47,17 @@ class Message(msgspec.Struct, frozen=True):
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """Sampling parameters, in the order of llama.cpp's sampler chain.
 
-    - `repeat_penalty` 1, `top_k` 0, `top_p` 1 and `min_p` 0 disable their samplers.
+    - `logit_bias` adds to the logits of tokens. A key of digits is the id of a token; any other key
+      is its text, such as `" hello"` or `"<|im_end|>"`.
+    - `repeat_penalty` 1, `top_k` 0, `typical_p` 1, `top_p` 1 and `min_p` 0 disable their samplers.
     - `repeat_last_n` is the number of tokens that the penalty covers; -1 is the whole reply.
+    - `frequency_penalty` is subtracted from the logit of a token each time that the reply contains
+      it, `presence_penalty` once.
     - `dry_multiplier` penalizes tokens that would extend a repetition, more for each token beyond
       `dry_allowed_length`; 0 disables DRY.
+    - `xtc_probability` is the probability with which XTC excludes the top choices at a token: all
+      tokens of at least the probability `xtc_threshold` but the least likely of them. A threshold
+      above 0.5 disables XTC.
     - `temperature` 0 is greedy.
     - `seed` None picks a random seed, which `Finished` reports, or 0 if the reply is greedy.
     - `max_tokens` None allows `DEFAULT_MAX_TOKENS`, or as many as the context has room for. A
@@ -62,14 +70,20 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     - `logprobs` is the number of alternatives to report with each token; 0 reports none.
     """
 
+    logit_bias: dict[str, Annotated[float, Meta(ge=-MAX_LOGIT_BIAS, le=MAX_LOGIT_BIAS)]] = {}
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
     repeat_last_n: Annotated[int, Meta(ge=-1)] = 64
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
     dry_multiplier: Annotated[float, Meta(ge=0)] = 0.0
     dry_base: Annotated[float, Meta(ge=1)] = 1.75
     dry_allowed_length: Annotated[int, Meta(ge=1)] = 2
     top_k: Annotated[int, Meta(ge=0)] = 40
+    typical_p: Annotated[float, Meta(ge=0, le=1)] = 1.0
     top_p: Annotated[float, Meta(ge=0, le=1)] = 0.95
     min_p: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    xtc_probability: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    xtc_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.1
     temperature: Annotated[float, Meta(ge=0, le=100)] = 0.8
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None

@@ -63,11 +63,18 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Params": {
         "repeat_penalty": "Penalty for repeated tokens; 1: off.",
         "repeat_last_n": "Number of recent tokens that the penalty considers; 0: off, -1: all.",
+        "logit_bias": "Numbers from -100 to 100 to add to the logits of tokens, by text or id.",
+        "frequency_penalty": "Penalty for each time that the reply has a token, -2 to 2; 0: off.",
+        "presence_penalty": "Penalty for tokens that the reply has, -2 to 2; 0: off.",
         "dry_multiplier": "Penalty for tokens that extend a repeated sequence (DRY); 0: off.",
         "dry_base": "Factor by which the DRY penalty grows with each repeated token.",
         "dry_allowed_length": "Length in tokens up to which the DRY penalty does not apply.",
         "top_k": "Sample from the K most likely tokens; 0: off.",
         "top_p": "Sample from the most likely tokens whose probabilities add up to this value.",
+        "typical_p": "Sample from the most typical tokens whose probabilities add up to this "
+        "value; 1: off.",
+        "xtc_probability": "Probability with which top choices are excluded (XTC); 0: off.",
+        "xtc_threshold": "Probability from which a token is a top choice.",
         "min_p": "Drop tokens less likely than this fraction of the most likely one.",
         "temperature": "Randomness; 0: always the most likely token.",
         "seed": "Random seed.",

@@ -20,10 +20,16 @@ class SamplingKeywords(TypedDict, total=False):
     think_tokens: int | None
     temperature: float | None
     top_k: int | None
+    typical_p: float | None
     top_p: float | None
     min_p: float | None
+    xtc_probability: float | None
+    xtc_threshold: float | None
     repeat_penalty: float | None
     repeat_last_n: int | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    logit_bias: Mapping[int | str, float] | None
     dry_multiplier: float | None
     dry_base: float | None
     dry_allowed_length: int | None

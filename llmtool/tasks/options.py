@@ -43,10 +43,16 @@ class SamplingOptions(_Options, frozen=True, kw_only=True):
     think_tokens: int | None = None
     temperature: float | None = None
     top_k: int | None = None
+    typical_p: float | None = None
     top_p: float | None = None
     min_p: float | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: Mapping[int | str, float] | None = None
     dry_multiplier: float | None = None
     dry_base: float | None = None
     dry_allowed_length: int | None = None

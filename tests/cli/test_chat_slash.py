@@ -123,6 +123,8 @@ def test_retry_returns_the_stream_of_the_reply(context: ChatContext) -> None:
         ("/set temperature -1", "^temperature -1: must be between 0 and 100"),
         ("/set temperature nan", "^temperature nan: must be a number"),
         ("/set top_p １.5", "^top_p 1.5: must be between 0 and 1"),
+        ("/set logit_bias 5", "^logit_bias 5: must have the form TOKEN=BIAS, such as hello=-5"),
+        ("/set logit_bias a=101", "^logit_bias .*101.*: must be between -100 and 100"),
         ("/set max_tokens 0", "^max_tokens 0: must be at least 1"),
         ("/set max_tokens 1.5", "^max_tokens '1.5': must be a whole number"),
         ("/set temperature hot", "^temperature 'hot': must be a number"),

@@ -151,6 +151,9 @@ def test_json_has_the_partial_text_of_an_invalid_reply(gen: Run, tmp_path: Path)
         (["--schema", "schemas/none"], 14, "schemas/none: no such file"),
         (["--regex", "a", "--schema", "a"], 2, "--schema and --regex cannot be combined"),
         (["--logprobs", "101"], 2, "--logprobs"),
+        (["--logit-bias", "a"], 2, "--logit-bias a: must have the form TOKEN=BIAS"),
+        (["--logit-bias", "=1"], 2, "--logit-bias =1: must have the form TOKEN=BIAS"),
+        (["--frequency-penalty", "2.5"], 2, "--frequency-penalty '2.5': must be between"),
         (["--parallel", "0"], 2, "--parallel"),
         (["--kv-type", "f8"], 2, "q8_0"),
     ],
@@ -180,6 +183,33 @@ def test_logprobs_are_rows_in_a_pipe_and_records_in_json(gen: Run) -> None:
     assert [len(token["top"]) for token in tokens] == [2] * len(tokens)
     joined = bytes(byte for token in tokens for byte in token["bytes"])
     assert joined.decode("utf-8", "replace") == record["text"]
+
+
+def test_sampling_options_change_the_reply(gen: Run, tmp_path: Path) -> None:
+    greedy = (QUESTION, "--temperature", "0", "--max-tokens", "12")
+    only_z = ("--logit-bias", "z=100", "--logit-bias", " =-100")
+    assert reply(gen(*greedy, *only_z)) == "z" * 12 + "\n"
+    penalized = reply(gen(*greedy, *only_z, "--presence-penalty", "2", "--frequency-penalty", "2"))
+    assert penalized == "z" * 12 + "\n", "4 are less than 100"
+    template = tmp_path / "z.yaml"
+    template.write_text(
+        "llmtool: 1\nname: z\nprompt: Hi\n"
+        "model: {params: {temperature: 0, max_tokens: 5, logit_bias: {z: 100}}}\n"
+    )
+    assert reply(gen("-t", str(template))) == "z" * 12 + "\n"
+    options = (
+        QUESTION,
+        "--temperature",
+        "1",
+        "--seed",
+        "1",
+        "--typical-p",
+        "0.5",
+        "--xtc-probability",
+        "1",
+    )
+    low, high = (reply(gen(*options, "--xtc-threshold", at)) for at in ("0.01", "0.9"))
+    assert low != high
 
 
 def test_stats_report_concurrent_replies(gen: Run) -> None:

@@ -70,6 +70,7 @@ WRONG = {
     "an input without a type": "prompt: x\ninputs: {a: {required: true}}",
     "two outputs": "prompt: x\noutput: {labels: [a], code: go}",
     "a parameter out of range": "prompt: x\nmodel: {params: {top_p: 2}}",
+    "a bias out of range": "prompt: x\nmodel: {params: {logit_bias: {a: 101}}}",
     "no prompt": "description: x",
     "a mapping for a text": "prompt: {a: b}",
 }

@@ -130,14 +130,18 @@ def test_prompty_version_1_is_converted() -> None:
         ("system", 'Help Ada a lot: "firstName".'),
         ("user", "How?"),
     ]
-    assert ours.params == {"temperature": 0.2, "max_tokens": 128, "stop": ("END",)}
+    assert ours.params == {
+        "temperature": 0.2,
+        "max_tokens": 128,
+        "stop": ("END",),
+        "frequency_penalty": 0.5,
+    }
     assert ours.inputs["count"].type == "int" and ours.inputs["first_name"].description
     assert [test.vars for test in ours.tests] == [{"first_name": "Jane", "question": "Why?"}]
     assert made.notes == [
         "authors: not supported; skipped",
         "variable 'firstName' was renamed to 'first_name'",
         "model: configuration: for hosted models only; skipped",
-        "option 'frequency_penalty': not supported; skipped",
     ]
 
 
@@ -256,7 +260,11 @@ NOTES = {
     "a key": ("prompt: a\nfrob: 1", "frob: unknown key; skipped"),
     "tools": ("prompt: a\ntools: [x]", "tools: not supported; skipped"),
     "a model": ("prompt: a\nmodel: gpt-4", "model: skipped; choose a model with model="),
-    "an option": ("prompt: a\noptions: {logit_bias: 1}", "option 'logit_bias': not supported"),
+    "an option": ("prompt: a\noptions: {mirostat: 1}", "option 'mirostat': not supported"),
+    "token ids": (
+        "prompt: a\noptions: {logit_bias: {1: 2}}",
+        "option 'logit_bias': skipped; it is for the tokens of another model",
+    ),
     "a range": ("prompt: a\noptions: {top_p: 7}", "option 'top_p': value out of range"),
     "a default": ("prompt: a\ndefaults: {b: 1}", "default of 'b': unknown variable"),
     "a dollar": ("prompt: a $ 5", "a $ without a name"),

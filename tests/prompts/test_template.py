@@ -180,6 +180,10 @@ REFUSED_PARTS = {
         "model: {params: {top_p: 2}}",
         "f:4: model.params.top_p: must be a number of at most 1",
     ),
+    "a bias out of range": (
+        "model: {params: {logit_bias: {'yes': 101}}}",
+        "f:4: model.params.logit_bias.yes: must be a number of at most 100",
+    ),
     "a parameter of another type": (
         "model: {params: {temperature: hot}}",
         "f:4: model.params.temperature: must be a number, not a string",

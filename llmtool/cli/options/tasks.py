@@ -17,6 +17,7 @@ from llmtool.cli.terminal.inputs import read_argument
 from llmtool.engine.types import MAX_LOGPROBS, MAX_SEED
 from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
+from llmtool.option_names import option
 from llmtool.tasks import options as t
 
 
@@ -48,6 +49,21 @@ def _read_stop(texts: list[str]) -> tuple[str, ...] | None:
     if "" in texts:
         raise UsageError("--stop '': must not be empty; pass the text to stop before")
     return tuple(read_argument(text, name="--stop") for text in texts) or None
+
+
+def read_logit_bias(pairs: list[str]) -> dict[str, float]:
+    """Return the numbers of `--logit-bias TOKEN=BIAS` by token."""
+    found = {}
+    for pair in pairs:
+        token, _, bias = pair.rpartition("=")
+        try:
+            found[token] = float(bias)
+        except ValueError:
+            token = ""
+        if not token:
+            name = option("logit_bias", pair)
+            raise UsageError(f"{name}: must have the form TOKEN=BIAS, such as hello=-5")
+    return found
 
 
 def _read_template(name: str) -> str:
@@ -154,9 +170,58 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 help="Ignore tokens less likely than P times the likeliest.",
             ),
         ],
+        "typical_p": Annotated[
+            float | None,
+            _sampling(
+                "--typical-p",
+                min=0,
+                max=1,
+                metavar="P",
+                help="Sample from the most typical tokens that together reach probability P.",
+            ),
+        ],
+        "xtc_probability": Annotated[
+            float | None,
+            _sampling(
+                "--xtc-probability",
+                min=0,
+                max=1,
+                metavar="P",
+                help="Exclude the top choices (XTC) with probability P.",
+            ),
+        ],
+        "xtc_threshold": Annotated[
+            float | None,
+            _sampling(
+                "--xtc-threshold",
+                min=0,
+                max=1,
+                metavar="P",
+                help="Probability from which a token is a top choice.",
+            ),
+        ],
         "repeat_penalty": Annotated[
             float | None,
             _sampling(min=0.01, metavar="R", help="Penalty for repeated tokens; 1 disables it."),
+        ],
+        "frequency_penalty": Annotated[
+            float | None,
+            _sampling(
+                min=-2, max=2, metavar="F", help="Penalty for each time that a token was used."
+            ),
+        ],
+        "presence_penalty": Annotated[
+            float | None,
+            _sampling(min=-2, max=2, metavar="F", help="Penalty for tokens that were used."),
+        ],
+        "logit_bias": Annotated[
+            list[str] | None,
+            _sampling(
+                "--logit-bias",
+                metavar="TOKEN=BIAS",
+                help="Add BIAS, -100 to 100, to a token's logit: its text or id (repeatable).",
+            ),
+            read_logit_bias,
         ],
     },
     t.PromptOptions: {

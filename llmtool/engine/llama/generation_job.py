@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -61,6 +61,7 @@ class GenerationJob:
         self.n_choices = request.n
         self.can_use_own_stream = request.n == 1 and not self.keep
         self._constraint = model.compile(request.sampling.constraint)
+        self._biases = model.tokenizer.biases(sampling.logit_bias)
         self.runs: list[TokenRun] = []
         self.n_seq = 1 if request.n == 1 else 2
         self._choices: dict[TokenRun, _Choice] = {}
@@ -141,6 +142,7 @@ class GenerationJob:
                 max_tokens=self.n_cells,
                 max_reasoning=self._max_reasoning,
                 constraint=self._constraint,
+                biases=self._biases,
                 prompt=self._prompt,
             )
             for index in range(self.request.n)
@@ -208,6 +210,7 @@ class _Choice:
         max_tokens: int,
         max_reasoning: int,
         constraint: CompiledConstraint | None,
+        biases: Mapping[int, float],
         prompt: Tokenized,
     ) -> None:
         self.index = index
@@ -222,7 +225,7 @@ class _Choice:
         self._forced: list[int] = []  # the next tokens
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
-        self._sampler = Sampler(model.weights, request.sampling, seed=seed)
+        self._sampler = Sampler(model.weights, request.sampling, seed=seed, biases=biases)
         opening, tags = prompt.opening, model.reasoning_tags
         # Models with an answer tag begin with a tag even without reasoning.
         may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)

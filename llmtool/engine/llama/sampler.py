@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from llmtool.engine.llama.context import Context
@@ -15,29 +16,54 @@ if TYPE_CHECKING:
 
 # llama.cpp's default sequence breakers for DRY.
 _DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+_MIN_PROBABILITY = 1e-37  # relative to the most likely token; a smaller float would be denormal
 
 
 class Sampler:
-    """Penalties, DRY, top-k, top-p, min-p, temperature, then sampling with the seed.
+    """Samples with llama.cpp's samplers, in the order of its default chain.
 
+    The order is logit bias, penalties, DRY, top-k, typical-p, top-p, min-p, XTC, temperature.
     Penalties apply to the reply, not to the prompt: a summary may use the words of its source.
+
+    Args:
+        weights: the model.
+        sampling: the parameters; a temperature of 0 disables the samplers from top-k on.
+        seed: of the random numbers of XTC and of the choice.
+        biases: `sampling.logit_bias` by token; see `Tokenizer.biases`.
     """
 
-    def __init__(self, weights: LlamaModel, sampling: Sampling, *, seed: int) -> None:
+    def __init__(
+        self,
+        weights: LlamaModel,
+        sampling: Sampling,
+        *,
+        seed: int,
+        biases: Mapping[int, float] = {},
+    ) -> None:
         lib = self._lib = weights._lib
         params = lib.llama_sampler_chain_default_params()
         params.no_perf = True
         self._chain = lib.llama_sampler_chain_init(params)
-        self._penalizes = sampling.repeat_penalty != 1.0 or sampling.dry_multiplier > 0
+        repeat, last_n = sampling.repeat_penalty, sampling.repeat_last_n
+        frequency, presence = sampling.frequency_penalty, sampling.presence_penalty
+        self._has_state = bool(
+            repeat != 1 or frequency or presence or sampling.dry_multiplier > 0
+        ) or (sampling.temperature > 0 < sampling.xtc_probability)
         # llama.cpp has no value for "all tokens", and allocates memory for the given number.
-        longest, last_n = sampling.max_tokens or DEFAULT_MAX_TOKENS, sampling.repeat_last_n
+        longest = (sampling.max_tokens or DEFAULT_MAX_TOKENS) + (sampling.think_tokens or 0)
         last_n = longest if last_n < 0 else min(last_n, longest)
 
         def add(step: object) -> None:
             lib.llama_sampler_chain_add(self._chain, step)
 
-        if sampling.repeat_penalty != 1.0:
-            penalties = last_n, sampling.repeat_penalty, 0.0, 0.0
+        if biases:
+            pairs = [lib.llama_logit_bias(token=t, bias=bias) for t, bias in biases.items()]
+            native = (lib.llama_logit_bias * len(pairs))(*pairs)
+            add(lib.llama_sampler_init_logit_bias(weights.n_vocab, len(pairs), native))
+        if repeat != 1:
+            add(lib.llama_sampler_init_penalties(weights.n_vocab, last_n, repeat, 0.0, 0.0))
+        if frequency or presence:
+            penalties = longest, 1.0, frequency, presence
             add(lib.llama_sampler_init_penalties(weights.n_vocab, *penalties))
         if sampling.dry_multiplier > 0:
             breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
@@ -49,10 +75,17 @@ class Sampler:
             return
         if sampling.top_k:
             add(lib.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.typical_p < 1:
+            # The entropy of tokens whose probability is 0, such as masked ones, would be nan.
+            add(lib.llama_sampler_init_min_p(_MIN_PROBABILITY, 1))
+            add(lib.llama_sampler_init_typical(sampling.typical_p, 1))
         if sampling.top_p < 1:
             add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
         if sampling.min_p > 0:
             add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+        if sampling.xtc_probability > 0:
+            xtc = sampling.xtc_probability, sampling.xtc_threshold
+            add(lib.llama_sampler_init_xtc(*xtc, 1, seed))
         add(lib.llama_sampler_init_temp(sampling.temperature))
         add(lib.llama_sampler_init_dist(seed))
 
@@ -60,12 +93,12 @@ class Sampler:
         """Sample a token from a row of the last batch.
 
         With a matcher, sample first and check the token. Only if it is not allowed, mask the whole
-        vocabulary, which takes much longer, and sample again. With penalties, mask first, because
-        the penalties would count a rejected token.
+        vocabulary, which takes much longer, and sample again. With penalties or XTC, mask first:
+        penalties would count a rejected token, and XTC depends on which tokens are allowed.
         """
         if matcher is None:
             return self._sample(context, row)
-        if not self._penalizes:
+        if not self._has_state:
             token = self._sample(context, row)
             if matcher.allows(token):
                 return token

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import msgspec
@@ -13,7 +13,8 @@ from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import ChatTemplateOptions, Prompt, Tokenized, common_prefix_length
-from llmtool.errors import ContextOverflow, InputError
+from llmtool.errors import ContextOverflow, InputError, UsageError
+from llmtool.option_names import option
 
 _LARGE_TEXT = 1 << 16  # characters; smaller texts are tokenized within milliseconds
 _MIN_FIXED = 64  # tokens; computing a shorter prefix is as fast as loading its state
@@ -77,6 +78,35 @@ class Tokenizer:
         """
         ids, anchor = self._encode(_ANCHOR + text), self._encode(_ANCHOR)
         return ids[len(anchor) :] if ids[: len(anchor)] == anchor else self._encode(text)
+
+    def biases(self, logit_bias: Mapping[str, float]) -> dict[int, float]:
+        """Return `Sampling.logit_bias` by token.
+
+        Raises:
+            UsageError: a key is not the id or text of one token.
+        """
+        found: dict[int, float] = {}
+        for key, bias in logit_bias.items():
+            try:
+                token = self._find_token(key)
+            except UsageError as exc:
+                raise UsageError(f"{option('logit_bias', {key: bias})}: {exc}") from None
+            found[token] = found.get(token, 0) + bias
+        return found
+
+    def _find_token(self, key: str) -> int:
+        weights = self._weights
+        if key.isascii() and key.isdecimal():
+            if len(key) < 10 and int(key) < weights.n_vocab:
+                return int(key)
+            raise UsageError(f"token ids of this model end at {weights.n_vocab - 1}")
+        controls = [t for text, t in self.find_control_tokens(key).items() if text == key]
+        tokens = controls or self.continuation(key)
+        if len(tokens) == 1:
+            return tokens[0]
+        pieces = [weights.render_piece(t, special=True).decode("utf-8", "replace") for t in tokens]
+        found = f"{len(tokens)} tokens ({', '.join(map(repr, pieces[:8]))})" if key else "empty"
+        raise UsageError(f"{key!r} is {found}; pass the text or id of one token")
 
     def find_control_tokens(self, text: str) -> dict[str, int]:
         """Return the control tokens that a text spells, by their text."""

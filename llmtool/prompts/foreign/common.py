@@ -123,6 +123,9 @@ def read_params(options: Mapping[str, object], notes: list[str]) -> dict[str, An
         name = _SYNONYMS.get(snake, snake)
         if name == "stop" and isinstance(value, str):
             value = [value]
+        if name == "logit_bias":
+            notes.append(f"option {key!r}: skipped; it is for the tokens of another model")
+            continue
         if name not in Params.__struct_fields__:
             notes.append(f"option {key!r}: not supported; skipped")
             continue

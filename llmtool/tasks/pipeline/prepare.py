@@ -12,6 +12,7 @@ import msgspec
 from llmtool.arguments import check_range
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
+    MAX_LOGIT_BIAS,
     Engine,
     Failed,
     Message,
@@ -418,9 +419,20 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     for name, limits in _limits().items():
         if values.get(name) is not None:
             check_range(name, values[name], limits.ge, limits.le, above=limits.gt)
+    if values.get("logit_bias"):
+        values["logit_bias"] = {
+            str(token): _check_bias(token, bias) for token, bias in values["logit_bias"].items()
+        }
     if "" in values.get("stop", ()):
         raise UsageError(f"{option('stop', '')}: must not be empty; pass the text to stop before")
     return msgspec.convert(values, Sampling)
+
+
+def _check_bias(token: int | str, bias: float) -> float:
+    if not -MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS:
+        limits = f"must be between -{MAX_LOGIT_BIAS} and {MAX_LOGIT_BIAS}"
+        raise UsageError(f"{option('logit_bias', {token: bias})}: {limits}")
+    return bias
 
 
 @cache
@@ -429,6 +441,7 @@ def _limits() -> dict[str, msgspec.Meta]:
     return {
         field.name: meta
         for field in msgspec.structs.fields(Sampling)
+        if field.name != "logit_bias"
         for kind in (field.type, *get_args(field.type))
         for meta in getattr(kind, "__metadata__", ())
     }

@@ -20,6 +20,7 @@ from llmtool.cli.commands.chat.context import (
     ShowReply,
     SwitchModel,
 )
+from llmtool.cli.options.tasks import read_logit_bias
 from llmtool.cli.render import sessions, tables
 from llmtool.cli.terminal import inputs
 from llmtool.engine.types import EFFORTS
@@ -133,7 +134,7 @@ def _describe_option(name: str, value: object, source: str) -> str:
     """Return the value of an option and where it comes from."""
     if name == "thinking" and isinstance(value, bool):
         value = "on" if value else "off"
-    shown = _UNSET.get(name, "none") if value in (None, ()) else json.dumps(value).strip('"')
+    shown = _UNSET.get(name, "none") if value in (None, (), {}) else json.dumps(value).strip('"')
     return f"{shown} ({source})"
 
 
@@ -142,6 +143,8 @@ def _parse_value(name: str, text: str) -> Any:
         return None
     if name == "stop":
         return [text]
+    if name == "logit_bias":
+        return read_logit_bias([text])
     if name == "thinking":
         if text in EFFORTS:
             return text
