@@ -15,6 +15,7 @@ _REASONS = (
     (re.compile(r"(?:<|&lt;)/?[A-Za-z]|<!--|<\d"), "tag"),
     (re.compile(r"&#?\w+;"), "character reference"),
     (re.compile(r"\[\^"), "footnote label"),
+    (re.compile(r"!?\[\["), "wiki link"),
     (re.compile(r"!?\[|\("), "link target"),
     (re.compile(r"\$\$|\$.*\$$|\\[(\[]", re.DOTALL), "formula"),
     (re.compile(r"\\@?[A-Za-z]"), "code"),
@@ -55,8 +56,8 @@ def count_protected(document: Document) -> dict[str, int]:
         for part in segment.parts:
             if isinstance(part, ProtectedSpan):
                 reason = protected_reason(part.source)
-                if reason == "formula" and not document.has_formulas:
-                    reason = "placeholder"
+                if reason in ("formula", "wiki link") and not document.has_formulas:
+                    reason = "placeholder"  # it is syntax of Markdown
                 counted[reason] += _count_letters(part.source)
     for each in document.outside or ():
         if not each.is_language:

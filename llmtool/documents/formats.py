@@ -160,14 +160,24 @@ def detect(name: str | None, text: str) -> Format:
         raise UsageError(f"{name} is source code; use {plain} to translate it as plain text")
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    is_latex = suffix == "" and _LATEX.match(text)
-    if is_latex or suffix in _UNSUPPORTED:
-        kind, remedy = _UNSUPPORTED[".tex" if is_latex else suffix]
+    if unsupported := unsupported_format(suffix, text):
+        kind, remedy = unsupported
         raise UsageError(
             f"{name or 'the text'} is {kind}, which is not supported; {remedy}, or use "
             f"{option('format', 'txt')} to translate it as plain text"
         )
     return _detect_by_content(text)
+
+
+def unsupported_format(suffix: str, text: str) -> tuple[str, str] | None:
+    """Return the name of a format that plain text would damage, and how to convert it, or None.
+
+    Example:
+        >>> unsupported_format(".tex", "")
+        ('LaTeX', 'convert it to Markdown with pandoc')
+    """
+    is_latex = suffix == "" and _LATEX.match(text)
+    return _UNSUPPORTED.get(".tex" if is_latex else suffix)
 
 
 def parse(

@@ -37,9 +37,10 @@ _SEPARATOR = "\x1e"  # the record separator of ASCII
 _FORMATS: tuple[Format, ...] = ("docx", "epub")
 _ZIP = b"PK\x03\x04"
 _WORD = re.compile(
-    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|comments|styles|diagrams/[^/]+|charts/[^/]+)\.xml"
+    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|comments|styles|glossary/document"
+    r"|diagrams/[^/]+|charts/[^/]+)\.xml"
 )
-_COMMENTS = re.compile(r"(?:[^<]|<[?!])*<w:comments\b")
+_APART = re.compile(r"(?:[^<]|<[?!])*<w:(?:comments|glossaryDocument)\b")
 _BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
 _EPUB = b"application/epub+zip"
@@ -173,7 +174,7 @@ class Package(Document):
 
     @property
     def body(self) -> Sequence[Segment]:
-        """The segments, without those of a table of contents, metadata and comments of Word."""
+        """The segments of the text, without contents, metadata, and comments and blocks of Word."""
         own = (each for each in self.segments if isinstance(each, _Segment))
         return [each for each in own if not _is_apart(each.member)]
 
@@ -229,7 +230,7 @@ def _book_part(text: str, to: str | None) -> Document:
 
 def _is_apart(member: Document) -> bool:
     is_word = isinstance(member, WordPart)
-    return isinstance(member, _Contents) or (is_word and _COMMENTS.match(member.source) is not None)
+    return isinstance(member, _Contents) or (is_word and _APART.match(member.source) is not None)
 
 
 def _outside(member: Document) -> Iterator[OutsideText]:

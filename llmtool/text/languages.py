@@ -1,6 +1,7 @@
 """Language names and codes, and language detection; the only importer of py3langid.
 
 The names are a table of our own: `language_data`, which `langcodes` needs for names, has 24 MB.
+Names in other languages, such as フランス語, are those of CLDR (`scripts/language_names.py`).
 
 py3langid knows 140 languages and often identifies short texts as a rare one, so only common
 languages are detected. A text may be in a language unless its script is another one, or a
@@ -10,10 +11,12 @@ greetings cannot be distinguished.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmtool.errors import UsageError
@@ -83,6 +86,7 @@ _OTHERS = {
     "yi": "Yiddish", "yo": "Yoruba", "yue": "Cantonese", "za": "Zhuang",
     "zgh": "Standard Moroccan Tamazight",
 }  # fmt: skip
+OTHER_NAMES_FILE = Path(__file__).with_name("language_names.json")
 NAMES = {**_COMMON, **_OTHERS}
 # Native names and other common ones, without case and accents.
 _OTHER_NAMES = {
@@ -235,7 +239,7 @@ class Language(NamedTuple):
 
 
 def find_language(word: str, name: str = "to") -> Language:
-    """Return a language by its English name, native name or code.
+    """Return a language by its name in English, in itself or in a widespread language, or code.
 
     Args:
         name: the option whose value is `word`; the error names it.
@@ -277,6 +281,8 @@ def _find_tag(name: str) -> str | None:
             return "-".join((code, *subtags))
     if found := _tags_by_name().get(name):
         return found
+    if found := _names_in_other_languages().get(name):
+        return found
     # "Chinese (Simplified)" and "中文（简体）" are the same as "Simplified Chinese" and "简体中文".
     main, is_qualified, variety = name.removesuffix(")").partition("(")
     if not is_qualified:
@@ -290,6 +296,12 @@ def _tags_by_name() -> dict[str, str]:
     varieties = reversed(_VARIETIES.items())  # the first tag of a variety is the usual one
     english = {name: code for code, name in (*varieties, *NAMES.items())}
     return {_fold(name): code for name, code in (*english.items(), *_OTHER_NAMES.items())}
+
+
+@lru_cache(maxsize=1)
+def _names_in_other_languages() -> dict[str, str]:
+    names = json.loads(OTHER_NAMES_FILE.read_text(encoding="utf-8"))
+    return {name: tag for tag, each in names.items() for name in each}
 
 
 def _fold(name: str) -> str:

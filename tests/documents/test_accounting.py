@@ -29,6 +29,11 @@ def test_protected_letters_are_counted_by_reason(
     assert count_protected(parse(text, format)) == protected
 
 
+@pytest.mark.parametrize(("format", "reason"), [("md", "wiki link"), ("txt", "placeholder")])
+def test_name_in_double_brackets_is_a_link_only_in_markdown(format: Format, reason: str) -> None:
+    assert count_protected(parse("Dear [[name]]", format)) == {reason: 4}
+
+
 def test_language_that_a_format_does_not_support_is_reported() -> None:
     text = '{"a": "Hello", "b": "{n, plural, other {# files}", "c": "x \\ud800 y"}'
     lines = (

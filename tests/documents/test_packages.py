@@ -182,7 +182,7 @@ def test_pages_of_another_encoding_are_read_and_written_in_utf8(encoding: str) -
         assert new.read("o/toc.ncx") == members["o/toc.ncx"]
 
 
-def test_comments_of_a_word_document_are_translated_and_not_part_of_its_text() -> None:
+def test_comments_and_building_blocks_of_word_are_translated_and_not_part_of_its_text() -> None:
     space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
     paragraph = "<w:p><w:r><w:t>{}</w:t></w:r></w:p>"
     file = io.BytesIO()
@@ -192,8 +192,13 @@ def test_comments_of_a_word_document_are_translated_and_not_part_of_its_text() -
         comment = f'<w:comment w:author="Ann">{paragraph.format("Check this")}</w:comment>'
         start = '<?xml version="1.0"?>\n'
         archive.writestr("word/comments.xml", f"{start}<w:comments {space}>{comment}</w:comments>")
+        blocks = f"<w:docParts>{paragraph.format('Enter text')}</w:docParts>"
+        archive.writestr(
+            "word/glossary/document.xml",
+            f"{start}<w:glossaryDocument {space}>{blocks}</w:glossaryDocument>",
+        )
     document = load(file.getvalue())
-    assert shown(document) == ["The text", "Check this"]
+    assert shown(document) == ["The text", "Check this", "Enter text"]
     assert find_unaccounted(document) == []
     assert read_document(file.getvalue(), name="a").text == "The text"
     packed = pack(file.getvalue(), rewrite(document, {1: ("Prüfen",)}))

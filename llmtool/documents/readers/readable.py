@@ -89,7 +89,7 @@ def read_document(
         if is_converted:
             document = _name_errors(name, lambda: _read_page(text))
         else:
-            document = text if keeps_markup else _read_messages(text, suffix)
+            document = text if keeps_markup else _note_markup(_read_messages(text, suffix), suffix)
     if keeps_markup:
         return document
     if "\0" in document.text[:_PROBE_CHARACTERS]:
@@ -149,6 +149,17 @@ def _read_messages(document: DocumentText, suffix: str) -> DocumentText:
         return document
     text = "\n".join(" ".join(each.text.split()) for each in parsed.segments)
     return msgspec.structs.replace(document, text=text) if text else document
+
+
+def _note_markup(document: DocumentText, suffix: str) -> DocumentText:
+    """Add a note to a text whose markup cannot be removed, such as LaTeX."""
+    from llmtool.documents.formats import unsupported_format
+
+    unsupported = unsupported_format(suffix, document.text)
+    if unsupported is None:
+        return document
+    note = f"read with its markup: it is {'; '.join(unsupported)}"
+    return msgspec.structs.replace(document, notes=(*document.notes, note))
 
 
 def _read_page(page: DocumentText) -> DocumentText:

@@ -39,6 +39,18 @@ def test_text_is_extracted_without_markup(name: str, content: bytes, text: str) 
     assert read_document(content, name=name).text == text
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.tex", b"\\section{One}"), ("standard input", b"% x\n\\documentclass{article}")],
+)
+def test_note_names_a_format_that_is_read_with_its_markup(name: str, content: bytes) -> None:
+    document = read_document(content, name=name)
+    assert document.text == content.decode()
+    assert document.notes == (
+        "read with its markup: it is LaTeX; convert it to Markdown with pandoc",
+    )
+
+
 def test_notes_name_skipped_attachments() -> None:
     assert read_document(EMAIL, name="a.eml").notes == ("skipped attachments: menu.pdf",)
 
