@@ -104,6 +104,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     - `probe` or `probe_text` is the same prompt with a different input. The common prefix of both
       is stored in the prompt cache. `n_fixed` sets the number of its tokens directly.
     - `languages` are the codes of source and target language, for chat templates that use them.
+    - `continues`: a model without a chat template continues the text of the messages. By default,
+      it sees them as a dialogue, and replies.
     """
 
     messages: tuple[Message, ...] = ()
@@ -115,6 +117,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     probe_text: str = ""
     n_fixed: int | None = None
     languages: tuple[str, str] | None = None
+    continues: bool = False
 
     @property
     def input_text(self) -> str:
@@ -351,7 +354,8 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
 
     The first `n_fixed` tokens come from the template and are the same for every input. `opening` is
     the end of the prompt if it begins the reasoning or the answer, such as `<think>`. With
-    `begins_text` the reply does not continue a text of the prompt.
+    `begins_text` the reply does not continue a text of the prompt. The reply ends before the first
+    of the strings of `stop`.
     """
 
     text: str
@@ -359,6 +363,7 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     opening: str = ""
     begins_text: bool = False
     n_fixed: int = 0
+    stop: tuple[str, ...] = ()
 
 
 def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:

@@ -23,7 +23,8 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
 
     A template of form `completion` renders to `text`, which ends with the prefill. `probe` and
     `probe_text` are the same template rendered with another input. They are set if the two share a
-    prefix that is worth caching (see `engine.types.Prompt`).
+    prefix that is worth caching (see `engine.types.Prompt`). `is_input` is whether the template
+    adds nothing to a text of the user.
     """
 
     messages: tuple[Message, ...]
@@ -33,6 +34,7 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
+    is_input: bool = False
 
     def prompt(self, *, prefill: str = "", thinking: bool | Effort | None = None) -> Prompt:
         """Return the engine's prompt; `prefill` is appended to the template's own."""
@@ -43,6 +45,7 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
             probe=self.probe,
             prefill=self.prefill + prefill,
             thinking=thinking,
+            continues=self.is_input,
         )
 
 
@@ -93,7 +96,13 @@ def render(
         text=_as_text(messages, template.prefill) if is_text else None,
         probe=() if is_text else probe,
         probe_text=_as_text(probe, template.prefill) if is_text and probe else "",
+        is_input=len(messages) == 1 and _is_value(messages[0].content, bound),
     )
+
+
+def _is_value(text: str, bound: Mapping[str, object]) -> bool:
+    values = (value for value in bound.values() if isinstance(value, str))
+    return any(text.strip() == value.strip() for value in values)
 
 
 def _as_text(messages: tuple[Message, ...], prefill: str) -> str:

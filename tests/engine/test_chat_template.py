@@ -120,14 +120,30 @@ def test_user_defined_token_of_spaces_is_ordinary_text(tiny: Path) -> None:
     assert spaces[0] in got.token_ids
 
 
-def test_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
+def test_base_model_continues_the_unchanged_text(tiny_base: Path) -> None:
     model = load(tiny_base)
     assert model.chat_template is None
-    got = ChatTemplate(model, None).tokenize(make_prompt("Once upon a time", prefill=" there"))
+    messages = (Message("user", "Once upon a time"),)
+    prompt = Prompt(messages=messages, prefill=" there", continues=True)
+    got = ChatTemplate(model, None).tokenize(prompt)
     assert got.text == "Once upon a time there"
+    assert got.stop == ()
     assert list(got.token_ids) == model.tokenize(
         got.text.encode(), add_special=True, parse_special=True
     )
+
+
+def test_base_model_sees_a_dialogue_and_ends_before_the_next_turn(tiny_base: Path) -> None:
+    template = ChatTemplate(load(tiny_base), None)
+    messages = (
+        Message("system", "Be brief."),
+        *make_prompt("Hi", "Hello.", "Name a bird.").messages,
+    )
+    got = template.tokenize(Prompt(messages=messages, prefill="A"))
+    assert got.text == (
+        "Be brief.\n\nRequest:\n\nHi\n\nReply:\n\nHello.\n\nRequest:\n\nName a bird.\n\nReply:\n\nA"
+    )
+    assert "\nRequest:\n" in got.stop
 
 
 PHI_3 = (

@@ -93,6 +93,26 @@ def test_reply_ends_before_a_stop_string(
     assert end.finish_reason == "stop"
 
 
+def test_reply_of_a_base_model_ends_before_the_next_turn(
+    tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(load_model(tiny_base), n_threads=1)
+    sampling = Sampling(max_tokens=40, temperature=0)
+
+    def reply(*, continues: bool) -> str:
+        prompt = Prompt(messages=(Message("user", "hello"),), continues=continues)
+        events = engine.stream([Request(prompt=prompt, sampling=sampling)])
+        return "".join(event.text for event in events if isinstance(event, Token))
+
+    texts = {continues: reply(continues=continues) for continues in (True, False)}
+    turns = tuple(text[5:8] for text in texts.values())
+    monkeypatch.setattr("llmtool.engine.llama.chat_template._TURNS", turns)
+    assert reply(continues=True) == texts[True]
+    cut = min(texts[False].index(turn) for turn in turns if turn in texts[False])
+    assert reply(continues=False) == texts[False][:cut]
+    engine.close()
+
+
 def test_choices_equal_single_replies_with_their_seeds(engine: LocalEngine) -> None:
     texts, ends = run(engine, n=3, seed=7, temperature=1.5, max_tokens=15)
     alone = [run(engine, seed=seed, temperature=1.5, max_tokens=15)[0][0] for seed in (7, 8, 9)]

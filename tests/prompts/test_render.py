@@ -70,6 +70,23 @@ def test_gen_quotes_the_input_after_the_prompt() -> None:
     assert content == 'Sum up.\n\n"""\nSome text.\n\n"""'
 
 
+@pytest.mark.parametrize(
+    ("variables", "continues"),
+    [
+        ({"prompt": "Once upon a time"}, True),
+        ({"input": "Once upon a time\n"}, True),
+        ({"prompt": "Translate.", "input": "Once upon a time"}, False),
+        ({"prompt": "Name a bird.", "schema": "{}"}, False),
+    ],
+)
+def test_only_a_text_of_the_user_is_continued_by_a_base_model(
+    variables: dict[str, str], continues: bool
+) -> None:
+    gen = Library().load("gen")
+    assert render(gen, variables).prompt().continues is continues
+    assert render(gen, variables, system="Be brief.").prompt().continues is False
+
+
 def test_gen_without_text_is_an_error() -> None:
     with pytest.raises(InputError, match="is empty; give it some text"):
         render(Library().load("gen"), {})

@@ -23,13 +23,23 @@ from llmtool.engine.text_stream import (
     find_opening,
     find_reasoning_tags,
 )
-from llmtool.engine.types import ChatTemplateOptions, FimTokens, Prompt, Tokenized, TokenKind
+from llmtool.engine.types import (
+    ChatTemplateOptions,
+    FimTokens,
+    Message,
+    Prompt,
+    Tokenized,
+    TokenKind,
+)
 from llmtool.errors import TemplateError, UsageError
 from llmtool.option_names import option
 
 # C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _ANCHORS = "\n:x\x01"
+# A model without a chat template sees a dialogue, and would also write the next turn.
+_REQUEST, _REPLY = "Request:\n\n", "Reply:\n\n"
+_TURNS = ("\nRequest:\n", "\nReply:\n")
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
                    r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
 
@@ -161,16 +171,26 @@ class ChatTemplate:
         return learned._replace(answer=mentioned.answer, answer_end=mentioned.answer_end)
 
     def _tokenize_text(self, prompt: Prompt) -> Tokenized:
-        text = prompt.text
+        text, is_dialogue = prompt.text, False
         if text is None:
-            text = "\n\n".join(message.content for message in prompt.messages)
+            is_dialogue = not prompt.continues
+            if is_dialogue:
+                text = _dialogue(prompt.messages)
+            else:
+                text = "\n\n".join(message.content for message in prompt.messages)
         allowed = self._special_tokens(self._encode("x"))
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
             return texts[0], self._encode(texts[0])
 
         text, ids = self._encode_safely([text + prompt.prefill], encode, allowed)
-        return Tokenized(text=text, token_ids=tuple(ids), opening=find_opening(text, None))
+        return Tokenized(
+            text=text,
+            token_ids=tuple(ids),
+            opening=find_opening(text, None),
+            begins_text=is_dialogue and not prompt.prefill,
+            stop=_TURNS if is_dialogue else (),
+        )
 
     def _tokenize_fim(self, prompt: Prompt) -> Tokenized:
         """Join prefix, suffix and prefill with the model's tokens for filling in the middle.
@@ -306,6 +326,19 @@ class ChatTemplate:
     def _unknown_text(self, token: int) -> str:
         unknown = self._vocabulary.kind(token) == "unknown"
         return self._vocabulary.token_text(token) if unknown else ""
+
+
+def _dialogue(messages: Sequence[Message]) -> str:
+    """Return messages as plain text that ends where the reply begins.
+
+    Example:
+        >>> from llmtool.engine.types import Message
+        >>> _dialogue([Message("user", "Name a bird.")])
+        'Request:\\n\\nName a bird.\\n\\nReply:\\n\\n'
+    """
+    prefixes = {"system": "", "user": _REQUEST, "assistant": _REPLY}
+    parts = [f"{prefixes[each.role]}{each.content.strip()}\n\n" for each in messages]
+    return "".join(parts) + _REPLY
 
 
 def _is_ordinary(text: str) -> bool:

@@ -235,7 +235,7 @@ class _Choice:
         self._reply = Reply(
             request.id,
             index,
-            stop=request.sampling.stop,
+            stop=(*request.sampling.stop, *prompt.stop),
             tags=tags,
             opening=opening,
             controls=model.control_tokens,

@@ -116,7 +116,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             from llmtool.tasks.pipeline.conversation import insert_history
 
             messages = insert_history(prompt.messages, case.history, system=options.system)
-            prompt = msgspec.structs.replace(prompt, messages=messages, probe=())
+            prompt = msgspec.structs.replace(prompt, messages=messages, probe=(), continues=False)
         request = Request(id=case.id, prompt=prompt, sampling=sampling, n=options.n)
         return request if self._abstain is None else self._grounded(request, case)
 
