@@ -121,6 +121,7 @@ _llmtool() {
             'models:List, inspect, download and remove models'
             'cache:List and clear cached prompts'
             'config:Show and change settings'
+            'serve:Serve models and functions over HTTP, for OpenAI'\''s and other clients'
             'bench:Measure the speed of a model on this machine'
             'doctor:Check the installation and hardware, and suggest changes'
             'completions:Print or install a shell completion script'
@@ -142,6 +143,7 @@ _llmtool() {
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
+        serve) _llmtool_serve ;;
         bench) _llmtool_bench ;;
         doctor) _llmtool_doctor ;;
         completions) _llmtool_completions ;;
@@ -1773,6 +1775,32 @@ _llmtool_config_unset() {
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
         '*: : _llmtool_values settings'
+}
+
+_llmtool_serve() {
+    _arguments -s -S \
+        '*--model=[Model to serve (repeatable)]:REF: _llmtool_values models files' \
+        '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
+        '*--host=[Address to listen on]:ADDRESS:' \
+        '*--port=[Port to listen on; 0 chooses one]:INT RANGE:' \
+        '*--api-key-file=[File with the accepted keys, one per line]:FILE:_files' \
+        '*--cors=[Site whose pages may call it (repeatable)]:ORIGIN:' \
+        '*--max-queue=[Requests that may wait]:N:' \
+        '*--timeout=[Seconds for one request]:S:' \
+        '*--ctx-size=[Context size in tokens]:N:' \
+        '*--threads=[Number of CPU threads]:N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :'
 }
 
 _llmtool_bench() {

@@ -49,6 +49,7 @@ class LocalModel:
         n_gpu_layers: int | str | None = None,
         n_parallel: int | None = None,
         reproducible: bool = False,
+        concurrent: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
@@ -71,7 +72,7 @@ class LocalModel:
                 f"{option('n_parallel', n_parallel)}: must be 1 for reproducible results"
             )
         self._n_parallel = n_parallel or settings.n_parallel
-        self.reproducible = reproducible
+        self.reproducible, self._concurrent = reproducible, concurrent
         self._kv_type: KVType = kv_type
         self._template_options = _read_options(chat_template, template_args or {})
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
@@ -268,7 +269,11 @@ class LocalModel:
         )
         if warning := engine.model.tokenizer.chat_template.argument_warning():
             self._on_warning(warning)
-        return engine
+        if not self._concurrent:
+            return engine
+        from llmtool.engine.shared import SharedEngine
+
+        return SharedEngine(engine, cancellation=self.cancellation)
 
     def _load(self) -> LlamaModel:
         self.cancellation.check()

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from llmtool import config
 from llmtool.arguments import check_range, checked, unknown_option
 from llmtool.cancellation import Cancellation
+from llmtool.engine.shared import SharedEngine
 from llmtool.engine.types import Engine, KVType, OnProgress, Request, Token, Tokenized
 from llmtool.errors import ClosedError, LlmtoolError, UsageError
 from llmtool.forks import call_after_fork
@@ -119,8 +120,8 @@ def _checked_arguments(init: F) -> F:
 class Toolbox:
     """Run tasks on one model, which is loaded on first use.
 
-    All methods are thread-safe; calls run one after another. Use the toolbox as a context manager
-    (`with` or `async with`), or call `close`, to free the model.
+    All methods are thread-safe; calls run one after another, or together with `concurrent`. Use the
+    toolbox as a context manager (`with` or `async with`), or call `close`, to free the model.
 
     Methods that accept several texts process them in parallel. Results are in the order of the
     texts: a list for a list or tuple, an iterator for an iterator, which is read as needed and may
@@ -137,6 +138,7 @@ class Toolbox:
         n_parallel: the number of replies to decode in parallel, 1 to 64; None chooses it.
         reproducible: whether to process one request at a time, so that labels and greedy replies do
             not depend on the other inputs of a call; slower.
+        concurrent: whether to decode the requests of several threads in parallel.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
         chat_template: a file with a Jinja template to use instead of the model's chat template.
         template_args: values of variables that the chat template reads; they take precedence. A
@@ -170,6 +172,7 @@ class Toolbox:
         n_gpu_layers: int | str | None = None,
         n_parallel: int | None = None,
         reproducible: bool = False,
+        concurrent: bool = False,
         kv_type: KVType = "f16",
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
@@ -204,7 +207,8 @@ class Toolbox:
             places = folders or config.find_folders(variables)
             chosen = settings or config.load_settings(variables, places.config_file)
             if engine is not None:
-                model: TaskModel = ReadyModel(engine, reference or "scripted")
+                shared = SharedEngine(engine, cancellation=stop) if concurrent else engine
+                model: TaskModel = ReadyModel(shared, reference or "scripted")
             else:
                 model = LocalModel(
                     reference,
@@ -216,6 +220,7 @@ class Toolbox:
                     n_gpu_layers=n_gpu_layers,
                     n_parallel=n_parallel,
                     reproducible=reproducible,
+                    concurrent=concurrent,
                     kv_type=kv_type,
                     prefix_cache=prefix_cache,
                     chat_template=chat_template,

@@ -28,6 +28,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     "__main__",
     "cli",
+    "server",
     "__init__",
     "doctor",
     "bench",
@@ -83,6 +84,9 @@ ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",
     "huggingface_hub": "models/hub/",
     "httpx2": "web/",
+    "starlette": "server/",
+    "uvicorn": "server/",
+    "anyio": "server/",
     "rich": "cli/",
     "typer": "cli/",
     "prompt_toolkit": "cli/",

@@ -37,6 +37,7 @@ COMMANDS = {
     "models": "List, inspect, download and remove models.",
     "cache": "List and clear cached prompts.",
     "config": "Show and change settings.",
+    "serve": "Serve models and functions over HTTP, for OpenAI's and other clients.",
     "bench": "Measure the speed of a model on this machine.",
     "doctor": "Check the installation and hardware, and suggest changes.",
     "completions": "Print or install a shell completion script.",

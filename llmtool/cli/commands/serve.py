@@ -1,0 +1,120 @@
+"""`llmtool serve`: serve functions and models over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Option
+
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
+from llmtool.cli.terminal.console import Console
+from llmtool.errors import InputError, UsageError, missing_extra, os_error_reason
+
+app = App()
+_GRACE_SECONDS = 30.0
+
+
+@app.add(
+    "serve",
+    epilog="""Examples:
+
+\b
+  llmtool serve
+  llmtool serve -m org/name:Q4_K_M --port 9000
+  OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=none my-program""",
+)
+def serve(
+    console: Console,
+    *,
+    models: Annotated[
+        list[str],
+        Option("--model", "-m", metavar="REF", help="Model to serve (repeatable)."),
+    ] = [],  # noqa: B006
+    host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        int, Option("--port", min=0, max=65535, help="Port to listen on; 0 chooses one.")
+    ] = 8080,
+    api_key_file: Annotated[
+        str | None,
+        Option("--api-key-file", metavar="FILE", help="File with the accepted keys, one per line."),
+    ] = None,
+    cors: Annotated[
+        list[str],
+        Option("--cors", metavar="ORIGIN", help="Site whose pages may call it (repeatable)."),
+    ] = [],  # noqa: B006
+    max_queue: Annotated[
+        int, Option("--max-queue", min=0, metavar="N", help="Requests that may wait.")
+    ] = 256,
+    timeout: Annotated[
+        float, Option("--timeout", min=1, metavar="S", help="Seconds for one request.")
+    ] = 600,
+    ctx_size: g.CtxSize = None,
+    threads: g.Threads = None,
+    n_gpu_layers: g.GpuLayers = None,
+    parallel: g.Parallel = None,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
+) -> None:
+    """Serve models and functions over HTTP, for OpenAI's and other clients."""
+    from llmtool.cli import bootstrap
+
+    try:
+        from llmtool.server.access import is_loopback
+        from llmtool.server.app import make_app
+        from llmtool.server.run import format_address, listen
+        from llmtool.server.run import serve as run
+        from llmtool.server.service import Service
+    except ModuleNotFoundError as exc:
+        raise missing_extra("the server", "serve") from exc
+    from llmtool.toolbox import Toolbox
+
+    folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
+    keys = [] if api_key_file is None else _read_keys(api_key_file)
+    if not keys and not is_loopback(host):
+        raise UsageError(
+            f"--host {host} can be reached from other machines; add --api-key-file FILE, "
+            "or listen on 127.0.0.1"
+        )
+    boxes = {}
+    references: list[str | None] = [*models] or [None]
+    for reference in references:
+        options = g.ModelOptions(reference=reference, offline=offline)
+        model = bootstrap.open_model(console, folders, settings, options, warm_up=False)
+        boxes[model.name] = Toolbox(
+            model.reference,
+            concurrent=True,
+            n_ctx=ctx_size,
+            n_threads=threads,
+            n_gpu_layers=n_gpu_layers,
+            n_parallel=parallel,
+            settings=settings,
+            folders=folders,
+            on_note=console.note,
+        )
+    with listen(host, port) as sock:
+        service = Service(boxes, max_queue=max_queue, timeout=timeout)
+        next(iter(boxes.values())).warm_up()
+        address = format_address(host, sock.getsockname()[1])
+        console.note(f"serving {', '.join(boxes)} at http://{address} (Ctrl-C stops)")
+        try:
+            run(
+                make_app(service, host=host, keys=keys, origins=cors),
+                [sock],
+                grace_seconds=_GRACE_SECONDS,
+            )
+        finally:
+            service.close()
+
+
+def _read_keys(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            keys = [line.strip() for line in file if line.strip()]
+    except OSError as exc:
+        raise InputError(f"--api-key-file {path}: {os_error_reason(exc)}") from exc
+    if not keys:
+        raise UsageError(f"--api-key-file {path}: has no key; write one per line")
+    return keys

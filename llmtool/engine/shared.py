@@ -1,0 +1,264 @@
+"""One engine for several threads: their requests run together in one stream.
+
+A thread reads the requests of all callers, and passes each event to its caller. Thread and stream
+end when no request is left.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import cast
+
+import msgspec
+
+from llmtool.cancellation import Cancellation
+from llmtool.engine.types import (
+    Engine,
+    EngineInfo,
+    Event,
+    Failed,
+    Prompt,
+    ReasoningSupport,
+    Request,
+    ScoreRequest,
+    Scores,
+    StreamProgress,
+    Token,
+    Tokenized,
+)
+from llmtool.errors import ClosedError, EngineError
+from llmtool.forks import call_after_fork
+
+_MAX_OPEN = 64  # requests of one call that the engine may read ahead
+_POLL_SECONDS = 0.05
+
+AnyRequest = Request | ScoreRequest
+
+
+class SharedEngine:
+    """Runs the requests of several threads on one engine, in turns if more wait than can run.
+
+    Args:
+        engine: an engine, used by nothing else; `close` closes it.
+        cancellation: stops the calls of its scopes, such as the one of the engine.
+
+    Example:
+        >>> from llmtool.cancellation import Cancellation
+        >>> from llmtool.engine.scripted import ScriptedEngine
+        >>> from llmtool.engine.types import Prompt, Request, Token
+        >>> engine = SharedEngine(ScriptedEngine("Hello!"), cancellation=Cancellation())
+        >>> [event.text for event in engine.stream([Request(prompt=Prompt(text="Say hello"))])
+        ...  if isinstance(event, Token)]
+        ['Hello!']
+    """
+
+    def __init__(self, engine: Engine, *, cancellation: Cancellation) -> None:
+        self._engine, self._cancellation = engine, cancellation
+        self._lock = threading.Lock()
+        self._turns: deque[_Call] = deque()  # calls with requests that the engine has not read
+        # By id in the stream: the call, the id there, and the number of choices to come.
+        self._running: dict[int, tuple[_Call, int, int]] = {}
+        self._next_id = 0
+        self._closed = self._forked = False
+        self._thread: threading.Thread | None = None
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Refuse to run in a child, which does not have the thread."""
+        self._forked = True
+
+    def close(self) -> None:
+        """Stop all calls, and close the engine."""
+        if self._forked:
+            return
+        with self._lock:
+            self._closed = True
+            calls = {call for call, _, _ in self._running.values()} | set(self._turns)
+            for call in calls:
+                call.cancellation.cancel()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+        self._engine.close()
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._engine.info
+
+    @property
+    def progress(self) -> StreamProgress:
+        return self._engine.progress
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport:
+        return self._engine.reasoning_support
+
+    @property
+    def n_waiting(self) -> int:
+        """The number of requests that the engine has not started to read."""
+        with self._lock:
+            return sum(len(call.waiting) for call in self._turns)
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        return self._engine.tokenize(prompt)
+
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        return self._engine.check_length(n_prompt, max_tokens)
+
+    def save_state(self, prompt: Prompt) -> None:
+        """Do nothing: the state would have to be that of one conversation."""
+
+    def stream(self, requests: Iterable[AnyRequest | Failed | None]) -> Iterator[Event]:
+        """Yield the events of requests, beside those of other threads; see `Engine.stream`.
+
+        Raises:
+            Cancelled: the cancellation was set, or a scope of it around this call.
+            ClosedError: the engine was closed.
+            EngineError: the engine failed, or the process was forked.
+        """
+        source, call, exhausted = iter(requests), _Call(), False
+        try:
+            while True:
+                self._check()
+                while not exhausted and call.n_open < _MAX_OPEN:
+                    try:
+                        request = next(source)
+                    except StopIteration:
+                        exhausted = True
+                        break
+                    if request is None:
+                        break
+                    if isinstance(request, Failed):
+                        yield request
+                    else:
+                        self._submit(call, request)
+                if call.n_open:
+                    event, is_last = self._next_event(call)
+                    call.n_open -= is_last
+                    yield event
+                elif exhausted:
+                    return
+                else:
+                    time.sleep(_POLL_SECONDS)  # the source has no request yet
+        finally:
+            self._leave(call)
+
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        """Yield the scores of each request; raises as `stream`."""
+        return cast("Iterator[Scores | Failed]", self.stream(requests))
+
+    def _check(self) -> None:
+        if self._forked:
+            raise EngineError("the process was forked; create a Toolbox in the child")
+        if self._closed:
+            raise ClosedError("the model was closed; create a new Toolbox")
+        self._cancellation.check()
+
+    def _submit(self, call: _Call, request: AnyRequest) -> None:
+        given = request.cancellation
+        cancellation = call.cancellation if given is None else _Either(given, call.cancellation)
+        call.n_open += 1
+        with self._lock:
+            if not call.waiting:
+                self._turns.append(call)
+            call.waiting.append(msgspec.structs.replace(request, cancellation=cancellation))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="llmtool", daemon=True)
+                self._thread.start()
+
+    def _next_event(self, call: _Call) -> tuple[Event, bool]:
+        """Wait for an event; return it, and whether it is the last one of its request."""
+        while True:
+            with suppress(Empty):
+                event = call.events.get(timeout=_POLL_SECONDS)
+                break
+            self._check()
+        if isinstance(event, BaseException):
+            self._check()
+            raise event
+        return event
+
+    def _leave(self, call: _Call) -> None:
+        """Forget a call's requests, and stop those that run."""
+        with self._lock:
+            call.cancellation.cancel()
+            call.waiting.clear()
+            if call in self._turns:
+                self._turns.remove(call)
+
+    # The thread of the engine:
+
+    def _serve(self) -> None:
+        while True:
+            with self._lock:
+                if not self._turns:
+                    self._thread = None
+                    return
+            try:
+                for event in self._engine.stream(self._read()):
+                    self._pass_on(event)
+            except BaseException as exc:
+                with self._lock:
+                    self._fail_all(exc)
+
+    def _read(self) -> Iterator[AnyRequest | None]:
+        """Yield the next request of each call in turn, and None while only running ones remain."""
+        while True:
+            with self._lock:
+                if not (self._turns or self._running):
+                    return
+                request = self._take() if self._turns else None
+            yield request
+
+    def _take(self) -> AnyRequest:
+        call = self._turns.popleft()
+        request = call.waiting.popleft()
+        if call.waiting:
+            self._turns.append(call)
+        id, self._next_id = self._next_id, self._next_id + 1
+        n_left = request.n if isinstance(request, Request) else 1
+        self._running[id] = call, request.id, n_left
+        return msgspec.structs.replace(request, id=id)
+
+    def _pass_on(self, event: Event) -> None:
+        call, id, n_left = self._running[event.id]
+        n_left = 0 if isinstance(event, Failed) else n_left - (not isinstance(event, Token))
+        with self._lock:
+            if n_left:
+                self._running[event.id] = call, id, n_left
+            else:
+                del self._running[event.id]
+        call.events.put((msgspec.structs.replace(event, id=id), not n_left))
+
+    def _fail_all(self, error: BaseException) -> None:
+        for call in {call for call, _, _ in self._running.values()} | set(self._turns):
+            call.events.put(error)
+        self._running.clear()
+        self._turns.clear()
+
+
+class _Call:
+    """The requests of one `stream`, and their events."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[AnyRequest] = deque()
+        self.events: SimpleQueue[tuple[Event, bool] | BaseException] = SimpleQueue()
+        self.cancellation = Cancellation()
+        self.n_open = 0  # requests without their last event
+
+
+class _Either(Cancellation):
+    """Cancelled if one of several cancellations is."""
+
+    def __init__(self, *others: Cancellation) -> None:
+        super().__init__()
+        self._others = others
+
+    @property
+    def cancelled(self) -> bool:
+        return super().cancelled or any(each.cancelled for each in self._others)

@@ -1,0 +1,127 @@
+"""The server's routes, and what all of them do: read the body, run, report errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from llmtool.server.access import Access
+from llmtool.server.bodies import read_body
+from llmtool.server.errors import RequestError
+from llmtool.server.openai import models
+from llmtool.server.openai.chat import complete_chat
+from llmtool.server.openai.schemas import ChatBody
+from llmtool.server.responses import error_response
+from llmtool.server.service import Service
+
+B = TypeVar("B", bound=msgspec.Struct)
+_CLIENT_CLOSED = 499  # nginx's status; nobody reads it
+
+
+def make_app(
+    service: Service, *, host: str, keys: Iterable[str] = (), origins: Iterable[str] = ()
+) -> Starlette:
+    """Return the server as an ASGI application; see `Access` for the options."""
+    origins = list(origins)
+    post = partial(_post, service)
+    app = Starlette(
+        routes=[
+            Route("/v1/models", _get(service, models.list_models)),
+            Route("/v1/models/{name:path}", _get(service, models.show_model)),
+            Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
+        ],
+        middleware=[
+            *(
+                [
+                    Middleware(
+                        CORSMiddleware,
+                        allow_origins=origins,
+                        allow_methods=["*"],
+                        allow_headers=["*"],
+                    )
+                ]
+                if origins
+                else []
+            ),
+            Middleware(Access, keys=list(keys), host=host, origins=origins),
+        ],
+        exception_handlers={HTTPException: _report_http, Exception: _report},
+    )
+    app.state.service = service
+    return app
+
+
+def _post(
+    service: Service, function: Callable[[Service, B], Awaitable[Response]], kind: type[B]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        try:
+            body = await read_body(request, kind)
+            return await _until_disconnect(request, function(service, body))
+        except Exception as exc:
+            return error_response(exc, request.url.path)
+
+    return handle
+
+
+def _get(
+    service: Service, function: Callable[[Service, Request], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        try:
+            return function(service, request)
+        except Exception as exc:
+            return error_response(exc, request.url.path)
+
+    return handle
+
+
+async def _until_disconnect(request: Request, response: Awaitable[Response]) -> Response:
+    """Return a response, or stop what makes it when the client disconnects."""
+    making = asyncio.ensure_future(response)
+    leaving = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait([making, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if making.done():
+            return making.result()
+        return Response(status_code=_CLIENT_CLOSED)
+    finally:
+        for task in (leaving, making):
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _report(request: Request, error: Exception) -> Response:
+    return error_response(error, request.url.path)
+
+
+async def _report_http(request: Request, error: Exception) -> Response:
+    """Report an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    messages = {
+        HTTPStatus.NOT_FOUND: f"unknown path {request.url.path}; docs/serve.md lists them",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not supported by {request.url.path}",
+    }
+    message = messages.get(status, str(error.detail))
+    return error_response(RequestError(message, status=status), request.url.path)

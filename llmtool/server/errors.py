@@ -1,0 +1,117 @@
+"""Errors of the server: the HTTP status and the code of each error."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from llmtool.errors import (
+    Cancelled,
+    ClosedError,
+    ContextOverflow,
+    ExitCode,
+    InputError,
+    LlmtoolError,
+    ModelNotFound,
+    OutputValidationError,
+    TimeoutExpired,
+    UnsatisfiableError,
+    UsageError,
+)
+
+RETRY_SECONDS = 1  # in `Retry-After` while the queue is full
+
+
+class RequestError(LlmtoolError):
+    """A request that the server rejects; `param` is the field that is wrong, if it is one."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: HTTPStatus = HTTPStatus.BAD_REQUEST,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.param = status, code, param
+
+
+class QueueFull(RequestError):
+    """As many requests as allowed are waiting."""
+
+    def __init__(self, n_waiting: int) -> None:
+        super().__init__(
+            f"{n_waiting} requests are waiting, which is the limit; try again later",
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            code="queue_full",
+        )
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """What a response says about an error; `exit_code` is the name of the command's exit code."""
+
+    message: str
+    status: HTTPStatus
+    code: str | None
+    param: str | None
+    exit_code: str
+
+
+# The first class that an error is an instance of, with its status and code.
+_STATUS: tuple[tuple[type[LlmtoolError], HTTPStatus, str | None], ...] = (
+    (ContextOverflow, HTTPStatus.BAD_REQUEST, "context_length_exceeded"),
+    (UnsatisfiableError, HTTPStatus.BAD_REQUEST, "invalid_schema"),
+    (ModelNotFound, HTTPStatus.NOT_FOUND, "model_not_found"),
+    (UsageError, HTTPStatus.BAD_REQUEST, None),
+    (InputError, HTTPStatus.BAD_REQUEST, "invalid_input"),
+    (OutputValidationError, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_output"),
+    (TimeoutExpired, HTTPStatus.GATEWAY_TIMEOUT, "timeout"),
+    (Cancelled, HTTPStatus.SERVICE_UNAVAILABLE, "shutting_down"),
+    (ClosedError, HTTPStatus.SERVICE_UNAVAILABLE, "shutting_down"),
+)
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """Return what a response says about an error.
+
+    Example:
+        >>> from llmtool.errors import ContextOverflow
+        >>> info = describe(ContextOverflow("too long", needed=9, available=8))
+        >>> info.status.value, info.code, info.exit_code
+        (400, 'context_length_exceeded', 'CONTEXT')
+    """
+    if isinstance(error, RequestError):
+        return ErrorInfo(str(error), error.status, error.code, error.param, error.exit_code.name)
+    if not isinstance(error, LlmtoolError):
+        return ErrorInfo(
+            "the server failed; its log has the reason",
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal_error",
+            None,
+            ExitCode.ERROR.name,
+        )
+    for kind, status, code in _STATUS:
+        if isinstance(error, kind):
+            return ErrorInfo(str(error), status, code, None, error.exit_code.name)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return ErrorInfo(str(error), status, None, None, error.exit_code.name)
+
+
+def error_document(error: BaseException) -> dict[str, Any]:
+    """Return an error in OpenAI's form, with the name of the command's exit code."""
+    info = describe(error)
+    kind = "invalid_request_error" if info.status < 500 else "server_error"
+    return {
+        "error": {
+            "message": info.message,
+            "type": kind,
+            "param": info.param,
+            "code": info.code,
+            "exit_code": info.exit_code,
+        }
+    }

@@ -1,0 +1,194 @@
+"""`POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+
+from llmtool.engine.types import Finished, Request, Token, TokenLogprob, Usage
+from llmtool.server import generation
+from llmtool.server.bodies import reject_unsupported
+from llmtool.server.errors import RequestError, error_document
+from llmtool.server.openai.schemas import UNSUPPORTED_IN_CHAT, ChatBody, ResponseFormat
+from llmtool.server.responses import JSON, Stream, sse
+from llmtool.server.service import Service
+from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
+
+DONE = b"data: [DONE]\n\n"
+
+
+async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
+    """Reply to a conversation, as one document or as a stream of chunks.
+
+    Raises:
+        LlmtoolError: the request is invalid, or it failed before the first token.
+    """
+    reject_unsupported(body, UNSUPPORTED_IN_CHAT)
+    name, box = service.find(body.model)
+    prompt = generation.chat_prompt(body.messages, thinking=_thinking(body.reasoning_effort))
+    spec = output_spec(body.response_format)
+    n = generation.check_n(body.n)
+    request_logprobs = (body.top_logprobs or 1) if body.logprobs else 0
+
+    def make_request() -> Request:
+        options = body.sampling()
+        given = (body.max_completion_tokens, body.max_tokens)
+        options["max_tokens"] = next((each for each in given if each is not None), None)
+        sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
+        sampling = msgspec.structs.replace(sampling, logprobs=request_logprobs)
+        return Request(prompt=prompt, sampling=sampling, n=n)
+
+    shape = Shape(name, with_logprobs=bool(body.logprobs), top=body.top_logprobs)
+    replies = generation.Replies(n)
+    if not body.stream:
+
+        def run() -> None:
+            for event in generation.events(box, make_request()):
+                replies.add(event)
+
+        await service.call(box, run)
+        return JSON(shape.document(replies))
+    events = service.stream(box, lambda: generation.events(box, make_request()))
+    first = await events.__anext__()  # so that an invalid request has a status of its own
+    include_usage = body.stream_options is not None and body.stream_options.include_usage
+    return Stream(_chunks(first, events, replies, shape, include_usage), "text/event-stream")
+
+
+async def _chunks(
+    first: Token | Finished,
+    rest: AsyncGenerator[Token | Finished, None],
+    replies: generation.Replies,
+    shape: Shape,
+    include_usage: bool,
+) -> AsyncGenerator[bytes, None]:
+    try:
+        for choice in range(len(replies.choices)):
+            yield sse(shape.chunk(choice, {"role": "assistant", "content": ""}))
+        event: Token | Finished = first
+        while True:
+            replies.add(event)
+            if isinstance(event, Finished):
+                yield sse(shape.chunk(event.choice, {}, finish_reason=event.finish_reason))
+            elif delta := _delta(event):
+                yield sse(shape.chunk(event.choice, delta, logprob=event.logprob))
+            try:
+                event = await rest.__anext__()
+            except StopAsyncIteration:
+                break
+        if include_usage:
+            yield sse(shape.usage_chunk(replies.usage))
+    except Exception as exc:
+        yield sse(error_document(exc))
+        return
+    finally:
+        await rest.aclose()
+    yield DONE
+
+
+def _delta(token: Token) -> dict[str, str]:
+    delta = {}
+    if token.reasoning:
+        delta["reasoning_content"] = token.reasoning
+    if token.text or (token.logprob is not None and not token.reasoning):
+        delta["content"] = token.text
+    return delta
+
+
+def _thinking(effort: str | None) -> bool | str | None:
+    if effort in (None, "none"):
+        return None if effort is None else False
+    return "low" if effort == "minimal" else effort
+
+
+def output_spec(format: ResponseFormat | None) -> OutputSpec | None:
+    """Return the constraint of a `response_format`.
+
+    Raises:
+        RequestError: the schema is missing.
+        UsageError: it is invalid.
+    """
+    if format is None or format.type == "text":
+        return None
+    if format.type == "json_object":
+        return make_output_spec(schema={"type": "object"})
+    schema = format.json_schema.schema if format.json_schema is not None else msgspec.UNSET
+    if not isinstance(schema, (dict, bool)):
+        param = "response_format.json_schema.schema"
+        raise RequestError(f"{param} is missing; it must be a JSON Schema", param=param)
+    return make_output_spec(schema=schema)
+
+
+class Shape:
+    """Builds the documents of one reply, which share an id, a time and a model."""
+
+    def __init__(self, model: str, *, with_logprobs: bool, top: int | None) -> None:
+        self._with_logprobs, self._top = with_logprobs, top or 0
+        self._base = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def document(self, replies: generation.Replies) -> dict[str, Any]:
+        choices = []
+        for index, reply in enumerate(replies.choices):
+            message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
+            if reply.reasoning:
+                message["reasoning_content"] = reply.reasoning
+            choices.append(
+                {
+                    "index": index,
+                    "message": message,
+                    "logprobs": self._logprobs(reply.logprobs),
+                    "finish_reason": reply.finish_reason,
+                }
+            )
+        base = {**self._base, "object": "chat.completion"}
+        return {**base, "choices": choices, "usage": usage_document(replies.usage)}
+
+    def chunk(
+        self,
+        choice: int,
+        delta: dict[str, str],
+        *,
+        finish_reason: str | None = None,
+        logprob: TokenLogprob | None = None,
+    ) -> dict[str, Any]:
+        item = {
+            "index": choice,
+            "delta": delta,
+            "logprobs": None if logprob is None else self._logprobs([logprob]),
+            "finish_reason": finish_reason,
+        }
+        return {**self._base, "object": "chat.completion.chunk", "choices": [item]}
+
+    def usage_chunk(self, usage: Usage) -> dict[str, Any]:
+        base = {**self._base, "object": "chat.completion.chunk"}
+        return {**base, "choices": [], "usage": usage_document(usage)}
+
+    def _logprobs(self, tokens: list[TokenLogprob]) -> dict[str, Any] | None:
+        if not self._with_logprobs:
+            return None
+        content = [
+            {**_token(token), "top_logprobs": [_token(each) for each in token.top[: self._top]]}
+            for token in tokens
+        ]
+        return {"content": content, "refusal": None}
+
+
+def _token(token: TokenLogprob) -> dict[str, Any]:
+    return {"token": token.token, "logprob": token.logprob, "bytes": list(token.bytes)}
+
+
+def usage_document(usage: Usage) -> dict[str, Any]:
+    """Return token counts in OpenAI's form."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }

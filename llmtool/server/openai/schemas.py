@@ -1,0 +1,103 @@
+"""The bodies of OpenAI's API, as far as a local model can serve them.
+
+Options that would change the meaning of a reply and are not supported are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from llmtool.engine.types import MAX_LOGPROBS, Effort
+
+Stop = str | list[str] | None
+Any_ = Any | UnsetType
+
+
+class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What all bodies have: OpenAI's sampling options, and llama.cpp's."""
+
+    model: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    seed: int | None = None
+    stop: Stop = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    user: Any_ = UNSET
+    metadata: Any_ = UNSET
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the sampling options that were given."""
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        seed = None if self.seed is None else self.seed % 2**32 % (2**32 - 1)
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": seed,
+            "stop": stop or None,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
+            "repeat_penalty": self.repeat_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
+            "logit_bias": self.logit_bias or None,
+        }
+
+
+class StreamOptions(msgspec.Struct, kw_only=True):
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class JsonSchemaFormat(msgspec.Struct, kw_only=True):
+    schema: Any = UNSET
+    name: str = ""
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+
+
+class ChatBody(SamplingFields, kw_only=True):
+    """The body of `POST /v1/chat/completions`."""
+
+    messages: list[dict[str, Any]]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = False
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: Effort | Literal["none", "minimal"] | None = None
+    tools: Any_ = UNSET
+    tool_choice: Any_ = UNSET
+    functions: Any_ = UNSET
+    function_call: Any_ = UNSET
+    modalities: Any_ = UNSET
+    audio: Any_ = UNSET
+    web_search_options: Any_ = UNSET
+    prediction: Any_ = UNSET
+    parallel_tool_calls: Any_ = UNSET
+    store: Any_ = UNSET
+    service_tier: Any_ = UNSET
+    safety_identifier: Any_ = UNSET
+    prompt_cache_key: Any_ = UNSET
+    verbosity: Any_ = UNSET
+
+
+UNSUPPORTED_IN_CHAT = ("tools", "functions", "audio", "web_search_options", "verbosity")
+# These have no effect on a reply: `user`, `metadata`, `store`, `service_tier`, `safety_identifier`,
+# `prompt_cache_key`, `prediction` and, without tools, `tool_choice`, `function_call` and
+# `parallel_tool_calls`.

@@ -1,0 +1,70 @@
+"""HTTP responses: JSON by msgspec, and server-sent events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+import msgspec
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
+
+from llmtool.server.errors import RETRY_SECONDS, describe, error_document
+
+_log = logging.getLogger("llmtool.server")
+_encode = msgspec.json.Encoder().encode
+
+
+class JSON(Response):
+    """A JSON document."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return _encode(content)
+
+
+class Stream(StreamingResponse):
+    """Chunks of a generator, which is closed when the client disconnects."""
+
+    def __init__(self, chunks: AsyncGenerator[bytes, None], media_type: str) -> None:
+        super().__init__(
+            chunks,
+            media_type=media_type,
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+        self._chunks = chunks
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._chunks.aclose()
+
+
+def sse(data: Any, *, event: str | None = None) -> bytes:
+    """Return a server-sent event.
+
+    Example:
+        >>> sse({"a": 1}, event="delta")
+        b'event: delta\\ndata: {"a":1}\\n\\n'
+    """
+    name = b"" if event is None else f"event: {event}\n".encode()
+    return name + b"data: " + _encode(data) + b"\n\n"
+
+
+def error_response(error: BaseException, path: str) -> JSON:
+    """Return an error in the format of the API that the path belongs to."""
+    info = describe(error)
+    if info.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("%s", info.message, exc_info=error)
+    headers = {}
+    if info.code == "queue_full":
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if info.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSON(error_document(error), status_code=info.status, headers=headers)

@@ -1,0 +1,171 @@
+"""What the endpoints share: the models, threads for their calls, and a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from llmtool.cancellation import CancelScope
+from llmtool.errors import ModelNotFound, TimeoutExpired
+from llmtool.server.errors import QueueFull
+from llmtool.suggest import suggest
+from llmtool.toolbox import Toolbox
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Service:
+    """Runs the calls of clients on the server's models.
+
+    Args:
+        boxes: the models by name; the first one serves requests that name none. Their toolboxes
+            are `concurrent`.
+        max_running: the number of calls that run at once; the others wait.
+        max_queue: the number of calls that may wait; another one is an error.
+        timeout: the maximum number of seconds of a call, with the time that it waits.
+    """
+
+    def __init__(
+        self,
+        boxes: Mapping[str, Toolbox],
+        *,
+        max_running: int = 64,
+        max_queue: int = 256,
+        timeout: float = 600,
+    ) -> None:
+        self.boxes = dict(boxes)
+        self.started_at = time.time()
+        self._max_queue, self._timeout = max_queue, timeout
+        self._pool = ThreadPoolExecutor(max_running, thread_name_prefix="llmtool-call")
+        self._free = asyncio.Semaphore(max_running)
+        self.n_waiting = self.n_running = 0
+
+    def close(self) -> None:
+        """Stop all calls, and free the models."""
+        for box in self.boxes.values():
+            box.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def find(self, name: str | None) -> tuple[str, Toolbox]:
+        """Return the name and the toolbox of a model.
+
+        Raises:
+            ModelNotFound: the server has no such model.
+        """
+        if not name:
+            return next(iter(self.boxes.items()))
+        if name not in self.boxes:
+            hint = suggest(name, self.boxes) or f"; use {' or '.join(self.boxes)}"
+            raise ModelNotFound(f"this server has no model {name!r}{hint}")
+        return name, self.boxes[name]
+
+    async def call(self, box: Toolbox, function: Callable[[], R]) -> R:
+        """Return the result of a blocking function; cancelling the task stops it.
+
+        Raises:
+            QueueFull: too many calls wait.
+            TimeoutExpired: it took too long.
+        """
+        result: list[R] = []
+        async with self._admit() as end:
+            async for each in self._run(box, lambda: [function()], end):
+                result.append(each)
+        return result[0]
+
+    async def stream(
+        self, box: Toolbox, begin: Callable[[], Iterable[E]]
+    ) -> AsyncGenerator[E, None]:
+        """Yield the items of a blocking iterable; closing the generator stops it.
+
+        Raises:
+            QueueFull, TimeoutExpired: see `call`.
+        """
+        async with self._admit() as end:
+            async for each in self._run(box, begin, end):
+                yield each
+
+    @asynccontextmanager
+    async def _admit(self) -> AsyncIterator[float]:
+        """Wait until a call may run; yield the time by which it must end."""
+        end = time.monotonic() + self._timeout
+        if self._free.locked() and self.n_waiting >= self._max_queue:
+            raise QueueFull(self.n_waiting)
+        self.n_waiting += 1
+        try:
+            await asyncio.wait_for(self._free.acquire(), self._timeout)
+        except asyncio.TimeoutError:
+            raise self._expired() from None
+        finally:
+            self.n_waiting -= 1
+        self.n_running += 1
+        try:
+            yield end
+        finally:
+            self.n_running -= 1
+            self._free.release()
+
+    async def _run(
+        self, box: Toolbox, begin: Callable[[], Iterable[E]], end: float
+    ) -> AsyncGenerator[E, None]:
+        """Yield the items of an iterable that a thread reads, until `end`."""
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[Any] = asyncio.Queue()  # the length of a reply is limited
+        done = object()
+        scope = box.cancellation.scope()
+
+        def put(item: object) -> None:
+            with suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(items.put_nowait, item)
+
+        def read() -> None:
+            try:
+                with scope:
+                    for item in begin():
+                        put(item)
+            except BaseException as exc:
+                put(_Raised(exc))
+            finally:
+                put(done)
+
+        def expire() -> None:
+            scope.cancel()
+            items.put_nowait(_Raised(self._expired()))
+
+        timer = loop.call_later(end - time.monotonic(), expire)
+        thread = loop.run_in_executor(self._pool, read)
+        try:
+            while (item := await items.get()) is not done:
+                if isinstance(item, _Raised):
+                    raise item.error
+                yield item
+        finally:
+            timer.cancel()
+            if not thread.done():
+                await _stop(scope, thread)
+
+    def _expired(self) -> TimeoutExpired:
+        message = f"not finished after {self._timeout:g} s; shorten the request"
+        return TimeoutExpired(message, seconds=self._timeout)
+
+
+async def _stop(scope: CancelScope, thread: asyncio.Future[None]) -> None:
+    """Stop a call, and wait for the end of its thread, even if this task is cancelled again."""
+    scope.cancel()
+    cancelled = None
+    while not thread.done():
+        try:
+            await asyncio.wait([thread])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
+
+
+class _Raised:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error

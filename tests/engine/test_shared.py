@@ -1,0 +1,238 @@
+"""Several threads on one engine: results, order, failures, cancellation, closing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from llmtool.cancellation import Cancellation
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.shared import SharedEngine
+from llmtool.engine.types import (
+    Event,
+    Failed,
+    Finished,
+    Prompt,
+    Request,
+    Sampling,
+    ScoreRequest,
+    Scores,
+    Token,
+)
+from llmtool.errors import Cancelled, ClosedError, ContextOverflow, EngineError
+from llmtool.toolbox import Toolbox
+
+
+def text_request(text: str, *, id: int = 0, n: int = 1, **sampling: object) -> Request:
+    return Request(
+        id=id,
+        n=n,
+        prompt=Prompt(text=text),
+        sampling=Sampling(**{"temperature": 0, **sampling}),  # type: ignore[arg-type]
+    )
+
+
+def reply(engine: SharedEngine | LocalEngine, request: Request) -> str:
+    return "".join(e.text for e in engine.stream([request]) if isinstance(e, Token))
+
+
+@pytest.fixture
+def local(tiny: Path) -> Iterator[SharedEngine]:
+    stop = Cancellation()
+    engine = LocalEngine(load_model(tiny), n_threads=1, cancellation=stop)
+    shared = SharedEngine(engine, cancellation=stop)
+    yield shared
+    shared.close()
+
+
+def scripted(
+    reply: str | Callable[[str], str], scores: Callable[[str, str], float] | None = None
+) -> SharedEngine:
+    return SharedEngine(ScriptedEngine(reply, scores=scores), cancellation=Cancellation())
+
+
+def test_threads_get_the_replies_of_their_own_requests() -> None:
+    engine = scripted(lambda text: f"reply to {text}")
+
+    def call(i: int) -> list[str]:
+        texts = {i: "", i + 1: ""}
+        for event in engine.stream([text_request(f"{i}", id=i), text_request("x", id=i + 1)]):
+            if isinstance(event, Token):
+                texts[event.id] += event.text
+        return list(texts.values())
+
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(call, range(200)))
+    assert results == [[f"reply to {i}", "reply to x"] for i in range(200)]
+
+
+def test_requests_of_threads_are_decoded_together(local: SharedEngine) -> None:
+    barrier = threading.Barrier(4)
+
+    def call(i: int) -> int:
+        barrier.wait()
+        request = text_request(f"story {i}", max_tokens=200, temperature=2, top_k=0, min_p=0)
+        for _ in local.stream([request]):
+            pass
+        return local.progress.n_parallel
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(call, range(4))) > 1
+
+
+def test_a_request_has_the_same_reply_as_on_the_engine_itself(
+    tiny: Path, local: SharedEngine
+) -> None:
+    engine = LocalEngine(load_model(tiny), n_threads=1)
+    request = text_request("once upon a time", max_tokens=20)
+    assert reply(local, request) == reply(engine, request)
+    engine.close()
+
+
+def test_a_request_with_several_choices_ends_with_the_last() -> None:
+    events = list(scripted("hi").stream([text_request("a", n=3), text_request("b", id=1)]))
+    ends = [event for event in events if isinstance(event, Finished)]
+    assert [(end.id, end.choice) for end in ends] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+
+
+def test_a_failed_request_fails_alone() -> None:
+    def fail(text: str) -> str:
+        if text == "bad":
+            raise ContextOverflow("too long", needed=2, available=1)
+        return text
+
+    events = list(scripted(fail).stream([text_request("bad"), text_request("good", id=1)]))
+    assert [type(event) for event in events] == [Failed, Token, Finished]
+
+
+def test_scores_and_the_failures_of_the_source_are_passed_on() -> None:
+    engine = scripted("", scores=lambda _, text: -float(len(text)))
+    failed = Failed(7, EngineError("unreadable"))
+    request = ScoreRequest(prompt=Prompt(text="a"), candidates=("x", "xx"), id=1)
+    events: list[Event] = list(engine.score([failed, request]))
+    assert events[0] is failed
+    assert isinstance(events[1], Scores)
+    assert events[1].totals == (-1.0, -2.0)
+
+
+def test_a_source_that_waits_for_replies_is_polled() -> None:
+    engine = scripted(lambda text: text + "!")
+    replies: list[str] = []
+
+    def requests() -> Iterator[Request | None]:
+        yield text_request("a")
+        while not replies:
+            yield None
+        yield text_request(replies[0], id=1)
+
+    for event in engine.stream(requests()):
+        if isinstance(event, Token):
+            replies.append(event.text)
+    assert replies == ["a!", "a!!"]
+
+
+def test_an_abandoned_stream_stops_its_requests(local: SharedEngine) -> None:
+    endless = text_request("story", max_tokens=1900, temperature=2, top_k=0, min_p=0)
+    stream = local.stream([endless])
+    next(stream)
+    stream.close()
+    deadline = time.monotonic() + 30
+    while local.progress.running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not local.progress.running
+    assert reply(local, text_request("again", max_tokens=3))
+
+
+def test_a_scope_stops_the_calls_of_its_thread_only(tiny: Path) -> None:
+    stop = Cancellation()
+    engine = LocalEngine(load_model(tiny), n_threads=1, cancellation=stop)
+    shared = SharedEngine(engine, cancellation=stop)
+    started, outcome = threading.Event(), []
+
+    def cancelled_call() -> None:
+        with scope:
+            try:
+                long = text_request("story", max_tokens=1900, temperature=2, top_k=0, min_p=0)
+                for _ in shared.stream([long]):
+                    started.set()
+            except Cancelled:
+                outcome.append("cancelled")
+
+    scope = stop.scope()
+    thread = threading.Thread(target=cancelled_call)
+    thread.start()
+    assert started.wait(30)
+    scope.cancel()
+    thread.join(30)
+    assert outcome == ["cancelled"]
+    assert reply(shared, text_request("other", max_tokens=3))
+    shared.close()
+
+
+def test_an_error_of_the_engine_ends_all_calls_and_the_next_ones_run() -> None:
+    broken = [True]
+
+    def fail_once(text: str) -> str:
+        if broken.pop() if broken else False:
+            raise RuntimeError("out of memory")
+        return "fine"
+
+    engine = scripted(fail_once)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        reply(engine, text_request("a"))
+    assert reply(engine, text_request("b")) == "fine"
+
+
+def test_close_ends_waiting_calls(tiny: Path) -> None:
+    stop = Cancellation()
+    engine = LocalEngine(load_model(tiny), n_threads=1, cancellation=stop)
+    shared = SharedEngine(engine, cancellation=stop)
+    started, errors = threading.Event(), []
+
+    def call() -> None:
+        try:
+            long = text_request("story", max_tokens=1900, temperature=2, top_k=0, min_p=0)
+            for _ in shared.stream([long]):
+                started.set()
+        except ClosedError as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert started.wait(30)
+    shared.close()
+    thread.join(30)
+    assert errors
+    with pytest.raises(ClosedError):
+        reply(shared, text_request("a"))
+
+
+def test_the_thread_ends_with_the_last_request() -> None:
+    engine = scripted("hi")
+    before = threading.active_count()
+    reply(engine, text_request("a"))
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_calls_of_a_concurrent_toolbox_run_together(tiny: Path) -> None:
+    with Toolbox(tiny, concurrent=True, n_threads=1) as box:
+        barrier = threading.Barrier(3)
+
+        def call(i: int) -> int:
+            barrier.wait()
+            box.generate(f"story {i}", max_tokens=200, temperature=2.0, top_k=0, min_p=0.0)
+            return box.engine.progress.n_parallel
+
+        box.generate("load", max_tokens=1)
+        with ThreadPoolExecutor(3) as pool:
+            assert max(pool.map(call, range(3))) > 1

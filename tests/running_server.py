@@ -1,0 +1,70 @@
+"""A server in a thread, on a free port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from llmtool.server.app import make_app
+from llmtool.server.run import listen
+from llmtool.server.service import Service
+from llmtool.toolbox import Toolbox
+
+Serve = Callable[..., "Server"]
+
+
+class Server:
+    """A running server: its URL, its service, and a client for it."""
+
+    def __init__(self, url: str, service: Service) -> None:
+        self.url, self.service = url, service
+        self.client = httpx2.Client(base_url=url, timeout=30)
+
+    def post(self, path: str, body: object, **options: Any) -> httpx2.Response:
+        return self.client.post(path, json=body, **options)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 30) -> bool:
+        end = time.monotonic() + seconds
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.01)
+        return condition()
+
+
+@contextmanager
+def running(
+    boxes: Mapping[str, Toolbox], *, host: str = "127.0.0.1", **options: Any
+) -> Iterator[Server]:
+    access = {name: options.pop(name) for name in ("keys", "origins") if name in options}
+    started, made = threading.Event(), []
+    with listen(host, 0) as sock:
+        port = sock.getsockname()[1]
+
+        async def serve() -> None:
+            service = Service(boxes, **options)
+            app = make_app(service, host=host, **access)
+            config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
+            server = uvicorn.Server(config)
+            made.extend([server, service])
+            started.set()
+            await server.serve(sockets=[sock])
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        thread.start()
+        assert started.wait(30)
+        server, service = made
+        made_server = Server(f"http://{host}:{port}", service)
+        assert made_server.wait_until(lambda: server.started)
+        try:
+            yield made_server
+        finally:
+            server.should_exit = server.force_exit = True
+            thread.join(30)
+            service.close()
+            made_server.client.close()

@@ -1,0 +1,148 @@
+"""Operation: requests together, a bounded queue, time limits, clients that leave."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_server import Serve, Server
+
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.server.bodies import MAX_BODY
+
+PATH = "/v1/chat/completions"
+HELLO = [{"role": "user", "content": "hello"}]
+LONG = {"messages": HELLO, "max_tokens": 1900, "n": 32, "temperature": 2, "top_k": 0, "min_p": 0}
+
+
+class Gate:
+    """A reply that waits until the gate is open."""
+
+    def __init__(self) -> None:
+        self.opened, self.reached = threading.Event(), threading.Semaphore(0)
+
+    def __call__(self, prompt: str) -> str:
+        self.reached.release()
+        assert self.opened.wait(30)
+        return "done"
+
+
+def test_many_clients_get_their_own_replies(tiny: Path, serve: Serve) -> None:
+    server = serve(tiny)
+
+    def ask(seed: int) -> str:
+        body = {"messages": HELLO, "max_tokens": 8, "temperature": 1.5, "seed": seed % 4}
+        return str(server.post(PATH, body).json()["choices"][0]["message"]["content"])
+
+    alone = [ask(seed) for seed in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        together = list(pool.map(ask, range(32)))
+    assert len(set(alone)) > 1
+    assert {text in alone for text in together} == {True} or len(set(together)) > 1
+
+
+def test_a_full_queue_is_unavailable(serve: Serve) -> None:
+    gate = Gate()
+    server = serve(ScriptedEngine(gate), max_running=1, max_queue=1)
+    with ThreadPoolExecutor(3) as pool:
+        running = pool.submit(server.post, PATH, {"messages": HELLO})
+        assert gate.reached.acquire(timeout=30)
+        waiting = pool.submit(server.post, PATH, {"messages": HELLO})
+        assert server.wait_until(lambda: server.service.n_waiting == 1)
+        response = server.post(PATH, {"messages": HELLO})
+        assert response.status_code == 503
+        assert response.json()["error"]["code"] == "queue_full"
+        assert int(response.headers["retry-after"]) > 0
+        gate.opened.set()
+        assert running.result().status_code == waiting.result().status_code == 200
+
+
+def test_a_long_request_times_out(tiny: Path, serve: Serve) -> None:
+    server = serve(tiny, timeout=2)
+    server.post(PATH, {"messages": HELLO, "max_tokens": 1})
+    response = server.post(PATH, LONG)
+    assert response.status_code == 504
+    assert response.json()["error"]["exit_code"] == "TIMEOUT"
+    assert server.wait_until(lambda: server.service.n_running == 0)
+    assert server.post(PATH, {"messages": HELLO, "max_tokens": 1}).status_code == 200
+
+
+def test_a_stream_that_times_out_ends_with_an_error(tiny: Path, serve: Serve) -> None:
+    server = serve(tiny, timeout=2)
+    server.post(PATH, {"messages": HELLO, "max_tokens": 1})
+    lines = server.post(PATH, {**LONG, "stream": True}).text.split("\n\n")
+    last = json.loads([line for line in lines if line][-1].removeprefix("data: "))
+    assert last["error"]["code"] == "timeout"
+    assert "[DONE]" not in lines[-1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_stops_its_request(tiny: Path, serve: Serve, stream: bool) -> None:
+    server = serve(tiny)
+    server.post(PATH, {"messages": HELLO, "max_tokens": 1})
+    leave = send(server, {**LONG, "stream": stream})
+    assert server.wait_until(lambda: bool(server.service.boxes["tiny"].engine.progress.running))
+    leave.close()
+    assert server.wait_until(lambda: server.service.n_running == 0)
+    progress = server.service.boxes["tiny"].engine.progress
+    assert server.wait_until(lambda: not progress.running)
+    assert not progress.finished  # it was stopped
+
+
+def send(server: Server, body: dict[str, Any]) -> socket.socket:
+    """Send a request, and return its connection, without reading the response."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)))
+    data = json.dumps(body).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
+    connection.sendall(head.encode() + data)
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"{", 400), (b"[1]", 400), (b'"\xff"', 400), (b"[" * 100_000, 400)],
+)
+def test_a_body_that_is_not_an_object_is_rejected(serve: Serve, body: bytes, status: int) -> None:
+    response = serve(ScriptedEngine("Hi")).client.post(PATH, content=body)
+    assert response.status_code == status
+    assert "\n" not in response.json()["error"]["message"]
+
+
+def test_a_large_body_is_rejected_by_its_length_and_by_its_bytes(serve: Serve) -> None:
+    server = serve(ScriptedEngine("Hi"))
+    response = server.client.post(PATH, content=b" " * (MAX_BODY + 1))
+    assert response.status_code == 413
+    chunked = server.client.post(PATH, content=(b" " * 1_000_000 for _ in range(20)))
+    assert chunked.status_code == 413
+
+
+def test_unknown_paths_and_methods_are_errors(serve: Serve) -> None:
+    client = serve(ScriptedEngine("Hi")).client
+    assert client.get("/v2/models").status_code == 404
+    assert client.get(PATH).status_code == 405
+    assert "exit_code" in client.get(PATH).json()["error"]
+
+
+def test_an_internal_error_does_not_show_its_reason(serve: Serve) -> None:
+    def fail(prompt: str) -> str:
+        raise RuntimeError("secret")
+
+    response = serve(ScriptedEngine(fail)).post(PATH, {"messages": HELLO})
+    assert response.status_code == 500
+    assert "secret" not in response.text
+
+
+def test_threads_of_calls_end(serve: Serve) -> None:
+    server = serve(ScriptedEngine("Hi"))
+    for _ in range(20):
+        server.post(PATH, {"messages": HELLO})
+    time.sleep(0.1)
+    calls = [each for each in threading.enumerate() if each.name.startswith("llmtool-call")]
+    assert len(calls) <= 2
