@@ -7,7 +7,8 @@
     ├── ModelUnreadable        11  the file is damaged or not a model that can be loaded
     ├── TemplateError          12  a prompt template or chat template is invalid
     ├── ContextOverflow        13  prompt and reply do not fit in the context
-    ├── InputError             14  the input is missing, empty or cannot be decoded
+    ├── InputError             14  the input is missing, empty, cannot be decoded, or takes too much
+    │                              time or memory to parse
     ├── LowConfidence          15  the confidence is too low, or --fail-on or --fail-under applies
     ├── DownloadError          16  a download or its checksum failed
     ├── OutputValidationError  17  the output is invalid (schema, syntax, length)

@@ -1,4 +1,4 @@
-"""Find the CPUs, memory and programs available to this process."""
+"""Find the CPUs, memory and programs available to this process, and the memory that it used."""
 
 from __future__ import annotations
 
@@ -16,6 +16,28 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
+
+
+def peak_bytes() -> int | None:
+    """Return the peak memory of this process in bytes, or None if unknown.
+
+    On Linux, that of a process which starts another also counts for the other.
+    """
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_bytes() -> int | None:
+    """Return the resident memory of this process in bytes, including mapped files (Linux)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def cgroup_cpus(root: Path = _CGROUP) -> float | None:

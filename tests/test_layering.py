@@ -45,6 +45,7 @@ LAYERS = [
     "documents",
     "text",
     "engine",
+    "worker",
     "machine",
     "structured",
     "models",

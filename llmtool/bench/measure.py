@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtool.engine.llama.memory_usage import Buffers, peak_bytes, resident_bytes
+from llmtool.engine.llama.memory_usage import Buffers
 from llmtool.engine.types import Engine, Failed, Finished, Message, Prompt, Request, Sampling
 from llmtool.errors import ContextOverflow, EngineError
+from llmtool.machine import peak_bytes, resident_bytes
 
 Kind = Literal["load", "first", "prefill", "decode", "parallel", "memory"]
 Unit = Literal["s", "tok/s", "bytes"]

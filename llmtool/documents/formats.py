@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from pathlib import PurePath
+from types import NoneType
 from typing import cast, get_args
 
+from llmtool import worker
 from llmtool.documents.signatures import is_page
 from llmtool.documents.types import Dialect, Document, Format, Mark
 from llmtool.errors import InputError, UsageError
@@ -210,6 +213,32 @@ def parse(
     if format in _TARGETED:
         return cast("Document", make(text, to=to))
     return cast("Document", make(text, format) if format in ("srt", "vtt") else make(text))
+
+
+def check_limits(
+    text: str,
+    format: Format,
+    *,
+    dialect: Dialect = "auto",
+    to: str | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Parse a long text in a child process, within limits of time and memory.
+
+    It is for what `parse` is to parse in this process, since a document cannot be passed on: it has
+    methods that write a translation. Short texts are not checked: no reader needs more than seconds
+    for them. `check` is polled; it raises to stop.
+
+    Raises:
+        InputError: a limit was reached, or the text is not valid in that format.
+        UsageError: the extra for the format is not installed.
+    """
+    if len(text) > worker.MAX_IN_PROCESS:
+        worker.call(_parse_only, text, format, dialect, to, returns=NoneType, check=check)
+
+
+def _parse_only(text: str, format: Format, dialect: Dialect, to: str | None) -> None:
+    parse(text, format, dialect=dialect, to=to)
 
 
 def _detect_by_content(text: str) -> Format:

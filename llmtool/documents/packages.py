@@ -46,7 +46,7 @@ _LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
 _EPUB = b"application/epub+zip"
 _MAX_MEMBERS = 10_000
 _MAX_TEXT_BYTES = 64 << 20
-_MAX_BYTES = 512 << 20
+_MAX_BYTES = 256 << 20
 
 
 def unpack(content: bytes) -> str | None:

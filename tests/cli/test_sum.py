@@ -8,14 +8,20 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
+import zipfile
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import worker_functions
 from command import error_line
+
+from llmtool import worker
+from llmtool.documents.readers import readable
 
 LIBRARY = (
     "The town library of Marbury will close for repairs from 3 March to 30 June. The roof has "
@@ -280,3 +286,36 @@ def test_interrupt_saves_the_replies(
     out, _ = process.communicate(timeout=20)
     assert process.returncode == -signal.SIGINT and out.count(b".") < 40
     assert list(notes.glob("*.json"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of memory")
+def test_a_document_that_reaches_a_limit_is_one_failed_record(
+    quick: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb, good = tmp_path / "bomb.docx", tmp_path / "good.txt"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", f"<w:p xmlns:w='x'>{'<w:r/>' * 1_000_000}</w:p>")
+    good.write_text(LIBRARY)
+    monkeypatch.setattr(worker, "_MEMORY_BYTES", 80 << 20)
+    alone = error_line(quick(bomb), 14)
+    assert re.fullmatch(
+        rf"llmtool: {bomb}: takes more than \d+ MiB of memory to read; "
+        "split it, or convert it to plain text",
+        alone,
+    )
+    done = quick("--each", "file", "-f", bomb, "-f", good, "--jsonl", "--seed", "1")
+    failed, summarized = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 3
+    assert failed["exit_code"] == 14 and failed["error"] == alone.removeprefix("llmtool: ")
+    assert summarized["text"]
+
+
+def test_the_time_limit_ends_a_parser(
+    quick: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readable, "_read_mail", worker_functions.sleep)
+    (tmp_path / "a.eml").write_text("Subject: a\n\nb\n")
+    started = time.monotonic()
+    done = quick(tmp_path / "a.eml", "--timeout", "1")
+    assert error_line(done, 19) == "llmtool: not finished after 1 s; raise --timeout"
+    assert time.monotonic() - started < 60

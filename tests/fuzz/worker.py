@@ -1,5 +1,7 @@
 """Read mutated documents in this process, each within limits of time and memory.
 
+Readers that the package runs in a child process run in this one, where they have no other limits.
+
     PYTHONPATH=tests python -m fuzz.worker TARGET SEED N
 
 TARGET may be several names, separated by commas. An error of the reader is fine; another exception,
@@ -14,13 +16,16 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from fuzz.mutations import mutate
 from fuzz.targets import TARGETS
 from tiny_model import write_tiny_model
 
+from llmtool import worker
 from llmtool.errors import LlmtoolError
 
 SECONDS = 10  # of processor time
@@ -60,6 +65,11 @@ def _peak() -> int:
     )
 
 
+def _call_here(function: Callable[..., Any], *arguments: object, **_: object) -> Any:
+    return function(*arguments)
+
+
 if __name__ == "__main__":
+    worker.call = _call_here
     for each in sys.argv[1].split(","):
         main(each, int(sys.argv[2]), int(sys.argv[3]))

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from llmtool import Toolbox
+from llmtool import Toolbox, worker
 from llmtool.documents.markdown import source as markdown_source
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import InputError
 
 TEXT = "The {} house is **green**, and its [door](x.md) is as old as the `roof`."
 N = 60
@@ -81,3 +82,19 @@ def test_markdown_is_parsed_a_few_times(has_link: bool, monkeypatch: pytest.Monk
     assert result.untranslated == ()
     # source, sections, output, and output with the old targets of links
     assert sum(sizes) <= (4 if has_link else 3) * len(source) + 100
+
+
+def test_long_documents_are_parsed_in_a_child_process_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toolbox, text = make_toolbox(), "One two.\n\n" * 11_000
+    with pytest.raises(InputError, match="^line 1, column "):
+        toolbox.translate('"' + text, "fr", source="en", format="json")
+
+    def fail(*_: object, **_options: object) -> None:
+        raise InputError("takes more than 5 s to read")
+
+    monkeypatch.setattr(worker, "call", fail)
+    with pytest.raises(InputError, match="^takes more than 5 s to read$"):
+        toolbox.translate(text, "fr", source="en", format="txt")
+    assert toolbox.translate("One two.", "fr", source="en", format="txt").text

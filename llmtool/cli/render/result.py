@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Request, ScoreRequest, Token, TokenLogprob
 from llmtool.errors import OutputValidationError
+from llmtool.machine import peak_bytes
 from llmtool.sizes import format_bytes
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.pipeline.context import TaskContext
@@ -257,12 +257,8 @@ def _rate(tokens: int, seconds: float) -> str:
 
 
 def _peak_memory() -> str:
-    try:
-        import resource
-    except ImportError:
-        return "unknown"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return format_bytes(peak if sys.platform == "darwin" else peak * 1024)
+    peak = peak_bytes()
+    return "unknown" if peak is None else format_bytes(peak)
 
 
 def process_age() -> float | None:

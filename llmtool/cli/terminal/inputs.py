@@ -136,12 +136,9 @@ def read_record(
     if name == "-" and form == "document" and not content.strip():
         raise InputError("standard input is empty; pipe text in, or name files")
     if unpacks and content.startswith(b"PK"):
-        from llmtool.documents.packages import unpack
+        from llmtool.documents.readers.readable import read_package
 
-        try:
-            text = unpack(content)
-        except InputError as exc:
-            raise InputError(f"{source}: {exc}") from exc
+        text = read_package(content, name=source, check=console.interrupts.check)
         if text is not None:
             return SourceText(name, content, text)
     elif input.is_rewritten and (kind := find_binary_kind(content)) in PACKAGES:
@@ -162,6 +159,7 @@ def read_record(
         encoding=input.encoding,
         media_type=None if media_type == "application/octet-stream" else media_type or None,
         charset=None if page is None else page.charset,
+        check=console.interrupts.check,
     )
     for note in document.notes:
         console.note(f"{source}: {note}")

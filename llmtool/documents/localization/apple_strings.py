@@ -140,6 +140,8 @@ def _read(source: str) -> dict[str, str]:
         import openstep_plist
     except ImportError as exc:
         raise missing_extra("support of Apple strings files", "strings") from exc
+    for _ in _entries(source):  # openstep_plist crashes on thousands of nested lists
+        pass
     try:
         values = openstep_plist.loads(source.removeprefix("\ufeff"))
     except openstep_plist.ParseError as exc:

@@ -139,7 +139,7 @@ def _read(content: bytes) -> list[str]:
                 raise InputError(
                     f"the PDF has more than {MAX_CHARACTERS >> 20} million characters; split it"
                 )
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as exc:  # pypdf raises many types for a malformed file
         raise InputError(f"cannot read the PDF ({type(exc).__name__}); check the file") from exc

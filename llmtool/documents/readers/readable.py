@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import PurePath
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from llmtool import worker
 from llmtool.documents.signatures import declared_charset, is_mail, is_page
 from llmtool.encoding import Errors, decode_document, detect_encoding
 from llmtool.errors import InputError, LlmtoolError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email", "package"]
 
-D = TypeVar("D", bound="DocumentText | None")
-
 _PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
 _PROBE_BYTES = 20_000  # searched for tags
 _MESSAGES = (".ass", ".ssa", ".xlf", ".xliff", ".strings", ".properties", ".ts", ".xml")
 _PAGES = (".html", ".htm", ".xhtml")
-_MAX_REASON = 200
 _LOW_SHARE = 0.5  # of the text of a page
 _MEDIA_TYPES: dict[str | None, Kind] = {
     "text/html": "html",
@@ -51,8 +51,12 @@ def read_document(
     media_type: str | None = None,
     charset: str | None = None,
     keeps_markup: bool = False,
+    check: Callable[[], object] = lambda: None,
 ) -> DocumentText:
     """Return the text of a document without its markup.
+
+    E-mail, PDF files, packages and large documents of other formats are parsed in a child process,
+    within limits of time and memory.
 
     Args:
         content: an HTML, PDF, e-mail or text file.
@@ -63,9 +67,11 @@ def read_document(
             name.
         charset: the encoding that a server declared.
         keeps_markup: return HTML and e-mail as they are.
+        check: polled while a child process parses; raises to stop it.
 
     Raises:
-        InputError: the document is encrypted, malformed, binary or empty.
+        InputError: the document is encrypted, malformed, binary or empty, or takes too much time or
+            memory to parse.
         UsageError: the document is a PDF, and the extra `pdf` is not installed.
 
     Example:
@@ -73,23 +79,33 @@ def read_document(
         '# Hi\\n\\nOne two'
     """
     suffix = PurePath(name).suffix.lower()
+    call = partial(_call, name, check)
     if content.startswith(b"%PDF-") or (suffix == ".pdf" and media_type is None):
-        document = _name_errors(name, lambda: _read_pdf(content))
-    elif not keeps_markup and (package := _name_errors(name, lambda: _read_package(content))):
+        document = call(_read_pdf, content)
+    elif (
+        content.startswith(b"PK")
+        and not keeps_markup
+        and (package := call(_read_package, content)).kind == "package"
+    ):
         document = package
     elif not keeps_markup and _is_mail(content, suffix, media_type):
-        document = _name_errors(name, lambda: _read_mail(content))
+        document = call(_read_mail, content)
     else:
-        is_web = _is_page(content, suffix, media_type)
+        is_page = _is_page(content, suffix, media_type)
         declared = charset or declared_charset(content)
         decoded = decode_document(content, declared, source=name, errors=errors, encoding=encoding)
         notes = (decoded.note,) if decoded.note else ()
-        text = DocumentText(text=decoded.text, encoding=decoded.encoding, notes=notes)
-        is_converted = is_web and not keeps_markup
-        if is_converted:
-            document = _name_errors(name, lambda: _read_page(text))
+        document = DocumentText(text=decoded.text, encoding=decoded.encoding, notes=notes)
+        if is_page and not keeps_markup:
+            found = call(_read_page, decoded.text)
+        elif suffix in _MESSAGES and not keeps_markup:
+            found = call(_read_messages, decoded.text, suffix)
         else:
-            document = text if keeps_markup else _note_markup(_read_messages(text, suffix), suffix)
+            found = document
+        if found is not document:
+            document = replace(found, encoding=decoded.encoding, notes=notes + found.notes)
+        if not keeps_markup and not is_page:
+            document = _note_markup(document, suffix)
     if keeps_markup:
         return document
     if "\0" in document.text[:_PROBE_CHARACTERS]:
@@ -99,25 +115,55 @@ def read_document(
     return document
 
 
-def _name_errors(name: str, read: Callable[[], D]) -> D:
-    """Read with a parser of another project, whose errors may have any type."""
-    try:
-        return read()
-    except LlmtoolError as exc:
-        raise type(exc)(f"{name}: {exc}") from exc
-    except Exception as exc:
-        reason = " ".join(str(exc).split())[:_MAX_REASON]
-        raise InputError(f"{name}: cannot be read: {type(exc).__name__}: {reason}") from exc
+def read_package(
+    content: bytes, *, name: str, check: Callable[[], object] = lambda: None
+) -> str | None:
+    """Return a Word document or EPUB book as the text that `translate` takes, else None.
 
-
-def _read_package(content: bytes) -> DocumentText | None:
-    """Return the text of a Word document or EPUB book, None for other content."""
+    Raises:
+        InputError: the document is damaged or encrypted, or a limit was reached.
+    """
     if not content.startswith(b"PK"):
         return None
-    from llmtool.documents.packages import read_text, unpack
+    found = _call(name, check, _unpack, content)
+    return found.text if found.kind == "package" else None
+
+
+def _call(
+    name: str,
+    check: Callable[[], object],
+    read: Callable[..., DocumentText],
+    *content: bytes | str,
+) -> DocumentText:
+    """Call a reader, in a child process unless it takes linear time and the document is short.
+
+    It may use a parser of another project, whose errors may have any type.
+    """
+    try:
+        if read in _LINEAR and len(content[0]) <= worker.MAX_IN_PROCESS:
+            return read(*content)
+        return worker.call(read, *content, returns=DocumentText, check=check)
+    except (InputError, UsageError) as exc:
+        raise type(exc)(f"{name}: {exc}") from exc
+    except LlmtoolError:  # of `check`
+        raise
+    except Exception as exc:
+        raise InputError(f"{name}: {worker.describe(exc)}") from exc
+
+
+def _unpack(content: bytes) -> DocumentText:
+    """Return the members of a Word document or EPUB book; the kind of other content is text."""
+    from llmtool.documents.packages import unpack
 
     text = unpack(content)
-    return None if text is None else DocumentText(text=read_text(text), kind="package")
+    return DocumentText(text="") if text is None else DocumentText(text=text, kind="package")
+
+
+def _read_package(content: bytes) -> DocumentText:
+    from llmtool.documents.packages import read_text
+
+    found = _unpack(content)
+    return found if found.kind == "text" else replace(found, text=read_text(found.text))
 
 
 def _is_page(content: bytes, suffix: str, media_type: str | None) -> bool:
@@ -133,22 +179,20 @@ def _is_mail(content: bytes, suffix: str, media_type: str | None) -> bool:
     return suffix in (".eml", ".mbox") or is_mail(content)
 
 
-def _read_messages(document: DocumentText, suffix: str) -> DocumentText:
+def _read_messages(content: str, suffix: str) -> DocumentText:
     """Return the text of subtitles or messages without their markup; other text is unchanged."""
-    if suffix not in _MESSAGES:
-        return document
     from llmtool.documents.formats import detect, parse
 
     try:
-        parsed = parse(document.text, detect(f"file{suffix}", document.text))
+        parsed = parse(content, detect(f"file{suffix}", content))
     except UsageError as exc:  # a missing extra, or a suffix that another format has
         is_missing = "pip install" in str(exc)
         notes = (f"read with its markup: {exc}",) if is_missing else ()
-        return msgspec.structs.replace(document, notes=document.notes + notes)
+        return DocumentText(text=content, notes=notes)
     except InputError:
-        return document
+        return DocumentText(text=content)
     text = "\n".join(" ".join(each.text.split()) for each in parsed.segments)
-    return msgspec.structs.replace(document, text=text) if text else document
+    return DocumentText(text=text or content)
 
 
 def _note_markup(document: DocumentText, suffix: str) -> DocumentText:
@@ -159,21 +203,19 @@ def _note_markup(document: DocumentText, suffix: str) -> DocumentText:
     if unsupported is None:
         return document
     note = f"read with its markup: it is {'; '.join(unsupported)}"
-    return msgspec.structs.replace(document, notes=(*document.notes, note))
+    return replace(document, notes=(*document.notes, note))
 
 
-def _read_page(page: DocumentText) -> DocumentText:
+def _read_page(content: str) -> DocumentText:
     from llmtool.documents.readers.web_text import extract_text
 
-    found = extract_text(page.text)
-    notes = page.notes
+    found = extract_text(content)
+    notes: tuple[str, ...] = ()
     if found.skipped:
         only = "only " if found.share < _LOW_SHARE else ""
         parts = ", ".join(f"{name} ({_percent(share)})" for name, share in found.skipped)
-        notes += (f"used {only}{_percent(found.share)} of its text; skipped {parts}",)
-    return msgspec.structs.replace(
-        page, text=found.text, kind="html", share=found.share, notes=notes
-    )
+        notes = (f"used {only}{_percent(found.share)} of its text; skipped {parts}",)
+    return DocumentText(text=found.text, kind="html", share=found.share, notes=notes)
 
 
 def _percent(share: float) -> str:
@@ -192,3 +234,6 @@ def _read_pdf(content: bytes) -> DocumentText:
 
     found = extract_pages(content)
     return DocumentText(text=found.text, kind="pdf", notes=found.notes)
+
+
+_LINEAR: tuple[Callable[..., DocumentText], ...] = (_read_page, _read_messages)

@@ -84,6 +84,8 @@ def _parse(text: str) -> Any:
         parser(inliner=inliner).parse(text, document)
     except RecursionError as exc:
         raise InputError("the document is nested too deeply") from exc
+    except MemoryError:
+        raise
     except Exception as exc:  # docutils raises many types for malformed text
         raise InputError(f"docutils cannot parse the text ({type(exc).__name__})") from exc
     return document

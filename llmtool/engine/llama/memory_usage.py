@@ -6,7 +6,6 @@ import logging
 import os
 import platform
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -49,25 +48,6 @@ class Buffers(logging.Handler):
         else:
             self.compute_bytes += size
         self.on_host = self.on_host and device.startswith("CPU")
-
-
-def peak_bytes() -> int | None:
-    """Return the peak memory of this process in bytes, or None if unknown."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def resident_bytes() -> int | None:
-    """Return the resident memory of this process in bytes, including mapped files (Linux)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 class OtherPrograms:

@@ -70,4 +70,5 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         context=options.context,
         cache=ReplyCache(context.translations, context.cache_identity),
         records=context.translated,
+        cancellation=context.cancellation,
     )

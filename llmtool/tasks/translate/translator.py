@@ -9,9 +9,10 @@ from pathlib import PurePath
 
 import msgspec
 
+from llmtool.cancellation import Cancellation
 from llmtool.documents.accounting import count_protected
 from llmtool.documents.bilingual import BilingualDocument
-from llmtool.documents.formats import detect, parse
+from llmtool.documents.formats import check_limits, detect, parse
 from llmtool.documents.types import Dialect, Document, Format, Mark, Part
 from llmtool.documents.user_patterns import protect
 from llmtool.engine.types import Engine, Failed, Request
@@ -66,6 +67,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     context: bool | None
     cache: ReplyCache
     records: DiskCache | None
+    cancellation: Cancellation
 
     @property
     def template(self) -> Template:
@@ -137,12 +139,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
         bom = text[: text.startswith("\ufeff")]
-        document: Document = parse(
-            text.removeprefix(bom),
-            format,
-            dialect=self._dialect(case.name, format),
-            to=self.prompts.to.code,
-            mark=self.mark,
+        document = self._parse(
+            text.removeprefix(bom), format, self._dialect(case.name, format), self.mark
         )
         protect(document, self.protect)
         source = self.source or _detect_source(document)
@@ -166,6 +164,13 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             has_context=has_context,
         )
 
+    def _parse(
+        self, text: str, format: Format, dialect: Dialect, mark: Mark | None = None
+    ) -> Document:
+        to = self.prompts.to.code
+        check_limits(text, format, dialect=dialect, to=to, check=self.cancellation.check)
+        return parse(text, format, dialect=dialect, to=to, mark=mark)
+
     def _unchanged(self, document: Document, format: Format) -> dict[int, tuple[Part, ...]] | None:
         """Return the parts of the earlier translation that remain, by segment."""
         if self.update is None:
@@ -178,12 +183,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         if not self.update.strip():
             raise InputError(f"{flag}: the earlier translation is empty")
         try:
-            old = parse(
-                self.update.removeprefix("\ufeff"),
-                format,
-                dialect=self.dialect,
-                to=self.prompts.to.code,
-            )
+            old = self._parse(self.update.removeprefix("\ufeff"), format, self.dialect)
         except InputError as exc:
             raise InputError(f"{flag}: {exc}") from exc
         protect(old, self.protect)

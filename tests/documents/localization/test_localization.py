@@ -513,8 +513,8 @@ NESTED_ENTITIES = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;">]>'
         ("android", "<resources>" + "<a>" * 500 + "</a>" * 500 + "</resources>", "400 levels"),
         ("qt", '<?xml version="1.0" encoding="ISO-8859-1"?><TS/>', "the encoding ISO-8859-1"),
         ("strings", '"a" = "b"\n"c" = "d";', "line 2: not a valid strings file"),
-        ("strings", "(a, b)", "line 1: not a strings file"),
-        ("strings", '"a" = "b', "not a valid strings file"),
+        ("strings", "(a, b)", "line 1: expected .key. = .value.; or a comment"),
+        ("strings", '"a" = "b', 'line 1: expected "key" = "value"; or a comment'),
         ("properties", "a = b\nc = \\u12x4\n", r"line 2: invalid escape \\u12x4"),
     ],
 )  # fmt: skip

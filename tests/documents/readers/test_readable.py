@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from llmtool.documents.readers import readable
+from llmtool import worker
+from llmtool.documents.readers import web_text
 from llmtool.documents.readers.readable import read_document
 from llmtool.errors import InputError
 
@@ -143,9 +147,51 @@ def test_other_files_with_the_suffix_of_messages_are_read_as_text(name: str) -> 
 def test_any_error_of_a_parser_names_the_document(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(content: bytes) -> None:
+    def fail(content: str) -> None:
         raise error
 
-    monkeypatch.setattr(readable, "_read_mail", fail)
-    with pytest.raises(InputError, match=f"^in.eml: cannot be read: {type(error).__name__}: .*$"):
-        read_document(b"From: a@b.c\n\nText", name="in.eml")
+    monkeypatch.setattr(web_text, "extract_text", fail)
+    with pytest.raises(InputError, match=f"^in.html: cannot be read: {type(error).__name__}: .*$"):
+        read_document(b"<p>Text", name="in.html")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("in.eml", EMAIL),
+        ("in.html", b"<p>One</p>" * 20_000),
+        ("in.properties", b"a = One two\n" * 20_000),
+    ],
+)
+def test_a_document_is_parsed_in_a_child_process(
+    name: str, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **_options: object) -> None:
+        raise InputError("takes more than 5 s to read")
+
+    expected = read_document(content, name=name)
+    assert expected.text
+    monkeypatch.setattr(worker, "call", fail)
+    with pytest.raises(InputError, match=f"^{name}: takes more than 5 s to read$"):
+        read_document(content, name=name)
+
+
+def test_short_pages_are_parsed_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "call", None)
+    assert read_document(b"<p>One</p>", name="in.html").text == "One"
+
+
+def zip_bomb() -> bytes:
+    """Return a Word document of 60 kB whose text takes 60 MB, and far more when it is parsed."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", f"<w:p xmlns:w='x'>{'<w:r/>' * 10_000_000}</w:p>")
+    return target.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of memory")
+def test_a_zip_bomb_is_an_error() -> None:
+    with pytest.raises(
+        InputError, match="^a.docx: takes more than [0-9]+ (s|MiB of memory) to read; "
+    ):
+        read_document(zip_bomb(), name="a.docx")

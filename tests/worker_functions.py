@@ -1,0 +1,64 @@
+"""Functions that `test_worker` calls in the child process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from llmtool.errors import UsageError
+
+_kept: list[bytes] = []
+
+
+def join(text: str, content: bytes, nothing: None) -> list[str]:
+    return [text, content.decode(), repr(nothing)]
+
+
+def process_id() -> int:
+    return os.getpid()
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def sleep(*_: object) -> None:
+    time.sleep(600)
+
+
+def allocate(megabytes: str) -> int:
+    return len(b"x" * (int(megabytes) << 20))
+
+
+def keep(megabytes: str) -> None:
+    _kept.append(b"x" * (int(megabytes) << 20))
+
+
+def allocate_in_steps() -> None:
+    blocks = []
+    while True:
+        blocks.append(b"x" * (1 << 20))
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def end() -> None:
+    os._exit(3)
+
+
+def fail(kind: str) -> None:
+    raise {"usage": UsageError("wrong"), "index": IndexError("out\nof range")}[kind]
+
+
+def print_text() -> str:
+    os.write(1, b"printed")
+    os.write(2, b"written")
+    return "returned"
+
+
+def surrogate() -> str:
+    return "\ud800"
