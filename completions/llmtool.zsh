@@ -26,6 +26,7 @@ _llmtool() {
         '*--version[Print the version]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
+        '*--raw[Continue the prompt, without template and chat template]' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -81,6 +82,7 @@ _llmtool() {
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
         '*--retries=[Retry invalid replies up to N times]:N:' \
         '*--logprobs=[Print log-probabilities, with N alternatives]:N:' \
+        '*--echo[With --logprobs, also print those of the prompt'\''s tokens]' \
         '*--schema=[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex=[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
@@ -162,6 +164,7 @@ _llmtool() {
 
 _llmtool_gen() {
     _arguments -s -S \
+        '*--raw[Continue the prompt, without template and chat template]' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -217,6 +220,7 @@ _llmtool_gen() {
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
         '*--retries=[Retry invalid replies up to N times]:N:' \
         '*--logprobs=[Print log-probabilities, with N alternatives]:N:' \
+        '*--echo[With --logprobs, also print those of the prompt'\''s tokens]' \
         '*--schema=[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex=[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
@@ -299,6 +303,7 @@ _llmtool_run() {
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
         '*--retries=[Retry invalid replies up to N times]:N:' \
         '*--logprobs=[Print log-probabilities, with N alternatives]:N:' \
+        '*--echo[With --logprobs, also print those of the prompt'\''s tokens]' \
         '*--schema=[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex=[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \

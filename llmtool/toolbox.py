@@ -424,6 +424,10 @@ class Toolbox:
                 Tokens are streamed when the last try is complete.
             logprobs: the number of alternatives to report for each token of the reply, with their
                 log-probabilities; 0 reports none.
+            echo: whether `prompt_logprobs` of the result has the same for each token of the prompt,
+                which is then computed as a whole. `max_tokens` may be 0, to score the prompt only.
+            raw: whether the model continues the prompt as it is, without template and chat
+                template.
             max_tokens: the maximum length of the reply in tokens.
             think_tokens: the maximum length of the reasoning, in addition to `max_tokens`. By
                 default it is half of `max_tokens`, or `max_tokens` - 512 if that is more.

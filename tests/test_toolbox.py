@@ -58,7 +58,7 @@ def test_to_dict_is_json_with_the_documented_keys() -> None:
     assert json.loads(json.dumps(value)) == value
     assert list(value) == [
         "text", "value", "choices", "model", "usage", "seconds", "timing", "finish_reason", "seed",
-        "tries", "warnings",
+        "tries", "warnings", "prompt_logprobs",
     ]  # fmt: skip
     (choice,) = value["choices"]
     assert choice["text"] == "Hello there!" and choice["seed"] == 5

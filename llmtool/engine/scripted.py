@@ -102,6 +102,8 @@ class ScriptedEngine:
         pass
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
+        if prompt.token_ids is not None:
+            return Tokenized(text="", token_ids=prompt.token_ids)
         text = prompt.text
         if text is None:
             text = "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
@@ -111,14 +113,16 @@ class ScriptedEngine:
         return Tokenized(text=text, token_ids=tuple(range(len(_WORD.findall(text)))))
 
     def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
-        needed = n_prompt + (max_tokens or 1)
+        needed = n_prompt + (1 if max_tokens is None else max_tokens)
         if needed > self._n_ctx:
             raise ContextOverflow(
                 f"input needs {needed:,} tokens, but the context holds {self._n_ctx:,}",
                 needed=needed,
                 available=self._n_ctx,
             )
-        return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
+        if max_tokens is None:
+            max_tokens = min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt)
+        return max_tokens, self._n_ctx
 
     def save_state(self, prompt: Prompt) -> None:
         """Do nothing."""

@@ -61,7 +61,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     - `temperature` 0 is greedy.
     - `seed` None picks a random seed, which `Finished` reports, or 0 if the reply is greedy.
     - `max_tokens` None allows `DEFAULT_MAX_TOKENS`, or as many as the context has room for. A
-      number that does not fit is an error.
+      number that does not fit is an error. 0 is only for requests with `echo`.
     - `think_tokens` ends the reasoning after as many tokens, in addition to `max_tokens`. None
       leaves room for an answer within `max_tokens`: half of them, at most `DEFAULT_MAX_TOKENS`. The
       text that then closes the reasoning counts towards `max_tokens`.
@@ -86,7 +86,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     xtc_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.1
     temperature: Annotated[float, Meta(ge=0, le=100)] = 0.8
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=0)] | None = None
     think_tokens: Annotated[int, Meta(ge=0)] | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
@@ -96,7 +96,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, or plain text to continue.
 
-    - Pass either `messages` or `text`.
+    - Pass either `messages`, `text` or `token_ids`, to which no other token is added.
     - `suffix`: the reply goes between `text` and `suffix` (fill in the middle).
     - `prefill` is the beginning of the reply, which the model continues.
     - `thinking` turns reasoning on, with medium or another effort, or off, if the chat template
@@ -110,6 +110,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
+    token_ids: tuple[int, ...] | None = None
     suffix: str | None = None
     prefill: str = ""
     thinking: bool | Effort | None = None
@@ -146,7 +147,8 @@ class FimTokens(msgspec.Struct, frozen=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt, its sampling parameters, and the number of choices; choice i has seed + i.
 
-    `keep` leaves prompt and reply in the KV cache for the next turn of a conversation.
+    `keep` leaves prompt and reply in the KV cache for the next turn of a conversation. `echo`
+    reports the tokens of the prompt with their log-probabilities, before those of the reply.
     `cancellation` stops only this request, which fails with `Cancelled`.
     """
 
@@ -154,6 +156,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     n: Annotated[int, Meta(ge=1)] = 1
     keep: bool = False
+    echo: bool = False
     id: int = 0
     cancellation: Cancellation | None = None
 
@@ -193,16 +196,17 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
-    """A token of a reply and its natural log-probability.
+    """A token of a reply or prompt, and its natural log-probability given those before it.
 
-    The probability is the model's, before temperature, penalties and constraints. `top` has the
+    The probability is the model's, before temperature, penalties and constraints. It is None for
+    the first token of a prompt. `top` has the
     most likely tokens at this position, in descending order, each without its own `top`. `bytes`
     are the token's bytes; `token` is their text, with U+FFFD for incomplete characters.
     """
 
     token: str
     bytes: tuple[int, ...]
-    logprob: float
+    logprob: float | None
     top: tuple[TokenLogprob, ...] = ()
 
     __repr__ = short_repr("token", "logprob")
@@ -212,7 +216,8 @@ class Token(msgspec.Struct, frozen=True):
     """The next `text` of a reply, or the next `reasoning` before it; the other one is empty.
 
     Both are empty while a character or a stop string is incomplete. If logprobs were requested,
-    every token of the text has its own event with a `logprob`.
+    every token of the text has its own event with a `logprob`. With `echo`, each token of the
+    prompt has one with a `prompt_logprob`, before the reply and without text.
     """
 
     id: int
@@ -220,6 +225,7 @@ class Token(msgspec.Struct, frozen=True):
     text: str = ""
     reasoning: str = ""
     logprob: TokenLogprob | None = None
+    prompt_logprob: TokenLogprob | None = None
 
     __repr__ = short_repr("text", "reasoning", "choice")
 
@@ -380,6 +386,8 @@ def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:
         (500, 300)
     """
     n_think, n_answer = sampling.think_tokens, sampling.max_tokens
+    if n_answer == 0:
+        return 0, 0
     if n_answer is None:
         total = min(DEFAULT_MAX_TOKENS + (n_think or 0), n_free)
     elif n_think is None:

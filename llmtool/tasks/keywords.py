@@ -48,6 +48,8 @@ class TextKeywords(SamplingKeywords, total=False):
     regex: str | None
     retries: int | None
     logprobs: int | None
+    echo: bool | None
+    raw: bool | None
     timeout: float | None
 
 

@@ -89,6 +89,8 @@ class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
     regex: str | None = None
     retries: int = 0
     logprobs: int = 0
+    echo: bool = False
+    raw: bool = False
 
 
 class ExplainOptions(GenerateOptions, frozen=True, kw_only=True):

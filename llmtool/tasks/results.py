@@ -131,7 +131,7 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
 
     `text`, `value` and `tries` are those of the first of the `choices`. `usage` sums the tokens of
     all choices and tries; `seconds` is the duration of the call. `warnings` are messages for the
-    user.
+    user. `prompt_logprobs` are the tokens of the prompt, None without `echo`.
     """
 
     value: T
@@ -144,6 +144,7 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
     seed: int
     tries: int = 1
     warnings: tuple[str, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] | None = None
 
     __repr__ = short_repr("text", "finish_reason", "seed")
 
@@ -159,7 +160,8 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
     def row(self) -> dict[str, Any]:
         """Return `text`, `texts`, `value` and `tries` (if any), `finish_reason` and `seed`.
 
-        With a template that has `abstain`, also `abstained` and its `score`.
+        With a template that has `abstain`, also `abstained` and its `score`. With `logprobs` and
+        `echo`, also `logprobs` (of the first reply) and `prompt_logprobs`.
         """
         row: dict[str, Any] = {"text": self.text}
         if len(self.choices) > 1:
@@ -170,6 +172,10 @@ class Generation(Result, Generic[T], frozen=True, kw_only=True):
             row["tries"] = self.tries
         if (abstention := self.choices[0].abstention) is not None:
             row |= {"abstained": abstention.abstained, "score": abstention.score}
+        if self.choices[0].logprobs is not None:
+            row["logprobs"] = msgspec.to_builtins(self.choices[0].logprobs)
+        if self.prompt_logprobs is not None:
+            row["prompt_logprobs"] = msgspec.to_builtins(self.prompt_logprobs)
         return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
 
 

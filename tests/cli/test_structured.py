@@ -185,6 +185,50 @@ def test_logprobs_are_rows_in_a_pipe_and_records_in_json(gen: Run) -> None:
     assert joined.decode("utf-8", "replace") == record["text"]
 
 
+def test_echo_prints_the_tokens_of_the_prompt_first(gen: Run, run_llmtool: Run) -> None:
+    echo = ("--raw", "--logprobs", "2", "--echo")
+    record = json.loads(reply(gen("hello there", *echo, "--json")))
+    prompt = record["prompt_logprobs"]
+    joined = bytes(byte for token in prompt for byte in token["bytes"])
+    assert joined.decode() == "hello there", "without template and chat template"
+    assert [prompt[0]["logprob"], prompt[0]["top"]] == [None, []]
+    assert all(token["logprob"] < 0 and len(token["top"]) == 2 for token in prompt[1:])
+    rows = [line.split("\t") for line in reply(gen("hello there", *echo)).split("\n")[:-1]]
+    tokens = [*prompt, *record["choices"][0]["logprobs"]]
+    assert len(rows) == len(tokens) and rows[0] == [prompt[0]["token"], ""]
+    assert [row[1] for row in rows[1:]] == [f"{token['logprob']:.4f}" for token in tokens[1:]]
+    only = json.loads(reply(gen("hello there", *echo, "--json", "--max-tokens", "0")))
+    assert only["prompt_logprobs"] == prompt and only["text"] == ""
+    assert only["choices"][0]["logprobs"] == [] and only["warnings"] == []
+
+
+def test_echo_of_each_record_is_a_column(gen: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "hello"}\n{"text": "how are you\\n"}\n')
+    echo = ("--raw", "--logprobs", "1", "--echo", "--max-tokens", "0")
+    lines = reply(gen("--each", "jsonl", *echo, "-f", tmp_path / "in.jsonl")).splitlines()
+    for line, text in zip(lines, ("hello", "how are you\n"), strict=True):
+        found = [token["bytes"] for token in json.loads(line)["prompt_logprobs"]]
+        assert bytes(sum(found, [])).decode() == text
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--echo"], "--echo requires --logprobs N; add it"),
+        (["--max-tokens", "0"], "--max-tokens 0: must be at least 1"),
+        (["--raw", "-s", "x"], "--raw cannot be combined with --system; omit one of them"),
+        (["--raw", "-t", "title"], "--raw cannot be combined with -t; omit one of them"),
+        (["--raw", "-f", "x.txt"], "--raw needs one text, the prompt"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_of_echo_and_raw_are_checked(
+    gen: Run, tmp_path: Path, args: list[str], reason: str
+) -> None:
+    (tmp_path / "x.txt").write_text("x")
+    assert reason in error_line(gen("hello", *args, cwd=tmp_path), 2)
+
+
 def test_sampling_options_change_the_reply(gen: Run, tmp_path: Path) -> None:
     greedy = (QUESTION, "--temperature", "0", "--max-tokens", "12")
     only_z = ("--logit-bias", "z=100", "--logit-bias", " =-100")

@@ -95,15 +95,22 @@ def cases(draw: st.DrawFn) -> Case:
     constraint = draw(st.sampled_from([None] * 8 + ["(broken", "[a-z ]{3,9}"]))
     words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40))
     is_long = draw(st.integers(0, 15)) == 0
+    echo = draw(st.integers(0, 5)) == 0
     request = make_request(
         TOO_LONG if is_long else " ".join(words),
         n=draw(st.sampled_from([1, 1, 1, 2, 5])),
         temperature=draw(st.sampled_from([0, 1.3])),
         seed=draw(st.integers(0, 5)),
         max_tokens=draw(st.integers(1, 16)),
+        logprobs=1 if echo else 0,
         stop=tuple(draw(st.lists(st.sampled_from(["e", " t", "the"]), max_size=1))),
         constraint=constraint and Constraint("regex", constraint),
     )
+    if echo:
+        request = msgspec.structs.replace(request, echo=True)
+        if draw(st.booleans()):
+            sampling = msgspec.structs.replace(request.sampling, max_tokens=0, constraint=None)
+            request = msgspec.structs.replace(request, sampling=sampling)
     cancel_after = draw(st.none() | st.none() | st.integers(0, 30))
     return Case(request, cancel_after, draw(st.integers(0, 2)))
 
@@ -120,6 +127,7 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
             yield request
 
     texts: dict[tuple[int, int], str] = {}
+    echoes: dict[int, int] = {}
     ends: dict[tuple[int, int], Finished] = {}
     errors: dict[int, Exception] = {}
     for n_events, event in enumerate(engine.stream(arrive())):
@@ -131,6 +139,7 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
         assert key not in ends, "no event after the end"
         if isinstance(event, Token):
             texts[key] = texts.get(key, "") + event.text
+            echoes[event.id] = echoes.get(event.id, 0) + (event.prompt_logprob is not None)
         else:
             ends[key] = event
         for case, request in zip(plan, requests, strict=True):
@@ -148,6 +157,8 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
         assert {key: texts.get(key, "") for key in keys} == {
             key: expected.get(key, "") for key in keys
         }
+        n_echo = ends[i, 0].usage.prompt_tokens if request.echo else 0
+        assert echoes.get(i, 0) == n_echo
         assert [ends[key].seed for key in keys] == [
             (request.sampling.seed or 0) + choice for choice in range(request.n)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from llmtool.cli.framework.app_factory import App
@@ -35,6 +36,14 @@ def gen(
         typer.Argument(metavar="[FILE]...", help="Files to read, like -f."),
     ] = None,
     *,
+    is_raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            rich_help_panel="Reply",
+            help="Continue the prompt, without template and chat template.",
+        ),
+    ] = False,
     input: g.InputOptions,
     output: g.ReplyOutputOptions,
     batch: g.BatchOptions,
@@ -54,7 +63,7 @@ def gen(
         console,
         prompt,
         paths or [],
-        options,
+        msgspec.structs.replace(options, raw=is_raw),
         constraint=constraint,
         input=input,
         output=output,

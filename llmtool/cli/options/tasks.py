@@ -114,7 +114,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "max_tokens": Annotated[
             int | None,
             _sampling(
-                min=1, metavar="N", help="Maximum reply tokens.", show_default="set by the task"
+                min=0, metavar="N", help="Maximum reply tokens.", show_default="set by the task"
             ),
         ],
         "think_tokens": Annotated[
@@ -277,6 +277,10 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 help="Print log-probabilities, with N alternatives.",
                 show_default=False,
             ),
+        ],
+        "echo": Annotated[
+            bool,
+            _output("--echo", help="With --logprobs, also print those of the prompt's tokens."),
         ],
     },
     t.ClassifyOptions: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import time
@@ -106,9 +107,11 @@ def _write_choices(
             continue
         if not logprobs:
             write(choice.text)
-        for token in choice.logprobs or () if logprobs else ():
+            continue
+        echo = () if number else result.prompt_logprobs or ()
+        for token in (*echo, *(choice.logprobs or ())):
             if sink.is_terminal:
-                _write_token(console, sink, token.token, token.logprob)
+                _write_token(console, sink, token.token, token.logprob or 0)
             else:
                 sink.write(_row(token))
     sink.end_line()
@@ -133,6 +136,7 @@ class _Live:
         self._shows_reasoning, self._shows_text = think, text
         self._in_reasoning = False
         self._min_logprob = 0.0  # of the tokens not written yet, which may form one character
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")  # of the prompt's tokens
 
     def write(self, token: Token) -> None:
         """Write a token's text, unless it belongs to another reply."""
@@ -147,12 +151,16 @@ class _Live:
         if not self._shows_text:
             return
         self.end()
-        if token.logprob is None:
-            self._write(token.text)
+        found, text = token.logprob, token.text
+        if token.prompt_logprob is not None:
+            found = token.prompt_logprob
+            text = self._utf8.decode(bytes(found.bytes))
+        if found is None:
+            self._write(text)
             return
-        self._min_logprob = min(self._min_logprob, token.logprob.logprob)
-        if token.text:
-            _write_token(self._console, self._sink, token.text, self._min_logprob)
+        self._min_logprob = min(self._min_logprob, found.logprob or 0)
+        if text:
+            _write_token(self._console, self._sink, text, self._min_logprob)
             self._min_logprob = 0.0
 
     def end(self) -> None:
@@ -197,7 +205,10 @@ def _row(token: TokenLogprob) -> str:
     cells = [
         cell
         for each in (token, *token.top)
-        for cell in (each.token.translate(_ESCAPED), f"{each.logprob:.4f}")
+        for cell in (
+            each.token.translate(_ESCAPED),
+            "" if each.logprob is None else f"{each.logprob:.4f}",
+        )
     ]
     return "\t".join(cells) + "\n"
 

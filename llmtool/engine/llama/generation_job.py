@@ -30,9 +30,12 @@ from llmtool.engine.types import (
     Usage,
     plan_reply,
 )
+from llmtool.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtool.structured.compiler import CompiledConstraint
+
+_ECHO_ROWS = 64  # of logits per batch, each of 4 bytes per token of the vocabulary
 
 
 class GenerationJob:
@@ -46,16 +49,18 @@ class GenerationJob:
         LlmtoolError: the prompt or the constraint is not valid, or the prompt is too long.
     """
 
-    n_outputs = 1
-
     def __init__(self, model: LoadedModel, request: Request) -> None:
         self.id, self.request, self._model = request.id, request, model
         self.cancellation = request.cancellation
-        self.keep = request.keep and request.n == 1
+        self.keep = request.keep and request.n == 1 and not request.echo
+        self.can_share_prefix = not request.echo  # a prefix has no logits
+        self.n_outputs = _ECHO_ROWS if request.echo else 1
         prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._prompt = prompt
         n_prompt, sampling = len(self.ids), request.sampling
+        if sampling.max_tokens == 0 and not request.echo:
+            raise UsageError("max_tokens is 0; it must be at least 1, except with echo")
         self.n_cells, self._max_reasoning = plan_reply(sampling, model.n_ctx - n_prompt)
         model.check_length(n_prompt, sampling.max_tokens)
         self.n_choices = request.n
@@ -91,7 +96,7 @@ class GenerationJob:
         if shared:
             sequences.context.copy(0, seq)
         sequences.reserve_cells(len(self.ids) - shared + self.n_cells)
-        self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared)]
+        self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared, every=self.request.echo)]
 
     def resume(self) -> Iterator[Event]:
         while (
@@ -110,7 +115,10 @@ class GenerationJob:
     def receive(self, run: TokenRun, rows: range) -> Iterator[Event]:
         choice = self._choices.get(run)
         if choice is None:
-            yield from self._start_choices(run, rows[0])
+            if self.request.echo:
+                yield from self._echo(range(run.at - len(rows), run.at), rows)
+            if run.at == len(run.tokens):
+                yield from self._start_choices(run, rows[-1])
             return
         top = self._read_top(rows[0]) if choice.reports_logprobs else []
         choice.sample(self.sequences.context, rows[0], top)
@@ -127,6 +135,18 @@ class GenerationJob:
         if self.runs or self._parked is not None:
             self.sequences.release_cells(len(self.ids) - self._shared)
         self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
+
+    def _echo(self, positions: range, rows: range) -> Iterator[Event]:
+        """Report the tokens of the prompt that follow those at `positions`, from their rows."""
+        model, k = self._model, self.request.sampling.logprobs
+        if positions.start == 0:
+            yield Token(self.id, 0, prompt_logprob=model.token_record(self.ids[0], None))
+        for position, row in zip(positions, rows, strict=True):
+            if position + 1 < len(self.ids):
+                model.softmax.read(self.sequences.context, row)
+                top = model.softmax.top(k) if k else []
+                found = model.token_logprob(self.ids[position + 1], top)
+                yield Token(self.id, 0, prompt_logprob=found)
 
     def _start_choices(self, prompt: TokenRun, row: int) -> Iterator[Event]:
         seed = self.request.sampling.seed
@@ -147,6 +167,9 @@ class GenerationJob:
             )
             for index in range(self.request.n)
         ]
+        if not self.n_cells:
+            yield from self._end_without_reply()
+            return
         top = self._read_top(row)  # the same row for all choices
         for choice in self._waiting:
             choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
@@ -159,6 +182,16 @@ class GenerationJob:
         self.runs.remove(prompt)
         yield from self._start_choice(self._waiting.pop(0), prompt.seq)
         yield from self.resume()
+
+    def _end_without_reply(self) -> Iterator[Event]:
+        now = time.perf_counter()
+        ends = list[Event]()
+        for choice in self._waiting:
+            choice.finish_reason, choice.started_at = "length", now
+            choice.prefill_seconds = 0.0 if choice.index else now - self._prefill_started_at
+            ends += choice.finish(len(self.ids), self._cached)
+        self.stop()
+        yield from ends
 
     def _read_top(self, row: int) -> list[tuple[int, float]]:
         k = self.request.sampling.logprobs

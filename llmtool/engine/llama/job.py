@@ -43,7 +43,8 @@ class Job(Protocol):
     `ids` are the tokens of the prompt, shape (n_tokens,); the first `n_fixed` come from the
     template. A job needs `n_cells` cells in addition to its prompt, `n_seq` sequences to start, up
     to `n_choices` sequences at once, and up to `n_outputs` rows of logits per batch. With `keep`,
-    prompt and reply stay in sequence 0. `can_use_own_stream` is true if it needs one sequence only.
+    prompt and reply stay in sequence 0. `can_use_own_stream` is true if it needs one sequence only,
+    `can_share_prefix` unless it needs the logits of the whole prompt.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Job(Protocol):
     n_choices: int
     keep: bool
     can_use_own_stream: bool
+    can_share_prefix: bool
     runs: list[TokenRun]
     cancellation: Cancellation | None
 

@@ -76,17 +76,19 @@ class LoadedModel:
         Raises:
             ContextOverflow: prompt and reply do not fit.
         """
-        needed = n_prompt + (max_tokens or 1)
+        needed = n_prompt + (1 if max_tokens is None else max_tokens)
         if needed > self.n_ctx:
             raise ContextOverflow(
                 self._describe_overflow(n_prompt, max_tokens), needed=needed, available=self.n_ctx
             )
-        reply = max_tokens or min(DEFAULT_MAX_TOKENS, self.n_ctx - n_prompt)
+        reply = max_tokens
+        if reply is None:
+            reply = min(DEFAULT_MAX_TOKENS, self.n_ctx - n_prompt)
         n_ctx = min(round_up(n_prompt + reply), max(self.n_ctx, CTX_STEP))
         return reply, self._n_ctx_option or n_ctx
 
     def _describe_overflow(self, n_prompt: int, max_tokens: int | None) -> str:
-        n_reply = max_tokens or int(n_prompt == self.n_ctx)
+        n_reply = int(n_prompt == self.n_ctx) if max_tokens is None else max_tokens
         reply = f" and {n_reply:,} for the reply" if n_reply else ""
         if self.n_ctx < self.weights.n_ctx_train:
             advice = f"raise {option('n_ctx')}, up to {self.weights.n_ctx_train} for this model"
@@ -113,15 +115,14 @@ class LoadedModel:
 
         `top` are the alternatives to report: (token, log-probability) pairs.
         """
-
-        def record(token: int, logprob: float) -> TokenLogprob:
-            piece = self.weights.render_piece(token, special=True)
-            text = piece.decode("utf-8", "replace")
-            return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
-
         (logprob,) = self.softmax.of([token])
-        alternatives = tuple(record(*each) for each in top)
-        return msgspec.structs.replace(record(token, logprob), top=alternatives)
+        alternatives = tuple(self.token_record(*each) for each in top)
+        return msgspec.structs.replace(self.token_record(token, logprob), top=alternatives)
+
+    def token_record(self, token: int, logprob: float | None) -> TokenLogprob:
+        piece = self.weights.render_piece(token, special=True)
+        text = piece.decode("utf-8", "replace")
+        return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
 
     def compile(self, constraint: Constraint | None) -> CompiledConstraint | None:
         """Return a constraint compiled for this model's vocabulary.

@@ -231,13 +231,15 @@ class Scheduler:
     def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
         """Return the best shared prefix for this job and the ones that wait after it."""
         old, ids = sequences.prefix, job.ids
+        if not job.can_share_prefix:
+            return ()
         if job.keep:
             return ids[:-1]  # at least one token must be computed
         if self._contexts.reproducible:
             n_fixed = min(job.n_fixed, len(ids) - 1)
             return ids[:n_fixed] if n_fixed >= _MIN_SHARED else ()
         best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
-        group = [each.ids[:-1] for each in self._waiting]
+        group = [each.ids[:-1] for each in self._waiting if each.can_share_prefix]
         common = common_prefix_length(group) if len(group) > 1 else 0
         common = max(common, min(job.n_fixed, len(ids) - 1))
         return ids[:common] if common - len(best) >= _MIN_SHARED else best

@@ -77,6 +77,7 @@ class ScoringJob:
 
     n_outputs = 64
     n_choices = 1
+    can_share_prefix = True
     keep = is_waiting = can_use_own_stream = False
 
     def __init__(self, model: LoadedModel, request: ScoreRequest) -> None:

@@ -54,9 +54,12 @@ class Tokenizer:
             ContextOverflow: a long text alone exceeds the context. Long texts are checked before
                 the slower search for special tokens.
             InputError: the prompt is empty.
-            UsageError: the prompt has a suffix, and the model cannot fill in the middle.
+            UsageError: the prompt has a suffix, and the model cannot fill in the middle; or it has
+                ids that the model does not have.
             Cancelled: the cancellation was set while a long text was tokenized.
         """
+        if prompt.token_ids is not None:
+            return self._check_ids(prompt.token_ids)
         texts = [prompt.text or "", prompt.suffix or "", *(m.content for m in prompt.messages)]
         if sum(len(text) for text in texts) < _LARGE_TEXT:
             tokenized = self.chat_template.tokenize(prompt)
@@ -70,6 +73,16 @@ class Tokenizer:
             raise InputError("the prompt is empty")
         n_fixed = self._count_fixed(prompt, tokenized.token_ids)
         return msgspec.structs.replace(tokenized, n_fixed=n_fixed) if n_fixed else tokenized
+
+    def _check_ids(self, ids: tuple[int, ...]) -> Tokenized:
+        if not ids:
+            raise InputError("the prompt is empty")
+        for token in ids:
+            if not 0 <= token < self._weights.n_vocab:
+                end = self._weights.n_vocab - 1
+                raise UsageError(f"token {token} of the prompt: ids of this model end at {end}")
+        pieces = [self._weights.render_piece(token, special=True) for token in ids]
+        return Tokenized(text=b"".join(pieces).decode("utf-8", "replace"), token_ids=ids)
 
     def continuation(self, text: str) -> tuple[int, ...]:
         """Return the ids of text that continues a prompt; shape (n_tokens,).

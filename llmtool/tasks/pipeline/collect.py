@@ -23,6 +23,7 @@ from llmtool.engine.types import (
     ScoreRequest,
     Scores,
     Token,
+    TokenLogprob,
     Usage,
 )
 from llmtool.errors import Cancelled, EngineError, OutputValidationError
@@ -218,7 +219,7 @@ class _Answer:
 
     def take(self, token: Token) -> Token:
         """Add a token, and return it with the text that the result has."""
-        if self._first_token is None:
+        if self._first_token is None and token.prompt_logprob is None:
             self._first_token = time.perf_counter() - self._started
         choice = token.choice if self._repeated is None else self._repeated
         if choice != token.choice:
@@ -311,6 +312,7 @@ class _Answer:
             seed=first.seed,
             tries=first.tries,
             warnings=tuple(_warnings(engine, self._request, complete, choices, self._output_spec)),
+            prompt_logprobs=self._choices[0][0].prompt_logprobs if self._request.echo else None,
         )
         error = _validation_error(generation)
         return generation if error is None else Failed(self._request.id, error)
@@ -344,6 +346,10 @@ class _Try:
             token = msgspec.structs.replace(token, text=self._json.push(token.text))
         self.tokens.append(token)
         return token
+
+    @property
+    def prompt_logprobs(self) -> tuple[TokenLogprob, ...]:
+        return tuple(t.prompt_logprob for t in self.tokens if t.prompt_logprob is not None)
 
     def check(self, end: Finished, output_spec: OutputSpec | None) -> None:
         self.end = end
@@ -380,7 +386,7 @@ def _repeat(request: Request, invalid: _Try) -> Request:
         prompt = msgspec.structs.replace(prompt, messages=(*prompt.messages, *more))
     else:
         prompt = msgspec.structs.replace(prompt, text=f"{prompt.text}{text}\n\n{ask}\n\n")
-    return msgspec.structs.replace(request, prompt=prompt, n=1)
+    return msgspec.structs.replace(request, prompt=prompt, n=1, echo=False)
 
 
 def _usage(ends: list[Finished]) -> Usage:
@@ -433,6 +439,7 @@ def _warnings(
     output_spec: OutputSpec | None,
 ) -> Iterator[str]:
     cut = [end for end in ends if end.finish_reason == "length"]
+    cut = [] if request.sampling.max_tokens == 0 else cut
     if cut:
         used = cut[0].usage.completion_tokens
         which = f"{len(cut)} of {len(ends)} replies" if len(ends) > 1 else "reply"

@@ -161,13 +161,13 @@ class _Table:
 
 
 def request_key(request: Request) -> bytes | None:
-    """Identify a request by its prompt and sampling options, without the seed if it is greedy."""
+    """Identify a request by its prompt and options, without the seed if it is greedy."""
     if not is_determined(request.sampling) or request.keep or request.cancellation:
         return None
     sampling = request.sampling
     if is_greedy(sampling):
         sampling = msgspec.structs.replace(sampling, seed=None)
-    return digest(request.prompt, sampling, request.n)
+    return digest(request.prompt, sampling, request.n, request.echo)
 
 
 def score_key(request: ScoreRequest) -> bytes | None:

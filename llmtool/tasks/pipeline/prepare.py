@@ -101,6 +101,14 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         from llmtool.prompts.render import render
 
         options = self.options
+        sampling = self.sampling
+        if case.seed is not None:
+            sampling = msgspec.structs.replace(sampling, seed=case.seed)
+        if options.raw:
+            prompt = Prompt(text=self._raw_text(case), prefill=options.prefill)
+            return Request(
+                id=case.id, prompt=prompt, sampling=sampling, n=options.n, echo=options.echo
+            )
         rendered = render(
             self.template, self._values(case), model_name=self.model, system=options.system
         )
@@ -108,17 +116,25 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         if thinking is None:
             default = True if self.sampling.think_tokens else None
             thinking = rendered.params.get("thinking", default) or None
-        sampling = self.sampling
-        if case.seed is not None:
-            sampling = msgspec.structs.replace(sampling, seed=case.seed)
         prompt = rendered.prompt(prefill=options.prefill, thinking=thinking)
         if case.history:
             from llmtool.tasks.pipeline.conversation import insert_history
 
             messages = insert_history(prompt.messages, case.history, system=options.system)
             prompt = msgspec.structs.replace(prompt, messages=messages, probe=(), continues=False)
-        request = Request(id=case.id, prompt=prompt, sampling=sampling, n=options.n)
+        request = Request(
+            id=case.id, prompt=prompt, sampling=sampling, n=options.n, echo=options.echo
+        )
         return request if self._abstain is None else self._grounded(request, case)
+
+    def _raw_text(self, case: Case) -> str:
+        values = self._values(case)
+        texts = [text for name, text in values.items() if name != SCHEMA_INPUT]
+        if len(texts) != 1 or case.history:
+            raise UsageError(
+                f"{option('raw')} needs one text, the prompt; omit the others, or join them"
+            )
+        return str(texts[0])
 
     @property
     def _abstain(self) -> Abstain | None:
@@ -210,6 +226,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             "tries": self.options.retries,
             "abstained": self._abstain is not None,
             "score": self._abstain is not None,
+            "logprobs": self.options.logprobs,
+            "prompt_logprobs": self.options.echo,
             "finish_reason": True,
             "seed": True,
         }
@@ -218,6 +236,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self) -> bytes:
         o = self.options
         options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input, o.retries]
+        options += [o.raw] if o.raw else []
         return identify(self.template, self.model, options, self.sampling)
 
     def _values(self, case: Case) -> dict[str, Any]:
@@ -374,6 +393,11 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     if options.retries and output_spec is None:
         needed = f"{option('schema')}, {option('regex')} or {option('grammar')}"
         raise UsageError(f"{option('retries')} requires {needed}; add one")
+    if options.echo and not options.logprobs:
+        raise UsageError(f"{option('echo')} requires {option('logprobs', 'N')}; add it")
+    if options.raw and (template.name != "gen" or options.system is not None):
+        other = option("template" if template.name != "gen" else "system")
+        raise UsageError(f"{option('raw')} cannot be combined with {other}; omit one of them")
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature
@@ -381,7 +405,7 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     params |= keywords_of(settings) | keywords_of(options.sampling)
     if options.logprobs:
         params["logprobs"] = options.logprobs
-    checked = make_sampling(params)
+    checked = make_sampling(params, echo=options.echo)
     if output_spec is not None:
         checked = msgspec.structs.replace(checked, constraint=output_spec.constraint)
     return PreparedTask(
@@ -407,8 +431,8 @@ def check_task(template: Template, task: str) -> None:
         )
 
 
-def make_sampling(params: Mapping[str, Any]) -> Sampling:
-    """Check sampling options.
+def make_sampling(params: Mapping[str, Any], *, echo: bool = False) -> Sampling:
+    """Check sampling options. With `echo`, a reply may have no tokens.
 
     Raises:
         UsageError: an option is out of range.
@@ -419,6 +443,8 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     for name, limits in _limits().items():
         if values.get(name) is not None:
             check_range(name, values[name], limits.ge, limits.le, above=limits.gt)
+    if values.get("max_tokens") == 0 and not echo:
+        check_range("max_tokens", 0, 1)
     if values.get("logit_bias"):
         values["logit_bias"] = {
             str(token): _check_bias(token, bias) for token, bias in values["logit_bias"].items()
