@@ -70,6 +70,12 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
               ["one two", "three", "four", "term", "five", "six", "seven"]),
     "literal blocks": ("rst", "One::\n\n  a b\n\n  c\n\nTwo::\n\n> d\n\nThree\n",
                        ["One‹::›", "Two‹::›", "Three"]),
+    "options, types and contents": (
+        "rst",
+        "/V  One.\n+x  Two.\n\n:param a: Three.\n:type a: list of\n   ints\n:rtype: a str\n\n"
+        ".. contents:: Four\n   :depth: 2\n",
+        ["One.", "Two.", "Three.", "Four"],
+    ),
     "comments and targets": ("rst", ".. a comment\n   b\n\n.. _t:\n\n.. _u: https://x.org\n\nOne\n",
                              ["One"]),
 }  # fmt: skip

@@ -109,6 +109,22 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "1\n00:00:01,000 --> 00:00:02,000\n<i>One</i>\ntwo\n",
         ["‹<i>›One‹</i>› two"],
     ),
+    "dash after a tag": (
+        "srt",
+        f"{AT}<i>Hello,</i>\n<font color='red'>- you.</font>\n",
+        ["‹<i>›Hello,‹</i>›", "you.‹</font>›"],
+    ),
+    "sounds and lyrics": (
+        "srt",
+        f"{AT}♪ A song ♪\n(DOOR OPENS)\nHe said\n(twice) so.\n",
+        ["♪ A song ♪", "(DOOR OPENS)", "He said (twice) so."],
+    ),
+    "data in a cue": (
+        "vtt",
+        'WEBVTT\n\n00:01.000 --> 00:02.000\n{"title": "Some words"}\n\n'
+        "00:02.000 --> 00:03.000\n[Music]\n",
+        ["[Music]"],
+    ),
     "dialogue": ("srt", "1\n00:00:01,000 --> 00:00:02,000\n- One?\n- Two.\n", ["One?", "Two."]),
     "vtt": (
         "vtt",
@@ -203,6 +219,11 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ' "{name}", "https://x.org/中文", "xs:string", "user_{id}", {"type": "btn-primary",'
         ' "currency": "USD", "$schema": "A b", "class": "btn btn-wide", "locale": "en-us"}]',
         [],
+    ),
+    "texts with placeholders under keys of identifiers": (
+        "json",
+        '{"format": "%{count} results of %s", "url": "https://x.org now", "type": "credit card"}',
+        ["‹%{count}› results of ‹%s›", "‹https://x.org› now"],
     ),
     "keys that are texts": (
         "json",

@@ -239,16 +239,18 @@ class _Scanner:
         return found.start()
 
     def _raw_text(self, tag: str, start: int, end: int) -> Iterator[Token]:
-        """Yield the text of a raw element; that of a title has entities."""
+        """Yield the text of a raw element; that of a title has entities and code of templates."""
         if tag == "title":
-            at = start
-            for found in _ENTITY.finditer(self.source, start, end):
-                if _is_entity(found):
-                    if found.start() > at:
-                        yield Token("text", at, found.start())
-                    yield Token("entity", found.start(), found.end())
-                    at = found.end()
-            start = at
+            for found in _MARKUP.finditer(self.source, start, end):
+                at = found.start()
+                is_markup = found[0] == "&" or (at >= start and self.code_end(at) is not None)
+                token = self._markup(at) if at >= start and is_markup else None
+                if token is None or token.end > end:
+                    continue
+                if start < at:
+                    yield Token("text", start, at)
+                yield token
+                start = token.end
         if start < end:
             yield Token("text", start, end)
 

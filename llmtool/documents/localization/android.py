@@ -105,8 +105,7 @@ class AndroidStrings(Document):
     def _encode_message(self, element: Element, parts: Sequence[Part]) -> str:
         escaped = escape_message(parts, *self._message(element))
         text = join_xml(escaped, encode=_escape)
-        is_start = isinstance(parts[0], str)
-        return f"\\{text}" if is_start and text[:1] in ("@", "?") else text
+        return f"\\{text}" if text[:1] in ("@", "?") else text
 
     def _message(self, element: Element) -> tuple[str, tuple[str, ...]]:
         """Return the text of an element, and the flags for its placeholders."""
@@ -261,20 +260,40 @@ def _context(element: Element) -> tuple[str, ...]:
 def _split(text: str, flags: Collection[str] = (), to: str | None = None) -> list[Part]:
     """Split the text of a resource into text, without its escapes, and protected spans.
 
-    A tag is one span, with the escapes and quotation marks in it.
+    A tag is one span, with the escapes and quotation marks in it. White space at the ends is
+    preserved only as an escape, which is a span.
     """
     units = list(_units(text))
+    first, end = 0, len(units)
+    while first < end and _is_escaped_space(units[first]):
+        first += 1
+    while end > first and _is_escaped_space(units[end - 1]):
+        end -= 1
+    lead, trail = (
+        [ProtectedSpan(source, is_fixed=True) for _, source in each]
+        for each in (units[:first], units[end:])
+    )
+    return [*lead, *_split_message(units[first:end], flags, to), *trail]
+
+
+def _is_escaped_space(unit: _Unit) -> bool:
+    piece, source = unit
+    return piece.isspace() and source[0] == "\\"
+
+
+def _split_message(
+    units: Sequence[_Unit], flags: Collection[str], to: str | None
+) -> Iterator[Part]:
     message = "".join(piece for piece, _ in units)
     indexes = [index for index, (piece, _) in enumerate(units) for _ in piece]
-    parts: list[Part] = []
     at = 0
     for tag in _TAG.finditer(message):
         if not is_word_in_brackets(tag[0], message):
             start, end = indexes[tag.start()], indexes[tag.end() - 1] + 1
-            parts += _split_units(units[at:start], flags, to)
-            parts.append(ProtectedSpan("".join(source for _, source in units[start:end])))
+            yield from _split_units(units[at:start], flags, to)
+            yield ProtectedSpan("".join(source for _, source in units[start:end]))
             at = end
-    return [*parts, *_split_units(units[at:], flags, to)]
+    yield from _split_units(units[at:], flags, to)
 
 
 def _units(text: str) -> Iterator[_Unit]:

@@ -160,7 +160,7 @@ def _is_identifier(parts: Sequence[Part], path: list[str | int]) -> bool:
         return False
     key = next((key for key in reversed(path) if isinstance(key, str)), "")
     is_name_key = re.sub("[_-]", "", key).casefold() in _IDENTIFIER_KEYS
-    if is_name_key and _NAME.fullmatch(text):
+    if is_name_key and len(parts) == 1 and _NAME.fullmatch(text):
         return True
     return bool(_IDENTIFIER.fullmatch(text))
 

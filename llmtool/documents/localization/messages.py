@@ -36,6 +36,7 @@ _MESSAGE = r"""
   | &(?:[A-Za-z]+|\#\d+|\#[xX][0-9A-Fa-f]+);            # &nbsp;
   | \\[a-zA-Z]                                           # \n as two characters
   | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
+  | \[_(?:\d+|\*)\]                                     # [_1] of Maketext
 """
 # &lt;a href="x"&gt; of messages that become HTML when they are shown
 _ESCAPED_TAGS = rf"""
@@ -45,6 +46,12 @@ _ESCAPED_TAGS = rf"""
 _DATE = re.compile(
     r"(?=.*%[-_^#0EO]*[bBhHIjklmMUVwWyY])(?:\W*%[-_^#0EO]*[aAbBcCdDeFgGhHIjklmMnprRsStTuUVwWxXyYzZ])"
     r"{2,}[^\w%]*"
+)
+# Two or more runs of the same letter: EEE, d MMM yyyy and dddd, MMMM Do YYYY
+_DATE_LETTERS = re.compile(
+    r"(?=.*(?:yy|YY|MM|DD|dd|HH|hh|EE|mm))"
+    r"(?:[^\w'\[]*(?:'[^']*'|\[[^\[\]]*\]|(?P<letter>[aADdEeHhKkLMmQSsWwYyZz])(?P=letter)*o?)(?!\w))"
+    r"{2,}\W*"
 )
 _MAX_DATE = 60
 _MAX_NOTE = 120  # characters of a comment, 80 are common
@@ -108,8 +115,9 @@ def split_message(
     """Split a message into text, protected spans and breaks.
 
     The flags of a catalog, such as `c-format` and `no-c-format`, tell what is a placeholder. A
-    pattern of a date (`%b %d, %Y`) is one placeholder. A text that is invalid in the format of its
-    flag is split as if it had none. An ICU message gets the plural forms of the language `to`.
+    pattern of a date (`%b %d, %Y`, `d MMM yyyy`) is one placeholder. A text that is invalid in the
+    format of its flag is split as if it had none. An ICU message gets the plural forms of the
+    language `to`.
 
     Example:
         >>> [part.source for part in split_message("%1 to :name") if not isinstance(part, str)]
@@ -117,7 +125,7 @@ def split_message(
         >>> split_message("100%% of %s", ["c-format"])
         ('100% of ', ProtectedSpan(source='%s'))
     """
-    if len(text) <= _MAX_DATE and _DATE.fullmatch(text):
+    if len(text) <= _MAX_DATE and (_DATE.fullmatch(text) or _DATE_LETTERS.fullmatch(text)):
         return (ProtectedSpan(text),)
     syntax = _syntax_of(flags)
     parts = _split_by_syntax(text, syntax) if syntax else None

@@ -118,9 +118,12 @@ class _Reader:
         payload = part.get_payload(decode=True)
         data = payload if isinstance(payload, bytes) else b""
         if any(isinstance(defect, InvalidBase64CharactersDefect) for defect in part.defects):
-            raw = part.get_payload()  # plain text that is declared as base64
-            data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else data
+            raw = part.get_payload()
+            if isinstance(raw, str) and " " in raw:  # plain text that is declared as base64
+                data = raw.encode("utf-8", "surrogateescape")
         declared = _charset(part)
+        if declared and declared.startswith(("utf-16", "utf-32")) and b"\0" not in data:
+            declared = None
         try:
             decoded = decode_document(data, declared, source="the e-mail", errors=None)
         except InputError:

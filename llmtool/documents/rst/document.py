@@ -31,7 +31,7 @@ _MARKER = re.compile(
     r"(?:[-*+•‣⁃]|\(?(?:\d+|#|[a-zA-Z]|[ivxlcIVXLC]+)[.)])[ ]+(?=\S)"  # list items
     r"|:(?![ ])(?:[^:\n\\]|\\.)+:(?:[ ]+|$)"  # fields
     r"|\|[ ]+"  # line blocks
-    r"|(?:--?\w[\w-]*(?:[ =]<?\w+>?)?(?:,[ ])?)+(?:[ ]{2,}|$)"  # command-line options
+    r"|(?:(?:--?|[+/])\w[\w-]*(?:[ =]<?\w+>?)?(?:,[ ])?)+(?:[ ]{2,}|$)"  # command-line options
 )
 _GRID = re.compile(r"\+[-=]+\+")
 _SIMPLE_TABLE = re.compile(r"=+(?:[ ]+=+)+\s*$")
@@ -60,6 +60,7 @@ _ADMONITIONS = frozenset(
     "note warning tip hint important attention caution danger error seealso todo epigraph"
     " pull-quote highlights compound replace".split()
 )
+_TYPE_FIELD = re.compile(r":(?:type [^:\n]+|rtype|vartype [^:\n]+):")  # of Sphinx
 _VERSIONS = frozenset(
     "versionadded versionchanged versionremoved deprecated version-added version-changed"
     " version-removed version-deprecated".split()
@@ -274,7 +275,7 @@ class Rst(Document):
         is_code = name in CODE_DIRECTIVES or base.startswith("auto")
         is_text = name in _TEXTS or ":" in name or self._has_sentences(following, indent)
         if is_code or name == "csv-table" or not is_text:
-            if name == "csv-table" and at + found.end() < end:
+            if name in ("csv-table", "contents") and at + found.end() < end:
                 title = at + found.end()
                 yield OutsideText(at, title, "directive")
                 yield from self._segment([(title, self.source[title:end])], "", segments)
@@ -354,6 +355,8 @@ class Rst(Document):
             if is_first is False and marker[:1] in ":|":
                 break
             marker, is_first = found[0], False
+            if _TYPE_FIELD.match(marker):
+                return (yield from self._skip(i, self._end_of_block(i + 1, base), "type"))
             yield OutsideText(start, start + len(found[0]), "field or option")
             start += len(found[0])
             if start >= end:

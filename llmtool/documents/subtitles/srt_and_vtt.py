@@ -6,6 +6,7 @@ notes and styles stay unchanged.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -40,6 +41,11 @@ _MARKUP = re.compile(
     rf"({_DRAWING.pattern}|<[^<>\n]*>|\{{\\[^{{}}\n]*\}}|&(?:\w+|#\d+);)", re.DOTALL
 )
 _SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
+# A line that does not continue on the next: lyrics between notes, or a sound in brackets.
+_WHOLE_LINE = re.compile(
+    r"(?:<[^<>\n]*>|\{\\[^{}\n]*\}|\s)*"
+    r"(?:[♪♫♬].*[♪♫♬]|\([^()]*\)|\[[^\[\]]*\]|（[^（）]*）|【[^【】]*】)(?:<[^<>\n]*>|\s)*"
+)
 _VTT_BLOCKS = {
     "WEBVTT": "header",
     "NOTE": "comment",
@@ -176,22 +182,40 @@ def _split_blocks(lines: list[_Line], is_blank: Callable[[str], bool]) -> list[l
 
 def _segments(cue: list[_Line]) -> Iterator[Segment | OutsideText]:
     for block in _split_blocks(cue, is_blank=lambda line: not line.strip()):
+        (first, _), (last_start, last) = block[0], block[-1]
+        if _is_json("\n".join(line for _, line in block)):
+            yield OutsideText(first, last_start + len(last), "metadata")
+            continue
         turns = _speaker_turns(block)
         for (start, line), *rest in turns:
             dash = _SPEAKER.match(line) if len(turns) > 1 else None
             at = dash.end() if dash else 0
+            if any(map(str.isalpha, line[:at])):
+                yield OutsideText(start, start + at, "tag or placeholder")
             yield from _segment([(start + at, line[at:]), *rest])
 
 
 def _speaker_turns(block: list[_Line]) -> list[list[_Line]]:
-    """Split lines by speaker: a dash marks a change."""
+    """Split lines by speaker: a dash marks a change. A whole line is also a turn."""
     turns: list[list[_Line]] = []
     all_have_dashes = all(_SPEAKER.match(line) for _, line in block)
+    is_whole = False
     for start, line in block:
-        if not turns or all_have_dashes or _SPEAKER_CHANGE.match(line):
+        was_whole, is_whole = is_whole, _WHOLE_LINE.fullmatch(line) is not None
+        if not turns or all_have_dashes or was_whole or is_whole or _SPEAKER_CHANGE.match(line):
             turns.append([])
         turns[-1].append((start, line))
     return turns
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a cue is data for a program."""
+    if text.strip()[:1] not in ("{", "["):
+        return False
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _segment(lines: list[_Line]) -> Iterator[Segment | OutsideText]:

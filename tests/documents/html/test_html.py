@@ -57,6 +57,10 @@ SEGMENTS = {
         """<a data-tip="<b title='No text'>x</b>" title='A "quoted" tip > here'>one</a>""",
         ['A "quoted" tip > here', "one"],
     ),
+    "code of templates in a title": (
+        "<title><?= $t ?> – The <% if x %>Shop &amp; {{ more }}</title>",
+        ["‹<?= $t ?>› – The", "Shop & ‹{{ more }}›"],
+    ),
     "forms": (
         "<form><label for=a>Your name</label><input id=a placeholder='Type here' value=Jane>"
         '<input type="submit" value="Send now"><button value=go>Proceed</button><select>'

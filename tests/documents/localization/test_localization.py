@@ -585,6 +585,8 @@ def test_icu_messages_get_the_plural_forms_of_the_language(format: Format, sourc
          "\"READ  THE &lt;font color='#fff'&gt;%1$s TERMS&lt;/font&gt;\""),
         (r"&lt;b&gt;it\'s&lt;/b&gt; a &lt;file&gt;", r"&lt;b&gt;IT\'S&lt;/b&gt; A &lt;FILE&gt;"),
         (r"write \\n", r"WRITE \\n"),
+        (r"\@name and \?that", r"\@name AND ?THAT"),
+        (r"\u0020a b\n", r"\u0020A B\n"),
     ],
 )  # fmt: skip
 def test_tags_and_escapes_in_android_are_protected_as_a_whole(source: str, translated: str) -> None:

@@ -42,6 +42,12 @@ def spans(text: str, flags: list[str]) -> list[str]:
         ("5% discount, 100%, 10:30, Note: this", []),
         ("%b %d, %Y", ["%b %d, %Y"]),
         ("%d of %s", ["%d", "%s"]),
+        ("EEE, d MMM yyyy HH:mm", ["EEE, d MMM yyyy HH:mm"]),
+        ("dddd, MMMM Do YYYY", ["dddd, MMMM Do YYYY"]),
+        ("d 'at' HH:mm", ["d 'at' HH:mm"]),
+        ("Add a day", []),
+        ("12 mm", []),
+        ("[_1] of [sic]", ["[_1]"]),
     ],
 )
 def test_placeholders_without_flags(text: str, found: list[str]) -> None:

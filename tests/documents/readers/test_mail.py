@@ -46,6 +46,15 @@ BODIES: dict[str, tuple[bytes, str]] = {
         b"Subject: x\nContent-Transfer-Encoding: base64\n\nThis text is plain, and has words.\n",
         "Subject: x\n\nThis text is plain, and has words.",
     ),
+    "base64 with other characters": (
+        b"Subject: x\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64"
+        b"\n\n" + base64.encodebytes("Grüße".encode()) + b"!!\n",
+        "Subject: x\n\nGrüße",
+    ),
+    "ASCII declared as UTF-16": (
+        b"Subject: x\nContent-Type: text/plain; charset=utf-16\n\nSome text\n",
+        "Subject: x\n\nSome text",
+    ),
     "encoded words": (
         b"Subject: =?utf-8?B?R3LDvMOfZQ==?= =?koi8-r?Q?=F0=D2=C9?=\nFrom: =?x-no?Q?a?= <a@b.c>\n"
         b"\nText\n",
