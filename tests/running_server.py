@@ -12,7 +12,9 @@ from typing import Any
 import httpx2
 import uvicorn
 
+from llmtool.prompts.library import Library
 from llmtool.server.app import make_app
+from llmtool.server.functions.catalogue import list_functions
 from llmtool.server.run import listen
 from llmtool.server.service import Service
 from llmtool.toolbox import Toolbox
@@ -41,13 +43,15 @@ class Server:
 def running(
     boxes: Mapping[str, Toolbox], *, host: str = "127.0.0.1", **options: Any
 ) -> Iterator[Server]:
+    folders = options.pop("folders", ())
     access = {name: options.pop(name) for name in ("keys", "origins") if name in options}
     started, made = threading.Event(), []
     with listen(host, 0) as sock:
         port = sock.getsockname()[1]
 
         async def serve() -> None:
-            service = Service(boxes, **options)
+            functions = list_functions(Library(user_folders=folders))
+            service = Service(boxes, functions=functions, **options)
             app = make_app(service, host=host, **access)
             config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
             server = uvicorn.Server(config)

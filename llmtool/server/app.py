@@ -19,8 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from llmtool.server.access import Access
-from llmtool.server.bodies import read_body
+from llmtool.server.bodies import parse_body, read_body
 from llmtool.server.errors import RequestError
+from llmtool.server.functions import endpoints
 from llmtool.server.openai import models
 from llmtool.server.openai.chat import complete_chat
 from llmtool.server.openai.schemas import ChatBody
@@ -41,6 +42,11 @@ def make_app(
         routes=[
             Route("/v1/models", _get(service, models.list_models)),
             Route("/v1/models/{name:path}", _get(service, models.show_model)),
+            Route("/v1/functions", _get(service, endpoints.list_functions)),
+            Route(
+                "/v1/functions/{name}", _handle(service, endpoints.call_function), methods=["POST"]
+            ),
+            Route("/openapi.json", _get(service, endpoints.show_openapi)),
             Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
         ],
         middleware=[
@@ -67,10 +73,23 @@ def make_app(
 def _post(
     service: Service, function: Callable[[Service, B], Awaitable[Response]], kind: type[B]
 ) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that reads its body as a record."""
+
+    def parse_and_run(service: Service, request: Request, data: bytes) -> Awaitable[Response]:
+        return function(service, parse_body(data, kind))
+
+    return _handle(service, parse_and_run)
+
+
+def _handle(
+    service: Service, function: Callable[[Service, Request, bytes], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that is stopped when the client disconnects."""
+
     async def handle(request: Request) -> Response:
         try:
-            body = await read_body(request, kind)
-            return await _until_disconnect(request, function(service, body))
+            data = await read_body(request)
+            return await _until_disconnect(request, function(service, request, data))
         except Exception as exc:
             return error_response(exc, request.url.path)
 

@@ -17,26 +17,27 @@ from llmtool.suggest import suggest
 MAX_BODY = 16_000_000  # bytes
 _READ_SECONDS = 30.0  # to receive a body
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
-async def read_body(request: Request, kind: type[T]) -> T:
-    """Return the JSON of a request's body as a record.
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request.
 
     Raises:
-        RequestError: the body is too large, too slow or not JSON, or a field of it is unknown or
-            of the wrong type.
+        RequestError: it is too large or too slow.
     """
     try:
-        data = await asyncio.wait_for(_read(request), _READ_SECONDS)
+        return await asyncio.wait_for(_read(request), _READ_SECONDS)
     except asyncio.TimeoutError:
         message = f"the body did not arrive within {_READ_SECONDS:g} s"
         raise RequestError(message, status=HTTPStatus.REQUEST_TIMEOUT) from None
-    return parse_body(data, kind)
 
 
 def parse_body(data: bytes, kind: type[T]) -> T:
-    """Return JSON as a record; raises as `read_body`.
+    """Return JSON as a value of a type.
+
+    Raises:
+        RequestError: it is not JSON, or a field of it is unknown or of the wrong type.
 
     Example:
         >>> import msgspec
@@ -81,14 +82,15 @@ def _too_large() -> RequestError:
     )
 
 
-def _field_error(message: str, kind: type[msgspec.Struct]) -> RequestError:
+def _field_error(message: str, kind: type) -> RequestError:
     """Return the error of a field from msgspec's message."""
     reason, _, path = message.partition(" - at `$")
     param = path.rstrip("`").lstrip(".") or None
     if unknown := re.search(r"unknown field `(.*)`", reason):
         name = unknown[1]
-        fields = [field.encode_name for field in msgspec.structs.fields(kind)]
-        hint = suggest(name, fields) if param is None else ""
+        is_struct = param is None and issubclass(kind, msgspec.Struct)
+        fields = [field.encode_name for field in msgspec.structs.fields(kind)] if is_struct else []
+        hint = suggest(name, fields)
         param = name if param is None else f"{param}.{name}"
         return RequestError(f"unknown option {param!r}{hint}", code="unknown_option", param=param)
     if missing := re.search(r"missing required field `(.*)`", reason):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from llmtool.cancellation import CancelScope
 from llmtool.errors import ModelNotFound, TimeoutExpired
 from llmtool.server.errors import QueueFull
+from llmtool.server.functions.catalogue import Function
 from llmtool.suggest import suggest
 from llmtool.toolbox import Toolbox
 
@@ -25,6 +26,7 @@ class Service:
     Args:
         boxes: the models by name; the first one serves requests that name none. Their toolboxes
             are `concurrent`.
+        functions: the functions by name.
         max_running: the number of calls that run at once; the others wait.
         max_queue: the number of calls that may wait; another one is an error.
         timeout: the maximum number of seconds of a call, with the time that it waits.
@@ -34,11 +36,12 @@ class Service:
         self,
         boxes: Mapping[str, Toolbox],
         *,
+        functions: Mapping[str, Function],
         max_running: int = 64,
         max_queue: int = 256,
         timeout: float = 600,
     ) -> None:
-        self.boxes = dict(boxes)
+        self.boxes, self.functions = dict(boxes), dict(functions)
         self.started_at = time.time()
         self._max_queue, self._timeout = max_queue, timeout
         self._pool = ThreadPoolExecutor(max_running, thread_name_prefix="llmtool-call")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 from typer import Option
@@ -64,6 +65,7 @@ def serve(
     try:
         from llmtool.server.access import is_loopback
         from llmtool.server.app import make_app
+        from llmtool.server.functions.catalogue import list_functions
         from llmtool.server.run import format_address, listen
         from llmtool.server.run import serve as run
         from llmtool.server.service import Service
@@ -94,8 +96,10 @@ def serve(
             folders=folders,
             on_note=console.note,
         )
+    logging.getLogger("llmtool.server").addHandler(_Notes(console))
     with listen(host, port) as sock:
-        service = Service(boxes, max_queue=max_queue, timeout=timeout)
+        functions = list_functions(bootstrap.open_library(folders))
+        service = Service(boxes, functions=functions, max_queue=max_queue, timeout=timeout)
         next(iter(boxes.values())).warm_up()
         address = format_address(host, sock.getsockname()[1])
         console.note(f"serving {', '.join(boxes)} at http://{address} (Ctrl-C stops)")
@@ -107,6 +111,19 @@ def serve(
             )
         finally:
             service.close()
+
+
+class _Notes(logging.Handler):
+    """Prints what the server logs, such as the reason of an internal error."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        reason = "" if error is None else f" ({type(error).__name__}: {error})"
+        self._console.note(record.getMessage() + reason)
 
 
 def _read_keys(path: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Templates and tasks as functions with typed arguments and results."""
