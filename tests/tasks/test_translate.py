@@ -476,11 +476,14 @@ def test_forms_of_an_icu_message_in_xliff_may_contain_tags() -> None:
     assert icu.format("ONE MINUTE AGO", "MINUTES AGO") in result.text
 
 
-@pytest.mark.parametrize("format", ["txt", "po", "xliff"])
 @pytest.mark.parametrize(
-    "source",
-    ["{0,choice,0#no files here|1#one file here}", "{n, plural, one {# file} other {# files}"],
-    ids=["choice", "invalid"],
+    ("format", "source"),
+    [
+        ("txt", "{0,choice,0#no files here|1#one file here}"),
+        ("po", "{0,choice,no files here}"),
+        ("xliff", "{0,choice,no files here}"),
+        *((each, "{n, plural, one {# file} other {# files}") for each in ("txt", "po", "xliff")),
+    ],
 )
 def test_icu_syntax_that_is_not_split_is_reported(format: Format, source: str) -> None:
     files = {"txt": source, "po": f'msgid "{source}"\nmsgstr ""\n', "xliff": xliff(source)}

@@ -448,6 +448,35 @@ def test_identifiers_do_not_count_as_words_of_a_language() -> None:
     assert fault(source, source, "ca") is not None
 
 
+@pytest.mark.parametrize(
+    ("source", "reply", "to"),
+    [
+        ("PostgreSQL JavaScript TypeScript", "PostgreSQL JavaScript TypeScript", "zh"),
+        ("my_file_name.txt and OAuth1", "my_file_name.txt и OAuth1", "ru"),
+        (
+            '"oauth_token" (OAuth1) or access token',
+            '"oauth_token" (OAuth1) 또는 access token',
+            "ko",
+        ),
+    ],
+)
+def test_names_in_latin_letters_are_accepted_in_other_scripts(
+    source: str, reply: str, to: str
+) -> None:
+    assert fault(source, reply, to) is None
+
+
+def test_heading_in_latin_letters_is_rejected_in_other_scripts() -> None:
+    heading = "Getting Started With Kubernetes"
+    assert fault(heading, heading, "zh") == "is not in Chinese"
+
+
+def test_direction_marks_are_accepted_in_languages_from_right_to_left() -> None:
+    assert fault("Call +1 now", "اتصل الآن \u202a+1\u202c", "ar") is None
+    assert fault("Call +1 now", "اتصل \u202e الآن", "ar") == "contains control characters"
+    assert fault("Call now", "\u202bJetzt\u202c anrufen", "de") == "contains control characters"
+
+
 def test_letters_that_russian_does_not_have_exclude_it() -> None:
     assert fault("Onion skinning options", "Калькирование параметрлері", "kk") is None
     assert fault("Onion skinning options", "Параметры калькирования", "kk") is not None

@@ -194,8 +194,8 @@ class _Parser:
         spaced = selector if selector[0].isspace() else f" {selector}"
         added = [
             (spaced.replace("other", name), other)
-            for name, (number, _) in self._categories.items()
-            if name not in names and number != _LARGE
+            for name, (number, is_one) in self._categories.items()
+            if name not in names and number != _LARGE and not (is_one and "=1" in names)
         ]
         is_one = self._categories.get("one", ("", True))[1]
         numbers = {token for token in other if token[0] == "span"}

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from html import unescape
 
+from llmtool.documents.language_tags import is_right_to_left
 from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
 from llmtool.tasks.translate.remarks import has_remark
@@ -36,25 +37,35 @@ _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _REFERENCE = re.compile(r"&#?\w+;")
 _QUOTE_REFERENCE = re.compile(r"&(?:quot|apos|#0*3[49]|#x0*2[27]);", re.IGNORECASE)
+_ESCAPED_QUOTE = re.compile(r"\\([\"'])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Other direction marks are part of text from right to left; these reverse letters.
+_RTL_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e]")
 _WORD = re.compile(r"\w+")
-_IDENTIFIER = re.compile(  # a_b, a.b, a/b, a1, aB
-    r"(?<!\w)(?:[A-Za-z0-9]*_\w*|\w+[./\\:]\w[\w./\\:-]*|[a-z]+\d\w*|[a-z]+[A-Z]\w*)", re.ASCII
+_IDENTIFIER = re.compile(  # a_b, a.b, a/b, a1, aB, Ab1, AbC, ABc
+    r"(?<!\w)(?:[A-Za-z0-9]*_\w*|\w+[./\\:]\w[\w./\\:-]*|[A-Za-z]+\d\w*|[A-Za-z]*[a-z][A-Z]\w*"
+    r"|[A-Z]{2,}[a-z]\w*)",
+    re.ASCII,
 )
 
 
 def tidy(source: str, reply: str) -> str:
     """Strip white space, and quotation marks that the source does not have.
 
-    References to quotation marks (`&quot;`) become characters if the source has no references.
+    References to quotation marks (`&quot;`) become characters if the source has no references, and
+    so do escaped ones if it has no backslash.
 
     Example:
         >>> tidy("Open 'x'", "&#39;x&#39; öffnen ")
         "'x' öffnen"
+        >>> tidy("Open 'x'", '\\"x\\" öffnen')
+        '"x" öffnen'
     """
     reply = reply.strip()
     if not _REFERENCE.search(source):
         reply = _QUOTE_REFERENCE.sub(lambda found: unescape(found[0]), reply)
+    if "\\" not in source:
+        reply = _ESCAPED_QUOTE.sub(r"\1", reply)
     closing = _QUOTES.get(reply[:1])
     if closing and len(reply) > 2 and reply.endswith(closing) and source[:1] not in _QUOTES:
         inner = reply[1:-1]
@@ -88,7 +99,8 @@ def find_fault(
     """
     if not reply.strip():
         return "is empty"
-    if _CONTROLS.search(reply) and not _CONTROLS.search(placeholders.text):
+    controls = _RTL_CONTROLS if is_right_to_left(to.code) else _CONTROLS
+    if controls.search(reply) and not controls.search(placeholders.text):
         return "contains control characters"
     if finish_reason == "length":
         return "was truncated at the token limit"
@@ -110,7 +122,7 @@ def find_fault(
         return "repeats the instruction"
     if has_remark(placeholders.text, reply, to.base):
         return "has a remark that is not in the source"
-    if not may_have_script(reply, to.code) or (
+    if not may_have_script(_IDENTIFIER.sub(" ", reply), to.code) or (
         _is_in_another_language(placeholders.text, reply, to, source_language)
         # A variety of the source language may repeat a source in another language, such as a name.
         and (source_language != to.base or may_be_in(placeholders.plain, to.code))
@@ -124,10 +136,11 @@ def _is_in_another_language(
 ) -> bool:
     """Return whether a reply is clearly in another language, judged by its words, not identifiers.
 
-    A reply with only words of the source is judged with its identifiers.
+    A reply with only words of the source is judged with its identifiers, unless it has no others.
     """
-    if not set(_words(reply)) <= set(_words(source)):
-        reply = _IDENTIFIER.sub(" ", reply)
+    bare = _IDENTIFIER.sub(" ", reply)
+    if not any(map(str.isalpha, bare)) or not set(_words(reply)) <= set(_words(source)):
+        reply = bare
     is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or _letter_weight(reply) >= _MIN_WEIGHT
     return is_long and not may_be_in(reply, to.code, source=source_language)
 
