@@ -284,6 +284,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
     context, which all sequences share. `n_params` is 0 if the size of the model is unknown.
+    `has_chat_template` is false for a base model.
     """
 
     n_ctx: int
@@ -294,6 +295,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_gpu_layers: int
     load_seconds: float
     context_seconds: float
+    has_chat_template: bool = True
 
 
 class StreamProgress(msgspec.Struct):

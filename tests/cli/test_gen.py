@@ -362,6 +362,16 @@ def test_control_tokens_are_not_written_to_stdout(
     assert joined.decode("utf-8", "replace") == choice["text"]
 
 
+def test_base_model_gets_a_warning_with_an_instruction_only(gen: Run, tiny_base: Path) -> None:
+    options = ("-m", tiny_base, "--max-tokens", "3", "--json", "--no-stdin")
+    warnings = {
+        more: " ".join(json.loads(reply(gen(QUESTION, *more, *options)))["warnings"])
+        for more in ((), ("-s", "Be brief."))
+    }
+    assert "base model" not in warnings[()]
+    assert "use an instruction-tuned model" in warnings["-s", "Be brief."]
+
+
 def test_base_model_continues_the_text(gen: Run, tiny_base: Path) -> None:
     text = reply(gen(QUESTION, "-m", tiny_base, "--dry-run", "--no-stdin"))
     assert text == QUESTION + "\n"

@@ -121,6 +121,11 @@ class ChatTemplate:
         return ChatRenderer(self._source or "", tokens, name=name, arguments=arguments)
 
     @property
+    def exists(self) -> bool:
+        """Whether the model, or the options, have a chat template."""
+        return self._source is not None
+
+    @property
     def switches_reasoning(self) -> bool:
         """Whether the template can turn reasoning on or off; true without a template."""
         return self._source is None or self._renderer.switches_reasoning

@@ -155,6 +155,7 @@ class LocalEngine:
             n_gpu_layers=self.model.weights.n_gpu_layers,
             load_seconds=self.model.weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
+            has_chat_template=self.model.tokenizer.chat_template.exists,
         )
 
     @property

@@ -17,7 +17,7 @@ from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import NO_CODE, extract_code
 from llmtool.tasks.code.format import format_code
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.pipeline.collect import context_warnings, no_answer, reasoning_warnings
+from llmtool.tasks.pipeline.collect import model_warnings, no_answer, reasoning_warnings
 from llmtool.tasks.pipeline.duplicates import answer_once
 from llmtool.tasks.pipeline.prepare import (
     Case,
@@ -174,7 +174,8 @@ class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
                     options = self.prompts.first.options
                     think_tokens = options.sampling.think_tokens
                     switch = reasoning_warnings(engine, options.thinking, think_tokens)
-                    warnings = (*context_warnings(engine.info), *switch, *result.warnings)
+                    of_model = model_warnings(engine.info, instructs=True)
+                    warnings = (*of_model, *switch, *result.warnings)
                     result = msgspec.structs.replace(result, warnings=warnings)
                     is_failure = self.strict and result.status == "error"
                     yield Failed(event.id, syntax_error(result)) if is_failure else result

@@ -460,7 +460,8 @@ def _warnings(
         yield f"not enforced while decoding, only checked afterwards: {output_spec.unenforced}"
     think_tokens = request.sampling.think_tokens
     yield from reasoning_warnings(engine, request.prompt.thinking, think_tokens)
-    yield from context_warnings(engine.info)
+    prompt = request.prompt
+    yield from model_warnings(engine.info, instructs=prompt.text is None and not prompt.continues)
 
 
 def reasoning_warnings(
@@ -480,8 +481,13 @@ def reasoning_warnings(
     yield f"{given} has no effect: this model's chat template has no reasoning variable"
 
 
-def context_warnings(info: EngineInfo) -> Iterator[str]:
-    """Yield a warning if the context is longer than the one that the model was trained with."""
+def model_warnings(info: EngineInfo, *, instructs: bool) -> Iterator[str]:
+    """Yield a warning if a base model gets an instruction, or the context is too long for it."""
+    if instructs and not info.has_chat_template:
+        yield (
+            "this is a base model (it has no chat template), which may ignore instructions; "
+            "use an instruction-tuned model"
+        )
     if info.n_ctx > info.n_ctx_train:
         yield (
             f"the context of {info.n_ctx:,} tokens is longer than the {info.n_ctx_train:,} that "
