@@ -53,11 +53,11 @@ def test_nothing_of_a_document_counts_as_invented(path: Path) -> None:
     assert quality.invented(text, text, language=head.get("language", "en")) == []
 
 
-def test_both_halves_have_two_documents_of_each_kind() -> None:
+def test_both_halves_have_documents_of_each_kind() -> None:
     heads = [read(path)[0] for path in DOCUMENTS]
     counts = Counter((head["half"], head["kind"]) for head in heads if head["half"] != "other")
     assert len(counts) == 8
-    assert set(counts.values()) == {2}
+    assert min(counts.values()) == 2
 
 
 def test_a_fact_needs_all_patterns_in_one_sentence() -> None:
