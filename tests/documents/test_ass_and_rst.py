@@ -76,7 +76,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ".. contents:: Four\n   :depth: 2\n",
         ["One.", "Two.", "Three.", "Four"],
     ),
-    "comments and targets": ("rst", ".. a comment\n   b\n\n.. _t:\n\n.. _u: https://x.org\n\nOne\n",
+    "comments and targets": ("rst", ".. a comment\n   b\n\n..\f c\n\n   d\n\n.. _t:\n\n.. _u: https://x.org\n\nOne\n",
                              ["One"]),
 }  # fmt: skip
 
@@ -171,8 +171,8 @@ def test_the_whole_document_has_the_structure_of_the_source_for_docutils() -> No
     ("format", "text", "reason"),
     [
         ("ass", dialogue(r"{\k20}Sing {\k30}it"), "karaoke"),
-        ("rst", "+---+\n| a |\n+---+\n", "tables of fixed width"),
-        ("rst", "=== ===\na   b\n=== ===\nc   d\n=== ===\n", "tables of fixed width"),
+        ("rst", "+---+\n| a |\n+---\n", "the syntax of the table"),
+        ("rst", "=== ===\na   b\n=== ===\nlong d\n=== ===\n", "the syntax of the table"),
         ("rst", ".. strange::\n\n   Some words.\n", "the directive strange is not supported"),
         ("rst", "Title\n=====\n\nSee `Title`_.\n", "a link refers to this title"),
     ],

@@ -14,6 +14,7 @@ import msgspec
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
 from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
 from llmtool.documents.rst.structure import CODE_DIRECTIVES, inline_elements, skeleton
+from llmtool.documents.rst.tables import Cell, find_cells, lay_out
 from llmtool.documents.types import (
     Document,
     OutsideText,
@@ -21,10 +22,13 @@ from llmtool.documents.types import (
     ProtectedSpan,
     Segment,
     has_letters,
+    make_break,
+    split_at_breaks,
 )
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*")
 _DIRECTIVE = re.compile(r"\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::(?:[ ]+|$)")
+_EXPLICIT = re.compile(r"\.\.(?:[ \f\v]|$)|__ ")
 _TARGET = re.compile(r"\.\.[ ]+(?:_[^\n]*?:(?:\s|$)|\|)|__ ")
 _FOOTNOTE = re.compile(r"\.\.[ ]+\[[^\]\n]+\][ ]+")
 _MARKER = re.compile(
@@ -109,17 +113,22 @@ class Rst(Document):
         ['Title', 'See :ref:`the hours <h>`.']
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, is_cell: bool = False) -> None:
         super().__init__(source)
         self._lines = split_lines(source)
         self._blocks: dict[int, _Block] = {}  # by the start of each segment
+        self._tables: dict[int, _Table] = {}
         self._references = {_normalize(name) for name in _REFERENCE.findall(source)}
         segments: list[Segment] = []
         self.outside = tuple(self._scan(segments))
         self.segments = tuple(segments)
-        self._skeleton = skeleton(source)
+        self._skeleton = [] if is_cell else skeleton(source)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        if table := self._tables.get(segment.start):
+            first, *lines = table.lines_with(parts)
+            indented = (f"{table.indent}{line}" if line else "" for line in lines)
+            return self._newline.join((first, *indented))
         block = self._blocks[segment.start]
         text, protected = hide_protected(parts, lambda text: " ".join(text.split("\n")))
         text = text.strip()
@@ -134,6 +143,8 @@ class Rst(Document):
         return show_protected(f"{self._newline}{block.indent}".join(lines), protected)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        if table := self._tables.get(segment.start):
+            return table.find_fault(segment.parts, parts)
         text = "".join(part if isinstance(part, str) else part.source for part in parts).strip()
         if not text:
             return "is empty"
@@ -164,13 +175,12 @@ class Rst(Document):
                 i += 1
             elif n_lines := (yield from self._title(i, segments)):
                 i += n_lines
-            elif text.startswith((".. ", "__ ")) or text == "..":
+            elif _EXPLICIT.match(text):
                 i = yield from self._explicit(i, segments)
             elif text.startswith(">>> "):
                 i = yield from self._skip(i, self._end_of_paragraph(i), "code")
             elif _GRID.match(text) or _SIMPLE_TABLE.match(text):
-                reason = "tables of fixed width are not supported"
-                i = yield from self._skip(i, self._end_of_table(i), reason, is_language=True)
+                i = yield from self._table(i, self._end_of_table(i), segments)
             elif text == "::":
                 i = yield from self._literal_block(i + 1, self._indent(i))
             elif _ADORNMENT.fullmatch(text):
@@ -217,6 +227,35 @@ class Rst(Document):
                     return at + 1
             at += 1
         return at
+
+    def _table(self, first: int, end: int, segments: list[Segment]) -> _Scan:
+        """Append the segment of a table, whose texts are those of its cells."""
+        while self._is_blank(end - 1):
+            end -= 1
+        start, line = self._lines[first]
+        indent = line[: len(line) - len(line.lstrip("\ufeff \t"))]
+        lines = [text[len(indent) :].rstrip() for _, text in self._lines[first:end]]
+        cells = find_cells(lines) if "\t" not in "".join(lines) else None
+        contents = [Rst("\n".join(cell.lines), is_cell=True) for cell in cells or ()]
+        texts = [segment.parts for content in contents for segment in content.segments]
+        is_nested = any(len(split_at_breaks(parts)) > 1 for parts in texts)
+        if cells is None or is_nested or any(_has_unsupported(each) for each in contents):
+            reason = "the syntax of the table is not supported"
+            return (yield from self._skip(first, end, reason, is_language=True))
+        if not texts:
+            return (yield from self._skip(first, end, "code, link or name"))
+        start += len(indent)
+        self._tables[start] = _Table(lines, cells, contents, indent)
+        last_start, last = self._lines[end - 1]
+        parts = tuple(part for each in texts for part in (make_break(""), *each))
+        segments.append(Segment(start=start, end=last_start + len(last.rstrip()), parts=parts))
+        for cell, content in zip(cells, contents, strict=True):
+            starts = [
+                self._lines[first + cell.top + k][0] + len(indent) + at
+                for k, at in enumerate(cell.starts)
+            ]
+            yield from _placed_outside(content, starts)
+        return end
 
     def _title(self, i: int, segments: list[Segment]) -> _Scan:
         """Append the segment of a title and return its number of lines, 0 if there is none."""
@@ -417,6 +456,61 @@ class Rst(Document):
         columns = max(display_width(line.rstrip()) for _, line in lines)
         self._blocks[start] = _Block(n_lines=len(lines), columns=columns, indent=indent)
         segments.append(Segment(start=start, end=end, parts=parts))
+
+
+class _Table:
+    """A table of fixed width; the texts of its cells are separated by breaks."""
+
+    def __init__(
+        self, lines: list[str], cells: list[Cell], contents: list[Rst], indent: str
+    ) -> None:
+        self._lines, self._cells, self._contents = lines, cells, contents
+        self.indent = indent
+
+    def lines_with(self, parts: Sequence[Part]) -> list[str]:
+        """Return the lines of the table with translated texts."""
+        texts = iter(_texts(parts))
+        written: list[list[str]] = []
+        for content in self._contents:
+            at, text = 0, ""
+            for segment in content.segments:
+                text += content.source[at : segment.start]
+                text += content.encode(segment, next(texts))
+                at = segment.end
+            written.append((text + content.source[at:]).split("\n") if content.source else [])
+        return lay_out(self._lines, self._cells, written)
+
+    def find_fault(self, before: Sequence[Part], after: Sequence[Part]) -> str | None:
+        """Return what is wrong with the translations of some texts, or None."""
+        cells = {
+            segment.parts: (content, segment)
+            for content in self._contents
+            for segment in content.segments
+        }
+        for source, text in zip(_texts(before), _texts(after), strict=True):
+            if source != text:
+                content, segment = cells[source]
+                if fault := content.find_fault(segment, text):
+                    return fault
+        return None
+
+
+def _texts(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
+    return [each[1:] for each in split_at_breaks(parts)]
+
+
+def _placed_outside(content: Rst, starts: Sequence[int]) -> Iterator[OutsideText]:
+    """Yield the text outside of the segments of a cell, whose lines start at `starts`."""
+    for each in content.outside or ():
+        for (line_start, line), start in zip(split_lines(content.source), starts, strict=False):
+            begin = max(each.start, line_start) - line_start
+            end = min(each.end, line_start + len(line)) - line_start
+            if begin < end:
+                yield OutsideText(start + begin, start + end, each.reason)
+
+
+def _has_unsupported(content: Rst) -> bool:
+    return any(each.is_language for each in content.outside or ())
 
 
 def _normalize(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -95,6 +96,38 @@ _INLINE_NODES = frozenset(
     "emphasis strong literal reference footnote_reference citation_reference substitution_reference"
     " target inline title_reference problematic math subscript superscript image".split()
 )
+
+
+def find_table_cells(lines: Sequence[str]) -> list[tuple[int, int, int, int]] | None:
+    """Return the top, left, bottom and right of each cell of a table, between its borders.
+
+    A wide character is followed by a NUL. The result is None if the table is not valid.
+    """
+    _docutils()
+    from docutils.parsers.rst.tableparser import GridTableParser, SimpleTableParser
+    from docutils.statemachine import StringList
+
+    class PlacedRows(SimpleTableParser):  # type: ignore[misc]
+        def parse_row(self, lines: Any, start: int, spanline: Any = None) -> None:
+            super().parse_row(lines, start, spanline)
+            if not lines:
+                return
+            columns = self.parse_columns(*spanline) if spanline else self.columns[:]
+            self.check_columns(lines, start, columns)
+            for left, right in columns:
+                found.append((start, left, start + len(lines), right))
+
+    found: list[tuple[int, int, int, int]] = []
+    is_grid = lines[0].startswith("+")
+    parser = GridTableParser() if is_grid else PlacedRows()
+    try:
+        parser.parse(StringList(list(lines), "table"))
+    except Exception:  # docutils raises many types for malformed tables
+        return None
+    if is_grid:
+        for top, left, bottom, right, _ in parser.cells:
+            found.append((top + 1, left + 1, bottom, right))
+    return found
 
 
 def skeleton(text: str) -> list[tuple[object, ...]]:
