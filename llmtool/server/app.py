@@ -24,7 +24,8 @@ from llmtool.server.errors import RequestError
 from llmtool.server.functions import endpoints
 from llmtool.server.openai import models
 from llmtool.server.openai.chat import complete_chat
-from llmtool.server.openai.schemas import ChatBody
+from llmtool.server.openai.completions import complete
+from llmtool.server.openai.schemas import ChatBody, CompletionBody
 from llmtool.server.responses import error_response
 from llmtool.server.service import Service
 
@@ -48,6 +49,7 @@ def make_app(
             ),
             Route("/openapi.json", _get(service, endpoints.show_openapi)),
             Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
+            Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
         ],
         middleware=[
             *(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,49 +14,61 @@ from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.conversation import Messages, parse_messages, split_for_reply
 from llmtool.tasks.pipeline.output_spec import OutputSpec
 from llmtool.tasks.pipeline.prepare import make_sampling
-from llmtool.tasks.results import total_usage
 from llmtool.toolbox import Toolbox
 
 _CHAT_TEMPLATE = "chat"
 
 
 class Reply(msgspec.Struct):
-    """A complete reply; `logprobs` are those of its tokens, if they were requested."""
+    """A reply so far; `logprobs` are those of its tokens, `prompt_logprobs` those of the prompt."""
 
     text: str = ""
     reasoning: str = ""
     finish_reason: str = ""
     seed: int = 0
     logprobs: list[TokenLogprob] = []
+    prompt_logprobs: list[TokenLogprob] = []
 
 
 class Replies:
-    """The replies to one request, as far as their events were added."""
+    """The replies to requests with `n` choices each, as far as their events were added.
 
-    def __init__(self, n: int) -> None:
-        self.choices = [Reply() for _ in range(n)]
-        self._usages: list[Usage] = []
+    `choices` has those of the first request first.
+    """
+
+    def __init__(self, n: int, n_requests: int = 1) -> None:
+        self._n = n
+        self.choices = [Reply() for _ in range(n * n_requests)]
+        self._prompts: dict[int, Usage] = {}
+        self._completion_tokens = 0
+
+    def index(self, event: Token | Finished) -> int:
+        """Return the index of an event's choice."""
+        return event.id * self._n + event.choice
 
     def add(self, event: Token | Finished) -> None:
-        choice = self.choices[event.choice]
+        choice = self.choices[self.index(event)]
         if isinstance(event, Finished):
             choice.finish_reason, choice.seed = event.finish_reason, event.seed
-            self._usages.append(event.usage)
+            self._prompts.setdefault(event.id, event.usage)
+            self._completion_tokens += event.usage.completion_tokens
             return
         choice.text += event.text
         choice.reasoning += event.reasoning
         if event.logprob is not None:
             choice.logprobs.append(event.logprob)
+        if event.prompt_logprob is not None:  # of all choices
+            for each in self.choices[event.id * self._n : (event.id + 1) * self._n]:
+                each.prompt_logprobs.append(event.prompt_logprob)
 
     @property
     def usage(self) -> Usage:
-        """The tokens of all replies; those of the prompt, which they share, are counted once."""
-        total = total_usage(self._usages)
-        n_done = len(self._usages) or 1
+        """The tokens of all replies; those of a prompt, which its choices share, count once."""
+        prompts = self._prompts.values()
         return Usage(
-            prompt_tokens=total.prompt_tokens // n_done,
-            cached_tokens=self._usages[0].cached_tokens if self._usages else 0,
-            completion_tokens=total.completion_tokens,
+            prompt_tokens=sum(each.prompt_tokens for each in prompts),
+            cached_tokens=sum(each.cached_tokens for each in prompts),
+            completion_tokens=self._completion_tokens,
         )
 
 
@@ -74,9 +86,14 @@ def sampling_for_chat(box: Toolbox, options: Mapping[str, Any]) -> Sampling:
     return make_sampling(params)
 
 
-def sampling_for_text(options: Mapping[str, Any]) -> Sampling:
-    """Return the sampling options of a completion; those it omits are the engine's defaults."""
-    return make_sampling({name: value for name, value in options.items() if value is not None})
+def sampling_for_text(options: Mapping[str, Any], *, echo: bool = False) -> Sampling:
+    """Return the sampling options of a completion; those it omits are the engine's defaults.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    return make_sampling(given, echo=echo)
 
 
 def constrain(sampling: Sampling, spec: OutputSpec | None) -> Sampling:
@@ -120,12 +137,12 @@ def check_n(n: int | None) -> int:
     return n
 
 
-def events(box: Toolbox, request: Request) -> Generator[Token | Finished, None, None]:
-    """Yield the events of a request.
+def events(box: Toolbox, requests: Iterable[Request]) -> Generator[Token | Finished, None, None]:
+    """Yield the events of requests, which run together.
 
     Raises:
-        LlmtoolError: it failed.
+        LlmtoolError: one failed.
     """
-    for event in raise_failures(box.engine.stream([request])):
+    for event in raise_failures(box.engine.stream(requests)):
         if isinstance(event, (Token, Finished)):
             yield event

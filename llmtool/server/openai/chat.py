@@ -47,12 +47,12 @@ async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
     if not body.stream:
 
         def run() -> None:
-            for event in generation.events(box, make_request()):
+            for event in generation.events(box, [make_request()]):
                 replies.add(event)
 
         await service.call(box, run)
         return JSON(shape.document(replies))
-    events = service.stream(box, lambda: generation.events(box, make_request()))
+    events = service.stream(box, lambda: generation.events(box, [make_request()]))
     first = await events.__anext__()  # so that an invalid request has a status of its own
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     return Stream(_chunks(first, events, replies, shape, include_usage), "text/event-stream")

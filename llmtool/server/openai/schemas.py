@@ -101,3 +101,15 @@ UNSUPPORTED_IN_CHAT = ("tools", "functions", "audio", "web_search_options", "ver
 # These have no effect on a reply: `user`, `metadata`, `store`, `service_tier`, `safety_identifier`,
 # `prompt_cache_key`, `prediction` and, without tools, `tool_choice`, `function_call` and
 # `parallel_tool_calls`.
+
+
+class CompletionBody(SamplingFields, kw_only=True):
+    """The body of `POST /v1/completions`; a prompt is a text or the ids of its tokens."""
+
+    prompt: str | list[str | int | list[int]] = ""
+    suffix: str | None = None
+    max_tokens: int | None = 16
+    echo: bool | None = False
+    logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
+    best_of: int | None = None
+    response_format: ResponseFormat | None = None
