@@ -49,6 +49,11 @@ class Reply:
         return self._stop.stopped
 
     @property
+    def stop_string(self) -> str | None:
+        """The stop string that ended the reply."""
+        return self._stop.found
+
+    @property
     def in_reasoning(self) -> bool:
         return self._splitter is not None and self._splitter.in_reasoning
 

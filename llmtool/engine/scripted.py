@@ -190,6 +190,7 @@ class ScriptedEngine:
                 timings=_TIMINGS,
                 cut_reasoning_tokens=0 if sampling.think_tokens is not None else n_cut,
                 seed=(request.sampling.seed or 0) + choice,
+                stop_string=reply.stop_string,
             )
 
     def _next_reply(self, prompt: str) -> str:

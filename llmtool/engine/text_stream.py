@@ -175,7 +175,11 @@ class StopStrings:
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = [s for s in stop if s]
         self._pending = ""
-        self.stopped = False
+        self.found: str | None = None  # the stop string that ended the text
+
+    @property
+    def stopped(self) -> bool:
+        return self.found is not None
 
     def push(self, text: str) -> str:
         if self.stopped:
@@ -183,10 +187,11 @@ class StopStrings:
         if not self._stop:
             return text
         text = self._pending + text
-        starts = [at for at in (text.find(s) for s in self._stop) if at >= 0]
+        starts = [(at, s) for s in self._stop if (at := text.find(s)) >= 0]
         if starts:
-            self.stopped, self._pending = True, ""
-            return text[: min(starts)]
+            start, self.found = min(starts)
+            self._pending = ""
+            return text[:start]
         n = max(overlap(text, s) for s in self._stop)
         self._pending = text[len(text) - n :]
         return text[: len(text) - n]

@@ -238,7 +238,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
     `cut_reasoning_tokens` is the length of reasoning that was ended by the default limit, else 0.
     `ended_repetition` is whether a string or list of a constrained reply was ended because it
-    repeated itself.
+    repeated itself. `stop_string` is the stop string that ended the reply, if one did.
     """
 
     id: int
@@ -249,6 +249,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     cut_reasoning_tokens: int = 0
     ended_repetition: bool = False
+    stop_string: str | None = None
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -19,6 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from llmtool.server.access import Access
+from llmtool.server.anthropic import messages
+from llmtool.server.anthropic.schemas import CountBody, MessagesBody
 from llmtool.server.bodies import parse_body, read_body
 from llmtool.server.errors import RequestError
 from llmtool.server.functions import endpoints
@@ -49,6 +51,12 @@ def make_app(
             ),
             Route("/openapi.json", _get(service, endpoints.show_openapi)),
             Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
+            Route("/v1/messages", post(messages.create_message, MessagesBody), methods=["POST"]),
+            Route(
+                "/v1/messages/count_tokens",
+                post(messages.count_tokens, CountBody),
+                methods=["POST"],
+            ),
             Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
         ],
         middleware=[

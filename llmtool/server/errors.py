@@ -115,3 +115,22 @@ def error_document(error: BaseException) -> dict[str, Any]:
             "exit_code": info.exit_code,
         }
     }
+
+
+_ANTHROPIC_TYPES = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.NOT_FOUND: "not_found_error",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
+    HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
+    HTTPStatus.GATEWAY_TIMEOUT: "timeout_error",
+}
+
+
+def anthropic_error(error: BaseException) -> dict[str, Any]:
+    """Return an error in Anthropic's form, with the name of the command's exit code."""
+    info = describe(error)
+    default = "invalid_request_error" if info.status < 500 else "api_error"
+    kind = _ANTHROPIC_TYPES.get(info.status, default)
+    details = {"type": kind, "message": info.message, "exit_code": info.exit_code}
+    return {"type": "error", "error": details}

@@ -25,6 +25,7 @@ class Reply(msgspec.Struct):
     text: str = ""
     reasoning: str = ""
     finish_reason: str = ""
+    stop_string: str | None = None
     seed: int = 0
     logprobs: list[TokenLogprob] = []
     prompt_logprobs: list[TokenLogprob] = []
@@ -50,6 +51,7 @@ class Replies:
         choice = self.choices[self.index(event)]
         if isinstance(event, Finished):
             choice.finish_reason, choice.seed = event.finish_reason, event.seed
+            choice.stop_string = event.stop_string
             self._prompts.setdefault(event.id, event.usage)
             self._completion_tokens += event.usage.completion_tokens
             return

@@ -12,7 +12,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from llmtool.server.errors import RETRY_SECONDS, describe, error_document
+from llmtool.server.errors import RETRY_SECONDS, anthropic_error, describe, error_document
 
 _log = logging.getLogger("llmtool.server")
 _encode = msgspec.json.Encoder().encode
@@ -67,4 +67,5 @@ def error_response(error: BaseException, path: str) -> JSON:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if info.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSON(error_document(error), status_code=info.status, headers=headers)
+    document = anthropic_error if path.startswith("/v1/messages") else error_document
+    return JSON(document(error), status_code=info.status, headers=headers)

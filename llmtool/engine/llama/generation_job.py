@@ -380,6 +380,7 @@ class _Choice:
             if self._is_cut and not self._has_own_limit
             else 0,
             ended_repetition=self._constrained is not None and self._constrained.ended_repetition,
+            stop_string=self._reply.stop_string,
         )
 
     def _with_logprob(self, events: list[Token]) -> list[Token]:

@@ -1,0 +1,203 @@
+"""`POST /v1/messages`, and the events of its stream."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from llmtool.engine.types import Finished, Prompt, Request, Token
+from llmtool.server import generation
+from llmtool.server.anthropic.schemas import UNSUPPORTED, CountBody, MessagesBody, PromptFields
+from llmtool.server.bodies import reject_unsupported
+from llmtool.server.errors import RequestError, anthropic_error
+from llmtool.server.responses import JSON, Stream, sse
+from llmtool.server.service import Service
+from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
+
+_PING_SECONDS = 10.0  # between events, while a prompt is computed
+_REASONING = ("thinking", "redacted_thinking")
+
+
+async def create_message(service: Service, body: MessagesBody) -> JSON | Stream:
+    """Reply to a conversation, as one document or as a stream of events.
+
+    Raises:
+        LlmtoolError: the request is invalid, or it failed before the first token.
+    """
+    name, box = service.find(body.model)
+    prompt, spec = _prompt(body), _output_spec(body)
+    budget = None if body.thinking is None else body.thinking.budget_tokens
+    if budget is not None and budget >= body.max_tokens:
+        message = f"thinking.budget_tokens {budget}: must be less than max_tokens {body.max_tokens}"
+        raise RequestError(message, param="thinking.budget_tokens")
+    options = {
+        "max_tokens": body.max_tokens if budget is None else body.max_tokens - budget,
+        "think_tokens": budget,
+        "stop": tuple(body.stop_sequences) or None,
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": body.top_k,
+    }
+
+    def make_request() -> Request:
+        sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
+        return Request(prompt=prompt, sampling=sampling)
+
+    replies, id = generation.Replies(1), f"msg_{uuid.uuid4().hex}"
+    if not body.stream:
+
+        def run() -> None:
+            for event in generation.events(box, [make_request()]):
+                replies.add(event)
+
+        await service.call(box, run)
+        return JSON(_document(id, name, replies))
+
+    def check() -> tuple[Request, int]:
+        """Return the request and the length of its prompt, before the stream begins."""
+        request = make_request()
+        n_prompt = len(box.engine.tokenize(prompt).token_ids)
+        box.engine.check_length(n_prompt, request.sampling.max_tokens)
+        return request, n_prompt
+
+    request, n_prompt = await service.call(box, check)
+    events = service.stream(box, lambda: generation.events(box, [request]))
+    first = asyncio.ensure_future(events.__anext__())
+    return Stream(_events(first, events, replies, id, name, n_prompt), "text/event-stream")
+
+
+async def count_tokens(service: Service, body: CountBody) -> JSON:
+    """Return the number of tokens of a prompt."""
+    _, box = service.find(body.model)
+    prompt = _prompt(body)
+    n = await service.call(box, lambda: len(box.engine.tokenize(prompt).token_ids))
+    return JSON({"input_tokens": n})
+
+
+def _prompt(body: PromptFields) -> Prompt:
+    """Return the prompt of a body.
+
+    Raises:
+        LlmtoolError: a message is invalid, or an option is not supported.
+    """
+    reject_unsupported(body, UNSUPPORTED)
+    messages = [_without_reasoning(message) for message in body.messages]
+    if body.system:
+        messages.insert(0, {"role": "system", "content": body.system})
+    thinking = None if body.thinking is None else body.thinking.type != "disabled"
+    return generation.chat_prompt(messages, thinking=thinking)
+
+
+def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message without the reasoning of an earlier reply, which is not repeated."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    kept = [
+        part for part in content if not isinstance(part, dict) or part.get("type") not in _REASONING
+    ]
+    return {**message, "content": kept}
+
+
+def _output_spec(body: MessagesBody) -> OutputSpec | None:
+    format = body.output_format
+    if body.output_config is not None and body.output_config.format is not None:
+        format = body.output_config.format
+    return None if format is None else make_output_spec(schema=format.schema)
+
+
+async def _events(
+    first: asyncio.Future[Token | Finished],
+    rest: AsyncGenerator[Token | Finished, None],
+    replies: generation.Replies,
+    id: str,
+    model: str,
+    n_prompt: int,
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a message: its blocks, first the reasoning, then the text."""
+    kind, index = "", -1
+    waiting = first
+    try:
+        usage = {"input_tokens": n_prompt, "output_tokens": 0}
+        message = {**_base(id, model), "content": [], "usage": usage}
+        yield _event("message_start", message={**message, "stop_reason": None})
+        while True:
+            await asyncio.wait([waiting], timeout=_PING_SECONDS)
+            if not waiting.done():
+                yield _event("ping")
+                continue
+            try:
+                event = waiting.result()
+            except StopAsyncIteration:
+                break
+            replies.add(event)
+            if isinstance(event, Token):
+                for block, text in (("thinking", event.reasoning), ("text", event.text)):
+                    if not text:
+                        continue
+                    if block != kind:
+                        if kind:
+                            yield _event("content_block_stop", index=index)
+                        kind, index = block, index + 1
+                        yield _event("content_block_start", index=index, content_block=_block(kind))
+                    delta = {"type": f"{block}_delta", block: text}
+                    yield _event("content_block_delta", index=index, delta=delta)
+            waiting = asyncio.ensure_future(rest.__anext__())
+        if kind:
+            yield _event("content_block_stop", index=index)
+        yield _event("message_delta", delta=_end(replies), usage=_usage(replies))
+        yield _event("message_stop")
+    except Exception as exc:
+        yield sse(anthropic_error(exc), event="error")
+    finally:
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await rest.aclose()
+
+
+def _event(type: str, **fields: Any) -> bytes:
+    return sse({"type": type, **fields}, event=type)
+
+
+def _block(kind: str, text: str = "") -> dict[str, str]:
+    signature = {"signature": ""} if kind == "thinking" else {}
+    return {"type": kind, kind: text, **signature}
+
+
+def _base(id: str, model: str) -> dict[str, Any]:
+    return {
+        "id": id,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "stop_reason": None,
+        "stop_sequence": None,
+    }
+
+
+def _end(replies: generation.Replies) -> dict[str, str | None]:
+    (reply,) = replies.choices
+    reason = "max_tokens" if reply.finish_reason == "length" else "end_turn"
+    if reply.stop_string is not None:
+        reason = "stop_sequence"
+    return {"stop_reason": reason, "stop_sequence": reply.stop_string}
+
+
+def _usage(replies: generation.Replies) -> dict[str, int]:
+    """Return the token counts, in which `input_tokens` excludes the cached ones."""
+    usage = replies.usage
+    return {
+        "input_tokens": usage.prompt_tokens - usage.cached_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "cache_creation_input_tokens": 0,
+        "output_tokens": usage.completion_tokens,
+    }
+
+
+def _document(id: str, model: str, replies: generation.Replies) -> dict[str, Any]:
+    (reply,) = replies.choices
+    blocks = [_block("thinking", reply.reasoning)] if reply.reasoning else []
+    blocks.append(_block("text", reply.text))
+    return {**_base(id, model), "content": blocks, "usage": _usage(replies), **_end(replies)}
