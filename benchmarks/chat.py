@@ -88,7 +88,8 @@ def main() -> None:
                     first, computed, total = ask(cached, question(i))
                     sequences = other.engine.contexts.sequences
                     if sequences is not None:
-                        sequences.reset()
+                        sequences.evict_all()
+                        sequences.cache.entries.clear()
                     slow, _, _ = ask(full, question(i))
                     rows.append((i + 1, total, computed, first, slow))
                 cached.set(max_tokens=2000)

@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offline: bool = False
     color: Literal["auto", "always", "never"] = "auto"
     prefix_cache_mb: NaturalInt = 512
+    conversation_cache_mb: NaturalInt = 1000
     log: bool = True
     log_mb: PositiveInt = 100
     aliases: dict[str, str] = {}

@@ -264,6 +264,7 @@ class LocalModel:
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
+            cache_bytes=self.settings.conversation_cache_mb * 10**6,
             chat_template=self.chat_template,
             cancellation=self.cancellation,
         )

@@ -81,7 +81,8 @@ def test_prefix_is_replaced_after_its_requests_end(
         yield make_request(3, "w" * 250 + "z", 20)
         yield make_request(4, "w" * 250 + "k", 20)
 
-    assert serve(engine, source()) == [2, 1, 3, 4]
+    ended = serve(engine, source())
+    assert ended[:2] == [2, 1] and sorted(ended[2:]) == [3, 4]
 
 
 def test_prompt_equal_to_the_shared_prefix_runs_with_other_requests(engine: LocalEngine) -> None:

@@ -61,7 +61,7 @@ class Conversation:
     @property
     def cached(self) -> tuple[int, ...]:
         sequences = self.engine.contexts.sequences
-        return () if sequences is None else sequences.token_history
+        return () if sequences is None else (sequences.histories() or [()])[-1]
 
     def ids(self, text: str) -> tuple[int, ...]:
         ids = self.engine.tokenize(self.prompt(text)).token_ids
@@ -121,7 +121,8 @@ def test_cached_turn_has_the_reply_of_an_uncached_conversation(
     for text in ("hello there", "how are you", "the quick brown fox"):
         fresh.messages = list(continued.messages)
         if fresh.engine.contexts.sequences is not None:
-            fresh.engine.contexts.sequences.reset()
+            fresh.engine.contexts.sequences.evict_all()
+            fresh.engine.contexts.cache.entries.clear()
         assert continued.send(text)[0] == fresh.send(text)[0]
         # Generated tokens may differ from the tokenization of their text; the tokens of this text
         # do not.

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from engine.released import assert_all_released
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -52,16 +53,6 @@ def collect_texts(engine: LocalEngine, requests: Sequence[Request]) -> dict[tupl
             key = event.id, event.choice
             texts[key] = texts.get(key, "") + event.text
     return texts
-
-
-def assert_all_released(engine: LocalEngine) -> None:
-    sequences = engine.contexts.sequences
-    if sequences is None:  # all requests failed before any was started
-        return
-    context = sequences.context
-    assert sequences.n_free_cells == context.n_ctx
-    assert sequences.n_free == context.n_seq - 1
-    assert [context.length(seq) for seq in range(context.n_seq)] == [0] * context.n_seq
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.released import assert_all_released
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -59,15 +60,6 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[[str, int], Lo
 def has_separate_streams(engine: LocalEngine) -> bool:
     assert engine.contexts.sequences is not None
     return engine.contexts.sequences.context.separate_streams
-
-
-def assert_all_released(engine: LocalEngine) -> None:
-    sequences = engine.contexts.sequences
-    assert sequences is not None
-    context = sequences.context
-    assert sequences.n_free_cells == context.n_ctx_seq
-    assert sequences.n_free == context.n_seq - 1
-    assert [context.length(seq) for seq in range(context.n_seq)] == [0] * context.n_seq
 
 
 @dataclass
@@ -148,7 +140,7 @@ def test_running_sequences_have_adjacent_ids(
     )
     widths = {len(sequences) for sequences in computed if len(sequences) > 1}
     assert len(widths) > 5, "the sequences end at different steps"
-    assert all(each == list(range(1, len(each) + 1)) for each in computed if len(each) > 1)
+    assert all(each[-1] - each[0] < len(each) for each in computed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,7 +159,7 @@ def test_common_prefix_is_computed_once(
     ]
     found = collect_replies(engine, requests)
     assert has_separate_streams(engine)
-    assert sum(each.n_cached for each in found.values()) == (len(requests) - 1) * len(beginning)
+    assert sum(each.n_cached for each in found.values()) >= (len(requests) - 1) * len(beginning)
     assert_equal_to_single_requests(alone, requests, found)
 
 
@@ -286,7 +278,7 @@ def test_streams_do_not_select_the_long_rope_factors(tiny_model: Callable[..., P
     engine.close()
 
 
-def test_sequence_moves_with_its_state(tiny: Path) -> None:
+def test_running_and_idle_sequences_move_with_their_state(tiny: Path) -> None:
     weights = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(
         weights,
@@ -298,12 +290,16 @@ def test_sequence_moves_with_its_state(tiny: Path) -> None:
     )
     sequences = Sequences(context)
     taken = [sequences.acquire() for _ in range(3)]
-    assert taken == [1, 2, 3] and sequences.n_free_cells == context.n_ctx_seq == 256
-    context.prefill(b"some text", seq=3)
-    sequences.free(1)
-    assert sequences.move(3) == 1
-    assert [context.length(seq) for seq in range(4)] == [0, 9, 0, 0]
-    assert sequences.n_free == 1
+    assert taken == [0, 1, 2] and sequences.n_free_cells == context.n_ctx_seq == 256
+    context.prefill(b"some text", seq=0)
+    idle = b"the text of a request that has ended"
+    context.prefill(idle, seq=1)
+    sequences.retire(1, tuple(idle))
+    context.prefill(b"a text", seq=2)
+    assert sequences.compact() == {2: 1}
+    assert [context.length(seq) for seq in range(4)] == [9, 6, 0, len(idle)]
+    assert [each.seq for each in sequences.idle] == [3] and sequences.n_free == 2
+    assert sequences.compact() == {}
     context.close()
     weights.close()
 

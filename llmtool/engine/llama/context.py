@@ -138,6 +138,12 @@ class Context:
         self.batch = Batch(weights, self.n_batch)
         # Whether a model with two sets of RoPE factors uses the one for long contexts.
         self.uses_long_rope = weights.n_ctx_rope is not None and self.n_ctx_seq > weights.n_ctx_rope
+        # Whether the end of a sequence can be removed.
+        self.can_truncate = not weights.requires_full_snapshots and (
+            swa_full or not weights.has_sliding_window
+        )
+        # A saved state loads only into a context with the same layout.
+        self.layout = self.uses_long_rope, swa_full, n_seq if separate_streams else 1
 
     def close(self) -> None:
         if self._ctx:

@@ -1,10 +1,9 @@
-"""The context of the running jobs, and the prefix that the next context inherits."""
+"""The context of the running jobs, and the sequences that the next context inherits."""
 
 from __future__ import annotations
 
-import ctypes
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
@@ -18,23 +17,21 @@ from llmtool.engine.llama.context_planner import (
 from llmtool.engine.llama.job import Job
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
-from llmtool.engine.llama.sequences import Sequences
+from llmtool.engine.llama.sequences import SequenceCache, Sequences
 from llmtool.engine.llama.tokenizer import reuse_cached_tokens
-from llmtool.engine.types import KVType, StreamProgress, common_prefix_length
+from llmtool.engine.types import KVType, StreamProgress
 from llmtool.errors import EngineError
 
 _MAX_MISSING = 256  # tokens that `save_state` may compute
 
-# The sequences of an earlier context, and the state of their prefix.
-_Saved = tuple[Sequences, ctypes.Array[ctypes.c_uint8]]
-
 
 class ContextManager:
-    """Creates contexts for a loaded model; each inherits the shared prefix of the previous one.
+    """Creates contexts for a loaded model; each inherits the cached sequences of the previous one.
 
     `max_parallel` is the maximum number of sequences to decode together. `reproducible` is whether
     the state of a context must not depend on other requests. `context_seconds` is how long the
-    creation of the current context took. `progress` counts the tokens of the shared prefix.
+    creation of the current context took. `cache_bytes` limits cached sequences in
+    host memory.
     """
 
     def __init__(
@@ -46,6 +43,7 @@ class ContextManager:
         reproducible: bool = False,
         kv_type: KVType,
         prefixes: PrefixStates,
+        cache_bytes: int = 0,
         cancellation: Cancellation,
         progress: StreamProgress,
     ) -> None:
@@ -55,15 +53,16 @@ class ContextManager:
         self._weights, self._prefixes = weights, prefixes
         self._n_threads, self._kv_type = n_threads, kv_type
         self._cancellation, self._progress = cancellation, progress
-        self._saved: _Saved | None = None
+        self.cache = SequenceCache(limit_bytes=cache_bytes)
         self._planner = ContextPlanner(weights, max_parallel=max_parallel, kv_type=kv_type)
 
     def close(self) -> None:
-        self._saved = None
+        self.cache.entries.clear()
         self._close_context()
 
     def _close_context(self) -> None:
         if self.sequences is not None:
+            self.sequences.evict_all()
             self.sequences.context.close()
             self.sequences = None
 
@@ -100,12 +99,10 @@ class ContextManager:
                 and have.swa_full >= swa_full
             ):
                 return self.sequences
-            if not is_too_long and not have.separate_streams:
-                if self.sequences.prefix:  # for the next context with a pool
-                    self._saved = self.sequences, have.save(0)
-                if not size.separate_streams:  # avoid a smaller context than before
-                    n_outputs, swa_full = max(n_outputs, have.n_outputs), swa_full or have.swa_full
-                    size = ContextSize(max(size.n_cells, have.n_ctx), max(size.n_seq, have.n_seq))
+            if not (is_too_long or have.separate_streams or size.separate_streams):
+                # Avoid a smaller context than before.
+                n_outputs, swa_full = max(n_outputs, have.n_outputs), swa_full or have.swa_full
+                size = ContextSize(max(size.n_cells, have.n_ctx), max(size.n_seq, have.n_seq))
             self._close_context()
         if any(job.keep for job in waiting):  # the next turn will be longer
             n_more = (self._weights.n_ctx_rope or 1 << 30) - size.n_cells
@@ -125,16 +122,6 @@ class ContextManager:
             else:
                 size = ContextSize(n_cells, max(min_seq, size.n_seq // 2))
 
-    def _restore_prefix(self) -> None:
-        """Load the saved prefix into the current, new context."""
-        assert self.sequences is not None
-        if self._saved is None or self.sequences.context.separate_streams:
-            return
-        (before, state), self._saved = self._saved, None
-        old, new = before.context, self.sequences.context
-        if (old.uses_long_rope, old.swa_full) == (new.uses_long_rope, new.swa_full):
-            self.sequences.continue_from(before, state)
-
     def _create_context(self, size: ContextSize, n_outputs: int, swa_full: bool) -> Sequences:
         self._planner.check_memory(size.n_cells, swa_full=swa_full)
         started = time.perf_counter()
@@ -151,61 +138,54 @@ class ContextManager:
             progress=self._progress,
         )
         self.context_seconds = time.perf_counter() - started
-        self.sequences = Sequences(context)
-        self._restore_prefix()
+        self.sequences = Sequences(context, self.cache, keep_all=not self.reproducible)
         return self.sequences
 
-    def compute_prefix(self, prefix: tuple[int, ...], *, n_fixed: int, keep: bool = False) -> int:
-        """Make `prefix` the shared prefix; return how many of its tokens were cached.
-
-        The first `n_fixed` tokens are loaded from the prompt cache on disk, or computed and stored
-        there. They are computed in separate batches, so that a cache hit and a miss give the same
-        text. After the stream, the first `n_fixed` tokens stay in the context or, with `keep`, the
-        whole prefix.
-        """
+    def load_prefix(self, tokens: tuple[int, ...], *, key: Hashable = None) -> bool:
+        """Load the prefix of a template from disk; return False if it is not there."""
         sequences = self.sequences
         assert sequences is not None
-        cached = sequences.trim_to_common(prefix)
-        if not cached and n_fixed:
-            head = prefix[:n_fixed]
-            state = self._prefixes.load(head, sequences.context)
-            if state is not None and sequences.restore(head, state):
-                cached = len(head)
-            else:
-                sequences.extend_to(head)
-                self._prefixes.store(head, sequences.context)
-        if cached:
-            self._progress.n_unread = max(0, self._progress.n_unread - cached)
-        sequences.n_pinned = len(prefix) if keep else min(n_fixed, len(prefix))
-        sequences.extend_to(prefix)
-        if keep:
-            sequences.save_checkpoint()
-        return cached
+        state = self._prefixes.load(tokens, sequences.context)
+        return state is not None and sequences.add_state(tokens, state, key=key, is_prefix=True)
 
-    def restore_state(self, head: tuple[int, ...]) -> None:
-        """Load a conversation from disk into the shared prefix, if the prefix is empty."""
+    def store_prefix(self, tokens: tuple[int, ...], seq: int) -> None:
+        """Store the prefix of a template, which a sequence has, on disk."""
+        assert self.sequences is not None
+        self._prefixes.store(tokens, self.sequences.context, seq)
+
+    def restore_state(self, head: tuple[int, ...], *, key: Hashable = None) -> None:
+        """Load a conversation from disk, unless it is cached already."""
         sequences = self.sequences
-        if sequences is None or sequences.prefix or not head:
+        if sequences is None or not head or sequences.find(head, key)[1] == len(head):
             return
         found = self._prefixes.load_conversation(head, sequences.context)
-        if found is not None and sequences.restore(*found):
-            sequences.n_pinned = len(sequences.prefix)
-            sequences.save_checkpoint()
+        if found is not None:
+            sequences.add_state(*found, key=key)
 
-    def save_state(self, head: tuple[int, ...]) -> None:
-        """Save a conversation to disk for `restore_state`, if most of it is in the context."""
+    def save_state(self, head: tuple[int, ...], *, key: Hashable = None) -> None:
+        """Save a conversation to disk for `restore_state`, if most of it is cached."""
         sequences = self.sequences
         if sequences is None:
             return
-        tokens = reuse_cached_tokens(head, sequences.token_history, self._weights)
-        if len(tokens) - common_prefix_length([sequences.prefix, tokens]) > _MAX_MISSING:
+        best, source, length = head, *sequences.find(head, key)
+        for history in sequences.histories(key):
+            tokens = reuse_cached_tokens(head, history, self._weights)
+            if tokens != head and (found := sequences.find(tokens, key))[1] > length:
+                best, source, length = tokens, *found
+        is_possible = sequences.n_free and sequences.has_cells(source, length, len(best))
+        if len(best) - length > _MAX_MISSING or not is_possible:
             return
-        if sequences.trim_to_common(tokens) < len(tokens):
-            sequences.extend_to(tokens)
-        sequences.n_pinned = len(tokens)
-        self._prefixes.store_conversation(head, tokens, sequences.context)
+        seq, length = sequences.begin(source, length, n_cells=len(best))
+        try:
+            sequences.context.prefill(best[length:], seq=seq, pos=length)
+        except BaseException:
+            sequences.retire(seq, best, length=length, key=key, keep=True)
+            sequences.recover()
+            raise
+        self._prefixes.store_conversation(head, best, sequences.context, seq)
+        sequences.retire(seq, best, key=key, keep=True)
 
-    def trim_to_prefix(self) -> None:
-        """Drop everything after the pinned prefix at the end of a stream."""
+    def end_stream(self) -> None:
+        """Drop what an interrupted decode may have changed; called after the jobs have stopped."""
         if self.sequences is not None:
-            self.sequences.trim_to_prefix()
+            self.sequences.recover()

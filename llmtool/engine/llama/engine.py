@@ -51,6 +51,7 @@ class LocalEngine:
         kv_type: data type of the KV cache.
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.
+        cache_bytes: size limit of conversations that are cached in memory beside the context.
         chat_template: replaces the model's chat template, and sets its variables.
         cancellation: stops prefill and decode.
 
@@ -72,6 +73,7 @@ class LocalEngine:
         kv_type: KVType = "f16",
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
+        cache_bytes: int = 1_000_000_000,
         chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         cancellation: Cancellation | None = None,
     ) -> None:
@@ -104,6 +106,7 @@ class LocalEngine:
             reproducible=reproducible,
             kv_type=kv_type,
             prefixes=prefixes,
+            cache_bytes=cache_bytes,
             cancellation=self.cancellation,
             progress=self.progress,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +28,7 @@ from llmtool.engine.types import (
     Tokenized,
     TokenLogprob,
     Usage,
+    common_prefix_length,
     plan_reply,
 )
 from llmtool.errors import UsageError
@@ -48,6 +49,8 @@ class GenerationJob:
     Raises:
         LlmtoolError: the prompt or the constraint is not valid, or the prompt is too long.
     """
+
+    key: Hashable = None
 
     def __init__(self, model: LoadedModel, request: Request) -> None:
         self.id, self.request, self._model = request.id, request, model
@@ -81,39 +84,53 @@ class GenerationJob:
     def reply_lengths(self) -> Iterator[tuple[int, int]]:
         return ((len(choice.tokens), self.n_cells) for choice in self._choices.values())
 
-    def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
-        ids = reuse_cached_tokens(self.ids, cached, self._model.weights)
-        if len(ids) + self.n_cells <= self._model.n_ctx:
-            self.ids = ids
+    def reuse_cached_tokens(self, histories: Sequence[Sequence[int]]) -> None:
+        n_best = 0
+        for cached in histories:
+            ids = reuse_cached_tokens(self.ids, cached, self._model.weights)
+            n = common_prefix_length([ids, tuple(cached)])
+            if n > n_best and len(ids) + self.n_cells <= self._model.n_ctx:
+                self.ids, n_best = ids, n
 
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
-        shared = match.n_tokens
-        self.sequences, self._shared, self._cached = sequences, shared, match.n_cached
+        n_cells = len(self.ids) + self.n_cells
+        seq, shared = sequences.begin(match.source, match.n_tokens, n_cells=n_cells)
+        self.sequences, self._cached = sequences, min(shared, match.n_cached)
         self._prefill_started_at = match.started_at
-        seq = sequences.acquire()
         if self.request.n > 1:
-            self._parked = sequences.acquire()
-        if shared:
-            sequences.context.copy(0, seq)
-        sequences.reserve_cells(len(self.ids) - shared + self.n_cells)
-        self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared, every=self.request.echo)]
+            self._parked = sequences.acquire(seq, length=len(self.ids))
+        self.runs = [TokenRun(self._until_checkpoint(shared), seq=seq, pos=shared)]
+        self.runs[0].every = self.request.echo
+
+    def _until_checkpoint(self, start: int) -> tuple[int, ...]:
+        """Return the tokens from `start` to the next checkpoint, or the end of the prompt.
+
+        The last token is computed again if the request is repeated.
+        """
+        can_truncate = self.sequences.context.can_truncate
+        has_checkpoint = self.keep and not can_truncate and not self.request.echo
+        is_before_last = start < len(self.ids) - 1
+        return self.ids[start:-1] if has_checkpoint and is_before_last else self.ids[start:]
 
     def resume(self) -> Iterator[Event]:
         while (
             self._waiting and self.sequences.n_free and self.sequences.n_free_cells >= self.n_cells
         ):
             assert self._parked is not None
-            seq = self.sequences.acquire()
+            seq = self.sequences.acquire(self._parked, length=len(self.ids), n_cells=self.n_cells)
             self.sequences.context.copy(self._parked, seq)
-            self.sequences.reserve_cells(self.n_cells)
             yield from self._start_choice(self._waiting.pop(0), seq)
         if not self._waiting and self._parked is not None:
-            self.sequences.free(self._parked)
+            self._retire(self._parked, self.ids)
             self._parked = None
-            self._end_if_done()
 
     def receive(self, run: TokenRun, rows: range) -> Iterator[Event]:
         choice = self._choices.get(run)
+        n_computed = run.pos + run.at
+        if choice is None and not self.request.echo and n_computed < len(self.ids):
+            self.sequences.checkpoint(run.seq, self.ids[:n_computed], key=self.key)
+            run.pos, run.at, run.tokens = n_computed, 0, self._until_checkpoint(n_computed)
+            return
         if choice is None:
             if self.request.echo:
                 yield from self._echo(range(run.at - len(rows), run.at), rows)
@@ -126,14 +143,12 @@ class GenerationJob:
 
     def stop(self) -> None:
         for run in self.runs:
-            self.sequences.free(run.seq)
-            self.sequences.release_cells(self.n_cells)
+            choice = self._choices.get(run)
+            self._retire(run.seq, (*self.ids, *(choice.tokens if choice else ())), run)
         if self._parked is not None:
             self.sequences.free(self._parked)
         for choice in [*self._choices.values(), *self._waiting]:
             choice.close()
-        if self.runs or self._parked is not None:
-            self.sequences.release_cells(len(self.ids) - self._shared)
         self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
 
     def _echo(self, positions: range, rows: range) -> Iterator[Event]:
@@ -216,18 +231,16 @@ class GenerationJob:
         # Free the sequence first, because the consumer of the events may be slow.
         self.runs.remove(run)
         del self._choices[run]
-        if self.keep:
-            tokens = (*self.ids, *choice.tokens)
-            self.sequences.promote(run.seq, tokens, n_computed=run.pos + run.at)
-        self.sequences.free(run.seq)
-        self.sequences.release_cells(self.n_cells)
-        self._end_if_done()
+        self._retire(run.seq, (*self.ids, *choice.tokens), run)
         choice.close()
         yield from choice.finish(len(self.ids), self._cached)
 
-    def _end_if_done(self) -> None:
-        if not self.runs and self._parked is None:
-            self.sequences.release_cells(len(self.ids) - self._shared)
+    def _retire(self, seq: int, tokens: tuple[int, ...], run: TokenRun | None = None) -> None:
+        if run is not None and self.request.n > 1:
+            self.sequences.free(seq)
+            return
+        length = len(tokens) if run is None else run.pos + run.at
+        self.sequences.retire(seq, tokens, length=length, key=self.key, keep=self.keep)
 
 
 class _Choice:

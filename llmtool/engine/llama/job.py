@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 
 from llmtool.cancellation import Cancellation
-from llmtool.engine.llama.sequences import Sequences
+from llmtool.engine.llama.sequences import CachedSequence, Sequences
 from llmtool.engine.types import Event, Scores
 
 
@@ -26,12 +26,13 @@ class TokenRun:
 
 
 class PrefixMatch(msgspec.Struct, frozen=True):
-    """The part of a prompt that is in the shared prefix.
+    """The part of a prompt that a cached sequence begins with.
 
     It has `n_tokens` tokens, of which `n_cached` were computed before this request. `started_at` is
     the `time.perf_counter()` at the start of the prefill.
     """
 
+    source: CachedSequence | None
     n_tokens: int
     n_cached: int
     started_at: float
@@ -43,8 +44,9 @@ class Job(Protocol):
     `ids` are the tokens of the prompt, shape (n_tokens,); the first `n_fixed` come from the
     template. A job needs `n_cells` cells in addition to its prompt, `n_seq` sequences to start, up
     to `n_choices` sequences at once, and up to `n_outputs` rows of logits per batch. With `keep`,
-    prompt and reply stay in sequence 0. `can_use_own_stream` is true if it needs one sequence only,
-    `can_share_prefix` unless it needs the logits of the whole prompt.
+    prompt and reply stay cached. `key` is what their state depends on besides the tokens.
+    `can_use_own_stream` is true if it needs one sequence only, `can_share_prefix` unless it needs
+    the logits of the whole prompt.
     """
 
     id: int
@@ -55,6 +57,7 @@ class Job(Protocol):
     n_outputs: int
     n_choices: int
     keep: bool
+    key: Hashable
     can_use_own_stream: bool
     can_share_prefix: bool
     runs: list[TokenRun]
@@ -70,12 +73,12 @@ class Job(Protocol):
         """The length of each reply in progress and its maximum, in tokens."""
         ...
 
-    def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
+    def reuse_cached_tokens(self, histories: Sequence[Sequence[int]]) -> None:
         """Replace ids of the prompt by cached ids of the same text; called for jobs with `keep`."""
         ...
 
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
-        """Start with the part of the prompt that is not in the shared prefix."""
+        """Start with the part of the prompt that is not cached."""
         ...
 
     def resume(self) -> Iterator[Event | Scores]:
@@ -87,5 +90,5 @@ class Job(Protocol):
         ...
 
     def stop(self) -> None:
-        """Release all sequences and cells."""
+        """Release all sequences."""
         ...

@@ -1,8 +1,9 @@
 """Continuous batching of requests in one context.
 
 Each step decodes one token of every running sequence and fills the rest of the batch with chunks of
-prompts, so that no request starves. When a sequence ends, another one starts in the next step. The
-common prefix of the waiting requests is computed once, in sequence 0, and copied.
+prompts, so that no request starves. When a sequence ends, another one starts in the next step. A
+request starts with the longest cached prefix of its prompt. The common prefix of the waiting
+requests is computed once, in a sequence of its own, and copied.
 
 Source: Orca (Yu et al., OSDI 2022) and llama.cpp's server. But: no eviction; an admitted request
 runs to its end.
@@ -12,14 +13,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
+from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.context_planner import cells_needed
 from llmtool.engine.llama.generation_job import GenerationJob
 from llmtool.engine.llama.job import Job, PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
-from llmtool.engine.llama.sequences import Sequences
+from llmtool.engine.llama.sequences import MIN_SHARED, CachedSequence, Sequences
 from llmtool.engine.types import (
     Event,
     Failed,
@@ -31,9 +33,11 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import Cancelled, LlmtoolError, invalid_unicode
 
-_MIN_SHARED = 16  # tokens; sharing fewer saves nothing
 _FIRST_WAVE = 4  # requests that a long stream starts with
 _LONG_STREAM = 12  # requests, if they are all known
+_MAX_GAP_SECONDS = 0.2  # between tokens of running replies, for a chunk of a prompt
+_FIRST_CHUNK = 64  # tokens, until the speed is known
+_MIN_CHUNK = 16
 _IDLE_SECONDS = 0.02  # between polls of a source that has no request yet
 
 
@@ -53,6 +57,9 @@ class Scheduler:
         self._exhausted = False
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []
+        self._chunks = ChunkSize()
+        self._prefix: _Prefix | None = None
+        self._wanted: _WantedPrefix | None = None
 
     def run(self) -> Iterator[Event]:
         """Yield the events; a request that fails yields `Failed`, and the others continue.
@@ -66,10 +73,10 @@ class Scheduler:
         try:
             while True:
                 yield from self._read_requests()
-                self._count_unread()
                 yield from self._drop_cancelled()
                 yield from self._admit()
-                if self._jobs:
+                self._count_unread()
+                if self._jobs or self._prefix:
                     yield from self._step()
                 elif self._exhausted and not self._waiting:
                     return
@@ -79,7 +86,8 @@ class Scheduler:
         finally:
             for job in self._jobs:
                 job.stop()
-            self._contexts.trim_to_prefix()
+            self._stop_prefix()
+            self._contexts.end_stream()
             self._progress.n_unread, self._progress.running = 0, ()
 
     def _read_requests(self) -> Iterator[Failed]:
@@ -112,8 +120,11 @@ class Scheduler:
 
     def _count_unread(self) -> None:
         prompts = sum(len(job.ids) for job in self._waiting)
-        self._progress.n_unread = prompts + sum(
-            len(run.tokens) - run.at for job in self._jobs for run in _prompt_runs(job)
+        n_computed = self._prefix.run.pos + self._prefix.run.at if self._prefix else 0
+        self._progress.n_unread = (
+            prompts
+            - n_computed
+            + sum(len(run.tokens) - run.at for job in self._jobs for run in _prompt_runs(job))
         )
 
     @property
@@ -126,6 +137,8 @@ class Scheduler:
                 continue
             if job in self._waiting:
                 self._waiting.remove(job)
+                if self._wanted is not None and self._wanted.job is job:
+                    self._stop_prefix()
             else:
                 job.stop()
             yield Failed(job.id, Cancelled("cancelled"))
@@ -136,7 +149,7 @@ class Scheduler:
             if job.is_waiting:
                 yield from self._catch_failure(job, job.resume())
         self._drop_finished()
-        while self._waiting and not any(job.is_waiting for job in self._jobs):
+        while self._waiting and not self._prefix and not any(job.is_waiting for job in self._jobs):
             job = self._waiting[0]
             try:
                 if not self._try_to_start(job):
@@ -160,23 +173,30 @@ class Scheduler:
             # cells of all sequences.
             if self._backlog >= sequences.context.n_batch:
                 return False
+        elif self._wanted is not None and self._wanted.job is job and contexts.sequences:
+            sequences = contexts.sequences  # it has the prefix
         else:
             sequences = self._ensure_context(job)
             if job.keep:
-                contexts.restore_state(job.ids[: job.n_fixed])
-                job.reuse_cached_tokens(sequences.token_history)  # may change the prompt's length
-                sequences = self._ensure_context(job)
+                contexts.restore_state(job.ids[: job.n_fixed], key=job.key)
+        if job.keep:
+            job.reuse_cached_tokens(sequences.histories(job.key))
+            if not self._jobs and self._wanted is None:
+                sequences = self._ensure_context(job)  # the prompt may be longer now
         needed = cells_needed(job)
         if sequences.n_free < job.n_seq or sequences.context.n_ctx_seq < needed:
             return False
-        match = self._match_prefix(sequences, job)
-        if match is None:
+        source, length = self._find_cached(sequences, job)
+        if not sequences.has_cells(source, length, needed):
             return False
-        if sequences.n_free_cells < needed - match.n_tokens:
-            if self._jobs:
-                return False
-            sequences.drop_prefix()  # this job needs its cells
-            match = PrefixMatch(0, 0, match.started_at)
+        if self._load_prefix(job, length):
+            source, length = self._find_cached(sequences, job)
+        if self._start_prefix(sequences, job, source, length):
+            return False
+        wanted, self._wanted = self._wanted, None
+        match = PrefixMatch(source, length, length, time.perf_counter())
+        if wanted is not None and wanted.job is job:
+            match = PrefixMatch(source, length, wanted.n_cached, wanted.started_at)
         job.start(sequences, match)
         return True
 
@@ -206,43 +226,83 @@ class Scheduler:
         """The number of tokens that the running jobs have yet to compute."""
         return sum(len(run.tokens) - run.at for job in self._jobs for run in job.runs)
 
-    def _match_prefix(self, sequences: Sequences, job: Job) -> PrefixMatch | None:
-        """Prepare the shared prefix for a job; return the part of the prompt that it contains.
-
-        Return None if running jobs that use the prefix must end first.
-        """
-        started_at = time.perf_counter()
-        old, wanted = sequences.prefix, self._find_prefix(sequences, job)
-        if wanted != old and self._contexts.reproducible and not job.keep:
-            sequences.reset()  # so that the tokens of this job get the first cells
-            old = ()
-        if wanted == old and job.keep:
-            sequences.n_pinned = len(old)
-        if not wanted or wanted == old:
-            return PrefixMatch(len(wanted), len(wanted), started_at)
-        n_common = common_prefix_length([old, wanted])
-        if n_common < len(old) and self._jobs:
-            return None
-        if sequences.n_free_cells + len(old) < cells_needed(job):
-            return None if self._jobs else PrefixMatch(0, 0, started_at)
-        cached = self._contexts.compute_prefix(wanted, n_fixed=job.n_fixed, keep=job.keep)
-        return PrefixMatch(len(wanted), cached, started_at)
-
-    def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
-        """Return the best shared prefix for this job and the ones that wait after it."""
-        old, ids = sequences.prefix, job.ids
+    def _find_cached(self, sequences: Sequences, job: Job) -> tuple[CachedSequence | None, int]:
+        """Return the sequence with the longest common prefix, and the length of that prefix."""
+        ids = job.ids[:-1]  # at least one token must be computed
+        if self._contexts.reproducible and not job.keep:
+            ids = ids[: self._n_fixed(job)]
+            same = [each for each in sequences.idle if each.tokens == ids and each.key == job.key]
+            if same != sequences.idle:
+                sequences.evict_all()
+                sequences.reset()  # so that the tokens of this job get the first cells
+                return None, 0
+            return (same[0], len(ids)) if same else (None, 0)
         if not job.can_share_prefix:
-            return ()
-        if job.keep:
-            return ids[:-1]  # at least one token must be computed
-        if self._contexts.reproducible:
-            n_fixed = min(job.n_fixed, len(ids) - 1)
-            return ids[:n_fixed] if n_fixed >= _MIN_SHARED else ()
-        best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
-        group = [each.ids[:-1] for each in self._waiting if each.can_share_prefix]
-        common = common_prefix_length(group) if len(group) > 1 else 0
-        common = max(common, min(job.n_fixed, len(ids) - 1))
-        return ids[:common] if common - len(best) >= _MIN_SHARED else best
+            return None, 0
+        best, length = sequences.find(ids, job.key)
+        if sequences.context.can_truncate:
+            for other in self._jobs:
+                for run in other.runs if other.key == job.key else ():
+                    computed = other.ids[: run.pos + run.at]
+                    n = common_prefix_length([computed, ids])
+                    if n >= length + MIN_SHARED:
+                        best, length = sequences.view(run.seq, computed), n
+        return (best, length) if length >= MIN_SHARED else (None, 0)
+
+    def _n_fixed(self, job: Job) -> int:
+        n_fixed = min(job.n_fixed, len(job.ids) - 1)
+        return n_fixed if n_fixed >= MIN_SHARED and job.can_share_prefix else 0
+
+    def _load_prefix(self, job: Job, length: int) -> bool:
+        """Load the fixed tokens of a job's template from disk, unless they are cached."""
+        n_fixed = self._n_fixed(job)
+        is_tried = self._wanted is not None and self._wanted.job is job
+        if length >= n_fixed or is_tried:
+            return False
+        started_at = time.perf_counter()
+        if not self._contexts.load_prefix(job.ids[:n_fixed], key=job.key):
+            return False
+        self._wanted = _WantedPrefix(job, n_fixed, started_at)
+        return True
+
+    def _start_prefix(
+        self, sequences: Sequences, job: Job, source: CachedSequence | None, length: int
+    ) -> bool:
+        """Start to compute the prefix that a job shares with others, unless it is cached.
+
+        The fixed tokens of a template are computed in separate batches, so that a hit and a miss of
+        the prompt cache on disk give the same text.
+        """
+        n_wanted = n_fixed = self._n_fixed(job)
+        if length >= n_fixed:
+            n_wanted = self._count_shared(job)
+            if n_wanted - length < MIN_SHARED:
+                return False
+        if self._wanted is None or self._wanted.job is not job:
+            self._wanted = _WantedPrefix(job, length, time.perf_counter())
+        if n_wanted <= self._wanted.n_tried:  # it was evicted at once
+            return False
+        self._wanted.n_tried = n_wanted
+        seq, length = sequences.begin(source, length, n_cells=n_wanted)
+        run = TokenRun(job.ids[length:n_wanted], seq=seq, pos=length)
+        self._prefix = _Prefix(job.ids[:n_wanted], run, job.key, is_fixed=n_wanted == n_fixed)
+        return True
+
+    def _count_shared(self, job: Job) -> int:
+        """Return how many tokens a job shares with all that wait with it."""
+        if self._contexts.reproducible or not job.can_share_prefix:
+            return 0
+        group = [
+            each.ids[:-1] for each in self._waiting if each.can_share_prefix and each.key == job.key
+        ]
+        return common_prefix_length(group) if len(group) > 1 else 0
+
+    def _stop_prefix(self) -> None:
+        prefix, self._prefix, self._wanted = self._prefix, None, None
+        sequences = self._contexts.sequences
+        if prefix is not None and sequences is not None:
+            length = prefix.run.pos + prefix.run.at
+            sequences.retire(prefix.run.seq, prefix.tokens, length=length, key=prefix.key)
 
     def _step(self) -> Iterator[Event]:
         """Decode one batch and pass the rows of logits to the jobs."""
@@ -250,26 +310,43 @@ class Scheduler:
         assert sequences is not None
         context = sequences.context
         if context.separate_streams:
-            self._compact(sequences)
+            moved = sequences.compact()
+            for run in self._all_runs():
+                run.seq = moved.get(run.seq, run.seq)
+        n_max = context.n_batch
+        if self._has_replies:
+            n_max = self._chunks.size(n_max, step_seconds=self._progress.step_seconds)
+        if self._prefix is not None:
+            n_prefix = self._compute_prefix(sequences, self._prefix, n_max)
+            if self._has_replies:
+                n_max -= n_prefix
         batch = context.batch
         batch.clear()
         started, n_read = time.perf_counter(), 0
         outputs: list[tuple[Job, TokenRun, range]] = []
+        added: list[tuple[TokenRun, int]] = []
         for job, run in self._next_runs():
             n_free = batch.n_free
             if run.every:
                 n_free = min(n_free, context.n_outputs - batch.n_outputs)
-            if n_free <= 0 or batch.n_outputs >= context.n_outputs:
+            if run.pos < len(job.ids):
+                n_free = min(n_free, n_max - n_read)
+            if n_free <= 0:
+                continue
+            if batch.n_outputs >= context.n_outputs:
                 break
             tokens = run.tokens[run.at : run.at + n_free]
             ends = run.at + len(tokens) == len(run.tokens)
             n_outputs = len(tokens) if run.every else int(ends)
             rows = batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=n_outputs)
             run.at += len(tokens)
+            added.append((run, len(tokens)))
             n_read += len(tokens) if run.pos < len(job.ids) else 0
             if n_outputs:
                 outputs.append((job, run, rows))
-        context.decode()
+        if not added:
+            return
+        self._decode(context, added)
         self._progress.add_prompt_tokens(n_read)
         for job, run, rows in outputs:
             if run in job.runs:
@@ -278,16 +355,51 @@ class Scheduler:
                         self._progress.add_reply(event.usage.completion_tokens)
                     yield event
         self._drop_finished()
-        self._progress.add_time(time.perf_counter() - started, n_read=n_read)
+        self._add_time(time.perf_counter() - started, n_read)
         self._progress.running = tuple(each for job in self._jobs for each in job.reply_lengths)
 
-    def _compact(self, sequences: Sequences) -> None:
-        """Move the running sequences to the lowest ids: only adjacent ids are batched together."""
+    @property
+    def _has_replies(self) -> bool:
+        return any(True for job in self._jobs for _ in job.reply_lengths)
+
+    def _add_time(self, seconds: float, n_read: int) -> None:
+        step_seconds = self._progress.step_seconds if self._progress.running else 0.0
+        self._chunks.measure(seconds - step_seconds, n_read)
+        self._progress.add_time(seconds, n_read=n_read)
+
+    def _compute_prefix(self, sequences: Sequences, prefix: _Prefix, n_max: int) -> int:
+        """Compute up to `n_max` tokens of a prefix, in a batch of their own; return the number."""
+        run, context = prefix.run, sequences.context
+        started = time.perf_counter()
+        tokens = run.tokens[run.at : run.at + n_max]
+        prefix.is_chunked |= n_max < context.n_batch and run.at + n_max < len(run.tokens)
+        context.batch.clear()
+        context.batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=1)
+        run.at += len(tokens)
+        self._decode(context, [(run, len(tokens))])
+        self._progress.add_prompt_tokens(len(tokens))
+        self._chunks.measure(time.perf_counter() - started, len(tokens))
+        self._progress.add_time(time.perf_counter() - started, n_read=len(tokens))
+        if run.at == len(run.tokens):
+            if prefix.is_fixed and run.pos == 0 and not prefix.is_chunked:
+                self._contexts.store_prefix(prefix.tokens, run.seq)
+            self._prefix = None
+            sequences.retire(
+                run.seq, prefix.tokens, key=prefix.key, keep=prefix.is_fixed, is_prefix=True
+            )
+        return len(tokens)
+
+    def _decode(self, context: Context, added: list[tuple[TokenRun, int]]) -> None:
+        try:
+            context.decode()
+        except BaseException:
+            for run, n_tokens in added:
+                run.at -= n_tokens
+            raise
+
+    def _all_runs(self) -> list[TokenRun]:
         runs = [run for job in self._jobs for run in job.runs]
-        for run in sorted(runs, key=lambda run: run.seq, reverse=True):
-            if run.seq <= len(runs):
-                return
-            run.seq = sequences.move(run.seq)
+        return [*runs, self._prefix.run] if self._prefix else runs
 
     def _next_runs(self) -> Iterator[tuple[Job, TokenRun]]:
         """Yield the runs to compute: first single tokens by sequence, then prompts by age."""
@@ -312,6 +424,59 @@ class Scheduler:
 
     def _drop_finished(self) -> None:
         self._jobs = [job for job in self._jobs if job.runs or job.is_waiting]
+
+
+class ChunkSize:
+    """Chooses how many tokens of prompts to compute between two tokens of running replies.
+
+    They take up to `_MAX_GAP_SECONDS`, or as long as the step itself, at the measured speed.
+
+    Example:
+        >>> chunks = ChunkSize()
+        >>> chunks.measure(1.0, 500)
+        >>> chunks.size(512, step_seconds=0.05)
+        100
+    """
+
+    def __init__(self) -> None:
+        self._token_seconds = 0.0
+
+    def measure(self, seconds: float, n_tokens: int) -> None:
+        """Learn from a batch that took `seconds` for `n_tokens` of prompts."""
+        if n_tokens < _MIN_CHUNK or seconds <= 0:
+            return
+        last = self._token_seconds or seconds / n_tokens
+        self._token_seconds = (last + seconds / n_tokens) / 2
+
+    def size(self, n_batch: int, *, step_seconds: float) -> int:
+        if not self._token_seconds:
+            return min(_FIRST_CHUNK, n_batch)
+        n_tokens = max(_MAX_GAP_SECONDS, step_seconds) / self._token_seconds
+        return int(min(max(n_tokens, _MIN_CHUNK), n_batch))
+
+
+class _Prefix:
+    """A prefix in computation; with `is_fixed` it is that of a template.
+
+    With `is_chunked` its batches were smaller than usual, which changes the rounding.
+    """
+
+    def __init__(
+        self, tokens: tuple[int, ...], run: TokenRun, key: Hashable, *, is_fixed: bool
+    ) -> None:
+        self.tokens, self.run, self.key, self.is_fixed = tokens, run, key, is_fixed
+        self.is_chunked = False
+
+
+class _WantedPrefix:
+    """The prefix that a waiting job shares with others; `n_tried` tokens of it were computed.
+
+    `n_cached` tokens of the prompt were cached at `started_at`, before the prefix was computed.
+    """
+
+    def __init__(self, job: Job, n_cached: int, started_at: float) -> None:
+        self.job, self.n_cached, self.started_at = job, n_cached, started_at
+        self.n_tried = 0
 
 
 def _prompt_runs(job: Job) -> Iterator[TokenRun]:

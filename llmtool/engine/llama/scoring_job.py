@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from llmtool.engine.llama.job import PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
@@ -79,6 +79,7 @@ class ScoringJob:
     n_choices = 1
     can_share_prefix = True
     keep = is_waiting = can_use_own_stream = False
+    key: Hashable = None
 
     def __init__(self, model: LoadedModel, request: ScoreRequest) -> None:
         self.id, self.request, self._model = request.id, request, model
@@ -112,19 +113,15 @@ class ScoringJob:
     def reply_lengths(self) -> Iterator[tuple[int, int]]:
         return iter(())
 
-    def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
+    def reuse_cached_tokens(self, histories: Sequence[Sequence[int]]) -> None:
         """Do nothing, as scoring jobs never have `keep`."""
 
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
-        shared = match.n_tokens
-        self.sequences, self._cached = sequences, match.n_cached
+        n_cells = len(self.ids) + self.n_cells  # of all sequences together
+        seq, shared = sequences.begin(match.source, match.n_tokens, n_cells=n_cells)
+        self.sequences, self._cached = sequences, min(shared, match.n_cached)
         self._prefill_started_at = self._prefilled_at = match.started_at
-        self._spare = [sequences.acquire() for _ in range(self.n_seq)]
-        self._reserved = len(self.ids) - shared + self.n_cells
-        sequences.reserve_cells(self._reserved)
-        seq = self._spare.pop()
-        if shared:
-            sequences.context.copy(0, seq)
+        self._spare = [sequences.acquire() for _ in range(self.n_seq - 1)]
         self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared)]
 
     def resume(self) -> Iterator[Scores]:
@@ -143,9 +140,7 @@ class ScoringJob:
     def stop(self) -> None:
         for seq in [*self._spare, *(run.seq for run in self.runs), *self._parked]:
             self.sequences.free(seq)
-        self.sequences.release_cells(self._reserved)
         self.runs, self._chains, self._spare, self._parked = [], {}, [], []
-        self._reserved = 0
 
     def _process_rows(self, run: TokenRun, rows: range) -> None:
         chain = self._chains.pop(run, None)

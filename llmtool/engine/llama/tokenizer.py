@@ -178,6 +178,8 @@ def reuse_cached_tokens(
     ids, cached = tuple(ids), tuple(cached)
     while True:
         at = common_prefix_length([ids, cached])
+        if not _may_be_same_text(ids[at : at + 1], cached[at : at + 1], weights):
+            return ids
         stop = at
         while stop < len(cached) and weights.kind(cached[stop]) == "ordinary":
             stop += 1
@@ -190,3 +192,15 @@ def reuse_cached_tokens(
         if not cached_text or text != cached_text or end == len(ids):
             return ids
         ids = cached[:stop] + ids[end:]
+
+
+def _may_be_same_text(one: tuple[int, ...], other: tuple[int, ...], weights: LlamaModel) -> bool:
+    """Return whether two texts that begin with one of these tokens each can be the same."""
+    if not one or not other:
+        return False
+    a, b = (weights.render_piece(token, special=True) for token in (*one, *other))
+    try:
+        a.decode(), b.decode()
+    except UnicodeDecodeError:  # compare the whole texts
+        return True
+    return a.startswith(b) or b.startswith(a)

@@ -40,7 +40,7 @@ async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
         options["max_tokens"] = next((each for each in given if each is not None), None)
         sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
         sampling = msgspec.structs.replace(sampling, logprobs=request_logprobs)
-        return Request(prompt=prompt, sampling=sampling, n=n)
+        return Request(prompt=prompt, sampling=sampling, n=n, keep=True)
 
     shape = Shape(name, with_logprobs=bool(body.logprobs), top=body.top_logprobs)
     replies = generation.Replies(n)

@@ -56,10 +56,10 @@ class PrefixStates:
         """Return the state of a prefix, or None if it is not stored."""
         return None if self._cache is None else self._cache.load(self._key(ids, context))
 
-    def store(self, ids: Sequence[int], context: Context) -> None:
-        """Store the state of sequence 0, whose tokens are `ids`."""
+    def store(self, ids: Sequence[int], context: Context, seq: int = 0) -> None:
+        """Store the state of a sequence, whose tokens are `ids`."""
         if self._cache is not None:
-            self._cache.store(self._key(ids, context), context.save(0), note=self._note(ids))
+            self._cache.store(self._key(ids, context), context.save(seq), note=self._note(ids))
 
     def load_conversation(
         self, ids: Sequence[int], context: Context
@@ -79,12 +79,12 @@ class PrefixStates:
         return tuple(tokens), payload[end:]
 
     def store_conversation(
-        self, ids: Sequence[int], tokens: Sequence[int], context: Context
+        self, ids: Sequence[int], tokens: Sequence[int], context: Context, seq: int
     ) -> None:
-        """Store the state of sequence 0, whose tokens are `tokens`, for `load_conversation`."""
+        """Store the state of a sequence, whose tokens are `tokens`, for `load_conversation`."""
         if self._cache is not None:
             raw = array("i", tokens).tobytes()
-            payload = b"".join((_SIZE.pack(len(raw)), raw, context.save(0)))
+            payload = b"".join((_SIZE.pack(len(raw)), raw, context.save(seq)))
             key = self._key(ids, context, is_conversation=True)
             self._cache.store(key, payload, note=self._note(tokens))
 
