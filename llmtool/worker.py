@@ -99,7 +99,14 @@ def call(
 
 
 def describe(exc: Exception) -> str:
-    """Return an error of another project, of any type, as one line."""
+    """Return an error of another project, of any type, as one line.
+
+    Example:
+        >>> describe(IndexError("out of range")), describe(RecursionError())
+        ('cannot be read: IndexError: out of range', 'cannot be read: it is nested too deeply')
+    """
+    if isinstance(exc, RecursionError):
+        return "cannot be read: it is nested too deeply"
     return f"cannot be read: {type(exc).__name__}: {' '.join(str(exc).split())[:_MAX_REASON]}"
 
 

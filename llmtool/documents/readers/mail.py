@@ -24,7 +24,17 @@ _SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S.* \d{4}\r?\n(?=[A
 _URL = re.compile(r"\S+://\S+")
 _MAX_STUB = 300  # characters of a plain text that only points to the HTML
 _MAX_DEPTH = 50  # of messages and parts in each other
+# Of a header with parameters, which Python parses in quadratic time.
+_MAX_PARAMETERS = 4000
 _ENCRYPTED = ("multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+
+
+class _Policy(policy.Compat32):
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        if name.lower() in ("content-type", "content-disposition"):
+            value = value[:_MAX_PARAMETERS]
+        return name, value
 
 
 class MailText(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +60,7 @@ def extract_messages(content: bytes) -> MailText:
     else:
         sources = [content]
     reader = _Reader()
-    texts = [reader.read(message_from_bytes(source, policy=policy.compat32)) for source in sources]
+    texts = [reader.read(message_from_bytes(source, policy=_Policy())) for source in sources]
     if not reader.has_text:
         raise InputError(f"the e-mail {'is encrypted' if reader.is_encrypted else 'has no text'}")
     skipped = f"skipped attachments: {', '.join(reader.skipped)}" if reader.skipped else ""

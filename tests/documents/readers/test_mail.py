@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import time
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from llmtool.documents.readers.mail import extract_messages
 from llmtool.documents.readers.readable import read_document
 from llmtool.errors import InputError
+
+DISPOSITION = 'Content-Type: image/png\nContent-Disposition: attachment; filename="x'
 
 BODIES: dict[str, tuple[bytes, str]] = {
     "unknown charset": (
@@ -177,3 +181,16 @@ def test_malformed_headers_never_lose_the_text(headers: list[tuple[str, str]]) -
         assert "The body text." in extract_messages(content).text
     except InputError:
         assert "content-" in lines.lower()  # as an attachment, or not as text
+
+
+@pytest.mark.parametrize(
+    "unit", [";", "*", '"', "; a", '; a*0="x"', "; filename*1*=utf-8''x", "\\"]
+)
+@pytest.mark.parametrize("name", ["Content-Type: multipart/mixed; boundary=b; x", DISPOSITION])
+def test_hostile_parameters_take_linear_time(name: str, unit: str) -> None:
+    header = f"{name}{unit * (200_000 // len(unit))}"
+    message = f"Subject: x\n{header}\n\n--b\n\nHello.\n--b--\n".encode()
+    started = time.process_time()
+    with contextlib.suppress(InputError):  # no text, in an attachment
+        extract_messages(message)
+    assert time.process_time() - started < 5
