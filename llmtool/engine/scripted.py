@@ -170,7 +170,7 @@ class ScriptedEngine:
                 prompt=prompt.text,
                 is_plain=request.prompt.suffix is not None,
             )
-            n_tokens = n_cut = 0
+            n_tokens = n_reasoning = n_cut = 0
             while words and n_tokens < max_tokens and not reply.stopped:
                 self.cancellation.check()
                 if reply.in_reasoning and n_tokens >= max_reasoning and not n_cut:
@@ -178,6 +178,7 @@ class ScriptedEngine:
                     _, _, rest = "".join(words).partition(reply.closing.strip())
                     words = [reply.closing, *_WORD.findall(rest)]
                 n_tokens += 1
+                n_reasoning += reply.in_reasoning
                 yield from reply.push(words.pop(0).encode())
             yield from reply.finish()
             is_complete = reply.stopped or not words
@@ -188,6 +189,7 @@ class ScriptedEngine:
                 finish_reason=finish,
                 usage=_usage(prompt, n_tokens),
                 timings=_TIMINGS,
+                reasoning_tokens=n_reasoning,
                 cut_reasoning_tokens=0 if sampling.think_tokens is not None else n_cut,
                 seed=(request.sampling.seed or 0) + choice,
                 stop_string=reply.stop_string,

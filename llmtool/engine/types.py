@@ -236,6 +236,7 @@ class Token(msgspec.Struct, frozen=True):
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one choice, with the seed that it used.
 
+    `reasoning_tokens` is the length of the reasoning.
     `cut_reasoning_tokens` is the length of reasoning that was ended by the default limit, else 0.
     `ended_repetition` is whether a string or list of a constrained reply was ended because it
     repeated itself. `stop_string` is the stop string that ended the reply, if one did.
@@ -247,6 +248,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage
     timings: Timings
     seed: int
+    reasoning_tokens: int = 0
     cut_reasoning_tokens: int = 0
     ended_repetition: bool = False
     stop_string: str | None = None

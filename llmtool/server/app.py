@@ -27,7 +27,8 @@ from llmtool.server.functions import endpoints
 from llmtool.server.openai import models
 from llmtool.server.openai.chat import complete_chat
 from llmtool.server.openai.completions import complete
-from llmtool.server.openai.schemas import ChatBody, CompletionBody
+from llmtool.server.openai.responses import create_response
+from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
 from llmtool.server.responses import error_response
 from llmtool.server.service import Service
 
@@ -51,6 +52,7 @@ def make_app(
             ),
             Route("/openapi.json", _get(service, endpoints.show_openapi)),
             Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
+            Route("/v1/responses", post(create_response, ResponseBody), methods=["POST"]),
             Route("/v1/messages", post(messages.create_message, MessagesBody), methods=["POST"]),
             Route(
                 "/v1/messages/count_tokens",

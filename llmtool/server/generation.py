@@ -41,7 +41,7 @@ class Replies:
         self._n = n
         self.choices = [Reply() for _ in range(n * n_requests)]
         self._prompts: dict[int, Usage] = {}
-        self._completion_tokens = 0
+        self._completion_tokens = self.reasoning_tokens = 0
 
     def index(self, event: Token | Finished) -> int:
         """Return the index of an event's choice."""
@@ -54,6 +54,7 @@ class Replies:
             choice.stop_string = event.stop_string
             self._prompts.setdefault(event.id, event.usage)
             self._completion_tokens += event.usage.completion_tokens
+            self.reasoning_tokens += event.reasoning_tokens
             return
         choice.text += event.text
         choice.reasoning += event.reasoning

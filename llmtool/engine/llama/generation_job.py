@@ -389,6 +389,7 @@ class _Choice:
                 first_token_at=self.started_at,
             ),
             seed=self._seed,
+            reasoning_tokens=self._n_reasoning,
             cut_reasoning_tokens=self._n_reasoning
             if self._is_cut and not self._has_own_limit
             else 0,

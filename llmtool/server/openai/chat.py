@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from llmtool.engine.types import Finished, Request, Token, TokenLogprob, Usage
+from llmtool.engine.types import Finished, Request, Token, TokenLogprob
 from llmtool.server import generation
 from llmtool.server.bodies import reject_unsupported
 from llmtool.server.errors import RequestError, error_document
+from llmtool.server.generation import Replies
 from llmtool.server.openai.schemas import UNSUPPORTED_IN_CHAT, ChatBody, ResponseFormat
 from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
@@ -29,7 +30,7 @@ async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
     """
     reject_unsupported(body, UNSUPPORTED_IN_CHAT)
     name, box = service.find(body.model)
-    prompt = generation.chat_prompt(body.messages, thinking=_thinking(body.reasoning_effort))
+    prompt = generation.chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
     spec = output_spec(body.response_format)
     n = generation.check_n(body.n)
     request_logprobs = (body.top_logprobs or 1) if body.logprobs else 0
@@ -43,7 +44,7 @@ async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
         return Request(prompt=prompt, sampling=sampling, n=n, keep=True)
 
     shape = Shape(name, with_logprobs=bool(body.logprobs), top=body.top_logprobs)
-    replies = generation.Replies(n)
+    replies = Replies(n)
     if not body.stream:
 
         def run() -> None:
@@ -61,7 +62,7 @@ async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
 async def _chunks(
     first: Token | Finished,
     rest: AsyncGenerator[Token | Finished, None],
-    replies: generation.Replies,
+    replies: Replies,
     shape: Shape,
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
@@ -80,7 +81,7 @@ async def _chunks(
             except StopAsyncIteration:
                 break
         if include_usage:
-            yield sse(shape.usage_chunk(replies.usage))
+            yield sse(shape.usage_chunk(replies))
     except Exception as exc:
         yield sse(error_document(exc))
         return
@@ -98,7 +99,8 @@ def _delta(token: Token) -> dict[str, str]:
     return delta
 
 
-def _thinking(effort: str | None) -> bool | str | None:
+def thinking_of(effort: str | None) -> bool | str | None:
+    """Return whether a model reasons, for OpenAI's name of an effort."""
     if effort in (None, "none"):
         return None if effort is None else False
     return "low" if effort == "minimal" else effort
@@ -133,7 +135,7 @@ class Shape:
             "model": model,
         }
 
-    def document(self, replies: generation.Replies) -> dict[str, Any]:
+    def document(self, replies: Replies) -> dict[str, Any]:
         choices = []
         for index, reply in enumerate(replies.choices):
             message: dict[str, Any] = {"role": "assistant", "content": reply.text, "refusal": None}
@@ -148,7 +150,7 @@ class Shape:
                 }
             )
         base = {**self._base, "object": "chat.completion"}
-        return {**base, "choices": choices, "usage": usage_document(replies.usage)}
+        return {**base, "choices": choices, "usage": usage_document(replies)}
 
     def chunk(
         self,
@@ -166,29 +168,33 @@ class Shape:
         }
         return {**self._base, "object": "chat.completion.chunk", "choices": [item]}
 
-    def usage_chunk(self, usage: Usage) -> dict[str, Any]:
+    def usage_chunk(self, replies: Replies) -> dict[str, Any]:
         base = {**self._base, "object": "chat.completion.chunk"}
-        return {**base, "choices": [], "usage": usage_document(usage)}
+        return {**base, "choices": [], "usage": usage_document(replies)}
 
     def _logprobs(self, tokens: list[TokenLogprob]) -> dict[str, Any] | None:
         if not self._with_logprobs:
             return None
-        content = [
-            {**_token(token), "top_logprobs": [_token(each) for each in token.top[: self._top]]}
-            for token in tokens
-        ]
+        content = [token_document(token, self._top) for token in tokens]
         return {"content": content, "refusal": None}
 
 
-def _token(token: TokenLogprob) -> dict[str, Any]:
-    return {"token": token.token, "logprob": token.logprob, "bytes": list(token.bytes)}
+def token_document(token: TokenLogprob, n_top: int) -> dict[str, Any]:
+    """Return a token with its log-probability and `n_top` alternatives in OpenAI's form."""
+
+    def describe(token: TokenLogprob) -> dict[str, Any]:
+        return {"token": token.token, "logprob": token.logprob, "bytes": list(token.bytes)}
+
+    return {**describe(token), "top_logprobs": [describe(each) for each in token.top[:n_top]]}
 
 
-def usage_document(usage: Usage) -> dict[str, Any]:
+def usage_document(replies: Replies) -> dict[str, Any]:
     """Return token counts in OpenAI's form."""
+    usage = replies.usage
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": replies.reasoning_tokens},
     }

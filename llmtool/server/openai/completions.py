@@ -128,7 +128,7 @@ async def _chunks(
             except StopAsyncIteration:
                 break
         if include_usage:
-            usage = usage_document(replies.usage)
+            usage = usage_document(replies)
             yield sse({**shape.base, "choices": [], "usage": usage})
     except Exception as exc:
         yield sse(error_document(exc))
@@ -163,7 +163,7 @@ class Shape:
                     "finish_reason": reply.finish_reason,
                 }
             )
-        return {**self.base, "choices": choices, "usage": usage_document(replies.usage)}
+        return {**self.base, "choices": choices, "usage": usage_document(replies)}
 
     def chunk(
         self,

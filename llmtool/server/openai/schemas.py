@@ -113,3 +113,49 @@ class CompletionBody(SamplingFields, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     best_of: int | None = None
     response_format: ResponseFormat | None = None
+
+
+class TextOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    format: dict[str, Any] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class ReasoningOptions(msgspec.Struct, kw_only=True):
+    effort: Effort | Literal["none", "minimal"] | None = None
+    summary: Any_ = UNSET
+
+
+class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/responses`. The server stores nothing."""
+
+    model: str | None = None
+    input: str | list[dict[str, Any]]
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
+    include: list[str] | None = None
+    text: TextOptions | None = None
+    reasoning: ReasoningOptions | None = None
+    stream: bool | None = False
+    stream_options: Any_ = UNSET
+    metadata: dict[str, str] | None = None
+    user: Any_ = UNSET
+    store: Any_ = UNSET
+    service_tier: Any_ = UNSET
+    safety_identifier: Any_ = UNSET
+    prompt_cache_key: Any_ = UNSET
+    parallel_tool_calls: Any_ = UNSET
+    tool_choice: Any_ = UNSET
+    truncation: Literal["disabled"] | None = None
+    tools: Any_ = UNSET
+    background: Any_ = UNSET
+    conversation: Any_ = UNSET
+    previous_response_id: Any_ = UNSET
+    prompt: Any_ = UNSET
+    max_tool_calls: Any_ = UNSET
+
+
+UNSUPPORTED_IN_RESPONSES = ("tools", "background", "conversation", "previous_response_id", "prompt")
+INCLUDABLE = ("message.output_text.logprobs", "reasoning.encrypted_content")

@@ -1,0 +1,292 @@
+"""`POST /v1/responses`, without storage: each request has the whole conversation."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+import msgspec
+
+from llmtool.engine.types import Finished, Request, Token
+from llmtool.server import generation
+from llmtool.server.bodies import reject_unsupported
+from llmtool.server.errors import RequestError, describe
+from llmtool.server.openai.chat import output_spec, thinking_of, token_document
+from llmtool.server.openai.schemas import (
+    INCLUDABLE,
+    UNSUPPORTED_IN_RESPONSES,
+    ResponseBody,
+    ResponseFormat,
+)
+from llmtool.server.responses import JSON, Stream, sse
+from llmtool.server.service import Service
+
+_MESSAGE_TYPES = (None, "message")
+
+
+async def create_response(service: Service, body: ResponseBody) -> JSON | Stream:
+    """Reply to a conversation, as one document or as a stream of events.
+
+    Raises:
+        LlmtoolError: the request is invalid, or it failed before the first token.
+    """
+    reject_unsupported(body, UNSUPPORTED_IN_RESPONSES)
+    name, box = service.find(body.model)
+    effort = None if body.reasoning is None else body.reasoning.effort
+    prompt = generation.chat_prompt(_messages(body), thinking=thinking_of(effort))
+    spec = output_spec(_format(body))
+    n_logprobs = _count_logprobs(body)
+
+    def make_request() -> Request:
+        options = {
+            "max_tokens": body.max_output_tokens,
+            "temperature": body.temperature,
+            "top_p": body.top_p,
+        }
+        sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
+        return Request(
+            prompt=prompt, sampling=msgspec.structs.replace(sampling, logprobs=n_logprobs)
+        )
+
+    document = Document(name, body)
+    if not body.stream:
+
+        def run() -> None:
+            for event in generation.events(box, [make_request()]):
+                document.replies.add(event)
+
+        await service.call(box, run)
+        return JSON(document.complete())
+    events = service.stream(box, lambda: generation.events(box, [make_request()]))
+    first = await events.__anext__()
+    return Stream(_chunks(first, events, document), "text/event-stream")
+
+
+def _messages(body: ResponseBody) -> list[dict[str, Any]]:
+    """Return the messages of a body.
+
+    Raises:
+        RequestError: an item of the input is not a message.
+    """
+    messages: list[dict[str, Any]] = []
+    if body.instructions:
+        messages.append({"role": "system", "content": body.instructions})
+    if isinstance(body.input, str):
+        return [*messages, {"role": "user", "content": body.input}]
+    for index, item in enumerate(body.input):
+        if item.get("type") == "reasoning":  # of an earlier reply
+            continue
+        if item.get("type") not in _MESSAGE_TYPES:
+            message = f"input[{index}]: type {item['type']!r} is not supported; pass messages"
+            raise RequestError(message, code="unsupported_option", param=f"input[{index}].type")
+        messages.append({name: item.get(name) for name in ("role", "content") if name in item})
+    return messages
+
+
+def _format(body: ResponseBody) -> ResponseFormat | None:
+    """Return `text.format` in the form of chat completions.
+
+    Raises:
+        RequestError: its type is unknown.
+    """
+    given = None if body.text is None else body.text.format
+    if given is None:
+        return None
+    kind = given.get("type")
+    if kind == "json_schema":
+        fields = {name: value for name, value in given.items() if name != "type"}
+        given = {"type": kind, "json_schema": fields}
+    try:
+        return msgspec.convert(given, ResponseFormat)
+    except msgspec.ValidationError as exc:
+        raise RequestError(f"text.format: {exc}", param="text.format") from None
+
+
+def _count_logprobs(body: ResponseBody) -> int:
+    include = body.include or []
+    for each in include:
+        if each not in INCLUDABLE:
+            message = f"include {each!r} is not supported by this server; remove it"
+            raise RequestError(message, code="unsupported_option", param="include")
+    return max(1, body.top_logprobs or 0) if INCLUDABLE[0] in include else 0
+
+
+class Document:
+    """The document of one response, and the items of its output."""
+
+    def __init__(self, model: str, body: ResponseBody) -> None:
+        self.replies = generation.Replies(1)
+        self._body = body
+        self._model, self._created = model, int(time.time())
+        self._id = f"resp_{uuid.uuid4().hex}"
+        self.ids = {"reasoning": f"rs_{uuid.uuid4().hex}", "message": f"msg_{uuid.uuid4().hex}"}
+
+    def complete(self) -> dict[str, Any]:
+        """Return the finished document."""
+        (reply,) = self.replies.choices
+        is_cut = reply.finish_reason == "length"
+        items = [self.item("reasoning")] if reply.reasoning else []
+        return {
+            **self.document("incomplete" if is_cut else "completed"),
+            "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
+            "output": [*items, self.item("message")],
+            "usage": _usage(self.replies),
+        }
+
+    def document(self, status: str, error: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the document of a response without its output."""
+        body = self._body
+        return {
+            "id": self._id,
+            "object": "response",
+            "created_at": self._created,
+            "status": status,
+            "error": error,
+            "incomplete_details": None,
+            "instructions": body.instructions,
+            "max_output_tokens": body.max_output_tokens,
+            "metadata": body.metadata or {},
+            "model": self._model,
+            "output": [],
+            "parallel_tool_calls": False,
+            "previous_response_id": None,
+            "store": False,
+            "temperature": body.temperature,
+            "text": {"format": (body.text and body.text.format) or {"type": "text"}},
+            "tool_choice": "auto",
+            "tools": [],
+            "top_p": body.top_p,
+            "truncation": "disabled",
+            "usage": None,
+        }
+
+    def item(self, kind: str, *, is_done: bool = True) -> dict[str, Any]:
+        """Return an item of the output: "reasoning" or "message"."""
+        item: dict[str, Any] = {"id": self.ids[kind], "type": kind}
+        if kind == "reasoning":
+            item["summary"] = []
+        else:
+            (reply,) = self.replies.choices
+            state = "incomplete" if reply.finish_reason == "length" else "completed"
+            item |= {"role": "assistant", "status": state if is_done else "in_progress"}
+        return {**item, "content": [self.part(kind)] if is_done else []}
+
+    def part(self, kind: str, *, is_done: bool = True) -> dict[str, Any]:
+        """Return the content of an item."""
+        (reply,) = self.replies.choices
+        if kind == "reasoning":
+            return {"type": "reasoning_text", "text": reply.reasoning if is_done else ""}
+        n_top = self._body.top_logprobs or 0
+        logprobs = [token_document(token, n_top) for token in reply.logprobs]
+        return {
+            "type": "output_text",
+            "text": reply.text if is_done else "",
+            "annotations": [],
+            "logprobs": logprobs if is_done else [],
+        }
+
+    def logprobs(self, event: Token) -> list[dict[str, Any]]:
+        """Return the token of an event, if its log-probability was requested."""
+        if event.logprob is None:
+            return []
+        return [token_document(event.logprob, self._body.top_logprobs or 0)]
+
+
+class _Events:
+    """Builds the events of a stream, which are numbered."""
+
+    def __init__(self) -> None:
+        self._n = 0
+
+    def __call__(self, type: str, **fields: Any) -> bytes:
+        self._n += 1
+        return sse({"type": type, "sequence_number": self._n - 1, **fields}, event=type)
+
+
+async def _chunks(
+    first: Token | Finished, rest: AsyncGenerator[Token | Finished, None], document: Document
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a response: its items, first the reasoning, then the message."""
+    event_of, kind, index = _Events(), "", -1
+    try:
+        started = document.document("in_progress")
+        yield event_of("response.created", response=started)
+        yield event_of("response.in_progress", response=started)
+        event = first
+        while True:
+            document.replies.add(event)
+            if isinstance(event, Token):
+                for item, delta in (("reasoning", event.reasoning), ("message", event.text)):
+                    if not delta:
+                        continue
+                    if item != kind:
+                        for each in _end_item(event_of, document, kind, index):
+                            yield each
+                        kind, index = item, index + 1
+                        for each in _start_item(event_of, document, kind, index):
+                            yield each
+                    logprobs = {"logprobs": document.logprobs(event)} if kind == "message" else {}
+                    yield event_of(
+                        f"response.{_TEXTS[kind]}.delta",
+                        **_place(document, kind, index),
+                        delta=delta,
+                        **logprobs,
+                    )
+            try:
+                event = await rest.__anext__()
+            except StopAsyncIteration:
+                break
+        if kind != "message":  # the reply has no text
+            for each in _end_item(event_of, document, kind, index):
+                yield each
+            kind, index = "message", index + 1
+            for each in _start_item(event_of, document, kind, index):
+                yield each
+        for each in _end_item(event_of, document, kind, index):
+            yield each
+        done = document.complete()
+        yield event_of(f"response.{done['status']}", response=done)
+    except Exception as exc:
+        info = describe(exc)
+        error = {"code": info.code or "server_error", "message": info.message}
+        yield event_of("response.failed", response=document.document("failed", error))
+    finally:
+        await rest.aclose()
+
+
+_TEXTS = {"reasoning": "reasoning_text", "message": "output_text"}
+
+
+def _place(document: Document, kind: str, index: int) -> dict[str, Any]:
+    return {"item_id": document.ids[kind], "output_index": index, "content_index": 0}
+
+
+def _start_item(event_of: _Events, document: Document, kind: str, index: int) -> Iterator[bytes]:
+    item = document.item(kind, is_done=False)
+    yield event_of("response.output_item.added", output_index=index, item=item)
+    part = document.part(kind, is_done=False)
+    yield event_of("response.content_part.added", **_place(document, kind, index), part=part)
+
+
+def _end_item(event_of: _Events, document: Document, kind: str, index: int) -> Iterator[bytes]:
+    if not kind:
+        return
+    place, part = _place(document, kind, index), document.part(kind)
+    logprobs = {"logprobs": part["logprobs"]} if kind == "message" else {}
+    yield event_of(f"response.{_TEXTS[kind]}.done", **place, text=part["text"], **logprobs)
+    yield event_of("response.content_part.done", **place, part=part)
+    item = document.item(kind)
+    yield event_of("response.output_item.done", output_index=index, item=item)
+
+
+def _usage(replies: generation.Replies) -> dict[str, Any]:
+    usage = replies.usage
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": replies.reasoning_tokens},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
