@@ -76,6 +76,12 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ".. contents:: Four\n   :depth: 2\n",
         ["One.", "Two.", "Three.", "Four"],
     ),
+    "names in capitals, an option as an argument, a thin space": (
+        "rst",
+        ".. Note:: One\n\n.. CODE::\n\n   x y\n\n.. contents:: :local:\n\nTwo\n\u2009\n"
+        ".. tip:: Three\n",
+        ["One", "Two", "Three"],
+    ),
     "comments and targets": ("rst", ".. a comment\n   b\n\n..\f c\n\n   d\n\n.. _t:\n\n.. _u: https://x.org\n\nOne\n",
                              ["One"]),
 }  # fmt: skip

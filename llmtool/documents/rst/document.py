@@ -171,7 +171,7 @@ class Rst(Document):
         while i < len(self._lines):
             start, line = self._lines[i]
             text = line.strip("\ufeff \t")
-            if not text:
+            if not text.strip():
                 i += 1
             elif n_lines := (yield from self._title(i, segments)):
                 i += n_lines
@@ -302,7 +302,7 @@ class Rst(Document):
         return (yield from self._skip(i, self._end_of_block(i + 1, indent), reason))
 
     def _directive(self, i: int, at: int, found: re.Match[str], segments: list[Segment]) -> _Scan:
-        name, indent = found[1], self._indent(i)
+        name, indent = found[1].lower(), self._indent(i)  # in any case
         base = name.rpartition(":")[2]
         start, line = self._lines[i]
         end = start + len(line)
@@ -314,7 +314,10 @@ class Rst(Document):
         is_code = name in CODE_DIRECTIVES or base.startswith("auto")
         is_text = name in _TEXTS or ":" in name or self._has_sentences(following, indent)
         if is_code or name == "csv-table" or not is_text:
-            if name in ("csv-table", "contents") and at + found.end() < end:
+            has_title = name in ("csv-table", "contents") and not _OPTION.match(
+                self.source[at + found.end() : end]
+            )
+            if has_title and at + found.end() < end:
                 title = at + found.end()
                 yield OutsideText(at, title, "directive")
                 yield from self._segment([(title, self.source[title:end])], "", segments)
