@@ -115,7 +115,7 @@ def test_held_out_examples_of_a_template_are_anchors(tmp_path: Path) -> None:
 
 def test_text_that_names_a_label_is_also_scored_without_the_name(tmp_path: Path) -> None:
     # The name decides with odds of 8 to 1; without it, the odds are 1 to 4. The prompts have the
-    # same length, so that the scores are the means 1/2 (8/9 + 1/5) and 1/2 (1/9 + 4/5).
+    # same length, so that the scores are 2/5 8/9 + 3/5 1/5 and 2/5 1/9 + 3/5 4/5.
     def scores(prompt: str, label: str) -> float:
         odds = 8.0 if "Sports" in prompt else 0.25
         return math.log(odds if label == " sport" else 1.0) - 4
@@ -123,7 +123,7 @@ def test_text_that_names_a_label_is_also_scored_without_the_name(tmp_path: Path)
     box = make_box(tmp_path, scores)
     options = {"labels": ["sport", "news"], "calibrate": "none"}
     result = box.classify("Sports fans skip this.", **options)
-    assert result.scores == pytest.approx({"sport": 49 / 90, "news": 41 / 90})
+    assert result.scores == pytest.approx({"sport": 107 / 225, "news": 118 / 225})
     assert box.engine.prompts[-1] == 'Text: "… fans skip this."\nLabel:'
     assert result.warnings == ()
     box.classify(["Transport", "Sport"], **options)

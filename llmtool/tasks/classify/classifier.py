@@ -41,6 +41,7 @@ class ScoredText(NamedTuple):
 
 
 NEAR_TIE = 1.35  # ratio of the two best scores
+MASKED_WEIGHT = 1.5  # of a text without the names of labels, relative to the text with them
 MIN_CALIBRATION_TEXTS = 20  # with fewer labelled texts, anchors are more accurate
 
 
@@ -275,12 +276,15 @@ class Classifier:
         return self._mean(rows, scored)
 
     def mean_totals(self, scored: ScoredText) -> list[float]:
-        """Return the mean log-probabilities of a text's requests, weighted by tokens."""
+        """Return the weighted mean log-probabilities of a text's requests."""
         return self._mean([each.scores.totals for each in scored.requests], scored)
 
     def _mean(self, rows: Sequence[Sequence[float]], scored: ScoredText) -> list[float]:
-        weights = [each.scores.usage.prompt_tokens for each in scored.requests]
-        total = sum(weights)
+        weights = [
+            each.scores.usage.prompt_tokens * (MASKED_WEIGHT if i >= scored.n_chunks else 1)
+            for i, each in enumerate(scored.requests)
+        ]
+        total = math.fsum(weights)
         return [
             math.fsum(value * weight for value, weight in zip(column, weights, strict=True)) / total
             for column in zip(*rows, strict=True)

@@ -1,7 +1,7 @@
 """Texts that name labels, such as "This is not about sports": a model repeats what it has read.
 
-Such a text is also scored without the names, and the scores are averaged. So a name is evidence,
-but does not decide alone.
+Such a text is also scored without the names, and the mean of the scores gives these more weight. So
+a name is evidence, but does not decide alone.
 """
 
 from __future__ import annotations
