@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from llmtool.errors import Cancelled, LockedError, OutputError, os_error_reason
+from llmtool.temporary import TemporaryFile, remove_leftovers
 
 _POLL_SECONDS = 0.1
+_CLOCK_ERROR_NS = 60 * 10**9  # between the clocks of machines that share a folder
 
 FileIdentity = tuple[str, int, int, int, int, int, str]
+"""Real path, size in bytes, times in nanoseconds, inode, device, digest of samples."""
 _START_BYTES, _SAMPLE_BYTES, _SAMPLES = 1 << 20, 4096, 16
-"""Real path, size in bytes, modification time in nanoseconds, inode."""
 
 
 def identify(path: Path) -> FileIdentity:
@@ -47,34 +49,50 @@ def identify(path: Path) -> FileIdentity:
     return name, state.st_size, *times, state.st_ino, state.st_dev, digest.hexdigest()
 
 
-def write_atomically(path: Path, data: bytes, *, is_durable: bool = True) -> None:
+def write_atomically(
+    path: Path, data: bytes, *, is_durable: bool = True, replace: bool = True
+) -> None:
     """Write a private file (mode 0600) through a temporary file, fsync and rename.
 
     The target of a symbolic link is replaced, not the link. Without fsync, a file that is not
-    durable may be empty after a power failure.
+    durable may be empty after a power failure; nor are temporary files of killed processes removed.
 
     Raises:
-        OutputError: the file cannot be written; the old file is unchanged.
+        OutputError: the file cannot be written, or it exists, without `replace`; the old file is
+            unchanged.
     """
-    import tempfile
-
     try:
         path = Path(os.path.realpath(path))
         make_folder(path.parent)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        if is_durable:
+            remove_leftovers(path.parent)
+        temporary = TemporaryFile(path)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(temporary.descriptor, "wb", closefd=False) as file:
                 file.write(data)
-                if is_durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.replace(temporary, path)
+            if is_durable:
+                os.fsync(temporary.descriptor)
+            temporary.rename(replace=replace)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+            temporary.discard()
             raise
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
+
+
+def order_of_use(modified_ns: int, now_ns: int | None = None) -> int:
+    """Return a sort key for a modification time: the larger, the more recent.
+
+    A time in the future is older than all others: it was written before the clock was set back.
+
+    Example:
+        >>> from llmtool.files import order_of_use
+        >>> hour = 3600 * 10**9
+        >>> sorted([3 * hour, hour, 9 * hour], key=lambda ns: order_of_use(ns, now_ns=4 * hour))
+        [32400000000000, 3600000000000, 10800000000000]
+    """
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    return modified_ns if modified_ns <= now_ns + _CLOCK_ERROR_NS else modified_ns - (1 << 64)
 
 
 def make_folder(folder: Path) -> None:

@@ -57,6 +57,7 @@ LAYERS = [
     "folders",
     "toml",
     "files",
+    "temporary",
     "sizes",
     "short_repr",
     "background",

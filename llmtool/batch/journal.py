@@ -15,7 +15,6 @@ import hashlib
 import io
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ import msgspec
 from llmtool.batch.writers import ERROR, ERROR_CODE, KEY, OutputFormat
 from llmtool.errors import ExitCode, LockedError, OutputError, UsageError, os_error_reason
 from llmtool.option_names import option
+from llmtool.temporary import TemporaryFile, lock_descriptor, remove_leftovers
 
 _SYNC_ROWS = 200
 _KEY_DIGITS = 16
@@ -103,6 +103,7 @@ class Journal:
             required.
         header: the first bytes of the file.
         delimiter: of CSV.
+        follow_links: whether the file may be a symbolic link.
 
     Raises:
         UsageError: the file has content but neither option is set, or it cannot be resumed because
@@ -120,6 +121,7 @@ class Journal:
         delimiter: str = ",",
         resume: bool = False,
         overwrite: bool = False,
+        follow_links: bool = True,
     ) -> None:
         self.path, self._format, self._header = path, format, header
         self._delimiter = delimiter
@@ -131,6 +133,7 @@ class Journal:
         with _errors_as_output_error(path):
             # A FIFO can only be written.
             flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
+            flags |= 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
             self._file = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         self._is_regular = path.is_file()
         try:
@@ -152,6 +155,7 @@ class Journal:
             self._write(self._header)
             return
         with _errors_as_output_error(self.path):
+            remove_leftovers(Path(os.path.realpath(self.path)).parent)
             os.ftruncate(self._file, self._end)
             os.lseek(self._file, self._end, os.SEEK_SET)
         if not self._end:
@@ -243,21 +247,19 @@ class Journal:
         started = time.monotonic()
         path = Path(os.path.realpath(self.path))
         with _errors_as_output_error(path):
-            copy, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            temporary = TemporaryFile(path)
+            copy = temporary.descriptor
             try:
                 with open(copy, "wb", closefd=False) as file:
                     file.write(self._header)
                     for number, row in enumerate(self._raw_rows()):
                         file.write(self._replacements.get(number, row))
                     self._end = file.tell()
-                shutil.copymode(path, temporary)
+                shutil.copymode(path, temporary.name)
                 os.fsync(copy)
-                _lock(copy, path)
-                os.replace(temporary, path)
+                temporary.rename(close=False)  # still locked
             except BaseException:
-                os.close(copy)
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
+                temporary.discard()
                 raise
         os.close(self._file)
         self._file, self._replacements = copy, {}
@@ -313,13 +315,5 @@ def _check_content(file: int, path: Path, format: OutputFormat, *, allowed: bool
 
 def _lock(file: int, path: Path) -> None:
     """Lock an open file until it is closed."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no fcntl
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        raise LockedError(f"another process is writing {path}; wait until it ends") from exc
-    except OSError:
-        return  # the file system has no locks
+    if lock_descriptor(file) is False:
+        raise LockedError(f"another process is writing {path}; wait until it ends")

@@ -62,6 +62,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
         retry_failed: like `resume`, and process the failed records of the file again. The template,
             model and options can differ from those of the earlier batch; other rows are unchanged.
         overwrite: replace a file that has content.
+        follow_links: whether the file may be a symbolic link.
         limit: maximum number of records, including those completed earlier; None for all.
         full_results: add the full result to each row, as `result`.
         csv_safe: start texts that a spreadsheet would evaluate as formulas with an apostrophe; only
@@ -73,6 +74,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     retry_failed: bool = False
     overwrite: bool = False
+    follow_links: bool = True
     limit: int | None = None
     full_results: bool = False
     csv_safe: bool = False
@@ -188,6 +190,7 @@ class BatchRunner(Generic[R]):
                     delimiter=self._reader.delimiter,
                     resume=options.resume or options.retry_failed,
                     overwrite=options.overwrite,
+                    follow_links=options.follow_links,
                 )
                 stack.enter_context(closing(journal))
                 self.n_resumed = journal.n_done

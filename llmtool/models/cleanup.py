@@ -17,6 +17,7 @@ from llmtool.models.hub import blob_lock, cache
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.installed import Model
 from llmtool.models.layout import PART_SUFFIX, Layout, list_import_folders, lock_import
+from llmtool.temporary import SUFFIX, remove_leftovers
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,9 @@ def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool)
         if not dry_run:  # held for both, so that files and records agree
             stack.enter_context(files.lock(layout.registry_file))
         if model.source == "imported":
-            removals = [_removal(part, "imported") for part in model.parts]
+            # The first part last: without it, the model does not exist.
+            parts = [part for part in reversed(model.parts) if part.exists()]
+            removals = [_removal(part, "imported") for part in parts]
         else:
             removals = _remove_cached(layout, model, every_revision, dry_run)
         if not dry_run:
@@ -68,7 +71,8 @@ def _remove_cached(
     names = _inner_paths(layout, model)
     paths = [c / name for c in commits for name in names if os.path.lexists(c / name)]
     links = [_removal(path, "snapshot") for path in paths]
-    used = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in paths}
+    others = (p for p in root.rglob("*") if p not in paths and not p.name.endswith(SUFFIX))
+    used = {p.resolve() for p in others if p.is_file()}
     unused = {p.resolve() for p in paths if p.is_symlink() and p.exists()} - used
     blobs = [_removal(blob, "blob") for blob in sorted(unused)]
     if not dry_run:
@@ -161,8 +165,9 @@ def prune(layout: Layout, *, dry_run: bool) -> list[Removal]:
                 _remove_empty_folders(layout, repo, [removal.path for removal in found])
             removals += found
         removals += _prune_imports(layout, dry_run=dry_run)
+        removals += _prune_records(layout, dry_run=dry_run)
         if not dry_run:
-            _remove_stale_records(layout)
+            remove_leftovers(layout.data)
     return removals
 
 
@@ -191,7 +196,9 @@ def _remove_import(folder: Path, *, dry_run: bool) -> Removal:
 def _find_unused(folder: Path) -> list[tuple[Path, str]]:
     """Return the unused files of a repository, each with the reason."""
     links = sorted((folder / "snapshots").rglob("*"))
-    found = [(p, "dangling link") for p in links if p.is_symlink() and not p.exists()]
+    found = [(p, "interrupted download") for p in links if p.name.endswith(SUFFIX)]
+    links = [p for p in links if not p.name.endswith(SUFFIX)]
+    found += [(p, "dangling link") for p in links if p.is_symlink() and not p.exists()]
     used = {path.resolve() for path in links if path.is_file()}
     for path in sorted((folder / "blobs").glob("*")):
         if path.name.endswith(PART_SUFFIX):
@@ -237,20 +244,37 @@ def _is_in_use(layout: Layout, repo: str) -> bool:
     return False
 
 
-def _remove_stale_records(layout: Layout) -> None:
-    def is_here(record: registry.Record) -> bool:
+def _prune_records(layout: Layout, *, dry_run: bool) -> list[Removal]:
+    """Remove records of models without all their files, and the other files of imported ones."""
+    removals: list[Removal] = []
+
+    def find_parts(record: registry.Record) -> list[Path]:
         if record.source == "imported":
             root = layout.imported_folder
         else:
             folder = cache.repo_folder(layout.hub_cache, record.name)
             root = folder / "snapshots" / (record.commit or "")
-        return all((root / file.path).exists() for file in record.files)
+        return [root / file.path for file in record.files]
 
     def change(known: registry.Registry) -> registry.Registry:
-        here = tuple(record for record in known.models if is_here(record))
-        return msgspec.structs.replace(known, models=here)
+        here = []
+        for record in known.models:
+            parts = find_parts(record)
+            if all(part.exists() for part in parts):
+                here.append(record)
+            elif record.source == "imported":
+                left = [part for part in parts if part.exists()]
+                removals.extend(_removal(part, "interrupted import") for part in left)
+                for part in () if dry_run else left:
+                    part.unlink()
+        return msgspec.structs.replace(known, models=tuple(here))
 
-    registry.update(layout.registry_file, change)
+    known = registry.load(layout.registry_file)
+    if dry_run:
+        change(known)
+    elif known.models:  # a folder without models may be read-only
+        registry.update(layout.registry_file, change)
+    return removals
 
 
 def _removal(path: Path, reason: str) -> Removal:

@@ -26,6 +26,7 @@ from llmtool.models.installed import Model, describe_downloaded
 from llmtool.models.layout import PART_SUFFIX, SPARE_BYTES, Layout, find_free_bytes
 from llmtool.models.reference import Reference
 from llmtool.sizes import format_bytes
+from llmtool.temporary import SUFFIX, TemporaryFile, default_mode, remove_leftovers
 
 
 class PlannedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +202,7 @@ def _download_file(
 def _link(blob: Path, pointer: Path) -> None:
     """Link the file in the snapshot to its blob, replacing a wrong or dangling link."""
     pointer.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pointer.with_name(f".{pointer.name}.{os.getpid()}.tmp")
+    temporary = pointer.with_name(f".{blob.name}{SUFFIX}")  # the blob is locked
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     try:
@@ -219,9 +220,15 @@ def _write_ref(plan: DownloadPlan) -> None:
     path = plan.folder / "refs" / revision
     with _disk_errors(plan.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(plan.commit, encoding="ascii")
-        os.replace(temporary, path)
+        # Outside of `refs`, where other programs would take it for a revision.
+        remove_leftovers(plan.folder)
+        temporary = TemporaryFile(plan.folder / "ref", mode=default_mode())
+        try:
+            os.write(temporary.descriptor, plan.commit.encode("ascii"))
+            temporary.rename(path)
+        except BaseException:
+            temporary.discard()
+            raise
 
 
 def _part(blob: Path) -> Path:

@@ -49,7 +49,7 @@ def import_file(
     header = gguf.check(path)
     parts = list_parts(path)
     name = check_name(name or _suggest_name(path))
-    _check_unused(registry.load(layout.registry_file), name)
+    _check_unused(layout, registry.load(layout.registry_file), name)
     total, done = sum(part.stat().st_size for part in parts), 0
     callbacks.on_progress(0, total)
     with files.write_errors("the models folder"):
@@ -96,8 +96,14 @@ def _suggest_name(path: Path) -> str:
     return re.sub(r"[^a-z0-9._+-]+", "-", re.sub(r"-\d{5}-of-\d{5}$", "", stem)).strip("-.")
 
 
-def _check_unused(known: registry.Registry, name: str) -> None:
-    if any(record.source == "imported" and record.name == name for record in known.models):
+def _check_unused(layout: Layout, known: registry.Registry, name: str) -> None:
+    # Without its file, a record is what a killed import or removal left.
+    if any(
+        record.source == "imported"
+        and record.name == name
+        and (layout.imported_folder / record.files[0].path).exists()
+        for record in known.models
+    ):
         raise UsageError(
             f"model name {name!r} is already in use; choose another {option('name')}, or run "
             f"`llmtool models rm {name}`"
@@ -126,18 +132,20 @@ def _link_or_copy(source: Path, target: Path, callbacks: Callbacks) -> str:
 def _register(
     layout: Layout, record: registry.Record, temporary: Path, callbacks: Callbacks
 ) -> None:
-    """Move the files to the imported models and register them, atomically."""
+    """Register the files and move them to the imported models.
+
+    The first part is moved last: without it, the model does not exist. `prune` removes what a
+    killed process leaves: the record, and the parts that it names.
+    """
     with files.lock(layout.registry_file, cancelled=callbacks.cancelled):
         known = registry.load(layout.registry_file)
-        _check_unused(known, record.name)
-        moved: list[Path] = []
+        _check_unused(layout, known, record.name)
+        registry.save(layout.registry_file, known.with_record(record))
         try:
-            for file in record.files:
-                target = layout.imported_folder / file.path
-                os.replace(temporary / file.path, target)
-                moved.append(target)
-            registry.save(layout.registry_file, known.with_record(record))
+            for file in reversed(record.files):
+                os.replace(temporary / file.path, layout.imported_folder / file.path)
         except BaseException:
-            for target in moved:
-                target.unlink(missing_ok=True)
+            for file in record.files:
+                (layout.imported_folder / file.path).unlink(missing_ok=True)
+            registry.save(layout.registry_file, known)
             raise

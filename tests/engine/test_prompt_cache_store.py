@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from llmtool import files
 from llmtool.engine.llama.prompt_cache.store import PrefixCache, make_key
 from llmtool.errors import OutputError
+from llmtool.temporary import TemporaryFile
 
 A, B, C, D = ("abcd"[i] * 64 for i in range(4))
 PAYLOAD = bytes(range(256)) * 40
@@ -354,16 +355,27 @@ class TestLimit:
         small.store(C, bytes(1000), note={})
         assert names(cache) == [f"{A}.prefix", f"{B}.prefix", f"{C}.prefix", "notes.txt"]
 
-    @pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])
-    def test_temporary_files_are_removed_after_an_hour(
-        self, cache: PrefixCache, stored: Path, age: int, stays: bool
+    def test_temporary_files_of_killed_processes_are_removed(
+        self, cache: PrefixCache, stored: Path
     ) -> None:
-        leftover = cache.folder / f".{B}.{'0' * 16}.part"
+        leftover = cache.folder / f".{B}.01234567.llmtool.tmp"
         leftover.write_bytes(stored.read_bytes()[:100])
-        then = time.time() - age
-        os.utime(leftover, (then, then))
+        running = TemporaryFile(cache.folder / f"{B}.prefix")
         cache.store(C, b"", note={})
-        assert leftover.exists() is stays
+        assert not leftover.exists()
+        assert Path(running.name).exists()
+        running.discard()
+
+    def test_states_from_the_future_are_removed_first(self, cache: PrefixCache) -> None:
+        """They were stored before the clock was set back."""
+        small = PrefixCache(cache.folder, limit_bytes=3500)
+        for key in (A, B):
+            small.store(key, bytes(1000), note={})
+        tomorrow = time.time() + 86400
+        os.utime(cache.folder / f"{A}.prefix", (tomorrow, tomorrow))
+        for key in (C, D):
+            assert small.store(key, bytes(1000), note={})
+        assert [entry.key for entry in small.entries()] == [D, C, B]
 
 
 class TestClear:
@@ -392,9 +404,9 @@ class TestClear:
         assert [(entry.key, entry.note) for entry in cache.entries()] == [(A, {})]
 
     def test_clear_removes_only_cache_files(self, cache: PrefixCache, stored: Path) -> None:
-        (cache.folder / f".{B}.{'0' * 16}.part").write_bytes(stored.read_bytes()[:100])
+        (cache.folder / f".{B}.01234567.llmtool.tmp").write_bytes(stored.read_bytes()[:100])
         (cache.folder / f"{C}.prefix").write_bytes(b"")
-        others = ["notes.txt", f"{D}.prefix", f".{D}.0.part", f"{A}.prefix.bak", "x.prefix"]
+        others = ["notes.txt", f"{D}.prefix", f".{D}.0.tmp", f"{A}.prefix.bak", "x.prefix"]
         for name in others:
             (cache.folder / name).write_bytes(b"not ours")
         n_bytes = stored.stat().st_size + 100

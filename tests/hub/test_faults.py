@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import time
 
@@ -271,6 +272,48 @@ def test_download_resumes_after_kill_9(hub, client):
     result = client.pull()
     assert result["progress"][0] == [saved, SIZE]
     assert_complete(client)
+
+
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [(1, 3), *(pytest.param(n, 25, marks=pytest.mark.long) for n in range(2, 10))],
+)
+@pytest.mark.timeout(900)
+def test_download_killed_at_any_time_resumes_to_the_same_files(hub, client, seed, kills):
+    chance, n_live = random.Random(seed), 0
+    client.pull()
+    expected, models = client.visible(), (client.data / "models.json").read_bytes()
+    client.run("remove")
+    while n_live < kills:
+        is_slow = chance.random() < 0.7
+        hub.faults.clear()
+        if is_slow:  # the server pauses, so that most kills hit the transfer
+            hub.fail("cdn", "slow", after=chance.randrange(0, SIZE // 2))
+        before = hub.bytes_sent
+        child = client.start("pull")
+        if is_slow:
+            wait_until(lambda c=child, n=before: c.poll() is not None or hub.bytes_sent > n, 90)
+        time.sleep(chance.uniform(0, 0.3))
+        child.kill()
+        n_live += child.wait() == -signal.SIGKILL
+        child.stdout.close()
+        child.stderr.close()
+        seen = client.visible()
+        assert seen.items() <= expected.items()
+        if chance.random() < 0.3:
+            hub.faults.clear()
+            assert "path" in client.pull()
+            assert client.visible() == expected
+            assert client.parts() == []
+            assert (client.data / "models.json").read_bytes() == models
+            client.run("remove")
+            client.run("prune")
+            assert client.visible() == {}
+    hub.faults.clear()
+    assert "path" in client.pull()
+    assert client.visible() == expected
+    assert client.parts() == []
+    assert client.run("prune")["removed"] == []
 
 
 def test_signal_stops_immediately_and_keeps_partial_file(hub, client):

@@ -103,6 +103,9 @@ def find_retry_after(headers: Mapping[str, str]) -> float | None:
         from email.utils import parsedate_to_datetime
 
         with contextlib.suppress(ValueError, TypeError):
-            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+            # The clock of the server, if it tells: this one may be wrong.
+            date = headers.get("Date")
+            now = parsedate_to_datetime(date).timestamp() if date else time.time()
+            return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     match = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
     return float(match[1]) if match else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import random
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +16,7 @@ import msgspec
 
 from llmtool import files
 from llmtool.errors import LlmtoolError
+from llmtool.temporary import remove_leftovers
 
 T = TypeVar("T")
 _KEY = re.compile(r"[0-9a-f]{16,64}")
@@ -30,7 +33,10 @@ class DiskCache:
         self, folder: Path, *, limit: int | None = 500, limit_bytes: int | None = None
     ) -> None:
         self.folder, self._limit, self._limit_bytes = folder, limit, limit_bytes
-        self._n_saved = 0
+        # Listing the folder after each of many saves would take quadratic time. The first time is
+        # random: many short processes must not exceed the limits either.
+        self._period = max(1, (limit or 0) // 100)
+        self._until_check = random.randint(1, self._period)
 
     def load(self, key: str, kind: type[T]) -> T | None:
         path = self._path(key)
@@ -44,7 +50,7 @@ class DiskCache:
 
     def values(self, kind: type[T]) -> Iterator[T]:
         """Yield all values of a type, in any order."""
-        for path in self.folder.glob("*.json"):
+        for path in self._list():
             with contextlib.suppress(OSError, msgspec.DecodeError):
                 yield msgspec.json.decode(path.read_bytes(), type=kind)
 
@@ -57,9 +63,10 @@ class DiskCache:
         path = self._path(key)
         # fsync takes longer than a short reply; an empty file counts as missing.
         files.write_atomically(path, msgspec.json.encode(value), is_durable=False)
-        self._n_saved += 1
-        # Listing the folder after each of many saves would take quadratic time.
-        if self._n_saved % max(1, (self._limit or 0) // 100) == 0:
+        self._until_check -= 1
+        if not self._until_check:
+            self._until_check = self._period
+            remove_leftovers(self.folder)
             with contextlib.suppress(OSError):
                 self._drop_oldest()
 
@@ -69,15 +76,25 @@ class DiskCache:
             self.save(key, value)
 
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
-        """Remove all values; return the number of files and their bytes."""
-        n_files = size = 0
-        for path in self.folder.glob("*.json"):
-            with contextlib.suppress(OSError):
-                n_bytes = path.stat().st_size
-                if not dry_run:
-                    path.unlink()
-                n_files, size = n_files + 1, size + n_bytes
-        return n_files, size
+        """Remove all values; return the number of files and their bytes.
+
+        Raises:
+            OutputError: a file cannot be removed.
+        """
+        sizes = remove_leftovers(self.folder, dry_run=dry_run)
+        with files.write_errors(str(self.folder)):
+            for path in self._list():
+                with contextlib.suppress(FileNotFoundError):  # another process removed it
+                    n_bytes = path.stat().st_size
+                    if not dry_run:
+                        path.unlink()
+                    sizes.append(n_bytes)
+        return len(sizes), sum(sizes)
+
+    def _list(self) -> list[Path]:
+        """Return the files of values; others in the folder are not those of the cache."""
+        paths = self.folder.glob("*.json")
+        return [path for path in paths if _KEY.fullmatch(path.stem) and not path.is_symlink()]
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -87,9 +104,13 @@ class DiskCache:
     def _drop_oldest(self) -> None:
         limit = math.inf if self._limit is None else self._limit
         limit_bytes = math.inf if self._limit_bytes is None else self._limit_bytes
-        found = [(path.stat(), path) for path in self.folder.iterdir() if path.suffix == ".json"]
-        size = 0
-        for n, (state, path) in enumerate(sorted(found, key=lambda each: -each[0].st_mtime_ns), 1):
+        found = []
+        for path in self._list():
+            with contextlib.suppress(FileNotFoundError):  # removed by another process
+                found.append((path.stat(), path))
+        now, size = time.time_ns(), 0
+        found.sort(key=lambda each: -files.order_of_use(each[0].st_mtime_ns, now))
+        for n, (state, path) in enumerate(found, 1):
             size += state.st_size
             if n > limit or size > limit_bytes:
                 path.unlink(missing_ok=True)

@@ -115,5 +115,5 @@ def export_session(session: Session, format: str, path: str) -> str:
     if not target.parent.is_dir():
         raise UsageError(f"folder {target.parent} not found")
     text = exporting.export(session, format)
-    files.write_atomically(target, text.encode())
+    files.write_atomically(target, text.encode(), replace=False)
     return f"saved to {target}"

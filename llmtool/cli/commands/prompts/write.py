@@ -202,4 +202,4 @@ def write_template(path: Path, text: str, *, overwrite: bool) -> None:
     from llmtool.files import write_atomically
 
     check_not_existing(path, overwrite=overwrite)
-    write_atomically(path, text.encode())
+    write_atomically(path, text.encode(), replace=overwrite)

@@ -19,16 +19,12 @@ import msgspec
 
 from llmtool import files
 from llmtool.engine.llama.prompt_cache import format
+from llmtool.temporary import TemporaryFile, remove_leftovers
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _SUFFIX: Final = ".prefix"
-_TEMPORARY_SUFFIX: Final = ".part"
-_LEFTOVER_SECONDS: Final = 3600
-_CREATE_FLAGS: Final = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-)
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,11 +102,8 @@ class PrefixCache:
         header = format.make_header(bytes.fromhex(name), encoded_note, content)
         try:
             _make_private(self.folder)
+            remove_leftovers(self.folder)
             self._write(name, (header, encoded_note, content))
-            for path, state in self._list_temporary():  # left by killed processes
-                if time.time() - state.st_mtime > _LEFTOVER_SECONDS:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
             self._evict()
         except OSError as exc:
             _log(f"state not stored in {self.folder}: {exc}")
@@ -118,24 +111,17 @@ class PrefixCache:
         return True
 
     def _write(self, name: str, chunks: Sequence[bytes | memoryview]) -> None:
-        temporary = self.folder / f".{name}.{os.urandom(8).hex()}{_TEMPORARY_SUFFIX}"
-        descriptor = os.open(temporary, _CREATE_FLAGS, 0o600)
+        temporary = TemporaryFile(self.folder / f"{name}{_SUFFIX}")
         try:
-            try:
-                if hasattr(os, "fchmod"):  # the umask may deny access to the owner
-                    with contextlib.suppress(OSError):  # a file system without modes
-                        os.fchmod(descriptor, 0o600)
-                for chunk in chunks:
-                    rest = memoryview(chunk)
-                    while rest:
-                        rest = rest[os.write(descriptor, rest) :]
-                _mark_used(descriptor, temporary)  # with nanoseconds, for the order of eviction
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, self.folder / f"{name}{_SUFFIX}")
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[os.write(temporary.descriptor, rest) :]
+            # With nanoseconds, for the order of eviction.
+            _mark_used(temporary.descriptor, Path(temporary.name))
+            temporary.rename()
         except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+            temporary.discard()
             raise
 
     def _evict(self) -> None:
@@ -169,7 +155,12 @@ class PrefixCache:
                         note=format.decode_note(head),
                     )
                 )
-        return sorted(found, key=lambda entry: (-entry.used_at, entry.key))
+        now = time.time_ns()
+
+        def order(entry: Entry) -> tuple[int, str]:
+            return -files.order_of_use(int(entry.used_at * 1e9), now), entry.key
+
+        return sorted(found, key=order)
 
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
         """Remove all states and temporary files; return the numbers of files and bytes.
@@ -178,8 +169,7 @@ class PrefixCache:
             OutputError: a file cannot be removed.
         """
         sizes = [(entry.path, entry.size_bytes) for entry in self.entries()]
-        sizes += [(path, state.st_size) for path, state in self._list_temporary()]
-        removed = []
+        removed = remove_leftovers(self.folder, dry_run=dry_run)
         with files.write_errors(str(self.folder)):
             for path, size in sizes:
                 with contextlib.suppress(FileNotFoundError):  # another process removed it
@@ -187,19 +177,6 @@ class PrefixCache:
                         path.unlink()
                     removed.append(size)
         return len(removed), sum(removed)
-
-    def _list_temporary(self) -> list[tuple[Path, os.stat_result]]:
-        found = []
-        for name in _list(self.folder):
-            parts = name.split(".")
-            is_temporary = len(parts) == 4 and not parts[0] and f".{parts[3]}" == _TEMPORARY_SUFFIX
-            if not is_temporary or not _is_key(parts[1]):
-                continue
-            path = self.folder / name
-            with contextlib.suppress(OSError), format.open_own(path) as (descriptor, state):
-                if state is not None and format.is_ours(os.read(descriptor, format.HEADER_BYTES)):
-                    found.append((path, state))
-        return found
 
 
 def make_key(
