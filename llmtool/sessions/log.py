@@ -29,6 +29,13 @@ def is_log_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def _oldest_first(sessions: Sessions, now: float | None = None) -> list[str]:
+    """Return the logs by month; those of the future are first, as in `files.order_of_use`."""
+    current = log_name(now)
+    found = filter(is_log_name, sessions.names())
+    return sorted(found, key=lambda name: (name <= current, name))
+
+
 def append(
     sessions: Sessions,
     turns: Iterable[Turn],
@@ -58,17 +65,17 @@ def append(
                 log, report = sessions.repair(name)
             sessions.save(msgspec.structs.replace(log, turns=(*log.turns, *new)))
         if limit_bytes is not None:
-            _remove_oldest(sessions, name, limit_bytes)
+            _remove_oldest(sessions, name, limit_bytes, now)
     return report
 
 
-def _remove_oldest(sessions: Sessions, current: str, limit_bytes: int) -> None:
+def _remove_oldest(sessions: Sessions, current: str, limit_bytes: int, now: float | None) -> None:
     """Remove the oldest logs, then turns of `current`, which is locked, until the rest fits.
 
     The last turn remains. Of the turns, more than necessary are removed, so that the next calls
     need not do it again.
     """
-    paths = {name: sessions.path(name) for name in sorted(filter(is_log_name, sessions.names()))}
+    paths = {name: sessions.path(name) for name in _oldest_first(sessions, now)}
     n_bytes = sum(path.stat().st_size for path in paths.values())
     for name, path in paths.items():
         if n_bytes > limit_bytes and name != current:
@@ -133,7 +140,7 @@ def find_turns(
 
 
 def _newest_first(sessions: Sessions, on_report: Callable[[str], None]) -> Iterator[Turn]:
-    for name in sorted(filter(is_log_name, sessions.names()), reverse=True):
+    for name in reversed(_oldest_first(sessions)):
         try:
             log, report = _read(sessions, name)
         except UsageError:

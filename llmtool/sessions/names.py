@@ -7,6 +7,8 @@ import re
 import time
 from pathlib import Path
 
+from llmtool.files import order_of_use
+
 SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]*")
 _GENERATED_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{4}(-\d+)?")
@@ -22,13 +24,13 @@ def is_name(text: str) -> bool:
 
 def list_names(folder: Path) -> list[str]:
     """Return the names of the sessions in a folder, most recently saved first."""
-    found = []
+    found, now = [], time.time_ns()
     with contextlib.suppress(OSError):
         for path in folder.glob(f"*{SUFFIX}"):
             name = path.name.removesuffix(SUFFIX)
             with contextlib.suppress(OSError):
                 if is_name(name) and path.is_file():
-                    found.append((-path.stat().st_mtime_ns, name))
+                    found.append((-order_of_use(path.stat().st_mtime_ns, now), name))
     return [name for _, name in sorted(found)]
 
 

@@ -182,7 +182,17 @@ class Sessions:
             data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
         except UnicodeEncodeError as exc:
             raise invalid_unicode(exc) from exc
-        files.write_atomically(self.path(session.name), data)
+        path = self.path(session.name)
+        if not path.exists():
+            self._remove_locks(session.name)
+        files.write_atomically(path, data)
+
+    def _remove_locks(self, current: str) -> None:
+        """Remove lock files of other names without a session: killed processes left them."""
+        for path in self.folder.glob(f"*{names.SUFFIX}.lock"):
+            name = path.name.removesuffix(f"{names.SUFFIX}.lock")
+            if name != current and names.is_name(name) and not self.exists(name):
+                self._is_locked(name)  # removes the file if it is not
 
     def append(self, name: str, turns: Iterable[Turn]) -> bool:
         """Add turns to the file of a session, which must be locked, without reading the others.
