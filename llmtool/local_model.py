@@ -18,7 +18,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
-from llmtool.engine.llama.preflight import preflight
+from llmtool.engine.llama.preflight import check_unchanged, preflight
 from llmtool.engine.types import ChatTemplateOptions, Engine, KVType, OnProgress, StreamProgress
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
 from llmtool.forks import call_after_fork
@@ -279,20 +279,27 @@ class LocalModel:
     def _load(self) -> LlamaModel:
         self.cancellation.check()
         file = self.file
-        preflight(
+        checked = preflight(
             file.path,
             file.parts,
             cache_folder=self.folders.cache,
             cancellation=self.cancellation,
             trusted=file.source == "starter",
         )
-        return load_model(
+        weights = load_model(
             file.path,
             n_gpu_layers=parse_layers(self._n_gpu_layers),
             cancellation=self.cancellation,
             on_progress=self._on_load_progress,
             on_fault=self.on_fault,
         )
+        try:
+            check_unchanged(file.path, checked)
+        except BaseException:
+            weights.close()
+            raise
+        weights.identities = checked.identities
+        return weights
 
 
 def _read_options(

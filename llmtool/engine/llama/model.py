@@ -16,6 +16,7 @@ from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import FimTokens, OnProgress, TokenKind
 from llmtool.errors import EngineError, ModelUnreadable
+from llmtool.files import FileIdentity
 from llmtool.machine import trim_heap
 from llmtool.models.quants import list_parts
 
@@ -126,6 +127,7 @@ class LlamaModel:
         self.load_seconds = time.perf_counter() - started
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
+        self.identities: list[FileIdentity] = []  # of its files, if they were checked
 
     def close(self) -> None:
         if self._model:

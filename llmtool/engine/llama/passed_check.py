@@ -18,6 +18,7 @@ import msgspec
 
 from llmtool import files
 from llmtool.errors import LlmtoolError
+from llmtool.temporary import remove_leftovers
 
 _FORMAT = 2  # raise it when the checks change
 _KEY_BYTES = 32
@@ -44,12 +45,24 @@ class PassedCheck:
     """
 
     def __init__(self, folder: Path, parts: Sequence[Path], *, build: str) -> None:
-        self._folder = folder
+        self._folder, self._parts = folder, parts
+        self.identities, self._links = self._identify()
         self._content = b""
-        with contextlib.suppress(OSError):  # a missing file: its check reports it
-            identities = [files.identify(part) for part in parts]
-            self._content = msgspec.json.encode([_FORMAT, build, identities])
+        if self.identities:
+            self._content = msgspec.json.encode([_FORMAT, build, self.identities])
         self._path = folder / hashlib.blake2b(self._content, digest_size=16).hexdigest()
+
+    def _identify(self) -> tuple[list[files.FileIdentity], list[tuple[int, ...]]]:
+        try:
+            identities = [files.identify(part) for part in self._parts]
+            links = [os.lstat(part) for part in self._parts]
+        except OSError:  # a missing file: its check reports it
+            return [], []
+        return identities, [(each.st_dev, each.st_ino, each.st_ctime_ns) for each in links]
+
+    def is_current(self) -> bool:
+        """Return whether the files are still those that were identified, links included."""
+        return bool(self.identities) and self._identify() == (self.identities, self._links)
 
     def exists(self) -> bool:
         """Return whether this user has recorded that the unchanged files passed."""
@@ -63,6 +76,7 @@ class PassedCheck:
             return
         with contextlib.suppress(LlmtoolError, OSError):
             files.make_folder(self._folder)
+            remove_leftovers(self._folder)
             if not self._read_key() and _is_private(self._folder):
                 files.write_atomically(self._folder / "key", os.urandom(_KEY_BYTES))
             if key := self._read_key():

@@ -41,10 +41,11 @@ def preflight(
     cache_folder: Path,
     cancellation: Cancellation,
     trusted: bool = False,
-) -> None:
+) -> PassedCheck:
     """Check a model once; later calls for an unchanged file only identify it.
 
-    `trusted` skips the child process, for the model of an installed package.
+    `trusted` skips the child process, for the model of an installed package. After the model is
+    loaded, `check_unchanged` tells whether it is the one that was checked.
 
     Raises:
         ModelNotFound, ModelUnreadable: with the reason.
@@ -52,13 +53,26 @@ def preflight(
     """
     record = PassedCheck(cache_folder / "checked", parts, build=library_version())
     if record.exists():
-        return
+        return record
     from llmtool.models.gguf import check
 
     check.check(path)
     if not trusted:
         _load_in_child(path, sum(part.stat().st_size for part in parts), cancellation)
+    check_unchanged(path, record)
     record.write()
+    return record
+
+
+def check_unchanged(path: Path, record: PassedCheck) -> None:
+    """Check that a model is still the one that `preflight` checked.
+
+    Raises:
+        ModelUnreadable: another process replaced or changed it.
+    """
+    if not record.is_current():
+        text = f"{path} was changed or removed while it was loaded; run the command again"
+        raise ModelUnreadable(text)
 
 
 def _load_in_child(path: Path, size_bytes: int, cancellation: Cancellation) -> None:

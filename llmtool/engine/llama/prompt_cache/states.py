@@ -40,7 +40,7 @@ class PrefixStates:
         params: dict[str, str | int],
     ) -> None:
         self._folder, self._limit_bytes = folder, limit_bytes
-        self._model = [files.identify(part) for part in parts]
+        self._model = weights.identities or [files.identify(part) for part in parts]
         self._name = weights.path.stem
         self._params = params
 
