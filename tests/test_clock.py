@@ -77,7 +77,7 @@ def test_new_turn_stays_when_logs_are_rotated(sessions: Sessions, now: float) ->
 
 
 @pytest.mark.parametrize("shift", [-DAY, -56 * 365 * DAY, DAY], ids=["day", "1970", "ahead"])
-def test_caches_hold_what_was_saved_last(tmp_path: Path, shift: float) -> None:
+def test_last_saved_values_stay_in_the_cache(tmp_path: Path, shift: float) -> None:
     cache = DiskCache(tmp_path, limit=3)
     for n in range(3):
         cache.save(f"{n:032x}", n)

@@ -20,6 +20,7 @@ from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import check, check_not_read
+from llmtool.cli.terminal.output_target import find_target
 from llmtool.cli.terminal.sources import is_url
 from llmtool.engine.types import Failed, Request, ScoreRequest, StreamProgress
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
@@ -123,8 +124,9 @@ def open_reader(
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
         check_not_read(output.path, reads)
+        console.targets[output.path] = find_target(output.path, overwrite=output.overwrite)
         if not os.path.isfile(output.path):
-            check(output.path)
+            check(console, output.path)
         elif not output.dry_run:  # a journal is written in place
             check_writable(
                 Path(output.path),
@@ -175,6 +177,7 @@ def run(
         resume=batch.resume,
         retry_failed=batch.retry_failed,
         overwrite=output.overwrite,
+        follow_links=output.path is None or console.targets[output.path].is_link,
         limit=batch.limit,
         full_results=output.json,
         csv_safe=batch.csv_safe,

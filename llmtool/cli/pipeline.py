@@ -101,7 +101,7 @@ def run(
         mapping, fixed = RecordMapping.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
-        output.check(reads=reads)
+        output.check(console, reads=reads)
         prompt, material = inputs.gather(console, text, source, required=loaded.needs_text(given))
 
     def bind(task: PreparedTask | Classifier) -> Case:

@@ -250,4 +250,4 @@ def test_failed_command_preserves_the_old_file(gen: Run, tmp_path: Path) -> None
     error_line(gen(PROMPT, "-m", "no-such-model", "-o", file, "--overwrite"), 10)
     error_line(gen(PROMPT, "--ctx-size", "8", "-o", file, "--overwrite"), 13)
     assert file.read_bytes() == b"before"
-    assert [entry.name for entry in tmp_path.iterdir() if ".part" in entry.name] == []
+    assert [entry.name for entry in tmp_path.iterdir() if ".tmp" in entry.name] == []

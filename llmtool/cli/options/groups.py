@@ -263,7 +263,7 @@ class ReportOptions(_Group, frozen=True, kw_only=True):
         False
     )
 
-    def check(self, *, reads: Iterable[str] = ()) -> None:
+    def check(self, console: Console, *, reads: Iterable[str] = ()) -> None:
         """Check, before a model runs, that the result can be written to the file.
 
         Args:
@@ -271,7 +271,7 @@ class ReportOptions(_Group, frozen=True, kw_only=True):
         """
         from llmtool.cli.terminal.output_file import check, check_json_name
 
-        check(self.path, reads=reads, overwrite=self.overwrite)
+        check(console, self.path, reads=reads, overwrite=self.overwrite)
         if self.json and self.path is not None:
             check_json_name(self.path)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from llmtool.cli.terminal.output_file import check_not_existing, check_not_read
-from llmtool.errors import OutputError, UsageError, os_error_reason
+from llmtool.cli.terminal import output_file
+from llmtool.cli.terminal.console import Console
+from llmtool.errors import OutputError, UsageError
 
 FORMATS = ("svg", "png", "pdf")
 # Blue and vermilion from the colour-blind-safe palette of Okabe and Ito.
@@ -30,7 +31,7 @@ _STYLE: Any = {
 }
 
 
-def check(path: str, *, reads: Iterable[str] = (), overwrite: bool) -> None:
+def check(console: Console, path: str, *, reads: Iterable[str] = (), overwrite: bool) -> None:
     """Check that a plot can be written to `path` and is not one of the files that are read.
 
     Without `overwrite`, a file that has content is an error.
@@ -42,12 +43,16 @@ def check(path: str, *, reads: Iterable[str] = (), overwrite: bool) -> None:
         raise UsageError("--plot requires matplotlib; run pip install 'llmtool[plot]'")
     if not Path(path).parent.is_dir():
         raise OutputError(f"cannot write {path}: folder {Path(path).parent} not found")
-    check_not_read(path, reads)
-    check_not_existing(path, overwrite=overwrite)
+    output_file.check(console, path, reads=reads, overwrite=overwrite)
 
 
 def save(
-    path: str, draw: Callable[[Any], None], *, size: tuple[float, float], top: float = 0.82
+    console: Console,
+    path: str,
+    draw: Callable[[Any], None],
+    *,
+    size: tuple[float, float],
+    top: float = 0.82,
 ) -> None:
     """Write the figure that `draw` fills; its format follows the file extension.
 
@@ -69,7 +74,5 @@ def save(
         kind = Path(path).suffix.lower().lstrip(".")
         metadata = {"Date": None} if kind == "svg" else {}
         figure.savefig(image, format=kind, dpi=160, metadata=metadata)
-    try:
-        Path(path).write_bytes(image.getvalue())
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
+    with output_file.open_sink(console, path) as sink:
+        sink.write_bytes(image.getvalue())

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import (
@@ -20,6 +21,9 @@ from llmtool.cli.terminal.text import (
 )
 from llmtool.cli.terminal.wrap import WordWrap, wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
+
+if TYPE_CHECKING:
+    from llmtool.cli.terminal.output_target import OutputTarget
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 WAITING = "..."  # a status that a live status replaces
@@ -296,6 +300,7 @@ class Console:
 
     Attributes:
         resources: what commands opened, such as models; `close` frees it, and so does process exit.
+        targets: the output files that were checked, by name.
     """
 
     def __init__(
@@ -318,6 +323,7 @@ class Console:
         self._status_line = StatusLine()
         self._cleanups: set[Callable[[], object]] = set()
         self.resources = contextlib.ExitStack()
+        self.targets: dict[str, OutputTarget] = {}
         self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
 
     def configure(

@@ -5,32 +5,38 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llmtool.cli.terminal.console import STDERR, STDOUT, BrokenPipe, Console, Sink
+from llmtool.cli.terminal.output_target import OutputTarget, find_target
 from llmtool.errors import OutputError, UsageError, os_error_reason
+from llmtool.temporary import TemporaryFile, default_mode, remove_leftovers
 
 _DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)")
 
 
-def check(path: str | None, *, reads: Iterable[str] = (), overwrite: bool = False) -> None:
+def check(
+    console: Console, path: str | None, *, reads: Iterable[str] = (), overwrite: bool = False
+) -> None:
     """Check that a result file can be written and is not one of the files that are read.
 
-    Without `overwrite`, a file that has content is an error.
+    Without `overwrite`, a file that has content is an error. `open_sink` will replace the file that
+    the name leads to now, even if the name leads to another one by then.
     """
     if path is None and overwrite:
         raise UsageError("--overwrite needs an output file; add -o FILE")
     if path is None or _DESCRIPTOR.fullmatch(path):
         return
-    file = Path(path)
-    if file.exists() and not file.is_file():
-        if file.is_dir():
-            raise OutputError(f"cannot write {path}: is a directory")
+    console.targets[path] = target = find_target(path, overwrite=overwrite)
+    if target.path.is_dir():
+        raise OutputError(f"cannot write {path}: is a directory")
+    if target.is_special:
         return  # opening a FIFO would unblock its reader
     check_not_read(path, reads)
     check_not_existing(path, overwrite=overwrite)
-    FileSink(path).discard()
+    FileSink(path, target).discard()
 
 
 def check_json_name(path: str) -> None:
@@ -61,11 +67,13 @@ def open_sink(console: Console, path: str | None) -> Iterator[Sink]:
     if path is None:
         yield console.stdout
         return
-    file = FileSink(path)
+    file = FileSink(path, console.targets.get(path))
     with console.on_abort(file.discard):
         try:
             yield file
             file.close()
+            if path in console.targets:  # now it is the file of this command
+                console.targets[path] = find_target(path, overwrite=True)
         finally:
             file.discard()
 
@@ -73,13 +81,15 @@ def open_sink(console: Console, path: str | None) -> Iterator[Sink]:
 class FileSink(Sink):
     """A result file: a temporary file in the same directory, renamed when complete.
 
-    Anything but a regular file (a FIFO, /dev/stdout, a descriptor) is written directly.
+    Anything but a regular file (a FIFO, /dev/stdout, a descriptor) is written directly. `target` is
+    the file when it was checked; by default it is found now, and replaced.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, target: OutputTarget | None = None) -> None:
         super().__init__()
-        self._name, self._path = path, Path(path)
-        self._temporary: str | None = None
+        self._name = path
+        self._target = target or find_target(path, overwrite=True)
+        self._temporary: TemporaryFile | None = None
         if path.endswith(("/", os.sep)) and not os.path.isdir(path):
             raise OutputError(f"cannot write {path}: folder not found")
         try:
@@ -93,18 +103,17 @@ class FileSink(Sink):
         if descriptor:
             number = descriptor[1] or {"/dev/stderr": STDERR}.get(path, STDOUT)
             return os.dup(int(number))
-        if self._path.exists() and not self._path.is_file():
-            return os.open(self._path, os.O_WRONLY)
-        import tempfile
-
-        mode = self._path.stat().st_mode & 0o777 if self._path.exists() else _default_mode()
-        self._path = Path(os.path.realpath(self._path))
-        fd, self._temporary = tempfile.mkstemp(
-            dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
-        )
-        if hasattr(os, "fchmod"):
-            os.fchmod(fd, mode)
-        return fd
+        target = self._target
+        if target.is_special:
+            fd = os.open(target.path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                raise OutputError(f"{path} was replaced by another program; run the command again")
+            return fd
+        remove_leftovers(target.path.parent)
+        mode = default_mode() if target.mode is None else target.mode & 0o777
+        self._temporary = TemporaryFile(target.path, mode=mode)
+        return self._temporary.descriptor
 
     def _write_bytes(self, data: bytes) -> None:
         view = memoryview(data)
@@ -120,12 +129,12 @@ class FileSink(Sink):
         """Complete the file and rename it to its name."""
         self.flush()
         try:
-            if self._temporary:
-                os.fsync(self._fd)
-                os.replace(self._temporary, self._path)
-                self._temporary = None
             self._is_open = False
-            os.close(self._fd)
+            if self._temporary is not None:
+                os.fsync(self._fd)
+                self._target.save(self._temporary, self._name)
+            else:
+                os.close(self._fd)
         except OSError as exc:
             raise self._error(exc) from exc
 
@@ -134,19 +143,11 @@ class FileSink(Sink):
 
     def discard(self) -> None:
         """Remove the file unless it is complete."""
-        if self._is_open:
-            if not self._temporary:
-                with contextlib.suppress(OutputError, BrokenPipe):
-                    self.flush()
-            self._is_open = False
+        if self._temporary is not None:
+            self._temporary.discard()
+        elif self._is_open:
+            with contextlib.suppress(OutputError, BrokenPipe):
+                self.flush()
             with contextlib.suppress(OSError):
                 os.close(self._fd)
-        if self._temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(self._temporary)
-
-
-def _default_mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+        self._is_open = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import random
 import re
 import time
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ class DiskCache:
         # Listing the folder after each of many saves would take quadratic time. The first time is
         # random: many short processes must not exceed the limits either.
         self._period = max(1, (limit or 0) // 100)
-        self._until_check = random.randint(1, self._period)
+        self._until_check = 1 + int.from_bytes(os.urandom(4), "big") % self._period
 
     def load(self, key: str, kind: type[T]) -> T | None:
         path = self._path(key)

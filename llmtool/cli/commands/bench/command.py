@@ -93,7 +93,7 @@ def bench(
     from llmtool.errors import UsageError
 
     if plot is not None:
-        bench_plot.check(plot, parallel, overwrite=overwrite)
+        bench_plot.check(console, plot, parallel, overwrite=overwrite)
     elif overwrite:
         raise UsageError("--overwrite needs a plot; add --plot FILE")
     options = g.ModelOptions(
@@ -123,7 +123,7 @@ def bench(
     console.status("")
     if plot is not None:
         with console.interrupts.interruptible():
-            bench_plot.draw(report, plot)
+            bench_plot.draw(console, report, plot)
     if json:
         console.stdout.write_json(report.to_dict())
     else:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from llmtool.cli.render import plots
 from llmtool.cli.render.plots import BLUE, FAINT, VERMILION
+from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtool.bench.report import Report
 
 
-def check(path: str, n_parallel: tuple[int, ...] | None, *, overwrite: bool) -> None:
+def check(
+    console: Console, path: str, n_parallel: tuple[int, ...] | None, *, overwrite: bool
+) -> None:
     """Check that a plot can be written, before measuring.
 
     Raises:
@@ -22,16 +25,16 @@ def check(path: str, n_parallel: tuple[int, ...] | None, *, overwrite: bool) -> 
     """
     if n_parallel is not None and max(n_parallel) == 1:
         raise UsageError("--plot needs more than 1 parallel reply; use --parallel 1,4,16")
-    plots.check(path, overwrite=overwrite)
+    plots.check(console, path, overwrite=overwrite)
 
 
-def draw(report: Report, path: str) -> None:
+def draw(console: Console, report: Report, path: str) -> None:
     """Plot speed by number of parallel replies, with the ideal scaling.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    plots.save(path, lambda figure: _scaling(figure, report), size=(7.6, 5.2))
+    plots.save(console, path, lambda figure: _scaling(figure, report), size=(7.6, 5.2))
 
 
 def _scaling(figure: Any, report: Report) -> None:

@@ -122,7 +122,7 @@ def classify(
         reader = batches.open_reader(console, batch, source, output, reads=reads, text=text)
     else:
         batch.check_unused()
-        output.check(reads=reads)
+        output.check(console, reads=reads)
         if labels.calibrate is not None and text is None and not source.files:
             if not source.no_stdin:
                 material = inputs.read_optional_stdin(console, source)
@@ -275,9 +275,9 @@ def evaluate(
     template = read.load_template(folders, options)
     reads = bootstrap.input_files(template, data, *labels.files)
     if plot is None or output.path is not None:
-        output.check(reads=reads)
+        output.check(console, reads=reads)
     if plot is not None:
-        labels_plot.check(plot, reads=reads, overwrite=output.overwrite)
+        labels_plot.check(console, plot, reads=reads, overwrite=output.overwrite)
     chosen = read.read_options(
         console, options, labels, text_field=text_field, label_field=label_field
     )
@@ -340,7 +340,8 @@ def evaluate(
             with RecordProgress(console, "generated: ") as progress:
                 others.append(generation(context, classifier.names, texts, on_progress=progress))
     if plot is not None:
-        labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
+        title = f"{classifier.template.name} on {classifier.model}"
+        labels_plot.draw(console, found, plot, title=title)
     evaluation.write(console, found, others, output)
     if unmet := conditions.find_unmet(limits, found):
         if github:

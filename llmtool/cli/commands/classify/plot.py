@@ -7,6 +7,7 @@ from typing import Any
 
 from llmtool.cli.render import plots
 from llmtool.cli.render.plots import BLUE, FAINT, INK, VERMILION
+from llmtool.cli.terminal.console import Console
 from llmtool.tasks.classify.evaluate import Evaluation
 
 check = plots.check
@@ -16,12 +17,12 @@ _MAX_NAME = 28
 _MAX_COUNTED_LABELS = 30  # with more, cells show only colours
 
 
-def draw(found: Evaluation, path: str, *, title: str) -> None:
+def draw(console: Console, found: Evaluation, path: str, *, title: str) -> None:
     """Draw the reliability curve and the confusion matrix, side by side."""
     height = min(max(4.6, 1.4 + _MIN_ROW_INCHES * len(found.labels)), _MAX_INCHES)
     top = 0.99 - 0.6 / height
     paint = partial(_paint, found=found, title=title)
-    plots.save(path, paint, size=(9.6 + (height - 4.6), height), top=top)
+    plots.save(console, path, paint, size=(9.6 + (height - 4.6), height), top=top)
 
 
 def _paint(figure: Any, found: Evaluation, title: str) -> None:

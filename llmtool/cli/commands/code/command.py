@@ -77,7 +77,7 @@ def write(
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batch.check_unused()
-        output.check(reads=reads)
+        output.check(console, reads=reads)
         prompt, material = inputs.gather(console, request, source)
         if prompt is None:
             prompt, material = material, None

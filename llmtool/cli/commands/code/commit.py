@@ -79,10 +79,10 @@ def commit(
     if modes:
         # `write_hook` never replaces a hook of another program.
         is_other = output.path is not None and not is_own_hook(Path(output.path))
-        check(output.path, reads=reads, overwrite=output.overwrite or is_other)
+        check(console, output.path, reads=reads, overwrite=output.overwrite or is_other)
         write_hook(console, hook_arguments(ctx), output.path, install=install_hook)
         return
-    output.check(reads=reads)
+    output.check(console, reads=reads)
     diff = git.staged_diff()
     if not diff.strip():
         raise InputError("nothing is staged; stage changes with `git add FILE`")

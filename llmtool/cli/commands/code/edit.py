@@ -61,7 +61,7 @@ def fix(
     if file == "-" and error == "-":
         raise UsageError("FILE and --error cannot both be -; pass the error as text")
     template = bootstrap.open_library(folders).load(options.template)
-    output.check(reads=bootstrap.input_files(template, file))
+    output.check(console, reads=bootstrap.input_files(template, file))
     if "-" not in (file, error):
         inputs.note_unread(console, "FILE")
     text = inputs.read_file(console, file)  # always the whole file: a patch applies to it
@@ -69,7 +69,7 @@ def fix(
         raise InputError(f"{file} is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
     if write:
-        check_output(file, overwrite=True)
+        check_output(console, file, overwrite=True)
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
     message = inputs.read_stdin(console) if error == "-" else error
     if message is not None and error != "-":
@@ -157,7 +157,7 @@ def complete(
 
     folders, settings = bootstrap.start(console, general, model)
     file, line, column = parse_position(location)
-    output.check(reads=[file])
+    output.check(console, reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     code_language = find_language(language) if language else language_of_file(file)
     context, prepared = bootstrap.open_task(
@@ -207,7 +207,7 @@ def tests(
     folders, settings = bootstrap.start(console, general, model)
     file, text = read_source(console, file, offline=settings.offline)
     template = bootstrap.open_library(folders).load(options.template)
-    output.check(reads=bootstrap.input_files(template, file))
+    output.check(console, reads=bootstrap.input_files(template, file))
     complete_options = generate.complete_options(
         console,
         msgspec.structs.replace(options, template=template),

@@ -67,7 +67,7 @@ def explain(
     folders, settings = bootstrap.start(console, general, model)
     file, text = read_source(console, location, offline=settings.offline)
     template = bootstrap.open_library(folders).load(options.template)
-    output.check(reads=bootstrap.input_files(template, file))
+    output.check(console, reads=bootstrap.input_files(template, file))
     context, prepared = bootstrap.open_task(
         console,
         folders,
@@ -149,7 +149,7 @@ def review(
     if staged and source.files:
         raise UsageError("--staged and -f cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
-    output.check(reads=bootstrap.input_files(template, *source.files))
+    output.check(console, reads=bootstrap.input_files(template, *source.files))
     if staged:
         diff: str | None = git.staged_diff()
     else:

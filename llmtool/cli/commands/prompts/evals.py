@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -107,11 +108,11 @@ def test(
     library = bootstrap.open_library(folders)
     references = list(dict.fromkeys(reference or []))
     try:
-        before = read_baseline(baseline, update=update_baseline)
+        before = read_baseline(console, baseline, update=update_baseline)
         if json and github:
             raise UsageError("--json and --github cannot be combined; use one of them")
         plans, outcomes = make_plans(console, library, templates or [], split=split)
-        check_report(junit, reads=list_files(plans, baseline))
+        check_report(console, junit, reads=list_files(plans, baseline))
         check_models(folders, settings, references)
     except LlmtoolError as exc:
         write_error_report(console, junit, library, templates or ["templates"], exc)
@@ -154,13 +155,13 @@ def record(found: Iterable[Outcome], outcomes: list[Outcome]) -> Iterator[Outcom
         yield outcome
 
 
-def check_report(path: str | None, *, reads: Iterable[str]) -> None:
+def check_report(console: Console, path: str | None, *, reads: Iterable[str]) -> None:
     """Check that a report can be written; it replaces an earlier one, but no other file."""
     from llmtool.cli.terminal.output_file import check
 
     if path is None:
         return
-    check(path, reads=reads, overwrite=True)
+    check(console, path, reads=reads, overwrite=os.path.exists(path))
     if Path(path).is_file():
         with open(path, "rb") as file:
             start = file.read(1)
@@ -180,7 +181,7 @@ def write_error_report(
     if path is None:
         return
     with contextlib.suppress(LlmtoolError):
-        check_report(path, reads=[])
+        check_report(console, path, reads=[])
         outcomes = [untestable(library, name, error) for name in dict.fromkeys(names)]
         with open_sink(console, path) as sink:
             sink.write(write_junit(outcomes, seconds=0))
@@ -274,7 +275,7 @@ def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) ->
         console.status("")
 
 
-def read_baseline(path: str | None, *, update: bool) -> Baseline:
+def read_baseline(console: Console, path: str | None, *, update: bool) -> Baseline:
     """Return the baseline in a file, or an empty one if there is none to compare with."""
     from llmtool.cli.terminal.output_file import check
     from llmtool.evals import baseline
@@ -284,7 +285,7 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
             raise UsageError("--update-baseline needs a file; add --baseline FILE")
         return baseline.Baseline()
     if update:
-        check(path, overwrite=True)  # before the models run
+        check(console, path, overwrite=os.path.exists(path))  # before the models run
     if update and not Path(path).exists():
         return baseline.Baseline()
     return baseline.read(Path(path))

@@ -118,9 +118,9 @@ def tune(
         return
     reads = bootstrap.input_files(original.template, data)
     if path.parent.is_dir() or output is not None:  # the folder of the user may be new
-        check(str(path), reads=reads, overwrite=overwrite)
+        check(console, str(path), reads=reads, overwrite=overwrite)
     if plot is not None:
-        tune_render.check_plot(plot, reads=reads, overwrite=overwrite)
+        tune_render.check_plot(console, plot, reads=reads, overwrite=overwrite)
     context = bootstrap.open_context(console, folders, settings, model, str(path), plot)
     task = prepare(original, data, options, model_name=context.model.name)
 
@@ -134,7 +134,7 @@ def tune(
             console.status("")
     tune_render.result(console, found, as_json=json)
     if plot is not None:
-        tune_render.draw(found, plot)
+        tune_render.draw(console, found, plot)
     if found.is_better or always:
         write_template(path, found.text, overwrite=overwrite)
         console.note(f"saved {path}")

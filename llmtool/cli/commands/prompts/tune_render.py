@@ -144,19 +144,19 @@ def verdict(found: Tuning) -> str:
     return figures
 
 
-def check_plot(path: str, *, reads: Iterable[str], overwrite: bool) -> None:
+def check_plot(console: Console, path: str, *, reads: Iterable[str], overwrite: bool) -> None:
     """Check that a plot can be written.
 
     Raises:
         UsageError: the extension is unknown, matplotlib is not installed, or the file exists.
         OutputError: the folder does not exist.
     """
-    plots.check(path, reads=reads, overwrite=overwrite)
+    plots.check(console, path, reads=reads, overwrite=overwrite)
 
 
-def draw(found: Tuning, path: str) -> None:
+def draw(console: Console, found: Tuning, path: str) -> None:
     """Plot the mean scores of the candidates by the number of records, and the final figure."""
-    plots.save(path, lambda figure: _paint(figure, found), size=(9.6, 5.0))
+    plots.save(console, path, lambda figure: _paint(figure, found), size=(9.6, 5.0))
 
 
 def _paint(figure: Any, found: Tuning) -> None:

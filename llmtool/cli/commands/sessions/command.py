@@ -143,7 +143,7 @@ def export(
     if report:
         console.note(report)
     text = exporting.export(session, chosen)
-    check(to_file, reads=[str(sessions.path(name))], overwrite=overwrite)
+    check(console, to_file, reads=[str(sessions.path(name))], overwrite=overwrite)
     with open_sink(console, to_file) as sink:
         sink.write(text)
 

@@ -84,7 +84,7 @@ def summarize(
         reader = batches.open_reader(console, batch, source, output, reads=reads, form="document")
     else:
         batch.check_unused()
-        output.check(reads=reads)
+        output.check(console, reads=reads)
         texts = inputs.read_documents(console, source)
         if together and len(texts) > 1:
             texts = [inputs.join_sources(texts)]

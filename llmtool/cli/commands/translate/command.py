@@ -95,7 +95,7 @@ def translate(
         )
     else:
         batch.check_unused()
-        output.check(reads=reads)
+        output.check(console, reads=reads)
         name, material, package = render.gather(console, text, source, format=options.format)
         if package is not None and not output.dry_run:
             render.check_package(console, material, to_file=output.path, as_json=output.json)
