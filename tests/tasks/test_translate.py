@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -1069,3 +1070,11 @@ def test_expression_lists_the_placeholders_once(monkeypatch: pytest.MonkeyPatch)
     expression = make_placeholders(parts).expression()
     assert expression.count("word") == 0 and "300" in expression
     assert n_lists == 1
+
+
+def test_a_run_of_spaces_in_a_segment_takes_linear_time() -> None:
+    started = time.process_time()
+    found = make_placeholders((f" One{' ' * 100_000}two\n",))
+    assert time.process_time() - started < 2
+    assert (found.lead, found.trail) == ((" ",), ("\n",))
+    assert found.text == f"One{' ' * 100_000}two"

@@ -48,23 +48,25 @@ _ADMONITION = re.compile(
 )
 _TAB = re.compile(r'={3}(?:\+!?|!\+?)?[ \t]+"(?P<title>.*)"[ \t]*$')
 _IDENTIFIER = re.compile(r"(?:#{1,6}[ \t]*)?:::[ \t]?(?P<name>[\w.:/$-]*\w)[ \t]*$")
-_SLASHES = re.compile(r"/{3,}[ \t]*(?:(?P<name>[\w-]+)(?:[ \t]*\|[ \t]*(?P<title>.*?))?)?[ \t]*$")
+_SLASHES = re.compile(
+    r"/{3,}[ \t]*(?:(?P<name>[\w-]+)(?:[ \t]*\|[ \t]*(?P<title>(?:.*[^ \t\n])?))?)?[ \t]*$"
+)
 _COLONS = re.compile(
     r":{3,}[ \t]*(?:\{(?P<directive>[\w:+-]+)\}|\{(?P<attributes>[^{}]*)\}|(?P<name>[\w.-]+))?"
-    r"(?:\[(?P<label>.*)\])?(?P<after>\{[^{}]*\})?(?:[ \t]+(?P<title>[^\s{].*?))?"
-    r"(?P<last>[ \t]*\{[^{}]*\})?[ \t]*:*[ \t]*$"
+    r"(?:\[(?P<label>.*)\])?(?P<after>\{[^{}]*\})?(?:[ \t]+(?P<title>[^\s{](?:[ \t]*[^ \t\n])*?))?"
+    r"(?P<last>[ \t]*\{[^{}]*\})?(?:[ \t]*:+)?[ \t]*$"
 )
 _FENCE = re.compile(
-    r"(?P<fence>`{3,}|~{3,})\{(?P<directive>[\w:+-]+)\}[ \t]*(?P<title>[^`]*?)[ \t]*$"
+    r"(?P<fence>`{3,}|~{3,})\{(?P<directive>[\w:+-]+)\}[ \t]*(?P<title>(?:[^`]*[^ \t\n`])?)[ \t]*$"
 )
-_OPTION = re.compile(r":(?P<name>[\w-]+):(?:[ \t]+(?P<value>.*?))?[ \t]*$")
+_OPTION = re.compile(r":(?P<name>[\w-]+):(?:[ \t]+(?P<value>(?:.*[^ \t\n])?))?[ \t]*$")
 _TEXT_OPTION = re.compile(r"alt|caption|title|header|footer")
 _ENTRY = re.compile(r"(?P<title>[^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$")  # of a toctree
 CSV_TABLE = "the directive csv-table is not supported"
 _DEFINITION = re.compile(r":[ \t]+(?=\S)")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:[ \t]*")
-_CALLOUT = re.compile(r"\[!(?P<type>[^\[\]\n]+)\][+-]?(?:\s+(?P<title>\S.*?))?[ \t]*$")
-_ABBREVIATION = re.compile(r"\*\[[^\]]+\]:[ \t]+(?P<title>\S.*?)[ \t]*$")
+_CALLOUT = re.compile(r"\[!(?P<type>[^\[\]\n]+)\][+-]?(?:\s+(?P<title>\S(?:.*[^ \t\n])?))?[ \t]*$")
+_ABBREVIATION = re.compile(r"\*\[[^\]]+\]:[ \t]+(?P<title>\S(?:.*[^ \t\n])?)[ \t]*$")
 _ATTRIBUTES = re.compile(
     r"\{:[^{}]*\}[ \t]*$|\{[ \t]*[#.][^{}]*\}[ \t]*$|\{::[^{}]*/?\}[ \t]*$"
     r"""|\{[ \t]*(?:[\w-]+=(?:"[^"\n]*"|'[^'\n]*'|[^\s{}"']+)[ \t]*)+\}[ \t]*$"""

@@ -26,7 +26,7 @@ _CONSTRUCTS: dict[str, frozenset[str]] = {
 _AMBIGUOUS = {"mdx", "myst comments", "hashtags", "code pipes"}
 _EVERYWHERE = frozenset().union(*_CONSTRUCTS.values()) | {"components", "grid tables"}
 _MDX = re.compile(
-    r"^import\s+(?:[\w${*][^\n]*\s+from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$"
+    r"^import\s+(?:[\w${*][^\n]*(?:[^\S\n]|\n\s*)from\s+)?['\"][^'\"\n]+['\"];?[ \t]*$"
     r"|^export\s+(?:const|let|default|function|async)\s[^\n]*[={(;][^\n]*$|^\{/\*"
     r"|<[A-Z][\w.]*\s(?:[^<>\n]*\s)?[\w-]+=\{",
     re.MULTILINE,

@@ -22,7 +22,7 @@ _VERBATIM_TEMPLATES = frozenset(
     "raw verbatim highlight comment code codeblock mermaid math katex plantuml".split()
 )
 _ESM = re.compile(
-    r"import\s+(?:[\w${*][^\n]*\s+from\s*)?['\"]"
+    r"import\s+(?:[\w${*][^\n]*(?:[^\S\n]|\n\s*)from\s*)?['\"]"
     r"|import\s*(?:(?:type\s+)?[\w$]+\s*,\s*)?[{*][^;'\"]*$"
     r"|export\s+(?:default|const|let|var|function|async|class|type|interface|\{|\*)"
 )

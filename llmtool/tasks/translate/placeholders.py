@@ -20,7 +20,6 @@ from llmtool.documents.types import Part, ProtectedSpan
 # (benchmarks/README.md). The first pair that does not occur in the text is used.
 _BRACKETS = (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("⟨", "⟩"), ("\ue000", "\ue001"))
 _TAGS = re.compile(r"(\s*(?:</?[A-Za-z][^<>]*>)+\s*)")
-_SPACE_AROUND = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 
 
 class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,9 +131,10 @@ def make_placeholders(parts: Sequence[Part]) -> Placeholders:
         else:
             number += 1
             text_parts.append(f"{opens}{number}{closes}")
-    around = _SPACE_AROUND.fullmatch("".join(text_parts))
-    assert around is not None
-    lead, inner, trail = around.groups()
+    text = "".join(text_parts)
+    inner = text.strip()
+    lead = text[: len(text) - len(text.lstrip())]
+    trail = text[len(lead) + len(inner) :]
     return Placeholders(
         text=inner,
         protected=tuple(protected),

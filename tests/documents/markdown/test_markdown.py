@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -403,6 +404,17 @@ def test_unclosed_brackets_are_read_a_few_times(unit: str, monkeypatch: pytest.M
 def test_unclosed_syntax_takes_linear_time(unit: str) -> None:
     source = f"Good {unit * 20_000} and ] more\n"
     assert rewrite(parse(source, "md"), {}) == source
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["/// a | b", "::: a b", "```{a} b", "```{a}\n:b: c", "> [!note] a", "*[a]: b", "import a"],
+)
+def test_a_run_of_spaces_takes_linear_time(start: str) -> None:
+    source = f"One\n\n{start}{' ' * 40_000}x\n\nTwo\n"
+    started = time.process_time()
+    parse(source, "md")
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("source", ["\rOne", "One\rtwo\n\n\rthree\r\r\n", "# a\rb\n- c\rd\n"])
