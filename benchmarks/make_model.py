@@ -136,7 +136,7 @@ def _vocabulary(starter: Path, size: int) -> dict[str, Any]:
         "tokens": tokens,
         "token_type": kinds,
         "merges": [m.decode() for m in _strings(starter, header, "merges")],
-        "tokenizer.chat_template": header.chat_template,
+        "tokenizer.chat_template": header.metadata["tokenizer.chat_template"],
     }
 
 
