@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
@@ -128,8 +129,11 @@ class LlamaModel:
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
         self.identities: list[FileIdentity] = []  # of its files, if they were checked
+        self._kinds: dict[int, TokenKind] = {}
 
     def close(self) -> None:
+        if chain := self.__dict__.pop("greedy_chain", None):
+            self._lib.llama_sampler_free(chain)
         if self._model:
             self._lib.llama_model_free(self._model)
             self._model = None
@@ -246,6 +250,12 @@ class LlamaModel:
         return bytes(raw or b"").decode("utf-8", "replace")
 
     def kind(self, token: int) -> TokenKind:
+        kind = self._kinds.get(token)
+        if kind is None:
+            kind = self._kinds[token] = self._find_kind(token)
+        return kind
+
+    def _find_kind(self, token: int) -> TokenKind:
         lib = self._lib
         attributes = lib.llama_vocab_get_attr(self._vocab, token)
         if attributes & lib.LLAMA_TOKEN_ATTR_CONTROL:
@@ -274,6 +284,19 @@ class LlamaModel:
     def is_end(self, token: int) -> bool:
         """Whether this token ends a reply: end of sequence, turn or message."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    def make_sampler_chain(self) -> Any:
+        """Return an empty chain of samplers."""
+        params = self._lib.llama_sampler_chain_default_params()
+        params.no_perf = True
+        return self._lib.llama_sampler_chain_init(params)
+
+    @cached_property
+    def greedy_chain(self) -> Any:
+        """The greedy sampler, which has no state; one copy of a row serves all requests."""
+        chain = self.make_sampler_chain()
+        self._lib.llama_sampler_chain_add(chain, self._lib.llama_sampler_init_greedy())
+        return chain
 
     def piece(self, token: int) -> bytes:
         """Return the bytes that a token adds to the text; control tokens add none."""

@@ -41,14 +41,16 @@ class Sampler:
         biases: Mapping[int, float] = {},
     ) -> None:
         lib = self._lib = weights._lib
-        params = lib.llama_sampler_chain_default_params()
-        params.no_perf = True
-        self._chain = lib.llama_sampler_chain_init(params)
         repeat, last_n = sampling.repeat_penalty, sampling.repeat_last_n
         frequency, presence = sampling.frequency_penalty, sampling.presence_penalty
         self._has_state = bool(
             repeat != 1 or frequency or presence or sampling.dry_multiplier > 0
         ) or (sampling.temperature > 0 < sampling.xtc_probability)
+        self._is_shared = sampling.temperature == 0 and not (self._has_state or biases)
+        if self._is_shared:
+            self._chain = weights.greedy_chain
+            return
+        self._chain = weights.make_sampler_chain()
         # llama.cpp has no value for "all tokens", and allocates memory for the given number.
         longest = (sampling.max_tokens or DEFAULT_MAX_TOKENS) + (sampling.think_tokens or 0)
         last_n = longest if last_n < 0 else min(last_n, longest)
@@ -115,10 +117,12 @@ class Sampler:
 
     def free_buffer(self) -> None:
         """Free the copy of the last row, 12 bytes per token of the vocabulary; keep the state."""
+        if self._is_shared:
+            return
         used, self._chain = self._chain, self._lib.llama_sampler_clone(self._chain)
         self._lib.llama_sampler_free(used)
 
     def close(self) -> None:
-        if self._chain:
+        if self._chain and not self._is_shared:
             self._lib.llama_sampler_free(self._chain)
-            self._chain = None
+        self._chain = None
