@@ -33,6 +33,7 @@ speed)
     save decode_loop decode_loop.py --replies 3
     save decode_loop-Q4_0 decode_loop.py --replies 3 --model "$q4_0"
     save decode_loop-0.5B decode_loop.py --replies 2 --model "$big"
+    save streams streams.py --model "$q4_0"
     save second_prompt second_prompt.py --rounds 3
     save memory memory.py --model "$big"
     save classify classify.py --rounds 2

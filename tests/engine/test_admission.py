@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmtool.engine.llama.attention_cost import AttentionCost
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
@@ -24,8 +26,11 @@ N_CELLS = 512
 
 
 @pytest.fixture
-def engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
-    """An engine whose context has 512 cells and cannot grow, due to the model's RoPE limit."""
+def engine(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LocalEngine]:
+    """An engine whose pool has 512 cells and cannot grow, due to the model's RoPE limit."""
+    monkeypatch.setattr(AttentionCost, "streams", lambda *_, **__: math.inf)
     metadata = {"llama.rope.scaling.original_context_length": N_CELLS}
     made = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=4

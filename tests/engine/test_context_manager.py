@@ -80,10 +80,10 @@ def test_concurrent_short_requests_use_the_short_rope_factors(
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
     engine = LocalEngine(load_model(tiny_model("plain", metadata=metadata)), n_threads=1)
-    serve(engine, 16, max_tokens=100)
-    assert engine.info.n_cells == 512
-    serve(engine, 1, max_tokens=700)
-    assert engine.info.n_cells == 768, "a longer request gets a larger context"
+    for n, max_tokens, is_long in ((16, 100, False), (1, 700, True), (1, 100, False)):
+        serve(engine, n, max_tokens=max_tokens)
+        assert engine.contexts.sequences is not None
+        assert engine.contexts.sequences.context.uses_long_rope == is_long
     engine.close()
 
 

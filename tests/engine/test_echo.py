@@ -163,7 +163,7 @@ def test_no_reply_is_generated_for_zero_tokens(plain: LocalEngine, n: int) -> No
     assert not [event for event in events if isinstance(event, Token) and event.text]
     sequences = plain.contexts.sequences
     assert sequences is not None and sequences.n_free == sequences.context.n_seq - 1
-    assert sequences.n_free_cells == sequences.context.n_ctx
+    assert sequences.n_free_cells == sequences.context.n_ctx_seq
 
 
 def test_alternatives_are_optional(plain: LocalEngine) -> None:
@@ -202,7 +202,7 @@ def test_cancelled_prompt_releases_everything(plain: LocalEngine) -> None:
     n_prompt = len(plain.tokenize(request.prompt).token_ids)
     assert sum(isinstance(e, Token) and e.id == 0 for e in events) < n_prompt
     sequences = plain.contexts.sequences
-    assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx
+    assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx_seq
 
 
 def test_reproducible_engine_scores_the_same_alone_and_after_others(tiny: Path) -> None:

@@ -163,11 +163,10 @@ def test_common_prefix_is_computed_once(
     assert_equal_to_single_requests(alone, requests, found)
 
 
-SHORT = [make_request(id, 40) for id in range(12)]
 LONG = [make_request(id, 600) for id in range(12)]
 POOLED: dict[str, list[Request]] = {
-    "short prompts": SHORT,
-    "a few long ones": LONG[:3],
+    "one": LONG[:1],
+    "a long common prefix": [make_request(1, 800 + id) for id in range(12)],
     "equal prompts": [make_request(1, 1000) for _ in range(12)],
     "choices": [*LONG[:11], make_request(11, 600, n=3)],
     "one with keep": [*LONG[:11], make_request(11, 600, keep=True)],
@@ -332,17 +331,14 @@ def test_any_mix_of_requests_ends_and_releases_everything(
             yield request
 
     ends = {id: 0 for id in range(len(plan))}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(context_planner, "_MIN_STREAM_CELLS", 100)
-        patch.setattr(context_planner, "_MIN_STREAMS", 2)
-        for n_events, event in enumerate(engine.stream(arrive())):
-            if isinstance(event, Failed):
-                assert isinstance(event.error, Cancelled)
-                ends[event.id] = requests[event.id].n
-            ends[event.id] += isinstance(event, Finished)
-            for request, (*_, cancel_after, _delay) in zip(requests, plan, strict=True):
-                if cancel_after == n_events and request.cancellation:
-                    request.cancellation.cancel()
+    for n_events, event in enumerate(engine.stream(arrive())):
+        if isinstance(event, Failed):
+            assert isinstance(event.error, Cancelled)
+            ends[event.id] = requests[event.id].n
+        ends[event.id] += isinstance(event, Finished)
+        for request, (*_, cancel_after, _delay) in zip(requests, plan, strict=True):
+            if cancel_after == n_events and request.cancellation:
+                request.cancellation.cancel()
     assert all(ends[request.id] >= request.n for request in requests)
     if engine.contexts.sequences is not None:
         assert_all_released(engine)

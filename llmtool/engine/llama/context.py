@@ -18,6 +18,8 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import KVType, StreamProgress
 from llmtool.errors import Cancelled, EngineError
 
+# Tokens of one stream in a batch from which llama.cpp's CPU backend computes attention in tiles.
+TILE = 64
 _GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 

@@ -16,6 +16,7 @@ from llmtool.errors import EngineError
 from llmtool.machine import memory_bytes
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.attention_cost import AttentionCost
     from llmtool.models.gguf.header import Header
 
 LARGE_CTX = 16384  # check the free memory from this size on
@@ -24,9 +25,9 @@ SPARE_CELLS = 4096  # for later requests
 _KV_BYTES = 4 << 30  # limit for requests that run together; a single request may need more
 _STATE_BYTES = 1 << 30  # limit for recurrent states, of which each sequence has one
 _CHECKPOINTS = 6  # of a recurrent model; enough to undo three turns of a conversation
-_MIN_STREAMS = 4
-_MIN_STREAM_CELLS = 4096  # for all prompts without their common prefix
+_MIN_STREAMS = 4  # fewer sequences would take longer than a pool of more
 _MAX_WASTE = 3  # allocated cells per needed cell, if prompts differ in length
+_USUAL_REPLY = 128  # tokens; most replies end before their limit
 
 
 class ContextSize(msgspec.Struct, frozen=True):
@@ -60,29 +61,41 @@ class ContextPlanner:
         return self._plan_streams(waiting, is_all) or self._plan_pool(waiting, is_all)
 
     def _plan_streams(self, waiting: Sequence[Job], is_all: bool) -> ContextSize | None:
-        """Return a size with separate streams, if the prompts are long and share little.
+        """Return a size with separate streams, if they are faster than a pool and memory is free.
 
-        In a shared pool, attention scans the cells of all sequences. For such prompts this takes
-        longer than batching saves.
+        Each stream holds the longest request, so the requests of a batch must be known. On a GPU
+        and for recurrent states, a pool is used: nothing was measured there.
         """
         jobs = waiting[: self._max_parallel]
-        if len(jobs) < _MIN_STREAMS or self._weights.requires_full_snapshots or self._has_gpu:
+        if len(jobs) < 2 or not (is_all or len(jobs) == self._max_parallel):
+            return None
+        if self._weights.requires_full_snapshots or self._has_gpu:
             return None
         if not all(job.can_use_own_stream for job in jobs):
-            return None
-        shared = common_prefix_length([job.ids for job in jobs])
-        if sum(len(job.ids) - shared for job in jobs) < _MIN_STREAM_CELLS:
             return None
         needs = [cells_needed(job) for job in jobs]
         longest = max(needs)
         n_cells = round_up(longest if is_all else longest * 5 // 4)  # longer jobs may follow
         if longest <= self._n_ctx_rope:
             n_cells = min(n_cells, self._n_ctx_rope // CTX_STEP * CTX_STEP)
-        if longest > n_cells or n_cells * len(jobs) > _MAX_WASTE * sum(needs):
+        if longest > n_cells or n_cells * len(jobs) > _MAX_WASTE * sum(map(round_up, needs)):
             return None
         n_seq = 1 + (len(jobs) if is_all else self._max_parallel)
         n_seq = min(n_seq, self._weights.max_sequences, self._limit // n_cells)
-        return ContextSize(n_cells * n_seq, n_seq, True) if n_seq > _MIN_STREAMS else None
+        if n_seq - 1 < min(len(jobs), _MIN_STREAMS):
+            return None
+        from llmtool.engine.llama.attention_cost import Lengths
+
+        shared = common_prefix_length([job.ids for job in jobs])
+        requests = [
+            Lengths(own=len(job.ids) - shared, reply=min(job.n_cells, _USUAL_REPLY)) for job in jobs
+        ]
+        cost = self._attention_cost
+        if cost.pool(requests, shared=shared) < cost.streams(
+            requests, shared=shared, n_cells=n_cells
+        ):
+            return None
+        return ContextSize(n_cells * n_seq, n_seq, True)
 
     def _plan_pool(self, waiting: Sequence[Job], is_all: bool) -> ContextSize:
         """Return a size with one pool of cells for all sequences."""
@@ -155,6 +168,19 @@ class ContextPlanner:
     @cached_property
     def _has_gpu(self) -> bool:
         return any(device.kind == "gpu" for device in devices())
+
+    @cached_property
+    def _attention_cost(self) -> AttentionCost:
+        from llmtool.engine.llama.attention_cost import AttentionCost
+        from llmtool.models.gguf.memory import kv_bytes
+
+        header = self._header
+        return AttentionCost(
+            n_heads=sum(header.head_count or ()),
+            head_size=header.key_length or 64,
+            cell_bytes=kv_bytes(header, CTX_STEP, self._kv_type, self._kv_type) / CTX_STEP,
+            n_weights=header.n_params,
+        )
 
     @cached_property
     def _header(self) -> Header:

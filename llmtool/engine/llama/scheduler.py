@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 
-from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.context import TILE, Context
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.context_planner import cells_needed
 from llmtool.engine.llama.generation_job import GenerationJob
@@ -60,6 +60,7 @@ class Scheduler:
         self._chunks = ChunkSize()
         self._prefix: _Prefix | None = None
         self._wanted: _WantedPrefix | None = None
+        self._prompts_next = False
 
     def run(self) -> Iterator[Event]:
         """Yield the events; a request that fails yields `Failed`, and the others continue.
@@ -325,7 +326,7 @@ class Scheduler:
         started, n_read = time.perf_counter(), 0
         outputs: list[tuple[Job, TokenRun, range]] = []
         added: list[tuple[TokenRun, int]] = []
-        for job, run in self._next_runs():
+        for job, run in self._next_runs(context):
             n_free = batch.n_free
             if run.every:
                 n_free = min(n_free, context.n_outputs - batch.n_outputs)
@@ -355,15 +356,15 @@ class Scheduler:
                         self._progress.add_reply(event.usage.completion_tokens)
                     yield event
         self._drop_finished()
-        self._add_time(time.perf_counter() - started, n_read)
+        self._add_time(time.perf_counter() - started, n_read, batch.n_tokens - n_read)
         self._progress.running = tuple(each for job in self._jobs for each in job.reply_lengths)
 
     @property
     def _has_replies(self) -> bool:
         return any(True for job in self._jobs for _ in job.reply_lengths)
 
-    def _add_time(self, seconds: float, n_read: int) -> None:
-        step_seconds = self._progress.step_seconds if self._progress.running else 0.0
+    def _add_time(self, seconds: float, n_read: int, n_replies: int) -> None:
+        step_seconds = self._progress.step_seconds if n_replies else 0.0
         self._chunks.measure(seconds - step_seconds, n_read)
         self._progress.add_time(seconds, n_read=n_read)
 
@@ -401,12 +402,26 @@ class Scheduler:
         runs = [run for job in self._jobs for run in job.runs]
         return [*runs, self._prefix.run] if self._prefix else runs
 
-    def _next_runs(self) -> Iterator[tuple[Job, TokenRun]]:
-        """Yield the runs to compute: first single tokens by sequence, then prompts by age."""
+    def _next_runs(self, context: Context) -> list[tuple[Job, TokenRun]]:
+        """Return the runs to compute: first single tokens by sequence, then prompts by age.
+
+        In a pool on a CPU, they take turns if attention would be computed in tiles, because tiles
+        with single tokens of many sequences cover the cells of all of them.
+        """
         runs = [(job, run) for job in self._jobs for run in job.runs]
         singles = [each for each in runs if len(each[1].tokens) == 1]
-        yield from sorted(singles, key=lambda each: each[1].seq)
-        yield from (each for each in runs if len(each[1].tokens) != 1)
+        singles.sort(key=lambda each: each[1].seq)
+        prompts = [each for each in runs if len(each[1].tokens) != 1]
+        if (
+            not (singles and prompts)
+            or context.separate_streams
+            or self._model.weights.n_gpu_layers
+            or any(run.every for _, run in runs)
+            or len(singles) + sum(len(run.tokens) - run.at for _, run in prompts) < TILE
+        ):
+            return singles + prompts
+        self._prompts_next = not self._prompts_next
+        return prompts if self._prompts_next else singles
 
     def _catch_failure(self, job: Job, events: Iterator[Event]) -> Iterator[Event]:
         """Yield the events of a job; on an error, stop the job and yield `Failed`."""
