@@ -321,33 +321,41 @@ class Scheduler:
             n_prefix = self._compute_prefix(sequences, self._prefix, n_max)
             if self._has_replies:
                 n_max -= n_prefix
+        chosen: list[tuple[Job, TokenRun, int]] = []
+        n_read = n_rows = 0
+        n_free = context.n_batch
+        for job, run in self._next_runs(context):
+            n_tokens = min(len(run.tokens) - run.at, n_free)
+            if run.every:
+                n_tokens = min(n_tokens, context.n_outputs - n_rows)
+            if run.pos < len(job.ids):
+                n_tokens = min(n_tokens, n_max - n_read)
+            if n_tokens <= 0:
+                continue
+            if n_rows >= context.n_outputs:
+                break
+            chosen.append((job, run, n_tokens))
+            n_free -= n_tokens
+            n_read += n_tokens if run.pos < len(job.ids) else 0
+            is_end = run.at + n_tokens == len(run.tokens)
+            n_rows += n_tokens if run.every else int(is_end)
+        if not chosen:
+            return
+        if context.separate_streams:  # only adjacent ids in ascending order are batched together
+            chosen.sort(key=lambda each: each[1].seq)
         batch = context.batch
         batch.clear()
-        started, n_read = time.perf_counter(), 0
+        started = time.perf_counter()
         outputs: list[tuple[Job, TokenRun, range]] = []
-        added: list[tuple[TokenRun, int]] = []
-        for job, run in self._next_runs(context):
-            n_free = batch.n_free
-            if run.every:
-                n_free = min(n_free, context.n_outputs - batch.n_outputs)
-            if run.pos < len(job.ids):
-                n_free = min(n_free, n_max - n_read)
-            if n_free <= 0:
-                continue
-            if batch.n_outputs >= context.n_outputs:
-                break
-            tokens = run.tokens[run.at : run.at + n_free]
-            ends = run.at + len(tokens) == len(run.tokens)
-            n_outputs = len(tokens) if run.every else int(ends)
+        for job, run, n_tokens in chosen:
+            tokens = run.tokens[run.at : run.at + n_tokens]
+            is_end = run.at + n_tokens == len(run.tokens)
+            n_outputs = n_tokens if run.every else int(is_end)
             rows = batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=n_outputs)
-            run.at += len(tokens)
-            added.append((run, len(tokens)))
-            n_read += len(tokens) if run.pos < len(job.ids) else 0
+            run.at += n_tokens
             if n_outputs:
                 outputs.append((job, run, rows))
-        if not added:
-            return
-        self._decode(context, added)
+        self._decode(context, [(run, n_tokens) for _, run, n_tokens in chosen])
         self._progress.add_prompt_tokens(n_read)
         for job, run, rows in outputs:
             if run in job.runs:

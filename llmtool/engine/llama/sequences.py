@@ -199,6 +199,8 @@ class Sequences:
             return True
         if source.is_prefix:
             return False
+        if self.context.separate_streams and not (self._free or source.keep):
+            return True  # a copy would evict another sequence, and copies all cells of a stream
         if self.context.can_truncate:
             return source.length - length < MIN_SHARED
         return not source.keep
