@@ -20,11 +20,11 @@ import msgspec
 
 from llmtool.engine.llama.context import TILE
 
-# Nanoseconds on one core, for one token and cell, in one head of size 64.
-_VISIT = 15.0  # a cell that the token sees
-_VISIT_SHARED = 12.0  # the same for a shared cell, which stays in the processor's cache
-_SKIP = 0.5  # a cell that its mask hides; independent of the head's size
-_TILED = 5.0  # a cell in a tile
+# Nanoseconds on one core for one token and one cell, in one head: a fixed part, and one per value.
+_VISIT = (5.3, 0.167)  # a cell that the token sees
+_VISIT_CACHED = (7.0, 0.09)  # the same if it is in the processor's cache, as for tokens in a row
+_TILED = (3.0, 0.031)  # a cell in a tile
+_SKIP = (0.5, 0.0)  # a cell that its mask hides
 # Nanoseconds on one core.
 _COPY = 0.2  # per byte copied to another stream
 _BATCH = 0.004  # per weight, for one more batch: as long as half a token
@@ -55,30 +55,32 @@ class AttentionCost(msgspec.Struct, frozen=True):
     n_weights: int
 
     def pool(self, requests: Sequence[Lengths], *, shared: int) -> float:
-        scale = self.head_size / 64
         n_cells = shared + sum(each.own + each.reply / 2 for each in requests)
         total = 0.0
         for each in requests:
             n_seen = each.own + each.reply / 2
-            skipped = _SKIP * (n_cells - shared - n_seen)
+            skipped = self._ns(_SKIP) * (n_cells - shared - n_seen)
             if len(requests) < TILE:
-                decode = (_VISIT_SHARED * shared + _VISIT * n_seen) * scale + skipped
+                decode = self._ns(_VISIT_CACHED) * shared + self._ns(_VISIT) * n_seen + skipped
             else:
-                decode = _TILED * n_cells * scale
-            prefill = _TILED * (shared + max(each.own, TILE)) * scale + skipped
+                decode = self._ns(_TILED) * n_cells
+            prefill = self._ns(_TILED) * (shared + max(each.own, TILE)) + skipped
             total += each.own * prefill + each.reply * decode
-        return total * self.n_heads
+        return total
 
     def streams(self, requests: Sequence[Lengths], *, shared: int, n_cells: int) -> float:
         """Return the time in streams of `n_cells`, including copies of the prefix."""
-        scale = self.head_size / 64
         total = 0.0
         for each in requests:
-            decode = _VISIT * (shared + each.own + each.reply / 2)
+            decode = self._ns(_VISIT) * (shared + each.own + each.reply / 2)
             if each.own < TILE:
-                prefill = _VISIT * (shared + each.own / 2)
+                prefill = self._ns(_VISIT_CACHED) * (shared + each.own / 2)
             else:
-                prefill = _TILED * (shared + each.own)
-            total += (each.own * prefill + each.reply * decode) * scale
+                prefill = self._ns(_TILED) * (shared + each.own)
+            total += each.own * prefill + each.reply * decode
         copies = n_cells * self.cell_bytes * _COPY if shared else 0
-        return total * self.n_heads + len(requests) * (copies + self.n_weights * _BATCH)
+        return total + len(requests) * (copies + self.n_weights * _BATCH)
+
+    def _ns(self, part: tuple[float, float]) -> float:
+        """Return the time for one token and one cell, in all heads."""
+        return self.n_heads * (part[0] + part[1] * self.head_size)

@@ -52,6 +52,7 @@ class ChatRenderer:
         self._source, self._name = source, name
         self._tokens, self._arguments = tokens, arguments or {}
         self._last_shape: tuple[object, Shape] | None = None
+        self._last_choice: tuple[object, tuple[str, Shape]] | None = None
         self._found_switches: dict[Effort, Switches] = {}
 
     def render(
@@ -135,6 +136,10 @@ class ChatRenderer:
             {"role": message.role, "content": "\n".join(words) or message.content}
             for message, words in zip(prompt.messages, markers, strict=True)
         ]
+        # The requests of a batch differ only in their messages, which the markers replace.
+        choice = messages, dict(variables), prompt.languages
+        if self._last_choice is not None and self._last_choice[0] == choice:
+            return self._last_choice[1]
         roles = [message.role for message in prompt.messages]
         kind = roles[:1], any(a == b for a, b in pairwise(roles)), all(markers), prompt.languages
         last = self._last_shape
@@ -148,6 +153,7 @@ class ChatRenderer:
                 errors.append(exc)
                 continue
             self._last_shape = kind, shape
+            self._last_choice = choice, (text, shape)
             return text, shape
         raise errors[len(first)]
 

@@ -78,6 +78,7 @@ class ChatTemplate:
         self._vocabulary, self._options = vocabulary, options
         self._source = source if options.source is None else options.source
         self._special: dict[int, str] = {}
+        self._last_allowed: tuple[str, list[int]] = "", []
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the rendered prompt and its ids.
@@ -91,7 +92,7 @@ class ChatTemplate:
         if prompt.text is not None or self._source is None:
             return self._tokenize_text(prompt)
         plain, shape = self._renderer.choose_shape(prompt)
-        allowed = self._special_tokens(self._encode(plain + ("x" if prompt.prefill else "")))
+        allowed = self._allowed_tokens(plain + ("x" if prompt.prefill else ""))
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
             *contents, prefill = texts
@@ -183,7 +184,7 @@ class ChatTemplate:
                 text = _dialogue(prompt.messages)
             else:
                 text = "\n\n".join(message.content for message in prompt.messages)
-        allowed = self._special_tokens(self._encode("x"))
+        allowed = self._allowed_tokens("x")
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
             return texts[0], self._encode(texts[0])
@@ -313,6 +314,12 @@ class ChatTemplate:
         if vocabulary.adds_bos and ids[:1] != [vocabulary.bos]:
             ids.insert(0, vocabulary.bos)
         return ids
+
+    def _allowed_tokens(self, plain: str) -> list[int]:
+        """Return the special tokens of a prompt without messages; those of a batch are equal."""
+        if self._last_allowed[0] != plain:
+            self._last_allowed = plain, self._special_tokens(self._encode(plain))
+        return self._last_allowed[1]
 
     def _special_tokens(self, ids: list[int]) -> list[int]:
         return [token for token in ids if self._special_text(token)]
