@@ -43,6 +43,8 @@ speed)
     save together-0.5B together.py --rounds 1 --max-tokens 24 --model "$big"
     save batch batch.py --rounds 1 --loop 10
     save chat chat.py --turns 16
+    save conversations conversations.py
+    save gaps gaps.py
     save hub_transfer hub_transfer.py --rounds 5
     save structured_output structured_output.py
     save constant_memory constant_memory.py

@@ -31,7 +31,6 @@ SYSTEM = (
     "You are a careful assistant of a small town's library. Answer in plain words, name the book "
     "that you took an answer from, and say so if you do not know."
 )
-N_REPLY = 16
 Ask = Callable[[str], tuple[int, int, float]]  # prompt to (all, computed, seconds to first token)
 
 
@@ -73,9 +72,9 @@ def make_order(n: int, turns: int, seed: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def ask_engine(box: Toolbox) -> Ask:
+def ask_engine(box: Toolbox, max_tokens: int) -> Ask:
     def ask(prompt: str) -> tuple[int, int, float]:
-        sampling = Sampling(temperature=0, max_tokens=N_REPLY)
+        sampling = Sampling(temperature=0, max_tokens=max_tokens)
         request = Request(prompt=Prompt(text=prompt), sampling=sampling, keep=True)
         started, first = time.perf_counter(), 0.0
         for event in box.engine.stream([request]):
@@ -87,9 +86,9 @@ def ask_engine(box: Toolbox) -> Ask:
     return ask
 
 
-def ask_server(port: int) -> Ask:
+def ask_server(port: int, max_tokens: int) -> Ask:
     def ask(prompt: str) -> tuple[int, int, float]:
-        body = {"prompt": prompt, "n_predict": N_REPLY, "temperature": 0, "stream": True}
+        body = {"prompt": prompt, "n_predict": max_tokens, "temperature": 0, "stream": True}
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/completion",
             json.dumps(body).encode(),
@@ -149,6 +148,7 @@ def main() -> None:
     parser.add_argument("--server", help="llama-server, which to compare with")
     parser.add_argument("--conversations", type=int, default=16)
     parser.add_argument("--turns", type=int, default=8)
+    parser.add_argument("--max-tokens", type=int, default=16, help="of a reply")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     n, turns = args.conversations, args.turns
@@ -167,15 +167,20 @@ def main() -> None:
             return box.engine.tokenize(Prompt(messages=tuple(messages))).text
 
         prompts = make_prompts(render, n, turns)
-        measure("llmtool, interleaved", ask_engine(box), prompts, order)
+        measure("llmtool, interleaved", ask_engine(box, args.max_tokens), prompts, order)
     with open_box() as box:
-        measure("llmtool, one alone", ask_engine(box), prompts, alone)
+        measure("llmtool, one alone", ask_engine(box, args.max_tokens), prompts, alone)
     if args.server:
         for name, slots in (("", []), (", -np 16", ["-np", "16"])):
             with serve(args.server, path, ["-c", "32768", *slots]) as port:
-                measure(f"llama-server, interleaved{name}", ask_server(port), prompts, order)
+                measure(
+                    f"llama-server, interleaved{name}",
+                    ask_server(port, args.max_tokens),
+                    prompts,
+                    order,
+                )
         with serve(args.server, path, ["-c", "32768"]) as port:
-            measure("llama-server, one alone", ask_server(port), prompts, alone)
+            measure("llama-server, one alone", ask_server(port, args.max_tokens), prompts, alone)
 
 
 if __name__ == "__main__":

@@ -293,7 +293,7 @@ def test_running_and_idle_sequences_move_with_their_state(tiny: Path) -> None:
     context.prefill(b"some text", seq=0)
     idle = b"the text of a request that has ended"
     context.prefill(idle, seq=1)
-    sequences.retire(1, tuple(idle))
+    sequences.retire(1, tuple(idle), keep=True)
     context.prefill(b"a text", seq=2)
     assert sequences.compact() == {2: 1}
     assert [context.length(seq) for seq in range(4)] == [9, 6, 0, len(idle)]

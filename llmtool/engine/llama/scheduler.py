@@ -58,6 +58,7 @@ class Scheduler:
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []
         self._chunks = ChunkSize()
+        self._blocked: tuple[Job, int] | None = None  # a job, and `n_released` when it did not fit
         self._prefix: _Prefix | None = None
         self._wanted: _WantedPrefix | None = None
         self._prompts_next = False
@@ -174,6 +175,8 @@ class Scheduler:
             # cells of all sequences.
             if self._backlog >= sequences.context.n_batch:
                 return False
+            if self._blocked == (job, sequences.n_released):
+                return False
         elif self._wanted is not None and self._wanted.job is job and contexts.sequences:
             sequences = contexts.sequences  # it has the prefix
         else:
@@ -184,6 +187,7 @@ class Scheduler:
             job.reuse_cached_tokens(sequences.histories(job.key))
             if not self._jobs and self._wanted is None:
                 sequences = self._ensure_context(job)  # the prompt may be longer now
+        self._blocked = job, sequences.n_released
         needed = cells_needed(job)
         if sequences.n_free < job.n_seq or sequences.context.n_ctx_seq < needed:
             return False
@@ -193,6 +197,7 @@ class Scheduler:
         if self._load_prefix(job, length):
             source, length = self._find_cached(sequences, job)
         if self._start_prefix(sequences, job, source, length):
+            self._blocked = None
             return False
         wanted, self._wanted = self._wanted, None
         match = PrefixMatch(source, length, length, time.perf_counter())

@@ -94,6 +94,7 @@ class Sequences:
         self._free = list(range(context.n_seq))
         self._running: dict[int, tuple[Span, ...]] = {}
         self._numbers = count()
+        self.n_released = 0  # how often sequences or cells became available
 
     @property
     def idle(self) -> list[CachedSequence]:
@@ -124,24 +125,18 @@ class Sequences:
         A memory that cannot be truncated uses a sequence as a whole or not at all.
         """
         tokens, best, best_length = tuple(tokens), None, 0
+        n_free_cells = self.n_free_cells
         for entry in self.cache.entries:
-            length = self.usable_length(entry, tokens, key)
+            is_loadable = entry.layout == self.context.layout and entry.length <= n_free_cells
+            if entry.key != key or (entry.seq is None and not is_loadable):
+                continue
+            length = min(entry.length, common_prefix_length([entry.tokens, tokens]))
+            if length < entry.length and not self.context.can_truncate:
+                continue
             is_better = best is None or best.seq is None or entry.seq is not None
             if length > best_length or (length and length == best_length and is_better):
                 best, best_length = entry, length
         return best, best_length
-
-    def usable_length(
-        self, entry: CachedSequence, tokens: tuple[int, ...], key: Hashable = None
-    ) -> int:
-        if entry.key != key:
-            return 0
-        if entry.seq is None and (
-            entry.layout != self.context.layout or entry.length > self.n_free_cells
-        ):
-            return 0
-        length = min(entry.length, common_prefix_length([entry.tokens, tokens]))
-        return length if self.context.can_truncate or length == entry.length else 0
 
     def histories(self, key: Hashable = None) -> list[tuple[int, ...]]:
         """Return the tokens of all cached sequences."""
@@ -222,6 +217,7 @@ class Sequences:
 
     def free(self, seq: int) -> None:
         """Release a sequence; cells that other sequences share stay."""
+        self.n_released += 1
         self._running.pop(seq, None)
         self.context.drop(seq)
         self._free = sorted([*self._free, seq])
@@ -254,6 +250,7 @@ class Sequences:
             seq=seq,
             spans=_clip(self._running.pop(seq), length),
         )
+        self.n_released += 1
         self._drop_covered(entry)
         self.cache.entries.append(entry)
         if self._running:
@@ -411,7 +408,7 @@ class Sequences:
         """Move an idle sequence to another id, or evict it."""
         assert entry.seq is not None
         target = next((each for each in self._free if each not in avoid), None)
-        if target is None:
+        if target is None or not (entry.keep or entry.is_prefix):
             self._evict(entry)
             return
         self._free.remove(target)
