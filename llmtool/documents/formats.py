@@ -102,6 +102,8 @@ _MARKDOWN_SIGNS = (
     (re.compile(r"^ {0,3}> +\S", re.MULTILINE), 1),
 )
 _MIN_WEIGHT = 2
+# docutils searches the rest of a paragraph for the end of each inline element.
+_UNCHECKED_CHARACTERS: dict[Format, int] = {"rst": 5000}
 _SAMPLE_CHARACTERS = 20_000
 _MAX_LINE = 100  # characters of a line in an error
 
@@ -233,7 +235,7 @@ def check_limits(
         InputError: a limit was reached, or the text is not valid in that format.
         UsageError: the extra for the format is not installed.
     """
-    if len(text) > worker.MAX_IN_PROCESS:
+    if len(text) > _UNCHECKED_CHARACTERS.get(format, worker.MAX_IN_PROCESS):
         worker.call(_parse_only, text, format, dialect, to, returns=NoneType, check=check)
 
 

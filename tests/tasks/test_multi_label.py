@@ -108,6 +108,7 @@ def test_examples_are_read_from_files(tmp_path: Path) -> None:
         ('{"text": "x"}', "label: must be a list of labels"),
         ('{"text": "x", "labels": [1]}', "labels: must be a list of labels"),
         ('{"text": "x", "labels": "[a"}', "labels: not a valid JSON array"),
+        (f'{{"text": "x", "labels": "{"[" * 100_000}"}}', "labels: not a valid JSON array"),
     ):
         lines.write_text(text)
         with pytest.raises(InputError, match=reason):

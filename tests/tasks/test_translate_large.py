@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -98,3 +99,10 @@ def test_long_documents_are_parsed_in_a_child_process_first(
     with pytest.raises(InputError, match="^takes more than 5 s to read$"):
         toolbox.translate(text, "fr", source="en", format="txt")
     assert toolbox.translate("One two.", "fr", source="en", format="txt").text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of processor time")
+def test_hostile_restructured_text_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_SECONDS", 1)
+    with pytest.raises(InputError, match="^takes more than 2 s to read; "):
+        make_toolbox().translate(f"One {'*' * 60_000}x", "fr", source="en", format="rst")

@@ -98,7 +98,7 @@ def _labels(record: Record, field: str) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):  # as in the rows of a batch
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{record.place}: {field}: not a valid JSON array") from None
     if isinstance(value, str):
         return [name for name in map(str.strip, re.split(_SEPARATOR, value)) if name]

@@ -688,3 +688,11 @@ def test_quotes_in_a_document_type_take_linear_time() -> None:
     doctype = "<!DOCTYPE a [" + "<!-- ' -->" * 200 + "<?x ' ]> ?>" + "<!ENTITY b ']>'>]>"
     xml = Xml(f"{doctype}<a>&b;</a>")
     assert [token.kind for token in xml.tokens] == ["doctype", "start", "text", "end"]
+
+
+def test_long_numbers_in_json_are_preserved() -> None:
+    source = f'{{"n": {"9" * 5000}, "text": "Hello there"}}'
+    document = parse(source, "json")
+    assert [segment.text for segment in document.segments] == ["Hello there"]
+    assert document.compare(source.replace("Hello there", "Bonjour")) is None
+    assert document.compare(source.replace("99", "98", 1)) == "keys or values differ"
