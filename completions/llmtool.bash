@@ -72,6 +72,7 @@ _llmtool() {
             'config set') command='config set' ;;
             'config unset') command='config unset' ;;
             ' serve') command='serve' ;;
+            ' mcp') command='mcp' ;;
             ' bench') command='bench' ;;
             ' doctor') command='doctor' ;;
             ' completions') command='completions' ;;
@@ -158,7 +159,7 @@ _llmtool() {
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
-                *) words='gen run prompts classify sum translate code chat logs sessions models cache config serve bench doctor completions'
+                *) words='gen run prompts classify sum translate code chat logs sessions models cache config serve mcp bench doctor completions'
                     options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --reproducible --kv-type --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
@@ -1039,6 +1040,18 @@ _llmtool() {
                 --progress) words='auto plain none' ;;
                 *) :
                     options='--model -m --host --port --api-key-file --cors --max-queue --timeout --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'mcp')
+            case "$previous" in
+                --model|-m) kind='models' files='yes' ;;
+                --ctx-size) : ;;
+                --threads) : ;;
+                --n-gpu-layers|-ngl) : ;;
+                --parallel) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) :
+                    options='--model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'bench')
             case "$previous" in

@@ -124,6 +124,7 @@ _llmtool() {
             'cache:List and clear cached prompts'
             'config:Show and change settings'
             'serve:Serve models and functions over HTTP, for OpenAI'\''s and other clients'
+            'mcp:Serve functions as tools of the Model Context Protocol, on stdin and stdout'
             'bench:Measure the speed of a model on this machine'
             'doctor:Check the installation and hardware, and suggest changes'
             'completions:Print or install a shell completion script'
@@ -146,6 +147,7 @@ _llmtool() {
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
         serve) _llmtool_serve ;;
+        mcp) _llmtool_mcp ;;
         bench) _llmtool_bench ;;
         doctor) _llmtool_doctor ;;
         completions) _llmtool_completions ;;
@@ -1792,6 +1794,26 @@ _llmtool_serve() {
         '*--cors=[Site whose pages may call it (repeatable)]:ORIGIN:' \
         '*--max-queue=[Requests that may wait]:N:' \
         '*--timeout=[Seconds for one request]:S:' \
+        '*--ctx-size=[Context size in tokens]:N:' \
+        '*--threads=[Number of CPU threads]:N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :'
+}
+
+_llmtool_mcp() {
+    _arguments -s -S \
+        '*--model=[Model to serve (repeatable)]:REF: _llmtool_values models files' \
+        '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \

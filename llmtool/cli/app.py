@@ -38,6 +38,7 @@ COMMANDS = {
     "cache": "List and clear cached prompts.",
     "config": "Show and change settings.",
     "serve": "Serve models and functions over HTTP, for OpenAI's and other clients.",
+    "mcp": "Serve functions as tools of the Model Context Protocol, on stdin and stdout.",
     "bench": "Measure the speed of a model on this machine.",
     "doctor": "Check the installation and hardware, and suggest changes.",
     "completions": "Print or install a shell completion script.",

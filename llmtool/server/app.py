@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from importlib import import_module
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +18,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from llmtool.errors import missing_extra
 from llmtool.server.access import Access
 from llmtool.server.anthropic import messages
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
@@ -50,6 +53,7 @@ def make_app(
             Route(
                 "/v1/functions/{name}", _handle(service, endpoints.call_function), methods=["POST"]
             ),
+            Route("/mcp", _Mcp(service)),
             Route("/openapi.json", _get(service, endpoints.show_openapi)),
             Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
             Route("/v1/responses", post(create_response, ResponseBody), methods=["POST"]),
@@ -80,6 +84,28 @@ def make_app(
     )
     app.state.service = service
     return app
+
+
+class _Mcp:
+    """The endpoint of the Model Context Protocol, whose SDK the first request imports."""
+
+    def __init__(self, service: Service) -> None:
+        self._service, self._lock = service, asyncio.Lock()
+        self._endpoint: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._lock:
+            if self._endpoint is None:
+                try:
+                    await asyncio.to_thread(import_module, "llmtool.server.mcp")
+                except ModuleNotFoundError:
+                    error = missing_extra("MCP", "mcp")
+                    await error_response(error, "/mcp")(scope, receive, send)
+                    return
+                from llmtool.server.mcp import HttpEndpoint
+
+                self._endpoint = HttpEndpoint(self._service)
+        await self._endpoint(scope, receive, send)
 
 
 def _post(

@@ -28,10 +28,7 @@ _GRACE_SECONDS = 30.0
 def serve(
     console: Console,
     *,
-    models: Annotated[
-        list[str],
-        Option("--model", "-m", metavar="REF", help="Model to serve (repeatable)."),
-    ] = [],  # noqa: B006
+    models: g.ServedModels = [],  # noqa: B006
     host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = (
         "127.0.0.1"
     ),
@@ -71,36 +68,31 @@ def serve(
         from llmtool.server.service import Service
     except ModuleNotFoundError as exc:
         raise missing_extra("the server", "serve") from exc
-    from llmtool.toolbox import Toolbox
+    from llmtool.cli.serving import Notes, open_boxes
 
-    folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
+    options = g.ModelOptions(offline=offline)
+    folders, settings = bootstrap.start(console, general, options)
     keys = [] if api_key_file is None else _read_keys(api_key_file)
     if not keys and not is_loopback(host):
         raise UsageError(
             f"--host {host} can be reached from other machines; add --api-key-file FILE, "
             "or listen on 127.0.0.1"
         )
-    boxes = {}
-    references: list[str | None] = [*models] or [None]
-    for reference in references:
-        options = g.ModelOptions(reference=reference, offline=offline)
-        model = bootstrap.open_model(console, folders, settings, options, warm_up=False)
-        boxes[model.name] = Toolbox(
-            model.reference,
-            concurrent=True,
-            n_ctx=ctx_size,
-            n_threads=threads,
-            n_gpu_layers=n_gpu_layers,
-            n_parallel=parallel,
-            settings=settings,
-            folders=folders,
-            on_note=console.note,
-        )
-    logging.getLogger("llmtool.server").addHandler(_Notes(console))
+    boxes = open_boxes(
+        console,
+        folders,
+        settings,
+        models,
+        options,
+        n_ctx=ctx_size,
+        n_threads=threads,
+        n_gpu_layers=n_gpu_layers,
+        n_parallel=parallel,
+    )
+    logging.getLogger("llmtool.server").addHandler(Notes(console))
     with listen(host, port) as sock:
         functions = list_functions(bootstrap.open_library(folders))
         service = Service(boxes, functions=functions, max_queue=max_queue, timeout=timeout)
-        next(iter(boxes.values())).warm_up()
         address = format_address(host, sock.getsockname()[1])
         console.note(f"serving {', '.join(boxes)} at http://{address} (Ctrl-C stops)")
         try:
@@ -111,19 +103,6 @@ def serve(
             )
         finally:
             service.close()
-
-
-class _Notes(logging.Handler):
-    """Prints what the server logs, such as the reason of an internal error."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.WARNING)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        reason = "" if error is None else f" ({type(error).__name__}: {error})"
-        self._console.note(record.getMessage() + reason)
 
 
 def _read_keys(path: str) -> list[str]:

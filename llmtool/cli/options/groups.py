@@ -101,6 +101,9 @@ ModelReference = Annotated[
         ),
     ),
 ]
+ServedModels = Annotated[
+    list[str], _model("--model", "-m", metavar="REF", help="Model to serve (repeatable).")
+]
 CtxSize = Annotated[
     int | None,
     _model(

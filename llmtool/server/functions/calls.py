@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +19,22 @@ from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Result
 
 Arguments = Mapping[str, Any]
+
+
+def find(functions: Mapping[str, Function], name: str) -> Function:
+    """Return the function of a name.
+
+    Raises:
+        RequestError: there is none; similar names are suggested.
+    """
+    if name not in functions:
+        hint = suggest(name, functions) or "; GET /v1/functions lists them"
+        raise RequestError(
+            f"unknown function {name!r}{hint}",
+            status=HTTPStatus.NOT_FOUND,
+            code="function_not_found",
+        )
+    return functions[name]
 
 
 def call(

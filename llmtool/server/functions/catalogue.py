@@ -44,6 +44,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     - `arguments` are JSON Schemas by name; `required` names those without a default.
     - `inputs` are the arguments that differ in each call. The others are options: a batch prepares
       calls with the same options once.
+    - `template` is None for a task.
     - `prepare` returns the task for options, among them those of all functions.
     """
 
@@ -54,6 +55,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     inputs: frozenset[str]
     result: Schema
     prepare: Prepare
+    template: Template | None = None
 
     @property
     def parameters(self) -> Schema:
@@ -115,6 +117,7 @@ def of_template(template: Template) -> Function:
         inputs=frozenset(inputs),
         result=result_schema(kind, labels=labels, value=output.json),
         prepare=prepare_template,
+        template=served,
     )
 
 

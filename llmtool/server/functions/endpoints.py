@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from llmtool.errors import LlmtoolError
 from llmtool.server.bodies import parse_body
 from llmtool.server.errors import RequestError, error_document
-from llmtool.server.functions.calls import call, call_each
+from llmtool.server.functions.calls import call, call_each, find
 from llmtool.server.functions.catalogue import Function
 from llmtool.server.functions.openapi import QUERY, describe
 from llmtool.server.responses import JSON, Stream
@@ -51,7 +50,7 @@ async def call_function(service: Service, request: Request, data: bytes) -> Resp
     Raises:
         LlmtoolError: the function is unknown, or the call failed.
     """
-    function = _find(service, request.path_params["name"])
+    function = find(service.functions, request.path_params["name"])
     model, options = _options(request.query_params)
     _, box = service.find(model)
     body: Body = parse_body(data, Body)  # type: ignore[arg-type]
@@ -90,17 +89,6 @@ def _row(index: int, outcome: Result | LlmtoolError) -> bytes:
         {"result": outcome.to_dict()} if isinstance(outcome, Result) else error_document(outcome)
     )
     return _encode({"index": index, **document}) + b"\n"
-
-
-def _find(service: Service, name: str) -> Function:
-    if name not in service.functions:
-        hint = suggest(name, service.functions) or "; GET /v1/functions lists them"
-        raise RequestError(
-            f"unknown function {name!r}{hint}",
-            status=HTTPStatus.NOT_FOUND,
-            code="function_not_found",
-        )
-    return service.functions[name]
 
 
 def _options(query: Mapping[str, str]) -> tuple[str | None, dict[str, Any]]:

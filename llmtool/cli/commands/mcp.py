@@ -1,0 +1,59 @@
+"""`llmtool mcp`: serve functions to an assistant, over standard input and output."""
+
+from __future__ import annotations
+
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
+from llmtool.cli.terminal.console import Console
+from llmtool.errors import missing_extra
+
+app = App()
+
+
+@app.add(
+    "mcp",
+    epilog="""Example: in the configuration of an assistant,
+
+\b
+  {"mcpServers": {"llmtool": {"command": "llmtool", "args": ["mcp"]}}}""",
+)
+def mcp(
+    console: Console,
+    *,
+    models: g.ServedModels = [],  # noqa: B006
+    ctx_size: g.CtxSize = None,
+    threads: g.Threads = None,
+    n_gpu_layers: g.GpuLayers = None,
+    parallel: g.Parallel = None,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
+) -> None:
+    """Serve functions as tools of the Model Context Protocol, on stdin and stdout.
+
+    Templates and the tasks gen, classify, sum and translate are tools; templates are also prompts.
+    """
+    try:
+        from llmtool.server.mcp import run_stdio
+    except ModuleNotFoundError as exc:
+        raise missing_extra("MCP", "mcp") from exc
+    import logging
+
+    from llmtool.cli import bootstrap
+    from llmtool.cli.serving import Notes, open_boxes
+    from llmtool.server.functions.catalogue import list_functions
+
+    options = g.ModelOptions(offline=offline)
+    folders, settings = bootstrap.start(console, general, options)
+    logging.getLogger("llmtool.server").addHandler(Notes(console))
+    boxes = open_boxes(
+        console,
+        folders,
+        settings,
+        models,
+        options,
+        n_ctx=ctx_size,
+        n_threads=threads,
+        n_gpu_layers=n_gpu_layers,
+        n_parallel=parallel,
+    )
+    run_stdio(boxes, list_functions(bootstrap.open_library(folders)))

@@ -1,0 +1,124 @@
+"""The Model Context Protocol, spoken by the official client: over HTTP, and on stdin and stdout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import LLMTOOL
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from running_server import Serve
+
+from llmtool.engine.scripted import ScriptedEngine
+
+GREET = """\
+llmtool: 1
+name: greet
+description: Greet someone.
+inputs:
+  name: {type: string, required: true, description: Who is greeted.}
+system: Be polite.
+prompt: "Greet {{ name }}."
+"""
+
+
+def run(client: Client, use: Callable[[Client], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        async with client:
+            return await use(client)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "greet.yaml").write_text(GREET)
+    return tmp_path
+
+
+def test_functions_are_tools(serve: Serve, folder: Path) -> None:
+    server = serve(ScriptedEngine("Hello, Ada."), folders=[folder])
+
+    async def use(client: Client) -> Any:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        return tools, await client.call_tool("greet", {"name": "Ada"})
+
+    tools, result = run(Client(f"{server.url}/mcp"), use)
+    assert {"classify", "sum", "translate", "sentiment", "greet"} <= set(tools)
+    assert tools["greet"].input_schema["required"] == ["name"]
+    assert tools["greet"].output_schema["properties"]["text"] == {"type": "string"}
+    assert not result.is_error
+    assert result.content[0].text == "Hello, Ada."
+    assert result.structured_content["text"] == "Hello, Ada."
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("greet", {"nmae": "Ada"}, "did you mean 'name'"),
+        ("greet", {}, "'name' of greet is missing"),
+        ("grete", {}, "unknown function 'grete'; did you mean 'greet'"),
+    ],
+)
+def test_an_invalid_call_is_an_error_that_the_assistant_sees(
+    serve: Serve, folder: Path, name: str, arguments: dict[str, Any], message: str
+) -> None:
+    server = serve(ScriptedEngine("Hello."), folders=[folder])
+
+    async def use(client: Client) -> Any:
+        return await client.call_tool(name, arguments)
+
+    result = run(Client(f"{server.url}/mcp"), use)
+    assert result.is_error
+    assert message in result.content[0].text
+
+
+def test_templates_are_prompts(serve: Serve, folder: Path) -> None:
+    server = serve(ScriptedEngine("Hello."), folders=[folder])
+
+    async def use(client: Client) -> Any:
+        prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+        return prompts, await client.get_prompt("greet", {"name": "Ada"})
+
+    prompts, found = run(Client(f"{server.url}/mcp"), use)
+    assert prompts["greet"].arguments[0].required
+    assert [(each.role, each.content.text) for each in found.messages] == [
+        ("user", "Be polite.\n\nGreet Ada.")
+    ]
+
+
+def test_calls_at_the_same_time_are_answered(serve: Serve, folder: Path) -> None:
+    server = serve(ScriptedEngine(lambda prompt: prompt.split()[-1]), folders=[folder])
+
+    async def use(client: Client) -> Any:
+        names = [f"N{i}" for i in range(20)]
+        calls = [client.call_tool("greet", {"name": name}) for name in names]
+        return names, [each.content[0].text for each in await asyncio.gather(*calls)]
+
+    names, texts = run(Client(f"{server.url}/mcp"), use)
+    assert texts == [f"{name}." for name in names]
+
+
+def test_mcp_requires_the_key(serve: Serve) -> None:
+    client = serve(ScriptedEngine("Hi"), keys=["k"]).client
+    assert client.post("/mcp", json={}).status_code == 401
+
+
+def test_the_command_serves_on_stdin_and_stdout(tiny: Path, tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    prompts = tmp_path / "config" / "llmtool" / "prompts"
+    prompts.mkdir(parents=True)
+    (prompts / "greet.yaml").write_text(GREET)
+    command, *args = [*LLMTOOL, "mcp", "-m", str(tiny), "--threads", "1", "--offline"]
+    parameters = StdioServerParameters(command=command, args=args, env=environment)
+
+    async def use(client: Client) -> Any:
+        return await client.call_tool("greet", {"name": "Ada"})
+
+    result = run(Client(stdio_client(parameters)), use)
+    assert not result.is_error
+    assert result.structured_content["model"].endswith(".gguf")
