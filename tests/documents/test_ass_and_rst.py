@@ -82,7 +82,8 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ".. tip:: Three\n",
         ["One", "Two", "Three"],
     ),
-    "comments and targets": ("rst", ".. a comment\n   b\n\n..\f c\n\n   d\n\n.. _t:\n\n.. _u: https://x.org\n\nOne\n",
+    "comments and targets": ("rst", ".. a comment\n   b\n\n"
+                             ".. a::b:: c\n\n   Text of it.\n\n..\f c\n\n   d\n\n.. _t:\n\n.. _u: https://x.org\n\nOne\n",
                              ["One"]),
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ from llmtool.documents.types import (
 )
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1+\s*")
-_DIRECTIVE = re.compile(r"\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::(?:[ ]+|$)")
+_DIRECTIVE = re.compile(r"\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?(\w+(?:[:+.-]\w+)*)::(?:[ ]+|$)")
 _EXPLICIT = re.compile(r"\.\.(?:[ \f\v]|$)|__ ")
 _TARGET = re.compile(r"\.\.[ ]+(?:_[^\n]*?:(?:\s|$)|\|)|__ ")
 _FOOTNOTE = re.compile(r"\.\.[ ]+\[[^\]\n]+\][ ]+")
