@@ -97,6 +97,7 @@ _llmtool() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -237,6 +238,7 @@ _llmtool_gen() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -320,6 +322,7 @@ _llmtool_run() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -494,6 +497,7 @@ _llmtool_prompts_test() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -531,6 +535,7 @@ _llmtool_prompts_tune() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -603,6 +608,7 @@ _llmtool_classify() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -673,6 +679,7 @@ _llmtool_classify_eval() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -751,6 +758,7 @@ _llmtool_sum() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -833,6 +841,7 @@ _llmtool_translate() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -913,6 +922,7 @@ _llmtool_code() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -993,6 +1003,7 @@ _llmtool_code_explain() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1058,6 +1069,7 @@ _llmtool_code_review() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1126,6 +1138,7 @@ _llmtool_code_fix() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1176,6 +1189,7 @@ _llmtool_code_complete() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1242,6 +1256,7 @@ _llmtool_code_tests() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1301,6 +1316,7 @@ _llmtool_code_commit() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1363,6 +1379,7 @@ _llmtool_chat() {
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \

@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     temperature: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     offline: bool = False
     color: Literal["auto", "always", "never"] = "auto"
+    draft: str = "auto"
     prefix_cache_mb: NaturalInt = 512
     conversation_cache_mb: NaturalInt = 1000
     log: bool = True

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, cast, get_args
 
 import msgspec
 
@@ -19,12 +20,20 @@ from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.preflight import check_unchanged, preflight
-from llmtool.engine.types import ChatTemplateOptions, Engine, KVType, OnProgress, StreamProgress
+from llmtool.engine.types import (
+    ChatTemplateOptions,
+    DraftMode,
+    Engine,
+    KVType,
+    OnProgress,
+    StreamProgress,
+)
 from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
+from llmtool.models.quants import list_parts
 from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 from llmtool.option_names import option
@@ -51,6 +60,7 @@ class LocalModel:
         reproducible: bool = False,
         concurrent: bool = False,
         kv_type: KVType = "f16",
+        draft: str | os.PathLike[str] | None = None,
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
         template_args: Mapping[str, Any] | None = None,
@@ -74,6 +84,10 @@ class LocalModel:
         self._n_parallel = n_parallel or settings.n_parallel
         self.reproducible, self._concurrent = reproducible, concurrent
         self._kv_type: KVType = kv_type
+        chosen = folders.config / settings.draft if _is_file(settings.draft) else settings.draft
+        self._draft, self._draft_path = _read_draft(chosen if draft is None else draft)
+        if reproducible and draft not in (None, "auto", "off"):
+            raise UsageError(f"{option('draft', draft)}: reproducible results need 'off'")
         self._template_options = _read_options(chat_template, template_args or {})
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self.cancellation, self.on_fault = cancellation, on_fault
@@ -262,6 +276,8 @@ class LocalModel:
             n_parallel=self._n_parallel,
             reproducible=self.reproducible,
             kv_type=self._kv_type,
+            draft=self._draft,
+            load_draft=self._load_draft if self._draft_path else None,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
             cache_bytes=self.settings.conversation_cache_mb * 10**6,
@@ -270,6 +286,10 @@ class LocalModel:
         )
         if warning := engine.model.tokenizer.chat_template.argument_warning():
             self._on_warning(warning)
+        if self._draft == "ngram" and weights.requires_full_snapshots:
+            self._on_warning(
+                f"{option('draft', 'off')} is used, as the memory of this model cannot be truncated"
+            )
         if not self._concurrent:
             return engine
         from llmtool.engine.shared import SharedEngine
@@ -277,24 +297,40 @@ class LocalModel:
         return SharedEngine(engine, cancellation=self.cancellation)
 
     def _load(self) -> LlamaModel:
-        self.cancellation.check()
         file = self.file
+        return self._load_file(
+            file.path, file.parts, trusted=file.source == "starter", report=self._on_load_progress
+        )
+
+    def _load_draft(self) -> LlamaModel:
+        assert self._draft_path is not None
+        return self._load_file(self._draft_path, list_parts(self._draft_path))
+
+    def _load_file(
+        self,
+        path: Path,
+        parts: tuple[Path, ...],
+        *,
+        trusted: bool = False,
+        report: OnProgress | None = None,
+    ) -> LlamaModel:
+        self.cancellation.check()
         checked = preflight(
-            file.path,
-            file.parts,
+            path,
+            parts,
             cache_folder=self.folders.cache,
             cancellation=self.cancellation,
-            trusted=file.source == "starter",
+            trusted=trusted,
         )
         weights = load_model(
-            file.path,
+            path,
             n_gpu_layers=parse_layers(self._n_gpu_layers),
             cancellation=self.cancellation,
-            on_progress=self._on_load_progress,
+            on_progress=report,
             on_fault=self.on_fault,
         )
         try:
-            check_unchanged(file.path, checked)
+            check_unchanged(path, checked)
         except BaseException:
             weights.close()
             raise
@@ -310,6 +346,21 @@ def _read_options(
     from llmtool.engine.chat_template_options import read_options
 
     return read_options(chat_template, template_args)
+
+
+def _is_file(draft: str | os.PathLike[str]) -> bool:
+    return draft not in get_args(DraftMode)
+
+
+def _read_draft(draft: str | os.PathLike[str]) -> tuple[DraftMode, Path | None]:
+    """Return the mode, and the file of the draft model or None."""
+    if not _is_file(draft):
+        return cast("DraftMode", draft), None
+    path = Path(draft)
+    if not path.is_file():
+        modes = ", ".join(get_args(DraftMode))
+        raise UsageError(f"{option('draft', os.fspath(draft))}: must be {modes} or a GGUF file")
+    return "ngram", path
 
 
 class ReadyModel(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ _OTHER_NAMES = {
     "count": "last limit tail",
     "debug": "log_file log_level log_verbosity v verbose",
     "delimiter": "sep separator",
+    "draft": "draft_model lookup md model_draft spec_type speculative",
     "each": "batch csv jsonl_input lines per_line tsv",
     "field": "column text_column",
     "file": "attach attachment fragment in infile input input_file prompt_file scrape_url url",

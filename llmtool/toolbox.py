@@ -140,6 +140,11 @@ class Toolbox:
             not depend on the other inputs of a call; slower.
         concurrent: whether to decode the requests of several threads in parallel.
         kv_type: the data type of the KV cache, "f16" or "q8_0", which needs half the memory.
+        draft: how tokens of a reply are drafted, to be verified several at a time: "auto" drafts
+            those that repeat the prompt or the reply where this is faster, "off" none, "ngram" as
+            many as is fastest on this machine, and the path of a small GGUF model with the same
+            vocabulary drafts others too. Replies stay the same, except near ties with some
+            quantizations. None uses the setting.
         chat_template: a file with a Jinja template to use instead of the model's chat template.
         template_args: values of variables that the chat template reads; they take precedence. A
             Python warning names those that it does not read.
@@ -174,6 +179,7 @@ class Toolbox:
         reproducible: bool = False,
         concurrent: bool = False,
         kv_type: KVType = "f16",
+        draft: str | os.PathLike[str] | None = None,
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
         template_args: Mapping[str, Any] | None = None,
@@ -222,6 +228,7 @@ class Toolbox:
                     reproducible=reproducible,
                     concurrent=concurrent,
                     kv_type=kv_type,
+                    draft=draft,
                     prefix_cache=prefix_cache,
                     chat_template=chat_template,
                     template_args=template_args,

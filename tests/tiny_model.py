@@ -56,6 +56,8 @@ class ModelSpec:
     n_ff: int = 128
     seed: int = 1
     printable: bool = False
+    float32: bool = False
+    attention_gain: float = 2.0
     logit_scale: Mapping[str | bytes, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
@@ -65,7 +67,9 @@ class ModelSpec:
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         values = rng.standard_normal(shape, dtype=np.float32) * gain / np.sqrt(shape[-1])
         needs_float32 = any(part in name for part in ("conv", "position", "token_types"))
-        self.tensors[name] = values.astype(np.float32 if needs_float32 else np.float16)
+        self.tensors[name] = values.astype(
+            np.float32 if needs_float32 or self.float32 else np.float16
+        )
 
     def constant(self, name: str, *shape: int, value: float = 1.0) -> None:
         self.tensors[name] = np.full(shape, value, dtype=np.float32)
@@ -81,7 +85,8 @@ def write_tiny_model(path: Path, kind: str = "plain", **overrides: Any) -> Path:
 
     Args:
         kind: a key of `KINDS`.
-        overrides: fields of `ModelSpec`. With `printable`, only tokens of ASCII text are sampled.
+        overrides: fields of `ModelSpec`. With `float32`, all weights are. With `printable`, only
+            tokens of ASCII text are sampled.
             `logit_scale` maps the text of tokens to a factor for their logits:
             `{"<|im_end|>": 3.0}` makes replies end. `metadata` sets keys of the file; None removes
             one.
@@ -241,7 +246,8 @@ def _embeddings(
         return
     spec.norm(output_norm, bias=bias)
     spec.random("output.weight", n_vocab, spec.n_embd, gain=3.0)
-    spec.tensors["output.weight"] *= _logit_scales(spec)[:, None].astype(np.float16)
+    scales = _logit_scales(spec)[:, None]
+    spec.tensors["output.weight"] *= scales.astype(spec.tensors["output.weight"].dtype)
 
 
 def _logit_scales(spec: ModelSpec) -> np.ndarray:
@@ -262,7 +268,8 @@ def _attention(spec: ModelSpec, layer: int, *, norms: bool = False) -> None:
     spec.random(f"{block}.attn_q.weight", spec.n_embd, spec.n_embd, gain=1.4)
     spec.random(f"{block}.attn_k.weight", spec.n_head_kv * head, spec.n_embd, gain=1.4)
     spec.random(f"{block}.attn_v.weight", spec.n_head_kv * head, spec.n_embd, gain=1.4)
-    spec.random(f"{block}.attn_output.weight", spec.n_embd, spec.n_embd, gain=2.0)
+    gain = spec.attention_gain
+    spec.random(f"{block}.attn_output.weight", spec.n_embd, spec.n_embd, gain=gain)
     if norms:
         spec.norm(f"{block}.attn_q_norm", head)
         spec.norm(f"{block}.attn_k_norm", head)

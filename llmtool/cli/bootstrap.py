@@ -270,6 +270,7 @@ def _make_model(
         n_parallel=options.parallel,
         reproducible=options.reproducible,
         kv_type=options.kv_type,
+        draft=options.draft,
         prefix_cache=not options.no_cache,
         chat_template=options.chat_template,
         template_args=_parse_template_args(options.template_args),

@@ -29,6 +29,7 @@ _MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 Role = Literal["system", "user", "assistant"]
 TokenKind = Literal["ordinary", "control", "unknown", "user"]
 FinishReason = Literal["stop", "length"]
+DraftMode = Literal["auto", "off", "ngram"]
 KVType = Literal["f16", "q8_0"]
 Effort = Literal["low", "medium", "high"]
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")

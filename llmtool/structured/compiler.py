@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 from llmtool.errors import OutputValidationError, UnsatisfiableError, UsageError
@@ -135,6 +136,14 @@ class Matcher:
         if all(limit.fits(self._tokens.tokens[token]) for limit in self._limits):
             return True
         return token in token_mask.allowed_tokens(self._mask())
+
+    def count_allowed(self, tokens: Sequence[int]) -> int:
+        """Return how many of these tokens, from the first, may come next; a few may still fail."""
+        return 0 if self._ended else int(self._matcher.validate_tokens(list(tokens)))
+
+    def forced_tokens(self) -> list[int]:
+        """Return the usual tokens of the text that must come next; others may be allowed too."""
+        return [] if self._ended else list(self._matcher.compute_ff_tokens())
 
     def mask_logits(self, logits: Any) -> None:
         """Set the logits of all disallowed tokens to minus infinity, in place.

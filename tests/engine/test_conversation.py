@@ -93,7 +93,9 @@ def start(
 
     def make(kind: str, **options: Any) -> Conversation:
         options.setdefault("prefix_folder", None)
-        engines.append(LocalEngine(load_model(tiny_model(kind)), n_threads=1, **options))
+        weights = load_model(tiny_model(kind))
+        # Drafts that are wrong are computed, too.
+        engines.append(LocalEngine(weights, n_threads=1, draft="off", **options))
         return Conversation(engines[-1], counts)
 
     yield make

@@ -367,6 +367,12 @@ class FailingConstraint:
             raise UsageError("too complex at this point")
         return True
 
+    def forced_tokens(self) -> list[int]:
+        return []
+
+    def count_allowed(self, tokens: Sequence[int]) -> int:
+        return len(tokens)
+
     def accept(self, token: int) -> None: ...
     def close(self) -> None: ...
 

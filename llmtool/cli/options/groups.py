@@ -147,6 +147,15 @@ Parallel = Annotated[
     int | None,
     _model("--parallel", min=1, max=64, metavar="N", help="Maximum replies decoded in parallel."),
 ]
+DraftChoice = Annotated[
+    str | None,
+    _model(
+        "--draft",
+        metavar="auto|off|ngram|FILE.gguf",
+        help="Draft tokens that repeat the input, or with a small model, to decode faster.",
+        show_default="auto",
+    ),
+]
 Timeout = Annotated[
     Any | None,
     _general(
@@ -193,6 +202,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     kv_type: Annotated[
         KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
+    draft: DraftChoice = None
     no_cache: Annotated[
         bool, _model("--no-cache", help="Do not read or write caches of prompts and replies.")
     ] = False

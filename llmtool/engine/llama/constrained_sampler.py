@@ -6,6 +6,7 @@ without the constraint as long as they may form a tag.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtool.engine.llama.context import Context
@@ -63,6 +64,14 @@ class ConstrainedSampler:
         """Advance by a sampled token that does not end the reply."""
         if self._is_constrained:
             self._matcher.accept(token)
+
+    def forced_tokens(self) -> list[int]:
+        """Return the tokens of the text that the constraint forces next."""
+        return self._matcher.forced_tokens() if self._is_constrained else []
+
+    def count_allowed(self, tokens: Sequence[int]) -> int:
+        """Return how many of these tokens, from the first, the constraint allows next."""
+        return self._matcher.count_allowed(tokens) if self._is_constrained else len(tokens)
 
     @property
     def finished(self) -> bool:

@@ -171,6 +171,11 @@ class Context:
         reason = last_error() or "no reason given"
         raise EngineError(f"llama.cpp failed to decode: {reason} (code {code})")
 
+    def synchronize(self) -> None:
+        """Wait for the rows of the last `decode`, which a GPU computes in the background."""
+        if self.weights.n_gpu_layers:
+            self._lib.llama_synchronize(self._ctx)
+
     def prefill(self, tokens: Sequence[int], *, seq: int = 0, pos: int = 0) -> int:
         """Append tokens to one sequence, in separate batches; return the last row."""
         row = -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 from weakref import ref
@@ -11,12 +11,14 @@ from weakref import ref
 from llmtool.background import acquire, waiting_thread
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context_manager import ContextManager
+from llmtool.engine.llama.draft import Speculation
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
     ChatTemplateOptions,
+    DraftMode,
     EngineInfo,
     Event,
     Failed,
@@ -53,6 +55,13 @@ class LocalEngine:
         prefix_bytes: size limit of the prompt cache.
         cache_bytes: size limit of conversations that are cached in memory beside the context.
         chat_template: replaces the model's chat template, and sets its variables.
+        draft: which tokens of a reply are drafted and verified together: none ("off"), or those
+            that repeat the prompt or the reply, where the assumed costs of a step ("auto") or the
+            measured ones ("ngram") say that it is faster. "auto" is the same in each run, unless it
+            would be slower than "off". Replies are the same as without drafts, except near ties
+            where rounding depends on the size of a batch, as with K-quants. Recurrent and hybrid
+            models, whose memory cannot be truncated, and `reproducible` turn it off.
+        load_draft: loads a small model that drafts where nothing is repeated.
         cancellation: stops prefill and decode.
 
     Example:
@@ -75,6 +84,8 @@ class LocalEngine:
         prefix_bytes: int = 512_000_000,
         cache_bytes: int = 1_000_000_000,
         chat_template: ChatTemplateOptions = ChatTemplateOptions(),
+        draft: DraftMode = "auto",
+        load_draft: Callable[[], LlamaModel] | None = None,
         cancellation: Cancellation | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
@@ -82,8 +93,22 @@ class LocalEngine:
         self._stream: ref[Generator[Any, None, None]] | None = None
         self._closed = self._forked = False
         self._n_threads = n_threads or default_threads()
+        speculation = None
+        if draft != "off" and not reproducible and not weights.requires_full_snapshots:
+            is_q4_0 = weights.metadata("general.file_type") == "2"
+            speculation = Speculation(is_cautious=draft == "auto", is_q4_0=is_q4_0)
+            if load_draft is not None:
+                from llmtool.engine.llama.draft_model import SmallModel
+
+                speculation.model = SmallModel(
+                    load_draft, weights, n_threads=self._n_threads, cancellation=self.cancellation
+                )
         self.model = LoadedModel(
-            weights, n_ctx=n_ctx, cancellation=self.cancellation, chat_template=chat_template
+            weights,
+            n_ctx=n_ctx,
+            cancellation=self.cancellation,
+            chat_template=chat_template,
+            speculation=speculation,
         )
         prefixes = PrefixStates(
             prefix_folder,

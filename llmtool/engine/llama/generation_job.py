@@ -11,6 +11,7 @@ import msgspec
 
 from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.draft import MAX_DRAFT, Draft, Drafter
 from llmtool.engine.llama.job import PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.sampler import Sampler
@@ -31,7 +32,7 @@ from llmtool.engine.types import (
     common_prefix_length,
     plan_reply,
 )
-from llmtool.errors import UsageError
+from llmtool.errors import LlmtoolError, UsageError
 
 if TYPE_CHECKING:
     from llmtool.structured.compiler import CompiledConstraint
@@ -54,10 +55,13 @@ class GenerationJob:
 
     def __init__(self, model: LoadedModel, request: Request) -> None:
         self.id, self.request, self._model = request.id, request, model
+        if model.speculation is not None and model.speculation.model is not None:
+            model.speculation.model.load()  # an error fails this request only
         self.cancellation = request.cancellation
         self.keep = request.keep and request.n == 1 and not request.echo
         self.can_share_prefix = not request.echo  # a prefix has no logits
-        self.n_outputs = _ECHO_ROWS if request.echo else 1
+        n_drafted = 0 if model.speculation is None else MAX_DRAFT
+        self.n_outputs = _ECHO_ROWS if request.echo else 1 + n_drafted
         prompt = model.tokenizer.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._prompt = prompt
@@ -137,9 +141,11 @@ class GenerationJob:
             if run.at == len(run.tokens):
                 yield from self._start_choices(run, rows[-1])
             return
-        top = self._read_top(rows[0]) if choice.reports_logprobs else []
-        choice.sample(self.sequences.context, rows[0], top)
-        yield from self._emit(choice, run)
+        yield from self._verify(choice, run, rows)
+
+    def draft(self, run: TokenRun, *, n_running: int) -> Draft | None:
+        choice = self._choices.get(run)
+        return None if choice is None else choice.draft(self.ids, n_running=n_running)
 
     def stop(self) -> None:
         for run in self.runs:
@@ -224,9 +230,36 @@ class GenerationJob:
 
     def _emit(self, choice: _Choice, run: TokenRun) -> Iterator[Event]:
         yield from choice.push()
+        yield from self._continue(choice, run)
+
+    def _verify(self, choice: _Choice, run: TokenRun, rows: range) -> Iterator[Event]:
+        """Sample a token from each row, until one differs from the draft or ends the reply."""
+        context, n_computed = self.sequences.context, run.at
+        events: list[Event] = []
+        error: LlmtoolError | None = None
+        for run.at, row in enumerate(rows, 1):
+            try:
+                top = self._read_top(row) if choice.reports_logprobs else []
+                choice.sample(context, row, top)
+                events += choice.push()
+            except LlmtoolError as exc:
+                error = exc
+                break
+            if choice.finish_reason is not None or choice.token != run.next_draft:
+                break
+        if run.at < n_computed:
+            context.truncate(run.seq, run.pos + run.at)
+        choice.count_draft(n_drafted=n_computed - 1, n_accepted=run.at - 1)
+        yield from events
+        if error is not None:
+            raise error
+        yield from self._continue(choice, run)
+
+    def _continue(self, choice: _Choice, run: TokenRun) -> Iterator[Event]:
+        """Compute the last token of the choice next, or end it."""
         if choice.finish_reason is None:
             run.pos += run.at
-            run.tokens, run.at = (choice.token,), 0
+            run.tokens, run.at, run.every = (choice.token,), 0, False
             return
         # Free the sequence first, because the consumer of the events may be slow.
         self.runs.remove(run)
@@ -271,6 +304,7 @@ class _Choice:
         self._forced: list[int] = []  # the next tokens
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
+        self._drafter: Drafter | None = None
         self._sampler = Sampler(model.weights, request.sampling, seed=seed, biases=biases)
         opening, tags = prompt.opening, model.reasoning_tags
         # Models with an answer tag begin with a tag even without reasoning.
@@ -322,6 +356,25 @@ class _Choice:
             return
         self.token = (self._constrained or self._sampler).sample(context, row)
         self._logprob = self._model.token_logprob(self.token, top) if top else None
+
+    def draft(self, prompt: Sequence[int], *, n_running: int) -> Draft | None:
+        """Return tokens that are likely to follow, or None if the reply has no room for them."""
+        limit = min(MAX_DRAFT, self._max_tokens - len(self.tokens) - 1)
+        if limit < 1 or self._model.speculation is None:
+            return None
+        if self._drafter is None:
+            self._drafter = Drafter(self._model.speculation, prompt)
+        forced = self._forced or (self._constrained.forced_tokens() if self._constrained else [])
+        draft = self._drafter.propose(self.tokens, forced, limit=limit, n_running=n_running)
+        is_end = self._model.weights.is_end
+        n = next((i for i, token in enumerate(draft.tokens) if is_end(token)), len(draft.tokens))
+        if self._constrained is not None and not forced:
+            n = self._constrained.count_allowed(draft.tokens[:n])
+        return Draft(draft.tokens[:n], draft.chances[:n])
+
+    def count_draft(self, *, n_drafted: int, n_accepted: int) -> None:
+        if n_drafted and self._drafter is not None:
+            self._drafter.count(n_drafted=n_drafted, n_accepted=n_accepted)
 
     def push(self) -> Iterator[Event]:
         """Append the sampled token to the reply."""

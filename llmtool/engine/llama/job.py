@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from llmtool.cancellation import Cancellation
+from llmtool.engine.llama.draft import Draft
 from llmtool.engine.llama.sequences import CachedSequence, Sequences
 from llmtool.engine.types import Event, Scores
 
@@ -15,7 +16,8 @@ from llmtool.engine.types import Event, Scores
 class TokenRun:
     """Tokens to append to a sequence at position `pos`; the first `at` are already computed.
 
-    With `every`, each token gives a row of logits; otherwise only the last one does.
+    With `every`, each token gives a row of logits; otherwise only the last one does. A run of a
+    reply has its last token, and drafted tokens after it.
     """
 
     __slots__ = ("at", "every", "pos", "seq", "tokens")
@@ -23,6 +25,11 @@ class TokenRun:
     def __init__(self, tokens: Sequence[int], *, seq: int, pos: int, every: bool = False) -> None:
         self.tokens, self.seq, self.pos, self.every = tokens, seq, pos, every
         self.at = 0
+
+    @property
+    def next_draft(self) -> int:
+        """The token after the first `at`, or -1."""
+        return self.tokens[self.at] if self.at < len(self.tokens) else -1
 
 
 class PrefixMatch(msgspec.Struct, frozen=True):
@@ -87,6 +94,10 @@ class Job(Protocol):
 
     def receive(self, run: TokenRun, rows: range) -> Iterator[Event | Scores]:
         """Use the rows of logits of a run's last tokens, and update `runs`."""
+        ...
+
+    def draft(self, run: TokenRun, *, n_running: int) -> Draft | None:
+        """Return the likely tokens after a run's only token, or None; the job changes nothing."""
         ...
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
+from llmtool.engine.llama.draft import Speculation
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ControlTokens, ReasoningTags
@@ -31,6 +32,7 @@ class LoadedModel:
         n_ctx: maximum number of tokens of one request; None is the model's training context.
         cancellation: stops the tokenization of long texts.
         chat_template: replaces the model's chat template, and sets its variables.
+        speculation: drafts tokens of the replies; None decodes them one by one.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class LoadedModel:
         n_ctx: int | None,
         cancellation: Cancellation,
         chat_template: ChatTemplateOptions = ChatTemplateOptions(),
+        speculation: Speculation | None = None,
     ) -> None:
+        self.speculation = speculation
         self.weights, self.cancellation = weights, cancellation
         self._n_ctx_option = n_ctx
         self.n_ctx = n_ctx or weights.n_ctx_train
@@ -55,6 +59,8 @@ class LoadedModel:
             return
         if "softmax" in self.__dict__:
             self.softmax.close()
+        if self.speculation is not None:
+            self.speculation.close()
         self.weights.close()
 
     def find_turn_end(self, prompt: Prompt) -> int | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from llmtool.engine.llama.context import TILE, Context
 from llmtool.engine.llama.context_manager import ContextManager
@@ -329,7 +329,9 @@ class Scheduler:
         chosen: list[tuple[Job, TokenRun, int]] = []
         n_read = n_rows = 0
         n_free = context.n_batch
-        for job, run in self._next_runs(context):
+        runs = list(self._next_runs(context))
+        is_decode = self._add_drafts(context, runs)
+        for job, run in runs:
             n_tokens = min(len(run.tokens) - run.at, n_free)
             if run.every:
                 n_tokens = min(n_tokens, context.n_outputs - n_rows)
@@ -360,7 +362,12 @@ class Scheduler:
             run.at += n_tokens
             if n_outputs:
                 outputs.append((job, run, rows))
+        decode_started = time.perf_counter()
         self._decode(context, [(run, n_tokens) for _, run, n_tokens in chosen])
+        if is_decode and self._model.speculation is not None:
+            context.synchronize()
+            seconds = time.perf_counter() - decode_started
+            self._model.speculation.costs.add(batch.n_tokens, seconds)
         self._progress.add_prompt_tokens(n_read)
         for job, run, rows in outputs:
             if run in job.runs:
@@ -371,6 +378,25 @@ class Scheduler:
         self._drop_finished()
         self._add_time(time.perf_counter() - started, n_read, batch.n_tokens - n_read)
         self._progress.running = tuple(each for job in self._jobs for each in job.reply_lengths)
+
+    def _add_drafts(self, context: Context, runs: Sequence[tuple[Job, TokenRun]]) -> bool:
+        """Add drafts to the runs where they pay; return whether each run is one token of a reply.
+
+        llama.cpp would split a batch whose streams have different numbers of tokens.
+        """
+        speculation, n = self._model.speculation, len(runs)
+        if not all(len(run.tokens) == 1 and run.pos >= len(job.ids) for job, run in runs):
+            return False
+        if speculation is None or n >= context.n_outputs or (context.separate_streams and n > 1):
+            return True
+        drafts = [(run, draft) for job, run in runs if (draft := job.draft(run, n_running=n))]
+        lengths = speculation.choose(
+            [draft for _, draft in drafts], n_running=n, n_rows=context.n_outputs
+        )
+        for (run, draft), length in zip(drafts, lengths, strict=True):
+            if length:
+                run.tokens, run.every = (*run.tokens, *draft.tokens[:length]), True
+        return True
 
     @property
     def _has_replies(self) -> bool:

@@ -137,6 +137,9 @@ class ScoringJob:
             self.stop()
             yield self._scores()
 
+    def draft(self, run: TokenRun, *, n_running: int) -> None:
+        """Return None, as the tokens of scoring jobs are known."""
+
     def stop(self) -> None:
         for seq in [*self._spare, *(run.seq for run in self.runs), *self._parked]:
             self.sequences.free(seq)

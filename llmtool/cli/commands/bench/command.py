@@ -102,6 +102,7 @@ def bench(
         n_gpu_layers=n_gpu_layers,
         chat_template=chat_template,
         template_args=template_args,
+        draft="off",  # texts of the tests repeat themselves
         offline=offline,
         timeout=timeout,
     )
