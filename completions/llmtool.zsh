@@ -95,6 +95,7 @@ _llmtool() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -236,6 +237,7 @@ _llmtool_gen() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -320,6 +322,7 @@ _llmtool_run() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -495,6 +498,7 @@ _llmtool_prompts_test() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -533,6 +537,7 @@ _llmtool_prompts_tune() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -606,6 +611,7 @@ _llmtool_classify() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -677,6 +683,7 @@ _llmtool_classify_eval() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -756,6 +763,7 @@ _llmtool_sum() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -839,6 +847,7 @@ _llmtool_translate() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -920,6 +929,7 @@ _llmtool_code() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1001,6 +1011,7 @@ _llmtool_code_explain() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1067,6 +1078,7 @@ _llmtool_code_review() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1136,6 +1148,7 @@ _llmtool_code_fix() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1187,6 +1200,7 @@ _llmtool_code_complete() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1254,6 +1268,7 @@ _llmtool_code_tests() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1314,6 +1329,7 @@ _llmtool_code_commit() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1377,6 +1393,7 @@ _llmtool_chat() {
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
@@ -1860,6 +1877,7 @@ _llmtool_bench() {
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--plot=[Plot speed by parallel replies (.svg, .png, .pdf)]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \

@@ -26,12 +26,19 @@ Parallel = Annotated[int, msgspec.Meta(ge=1, le=MAX_PARALLEL)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=MAX_THREADS)]
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
-_MODEL_KEYS = "tables with the keys chat_template (a string) and template_args (a table)"
+_MODEL_KEYS = (
+    "tables with the keys lora (a list of strings), chat_template (a string) and template_args "
+    "(a table)"
+)
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings of one model: a chat template file, and values of the template's variables."""
+    """The settings of one model: LoRA adapters, a chat template file, and the template's variables.
 
+    The adapters are files, or FILE:SCALE, in the folder of config.toml.
+    """
+
+    lora: tuple[str, ...] = ()
     chat_template: str | None = None
     template_args: dict[str, Any] = {}
 
@@ -158,8 +165,8 @@ def set_value(
 ) -> None:
     """Set a key of config.toml to the value in `text`, or remove it if None; comments remain.
 
-    The key `aliases.NAME` sets an alias, `models.NAME.chat_template` and
-    `models.NAME.template_args.KEY` set options of a model.
+    The key `aliases.NAME` sets an alias; `models.NAME.lora` (FILE or FILE:SCALE),
+    `models.NAME.chat_template` and `models.NAME.template_args.KEY` set options of a model.
 
     Raises:
         UsageError: the key is unknown or the value is invalid; nothing is written.
@@ -178,7 +185,7 @@ def set_value(
 
     *tables, name = _split_key(key)
     if not name or (not tables and name in TABLES):
-        known = [*setting_names(), "aliases.NAME", "models.NAME.chat_template"]
+        known = [*setting_names(), "aliases.NAME", "models.NAME.lora", "models.NAME.chat_template"]
         raise UsageError(
             f"unknown key {key!r}; valid keys: {', '.join(known)}, models.NAME.template_args.KEY"
         )
@@ -190,6 +197,8 @@ def set_value(
     value: Any = text
     if text is not None and "template_args" in tables:
         value = json_or_text(text)
+    elif text is not None and tables and name == "lora":
+        value = [text]
     elif text is not None and not tables:
         value = _parse_variable(key, text, name)
     with files.lock(config_file, cancelled=cancelled):
@@ -231,7 +240,7 @@ def _split_key(key: str) -> list[str]:
         if model and separator:
             return [table, model, "template_args", argument]
         model, _, field = name.rpartition(".")
-        return [table, model, field] if model and field == "chat_template" else [""]
+        return [table, model, field] if model and field in ("lora", "chat_template") else [""]
     return [key] if "." not in key else [""]
 
 

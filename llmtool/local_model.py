@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from llmtool import config
+from llmtool import config, files
 from llmtool.background import BackgroundCall, acquire
 from llmtool.cancellation import Cancellation
-from llmtool.config import Folders, Settings
+from llmtool.config import Folders, ModelSettings, Settings
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.devices import parse_layers
 from llmtool.engine.llama.model import LlamaModel, load_model
-from llmtool.engine.llama.preflight import check_unchanged, preflight
+from llmtool.engine.llama.preflight import check_unchanged, preflight, preflight_adapter
 from llmtool.engine.types import (
+    Adapter,
     ChatTemplateOptions,
     DraftMode,
     Engine,
@@ -64,6 +65,7 @@ class LocalModel:
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
         template_args: Mapping[str, Any] | None = None,
+        lora: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
         cancellation: Cancellation,
         on_fault: Callable[[], object] | None = None,
         on_load_progress: OnProgress | None = None,
@@ -89,6 +91,7 @@ class LocalModel:
         if reproducible and draft not in (None, "auto", "off"):
             raise UsageError(f"{option('draft', draft)}: reproducible results need 'off'")
         self._template_options = _read_options(chat_template, template_args or {})
+        self._given_adapters = None if lora is None else Adapter.parse_all(lora)
         self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self.cancellation, self.on_fault = cancellation, on_fault
         self._on_load_progress = on_load_progress
@@ -180,18 +183,36 @@ class LocalModel:
         from llmtool.models.hashing import fingerprint
 
         options, changes = self.chat_template, ""
-        if options != ChatTemplateOptions():
+        if options != ChatTemplateOptions() or self.adapters:
             import hashlib
 
-            text = repr((options.source, sorted(options.arguments.items())))
+            adapters = [(files.identify(Path(each.path)), each.scale) for each in self.adapters]
+            text = repr((options.source, sorted(options.arguments.items()), *adapters))
             changes = ":" + hashlib.sha256(text.encode()).hexdigest()[:16]
         return f"{self.file.name}:{fingerprint(self.file.parts)}{changes}"
+
+    @property
+    def has_given_adapters(self) -> bool:
+        """Whether the LoRA adapters were given for this call, and replace those of templates."""
+        return self._given_adapters is not None
+
+    @cached_property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The LoRA adapters of this call, or else those of the settings for this model."""
+        if self._given_adapters is not None:
+            return self._given_adapters
+        found = self._model_settings.lora
+        return Adapter.parse_all(found, folder=str(self.folders.config))
+
+    @property
+    def _model_settings(self) -> ModelSettings:
+        names = {self._reference or STARTER, self.file.name, str(self.file.path)}
+        return config.find_model_settings(self.settings, names)
 
     @cached_property
     def chat_template(self) -> ChatTemplateOptions:
         """The options of this call, or else those of the settings for this model."""
-        names = {self._reference or STARTER, self.file.name, str(self.file.path)}
-        found = config.find_model_settings(self.settings, names)
+        found = self._model_settings
         arguments = {**found.template_args, **self._template_options.arguments}
         if self._template_options.source is not None:
             checked = _read_options(None, arguments)
@@ -282,6 +303,8 @@ class LocalModel:
             prefix_bytes=self._prefix_bytes,
             cache_bytes=self.settings.conversation_cache_mb * 10**6,
             chat_template=self.chat_template,
+            adapters=self.adapters,
+            check_adapter=self._check_adapter,
             cancellation=self.cancellation,
         )
         if warning := engine.model.tokenizer.chat_template.argument_warning():
@@ -295,6 +318,15 @@ class LocalModel:
         from llmtool.engine.shared import SharedEngine
 
         return SharedEngine(engine, cancellation=self.cancellation)
+
+    def _check_adapter(self, path: Path) -> None:
+        preflight_adapter(
+            path,
+            self.file.path,
+            self.file.parts,
+            cache_folder=self.folders.cache,
+            cancellation=self.cancellation,
+        )
 
     def _load(self) -> LlamaModel:
         file = self.file
@@ -369,6 +401,8 @@ class ReadyModel(msgspec.Struct, frozen=True):
     engine: Engine
     name: str = "scripted"
     reproducible: bool = False
+    adapters: tuple[Adapter, ...] = ()
+    has_given_adapters: bool = False
 
     @property
     def reference(self) -> str:

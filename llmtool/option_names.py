@@ -26,6 +26,7 @@ _OTHER_NAMES = {
     "language": "lang",
     "length": "max_words sentences words",
     "logprobs": "n_probs top_logprobs",
+    "lora": "adapter adapters lora_adapter lora_path lora_scaled",
     "max_tokens": "max_completion_tokens max_length max_new_tokens max_output_tokens n_predict "
     "n_tokens num_predict predict",
     "min_confidence": "confidence min_score threshold",

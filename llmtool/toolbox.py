@@ -148,6 +148,7 @@ class Toolbox:
         chat_template: a file with a Jinja template to use instead of the model's chat template.
         template_args: values of variables that the chat template reads; they take precedence. A
             Python warning names those that it does not read.
+        lora: one or several LoRA adapters, GGUF files for this model: "FILE" or "FILE:SCALE".
         prefix_cache: whether to cache the evaluated prefixes of templates on disk, up to the
             `prefix_cache_mb` of the settings.
         settings, folders: the user's configuration; None reads it from `environ` on first use.
@@ -183,6 +184,7 @@ class Toolbox:
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
         template_args: Mapping[str, Any] | None = None,
+        lora: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         settings: config.Settings | None = None,
         folders: config.Folders | None = None,
         environ: Mapping[str, str] | None = None,
@@ -232,6 +234,7 @@ class Toolbox:
                     prefix_cache=prefix_cache,
                     chat_template=chat_template,
                     template_args=template_args,
+                    lora=lora,
                     cancellation=stop,
                     on_fault=on_fault,
                     on_load_progress=on_load_progress,
@@ -433,6 +436,8 @@ class Toolbox:
                 log-probabilities; 0 reports none.
             echo: whether `prompt_logprobs` of the result has the same for each token of the prompt,
                 which is then computed as a whole. `max_tokens` may be 0, to score the prompt only.
+            lora: one or several LoRA adapters, "FILE" or "FILE:SCALE", instead of those of the
+                template and the toolbox; an empty list uses none.
             raw: whether the model continues the prompt as it is, without template and chat
                 template.
             max_tokens: the maximum length of the reply in tokens.

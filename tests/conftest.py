@@ -97,10 +97,10 @@ def check_models_once() -> Iterator[Callable[..., None]]:
     passed: set[object] = set()
     load = preflight._load_in_child
 
-    def load_once(path: Path, *others: Any) -> None:
-        state = path, _state(path)
+    def load_once(path: Path, *others: Any, adapter: Path | None = None) -> None:
+        state = path, _state(path), adapter, None if adapter is None else _state(adapter)
         if state not in passed:
-            load(path, *others)
+            load(path, *others, adapter=adapter)
             passed.add(state)
 
     with pytest.MonkeyPatch.context() as patch:

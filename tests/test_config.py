@@ -150,7 +150,8 @@ def test_template_folders_are_in_order_of_precedence(tmp_path: Path) -> None:
 
 
 MODELS = (
-    "a table of names and tables with the keys chat_template (a string) and template_args (a table)"
+    "a table of names and tables with the keys lora (a list of strings), chat_template (a string) "
+    "and template_args (a table)"
 )
 INVALID = {
     "LLMTOOL_TEMPERATURE=hot": "'hot': must be a number from 0 to 100",

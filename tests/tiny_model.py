@@ -61,6 +61,7 @@ class ModelSpec:
     logit_scale: Mapping[str | bytes, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    float32: bool = False
 
     def random(self, name: str, *shape: int, gain: float = 1.0) -> None:
         """Add a random matrix (rows, columns) that scales the norm of a vector by about `gain`."""
@@ -89,14 +90,16 @@ def write_tiny_model(path: Path, kind: str = "plain", **overrides: Any) -> Path:
             tokens of ASCII text are sampled.
             `logit_scale` maps the text of tokens to a factor for their logits:
             `{"<|im_end|>": 3.0}` makes replies end. `metadata` sets keys of the file; None removes
-            one.
+            one. `added` maps names of tensors to arrays that are added to them.
 
     Example:
         write_tiny_model(tmp_path / "m.gguf", "spm", n_ctx=512, chat_template=None)
     """
-    metadata = overrides.pop("metadata", {})
+    metadata, added = overrides.pop("metadata", {}), overrides.pop("added", {})
     spec = KINDS[kind](**overrides)
     spec.metadata = {k: v for k, v in {**_metadata(spec), **metadata}.items() if v is not None}
+    for name, values in added.items():
+        spec.tensors[name] = spec.tensors[name] + values.astype(spec.tensors[name].dtype)
     _write(path, spec)
     return path
 

@@ -17,6 +17,7 @@ from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
 from llmtool.cli.terminal.progress import DownloadProgress, ModelStatus
+from llmtool.engine.types import Adapter
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
 from llmtool.models.hub.callbacks import no_note, no_progress
@@ -120,6 +121,8 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
     reference: str = ""
     identity: str = ""
     reproducible: bool = False
+    adapters: tuple[Adapter, ...] = ()
+    has_given_adapters: bool = False
 
     @property
     def engine(self) -> NoReturn:
@@ -274,6 +277,7 @@ def _make_model(
         prefix_cache=not options.no_cache,
         chat_template=options.chat_template,
         template_args=_parse_template_args(options.template_args),
+        lora=options.lora or None,
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=status.on_load,

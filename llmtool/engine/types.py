@@ -7,6 +7,7 @@ probabilities of given continuations, and returns `Scores`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
@@ -15,7 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from llmtool.cancellation import Cancellation
-from llmtool.errors import LlmtoolError
+from llmtool.errors import LlmtoolError, UsageError
+from llmtool.option_names import option
 from llmtool.short_repr import short_repr
 from llmtool.structured.constraint import Constraint
 
@@ -23,6 +25,7 @@ MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
 MAX_LOGIT_BIAS = 100
+MAX_LORA_SCALE = 100
 _N_RECENT = 16  # steps in the average of `StreamProgress.step_seconds`
 _MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 
@@ -94,6 +97,51 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] = 0
 
 
+class Adapter(msgspec.Struct, frozen=True):
+    """A LoRA adapter: a GGUF file, and the scale of its effect; 0 has none.
+
+    Example:
+        >>> Adapter.parse("law.gguf:0.5").scale, str(Adapter("law.gguf")), str(Adapter("a.gguf", 2))
+        (0.5, 'law.gguf', 'a.gguf:2')
+    """
+
+    path: str
+    scale: float = 1.0
+
+    def __str__(self) -> str:
+        return self.path if self.scale == 1 else f"{self.path}:{self.scale:g}"
+
+    @classmethod
+    def parse(cls, text: str | os.PathLike[str], *, folder: str = "") -> Adapter:
+        """Return the adapter of `FILE` or `FILE:SCALE`; a relative path is in `folder`.
+
+        Raises:
+            UsageError: the scale is not a number from -100 to 100, or the path is empty.
+        """
+        text, scale = os.fspath(text), 1.0
+        path, colon, number = text.rpartition(":")
+        if not colon or not path.lower().endswith(".gguf"):
+            path = text
+        else:
+            with contextlib.suppress(ValueError):
+                scale = float(number)
+                colon = ""
+            if colon or not -MAX_LORA_SCALE <= scale <= MAX_LORA_SCALE:
+                limits = f"a number from -{MAX_LORA_SCALE} to {MAX_LORA_SCALE}"
+                raise UsageError(f"{option('lora', text)}: the scale {number!r} must be {limits}")
+        if not path.strip():
+            raise UsageError(f"{option('lora', text)}: must be a GGUF file, or FILE:SCALE")
+        return cls(os.path.join(folder, os.path.expanduser(path)), scale)
+
+    @classmethod
+    def parse_all(
+        cls, given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, folder: str = ""
+    ) -> tuple[Adapter, ...]:
+        """Return the adapters of one or several texts; see `parse`."""
+        several = [given] if isinstance(given, (str, os.PathLike)) else given
+        return tuple(cls.parse(each, folder=folder) for each in several)
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, or plain text to continue.
 
@@ -104,6 +152,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
       supports it. None turns it off, but is not a request to do so.
     - `probe` or `probe_text` is the same prompt with a different input. The common prefix of both
       is stored in the prompt cache. `n_fixed` sets the number of its tokens directly.
+    - `adapters` are the LoRA adapters to use; None means those of the engine.
     - `languages` are the codes of source and target language, for chat templates that use them.
     - `continues`: a model without a chat template continues the text of the messages. By default,
       it sees them as a dialogue, and replies.
@@ -119,6 +168,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     probe_text: str = ""
     n_fixed: int | None = None
     languages: tuple[str, str] | None = None
+    adapters: tuple[Adapter, ...] | None = None
     continues: bool = False
 
     @property

@@ -86,6 +86,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "ModelFile": {
         "prefer": "Preferred models, best first.",
+        "lora": "LoRA adapters: FILE.gguf or FILE.gguf:SCALE, in the folder of the template.",
         "params": "Sampling options.",
     },
     "Assertion": {

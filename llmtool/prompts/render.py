@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from llmtool.engine.types import Effort, Message, Prompt
+from llmtool.engine.types import Adapter, Effort, Message, Prompt
 from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
 from llmtool.prompts import values
@@ -35,17 +35,22 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
     is_input: bool = False
+    lora: tuple[Adapter, ...] = ()
 
     def prompt(self, *, prefill: str = "", thinking: bool | Effort | None = None) -> Prompt:
         """Return the engine's prompt; `prefill` is appended to the template's own."""
+        adapters = self.lora or None
         if self.text is not None:
-            return Prompt(text=self.text, prefill=prefill, probe_text=self.probe_text)
+            return Prompt(
+                text=self.text, prefill=prefill, probe_text=self.probe_text, adapters=adapters
+            )
         return Prompt(
             messages=self.messages,
             probe=self.probe,
             prefill=self.prefill + prefill,
             thinking=thinking,
             continues=self.is_input,
+            adapters=adapters,
         )
 
 
@@ -96,6 +101,7 @@ def render(
         text=_as_text(messages, template.prefill) if is_text else None,
         probe=() if is_text else probe,
         probe_text=_as_text(probe, template.prefill) if is_text and probe else "",
+        lora=template.lora,
         is_input=len(messages) == 1 and _is_value(messages[0].content, bound),
     )
 

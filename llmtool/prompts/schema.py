@@ -110,9 +110,13 @@ Params = msgspec.defstruct(
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Preferred models of a template, best first, and sampling options."""
+    """Preferred models of a template, best first, its LoRA adapters, and sampling options.
+
+    Adapters are files, or FILE:SCALE, in the folder of the template.
+    """
 
     prefer: tuple[str, ...] = ()
+    lora: tuple[str, ...] = ()
     params: Params = Params()  # type: ignore[valid-type]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import os
 import re
 from collections.abc import Container, Mapping
 from functools import lru_cache
@@ -11,7 +12,8 @@ from typing import Any, get_args
 import msgspec
 from msgspec import UNSET
 
-from llmtool.errors import TemplateError
+from llmtool.engine.types import Adapter
+from llmtool.errors import TemplateError, UsageError
 from llmtool.prompts.cases import Example, LocatedTest, check_example, check_test, convert
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.raw_template import (
@@ -63,6 +65,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     output: Output
     abstain: Abstain | None
     prefer: tuple[str, ...]
+    lora: tuple[Adapter, ...]
     params: dict[str, Any]
     variants: tuple[tuple[str, Template], ...]
     tests: tuple[LocatedTest, ...]
@@ -161,6 +164,7 @@ def build(raw: RawTemplate) -> Template:
         output=output,
         abstain=_check_abstain(merged, file, output),
         prefer=file.model.prefer,
+        lora=_read_lora(merged, file),
         params=given(file.model.params),
         variants=tuple(variants),
         tests=tuple(
@@ -170,6 +174,17 @@ def build(raw: RawTemplate) -> Template:
         source=raw.source,
         tuned=file.tuned,
     )
+
+
+def _read_lora(raw: RawTemplate, file: TemplateFile) -> tuple[Adapter, ...]:
+    if not file.model.lora:
+        return ()
+    path = ("model", "lora")
+    try:
+        folder = os.path.dirname(raw.start_of(path)[0])
+        return Adapter.parse_all(map(str, file.model.lora), folder=folder)
+    except UsageError as exc:
+        raw.fail(path, f"model.lora: {exc}")
 
 
 def _check_size(raw: RawTemplate, file: TemplateFile) -> None:

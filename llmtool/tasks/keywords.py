@@ -50,6 +50,7 @@ class TextKeywords(SamplingKeywords, total=False):
     logprobs: int | None
     echo: bool | None
     raw: bool | None
+    lora: str | Sequence[str] | None
     timeout: float | None
 
 

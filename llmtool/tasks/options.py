@@ -91,6 +91,7 @@ class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
     logprobs: int = 0
     echo: bool = False
     raw: bool = False
+    lora: str | Sequence[str] | None = None
 
 
 class ExplainOptions(GenerateOptions, frozen=True, kw_only=True):

@@ -16,11 +16,13 @@ import pytest
 from engine.released import assert_all_released
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_adapter import write_tiny_adapter
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
+    Adapter,
     Failed,
     Finished,
     Message,
@@ -82,7 +84,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
+def cases(draw: st.DrawFn, adapters: Sequence[tuple[Adapter, ...]] = ((),)) -> Case:
     constraint = draw(st.sampled_from([None] * 8 + ["(broken", "[a-z ]{3,9}"]))
     words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40))
     is_long = draw(st.integers(0, 15)) == 0
@@ -102,6 +104,8 @@ def cases(draw: st.DrawFn) -> Case:
         if draw(st.booleans()):
             sampling = msgspec.structs.replace(request.sampling, max_tokens=0, constraint=None)
             request = msgspec.structs.replace(request, sampling=sampling)
+    prompt = msgspec.structs.replace(request.prompt, adapters=draw(st.sampled_from(adapters)))
+    request = msgspec.structs.replace(request, prompt=prompt)
     cancel_after = draw(st.none() | st.none() | st.integers(0, 30))
     return Case(request, cancel_after, draw(st.integers(0, 2)))
 
@@ -172,6 +176,25 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 def test_concurrent_requests_get_the_same_replies_as_alone(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
+    check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
+
+
+@settings(max_examples=15, suppress_health_check=SLOW)
+@given(data=st.data(), n_parallel=st.sampled_from([2, 5, 16]))
+def test_concurrent_requests_with_adapters_get_the_same_replies_as_alone(
+    engines: Callable[..., LocalEngine],
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+    n_parallel: int,
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    paths = [folder / f"adapter-{seed}.gguf" for seed in (1, 2)]
+    for seed, path in enumerate(paths, 1):
+        if not path.exists():
+            write_tiny_adapter(path, "recurrent", seed=seed)
+    one, two = (Adapter(str(path)) for path in paths)
+    adapters = [(), (one,), (Adapter(two.path, 0.5),), (one, two)]
+    plan = data.draw(st.lists(cases(adapters), min_size=1, max_size=12))
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
 
 

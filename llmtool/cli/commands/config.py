@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,7 +49,8 @@ def show(
     values |= {f"aliases.{name}": value for name, value in aliases.items()}
     for name, model in models.items():
         arguments = {f"template_args.{each}": v for each, v in model["template_args"].items()}
-        fields = {"chat_template": model["chat_template"], **arguments}
+        lora = ", ".join(model["lora"]) or None
+        fields = {"lora": lora, "chat_template": model["chat_template"], **arguments}
         values |= {f"models.{name}.{each}": value for each, value in fields.items()}
     values["path"] = path
     if key is None:
@@ -114,6 +116,13 @@ def _check_model_setting(key: str, value: str) -> str:
     if key.endswith(".chat_template"):
         read_options(value, {})
         return os.path.abspath(value)
+    if key.endswith(".lora"):
+        from llmtool.engine.types import Adapter
+        from llmtool.models.gguf.reader import read_header
+
+        adapter = Adapter.parse(value)
+        read_header(Path(adapter.path))
+        return str(Adapter(os.path.abspath(adapter.path), adapter.scale))
     if ".template_args." in key:
         parse_arguments([f"{key.rpartition('.template_args.')[2]}={value}"])
     return value

@@ -143,6 +143,14 @@ TemplateArgs = Annotated[
         help="Set a variable of the chat template (repeatable).",
     ),
 ]
+Lora = Annotated[
+    list[str] | None,
+    _model(
+        "--lora",
+        metavar="FILE[:SCALE]",
+        help="Apply a LoRA adapter, a GGUF file (repeatable).",
+    ),
+]
 Parallel = Annotated[
     int | None,
     _model("--parallel", min=1, max=64, metavar="N", help="Maximum replies decoded in parallel."),
@@ -196,6 +204,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     parallel: Parallel = None
     chat_template: ChatTemplate = None
     template_args: TemplateArgs = None
+    lora: Lora = None
     reproducible: Annotated[
         bool, _model("--reproducible", help="Make results independent of the batch; slower.")
     ] = False

@@ -221,6 +221,8 @@ def prompt(
     n = len(tokenized.token_ids)
     requested = request.sampling.max_tokens if isinstance(request, Request) else None
     max_tokens, n_ctx = context.engine.check_length(n, requested)
+    chosen = request.prompt.adapters
+    lora = [str(each) for each in (context.model.adapters if chosen is None else chosen)]
     if as_json:
         console.stdout.write_json(
             {
@@ -230,6 +232,7 @@ def prompt(
                 "max_tokens": max_tokens,
                 "n_ctx": n_ctx,
                 "model": context.model.name,
+                "lora": lora,
             }
         )
         return
@@ -239,6 +242,8 @@ def prompt(
         console.note(f"{n} prompt tokens; {len(request.candidates)} labels to score")
     else:
         console.note(f"{n} prompt tokens; at most {max_tokens} for the reply; context {n_ctx}")
+    if lora:
+        console.note(f"LoRA adapters: {', '.join(lora)}")
 
 
 def statistics(console: Console, result: Generation, *, started: float) -> None:

@@ -10,6 +10,9 @@ import ctypes
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.bindings import clear_errors, last_error
@@ -21,6 +24,13 @@ from llmtool.errors import Cancelled, EngineError
 # Tokens of one stream in a batch from which llama.cpp's CPU backend computes attention in tiles.
 TILE = 64
 _GGML_TYPES = {"f16": 1, "q8_0": 8}
+
+
+class ActiveAdapters(msgspec.Struct, frozen=True):
+    """Loaded LoRA adapters and their scales. `key` identifies them, None if there are none."""
+
+    native: tuple[tuple[Any, float], ...] = ()
+    key: tuple[tuple[object, float], ...] | None = None
 
 
 class Batch:
@@ -133,6 +143,7 @@ class Context:
             advice = "; shorten the input or the reply" if "memory" in reason else ""
             raise EngineError(f"cannot create a context of {n_ctx:,} tokens: {reason}{advice}")
         self._memory = lib.llama_get_memory(self._ctx)
+        self._adapters = ActiveAdapters()
         self.was_interrupted = False  # whether a failed `decode` left an undefined state
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
         self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # limit of one sequence
@@ -152,6 +163,17 @@ class Context:
             self._lib.llama_free(self._ctx)
             self._ctx = None
             self._watch.close()
+
+    def use_adapters(self, adapters: ActiveAdapters) -> None:
+        """Apply these LoRA adapters, and no others, in the next `decode`."""
+        if adapters.key == self._adapters.key:
+            return
+        self._adapters, n = adapters, len(adapters.native)
+        pointers = (self._lib.llama_adapter_lora_p_ctypes * n)(
+            *(each for each, _ in adapters.native)
+        )
+        scales = (ctypes.c_float * n)(*(scale for _, scale in adapters.native))
+        self._lib.llama_set_adapters_lora(self._ctx, pointers, n, scales)
 
     def decode(self) -> None:
         """Append the tokens of `batch` to their sequences and compute the rows of logits.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Hashable, Sequence
 
 from llmtool.cancellation import Cancellation
-from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.context import ActiveAdapters, Context
 from llmtool.engine.llama.context_planner import (
     SPARE_CELLS,
     ContextPlanner,
@@ -150,28 +150,31 @@ class ContextManager:
         """Load the prefix of a template from disk; return False if it is not there."""
         sequences = self.sequences
         assert sequences is not None
-        state = self._prefixes.load(tokens, sequences.context)
+        state = self._prefixes.load(tokens, sequences.context, key=key)
         return state is not None and sequences.add_state(tokens, state, key=key, is_prefix=True)
 
-    def store_prefix(self, tokens: tuple[int, ...], seq: int) -> None:
+    def store_prefix(self, tokens: tuple[int, ...], seq: int, *, key: Hashable = None) -> None:
         """Store the prefix of a template, which a sequence has, on disk."""
         assert self.sequences is not None
-        self._prefixes.store(tokens, self.sequences.context, seq)
+        self._prefixes.store(tokens, self.sequences.context, seq, key=key)
 
     def restore_state(self, head: tuple[int, ...], *, key: Hashable = None) -> None:
         """Load a conversation from disk, unless it is cached already."""
         sequences = self.sequences
         if sequences is None or not head or sequences.find(head, key)[1] == len(head):
             return
-        found = self._prefixes.load_conversation(head, sequences.context)
+        found = self._prefixes.load_conversation(head, sequences.context, key=key)
         if found is not None:
             sequences.add_state(*found, key=key)
 
-    def save_state(self, head: tuple[int, ...], *, key: Hashable = None) -> None:
+    def save_state(
+        self, head: tuple[int, ...], adapters: ActiveAdapters = ActiveAdapters()
+    ) -> None:
         """Save a conversation to disk for `restore_state`, if most of it is cached."""
         sequences = self.sequences
         if sequences is None:
             return
+        key = adapters.key
         best, source, length = head, *sequences.find(head, key)
         for history in sequences.histories(key):
             tokens = reuse_cached_tokens(head, history, self._weights)
@@ -181,13 +184,14 @@ class ContextManager:
         if len(best) - length > _MAX_MISSING or not is_possible:
             return
         seq, length = sequences.begin(source, length, n_cells=len(best))
+        sequences.context.use_adapters(adapters)
         try:
             sequences.context.prefill(best[length:], seq=seq, pos=length)
         except BaseException:
             sequences.retire(seq, best, length=length, key=key, keep=True)
             sequences.recover()
             raise
-        self._prefixes.store_conversation(head, best, sequences.context, seq)
+        self._prefixes.store_conversation(head, best, sequences.context, seq, key=key)
         sequences.retire(seq, best, key=key, keep=True)
 
     def end_stream(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 from weakref import ref
@@ -17,6 +17,7 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
+    Adapter,
     ChatTemplateOptions,
     DraftMode,
     EngineInfo,
@@ -62,6 +63,8 @@ class LocalEngine:
             where rounding depends on the size of a batch, as with K-quants. Recurrent and hybrid
             models, whose memory cannot be truncated, and `reproducible` turn it off.
         load_draft: loads a small model that drafts where nothing is repeated.
+        adapters: the LoRA adapters of prompts that name none.
+        check_adapter: checks the file of an adapter before it is loaded; raises `ModelUnreadable`.
         cancellation: stops prefill and decode.
 
     Example:
@@ -86,6 +89,8 @@ class LocalEngine:
         chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         draft: DraftMode = "auto",
         load_draft: Callable[[], LlamaModel] | None = None,
+        adapters: Sequence[Adapter] = (),
+        check_adapter: Callable[[Path], object] = lambda path: None,
         cancellation: Cancellation | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
@@ -109,7 +114,10 @@ class LocalEngine:
             cancellation=self.cancellation,
             chat_template=chat_template,
             speculation=speculation,
+            adapters=adapters,
+            check_adapter=check_adapter,
         )
+        self.model.select_adapters()  # so that an invalid file is reported now
         prefixes = PrefixStates(
             prefix_folder,
             weights,
@@ -209,7 +217,9 @@ class LocalEngine:
         if tokenized.n_fixed:
             self._acquire_context()
             try:
-                self.contexts.save_state(tokenized.token_ids[: tokenized.n_fixed])
+                self.contexts.save_state(
+                    tokenized.token_ids[: tokenized.n_fixed], self.model.select_adapters(prompt)
+                )
             finally:
                 self._stream_thread = 0
                 self._stream_lock.release()

@@ -51,8 +51,6 @@ class GenerationJob:
         LlmtoolError: the prompt or the constraint is not valid, or the prompt is too long.
     """
 
-    key: Hashable = None
-
     def __init__(self, model: LoadedModel, request: Request) -> None:
         self.id, self.request, self._model = request.id, request, model
         if model.speculation is not None and model.speculation.model is not None:
@@ -73,6 +71,8 @@ class GenerationJob:
         self.n_choices = request.n
         self.can_use_own_stream = request.n == 1 and not self.keep
         self._constraint = model.compile(request.sampling.constraint)
+        self.adapters = model.select_adapters(request.prompt)
+        self.key: Hashable = self.adapters.key
         self._biases = model.tokenizer.biases(sampling.logit_bias)
         self.runs: list[TokenRun] = []
         self.n_seq = 1 if request.n == 1 else 2

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from llmtool.cancellation import Cancellation
+from llmtool.engine.llama.context import ActiveAdapters
 from llmtool.engine.llama.draft import Draft
 from llmtool.engine.llama.sequences import CachedSequence, Sequences
 from llmtool.engine.types import Event, Scores
@@ -51,7 +52,8 @@ class Job(Protocol):
     `ids` are the tokens of the prompt, shape (n_tokens,); the first `n_fixed` come from the
     template. A job needs `n_cells` cells in addition to its prompt, `n_seq` sequences to start, up
     to `n_choices` sequences at once, and up to `n_outputs` rows of logits per batch. With `keep`,
-    prompt and reply stay cached. `key` is what their state depends on besides the tokens.
+    prompt and reply stay cached. `key` is what their state depends on besides the tokens: the LoRA
+    adapters. Only jobs with the same key share a prefix or a batch.
     `can_use_own_stream` is true if it needs one sequence only, `can_share_prefix` unless it needs
     the logits of the whole prompt.
     """
@@ -64,6 +66,7 @@ class Job(Protocol):
     n_outputs: int
     n_choices: int
     keep: bool
+    adapters: ActiveAdapters
     key: Hashable
     can_use_own_stream: bool
     can_share_prefix: bool

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.cancellation import Cancellation
+from llmtool.engine.llama.context import ActiveAdapters
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.draft import Speculation
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ControlTokens, ReasoningTags
-from llmtool.engine.types import DEFAULT_MAX_TOKENS, ChatTemplateOptions, Prompt, TokenLogprob
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Adapter,
+    ChatTemplateOptions,
+    Prompt,
+    TokenLogprob,
+)
 from llmtool.errors import ContextOverflow
 from llmtool.option_names import option
 from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.adapters import Adapters
     from llmtool.engine.llama.logprobs import LogSoftmax
     from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler
 
@@ -33,6 +42,8 @@ class LoadedModel:
         cancellation: stops the tokenization of long texts.
         chat_template: replaces the model's chat template, and sets its variables.
         speculation: drafts tokens of the replies; None decodes them one by one.
+        adapters: the LoRA adapters of prompts that name none.
+        check_adapter: checks the file of an adapter before it is loaded.
     """
 
     def __init__(
@@ -43,9 +54,12 @@ class LoadedModel:
         cancellation: Cancellation,
         chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         speculation: Speculation | None = None,
+        adapters: Sequence[Adapter] = (),
+        check_adapter: Callable[[Path], object] = lambda path: None,
     ) -> None:
         self.speculation = speculation
         self.weights, self.cancellation = weights, cancellation
+        self._default_adapters, self._check_adapter = tuple(adapters), check_adapter
         self._n_ctx_option = n_ctx
         self.n_ctx = n_ctx or weights.n_ctx_train
         self.tokenizer = Tokenizer(
@@ -75,6 +89,19 @@ class LoadedModel:
     @cached_property
     def control_tokens(self) -> ControlTokens:
         return ControlTokens(self.tokenizer.find_control_tokens)
+
+    def select_adapters(self, prompt: Prompt | None = None) -> ActiveAdapters:
+        """Return the LoRA adapters of a prompt, or the default ones; raise as `Adapters`."""
+        adapters = self._default_adapters
+        if prompt is not None and prompt.adapters is not None:
+            adapters = prompt.adapters
+        return self._adapters.activate(adapters) if adapters else ActiveAdapters()
+
+    @cached_property
+    def _adapters(self) -> Adapters:
+        from llmtool.engine.llama.adapters import Adapters
+
+        return Adapters(self.weights, check=self._check_adapter)
 
     def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.

@@ -138,6 +138,21 @@ class LlamaModel:
             self._lib.llama_model_free(self._model)
             self._model = None
 
+    def load_adapter(self, path: Path) -> Any:
+        """Load a LoRA adapter, which is freed with the model; return llama.cpp's pointer.
+
+        Raises:
+            ModelUnreadable: llama.cpp rejects the file.
+        """
+        clear_errors()
+        adapter = self._lib.llama_adapter_lora_init(self._model, os.fsencode(path))
+        if not adapter:
+            reason = last_error().removeprefix("failed to apply lora adapter: ")
+            raise ModelUnreadable(
+                f"{path}: not a LoRA adapter of this model: {reason or 'llama.cpp gave no reason'}"
+            )
+        return adapter
+
     @cached_property
     def n_ctx_train(self) -> int:
         return int(self._lib.llama_model_n_ctx_train(self._model))

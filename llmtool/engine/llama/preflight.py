@@ -75,14 +75,41 @@ def check_unchanged(path: Path, record: PassedCheck) -> None:
         raise ModelUnreadable(text)
 
 
-def _load_in_child(path: Path, size_bytes: int, cancellation: Cancellation) -> None:
+def preflight_adapter(
+    adapter: Path,
+    path: Path,
+    parts: tuple[Path, ...],
+    *,
+    cache_folder: Path,
+    cancellation: Cancellation,
+) -> None:
+    """Check a LoRA adapter once with a model that has passed `preflight`.
+
+    Raises:
+        ModelUnreadable: the adapter is damaged, or does not fit the model.
+        Cancelled: `cancellation` was set.
+    """
+    record = PassedCheck(cache_folder / "checked", [*parts, adapter], build=library_version())
+    if record.exists():
+        return
+    size_bytes = sum(file.stat().st_size for file in (*parts, adapter))
+    _load_in_child(path, size_bytes, cancellation, adapter=adapter)
+    check_unchanged(adapter, record)
+    record.write()
+
+
+def _load_in_child(
+    path: Path, size_bytes: int, cancellation: Cancellation, *, adapter: Path | None = None
+) -> None:
     import subprocess
 
     seconds = _SECONDS + size_bytes / _BYTES_PER_SECOND
     limit = time.monotonic() + seconds
     code = _CHILD.format(path=sys.path)
+    new = [] if adapter is None else [os.fspath(adapter)]
+    checked = adapter or path
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", code, os.fspath(path), str(size_bytes)],
+        [sys.executable, "-I", "-c", code, os.fspath(path), str(size_bytes), *new],
         env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -97,7 +124,7 @@ def _load_in_child(path: Path, size_bytes: int, cancellation: Cancellation) -> N
                 child.kill()
                 child.communicate()
                 cancellation.check()
-                text = f"{path} is damaged: llama.cpp needs more than {seconds:.0f} s to load it"
+                text = f"{checked} is damaged: llama.cpp needs more than {seconds:.0f} s to load it"
                 raise ModelUnreadable(text) from None
         except BaseException:
             child.kill()
@@ -111,12 +138,15 @@ def _load_in_child(path: Path, size_bytes: int, cancellation: Cancellation) -> N
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
         name = signal.Signals(-child.returncode).name
-        raise ModelUnreadable(f"{path} is damaged: llama.cpp crashed on it ({name}: {reason})")
+        raise ModelUnreadable(f"{checked} is damaged: llama.cpp crashed on it ({name}: {reason})")
     raise ModelUnreadable(reason)
 
 
 def main() -> NoReturn:
-    """Load the model `sys.argv[1]`, use it as a run does, and exit."""
+    """Load the model `sys.argv[1]`, use it as a run does, and exit.
+
+    A LoRA adapter, `sys.argv[3]`, is used with it.
+    """
     from llmtool.engine.llama.model import LlamaModel
 
     path, code = Path(sys.argv[1]), 0
@@ -124,7 +154,9 @@ def main() -> NoReturn:
     try:
         _limit_memory(_MEMORY_BYTES + 2 * int(sys.argv[2]))
         weights = LlamaModel(path, n_gpu_layers=0, cancellation=cancellation)
-        if not weights.is_encoder:
+        if len(sys.argv) > 3:
+            _decode(weights, cancellation, adapter=Path(sys.argv[3]))
+        elif not weights.is_encoder:
             _use_tokenizer(weights)
             _decode(weights, cancellation)
     except LlmtoolError as exc:
@@ -158,14 +190,19 @@ def _use_tokenizer(weights: LlamaModel) -> None:
         weights.is_special(token)
 
 
-def _decode(weights: LlamaModel, cancellation: Cancellation) -> None:
+def _decode(
+    weights: LlamaModel, cancellation: Cancellation, *, adapter: Path | None = None
+) -> None:
     """Decode a prompt, then a batch, and check the logits.
 
     Raises:
         ModelUnreadable: the logits are not numbers.
     """
-    from llmtool.engine.llama.context import Context
+    from llmtool.engine.llama.context import ActiveAdapters, Context
 
+    used = ActiveAdapters()
+    if adapter is not None:
+        used = ActiveAdapters(((weights.load_adapter(adapter), 1.0),), ((adapter, 1.0),))
     tokens = weights.tokenize(b"The quick brown fox", add_special=True, parse_special=False)
     tokens = tokens[:_N_BATCH] or [max(0, weights.bos)]
     context = Context(
@@ -176,6 +213,7 @@ def _decode(weights: LlamaModel, cancellation: Cancellation) -> None:
         n_seq=2,
         cancellation=cancellation,
     )
+    context.use_adapters(used)
     context.prefill(tokens)
     context.copy(0, 1)
     context.batch.clear()
@@ -184,4 +222,5 @@ def _decode(weights: LlamaModel, cancellation: Cancellation) -> None:
     for (row,) in rows:
         logits = weights._lib.llama_get_logits_ith(context._ctx, row)
         if not all(map(math.isfinite, logits[: weights.n_vocab])):
-            raise ModelUnreadable(f"{weights.path} is damaged: its logits are not finite numbers")
+            damaged = adapter or weights.path
+            raise ModelUnreadable(f"{damaged} is damaged: its logits are not finite numbers")

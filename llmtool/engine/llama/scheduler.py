@@ -3,7 +3,8 @@
 Each step decodes one token of every running sequence and fills the rest of the batch with chunks of
 prompts, so that no request starves. When a sequence ends, another one starts in the next step. A
 request starts with the longest cached prefix of its prompt. The common prefix of the waiting
-requests is computed once, in a sequence of its own, and copied.
+requests is computed once, in a sequence of its own, and copied. A batch has one set of LoRA
+adapters; requests with other adapters take turns.
 
 Source: Orca (Yu et al., OSDI 2022) and llama.cpp's server. But: no eviction; an admitted request
 runs to its end.
@@ -15,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from llmtool.engine.llama.context import TILE, Context
+from llmtool.engine.llama.context import TILE, ActiveAdapters, Context
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.context_planner import cells_needed
 from llmtool.engine.llama.generation_job import GenerationJob
@@ -38,6 +39,7 @@ _LONG_STREAM = 12  # requests, if they are all known
 _MAX_GAP_SECONDS = 0.2  # between tokens of running replies, for a chunk of a prompt
 _FIRST_CHUNK = 64  # tokens, until the speed is known
 _MIN_CHUNK = 16
+_TURN_STEPS = 8  # with the same adapters, while requests with others wait
 _IDLE_SECONDS = 0.02  # between polls of a source that has no request yet
 
 
@@ -57,6 +59,9 @@ class Scheduler:
         self._exhausted = False
         self._waiting: deque[Job] = deque()
         self._jobs: list[Job] = []
+        self._adapters = ActiveAdapters()  # of the last batch
+        self._n_steps = self._turn_started = 0
+        self._turns: dict[Hashable, int] = {}  # the step of the last turn, by key of adapters
         self._chunks = ChunkSize()
         self._blocked: tuple[Job, int] | None = None  # a job, and `n_released` when it did not fit
         self._prefix: _Prefix | None = None
@@ -291,7 +296,8 @@ class Scheduler:
         self._wanted.n_tried = n_wanted
         seq, length = sequences.begin(source, length, n_cells=n_wanted)
         run = TokenRun(job.ids[length:n_wanted], seq=seq, pos=length)
-        self._prefix = _Prefix(job.ids[:n_wanted], run, job.key, is_fixed=n_wanted == n_fixed)
+        tokens, is_fixed = job.ids[:n_wanted], n_wanted == n_fixed
+        self._prefix = _Prefix(tokens, run, job.adapters, is_fixed=is_fixed)
         return True
 
     def _count_shared(self, job: Job) -> int:
@@ -326,6 +332,7 @@ class Scheduler:
             n_prefix = self._compute_prefix(sequences, self._prefix, n_max)
             if self._has_replies:
                 n_max -= n_prefix
+        self._choose_adapters()
         chosen: list[tuple[Job, TokenRun, int]] = []
         n_read = n_rows = 0
         n_free = context.n_batch
@@ -350,6 +357,7 @@ class Scheduler:
             return
         if context.separate_streams:  # only adjacent ids in ascending order are batched together
             chosen.sort(key=lambda each: each[1].seq)
+        context.use_adapters(self._adapters)
         batch = context.batch
         batch.clear()
         started = time.perf_counter()
@@ -413,6 +421,7 @@ class Scheduler:
         started = time.perf_counter()
         tokens = run.tokens[run.at : run.at + n_max]
         prefix.is_chunked |= n_max < context.n_batch and run.at + n_max < len(run.tokens)
+        context.use_adapters(prefix.adapters)
         context.batch.clear()
         context.batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=1)
         run.at += len(tokens)
@@ -422,7 +431,7 @@ class Scheduler:
         self._progress.add_time(time.perf_counter() - started, n_read=len(tokens))
         if run.at == len(run.tokens):
             if prefix.is_fixed and run.pos == 0 and not prefix.is_chunked:
-                self._contexts.store_prefix(prefix.tokens, run.seq)
+                self._contexts.store_prefix(prefix.tokens, run.seq, key=prefix.key)
             self._prefix = None
             sequences.retire(
                 run.seq, prefix.tokens, key=prefix.key, keep=prefix.is_fixed, is_prefix=True
@@ -437,6 +446,21 @@ class Scheduler:
                 run.at -= n_tokens
             raise
 
+    def _choose_adapters(self) -> None:
+        """Continue with the adapters of the last batch, or give others their turn.
+
+        A turn has several steps, as a change of adapters takes time. The next turn is that of the
+        adapters whose last turn was the longest ago.
+        """
+        self._n_steps += 1
+        ready = [job.adapters for job in self._jobs if job.runs]
+        others = [each for each in ready if each.key != self._adapters.key]
+        has_turn = self._n_steps - self._turn_started < _TURN_STEPS
+        if not others or (has_turn and len(others) < len(ready)):
+            return
+        self._turns[self._adapters.key] = self._turn_started = self._n_steps
+        self._adapters = min(others, key=lambda each: self._turns.get(each.key, 0))
+
     def _all_runs(self) -> list[TokenRun]:
         runs = [run for job in self._jobs for run in job.runs]
         return [*runs, self._prefix.run] if self._prefix else runs
@@ -447,7 +471,8 @@ class Scheduler:
         In a pool on a CPU, they take turns if attention would be computed in tiles, because tiles
         with single tokens of many sequences cover the cells of all of them.
         """
-        runs = [(job, run) for job in self._jobs for run in job.runs]
+        jobs = [job for job in self._jobs if job.key == self._adapters.key]
+        runs = [(job, run) for job in jobs for run in job.runs]
         singles = [each for each in runs if len(each[1].tokens) == 1]
         singles.sort(key=lambda each: each[1].seq)
         prompts = [each for each in runs if len(each[1].tokens) != 1]
@@ -516,9 +541,10 @@ class _Prefix:
     """
 
     def __init__(
-        self, tokens: tuple[int, ...], run: TokenRun, key: Hashable, *, is_fixed: bool
+        self, tokens: tuple[int, ...], run: TokenRun, adapters: ActiveAdapters, *, is_fixed: bool
     ) -> None:
-        self.tokens, self.run, self.key, self.is_fixed = tokens, run, key, is_fixed
+        self.tokens, self.run, self.is_fixed = tokens, run, is_fixed
+        self.adapters, self.key = adapters, adapters.key
         self.is_chunked = False
 
 

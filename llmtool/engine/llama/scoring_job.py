@@ -79,7 +79,6 @@ class ScoringJob:
     n_choices = 1
     can_share_prefix = True
     keep = is_waiting = can_use_own_stream = False
-    key: Hashable = None
 
     def __init__(self, model: LoadedModel, request: ScoreRequest) -> None:
         self.id, self.request, self._model = request.id, request, model
@@ -89,6 +88,8 @@ class ScoringJob:
         self._candidates = [model.tokenizer.continuation(text) for text in request.candidates]
         if not all(self._candidates):
             raise UsageError("a candidate is empty")
+        self.adapters = model.select_adapters(request.prompt)
+        self.key: Hashable = self.adapters.key
         self._groups = self._make_groups()
         self._roots = [make_tree(group, end=request.end) for group in self._groups]
         self.n_cells = max(root.n_tokens for root in self._roots)

@@ -13,6 +13,7 @@ from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models.gguf.header import Array, Header
 from llmtool.models.gguf.reader import read_header, read_strings
 from llmtool.models.quants import list_parts
+from llmtool.option_names import option
 
 MAX_LAYERS = 512  # llama.cpp's LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS
@@ -70,7 +71,8 @@ def find_problem(header: Header) -> str | None:
         return "no architecture in the header: damaged, or not a language model"
     kind = header.text("general.type") or ""
     if architecture == "clip" or kind in _OTHER_KINDS:
-        return f"{_OTHER_KINDS.get(kind, _OTHER_KINDS['mmproj'])}, not a language model"
+        advice = f"; pass it with {option('lora')}" if kind == "adapter" else ""
+        return f"{_OTHER_KINDS.get(kind, _OTHER_KINDS['mmproj'])}, not a language model{advice}"
     if not header.tensors and header.split_count == 1:
         return "no weights: damaged, or only a vocabulary"
     return (

@@ -148,7 +148,9 @@ class Responder:
         messages = to_messages(session, self.head)
         before = messages[:-1] if messages[-1].role == "user" else messages
         prompt = Prompt(
-            messages=(*before, token_usage.PLACEHOLDER), n_fixed=self._count_fixed(before)
+            messages=(*before, token_usage.PLACEHOLDER),
+            n_fixed=self._count_fixed(before),
+            adapters=self._prepared.template.lora or None,
         )
         self.context.engine.save_state(prompt)
 

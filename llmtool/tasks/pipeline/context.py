@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, Settings
-from llmtool.engine.types import Engine
+from llmtool.engine.types import Adapter, Engine
 from llmtool.errors import Cancelled, ClosedError
 from llmtool.tasks.pipeline.async_streams import AsyncBridge
 from llmtool.tasks.pipeline.disk_cache import DiskCache
@@ -39,6 +41,16 @@ class TaskModel(Protocol):
     @property
     def reproducible(self) -> bool:
         """Whether results do not depend on the other requests of a batch."""
+        ...
+
+    @property
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The LoRA adapters of prompts that name none."""
+        ...
+
+    @property
+    def has_given_adapters(self) -> bool:
+        """Whether its LoRA adapters were chosen for this call, and replace those of templates."""
         ...
 
     @property
@@ -133,4 +145,7 @@ class TaskContext:
         Raises:
             TemplateError: the template is not found, or invalid.
         """
-        return self.library.load(template).for_model(self.model.name)
+        loaded = self.library.load(template).for_model(self.model.name)
+        if loaded.lora and self.model.has_given_adapters:
+            return msgspec.structs.replace(loaded, lora=())
+        return loaded

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 
+from llmtool import files
 from llmtool.arguments import check_range
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
     MAX_LOGIT_BIAS,
+    Adapter,
     Engine,
     Failed,
     Message,
@@ -89,6 +93,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     sampling: Sampling
     output_spec: OutputSpec | None
     model: str
+    adapters: tuple[Adapter, ...] | None = None  # of the call; None means those of the template
 
     def request(self, case: Case) -> Request:
         """Render the template into a request.
@@ -105,7 +110,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         if case.seed is not None:
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
         if options.raw:
-            prompt = Prompt(text=self._raw_text(case), prefill=options.prefill)
+            text = self._raw_text(case)
+            prompt = Prompt(text=text, prefill=options.prefill, adapters=self.adapters)
             return Request(
                 id=case.id, prompt=prompt, sampling=sampling, n=options.n, echo=options.echo
             )
@@ -117,6 +123,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             default = True if self.sampling.think_tokens else None
             thinking = rendered.params.get("thinking", default) or None
         prompt = rendered.prompt(prefill=options.prefill, thinking=thinking)
+        if self.adapters is not None:
+            prompt = msgspec.structs.replace(prompt, adapters=self.adapters)
         if case.history:
             from llmtool.tasks.pipeline.conversation import insert_history
 
@@ -161,6 +169,9 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         )
         if not baselines:
             return request
+        baselines = tuple(
+            msgspec.structs.replace(each, adapters=request.prompt.adapters) for each in baselines
+        )
         return GroundedRequest(
             **msgspec.structs.asdict(request), abstain=self._abstain, baselines=baselines
         )
@@ -237,7 +248,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         o = self.options
         options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input, o.retries]
         options += [o.raw] if o.raw else []
-        return identify(self.template, self.model, options, self.sampling)
+        adapters = [*identify_adapters(self.adapters or ())]
+        return identify(self.template, self.model, options, self.sampling, *adapters)
 
     def _values(self, case: Case) -> dict[str, Any]:
         options, inputs = self.options, self.template.inputs
@@ -288,12 +300,19 @@ def identify(template: Template, *parts: object) -> bytes:
     t = template
     sources = [None if source is None else source.text for source in (t.system, t.prompt)]
     content = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params]
-    content += [t.abstain, *parts]
+    content += [t.abstain, *parts, *identify_adapters(t.lora)]
     try:
         data = msgspec.json.encode(content, enc_hook=repr, order="sorted")
     except UnicodeEncodeError as exc:
         raise invalid_unicode(exc) from exc
     return hashlib.sha256(data).digest()
+
+
+def identify_adapters(adapters: Iterable[Adapter]) -> Iterator[tuple[object, float]]:
+    """Yield the content of each adapter's file, as `files.identify` does, and its scale."""
+    for adapter in adapters:
+        with contextlib.suppress(OSError):  # the engine reports a missing file
+            yield files.identify(Path(adapter.path)), adapter.scale
 
 
 def each_or_failed(
@@ -414,6 +433,7 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
         sampling=checked,
         output_spec=output_spec,
         model=context.model.name,
+        adapters=None if options.lora is None else Adapter.parse_all(options.lora),
     )
 
 

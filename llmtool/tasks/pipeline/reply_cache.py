@@ -8,6 +8,7 @@ import msgspec
 
 from llmtool.engine.types import Request
 from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.prepare import identify_adapters
 
 
 class ReplyCache(msgspec.Struct, frozen=True):
@@ -24,5 +25,6 @@ class ReplyCache(msgspec.Struct, frozen=True):
             self.cache.try_to_save(self._key(request), text)
 
     def _key(self, request: Request) -> str:
-        content = msgspec.json.encode([request.prompt, request.sampling])
+        adapters = [*identify_adapters(request.prompt.adapters or ())]
+        content = msgspec.json.encode([request.prompt, request.sampling, *adapters])
         return hashlib.sha256(self.model_identity.encode() + content).hexdigest()

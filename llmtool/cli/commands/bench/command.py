@@ -68,6 +68,7 @@ def bench(
     n_gpu_layers: g.GpuLayers = None,
     chat_template: g.ChatTemplate = None,
     template_args: g.TemplateArgs = None,
+    lora: g.Lora = None,
     plot: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Plot speed by parallel replies (.svg, .png, .pdf)."),
@@ -103,6 +104,7 @@ def bench(
         chat_template=chat_template,
         template_args=template_args,
         draft="off",  # texts of the tests repeat themselves
+        lora=lora,
         offline=offline,
         timeout=timeout,
     )

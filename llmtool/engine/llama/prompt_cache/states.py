@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,17 +52,25 @@ class PrefixStates:
 
         return PrefixCache(self._folder, limit_bytes=self._limit_bytes)
 
-    def load(self, ids: Sequence[int], context: Context) -> bytearray | None:
-        """Return the state of a prefix, or None if it is not stored."""
-        return None if self._cache is None else self._cache.load(self._key(ids, context))
+    def load(
+        self, ids: Sequence[int], context: Context, *, key: Hashable = None
+    ) -> bytearray | None:
+        """Return the state of a prefix, or None if it is not stored.
 
-    def store(self, ids: Sequence[int], context: Context, seq: int = 0) -> None:
+        `key` is what a state depends on besides the tokens, such as LoRA adapters.
+        """
+        return None if self._cache is None else self._cache.load(self._key(ids, context, key))
+
+    def store(
+        self, ids: Sequence[int], context: Context, seq: int = 0, *, key: Hashable = None
+    ) -> None:
         """Store the state of a sequence, whose tokens are `ids`."""
         if self._cache is not None:
-            self._cache.store(self._key(ids, context), context.save(seq), note=self._note(ids))
+            name = self._key(ids, context, key)
+            self._cache.store(name, context.save(seq), note=self._note(ids))
 
     def load_conversation(
-        self, ids: Sequence[int], context: Context
+        self, ids: Sequence[int], context: Context, *, key: Hashable = None
     ) -> tuple[tuple[int, ...], bytearray] | None:
         """Return the tokens and the state of a conversation, or None if it is not stored.
 
@@ -70,7 +78,7 @@ class PrefixStates:
         """
         if self._cache is None:
             return None
-        payload = self._cache.load(self._key(ids, context, is_conversation=True))
+        payload = self._cache.load(self._key(ids, context, key, is_conversation=True))
         if payload is None:
             return None
         (n_bytes,) = _SIZE.unpack_from(payload)
@@ -79,19 +87,27 @@ class PrefixStates:
         return tuple(tokens), payload[end:]
 
     def store_conversation(
-        self, ids: Sequence[int], tokens: Sequence[int], context: Context, seq: int
+        self,
+        ids: Sequence[int],
+        tokens: Sequence[int],
+        context: Context,
+        seq: int,
+        *,
+        key: Hashable = None,
     ) -> None:
         """Store the state of a sequence, whose tokens are `tokens`, for `load_conversation`."""
         if self._cache is not None:
             raw = array("i", tokens).tobytes()
             payload = b"".join((_SIZE.pack(len(raw)), raw, context.save(seq)))
-            key = self._key(ids, context, is_conversation=True)
-            self._cache.store(key, payload, note=self._note(tokens))
+            name = self._key(ids, context, key, is_conversation=True)
+            self._cache.store(name, payload, note=self._note(tokens))
 
     def _note(self, tokens: Sequence[int]) -> dict[str, str | int]:
         return {"model": self._name, "n_tokens": len(tokens)}
 
-    def _key(self, ids: Sequence[int], context: Context, *, is_conversation: bool = False) -> str:
+    def _key(
+        self, ids: Sequence[int], context: Context, key: Hashable, *, is_conversation: bool = False
+    ) -> str:
         from llmtool.engine.llama.prompt_cache.store import make_key
 
         # The batch size is not part of the key: it differs only in small contexts, whose prefixes
@@ -99,6 +115,8 @@ class PrefixStates:
         params = {**self._params, "swa_full": context.swa_full, "long": context.uses_long_rope}
         if context.separate_streams:  # a state loads only into a context with as many streams
             params["streams"] = context.n_seq
+        if key is not None:
+            params["key"] = repr(key)
         if is_conversation:
             params["conversation"] = True
         return make_key(model=self._model, build=library_version(), params=params, tokens=ids)
