@@ -120,7 +120,7 @@ def test_prompts_are_scored_beside_other_requests(engine: LocalEngine) -> None:
         # The batch sizes differ, so attention adds in another order.
         check(engine, text, [each for each in found if each], abs=0.05)
     sequences = engine.contexts.sequences
-    assert sequences is not None and sequences.n_free == sequences.context.n_seq - 1
+    assert sequences is not None and sequences.n_free == sequences.context.n_seq
 
 
 def test_cached_prefix_is_computed_again(engine: LocalEngine) -> None:
@@ -162,7 +162,7 @@ def test_no_reply_is_generated_for_zero_tokens(plain: LocalEngine, n: int) -> No
     assert {(end.finish_reason, end.usage.completion_tokens) for end in ends} == {("length", 0)}
     assert not [event for event in events if isinstance(event, Token) and event.text]
     sequences = plain.contexts.sequences
-    assert sequences is not None and sequences.n_free == sequences.context.n_seq - 1
+    assert sequences is not None and sequences.n_free == sequences.context.n_seq
     assert sequences.n_free_cells == sequences.context.n_ctx_seq
 
 

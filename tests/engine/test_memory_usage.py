@@ -10,12 +10,8 @@ import time
 import pytest
 from command import linux
 
-from llmtool.engine.llama.memory_usage import (
-    Buffers,
-    OtherPrograms,
-    processor_name,
-    resident_bytes,
-)
+from llmtool.engine.llama.memory_usage import Buffers, OtherPrograms, processor_name
+from llmtool.machine import resident_bytes
 
 MIB = 1 << 20
 LOGGER = logging.getLogger("llmtool")
