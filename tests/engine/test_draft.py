@@ -392,6 +392,19 @@ def test_rows_are_shared_among_replies_by_chance() -> None:
     assert speculation.choose([unlikely, likely], n_running=2, n_rows=7) == [1, 4]
 
 
+def test_wrong_drafts_cost_a_reply_little() -> None:
+    speculation = Speculation(is_cautious=True)
+    drafter = Drafter(speculation, range(500))
+    cost, n_tokens = 0.0, 400
+    for n in range(n_tokens):
+        draft = drafter.propose(range(n), [], limit=15, n_running=1)
+        (length,) = speculation.choose([draft], n_running=1, n_rows=16)
+        if length:  # as if all were wrong, although the prompt is repeated
+            drafter.count(n_drafted=length, n_accepted=0)
+            cost += speculation.costs.of(1 + length) - 1
+    assert 0 < cost < 0.03 * n_tokens
+
+
 def test_wrong_draft_model_is_asked_rarely() -> None:
     asked: list[int] = []
 

@@ -20,10 +20,11 @@ import msgspec
 MAX_DRAFT = 15  # tokens per reply and step
 _MIN_GAIN = 1.1  # of the expected speed, as estimates are not exact
 # Assumed seconds of a step by its tokens, relative to one token: the highest of Q4_1 and Q4_K_M
-# with two threads and AVX-512, and those of Q4_0, whose weights are repacked for batches.
+# with two threads and AVX-512, and those of Q4_0, repacked for batches, with one thread.
 _ASSUMED = {1: 1.0, 2: 3.2, 4: 3.9, 8: 5.2, 12: 7.0, 16: 9.4}
-_ASSUMED_Q4_0 = {1: 1.0, 2: 2.0, 4: 2.6, 8: 3.6, 12: 5.0, 16: 6.0}
+_ASSUMED_Q4_0 = {1: 1.0, 2: 2.3, 4: 3.0, 8: 4.6, 12: 6.1, 16: 6.8}
 _PER_TOKEN = 0.6  # beyond 16
+_MAX_LOSS, _MAX_LOSS_PER_TOKEN = 4.5, 0.01  # of a reply, in steps of one token
 _N_SAMPLES, _MIN_SAMPLES = 9, 3
 _TOO_SLOW = 1.25  # of the assumed cost, as times vary
 _PROBE_EVERY = 200  # steps
@@ -183,6 +184,7 @@ class Drafter:
         self._right, self._tried = _WEIGHT * _ASSUMED_CHANCE, _WEIGHT  # of the draft model
         self._pause = self._resumes_at = 0
         self._is_from_model = False
+        self._saved = 0.0  # steps of one token that drafts have saved, less than 0 if they cost
 
     def propose(
         self, reply: Sequence[int], forced: Sequence[int], *, limit: int, n_running: int
@@ -197,9 +199,13 @@ class Drafter:
         if forced:
             tokens = list(forced[:limit])
             return Draft(tokens, [_FORCED_CHANCE**i for i in range(1, len(tokens) + 1)])
+        # The longest draft whose failure the reply can afford.
+        model, costs = self._speculation.model, self._speculation.costs
+        affordable = self._saved + _MAX_LOSS + _MAX_LOSS_PER_TOKEN * len(reply)
+        while limit and costs.of(1 + limit) - 1 > affordable:
+            limit -= 1
         tokens = self._lookup.predict(limit)
         draft = Draft(tokens, self._lookup.chances(len(tokens)))
-        model, costs = self._speculation.model, self._speculation.costs
         if model is None or n_running > 1 or best_length(draft.chances, costs):
             return draft
         n = self._model_length(len(reply), limit)
@@ -213,6 +219,7 @@ class Drafter:
         """Count the tokens of the last draft that were verified, and those that were right."""
         self._speculation.n_drafted += n_drafted
         self._speculation.n_accepted += n_accepted
+        self._saved += n_accepted + 1 - self._speculation.costs.of(n_drafted + 1)
         if self._is_from_model:
             self._right += n_accepted
             self._tried += min(n_accepted + 1, n_drafted)
