@@ -17,7 +17,8 @@ from llmtool._version import __version__
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
-from llmtool.errors import EngineError, LlmtoolError
+from llmtool.engine.types import Adapter
+from llmtool.errors import EngineError, LlmtoolError, UsageError
 from llmtool.models import catalogue
 from llmtool.models.layout import find_free_bytes
 from llmtool.models.store import Store
@@ -70,6 +71,7 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
     models, default = _models(folders, settings, advice)
     threads = settings.threads or machine.default_threads()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    _advise_on_adapters(folders, settings, advice)
     if backends:
         _advise_on_build(backends, found, advice)
     if load is not None and load > machine.usable_cpus() * 0.75:
@@ -151,6 +153,21 @@ def _models(
         {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "source": m.source}
         for m in found
     ], default
+
+
+def _advise_on_adapters(folders: Folders, settings: Settings, advice: list[str]) -> None:
+    for name, model in settings.models.items():
+        try:
+            adapters = Adapter.parse_all(model.lora, folder=str(folders.config))
+        except UsageError as exc:
+            advice.append(f"models.{name}.lora: {exc}")
+            continue
+        advice += (
+            f"models.{name}.lora: {each.path} not found; set another adapter, or remove it with "
+            f"`llmtool config unset models.{name}.lora`"
+            for each in adapters
+            if not os.path.exists(each.path)
+        )
 
 
 def _advise_on_build(

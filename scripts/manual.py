@@ -211,6 +211,7 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
                     "max_tokens": "integer or null",
                     "n_ctx": "integer",
                     "model": "string",
+                    "lora": "array of strings",
                 }
             },
         ),

@@ -12,6 +12,8 @@ from command import error_line
 from tiny_adapter import write_tiny_adapter
 
 import llmtool
+from llmtool.config import Folders, ModelSettings, Settings
+from llmtool.doctor import examine
 from llmtool.errors import ModelUnreadable, UsageError
 
 Run = Callable[..., Any]
@@ -91,6 +93,19 @@ def test_damaged_adapter_does_not_end_the_process(gen: Run, tmp_path: Path) -> N
     assert "b.gguf: not a LoRA adapter of this model" in error_line(
         gen("hello", "--lora", broken), 11
     )
+
+
+def test_doctor_reports_adapters_that_are_missing_or_invalid(adapter: Path, tmp_path: Path) -> None:
+    models = {
+        "good": ModelSettings(lora=(f"{adapter.name}:2",)),
+        "gone": ModelSettings(lora=("none.gguf",)),
+        "bad": ModelSettings(lora=(f"{adapter.name}:x",)),
+    }
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
+    advice = "\n".join(examine(folders, Settings(models=models)).advice)
+    assert f"models.gone.lora: {tmp_path / 'none.gguf'} not found; set another" in advice
+    assert "models.bad.lora: " in advice and "the scale 'x' must be a number" in advice
+    assert "models.good" not in advice
 
 
 def test_adapters_in_python(tiny: Path, adapter: Path, tmp_path: Path) -> None:
