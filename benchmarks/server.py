@@ -267,7 +267,7 @@ def compare_gen(folder: Path, model: Path, task: Task, n_rounds: int) -> None:
 def compare_classify(folder: Path, model: Path, n_records: int, n_rounds: int) -> None:
     texts = [f"{classify.TEXTS[i % len(classify.TEXTS)]} ({i})" for i in range(n_records)]
     prompts = [f'{classify.SHOWN}Text: "{text}"\nLabel:' for text in texts]
-    n_ctx = context_size(preview(gen(model, "."), prompts[0])["prompt_tokens"])
+    n_ctx = context_size(preview(gen(model, "x"), prompts[0])["prompt_tokens"])
     grammar = "root ::= " + " | ".join(f'" {label}"' for label in classify.LABELS)
     rounds: list[dict[str, float]] = []
     counts = Counts(0, 0, 0)
