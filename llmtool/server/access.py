@@ -15,7 +15,7 @@ from llmtool.server.errors import RequestError
 from llmtool.server.responses import error_response
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-OPEN_PATHS = frozenset({"/health"})  # need no key
+OPEN_PATHS = frozenset({"/", "/health"})  # need no key
 
 
 def is_loopback(host: str) -> bool:

@@ -32,6 +32,7 @@ from llmtool.server.openai.chat import complete_chat
 from llmtool.server.openai.completions import complete
 from llmtool.server.openai.responses import create_response
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
+from llmtool.server.page import show_page
 from llmtool.server.responses import error_response
 from llmtool.server.service import Service
 
@@ -47,6 +48,7 @@ def make_app(
     post = partial(_post, service)
     app = Starlette(
         routes=[
+            Route("/", _get(service, show_page)),
             Route("/v1/models", _get(service, models.list_models)),
             Route("/v1/models/{name:path}", _get(service, models.show_model)),
             Route("/v1/functions", _get(service, endpoints.list_functions)),

@@ -30,6 +30,7 @@ from llmtool.tasks.results import Classification, Generation, Summary, Translati
 _log = logging.getLogger("llmtool.server")
 # Options of a call that all functions have; labels have no use for them.
 Prepare = Callable[[TaskContext, Mapping[str, Any]], BatchTask]
+_PARTS = {"chat", "chat-summary"}  # templates of a chat
 _TYPES: dict[str, Schema] = {
     "int": {"type": "integer"},
     "float": {"type": "number"},
@@ -76,7 +77,7 @@ def list_functions(library: Library, *, tasks: bool = True) -> dict[str, Functio
     names = library.names() if tasks else library.users()
     found = {each.name: each for each in _TASKS} if tasks else {}
     for name in names:
-        if name in found:
+        if name in found or name in _PARTS:
             continue
         try:
             template = library.load(name)
