@@ -31,7 +31,8 @@ SYSTEM = (
     "You are a careful assistant of a small town's library. Answer in plain words, name the book "
     "that you took an answer from, and say so if you do not know."
 )
-Ask = Callable[[str], tuple[int, int, float]]  # prompt to (all, computed, seconds to first token)
+# A prompt to (all tokens, computed ones, seconds to the first token of the reply).
+Ask = Callable[[Prompt], tuple[int, int, float]]
 
 
 def make_text(seed: int, n_words: int) -> str:
@@ -46,17 +47,17 @@ def make_turn(conversation: int, turn: int) -> tuple[str, str]:
     return question, make_text(-seed - 1, 30)
 
 
-def make_prompts(render: Callable[[list[Message]], str], n: int, turns: int) -> list[list[str]]:
+def make_prompts(n: int, turns: int) -> list[list[Prompt]]:
     """Return the prompts of each conversation; shape (n, turns)."""
     prompts = []
     for conversation in range(n):
-        messages, rendered = [Message("system", SYSTEM)], []
+        messages, found = [Message("system", SYSTEM)], []
         for turn in range(turns):
             question, answer = make_turn(conversation, turn)
             messages.append(Message("user", question))
-            rendered.append(render(messages))
+            found.append(Prompt(messages=tuple(messages)))
             messages.append(Message("assistant", answer))
-        prompts.append(rendered)
+        prompts.append(found)
     return prompts
 
 
@@ -73,9 +74,9 @@ def make_order(n: int, turns: int, seed: int) -> list[tuple[int, int]]:
 
 
 def ask_engine(box: Toolbox, max_tokens: int) -> Ask:
-    def ask(prompt: str) -> tuple[int, int, float]:
+    def ask(prompt: Prompt) -> tuple[int, int, float]:
         sampling = Sampling(temperature=0, max_tokens=max_tokens)
-        request = Request(prompt=Prompt(text=prompt), sampling=sampling, keep=True)
+        request = Request(prompt=prompt, sampling=sampling, keep=True)
         started, first = time.perf_counter(), 0.0
         for event in box.engine.stream([request]):
             first = first or time.perf_counter() - started
@@ -86,9 +87,9 @@ def ask_engine(box: Toolbox, max_tokens: int) -> Ask:
     return ask
 
 
-def ask_server(port: int, max_tokens: int) -> Ask:
-    def ask(prompt: str) -> tuple[int, int, float]:
-        body = {"prompt": prompt, "n_predict": max_tokens, "temperature": 0, "stream": True}
+def ask_server(port: int, max_tokens: int, render: Callable[[Prompt], str]) -> Ask:
+    def ask(prompt: Prompt) -> tuple[int, int, float]:
+        body = {"prompt": render(prompt), "n_predict": max_tokens, "temperature": 0, "stream": True}
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/completion",
             json.dumps(body).encode(),
@@ -130,7 +131,7 @@ def serve(server: str, model: Path, options: list[str]) -> Iterator[int]:
         process.wait()
 
 
-def measure(name: str, ask: Ask, prompts: list[list[str]], order: list[tuple[int, int]]) -> None:
+def measure(name: str, ask: Ask, prompts: list[list[Prompt]], order: list[tuple[int, int]]) -> None:
     found = {pair: ask(prompts[pair[0]][pair[1]]) for pair in order}
     total = sum(each[0] for each in found.values())
     computed = sum(each[1] for each in found.values())
@@ -163,10 +164,8 @@ def main() -> None:
     with open_box() as box:
         path = box.engine.model.weights.path  # type: ignore[attr-defined]
 
-        def render(messages: list[Message]) -> str:
-            return box.engine.tokenize(Prompt(messages=tuple(messages))).text
-
-        prompts = make_prompts(render, n, turns)
+        prompts = make_prompts(n, turns)
+        texts = {each: box.engine.tokenize(each).text for all in prompts for each in all}
         measure("llmtool, interleaved", ask_engine(box, args.max_tokens), prompts, order)
     with open_box() as box:
         measure("llmtool, one alone", ask_engine(box, args.max_tokens), prompts, alone)
@@ -175,12 +174,17 @@ def main() -> None:
             with serve(args.server, path, ["-c", "32768", *slots]) as port:
                 measure(
                     f"llama-server, interleaved{name}",
-                    ask_server(port, args.max_tokens),
+                    ask_server(port, args.max_tokens, texts.__getitem__),
                     prompts,
                     order,
                 )
         with serve(args.server, path, ["-c", "32768"]) as port:
-            measure("llama-server, one alone", ask_server(port, args.max_tokens), prompts, alone)
+            measure(
+                "llama-server, one alone",
+                ask_server(port, args.max_tokens, texts.__getitem__),
+                prompts,
+                alone,
+            )
 
 
 if __name__ == "__main__":
