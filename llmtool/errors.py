@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from llmtool.option_names import show_names
+
 
 class ExitCode(IntEnum):
     """The exit codes of the `llmtool` command, which are stable."""
@@ -59,6 +61,9 @@ class LlmtoolError(Exception):
     """
 
     exit_code: ExitCode = ExitCode.ERROR
+
+    def __str__(self) -> str:
+        return show_names(super().__str__())
 
     def __reduce__(self) -> tuple[object, ...]:
         # By default, a process that receives the error calls the class without its keywords.

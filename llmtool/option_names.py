@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 
 # Names of our options in other programs and libraries. Ours are those of Python arguments, or else
 # of flags. A name may belong to several options, of which a function or command has one.
@@ -70,6 +71,8 @@ _OTHER_NAMES = {
     "variables": "options params prompt_args var variable",
 }
 _NO_VALUE = object()
+_MARK = "\0:"
+_is_deferred: ContextVar[bool] = ContextVar("_is_deferred", default=False)
 Format = Callable[[str, tuple[object, ...]], str]
 
 
@@ -80,7 +83,43 @@ def option(name: str, value: object = _NO_VALUE) -> str:
         >>> option("max_tokens"), option("n", 0)
         ('max_tokens=', 'n=0')
     """
-    return _formats[-1](name, () if value is _NO_VALUE else (value,))
+    values = () if value is _NO_VALUE else (value,)
+    if _is_deferred.get():
+        import json
+
+        with suppress(TypeError):  # a value that JSON does not have
+            return _MARK + json.dumps([name, *values]) + _MARK
+    return _formats[-1](name, values)
+
+
+@contextmanager
+def defer_names() -> Iterator[None]:
+    """Let `option` return marks, which `show_names` replaces, for errors that others report."""
+    token = _is_deferred.set(True)
+    try:
+        yield
+    finally:
+        _is_deferred.reset(token)
+
+
+def show_names(text: str) -> str:
+    """Return a message with the options that `option` marked.
+
+    Example:
+        >>> with defer_names():
+        ...     text = f"lower {option('max_tokens')}"
+        >>> show_names(text)
+        'lower max_tokens='
+    """
+    if _MARK not in text:
+        return text
+    import json
+
+    parts = text.split(_MARK)
+    for i in range(1, len(parts) - 1, 2):
+        with suppress(ValueError, TypeError):  # a message that has the mark itself
+            parts[i] = option(*json.loads(parts[i]))
+    return "".join(parts)
 
 
 def known_names(typed: str) -> list[str]:

@@ -66,8 +66,8 @@ LAYERS = [
     "forks",
     "file_kinds",
     "suggest",
-    "option_names",
     "errors",
+    "option_names",
     "_version",
 ]
 # The layers inside `cli`.
@@ -410,8 +410,8 @@ NEEDED_LAYERS |= {"local_model", "machine", "models", "prompts", "safe_yaml", "s
 NEEDED_LAYERS |= {
     "cancellation",
     "arguments",
-    "option_names",
     "errors",
+    "option_names",
     "file_kinds",
     "files",
     "temporary",

@@ -17,6 +17,7 @@ from typing import cast
 import msgspec
 
 from llmtool.cancellation import Cancellation
+from llmtool.engine.intake import AnyRequest, read_available
 from llmtool.engine.types import (
     Engine,
     EngineInfo,
@@ -33,11 +34,10 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ClosedError, EngineError
 from llmtool.forks import call_after_fork
+from llmtool.option_names import defer_names
 
 _MAX_OPEN = 64  # requests of one call that the engine may read ahead
 _POLL_SECONDS = 0.05
-
-AnyRequest = Request | ScoreRequest
 
 
 class SharedEngine:
@@ -125,18 +125,10 @@ class SharedEngine:
         try:
             while True:
                 self._check()
-                while not exhausted and call.n_open < _MAX_OPEN:
-                    try:
-                        request = next(source)
-                    except StopIteration:
-                        exhausted = True
-                        break
-                    if request is None:
-                        break
-                    if isinstance(request, Failed):
-                        yield request
-                    else:
-                        self._submit(call, request)
+                if not exhausted:
+                    new, failed, exhausted = read_available(source, _MAX_OPEN - call.n_open)
+                    self._submit(call, new)
+                    yield from failed
                 if call.n_open:
                     event, is_last = self._next_event(call)
                     call.n_open -= is_last
@@ -159,14 +151,20 @@ class SharedEngine:
             raise ClosedError("the model was closed; create a new Toolbox")
         self._cancellation.check()
 
-    def _submit(self, call: _Call, request: AnyRequest) -> None:
-        given = request.cancellation
-        cancellation = call.cancellation if given is None else _Either(given, call.cancellation)
-        call.n_open += 1
+    def _submit(self, call: _Call, requests: Iterable[AnyRequest]) -> None:
+        """Let requests wait, all at once, so that they run together as on the engine itself."""
+        stoppable = []
+        for each in requests:
+            stop = each.cancellation
+            stop = call.cancellation if stop is None else _Either(stop, call.cancellation)
+            stoppable.append(msgspec.structs.replace(each, cancellation=stop))
+        if not stoppable:
+            return
+        call.n_open += len(stoppable)
         with self._lock:
             if not call.waiting:
                 self._turns.append(call)
-            call.waiting.append(msgspec.structs.replace(request, cancellation=cancellation))
+            call.waiting.extend(stoppable)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="llmtool", daemon=True)
                 self._thread.start()
@@ -194,6 +192,10 @@ class SharedEngine:
     # The thread of the engine:
 
     def _serve(self) -> None:
+        with defer_names():  # the caller may be another process
+            self._serve_all()
+
+    def _serve_all(self) -> None:
         while True:
             with self._lock:
                 if not self._turns:
