@@ -67,7 +67,7 @@ class Access:
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins and urlsplit(origin).netloc != host:
             raise RequestError(
-                f"pages of {origin} may not call this server; allow them with --cors {origin}",
+                f"this server does not allow pages of {origin}; allow the site when it is started",
                 status=HTTPStatus.FORBIDDEN,
                 code="forbidden_origin",
             )

@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         raise UsageError(
             f"cannot listen on {format_address(host, port)}: {os_error_reason(exc)}; "
-            "choose another --host or --port"
+            "choose another address or port"
         ) from exc
 
 

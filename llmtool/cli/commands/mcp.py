@@ -12,9 +12,10 @@ app = App()
 
 @app.add(
     "mcp",
-    epilog="""Example: in the configuration of an assistant,
+    epilog="""Examples:
 
 \b
+  llmtool mcp -m org/name:Q4_K_M
   {"mcpServers": {"llmtool": {"command": "llmtool", "args": ["mcp"]}}}""",
 )
 def mcp(
