@@ -1064,6 +1064,7 @@ _llmtool() {
                 --port) : ;;
                 --api-key-file) files='yes' ;;
                 --cors) : ;;
+                --functions) : ;;
                 --max-queue) : ;;
                 --timeout) : ;;
                 --ctx-size) : ;;
@@ -1073,7 +1074,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--model -m --host --port --api-key-file --cors --max-queue --timeout --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--model -m --host --port --api-key-file --cors --functions --max-queue --timeout --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'mcp')
             case "$previous" in

@@ -1823,11 +1823,12 @@ _llmtool_serve() {
         '*--model=[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*--host=[Address to listen on]:ADDRESS:' \
-        '*--port=[Port to listen on; 0 chooses one]:INT RANGE:' \
+        '*--port=[Port to listen on; 0 chooses one]:N:' \
         '*--api-key-file=[File with the accepted keys, one per line]:FILE:_files' \
         '*--cors=[Site whose pages may call it (repeatable)]:ORIGIN:' \
+        '*--functions=[Serve only the templates of this folder]:DIR:' \
         '*--max-queue=[Requests that may wait]:N:' \
-        '*--timeout=[Seconds for one request]:S:' \
+        '*--timeout=[Time limit of a request, with the time that it waits (or 2m, 1h)]:SECONDS:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \

@@ -236,6 +236,11 @@ class LocalModel:
         return self._engine
 
     @property
+    def loaded_engine(self) -> Engine | None:
+        """The engine if it is loaded; does not wait."""
+        return self._engine
+
+    @property
     def is_loaded(self) -> bool:
         """Whether the model is in memory, or being loaded in the background."""
         return self._engine is not None or self._loading is not None
@@ -411,6 +416,10 @@ class ReadyModel(msgspec.Struct, frozen=True):
     @property
     def identity(self) -> str:
         return self.name
+
+    @property
+    def loaded_engine(self) -> Engine:
+        return self.engine
 
     def warm_up(self) -> None:
         pass

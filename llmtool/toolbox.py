@@ -299,6 +299,11 @@ class Toolbox:
         """The name of the model, such as `org/name:Q4_K_M`; a missing model is downloaded."""
         return self.context.model.name
 
+    @property
+    def loaded_engine(self) -> Engine | None:
+        """The model's engine if it is loaded; does not wait."""
+        return self.context.model.loaded_engine
+
     def warm_up(self) -> None:
         """Start loading the model in the background; the first task waits for it."""
         self.context.model.warm_up()

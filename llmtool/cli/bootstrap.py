@@ -123,6 +123,7 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
     reproducible: bool = False
     adapters: tuple[Adapter, ...] = ()
     has_given_adapters: bool = False
+    loaded_engine: None = None
 
     @property
     def engine(self) -> NoReturn:

@@ -18,11 +18,13 @@ import msgspec
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.intake import AnyRequest, read_available
+from llmtool.engine.totals import EngineTotals
 from llmtool.engine.types import (
     Engine,
     EngineInfo,
     Event,
     Failed,
+    Finished,
     Prompt,
     ReasoningSupport,
     Request,
@@ -61,8 +63,8 @@ class SharedEngine:
         self._engine, self._cancellation = engine, cancellation
         self._lock = threading.Lock()
         self._turns: deque[_Call] = deque()  # calls with requests that the engine has not read
-        # By id in the stream: the call, the id there, and the number of choices to come.
-        self._running: dict[int, tuple[_Call, int, int]] = {}
+        self._running: dict[int, _Running] = {}  # by id in the stream
+        self.totals = EngineTotals()
         self._next_id = 0
         self._closed = self._forked = False
         self._thread: threading.Thread | None = None
@@ -78,8 +80,7 @@ class SharedEngine:
             return
         with self._lock:
             self._closed = True
-            calls = {call for call, _, _ in self._running.values()} | set(self._turns)
-            for call in calls:
+            for call in self._calls():
                 call.cancellation.cancel()
             thread = self._thread
         if thread is not None:
@@ -164,7 +165,8 @@ class SharedEngine:
         with self._lock:
             if not call.waiting:
                 self._turns.append(call)
-            call.waiting.extend(stoppable)
+            now = time.monotonic()
+            call.waiting.extend((now, each) for each in stoppable)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="llmtool", daemon=True)
                 self._thread.start()
@@ -219,26 +221,44 @@ class SharedEngine:
 
     def _take(self) -> AnyRequest:
         call = self._turns.popleft()
-        request = call.waiting.popleft()
+        submitted_at, request = call.waiting.popleft()
         if call.waiting:
             self._turns.append(call)
         id, self._next_id = self._next_id, self._next_id + 1
         n_left = request.n if isinstance(request, Request) else 1
-        self._running[id] = call, request.id, n_left
+        self._running[id] = _Running(call, request.id, n_left, submitted_at)
         return msgspec.structs.replace(request, id=id)
 
     def _pass_on(self, event: Event) -> None:
-        call, id, n_left = self._running[event.id]
-        n_left = 0 if isinstance(event, Failed) else n_left - (not isinstance(event, Token))
-        with self._lock:
-            if n_left:
-                self._running[event.id] = call, id, n_left
-            else:
+        running = self._running[event.id]
+        if isinstance(event, Failed):
+            running.n_left = 0
+        elif not isinstance(event, Token):
+            running.n_left -= 1
+        self._count(running, event)
+        if not running.n_left:
+            with self._lock:
                 del self._running[event.id]
-        call.events.put((msgspec.structs.replace(event, id=id), not n_left))
+        running.call.events.put((msgspec.structs.replace(event, id=running.id), not running.n_left))
+
+    def _count(self, running: _Running, event: Event) -> None:
+        totals = self.totals
+        if not (isinstance(event, Failed) or running.has_events):
+            running.has_events = True
+            totals.first_token_seconds.add(time.monotonic() - running.submitted_at)
+        if isinstance(event, (Finished, Scores)):
+            totals.reply_tokens += event.usage.completion_tokens
+            totals.n_requests += not running.n_left
+            if isinstance(event, Scores) or event.choice == 0:  # the others share its prompt
+                totals.n_cached += event.usage.cached_tokens > 0
+                totals.prompt_tokens += event.usage.prompt_tokens
+                totals.cached_tokens += event.usage.cached_tokens
+
+    def _calls(self) -> set[_Call]:
+        return {each.call for each in self._running.values()} | set(self._turns)
 
     def _fail_all(self, error: BaseException) -> None:
-        for call in {call for call, _, _ in self._running.values()} | set(self._turns):
+        for call in self._calls():
             call.events.put(error)
         self._running.clear()
         self._turns.clear()
@@ -248,10 +268,18 @@ class _Call:
     """The requests of one `stream`, and their events."""
 
     def __init__(self) -> None:
-        self.waiting: deque[AnyRequest] = deque()
+        self.waiting: deque[tuple[float, AnyRequest]] = deque()  # since when
         self.events: SimpleQueue[tuple[Event, bool] | BaseException] = SimpleQueue()
         self.cancellation = Cancellation()
         self.n_open = 0  # requests without their last event
+
+
+class _Running:
+    """A request that the engine has read: its id in its call, and the number of choices to come."""
+
+    def __init__(self, call: _Call, id: int, n_left: int, submitted_at: float) -> None:
+        self.call, self.id, self.n_left, self.submitted_at = call, id, n_left, submitted_at
+        self.has_events = False
 
 
 class _Either(Cancellation):

@@ -142,6 +142,16 @@ class Adapter(msgspec.Struct, frozen=True):
         return tuple(cls.parse(each, folder=folder) for each in several)
 
 
+class RawText(msgspec.Struct, frozen=True, kw_only=True):
+    """How a text becomes tokens: with the model's BOS or EOS added, and with special tokens parsed.
+
+    Parsing makes control tokens of the parts that spell them, so it is for trusted text.
+    """
+
+    add_special: bool
+    parse_special: bool
+
+
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, or plain text to continue.
 
@@ -156,6 +166,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     - `languages` are the codes of source and target language, for chat templates that use them.
     - `continues`: a model without a chat template continues the text of the messages. By default,
       it sees them as a dialogue, and replies.
+    - `raw` has options for tokenizing `text` as llama.cpp does.
     """
 
     messages: tuple[Message, ...] = ()
@@ -170,6 +181,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, str] | None = None
     adapters: tuple[Adapter, ...] | None = None
     continues: bool = False
+    raw: RawText | None = None
 
     @property
     def input_text(self) -> str:
@@ -417,7 +429,7 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     The first `n_fixed` tokens come from the template and are the same for every input. `opening` is
     the end of the prompt if it begins the reasoning or the answer, such as `<think>`. With
     `begins_text` the reply does not continue a text of the prompt. The reply ends before the first
-    of the strings of `stop`.
+    of the strings of `stop`. `pieces` has the bytes of each token, if the prompt was given as ids.
     """
 
     text: str
@@ -426,6 +438,7 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     begins_text: bool = False
     n_fixed: int = 0
     stop: tuple[str, ...] = ()
+    pieces: tuple[bytes, ...] = ()
 
 
 def plan_reply(sampling: Sampling, n_free: int) -> tuple[int, int]:

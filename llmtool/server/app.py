@@ -21,12 +21,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmtool.errors import missing_extra
+from llmtool.server import llama_server
 from llmtool.server.access import Access
 from llmtool.server.anthropic import messages
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
 from llmtool.server.bodies import parse_body, read_body
 from llmtool.server.errors import RequestError
 from llmtool.server.functions import endpoints
+from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
+from llmtool.server.metrics import CountRequests, HttpTotals, show_metrics
 from llmtool.server.openai import models
 from llmtool.server.openai.chat import complete_chat
 from llmtool.server.openai.completions import complete
@@ -44,30 +47,39 @@ def make_app(
     service: Service, *, host: str, keys: Iterable[str] = (), origins: Iterable[str] = ()
 ) -> Starlette:
     """Return the server as an ASGI application; see `Access` for the options."""
-    origins = list(origins)
+    origins, totals = list(origins), HttpTotals()
     post = partial(_post, service)
+    routes = [
+        Route("/", _get(service, show_page)),
+        Route("/v1/models", _get(service, models.list_models)),
+        Route("/v1/models/{name:path}", _get(service, models.show_model)),
+        Route("/v1/functions", _get(service, endpoints.list_functions)),
+        Route("/v1/functions/{name}", _handle(service, endpoints.call_function), methods=["POST"]),
+        Route("/mcp", _Mcp(service)),
+        Route("/openapi.json", _get(service, endpoints.show_openapi)),
+        Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
+        Route("/v1/responses", post(create_response, ResponseBody), methods=["POST"]),
+        Route("/v1/messages", post(messages.create_message, MessagesBody), methods=["POST"]),
+        Route(
+            "/v1/messages/count_tokens",
+            post(messages.count_tokens, CountBody),
+            methods=["POST"],
+        ),
+        Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
+        Route("/health", _get(service, llama_server.show_health)),
+        Route("/metrics", _get(service, partial(show_metrics, totals=totals))),
+        Route("/tokenize", post(llama_server.tokenize, TokenizeBody), methods=["POST"]),
+        Route("/detokenize", post(llama_server.detokenize, DetokenizeBody), methods=["POST"]),
+        Route(
+            "/apply-template",
+            post(llama_server.apply_template, ApplyTemplateBody),
+            methods=["POST"],
+        ),
+    ]
     app = Starlette(
-        routes=[
-            Route("/", _get(service, show_page)),
-            Route("/v1/models", _get(service, models.list_models)),
-            Route("/v1/models/{name:path}", _get(service, models.show_model)),
-            Route("/v1/functions", _get(service, endpoints.list_functions)),
-            Route(
-                "/v1/functions/{name}", _handle(service, endpoints.call_function), methods=["POST"]
-            ),
-            Route("/mcp", _Mcp(service)),
-            Route("/openapi.json", _get(service, endpoints.show_openapi)),
-            Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
-            Route("/v1/responses", post(create_response, ResponseBody), methods=["POST"]),
-            Route("/v1/messages", post(messages.create_message, MessagesBody), methods=["POST"]),
-            Route(
-                "/v1/messages/count_tokens",
-                post(messages.count_tokens, CountBody),
-                methods=["POST"],
-            ),
-            Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
-        ],
+        routes=routes,
         middleware=[
+            Middleware(CountRequests, routes=routes, totals=totals),
             *(
                 [
                     Middleware(

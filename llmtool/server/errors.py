@@ -21,7 +21,7 @@ from llmtool.errors import (
     UsageError,
 )
 
-RETRY_SECONDS = 1  # in `Retry-After` while the queue is full
+RETRY_SECONDS = 1  # in `Retry-After` while the queue is full or the model loads
 
 
 class RequestError(LlmtoolError):

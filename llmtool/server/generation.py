@@ -52,7 +52,8 @@ class Replies:
         if isinstance(event, Finished):
             choice.finish_reason, choice.seed = event.finish_reason, event.seed
             choice.stop_string = event.stop_string
-            self._prompts.setdefault(event.id, event.usage)
+            if event.choice == 0:  # the others share its prompt
+                self._prompts[event.id] = event.usage
             self._completion_tokens += event.usage.completion_tokens
             self.reasoning_tokens += event.reasoning_tokens
             return

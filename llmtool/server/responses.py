@@ -63,7 +63,7 @@ def error_response(error: BaseException, path: str) -> JSON:
     if info.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s", info.message, exc_info=error)
     headers = {}
-    if info.code == "queue_full":
+    if info.code in ("queue_full", "loading"):
         headers["Retry-After"] = str(RETRY_SECONDS)
     if info.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
+from llmtool.background import BackgroundCall
 from llmtool.cancellation import CancelScope
-from llmtool.errors import ModelNotFound, TimeoutExpired
+from llmtool.errors import Cancelled, ClosedError, LlmtoolError, ModelNotFound, TimeoutExpired
 from llmtool.server.errors import QueueFull
 from llmtool.server.functions.catalogue import Function
 from llmtool.suggest import suggest
 from llmtool.toolbox import Toolbox
 
+_log = logging.getLogger("llmtool.server")
 E = TypeVar("E")
 R = TypeVar("R")
 
@@ -47,6 +50,28 @@ class Service:
         self._pool = ThreadPoolExecutor(max_running, thread_name_prefix="llmtool-call")
         self._free = asyncio.Semaphore(max_running)
         self.n_waiting = self.n_running = 0
+        self._loading = BackgroundCall(self._load)
+
+    def check_loaded(self) -> bool:
+        """Return whether the first model is loaded.
+
+        Raises:
+            LlmtoolError: it could not be loaded.
+        """
+        if not self._loading.thread.is_alive():
+            self._loading.result()
+            return True
+        return False
+
+    def _load(self) -> None:
+        name, box = self.find(None)
+        try:
+            _ = box.engine
+        except (Cancelled, ClosedError):
+            raise
+        except LlmtoolError as exc:
+            _log.error("%s: %s", name, exc)
+            raise
 
     def close(self) -> None:
         """Stop all calls, and free the models."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Option
 
@@ -11,6 +12,9 @@ from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import InputError, UsageError, missing_extra, os_error_reason
+
+if TYPE_CHECKING:
+    from llmtool.server.functions.catalogue import Function
 
 app = App()
 _GRACE_SECONDS = 30.0
@@ -33,7 +37,8 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[
-        int, Option("--port", min=0, max=65535, help="Port to listen on; 0 chooses one.")
+        int,
+        Option("--port", min=0, max=65535, metavar="N", help="Port to listen on; 0 chooses one."),
     ] = 8080,
     api_key_file: Annotated[
         str | None,
@@ -43,12 +48,22 @@ def serve(
         list[str],
         Option("--cors", metavar="ORIGIN", help="Site whose pages may call it (repeatable)."),
     ] = [],  # noqa: B006
+    functions: Annotated[
+        Path | None,
+        Option("--functions", metavar="DIR", help="Serve only the templates of this folder."),
+    ] = None,
     max_queue: Annotated[
         int, Option("--max-queue", min=0, metavar="N", help="Requests that may wait.")
     ] = 256,
     timeout: Annotated[
-        float, Option("--timeout", min=1, metavar="S", help="Seconds for one request.")
-    ] = 600,
+        Any,
+        Option(
+            "--timeout",
+            parser=g.parse_timeout,
+            metavar="SECONDS",
+            help="Time limit of a request, with the time that it waits (or 2m, 1h).",
+        ),
+    ] = "10m",
     ctx_size: g.CtxSize = None,
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
@@ -78,6 +93,10 @@ def serve(
             f"--host {host} can be reached from other machines; add --api-key-file FILE, "
             "or listen on 127.0.0.1"
         )
+    if functions is None:
+        served = list_functions(bootstrap.open_library(folders))
+    else:
+        served = _list_own(functions)
     boxes = open_boxes(
         console,
         folders,
@@ -91,8 +110,7 @@ def serve(
     )
     logging.getLogger("llmtool.server").addHandler(Notes(console))
     with listen(host, port) as sock:
-        functions = list_functions(bootstrap.open_library(folders))
-        service = Service(boxes, functions=functions, max_queue=max_queue, timeout=timeout)
+        service = Service(boxes, functions=served, max_queue=max_queue, timeout=timeout)
         address = format_address(host, sock.getsockname()[1])
         console.note(f"serving {', '.join(boxes)} at http://{address} (Ctrl-C stops)")
         try:
@@ -103,6 +121,25 @@ def serve(
             )
         finally:
             service.close()
+
+
+def _list_own(folder: Path) -> dict[str, Function]:
+    """Return the functions of the templates in a folder.
+
+    Raises:
+        InputError: it is not a folder, or has no template.
+    """
+    from llmtool.prompts.library import Library
+    from llmtool.server.functions.catalogue import list_functions
+
+    try:
+        next(folder.iterdir(), None)
+    except OSError as exc:
+        raise InputError(f"--functions {folder}: {os_error_reason(exc)}; pass a folder") from exc
+    found = list_functions(Library([folder]), tasks=False)
+    if not found:
+        raise InputError(f"--functions {folder}: has no valid template; add a .yaml file")
+    return found
 
 
 def _read_keys(path: str) -> list[str]:

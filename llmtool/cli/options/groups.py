@@ -42,7 +42,7 @@ def parse_reference(value: str) -> str:
     return value
 
 
-def _parse_timeout(value: str) -> float:
+def parse_timeout(value: str) -> float:
     try:
         return parse_duration(value)
     except ValueError:
@@ -168,7 +168,7 @@ Timeout = Annotated[
     Any | None,
     _general(
         "--timeout",
-        parser=_parse_timeout,
+        parser=parse_timeout,
         metavar="SECONDS",
         help="Stop after SECONDS (or 2m, 1h) and exit 19.",
     ),

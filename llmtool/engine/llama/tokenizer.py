@@ -12,7 +12,13 @@ from llmtool.background import run_cancellable
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.types import ChatTemplateOptions, Prompt, Tokenized, common_prefix_length
+from llmtool.engine.types import (
+    ChatTemplateOptions,
+    Prompt,
+    RawText,
+    Tokenized,
+    common_prefix_length,
+)
 from llmtool.errors import ContextOverflow, InputError, UsageError
 from llmtool.option_names import option
 
@@ -60,6 +66,8 @@ class Tokenizer:
         """
         if prompt.token_ids is not None:
             return self._check_ids(prompt.token_ids)
+        if prompt.raw is not None:
+            return self._tokenize_raw(prompt.text or "", prompt.raw)
         texts = [prompt.text or "", prompt.suffix or "", *(m.content for m in prompt.messages)]
         if sum(len(text) for text in texts) < _LARGE_TEXT:
             tokenized = self.chat_template.tokenize(prompt)
@@ -81,8 +89,23 @@ class Tokenizer:
             if not 0 <= token < self._weights.n_vocab:
                 end = self._weights.n_vocab - 1
                 raise UsageError(f"token {token} of the prompt: ids of this model end at {end}")
-        pieces = [self._weights.render_piece(token, special=True) for token in ids]
-        return Tokenized(text=b"".join(pieces).decode("utf-8", "replace"), token_ids=ids)
+        pieces = tuple(self._weights.render_piece(token, special=True) for token in ids)
+        text = b"".join(pieces).decode("utf-8", "replace")
+        return Tokenized(text=text, token_ids=ids, pieces=pieces)
+
+    def _tokenize_raw(self, text: str, raw: RawText) -> Tokenized:
+        def encode() -> list[int]:
+            return self._weights.tokenize(
+                text.encode(), add_special=raw.add_special, parse_special=raw.parse_special
+            )
+
+        if len(text) < _LARGE_TEXT:
+            ids = encode()
+        else:
+            ids = run_cancellable(
+                encode, self._cancellation.check, on_abandon=self._abandoned.append
+            )
+        return Tokenized(text=text, token_ids=tuple(ids))
 
     def continuation(self, text: str) -> tuple[int, ...]:
         """Return the ids of text that continues a prompt; shape (n_tokens,).

@@ -56,6 +56,11 @@ class TaskModel(Protocol):
     @property
     def engine(self) -> Engine: ...
 
+    @property
+    def loaded_engine(self) -> Engine | None:
+        """The engine if it is loaded; does not wait."""
+        ...
+
     def warm_up(self) -> None:
         """Start loading the model in the background; `engine` waits for it."""
         ...

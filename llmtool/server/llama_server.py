@@ -1,0 +1,99 @@
+"""Endpoints of llama.cpp's server: tokens of texts, chat templates, and whether it is ready."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Literal
+
+import msgspec
+from starlette.requests import Request
+
+from llmtool.engine.types import Effort, Prompt, RawText
+from llmtool.errors import LlmtoolError
+from llmtool.server.errors import RequestError
+from llmtool.server.generation import chat_prompt
+from llmtool.server.openai.chat import thinking_of
+from llmtool.server.responses import JSON
+from llmtool.server.service import Service
+
+
+class TokenizeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /tokenize`."""
+
+    content: str
+    model: str | None = None
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class DetokenizeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /detokenize`."""
+
+    tokens: list[int]
+    model: str | None = None
+
+
+class ApplyTemplateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /apply-template`."""
+
+    messages: list[dict[str, Any]]
+    model: str | None = None
+    reasoning_effort: Effort | Literal["none", "minimal"] | None = None
+
+
+async def tokenize(service: Service, body: TokenizeBody) -> JSON:
+    """Return the token ids of a text, and their texts with `with_pieces`."""
+    _, box = service.find(body.model)
+    raw = RawText(add_special=body.add_special, parse_special=body.parse_special)
+    prompt = Prompt(text=body.content, raw=raw)
+
+    def run() -> list[int] | list[dict[str, Any]]:
+        ids = box.engine.tokenize(prompt).token_ids
+        if not (body.with_pieces and ids):
+            return list(ids)
+        pieces = box.engine.tokenize(Prompt(token_ids=ids)).pieces
+        return [{"id": id, "piece": _piece(piece)} for id, piece in zip(ids, pieces, strict=True)]
+
+    return JSON({"tokens": await service.call(box, run)})
+
+
+async def detokenize(service: Service, body: DetokenizeBody) -> JSON:
+    """Return the text of token ids."""
+    _, box = service.find(body.model)
+    prompt = Prompt(token_ids=tuple(body.tokens))
+    if not body.tokens:
+        return JSON({"content": ""})
+    return JSON({"content": await service.call(box, lambda: box.engine.tokenize(prompt).text)})
+
+
+async def apply_template(service: Service, body: ApplyTemplateBody) -> JSON:
+    """Return the prompt that the model's chat template makes of a conversation."""
+    _, box = service.find(body.model)
+    prompt = chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
+    return JSON({"prompt": await service.call(box, lambda: box.engine.tokenize(prompt).text)})
+
+
+def show_health(service: Service, request: Request) -> JSON:
+    """Report that the first model is loaded.
+
+    Raises:
+        RequestError: it is being loaded, or could not be loaded.
+    """
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    try:
+        if service.check_loaded():
+            return JSON({"status": "ok"})
+    except LlmtoolError as exc:
+        error = RequestError(str(exc), status=status, code="model_unavailable")
+        error.exit_code = exc.exit_code
+        raise error from None
+    raise RequestError("the model is being loaded; try again", status=status, code="loading")
+
+
+def _piece(piece: bytes) -> str | list[int]:
+    """Return the text of a token, or its bytes if they are only a part of a character."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
