@@ -16,7 +16,7 @@ CASES = {
     "no number": (("gen", "--max-tokens", "abc"), "'abc': must be a whole number"),
     "no fraction": (("gen", "--temperature", "hot"), "'hot': must be a number"),
     "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5': must be a whole number"),
-    "too small": (("gen", "--max-tokens", "0"), "'0': must be at least 1"),
+    "too small": (("gen", "--threads", "0"), "'0': must be between 1 and 512"),
     "too large": (("gen", "--top-p", "3"), "'3': must be between 0 and 1"),
     "with decimals": (("gen", "--top-p", "1.25"), "'1.25': must be between 0 and 1"),
     "one of": (("gen", "--each", "xml"), "'xml': must be one of 'line', 'jsonl', 'csv', 'file'"),
@@ -194,9 +194,9 @@ LINES = {
         "-o mirostat=2: -o names the output file; use ./mirostat=2 for a file of this name",
     ),
     "unknown option with a fraction as the output": (
-        ("sum", "-o", "presence_penalty=0.5", "a.txt"),
-        "-o presence_penalty=0.5: -o names the output file; "
-        "use ./presence_penalty=0.5 for a file of this name",
+        ("sum", "-o", "presence_decay=0.5", "a.txt"),
+        "-o presence_decay=0.5: -o names the output file; "
+        "use ./presence_decay=0.5 for a file of this name",
     ),
     "abbreviation as the output": (
         ("sum", "-o", "temp=0", "a.txt"),
@@ -281,7 +281,7 @@ LINES = {
 # Options of llm, ollama, llama.cpp, mods, aichat, fabric and sgpt, by the words that remain.
 HABITS = {
     "gen": {
-        "--repeat-penalty": "--frequency-penalty --presence-penalty --repetition-penalty",
+        "--repeat-penalty": "--repetition-penalty",
         "--file": "--attachment --fragment --prompt-file --scrape_url -attachment",
         "--template": "--pattern --role --preset",
         "--schema": "--json-schema --schema-multi --jf --guided-json",
@@ -373,7 +373,6 @@ def test_long_option_with_one_dash_is_not_a_short_one(run_llmtool: Callable[...,
         "-co",
         "-lc",
         "--mirostat",
-        "--typical",
         "--mlock",
         "--title",
         "--wrap",
