@@ -32,11 +32,29 @@ class Server:
     def post(self, path: str, body: object, **options: Any) -> httpx2.Response:
         return self.client.post(path, json=body, **options)
 
+    def stops(self, name: str = "tiny") -> bool:
+        """Whether the engine of a model stops all that runs before it is finished."""
+        progress = self.service.boxes[name].engine.progress
+        is_idle = self.wait_until(lambda: not (progress.running or self.service.n_running))
+        return is_idle and not progress.finished
+
     def wait_until(self, condition: Callable[[], bool], seconds: float = 30) -> bool:
         end = time.monotonic() + seconds
         while not condition() and time.monotonic() < end:
             time.sleep(0.01)
         return condition()
+
+
+class Gate:
+    """A reply that waits until the gate is open."""
+
+    def __init__(self) -> None:
+        self.opened, self.reached = threading.Event(), threading.Semaphore(0)
+
+    def __call__(self, prompt: str) -> str:
+        self.reached.release()
+        assert self.opened.wait(30)
+        return "done"
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def test_logprobs_are_included_on_request(tiny: Path, serve: Serve) -> None:
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"tools": [{"type": "web_search"}]}, "tools"),
         ({"truncation": "auto"}, "truncation"),
-        ({"include": ["file_search_call.results"]}, "include"),
+        ({"include": ["output.images"]}, "include"),
         ({"input": [{"type": "function_call_output"}]}, "input[0].type"),
         ({"text": {"format": {"type": "yaml"}}}, "text.format"),
         ({"max_tokens": 5}, "max_tokens"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_server import Serve, Server
+from running_server import Gate, Serve, Server
 
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.server.bodies import MAX_BODY
@@ -19,18 +19,6 @@ from llmtool.server.bodies import MAX_BODY
 PATH = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hello"}]
 LONG = {"messages": HELLO, "max_tokens": 1900, "n": 32, "temperature": 2, "top_k": 0, "min_p": 0}
-
-
-class Gate:
-    """A reply that waits until the gate is open."""
-
-    def __init__(self) -> None:
-        self.opened, self.reached = threading.Event(), threading.Semaphore(0)
-
-    def __call__(self, prompt: str) -> str:
-        self.reached.release()
-        assert self.opened.wait(30)
-        return "done"
 
 
 def test_many_clients_get_their_own_replies(tiny: Path, serve: Serve) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 from llmtool.engine.types import Finished, Prompt, Request, Token
 from llmtool.server import generation
-from llmtool.server.anthropic.schemas import UNSUPPORTED, CountBody, MessagesBody, PromptFields
+from llmtool.server.anthropic.schemas import (
+    UNSUPPORTED,
+    UNSUPPORTED_IN_MESSAGES,
+    CountBody,
+    MessagesBody,
+    PromptFields,
+)
 from llmtool.server.bodies import reject_unsupported
 from llmtool.server.errors import RequestError, anthropic_error
 from llmtool.server.responses import JSON, Stream, sse
@@ -26,6 +32,7 @@ async def create_message(service: Service, body: MessagesBody) -> JSON | Stream:
     Raises:
         LlmtoolError: the request is invalid, or it failed before the first token.
     """
+    reject_unsupported(body, UNSUPPORTED_IN_MESSAGES)
     name, box = service.find(body.model)
     prompt, spec = _prompt(body), _output_spec(body)
     budget = None if body.thinking is None else body.thinking.budget_tokens
@@ -35,7 +42,7 @@ async def create_message(service: Service, body: MessagesBody) -> JSON | Stream:
     options = {
         "max_tokens": body.max_tokens if budget is None else body.max_tokens - budget,
         "think_tokens": budget,
-        "stop": tuple(body.stop_sequences) or None,
+        "stop": tuple(body.stop_sequences or ()) or None,
         "temperature": body.temperature,
         "top_p": body.top_p,
         "top_k": body.top_k,

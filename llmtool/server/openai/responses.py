@@ -16,6 +16,7 @@ from llmtool.server.errors import RequestError, describe
 from llmtool.server.openai.chat import output_spec, thinking_of, token_document
 from llmtool.server.openai.schemas import (
     INCLUDABLE,
+    LOGPROBS,
     UNSUPPORTED_IN_RESPONSES,
     ResponseBody,
     ResponseFormat,
@@ -110,7 +111,7 @@ def _count_logprobs(body: ResponseBody) -> int:
         if each not in INCLUDABLE:
             message = f"include {each!r} is not supported by this server; remove it"
             raise RequestError(message, code="unsupported_option", param="include")
-    return max(1, body.top_logprobs or 0) if INCLUDABLE[0] in include else 0
+    return max(1, body.top_logprobs or 0) if LOGPROBS in include else 0
 
 
 class Document:

@@ -14,6 +14,7 @@ from llmtool.engine.types import MAX_LOGPROBS, Effort
 
 Stop = str | list[str] | None
 Any_ = Any | UnsetType
+Verbosity = Literal["medium"]  # the default; a local model has no other
 
 
 class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +86,7 @@ class ChatBody(SamplingFields, kw_only=True):
     tool_choice: Any_ = UNSET
     functions: Any_ = UNSET
     function_call: Any_ = UNSET
-    modalities: Any_ = UNSET
+    modalities: list[Literal["text"]] | None = None
     audio: Any_ = UNSET
     web_search_options: Any_ = UNSET
     prediction: Any_ = UNSET
@@ -94,13 +95,14 @@ class ChatBody(SamplingFields, kw_only=True):
     service_tier: Any_ = UNSET
     safety_identifier: Any_ = UNSET
     prompt_cache_key: Any_ = UNSET
-    verbosity: Any_ = UNSET
+    prompt_cache_options: Any_ = UNSET
+    prompt_cache_retention: Any_ = UNSET
+    moderation: Any_ = UNSET
+    verbosity: Verbosity | None = None
 
 
-UNSUPPORTED_IN_CHAT = ("tools", "functions", "audio", "web_search_options", "verbosity")
-# These have no effect on a reply: `user`, `metadata`, `store`, `service_tier`, `safety_identifier`,
-# `prompt_cache_key`, `prediction` and, without tools, `tool_choice`, `function_call` and
-# `parallel_tool_calls`.
+UNSUPPORTED_IN_CHAT = ("tools", "functions", "audio", "web_search_options", "moderation")
+# docs/serve.md lists the options that have no effect on a reply.
 
 
 class CompletionBody(SamplingFields, kw_only=True):
@@ -117,7 +119,7 @@ class CompletionBody(SamplingFields, kw_only=True):
 
 class TextOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: dict[str, Any] | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Verbosity | None = None
 
 
 class ReasoningOptions(msgspec.Struct, kw_only=True):
@@ -146,16 +148,40 @@ class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     service_tier: Any_ = UNSET
     safety_identifier: Any_ = UNSET
     prompt_cache_key: Any_ = UNSET
+    prompt_cache_options: Any_ = UNSET
+    prompt_cache_retention: Any_ = UNSET
     parallel_tool_calls: Any_ = UNSET
     tool_choice: Any_ = UNSET
     truncation: Literal["disabled"] | None = None
     tools: Any_ = UNSET
     background: Any_ = UNSET
+    background_options: Any_ = UNSET
+    context_management: Any_ = UNSET
+    moderation: Any_ = UNSET
     conversation: Any_ = UNSET
     previous_response_id: Any_ = UNSET
     prompt: Any_ = UNSET
     max_tool_calls: Any_ = UNSET
 
 
-UNSUPPORTED_IN_RESPONSES = ("tools", "background", "conversation", "previous_response_id", "prompt")
-INCLUDABLE = ("message.output_text.logprobs", "reasoning.encrypted_content")
+UNSUPPORTED_IN_RESPONSES = (
+    "tools",
+    "background",
+    "context_management",
+    "conversation",
+    "moderation",
+    "previous_response_id",
+    "prompt",
+)
+LOGPROBS = "message.output_text.logprobs"
+# The others belong to reasoning that OpenAI stores, to tools and to images, which no reply has.
+INCLUDABLE = (
+    LOGPROBS,
+    "reasoning.encrypted_content",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+)
