@@ -67,16 +67,16 @@ _llmtool() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--samples=[Number of replies]:N:' \
         '*-n+[Number of replies]:N:' \
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
@@ -98,7 +98,7 @@ _llmtool() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -209,16 +209,16 @@ _llmtool_gen() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--samples=[Number of replies]:N:' \
         '*-n+[Number of replies]:N:' \
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
@@ -240,7 +240,7 @@ _llmtool_gen() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -294,16 +294,16 @@ _llmtool_run() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--samples=[Number of replies]:N:' \
         '*-n+[Number of replies]:N:' \
         '*--prefill=[Start of the reply, not printed]:TEXT:' \
@@ -325,7 +325,7 @@ _llmtool_run() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -501,7 +501,7 @@ _llmtool_prompts_test() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -540,7 +540,7 @@ _llmtool_prompts_tune() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -614,7 +614,7 @@ _llmtool_classify() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -686,7 +686,7 @@ _llmtool_classify_eval() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -715,16 +715,16 @@ _llmtool_sum() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--length=[short, medium, long, '\''100 words'\'', '\''2 paragraphs'\'' or '\''5 bullets'\'']:LENGTH:' \
         '*--style=[Style of the summary]:CHOICE:(paragraph bullets headline tldr)' \
         '*--focus=[Topic to focus on]:TEXT:' \
@@ -766,7 +766,7 @@ _llmtool_sum() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -796,16 +796,16 @@ _llmtool_translate() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--from=[Source language]:LANG: _llmtool_values languages' \
         '*--format=[Document format\: txt, md, html, srt, vtt, po, json, xliff, android, qt, strings, properties, ass, rst, docx or epub]:NAME:(auto txt md html srt vtt po json xliff android qt strings properties ass rst docx epub)' \
         '*--dialect=[Dialect of Markdown\: commonmark, github, mkdocs, kramdown, obsidian, docusaurus, mdx, hugo or myst]:NAME:(auto commonmark github mkdocs kramdown obsidian docusaurus mdx hugo myst)' \
@@ -850,7 +850,7 @@ _llmtool_translate() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -880,16 +880,16 @@ _llmtool_code() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--language=[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*-l+[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*--check[Check the syntax]' \
@@ -932,7 +932,7 @@ _llmtool_code() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -985,16 +985,16 @@ _llmtool_code_explain() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--output=[Write to FILE instead of stdout]:FILE:_files' \
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
@@ -1014,7 +1014,7 @@ _llmtool_code_explain() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1048,16 +1048,16 @@ _llmtool_code_review() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -1081,7 +1081,7 @@ _llmtool_code_review() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1113,16 +1113,16 @@ _llmtool_code_fix() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--language=[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*-l+[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*--check[Check the syntax]' \
@@ -1151,7 +1151,7 @@ _llmtool_code_fix() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1175,16 +1175,16 @@ _llmtool_code_complete() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--output=[Write to FILE instead of stdout]:FILE:_files' \
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
@@ -1203,7 +1203,7 @@ _llmtool_code_complete() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1233,16 +1233,16 @@ _llmtool_code_tests() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--language=[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*-l+[Language\: python, js, ts, sh, rs, …]:LANG: _llmtool_values programming-languages' \
         '*--check[Check the syntax]' \
@@ -1271,7 +1271,7 @@ _llmtool_code_tests() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1305,16 +1305,16 @@ _llmtool_code_commit() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--output=[Write to FILE instead of stdout]:FILE:_files' \
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
@@ -1332,7 +1332,7 @@ _llmtool_code_commit() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1366,16 +1366,16 @@ _llmtool_chat() {
         '*--temperature=[Sampling temperature; 0 is deterministic]:T:' \
         '*--seed=[Random seed, 0 to 4294967294]:N:' \
         '*--stop=[Stop before TEXT (repeatable)]:TEXT:' \
-        '*--top-p=[Sample from the likeliest tokens that together reach probability P]:P:' \
+        '*--top-p=[Sample from the likeliest tokens up to P in total]:P:' \
         '*--top-k=[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p=[Ignore tokens less likely than P times the likeliest]:P:' \
-        '*--typical-p=[Sample from the most typical tokens that together reach probability P]:P:' \
-        '*--xtc-probability=[Exclude the top choices (XTC) with probability P]:P:' \
-        '*--xtc-threshold=[Probability from which a token is a top choice]:P:' \
+        '*--typical-p=[Sample from the most typical tokens up to P in total]:P:' \
+        '*--xtc-probability=[Probability of excluding top choices (XTC)]:P:' \
+        '*--xtc-threshold=[Minimum probability of a top choice]:P:' \
         '*--repeat-penalty=[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--frequency-penalty=[Penalty for each time that a token was used]:F:' \
-        '*--presence-penalty=[Penalty for tokens that were used]:F:' \
-        '*--logit-bias=[Add BIAS, -100 to 100, to a token'\''s logit\: its text or id (repeatable)]:TOKEN=BIAS:' \
+        '*--frequency-penalty=[Penalty for each use of a token]:F:' \
+        '*--presence-penalty=[Penalty for used tokens]:F:' \
+        '*--logit-bias=[Add BIAS to the logit of a token (repeatable)]:TOKEN=BIAS:' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -1396,7 +1396,7 @@ _llmtool_chat() {
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens that repeat the input, or with a small model, to decode faster]:auto|off|ngram|FILE.gguf:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \

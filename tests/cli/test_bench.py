@@ -16,6 +16,7 @@ from command import LLMTOOL, error_line, linux, seconds_to_end, wait_until_mappe
 from terminal.screen import Terminal
 
 from llmtool.cli.commands.bench import plot
+from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -111,10 +112,12 @@ def test_invalid_value_fails_before_measuring(bench: Run, args: list[str], said:
     assert said in error_line(bench("-q", *args), 2)
 
 
-def test_plot_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plot_without_matplotlib_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, console: Console
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'llmtool\[plot\]'"):
-        plot.check("scaling.svg", None, overwrite=False)
+        plot.check(console, "scaling.svg", None, overwrite=False)
 
 
 def test_plot_into_a_missing_folder_is_an_error(bench: Run) -> None:

@@ -483,7 +483,7 @@ def test_eval_rejects_invalid_input(
     ids=["names", "long names", "many names"],
 )
 def test_plot_columns_are_named_if_they_fit(
-    tmp_path: Path, names: list[str], columns: list[str], rows: list[str]
+    console: Console, tmp_path: Path, names: list[str], columns: list[str], rows: list[str]
 ) -> None:
     matplotlib = pytest.importorskip("matplotlib.figure")
     found = Evaluation(
@@ -503,7 +503,7 @@ def test_plot_columns_are_named_if_they_fit(
     assert [each.get_text() for each in axes.get_xticklabels()][:2] == columns
     assert [each.get_text() for each in axes.get_yticklabels()][:2] == rows
     if len(names) == 2:
-        labels_plot.draw(found, str(tmp_path / "plot.png"), title="a title")
+        labels_plot.draw(console, found, str(tmp_path / "plot.png"), title="a title")
         assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -88,7 +88,7 @@ def test_text_and_familiar_verbs_get_a_command(args: list[str], completed: list[
         (["ps"], "`llmtool models ls`"),
         (["keys"], "need no keys"),
         (["aliases", "set", "small", "org/name"], "`llmtool models alias NAME REF`"),
-        (["serve"], "no server"),
+        (["server"], "use `llmtool serve`"),
         (["similar", "x"], "no embeddings"),
         (["embed-models"], "no embeddings"),
         (["uninstall", "qwen3"], "use `llmtool models rm`"),

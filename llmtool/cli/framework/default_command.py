@@ -40,7 +40,7 @@ _DEFAULT_MODEL = "use `llmtool config set model NAME`"
 _GGUF = "import a GGUF file with `llmtool models import`"
 _LOADED = "a model is loaded only while a command runs"
 _NO_EMBEDDINGS = "llmtool has no embeddings"
-_NO_SERVER = "llmtool has no server"
+_SERVER = "use `llmtool serve`"
 _NO_UPLOAD = "llmtool does not upload models"
 _REMOVE = "use `llmtool models rm` or `llmtool sessions rm`"
 _INSTEAD = {
@@ -56,7 +56,7 @@ _INSTEAD = {
     "convert": _GGUF,
     "cp": "use `llmtool models alias` to give a model a name",
     "create": "use `llmtool prompts new`",
-    "daemon": _NO_SERVER,
+    "daemon": _SERVER,
     "default": _DEFAULT_MODEL,
     "delete": _REMOVE,
     "df": "use `llmtool models ls`",
@@ -77,7 +77,7 @@ _INSTEAD = {
     "install": "use `llmtool models pull`",
     "interactive": _CHAT,
     "keys": "models on this machine need no keys",
-    "launch": _NO_SERVER,
+    "launch": _SERVER,
     "load": _LOADED,
     "login": _ACCOUNT,
     "logout": _ACCOUNT,
@@ -93,8 +93,7 @@ _INSTEAD = {
     "resume": _CONTINUE,
     "schemas": "use `llmtool gen --schema`",
     "search": "use `llmtool sessions search` or `llmtool models recommend`",
-    "serve": _NO_SERVER,
-    "server": _NO_SERVER,
+    "server": _SERVER,
     "set": "use `llmtool config set`",
     "settings": "did you mean 'config'?",
     "shell": _CHAT,

@@ -159,8 +159,8 @@ DraftChoice = Annotated[
     str | None,
     _model(
         "--draft",
-        metavar="auto|off|ngram|FILE.gguf",
-        help="Draft tokens that repeat the input, or with a small model, to decode faster.",
+        metavar="auto|off|ngram|FILE",
+        help="Draft tokens from the input or a small model, for speed.",
         show_default="auto",
     ),
 ]

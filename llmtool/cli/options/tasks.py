@@ -148,7 +148,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Sample from the likeliest tokens that together reach probability P.",
+                help="Sample from the likeliest tokens up to P in total.",
             ),
         ],
         "top_k": Annotated[
@@ -177,7 +177,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Sample from the most typical tokens that together reach probability P.",
+                help="Sample from the most typical tokens up to P in total.",
             ),
         ],
         "xtc_probability": Annotated[
@@ -187,7 +187,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Exclude the top choices (XTC) with probability P.",
+                help="Probability of excluding top choices (XTC).",
             ),
         ],
         "xtc_threshold": Annotated[
@@ -197,7 +197,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Probability from which a token is a top choice.",
+                help="Minimum probability of a top choice.",
             ),
         ],
         "repeat_penalty": Annotated[
@@ -206,20 +206,18 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "frequency_penalty": Annotated[
             float | None,
-            _sampling(
-                min=-2, max=2, metavar="F", help="Penalty for each time that a token was used."
-            ),
+            _sampling(min=-2, max=2, metavar="F", help="Penalty for each use of a token."),
         ],
         "presence_penalty": Annotated[
             float | None,
-            _sampling(min=-2, max=2, metavar="F", help="Penalty for tokens that were used."),
+            _sampling(min=-2, max=2, metavar="F", help="Penalty for used tokens."),
         ],
         "logit_bias": Annotated[
             list[str] | None,
             _sampling(
                 "--logit-bias",
                 metavar="TOKEN=BIAS",
-                help="Add BIAS, -100 to 100, to a token's logit: its text or id (repeatable).",
+                help="Add BIAS to the logit of a token (repeatable).",
             ),
             read_logit_bias,
         ],

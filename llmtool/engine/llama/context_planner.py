@@ -144,8 +144,8 @@ class ContextPlanner:
         beside_weights = memory.kv + memory.state + memory.compute
         if beside_weights > available:
             raise EngineError(
-                f"a context of {n_ctx:,} tokens needs {beside_weights / 1e9:.1f} GB in addition to "
-                f"the weights, but only {available / 1e9:.1f} GB are free; "
+                f"a context of {n_ctx:,} tokens needs {beside_weights / 1e9:.1f} GB of memory in "
+                f"addition to the weights, but only {available / 1e9:.1f} GB are free; "
                 "shorten the input or the reply"
             )
 
