@@ -73,6 +73,8 @@ _llmtool() {
             'config unset') command='config unset' ;;
             ' serve') command='serve' ;;
             ' mcp') command='mcp' ;;
+            ' ps') command='ps' ;;
+            ' stop') command='stop' ;;
             ' bench') command='bench' ;;
             ' doctor') command='doctor' ;;
             ' completions') command='completions' ;;
@@ -158,11 +160,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
-                *) words='gen run prompts classify sum translate code chat logs sessions models cache config serve mcp bench doctor completions'
-                    options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug' ;;
+                *) words='gen run prompts classify sum translate code chat logs sessions models cache config serve mcp ps stop bench doctor completions'
+                    options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
@@ -211,11 +214,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
@@ -263,11 +267,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -345,11 +350,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts tune')
             case "$previous" in
@@ -370,11 +376,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--data --metric --budget --variant --written --dry-run --output -o --overwrite --always-write --plot --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--data --metric --budget --variant --written --dry-run --output -o --overwrite --always-write --plot --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify')
             case "$previous" in
@@ -412,11 +419,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='eval' files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify eval')
             case "$previous" in
@@ -444,11 +452,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sum')
             case "$previous" in
@@ -495,11 +504,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -549,11 +559,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -599,11 +610,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in
@@ -637,11 +649,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code review')
             case "$previous" in
@@ -681,11 +694,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in
@@ -724,11 +738,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code complete')
             case "$previous" in
@@ -759,11 +774,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code tests')
             case "$previous" in
@@ -802,11 +818,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code commit')
             case "$previous" in
@@ -841,11 +858,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'chat')
             case "$previous" in
@@ -885,11 +903,12 @@ _llmtool() {
                 --lora) files='yes' ;;
                 --kv-type) words='f16 q8_0' ;;
                 --draft) files='yes' ;;
+                --server) : ;;
                 --timeout) : ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'logs')
             case "$previous" in
@@ -1067,6 +1086,7 @@ _llmtool() {
                 --functions) : ;;
                 --max-queue) : ;;
                 --timeout) : ;;
+                --idle) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -1074,7 +1094,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--model -m --host --port --api-key-file --cors --functions --max-queue --timeout --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--model -m --host --port --api-key-file --cors --functions --max-queue --timeout --idle --detach --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'mcp')
             case "$previous" in
@@ -1087,6 +1107,20 @@ _llmtool() {
                 --progress) words='auto plain none' ;;
                 *) :
                     options='--model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'ps')
+            case "$previous" in
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) :
+                    options='--json --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'stop')
+            case "$previous" in
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--all --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'bench')
             case "$previous" in

@@ -100,6 +100,7 @@ _llmtool() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -127,6 +128,8 @@ _llmtool() {
             'config:Show and change settings'
             'serve:Serve models and functions over HTTP, for OpenAI'\''s and other clients'
             'mcp:Serve functions as tools of the Model Context Protocol, on stdin and stdout'
+            'ps:List your running servers'
+            'stop:Stop a running server after its requests have ended'
             'bench:Measure the speed of a model on this machine'
             'doctor:Check the installation and hardware, and suggest changes'
             'completions:Print or install a shell completion script'
@@ -150,6 +153,8 @@ _llmtool() {
         config) _llmtool_config ;;
         serve) _llmtool_serve ;;
         mcp) _llmtool_mcp ;;
+        ps) _llmtool_ps ;;
+        stop) _llmtool_stop ;;
         bench) _llmtool_bench ;;
         doctor) _llmtool_doctor ;;
         completions) _llmtool_completions ;;
@@ -242,6 +247,7 @@ _llmtool_gen() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -327,6 +333,7 @@ _llmtool_run() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -502,6 +509,7 @@ _llmtool_prompts_test() {
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -542,6 +550,7 @@ _llmtool_prompts_tune() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -616,6 +625,7 @@ _llmtool_classify() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -688,6 +698,7 @@ _llmtool_classify_eval() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -768,6 +779,7 @@ _llmtool_sum() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -852,6 +864,7 @@ _llmtool_translate() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -934,6 +947,7 @@ _llmtool_code() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1016,6 +1030,7 @@ _llmtool_code_explain() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1083,6 +1098,7 @@ _llmtool_code_review() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1153,6 +1169,7 @@ _llmtool_code_fix() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1205,6 +1222,7 @@ _llmtool_code_complete() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1273,6 +1291,7 @@ _llmtool_code_tests() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1334,6 +1353,7 @@ _llmtool_code_commit() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1398,6 +1418,7 @@ _llmtool_chat() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1829,6 +1850,8 @@ _llmtool_serve() {
         '*--functions=[Serve only the templates of this folder]:DIR:' \
         '*--max-queue=[Requests that may wait]:N:' \
         '*--timeout=[Time limit of a request, with the time that it waits (or 2m, 1h)]:SECONDS:' \
+        '*--idle=[End after MIN minutes without a request]:MIN:' \
+        '*--detach[Run in the background; return when the model is loaded]' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1863,6 +1886,32 @@ _llmtool_mcp() {
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
         '*: :'
+}
+
+_llmtool_ps() {
+    _arguments -s -S \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :'
+}
+
+_llmtool_stop() {
+    _arguments -s -S \
+        '*--all[Stop all your servers]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
 }
 
 _llmtool_bench() {

@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     draft: str = "auto"
     prefix_cache_mb: NaturalInt = 512
     conversation_cache_mb: NaturalInt = 1000
+    server: str | None = None
     log: bool = True
     log_mb: PositiveInt = 100
     aliases: dict[str, str] = {}

@@ -17,6 +17,7 @@ from llmtool._version import __version__
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
+from llmtool.engine.socket.servers import list_servers, to_dict
 from llmtool.engine.types import Adapter
 from llmtool.errors import EngineError, LlmtoolError, UsageError
 from llmtool.models import catalogue
@@ -47,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     free_disk_bytes: int | None
     default_model: str | None
     models: list[dict[str, Any]]
+    servers: list[dict[str, Any]]
     advice: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,6 +107,7 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
         free_disk_bytes=find_free_bytes(folders.hub_cache),
         default_model=default,
         models=models,
+        servers=[to_dict(*each) for each in list_servers(folders.sockets)],
         advice=advice,
     )
 

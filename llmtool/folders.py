@@ -6,6 +6,7 @@ Callers pass the environment. Imports no msgspec, which would take half of the t
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +25,12 @@ class Folders(NamedTuple):
     cache: Path
     hub_cache: Path
     more_prompts: tuple[Path, ...] = ()
+    runtime: Path | None = None
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the sockets of running servers."""
+        return self.runtime or self.cache / "run"
 
     @property
     def config_file(self) -> Path:
@@ -42,7 +49,8 @@ class Folders(NamedTuple):
 def find_folders(environ: Mapping[str, str]) -> Folders:
     """Return the folders of the current user, following the platform's conventions.
 
-    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override them.
+    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR`, `LLMTOOL_CACHE_DIR` and `LLMTOOL_RUNTIME_DIR` override
+    them.
     `LLMTOOL_PROMPTS` lists template folders that take precedence over the user's. The Hub cache
     follows `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME`, as in
     huggingface_hub, except that an empty variable counts as unset.
@@ -80,7 +88,16 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
             for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep)
             if path
         ),
+        runtime=_runtime_folder(environ),
     )
+
+
+def _runtime_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder of sockets in the one that the system makes for each login, if it does."""
+    if given := environ.get("LLMTOOL_RUNTIME_DIR"):
+        return _expanded(given, "LLMTOOL_RUNTIME_DIR")
+    parent = environ.get("TMPDIR" if sys.platform == "darwin" else "XDG_RUNTIME_DIR")
+    return Path(parent, "llmtool") if parent else None
 
 
 def _expanded(text: str, variable: str) -> Path:

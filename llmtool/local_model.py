@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import msgspec
 
@@ -16,10 +16,6 @@ from llmtool import config, files
 from llmtool.background import BackgroundCall, acquire
 from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, ModelSettings, Settings
-from llmtool.engine.llama.bindings import bindings
-from llmtool.engine.llama.devices import parse_layers
-from llmtool.engine.llama.model import LlamaModel, load_model
-from llmtool.engine.llama.preflight import check_unchanged, preflight, preflight_adapter
 from llmtool.engine.types import (
     Adapter,
     ChatTemplateOptions,
@@ -39,6 +35,10 @@ from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 from llmtool.option_names import option
 from llmtool.short_repr import shorten
+
+if TYPE_CHECKING:
+    from llmtool.engine.llama.model import LlamaModel
+    from llmtool.engine.socket.protocol import EngineIdentity
 
 
 class LocalModel:
@@ -62,6 +62,7 @@ class LocalModel:
         concurrent: bool = False,
         kv_type: KVType = "f16",
         draft: str | os.PathLike[str] | None = None,
+        server: str = "never",
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
         template_args: Mapping[str, Any] | None = None,
@@ -97,6 +98,7 @@ class LocalModel:
         self._on_load_progress = on_load_progress
         self._on_download_progress, self._on_note = on_download_progress, on_note
         self._on_warning = on_warning
+        self._server, self._may_connect = server, server != "never"
         self._engine: Engine | None = None
         self._loading: BackgroundCall[LlamaModel] | None = None
         self._lock = threading.Lock()
@@ -180,16 +182,44 @@ class LocalModel:
     @cached_property
     def identity(self) -> str:
         """The name and a hash of file and options, a cache key for results of this model."""
+        return f"{self.file.name}:{self._fingerprint}{self._changes}"
+
+    @cached_property
+    def engine_identity(self) -> EngineIdentity:
+        """What the results of the engine depend on."""
+        from llmtool.engine.socket.protocol import EngineIdentity
+
+        draft = self._draft if self._draft_path is None else repr(files.identify(self._draft_path))
+        return EngineIdentity(
+            weights=self._fingerprint,
+            n_ctx=self._n_ctx,
+            n_threads=self._n_threads,
+            n_gpu_layers=str(self._n_gpu_layers),
+            n_parallel=self._n_parallel,
+            reproducible=self.reproducible,
+            kv_type=self._kv_type,
+            prefix_cache=bool(self._prefix_bytes),
+            draft=draft,
+            options=self._changes,
+        )
+
+    @cached_property
+    def _fingerprint(self) -> str:
         from llmtool.models.hashing import fingerprint
 
-        options, changes = self.chat_template, ""
-        if options != ChatTemplateOptions() or self.adapters:
-            import hashlib
+        return fingerprint(self.file.parts)
 
-            adapters = [(files.identify(Path(each.path)), each.scale) for each in self.adapters]
-            text = repr((options.source, sorted(options.arguments.items()), *adapters))
-            changes = ":" + hashlib.sha256(text.encode()).hexdigest()[:16]
-        return f"{self.file.name}:{fingerprint(self.file.parts)}{changes}"
+    @cached_property
+    def _changes(self) -> str:
+        """A hash of the chat template and LoRA adapters that are not the model's own."""
+        options = self.chat_template
+        if options == ChatTemplateOptions() and not self.adapters:
+            return ""
+        import hashlib
+
+        adapters = [(files.identify(Path(each.path)), each.scale) for each in self.adapters]
+        text = repr((options.source, sorted(options.arguments.items()), *adapters))
+        return ":" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def has_given_adapters(self) -> bool:
@@ -230,7 +260,7 @@ class LocalModel:
         if self._engine is None:
             acquire(self._lock, self.cancellation.check)
             try:
-                self._engine = self._engine or self._make_engine()
+                self._engine = self._engine or self._connect() or self._make_engine()
             finally:
                 self._lock.release()
         return self._engine
@@ -257,11 +287,16 @@ class LocalModel:
 
         Loading is native code, which leaves the interpreter free for imports and file access.
         """
-        # Imported before the thread starts: two threads that import slow each other down.
-        with suppress(EngineError):
-            bindings()
         with self._lock:
-            if self._engine is None and self._loading is None:
+            if self._engine is not None or self._loading is not None:
+                return
+            self._engine = self._connect()
+            if self._engine is None:
+                # Imported before the thread starts: two threads that import slow each other down.
+                from llmtool.engine.llama import bindings, devices, model, preflight  # noqa: F401
+
+                with suppress(EngineError):
+                    bindings.bindings()
                 self._loading = BackgroundCall(self._load)
 
     def close(self) -> None:
@@ -278,8 +313,25 @@ class LocalModel:
             if self._engine is not None:
                 self._engine.close()
             self._engine = self._loading = None
+            self._may_connect = self._server != "never"
         finally:
             self._lock.release()
+
+    def _connect(self) -> Engine | None:
+        """Return the engine of a running server, if one has this model with these options."""
+        if not self._may_connect or (self._server == "auto" and not self.folders.sockets.is_dir()):
+            return None
+        self._may_connect = False
+        from llmtool.engine.socket.discovery import find_engine
+
+        return find_engine(
+            self._server,
+            self.folders.sockets,
+            identity=lambda: self.engine_identity,
+            fall_back=self._make_engine,
+            cancellation=self.cancellation,
+            on_note=self._on_warning,
+        )
 
     def _make_engine(self) -> Engine:
         from llmtool.engine.llama.engine import LocalEngine  # while the model loads
@@ -325,6 +377,8 @@ class LocalModel:
         return SharedEngine(engine, cancellation=self.cancellation)
 
     def _check_adapter(self, path: Path) -> None:
+        from llmtool.engine.llama.preflight import preflight_adapter
+
         preflight_adapter(
             path,
             self.file.path,
@@ -351,6 +405,10 @@ class LocalModel:
         trusted: bool = False,
         report: OnProgress | None = None,
     ) -> LlamaModel:
+        from llmtool.engine.llama.devices import parse_layers
+        from llmtool.engine.llama.model import load_model
+        from llmtool.engine.llama.preflight import check_unchanged, preflight
+
         self.cancellation.check()
         checked = preflight(
             path,

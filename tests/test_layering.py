@@ -77,6 +77,7 @@ CLI_LAYERS = [
     "commands",
     "pipeline",
     "serving",
+    "detach",
     "batch",
     "reply_log",
     "bootstrap",

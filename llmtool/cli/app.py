@@ -39,6 +39,8 @@ COMMANDS = {
     "config": "Show and change settings.",
     "serve": "Serve models and functions over HTTP, for OpenAI's and other clients.",
     "mcp": "Serve functions as tools of the Model Context Protocol, on stdin and stdout.",
+    "ps": "List your running servers.",
+    "stop": "Stop a running server after its requests have ended.",
     "bench": "Measure the speed of a model on this machine.",
     "doctor": "Check the installation and hardware, and suggest changes.",
     "completions": "Print or install a shell completion script.",

@@ -275,6 +275,7 @@ def _make_model(
         reproducible=options.reproducible,
         kv_type=options.kv_type,
         draft=options.draft,
+        server=_choose_server(settings, options),
         prefix_cache=not options.no_cache,
         chat_template=options.chat_template,
         template_args=_parse_template_args(options.template_args),
@@ -289,6 +290,12 @@ def _make_model(
     console.resources.callback(model.close)
     console.resources.enter_context(console.live_status(status))
     return model
+
+
+def _choose_server(settings: config.Settings, options: ModelOptions) -> str:
+    """Return `auto`, `never` or the path of a socket; servers are not used in CI by default."""
+    is_ci = os.environ.get("CI", "").lower() in ("1", "true")
+    return options.server or settings.server or ("never" if is_ci else "auto")
 
 
 def _parse_template_args(pairs: list[str] | None) -> dict[str, object]:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from llmtool.background import BackgroundCall
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
+from llmtool.errors import Cancelled, ClosedError, LlmtoolError, UsageError
+from llmtool.local_model import LocalModel
 from llmtool.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from llmtool.server.activity import Activity
+    from llmtool.server.socket import SocketServer
 
 
 def open_boxes(
@@ -42,6 +50,106 @@ def open_boxes(
         )
     next(iter(boxes.values())).warm_up()
     return boxes
+
+
+def start_in_background(
+    console: Console,
+    folders: Folders,
+    settings: Settings,
+    references: Iterable[str],
+    options: g.ModelOptions,
+    args: Sequence[str],
+) -> None:
+    """Download the models if needed, start `llmtool serve` with `args`, and print its address."""
+    from llmtool.cli import detach
+
+    chosen: list[str | None] = [*references] or [None]
+    models = []
+    for reference in chosen:
+        each = msgspec.structs.replace(options, reference=reference)
+        model = bootstrap.open_model(console, folders, settings, each, warm_up=False)
+        models.append(f"--model={model.reference}")
+    status, log = detach.start(folders, ["serve", *models, *args], os.environ)
+    console.stdout.write(f"{status.address}\n")
+    console.note(
+        f"serving {', '.join(status.models)} (process {status.pid}, log {log}); "
+        "`llmtool stop` ends it"
+    )
+
+
+class PrivateSocket:
+    """The socket through which commands of this user use the models, once the first is loaded."""
+
+    def __init__(
+        self,
+        console: Console,
+        folders: Folders,
+        boxes: Mapping[str, Toolbox],
+        activity: Activity,
+    ) -> None:
+        self._console, self._folders = console, folders
+        self._boxes, self._activity = boxes, activity
+        self._opening: BackgroundCall[SocketServer | None] | None = None
+
+    def open(
+        self, stop: Callable[[], None], *, address: str, idle_minutes: float | None = None
+    ) -> None:
+        """Open it in the background; `stop` ends the server."""
+        from llmtool.engine.socket import private
+        from llmtool.server.socket import Served, SocketServer
+
+        if not private.IS_AVAILABLE:
+            return
+
+        def open_socket() -> SocketServer | None:
+            try:
+                models = {}
+                for name, box in self._boxes.items():
+                    model = box.context.model
+                    assert isinstance(model, LocalModel)
+                    models[name] = Served(box, model.engine_identity)
+                _ = next(iter(self._boxes.values())).engine
+                return SocketServer(
+                    self._folders.sockets,
+                    models,
+                    activity=self._activity,
+                    address=address,
+                    idle_limit_seconds=None if idle_minutes is None else idle_minutes * 60,
+                    stop=stop,
+                )
+            except (Cancelled, ClosedError):
+                return None
+            except LlmtoolError as exc:
+                if self._is_required:
+                    stop()
+                    raise
+                if isinstance(exc, UsageError):
+                    self._console.note(f"commands do not use this server: {exc}")
+                return None
+
+        self._opening = BackgroundCall(open_socket)
+
+    @property
+    def _is_required(self) -> bool:
+        from llmtool.cli.detach import VARIABLE
+
+        return VARIABLE in os.environ
+
+    def drain(self, seconds: float) -> None:
+        """Accept no more requests, and let the running ones end within `seconds`."""
+        if self._opening is not None and self._opening.value is not None:
+            self._opening.value.close(grace_seconds=seconds)
+
+    def close(self) -> None:
+        """Stop the requests that still run, after the models were closed.
+
+        Raises:
+            LlmtoolError: a server in the background could not open it.
+        """
+        if self._opening is not None:
+            opened = self._opening.result()
+            if opened is not None:
+                opened.close()
 
 
 class Notes(logging.Handler):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+
+_POLL_SECONDS = 1.0
 
 
 class Activity:
@@ -35,3 +38,13 @@ class Activity:
         """The time since the last call ended, or since the start; 0 while one runs."""
         with self._lock:
             return 0.0 if self.n_running else time.monotonic() - self._ended_at
+
+    def call_when_idle(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call a function in a thread, once, when no call has run for so many seconds."""
+
+        def watch() -> None:
+            while (left := seconds - self.idle_seconds) > 0:
+                time.sleep(min(left, _POLL_SECONDS))
+            function()
+
+        threading.Thread(target=watch, name="llmtool-idle", daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -40,10 +40,17 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def serve(app: Starlette, sockets: Iterable[socket.socket], *, grace_seconds: float) -> None:
+def serve(
+    app: Starlette,
+    sockets: Iterable[socket.socket],
+    *,
+    grace_seconds: float,
+    on_start: Callable[[Callable[[], None]], object] = lambda stop: None,
+) -> None:
     """Serve until SIGINT or SIGTERM, then finish running requests within `grace_seconds`.
 
-    Neither prompts nor keys are logged.
+    `on_start` receives a function that ends it in the same way, for any thread. Neither prompts nor
+    keys are logged.
     """
     config = uvicorn.Config(
         app,
@@ -55,7 +62,13 @@ def serve(app: Starlette, sockets: Iterable[socket.socket], *, grace_seconds: fl
         ws="none",
     )
     with use_format(format_field):
-        uvicorn.Server(config).run(sockets=list(sockets))
+        server = uvicorn.Server(config)
+
+        def stop() -> None:
+            server.should_exit = True
+
+        on_start(stop)
+        server.run(sockets=list(sockets))
 
 
 def format_field(name: str, value: tuple[object, ...]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from llmtool.background import BackgroundCall
 from llmtool.cancellation import CancelScope
 from llmtool.errors import Cancelled, ClosedError, LlmtoolError, ModelNotFound, TimeoutExpired
+from llmtool.server.activity import Activity
 from llmtool.server.errors import QueueFull
 from llmtool.server.functions.catalogue import Function
 from llmtool.suggest import suggest
@@ -50,6 +51,7 @@ class Service:
         self._pool = ThreadPoolExecutor(max_running, thread_name_prefix="llmtool-call")
         self._free = asyncio.Semaphore(max_running)
         self.n_waiting = self.n_running = 0
+        self.activity = Activity()
         self._loading = BackgroundCall(self._load)
 
     def check_loaded(self) -> bool:
@@ -132,7 +134,8 @@ class Service:
             self.n_waiting -= 1
         self.n_running += 1
         try:
-            yield end
+            with self.activity:
+                yield end
         finally:
             self.n_running -= 1
             self._free.release()

@@ -113,6 +113,8 @@ class SocketServer:
             each.end()
         for each in connections:
             each.thread.join()
+        with contextlib.suppress(OSError):  # commands look for the folder first
+            self.path.parent.rmdir()
 
     def _streams(self) -> int:
         with self._lock:

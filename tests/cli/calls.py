@@ -61,7 +61,7 @@ OTHERS = {
     **{f"config {verb}": ("config", verb) for verb in ("show", "set", "unset")},
     "logs": ("logs",),
     **{"cache ls": ("cache", "ls"), "cache clear": ("cache", "clear")},
-    **{"serve": ("serve",), "mcp": ("mcp",)},
+    **{"serve": ("serve",), "mcp": ("mcp",), "ps": ("ps",), "stop": ("stop",)},
     **{"doctor": ("doctor",), "completions": ("completions", "bash")},
 }
 EVERY = {**ASKING, **NAMING, **OTHERS}

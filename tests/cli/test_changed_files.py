@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from command import error_line
 
-from llmtool import local_model
+from llmtool.engine.llama import model as models
 from llmtool.engine.llama import preflight
 from llmtool.tasks.pipeline.disk_cache import DiskCache
 
@@ -30,8 +30,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
             act()
             return plain(*args, **options)
 
-        plain = local_model.load_model
-        monkeypatch.setattr(local_model, "load_model", load)
+        plain = models.load_model
+        monkeypatch.setattr(models, "load_model", load)
 
     return set_act
 
@@ -226,7 +226,7 @@ def test_model_swapped_after_its_check_is_not_used(
         model.symlink_to(tmp_path / "target.gguf")
     else:
         shutil.copy(tiny, model)
-    place = (preflight, "_load_in_child") if when == "checked" else (local_model, "load_model")
+    place = (preflight, "_load_in_child") if when == "checked" else (models, "load_model")
     plain = getattr(*place)
 
     def act(*args: Any, **options: Any) -> Any:

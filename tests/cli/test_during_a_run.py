@@ -65,31 +65,31 @@ def test_batch_continues_with_the_same_result(
 def test_model_removed_before_it_is_loaded_is_not_found(
     run_llmtool: Start, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llmtool import local_model
+    from llmtool.engine.llama import preflight
 
-    plain = local_model.preflight
+    plain = preflight.preflight
 
     def remove(*args: Any, **options: Any) -> Any:
         store.remove("small")
         return plain(*args, **options)
 
-    monkeypatch.setattr(local_model, "preflight", remove)
+    monkeypatch.setattr(preflight, "preflight", remove)
     error_line(run_llmtool("gen", "hello", "-m", "small", "--max-tokens", "2"), 10)
 
 
 def test_model_removed_while_it_is_loaded_is_reported(
     run_llmtool: Start, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from llmtool import local_model
+    from llmtool.engine.llama import model
 
-    plain = local_model.load_model
+    plain = model.load_model
 
     def remove(*args: Any, **options: Any) -> Any:
         loaded = plain(*args, **options)
         store.remove("small")
         return loaded
 
-    monkeypatch.setattr(local_model, "load_model", remove)
+    monkeypatch.setattr(model, "load_model", remove)
     error_line(run_llmtool("gen", "hello", "-m", "small", "--max-tokens", "2"), 11)
 
 

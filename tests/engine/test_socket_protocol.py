@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -57,6 +58,7 @@ sampling = st.builds(
 ).filter(lambda each: all(abs(bias) <= 100 for bias in each.logit_bias.values()))
 sampling = sampling.filter(lambda each: 0 <= each.temperature <= 100)
 messages = st.builds(Message, st.sampled_from(["system", "user", "assistant"]), texts)
+adapters = st.builds(Adapter, st.just(os.path.abspath("a.gguf")), floats)
 prompts = st.builds(
     Prompt,
     messages=st.lists(messages, max_size=3).map(tuple),
@@ -68,7 +70,10 @@ prompts = st.builds(
     probe=st.lists(messages, max_size=2).map(tuple),
     n_fixed=st.none() | numbers,
     languages=st.none() | st.tuples(texts, texts),
-    adapters=st.none() | st.lists(st.builds(Adapter, texts, floats), max_size=2).map(tuple),
+    adapters=st.none()
+    | st.lists(st.builds(Adapter, st.just(os.path.abspath("a.gguf")), floats), max_size=2).map(
+        tuple
+    ),
     continues=st.booleans(),
 )
 requests = st.builds(

@@ -58,8 +58,8 @@ IDENTITY = EngineIdentity(
     reproducible=False,
     kv_type="f16",
     prefix_cache=False,
-    chat_template=None,
-    template_args="[]",
+    draft="auto",
+    options="",
 )
 ENDLESS = Sampling(max_tokens=60_000, temperature=2, top_k=0, min_p=0)
 

@@ -72,5 +72,8 @@ def describe(report: Report) -> Iterator[tuple[str, str]]:
     yield "default model", report.default_model or "none"
     for model in report.models:
         yield "model", f"{model['name']} ({size(model['size_bytes'])}, {model['source']})"
+    for server in report.servers:
+        where = server["address"] or server["socket"]
+        yield "server", f"{', '.join(server['models'])} at {where} (process {server['pid']})"
     for line in report.advice or ["no changes suggested"]:
         yield "advice", line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ _GRACE_SECONDS = 30.0
 \b
   llmtool serve
   llmtool serve -m org/name:Q4_K_M --port 9000
+  llmtool serve --detach --idle 30
   OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY=none my-program""",
 )
 def serve(
@@ -64,6 +66,14 @@ def serve(
             help="Time limit of a request, with the time that it waits (or 2m, 1h).",
         ),
     ] = "10m",
+    idle: Annotated[
+        float | None,
+        Option("--idle", min=0.01, metavar="MIN", help="End after MIN minutes without a request."),
+    ] = None,
+    detach: Annotated[
+        bool,
+        Option("--detach", help="Run in the background; return when the model is loaded."),
+    ] = False,
     ctx_size: g.CtxSize = None,
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
@@ -83,7 +93,7 @@ def serve(
         from llmtool.server.service import Service
     except ModuleNotFoundError as exc:
         raise missing_extra("the server", "serve") from exc
-    from llmtool.cli.serving import Notes, open_boxes
+    from llmtool.cli.serving import Notes, PrivateSocket, open_boxes, start_in_background
 
     options = g.ModelOptions(offline=offline)
     folders, settings = bootstrap.start(console, general, options)
@@ -97,6 +107,24 @@ def serve(
         served = list_functions(bootstrap.open_library(folders))
     else:
         served = _list_own(functions)
+    if detach:
+        arguments = {
+            "--host": host,
+            "--port": port,
+            "--api-key-file": api_key_file,
+            "--functions": functions,
+            "--max-queue": max_queue,
+            "--timeout": timeout,
+            "--idle": idle,
+            "--ctx-size": ctx_size,
+            "--threads": threads,
+            "--n-gpu-layers": n_gpu_layers,
+            "--parallel": parallel,
+        }
+        args = [f"{name}={value}" for name, value in arguments.items() if value is not None]
+        args += [f"--cors={origin}" for origin in cors] + ["--offline"] * offline
+        start_in_background(console, folders, settings, models, options, args)
+        return
     boxes = open_boxes(
         console,
         folders,
@@ -113,14 +141,24 @@ def serve(
         service = Service(boxes, functions=served, max_queue=max_queue, timeout=timeout)
         address = format_address(host, sock.getsockname()[1])
         console.note(f"serving {', '.join(boxes)} at http://{address} (Ctrl-C stops)")
+        private_socket = PrivateSocket(console, folders, boxes, service.activity)
+
+        def start(stop: Callable[[], None]) -> None:
+            if idle is not None:
+                service.activity.call_when_idle(idle * 60, stop)
+            private_socket.open(stop, address=f"http://{address}", idle_minutes=idle)
+
         try:
             run(
                 make_app(service, host=host, keys=keys, origins=cors),
                 [sock],
                 grace_seconds=_GRACE_SECONDS,
+                on_start=start,
             )
+            private_socket.drain(_GRACE_SECONDS)
         finally:
             service.close()
+            private_socket.close()
 
 
 def _list_own(folder: Path) -> dict[str, Function]:

@@ -38,11 +38,11 @@ _CLEAN = "use `llmtool models prune` or `llmtool cache clear`"
 _CONTINUE = "use `llmtool gen -c` or `llmtool chat --session NAME`"
 _DEFAULT_MODEL = "use `llmtool config set model NAME`"
 _GGUF = "import a GGUF file with `llmtool models import`"
-_LOADED = "a model is loaded only while a command runs"
 _NO_EMBEDDINGS = "llmtool has no embeddings"
-_SERVER = "use `llmtool serve`"
+_SERVE = "use `llmtool serve`, or `llmtool serve --detach` for the background"
 _NO_UPLOAD = "llmtool does not upload models"
 _REMOVE = "use `llmtool models rm` or `llmtool sessions rm`"
+_SAME_NAMES = ("ps", "serve", "stop")  # commands of other programs and ours
 _INSTEAD = {
     "aliases": "use `llmtool models alias NAME REF`",
     "ask": "did you mean 'gen'?",
@@ -56,7 +56,7 @@ _INSTEAD = {
     "convert": _GGUF,
     "cp": "use `llmtool models alias` to give a model a name",
     "create": "use `llmtool prompts new`",
-    "daemon": _SERVER,
+    "daemon": _SERVE,
     "default": _DEFAULT_MODEL,
     "delete": _REMOVE,
     "df": "use `llmtool models ls`",
@@ -77,14 +77,13 @@ _INSTEAD = {
     "install": "use `llmtool models pull`",
     "interactive": _CHAT,
     "keys": "models on this machine need no keys",
-    "launch": _SERVER,
-    "load": _LOADED,
+    "launch": _SERVE,
+    "load": _SERVE,
     "login": _ACCOUNT,
     "logout": _ACCOUNT,
     "openai": "llmtool runs models on this machine only",
     "plugins": "llmtool has no plugins",
     "prompt": "did you mean 'gen' or 'prompts'?",
-    "ps": f"{_LOADED} (installed models: `llmtool models ls`)",
     "push": _NO_UPLOAD,
     "quantize": _GGUF,
     "rag": "pass the texts with -f",
@@ -93,7 +92,7 @@ _INSTEAD = {
     "resume": _CONTINUE,
     "schemas": "use `llmtool gen --schema`",
     "search": "use `llmtool sessions search` or `llmtool models recommend`",
-    "server": _SERVER,
+    "server": _SERVE,
     "set": "use `llmtool config set`",
     "settings": "did you mean 'config'?",
     "shell": _CHAT,
@@ -102,7 +101,6 @@ _INSTEAD = {
     "similar": _NO_EMBEDDINGS,
     "start": _CHAT,
     "status": "use `llmtool doctor`",
-    "stop": _LOADED,
     "summaries": "did you mean 'sum'?",
     "summarise": "did you mean 'sum'?",
     "summarize": "did you mean 'sum'?",
@@ -113,7 +111,7 @@ _INSTEAD = {
     "tools": "models cannot call tools",
     "tui": _CHAT,
     "uninstall": "use `llmtool models rm`",
-    "unload": _LOADED,
+    "unload": "did you mean 'stop'?",
     "update": "use `pip install --upgrade llmtool`",
     "upgrade": "use `pip install --upgrade llmtool`",
     "upload": _NO_UPLOAD,
@@ -172,7 +170,7 @@ def _instead_of_program(program: str, args: list[str]) -> str:
     verb, *rest = args or [""]
     if verb == "run" and rest:
         return f"use `llmtool {'gen' if rest[1:] else 'chat'} -m {rest[0]}`"
-    ours = _LISTS.get(verb) or SAME.get(verb)
+    ours = _LISTS.get(verb) or SAME.get(verb) or ([verb] if verb in _SAME_NAMES else None)
     return f"use `llmtool {' '.join(ours)}`" if ours else _INSTEAD.get(verb, f"omit {program!r}")
 
 

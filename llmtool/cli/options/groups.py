@@ -215,6 +215,15 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     no_cache: Annotated[
         bool, _model("--no-cache", help="Do not read or write caches of prompts and replies.")
     ] = False
+    server: Annotated[
+        str | None,
+        _model(
+            "--server",
+            metavar="auto|never|SOCKET",
+            help="Use the model of a running `llmtool serve --detach`.",
+            show_default="auto",
+        ),
+    ] = None
     offline: Offline = False
     timeout: Timeout = None
 

@@ -9,6 +9,7 @@ connection stops its requests.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 from functools import cache
@@ -19,6 +20,7 @@ import msgspec
 from llmtool import errors
 from llmtool._version import __version__
 from llmtool.engine.types import (
+    Adapter,
     EngineInfo,
     Event,
     Failed,
@@ -47,20 +49,20 @@ class ProtocolError(Exception):
 class EngineIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """What the results of an engine depend on.
 
-    `weights` is a hash of samples of the model's files. `chat_template` and `template_args` are
-    those that replace the model's own.
+    `weights` is a hash of samples of the model's files, `options` a hash of its LoRA adapters, its
+    chat template and the template's variables.
     """
 
     weights: str
     n_ctx: int | None
     n_threads: int | None
-    n_gpu_layers: int | str
+    n_gpu_layers: str
     n_parallel: int | None
     reproducible: bool
     kv_type: str
     prefix_cache: bool
-    chat_template: str | None
-    template_args: str
+    draft: str
+    options: str
 
     def differences(self, other: EngineIdentity) -> list[str]:
         """Return the names of the fields that differ.
@@ -69,8 +71,8 @@ class EngineIdentity(msgspec.Struct, frozen=True, kw_only=True):
             >>> import msgspec
             >>> one = EngineIdentity(
             ...     weights="a", n_ctx=None, n_threads=2, n_gpu_layers="auto", n_parallel=None,
-            ...     reproducible=False, kv_type="f16", prefix_cache=True, chat_template=None,
-            ...     template_args="[]")
+            ...     reproducible=False, kv_type="f16", prefix_cache=True, draft="auto",
+            ...     options="")
             >>> one.differences(msgspec.structs.replace(one, weights="b", n_ctx=512))
             ['weights', 'n_ctx']
         """
@@ -313,8 +315,13 @@ def to_item(request: Request | ScoreRequest, id: int) -> Item:
         UnicodeEncodeError: a text is not valid Unicode.
         OverflowError: a number has more than 64 bits.
     """
-    is_cancellable = request.cancellation is not None
-    request = msgspec.structs.replace(request, id=id, cancellation=None)
+    prompt, is_cancellable = request.prompt, request.cancellation is not None
+    if prompt.adapters:  # the server has another working directory
+        adapters = tuple(
+            Adapter(os.path.abspath(each.path), each.scale) for each in prompt.adapters
+        )
+        prompt = msgspec.structs.replace(prompt, adapters=adapters)
+    request = msgspec.structs.replace(request, id=id, prompt=prompt, cancellation=None)
     if isinstance(request, Request):
         item = Item(generate=request, is_cancellable=is_cancellable)
     else:

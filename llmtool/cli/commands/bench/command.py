@@ -105,6 +105,7 @@ def bench(
         template_args=template_args,
         draft="off",  # texts of the tests repeat themselves
         lora=lora,
+        server="never",
         offline=offline,
         timeout=timeout,
     )
