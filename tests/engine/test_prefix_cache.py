@@ -110,6 +110,30 @@ def test_conversation_is_reused_while_another_one_continues_it(
     assert_all_released(engine)
 
 
+@pytest.mark.parametrize("kind", ["plain", "swa"])
+def test_whole_prompt_of_a_running_reply_is_reused_without_the_reply(
+    kind: str, start: Callable[..., LocalEngine]
+) -> None:
+    engine, ids = start(kind, n_parallel=4), tuple(range(40, 90))
+    running = make_request([], prompt=Prompt(token_ids=ids), id=1, max_tokens=30)
+    longer = make_request([], prompt=Prompt(token_ids=(*ids, *range(100, 110))), id=2)
+
+    def arrive() -> Iterator[Request | None]:
+        yield running
+        yield from [None] * 4
+        yield longer
+
+    found = dict.fromkeys((1, 2), "")
+    for event in engine.stream(arrive()):
+        if isinstance(event, Token):
+            found[event.id] += event.text
+        elif event.id == 2:
+            assert isinstance(event, Finished) and event.usage.cached_tokens == len(ids)
+    alone = start(kind, n_parallel=1)
+    assert found[2] == serve(alone, [longer])[2][0]
+    assert_all_released(engine)
+
+
 def test_nothing_is_saved_without_a_limit(start: Callable[..., LocalEngine]) -> None:
     engine = start("plain", cache_bytes=0)
     first, other = ([Message("user", text)] for text in ("hello there " * 9, "quick fox " * 9))

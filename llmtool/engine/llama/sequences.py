@@ -182,7 +182,7 @@ class Sequences:
             else:
                 seq = self._acquire()
                 self.context.copy(source.seq, seq)
-            if length < source.length:
+            if self.context.length(seq) > length:  # a running one may be longer than its view
                 self.context.truncate(seq, length)
         self._running[seq] = (*spans, (next(self._numbers), length, n_cells))
         self._make_room()
