@@ -249,6 +249,16 @@ def test_concurrent_requests_stay_within_the_memory_limit(
     engine.close()
 
 
+def test_many_short_requests_after_few_long_ones_take_no_more_memory(tiny: Path) -> None:
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
+    few, many = [make_request(id, 1700) for id in range(5)], LONG
+    assert sum(isinstance(event, Finished) for event in engine.stream(few)) == len(few)
+    assert has_separate_streams(engine)
+    assert sum(isinstance(event, Finished) for event in engine.stream(many)) == len(many)
+    assert engine.info.n_cells < len(many) * 1700
+    engine.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_conversation_stays_cached_after_a_batch(
     kind: str, tiny_model: Callable[..., Path]
@@ -299,6 +309,36 @@ def test_running_and_idle_sequences_move_with_their_state(tiny: Path) -> None:
     assert [context.length(seq) for seq in range(4)] == [9, 6, 0, len(idle)]
     assert [each.seq for each in sequences.idle] == [3] and sequences.n_free == 2
     assert sequences.compact() == {}
+    context.close()
+    weights.close()
+
+
+def test_state_loaded_into_a_copied_stream_does_not_change_the_copy(tiny: Path) -> None:
+    weights = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
+    context = Context(
+        weights,
+        n_ctx=1024,
+        n_threads=1,
+        n_seq=4,
+        separate_streams=True,
+        cancellation=Cancellation(),
+    )
+
+    def continue_with_q(seq: int) -> list[float]:
+        row = context.prefill(b"q", seq=seq, pos=4)
+        logits = weights._lib.llama_get_logits_ith(context._ctx, row)
+        return logits[: weights.n_vocab]
+
+    context.prefill(b"text", seq=2)
+    expected = continue_with_q(2)
+    context.prefill(b"zwkz", seq=3)
+    other = context.save(3)
+    context.prefill(b"text", seq=0)
+    context.copy(0, 1)
+    context.drop(0)
+    assert context.restore(0, other) and context.length(0) == 4
+    assert continue_with_q(1) == pytest.approx(expected, abs=0.01)
+    assert continue_with_q(0) != pytest.approx(expected, abs=0.01)
     context.close()
     weights.close()
 

@@ -145,6 +145,7 @@ class Context:
         self._memory = lib.llama_get_memory(self._ctx)
         self._adapters = ActiveAdapters()
         self.was_interrupted = False  # whether a failed `decode` left an undefined state
+        self._has_pending_copies = False
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
         self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # limit of one sequence
         self.n_batch = int(lib.llama_n_batch(self._ctx))
@@ -183,6 +184,7 @@ class Context:
             EngineError: llama.cpp failed.
         """
         self.batch.native.n_tokens = self.batch.n_tokens
+        self._has_pending_copies = False
         with self._cancellation.running_native(), self._watch:
             code = self._lib.llama_decode(self._ctx, self.batch.native)
         if code == 0:
@@ -219,6 +221,7 @@ class Context:
     def copy(self, source: int, target: int) -> None:
         """Copy a sequence to an empty one."""
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._has_pending_copies |= self.separate_streams
 
     def truncate(self, seq: int, length: int) -> bool:
         """Remove the tokens after the first `length`; return False if the memory cannot do it."""
@@ -240,6 +243,12 @@ class Context:
 
     def restore(self, seq: int, state: bytearray | ctypes.Array[ctypes.c_uint8]) -> bool:
         """Load a state into an empty sequence; return False if llama.cpp rejects it."""
+        if self._has_pending_copies:
+            # llama.cpp copies between streams in the next decode, and would copy what is loaded.
+            self.batch.clear()
+            self.batch.add([0], seq=seq, pos=0, n_outputs=1)
+            self.decode()
+            self.drop(seq)
         native = (ctypes.c_uint8 * len(state)).from_buffer(state)
         done = self._lib.llama_state_seq_set_data(self._ctx, native, len(state), seq)
         if not done:

@@ -90,15 +90,16 @@ class ContextManager:
             is_too_long = have.uses_long_rope and size.n_cells_seq <= (
                 self._weights.n_ctx_rope or 0
             )
-            # Jobs that fit in the present streams run there, also if a pool was planned.
-            if (have.separate_streams and not is_too_long) and all(
-                job.can_use_own_stream and cells_needed(job) <= have.n_ctx_seq for job in waiting
-            ):
-                size = ContextSize(have.n_ctx_seq * size.n_seq, size.n_seq, True)
+            if have.separate_streams:  # jobs that fit run there, also if a pool was planned
+                has_cells = all(
+                    job.can_use_own_stream and cells_needed(job) <= have.n_ctx_seq
+                    for job in waiting
+                )
+            else:
+                has_cells = not size.separate_streams and have.n_ctx_seq >= size.n_cells
             if (
-                not is_too_long
-                and have.separate_streams == size.separate_streams
-                and have.n_ctx_seq >= size.n_cells_seq
+                has_cells
+                and not is_too_long
                 and have.n_seq >= size.n_seq
                 and have.n_outputs >= n_outputs
                 and have.swa_full >= swa_full
