@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmtool.cancellation import Cancellation
+from llmtool.engine.llama import draft_model
 from llmtool.engine.llama.draft import Draft, Drafter, Speculation, StepCosts, best_length
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
@@ -230,6 +231,27 @@ def test_unsuitable_draft_model_fails_the_request(
     engine = make_engine(tiny_model("plain"), "ngram", draft_model=tiny_model(kind))
     with pytest.raises(EngineError, match=reason):
         reply(engine, Request(prompt=prompt("hello", "plain")))
+    engine.close()
+
+
+def test_draft_model_without_memory_drafts_nothing(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_model("plain", float32=True)
+    request = Request(
+        prompt=prompt("hello", "plain"), sampling=Sampling(temperature=0, max_tokens=12)
+    )
+    plain, engine = make_engine(path, "off"), make_engine(path, "ngram", draft_model=path)
+    tried = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        raise EngineError("no memory")
+
+    monkeypatch.setattr(draft_model, "Context", fail)
+    assert reply(engine, request) == reply(plain, request)
+    assert tried == [1]
+    plain.close()
     engine.close()
 
 

@@ -43,6 +43,7 @@ class SmallModel:
         self._tokens: list[int] = []  # in the context
         self._n_verified = 0  # of them, those of the reply
         self._token_seconds = 0.0
+        self._has_failed = False
 
     def close(self) -> None:
         """Free the model; `load` loads it again."""
@@ -79,11 +80,12 @@ class SmallModel:
         """Return up to `n` tokens that follow `tokens`, those of the prompt and of `reply` so far.
 
         `reply` identifies the reply; its tokens are compared only from those verified before.
+        Return none, from then on, if memory is short.
         """
         weights = self.load()
         assert self._sampler is not None
         needed = len(tokens) + n
-        if needed > weights.n_ctx_train:
+        if self._has_failed or needed > weights.n_ctx_train:
             return []
         try:
             context = self._ensure_context(needed)
@@ -101,6 +103,13 @@ class SmallModel:
         except Cancelled:
             self._forget()
             raise
+        except EngineError as exc:
+            import logging
+
+            logging.getLogger("llmtool").warning("no drafts by a model: %s", exc)
+            self._forget()
+            self._has_failed = True
+            return []
         if len(found) > 1:
             self._token_seconds = (time.perf_counter() - started) / (len(found) - 1)
         return found
