@@ -61,7 +61,7 @@ class SharedEngine:
 
     def __init__(self, engine: Engine, *, cancellation: Cancellation) -> None:
         self._engine, self._cancellation = engine, cancellation
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the garbage collector may close a stream meanwhile
         self._turns: deque[_Call] = deque()  # calls with requests that the engine has not read
         self._running: dict[int, _Running] = {}  # by id in the stream
         self.totals = EngineTotals()
@@ -72,7 +72,7 @@ class SharedEngine:
 
     def after_fork(self) -> None:
         """Refuse to run in a child, which does not have the thread."""
-        self._forked = True
+        self._forked, self._lock = True, threading.RLock()
 
     def close(self) -> None:
         """Stop all calls, and close the engine."""

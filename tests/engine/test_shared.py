@@ -214,6 +214,16 @@ def test_close_ends_waiting_calls(tiny: Path) -> None:
         reply(shared, text_request("a"))
 
 
+def test_a_forked_child_can_close_a_stream_of_its_parent() -> None:
+    engine = scripted("hi")
+    stream = engine.stream([text_request("a")])
+    next(stream)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(engine._lock.acquire).result()  # as if a thread forked meanwhile
+        engine.after_fork()
+        stream.close()
+
+
 def test_the_thread_ends_with_the_last_request() -> None:
     engine = scripted("hi")
     before = threading.active_count()
