@@ -174,8 +174,8 @@ class GenerationJob:
         if seed is None:  # a greedy reply needs none
             is_greedy = self.request.sampling.temperature == 0
             seed = 0 if is_greedy else random.SystemRandom().randint(0, MAX_SEED)
-        self._waiting = [
-            _Choice(
+        for index in range(self.request.n):  # one by one, so that `stop` closes all
+            choice = _Choice(
                 self._model,
                 self.request,
                 index,
@@ -186,8 +186,7 @@ class GenerationJob:
                 biases=self._biases,
                 prompt=self._prompt,
             )
-            for index in range(self.request.n)
-        ]
+            self._waiting.append(choice)
         if not self.n_cells:
             yield from self._end_without_reply()
             return

@@ -164,6 +164,7 @@ class Scheduler:
                 self._jobs.append(job)
             except LlmtoolError as exc:
                 self._raise_if_cancelled(exc)
+                self._stop_prefix()
                 yield Failed(job.id, exc)
             self._waiting.popleft()
 
@@ -190,8 +191,8 @@ class Scheduler:
                 contexts.restore_state(job.ids[: job.n_fixed], key=job.key)
         if job.keep:
             job.reuse_cached_tokens(sequences.histories(job.key))
-            if not self._jobs and self._wanted is None:
-                sequences = self._ensure_context(job)  # the prompt may be longer now
+            if not self._jobs and sequences.context.n_ctx_seq < cells_needed(job):
+                sequences = self._ensure_context(job)  # the prompt is longer now
         self._blocked = job, sequences.n_released
         needed = cells_needed(job)
         if sequences.n_free < job.n_seq or sequences.context.n_ctx_seq < needed:
