@@ -33,7 +33,6 @@ from llmtool.engine.types import (
     Sampling,
     ScoreRequest,
     Scores,
-    Token,
 )
 from llmtool.errors import Cancelled
 from llmtool.structured.constraint import Constraint
