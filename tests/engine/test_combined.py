@@ -7,6 +7,7 @@ adds in half precision, so that they differ a little, and near ties tokens diffe
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +40,9 @@ from llmtool.structured.constraint import Constraint
 
 KINDS = ["plain", "swa", "recurrent", "hybrid"]
 CACHE_BYTES = {1: 0, 3: 200_000, 12: 1 << 30}  # by the number of parallel sequences
-TEXTS = ["q" * 150 + "zwk" * 60, "q" * 150 + "fox " * 40, "zwk" * 50 + "q" * 200]
+_random = random.Random(1)
+_parts = ["".join(_random.choices("qzwkfox ", k=160)) for _ in range(4)]
+TEXTS = [_parts[0] + _parts[1], _parts[0] + _parts[2], _parts[3] + _parts[1]]
 TOLERANCE = 0.1
 
 Engines = Callable[[str, int], LocalEngine]

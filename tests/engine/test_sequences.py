@@ -62,6 +62,23 @@ def test_other_conversation_returns_from_host_memory(context: Context) -> None:
         assert serve(sequences, tokens + OTHER) == len(tokens)
 
 
+def test_beginning_of_a_saved_state_is_not_used_without_its_sliding_window(
+    context: Context,
+) -> None:
+    sequences = make_sequences(context)
+    serve(sequences, QS)
+    sequences.evict_all()
+    n_swa = context.weights.n_swa
+    can_truncate = context.can_truncate and not n_swa
+    assert n_swa in (0, 32)
+    assert sequences.find(QS[:30] + OTHER)[1] == (30 if can_truncate else 0)
+    assert sequences.find(QS + OTHER)[1] == 40
+    assert serve(sequences, QS + OTHER) == 40
+    # The same after it was loaded, until the window is complete again.
+    assert sequences.find(QS[:30] + OTHER)[1] == (30 if can_truncate else 0)
+    assert sequences.find(QS + OTHER[:20])[1] == (60 if context.can_truncate else 40)
+
+
 def test_sequence_of_another_key_is_not_used(context: Context) -> None:
     sequences = make_sequences(context)
     serve(sequences, QS)

@@ -218,6 +218,17 @@ class Context:
         """Return the number of tokens in a sequence."""
         return int(self._lib.llama_memory_seq_pos_max(self._memory, seq)) + 1
 
+    def min_length(self, seq: int) -> int:
+        """Return the shortest length that a sequence can be truncated to.
+
+        A saved state has only the last window of layers with a sliding window. The tokens before
+        it are missing, which those of an earlier window see.
+        """
+        if not self.weights.has_sliding_window:
+            return 0
+        start = int(self._lib.llama_memory_seq_pos_min(self._memory, seq))
+        return start + self.weights.n_swa - 1 if start > 0 else 0
+
     def copy(self, source: int, target: int) -> None:
         """Copy a sequence to an empty one."""
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)

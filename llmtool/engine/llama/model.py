@@ -208,7 +208,12 @@ class LlamaModel:
     @cached_property
     def has_sliding_window(self) -> bool:
         """Whether some layers use sliding-window attention."""
-        return int(self._lib.llama_model_n_swa(self._model)) > 0
+        return self.n_swa > 0
+
+    @cached_property
+    def n_swa(self) -> int:
+        """The tokens of the sliding window, 0 without one."""
+        return int(self._lib.llama_model_n_swa(self._model))
 
     @cached_property
     def chat_template(self) -> str | None:

@@ -257,7 +257,7 @@ class Scheduler:
                 for run in other.runs if other.key == job.key else ():
                     computed = other.ids[: run.pos + run.at]
                     n = common_prefix_length([computed, ids])
-                    if n >= length + MIN_SHARED:
+                    if n >= max(length + MIN_SHARED, sequences.context.min_length(run.seq)):
                         best, length = sequences.view(run.seq, computed), n
         return (best, length) if length >= MIN_SHARED else (None, 0)
 

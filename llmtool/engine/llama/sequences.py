@@ -31,7 +31,8 @@ State = bytearray | ctypes.Array[ctypes.c_uint8]
 class CachedSequence(msgspec.Struct, eq=False, kw_only=True):
     """A sequence that is in the context as `seq`, in host memory as `state`, or in both.
 
-    The first `length` of its `tokens` are computed; the last token of a reply is not. `key` is what
+    The first `length` of its `tokens` are computed; the last token of a reply is not. A beginning
+    of at least `min_length` of them can be used. `key` is what
     the state depends on besides the tokens. With `keep` it is worth a copy in host memory. A
     `is_prefix` sequence is copied, but never continued. `layout` are the properties of a context
     that can load the state.
@@ -39,6 +40,7 @@ class CachedSequence(msgspec.Struct, eq=False, kw_only=True):
 
     tokens: tuple[int, ...]
     length: int
+    min_length: int = 0
     key: Hashable = None
     keep: bool = False
     is_prefix: bool = False
@@ -132,6 +134,8 @@ class Sequences:
                 continue
             length = min(entry.length, common_prefix_length([entry.tokens, tokens]))
             if length < entry.length and not self.context.can_truncate:
+                continue
+            if length < entry.min_length:
                 continue
             is_better = best is None or best.seq is None or entry.seq is not None
             if length > best_length or (length and length == best_length and is_better):
@@ -244,6 +248,7 @@ class Sequences:
         entry = CachedSequence(
             tokens=tokens,
             length=length,
+            min_length=context.min_length(seq),
             key=key,
             keep=keep,
             is_prefix=is_prefix,
@@ -311,6 +316,7 @@ class Sequences:
         spans = self._running.pop(seq)
         if self.context.restore(seq, entry.state) and self.context.length(seq) == entry.length:
             entry.seq, entry.spans = seq, spans
+            entry.min_length = self.context.min_length(seq)
             return True
         self.free(seq)
         if entry in self.cache.entries:
@@ -353,6 +359,8 @@ class Sequences:
                 entry.state, entry.layout = self.context.save(entry.seq), self.context.layout
             self.free(entry.seq)
         entry.seq, entry.spans = None, ()
+        if 0 < self.context.weights.n_swa < entry.length:  # see `Context.min_length`
+            entry.min_length = entry.length - 1
         if entry.state is None:
             self.cache.entries.remove(entry)
         self.cache.limit_states()
