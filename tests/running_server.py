@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
-import uvicorn
 
 from llmtool.prompts.library import Library
 from llmtool.server.app import make_app
 from llmtool.server.functions.catalogue import list_functions
-from llmtool.server.run import listen
+from llmtool.server.run import listen, make_server
 from llmtool.server.service import Service
 from llmtool.toolbox import Toolbox
 
@@ -62,6 +61,7 @@ def running(
     boxes: Mapping[str, Toolbox], *, host: str = "127.0.0.1", **options: Any
 ) -> Iterator[Server]:
     folders = options.pop("folders", ())
+    grace_seconds, connections = options.pop("grace_seconds", 5), options.pop("connections", None)
     access = {name: options.pop(name) for name in ("keys", "origins") if name in options}
     started, made = threading.Event(), []
     with listen(host, 0) as sock:
@@ -71,8 +71,7 @@ def running(
             functions = list_functions(Library(user_folders=folders))
             service = Service(boxes, functions=functions, **options)
             app = make_app(service, host=host, **access)
-            config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
-            server = uvicorn.Server(config)
+            server = make_server(app, grace_seconds=grace_seconds, connections=connections)
             made.extend([server, service])
             started.set()
             await server.serve(sockets=[sock])

@@ -160,6 +160,4 @@ class Notes(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        reason = "" if error is None else f" ({type(error).__name__}: {error})"
-        self._console.note(record.getMessage() + reason)
+        self._console.note(record.getMessage())

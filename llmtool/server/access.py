@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from http import HTTPStatus
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -14,7 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from llmtool.server.errors import RequestError
 from llmtool.server.responses import error_response
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN_PATHS = frozenset({"/", "/health"})  # need no key
 
 
@@ -25,7 +25,12 @@ def is_loopback(host: str) -> bool:
         >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
         (True, False)
     """
-    return host in _LOOPBACK or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Access:
@@ -44,7 +49,7 @@ class Access:
         self, app: ASGIApp, *, keys: Iterable[str], host: str, origins: Iterable[str]
     ) -> None:
         self._app = app
-        self._keys = [_digest(key) for key in keys]
+        self._keys = [_digest(key.encode()) for key in keys]
         self._is_loopback, self._origins = is_loopback(host), frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +70,7 @@ class Access:
                 code="forbidden_host",
             )
         origin = headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin is not None and origin not in self._origins and _netloc(origin) != host:
             raise RequestError(
                 f"this server does not allow pages of {origin}; allow the site when it is started",
                 status=HTTPStatus.FORBIDDEN,
@@ -73,9 +78,10 @@ class Access:
             )
         if self._keys and path not in OPEN_PATHS and method != "OPTIONS":
             kind, _, given = headers.get("authorization", "").partition(" ")
-            key = given if kind.lower() == "bearer" else headers.get("x-api-key", "")
+            text = given if kind.lower() == "bearer" else headers.get("x-api-key", "")
+            key = _digest(text.strip().encode("latin-1"))  # as it was sent
             # Every key is compared, so that the time does not depend on which one matches.
-            if sum(hmac.compare_digest(_digest(key.strip()), each) for each in self._keys) == 0:
+            if sum(hmac.compare_digest(key, each) for each in self._keys) == 0:
                 raise RequestError(
                     "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'",
                     status=HTTPStatus.UNAUTHORIZED,
@@ -84,17 +90,25 @@ class Access:
 
 
 def _host_name(host: str) -> str:
-    """Return the name in a Host header, without the port.
+    """Return the name in a Host header, without the port and a dot at its end.
 
     Example:
-        >>> _host_name("[::1]:8080"), _host_name("localhost")
+        >>> _host_name("[::1]:8080"), _host_name("LOCALHOST.")
         ('::1', 'localhost')
     """
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return ""
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+def _netloc(origin: str) -> str | None:
+    """Return host and port of an Origin header, or None if it has none, such as `null`."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

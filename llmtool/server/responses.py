@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any
@@ -61,7 +62,7 @@ def error_response(error: BaseException, path: str) -> JSON:
     """Return an error in the format of the API that the path belongs to."""
     info = describe(error)
     if info.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("%s", info.message, exc_info=error)
+        _log.error("a request failed: %s", _describe_failure(error))
     headers = {}
     if info.code in ("queue_full", "loading"):
         headers["Retry-After"] = str(RETRY_SECONDS)
@@ -69,3 +70,11 @@ def error_response(error: BaseException, path: str) -> JSON:
         headers["WWW-Authenticate"] = "Bearer"
     document = anthropic_error if path.startswith("/v1/messages") else error_document
     return JSON(document(error), status_code=info.status, headers=headers)
+
+
+def _describe_failure(error: BaseException) -> str:
+    """Return the type of an error and where it was raised; its message may contain a prompt."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " in ".join(
+        [type(error).__name__, *(f"{each.filename}:{each.lineno}" for each in frames[::-1])]
+    )

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import signal
 import socket
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 
-from llmtool.errors import UsageError, os_error_reason
+from llmtool.engine.llama.interrupts import STOP_SIGNALS
+from llmtool.errors import Cancelled, UsageError, os_error_reason
 from llmtool.option_names import show_value, use_format
+from llmtool.server.connections import HEAD_SECONDS, MAX_CONNECTIONS, Connections
+from llmtool.server.service import Service
 
 _BACKLOG = 2048  # connections that wait to be accepted
+_FILES = 2 * MAX_CONNECTIONS  # that the process may open
+_STOP_SECONDS = 5.0  # for calls to stop at the end of the grace period
+_POLL_SECONDS = 0.1
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -40,6 +53,25 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def make_server(
+    app: Starlette, *, grace_seconds: float, connections: Connections | None = None
+) -> Server:
+    """Return a server for `serve`, or for an event loop that runs."""
+    connections = connections or Connections()
+    config = uvicorn.Config(
+        app,
+        http=connections.protocol,  # type: ignore[arg-type]
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_keep_alive=int(HEAD_SECONDS),
+        timeout_graceful_shutdown=int(grace_seconds + _STOP_SECONDS),
+        ws="none",
+    )
+    return Server(config, service=app.state.service, grace_seconds=grace_seconds)
+
+
 def serve(
     app: Starlette,
     sockets: Iterable[socket.socket],
@@ -47,28 +79,86 @@ def serve(
     grace_seconds: float,
     on_start: Callable[[Callable[[], None]], object] = lambda stop: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then finish running requests within `grace_seconds`.
+    """Serve until a signal, then finish running requests within `grace_seconds`.
 
-    `on_start` receives a function that ends it in the same way, for any thread. Neither prompts nor
-    keys are logged.
+    A second signal stops them at once. `on_start` receives a function that has the effect of the
+    first signal, for any thread. Neither prompts nor keys are logged.
+
+    Raises:
+        Cancelled: requests were stopped.
     """
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=int(grace_seconds),
-        ws="none",
-    )
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # our responses report errors
+    raise_file_limit()
+    server = make_server(app, grace_seconds=grace_seconds)
+
+    def stop() -> None:
+        server.should_exit = True
+
     with use_format(format_field):
-        server = uvicorn.Server(config)
-
-        def stop() -> None:
-            server.should_exit = True
-
         on_start(stop)
         server.run(sockets=list(sockets))
+    if server.last_signal is not None and server.was_cut_short:
+        signal.raise_signal(server.last_signal)
+        raise Cancelled("stopped before the end of all replies")
+
+
+def raise_file_limit() -> None:
+    """Let the process open as many files as it may; each connection is one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _FILES:
+        limit = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+class Server(uvicorn.Server):
+    """Stops for SIGINT, SIGTERM and SIGHUP: no new connections, then the end of all calls.
+
+    `was_cut_short` is whether calls were stopped, at the end of the time or by a second signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, service: Service, grace_seconds: float) -> None:
+        super().__init__(config)
+        self._service, self._grace_seconds = service, grace_seconds
+        self.last_signal: int | None = None
+        self.was_cut_short = False
+        self._n_signals = 0
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handled = [each for each in STOP_SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        previous = {each: signal.signal(each, self.handle_exit) for each in handled}
+        try:
+            yield
+        finally:
+            for each, handler in previous.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.last_signal, self.should_exit = sig, True
+        self._n_signals += 1
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end = asyncio.ensure_future(self._end_calls())
+        await super().shutdown(sockets)
+        end.cancel()
+
+    async def _end_calls(self) -> None:
+        """Stop the calls at the end of the time, so that their clients get an error."""
+        end = time.monotonic() + self._grace_seconds
+        while time.monotonic() < end and self._n_signals < 2:
+            await asyncio.sleep(_POLL_SECONDS)
+        self.was_cut_short = bool(self._service.stop_calls())
+        end = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < end and self._n_signals < 3:
+            await asyncio.sleep(_POLL_SECONDS)
+        self.force_exit = True
 
 
 def format_field(name: str, value: tuple[object, ...]) -> str:

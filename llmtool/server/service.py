@@ -52,6 +52,8 @@ class Service:
         self._free = asyncio.Semaphore(max_running)
         self.n_waiting = self.n_running = 0
         self.activity = Activity()
+        self._calls: set[Callable[[LlmtoolError], None]] = set()  # each stops one with an error
+        self._is_stopped = False
         self._loading = BackgroundCall(self._load)
 
     def check_loaded(self) -> bool:
@@ -80,6 +82,13 @@ class Service:
         for box in self.boxes.values():
             box.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def stop_calls(self) -> int:
+        """Stop all calls, and those that wait, with an error; return how many were running."""
+        self._is_stopped = True
+        for stop in self._calls:
+            stop(_stopped())
+        return len(self._calls)
 
     def find(self, name: str | None) -> tuple[str, Toolbox]:
         """Return the name and the toolbox of a model.
@@ -134,6 +143,8 @@ class Service:
             self.n_waiting -= 1
         self.n_running += 1
         try:
+            if self._is_stopped:
+                raise _stopped()
             with self.activity:
                 yield end
         finally:
@@ -163,11 +174,12 @@ class Service:
             finally:
                 put(done)
 
-        def expire() -> None:
+        def stop(error: LlmtoolError) -> None:
             scope.cancel()
-            items.put_nowait(_Raised(self._expired()))
+            items.put_nowait(_Raised(error))
 
-        timer = loop.call_later(end - time.monotonic(), expire)
+        self._calls.add(stop)
+        timer = loop.call_later(end - time.monotonic(), lambda: stop(self._expired()))
         thread = loop.run_in_executor(self._pool, read)
         try:
             while (item := await items.get()) is not done:
@@ -176,12 +188,17 @@ class Service:
                 yield item
         finally:
             timer.cancel()
+            self._calls.discard(stop)
             if not thread.done():
                 await _stop(scope, thread)
 
     def _expired(self) -> TimeoutExpired:
         message = f"not finished after {self._timeout:g} s; shorten the request"
         return TimeoutExpired(message, seconds=self._timeout)
+
+
+def _stopped() -> Cancelled:
+    return Cancelled("the server is shutting down")
 
 
 async def _stop(scope: CancelScope, thread: asyncio.Future[None]) -> None:

@@ -57,3 +57,43 @@ def test_an_allowed_site_gets_cors_headers(serve: Serve) -> None:
     headers = {"Origin": site, "Authorization": "Bearer k"}
     assert client.get(MODELS, headers=headers).headers["access-control-allow-origin"] == site
     assert client.get(MODELS, headers={**headers, "Origin": "https://b.example"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("LocalHost:8080", 200),
+        ("localhost.", 200),
+        ("127.1.2.3", 200),
+        ("127.evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("localhost@evil.example", 403),
+        ("0.0.0.0", 403),
+        ("[::1", 403),
+        ("", 403),
+    ],
+)
+def test_only_addresses_of_this_machine_are_hosts(serve: Serve, host: str, status: int) -> None:
+    client = serve(ScriptedEngine("Hi")).client
+    assert client.get(MODELS, headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize("origin", ["null", "", "http://[", "file://", "*"])
+def test_origins_that_name_no_site_may_not_call(serve: Serve, origin: str) -> None:
+    response = serve(ScriptedEngine("Hi")).client.get(MODELS, headers={"Origin": origin})
+    assert response.status_code == 403
+    assert response.json()["error"]["code"] == "forbidden_origin"
+
+
+def test_a_preflight_of_another_site_is_rejected(serve: Serve) -> None:
+    client = serve(ScriptedEngine("Hi"), origins=["https://app.example"]).client
+    asked = {"Origin": "https://b.example", "Access-Control-Request-Method": "POST"}
+    response = client.options("/v1/chat/completions", headers=asked)
+    assert response.status_code >= 400
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_key_may_have_any_characters(serve: Serve) -> None:
+    client = serve(ScriptedEngine("Hi"), keys=["schlüssel-日"]).client
+    header = {"Authorization": "Bearer schlüssel-日".encode()}
+    assert client.get(MODELS, headers=header).status_code == 200

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import signal
+import socket
 import subprocess
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import INFINITE
 
 Process = subprocess.Popen[bytes]
 TEMPLATE = 'llmtool: 1\nname: hi\ninputs: {who: {type: text}}\nprompt: "Hi {{ who }}"\n'
+CANARY = "the canary sings"
 
 
 class Running:
@@ -22,10 +29,12 @@ class Running:
     def __init__(self, process: Process) -> None:
         self.process = process
         assert process.stderr
-        line = process.stderr.readline().decode()
-        found = re.search(r"http://(\S+)", line)
-        assert found, line
-        self.url, self.address = found[0], found[1]
+        found, lines = None, []
+        while not found:
+            lines.append(process.stderr.readline().decode())
+            assert lines[-1], lines
+            found = re.search(r"serving .* at http://(\S+)", lines[-1])
+        self.url, self.address = f"http://{found[1]}", found[1]
 
     def get(self, path: str, **headers: str) -> Any:
         request = urllib.request.Request(self.url + path, headers=headers)
@@ -62,3 +71,124 @@ def test_a_folder_without_templates_is_an_error(
     result = run_llmtool("serve", "-m", tiny, "--functions", tmp_path / name)
     assert result.returncode == 14
     assert message in result.stderr.decode().lower()
+
+
+@pytest.fixture(scope="session")
+def endless(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("plain", **INFINITE)
+
+
+def stream(server: Running, *, max_tokens: int) -> Any:
+    """Return the response of a stream that has begun."""
+    body = {"messages": [{"role": "user", "content": CANARY}], "stream": True}
+    data = json.dumps({**body, "max_tokens": max_tokens}).encode()
+    request = urllib.request.Request(server.url + "/v1/chat/completions", data)
+    response = urllib.request.urlopen(request, timeout=60)
+    response.readline()
+    return response
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_lets_replies_end(
+    start: Callable[..., Running], endless: Path, sig: signal.Signals
+) -> None:
+    server = start(model=endless)
+    response = stream(server, max_tokens=1500)
+    server.process.send_signal(sig)
+    host, port = server.address.split(":")
+    with pytest.raises(OSError):
+        for _ in range(1000):
+            socket.create_connection((host, int(port)), timeout=1).close()
+            time.sleep(0.01)
+    assert response.read().endswith(b"data: [DONE]\n\n")
+    assert server.process.wait(30) == 0
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_stops_replies_with_an_error(
+    start: Callable[..., Running], endless: Path, sig: signal.Signals
+) -> None:
+    server = start("--ctx-size", 100_000, model=endless)
+    response = stream(server, max_tokens=90_000)
+    server.process.send_signal(sig)
+    time.sleep(0.5)  # signals that arrive together may be one
+    server.process.send_signal(sig)
+    last = response.read().strip().split(b"\n\n")[-1]
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "shutting_down"
+    assert server.process.wait(10) == -sig
+
+
+def test_a_port_in_use_is_one_line(
+    start: Callable[..., Running], run_llmtool: Callable[..., Any], tiny: Path
+) -> None:
+    port = start().address.split(":")[1]
+    result = run_llmtool("serve", "-m", tiny, "--port", port)
+    assert result.returncode == 2
+    assert len(result.stderr.decode().splitlines()) == 1
+    assert "in use" in result.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        (b"sesame", 0o644, "chmod 600"),
+        (b"\n \n", 0o600, "has no key"),
+        (b"\xff", 0o600, "not UTF-8"),
+        (None, 0, "no such file"),
+    ],
+)
+def test_bad_key_files_are_errors(
+    run_llmtool: Callable[..., Any],
+    tiny: Path,
+    tmp_path: Path,
+    content: bytes | None,
+    mode: int,
+    message: str,
+) -> None:
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(mode)
+    result = run_llmtool("serve", "-m", tiny, "--api-key-file", path)
+    assert result.returncode in (2, 14)
+    assert message in result.stderr.decode()
+    assert b"sesame" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--host", "0.0.0.0"), ("--host", "::"), ("--cors", "*"), ("--cors", "https://a.example/")],
+)
+def test_what_would_expose_the_server_is_an_error(
+    run_llmtool: Callable[..., Any], tiny: Path, options: tuple[str, str]
+) -> None:
+    assert run_llmtool("serve", "-m", tiny, "--port", "0", *options).returncode == 2
+
+
+def test_ipv6(start: Callable[..., Running]) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = start("--host", "::1")
+    assert server.url.startswith("http://[::1]:")
+    assert server.get("/v1/models")["data"]
+
+
+def test_neither_prompts_nor_keys_are_logged(start: Callable[..., Running], tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("sesame-open")
+    keys.chmod(0o600)
+    server = start("--debug", "--api-key-file", keys)
+    for key, messages in (("sesame-open", CANARY), ("sesame-wrong", CANARY), ("sesame-open", [1])):
+        body = json.dumps({"messages": [{"role": "user", "content": messages}], "max_tokens": 4})
+        headers = {"Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(
+            f"{server.url}/v1/chat/completions", body.encode(), headers
+        )
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=60).read()
+    server.process.send_signal(signal.SIGTERM)
+    printed = b"".join(server.process.communicate(timeout=30))
+    assert CANARY.encode() not in printed
+    assert b"sesame" not in printed

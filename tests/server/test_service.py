@@ -118,13 +118,17 @@ def test_unknown_paths_and_methods_are_errors(serve: Serve) -> None:
     assert "exit_code" in client.get(PATH).json()["error"]
 
 
-def test_an_internal_error_does_not_show_its_reason(serve: Serve) -> None:
+def test_an_internal_error_is_logged_without_its_message(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(prompt: str) -> str:
-        raise RuntimeError("secret")
+        raise RuntimeError(f"secret: {prompt}")
 
     response = serve(ScriptedEngine(fail)).post(PATH, {"messages": HELLO})
     assert response.status_code == 500
     assert "secret" not in response.text
+    assert "RuntimeError in " in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_threads_of_calls_end(serve: Serve) -> None:

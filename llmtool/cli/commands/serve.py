@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,6 +100,7 @@ def serve(
 
     options = g.ModelOptions(offline=offline)
     folders, settings = bootstrap.start(console, general, options)
+    _check_origins(cors)
     keys = [] if api_key_file is None else _read_keys(api_key_file)
     if not keys and not is_loopback(host):
         raise UsageError(
@@ -181,11 +185,36 @@ def _list_own(folder: Path) -> dict[str, Function]:
 
 
 def _read_keys(path: str) -> list[str]:
+    """Return the keys of a file.
+
+    Raises:
+        InputError: it cannot be read.
+        UsageError: it has no key, or other users can read it.
+    """
     try:
         with open(path, encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
             keys = [line.strip() for line in file if line.strip()]
     except OSError as exc:
         raise InputError(f"--api-key-file {path}: {os_error_reason(exc)}") from exc
+    except UnicodeDecodeError:
+        raise InputError(f"--api-key-file {path}: not UTF-8; write one key per line") from None
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IRWXO:
+        raise UsageError(f"--api-key-file {path}: other users can open it; run chmod 600 {path}")
     if not keys:
         raise UsageError(f"--api-key-file {path}: has no key; write one per line")
     return keys
+
+
+def _check_origins(origins: Iterable[str]) -> None:
+    """Check that each is an origin as browsers send it.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for origin in origins:
+        if not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d+)?", origin):
+            raise UsageError(
+                f"--cors {origin!r}: must be a site in lower case without a path, such as "
+                "https://app.example:8443"
+            )

@@ -1,0 +1,183 @@
+"""Connections that are slow, incomplete, endless, idle or not HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from running_server import Serve, Server
+
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.server.connections import Connections
+
+CHAT = "/v1/chat/completions"
+HELLO = {"messages": [{"role": "user", "content": "hello"}]}
+Connect = Callable[[], socket.socket]
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    limits = Connections(max_connections=50, head_seconds=1, write_seconds=1)
+    return serve(ScriptedEngine("word " * 100_000), connections=limits)
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Connect]:
+    host, port = server.url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            made = socket.create_connection((host, int(port)))
+            made.settimeout(10)
+            return stack.enter_context(made)
+
+        yield connect
+
+
+def head(*lines: str, path: str = CHAT) -> bytes:
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
+
+
+def request(body: object) -> bytes:
+    data = json.dumps(body).encode()
+    return head(f"Content-Length: {len(data)}") + data
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what arrives until the server closes the connection."""
+    received = b""
+    try:
+        while data := connection.recv(1 << 16):
+            received += data
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def is_ready(server: Server) -> bool:
+    return server.client.get("/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "part",
+    [b"", b"POST", b"POST /v1/chat/completions HTTP/1.1\r\nHost: loc", head()[:-2]],
+    ids=["nothing", "method", "header", "headers"],
+)
+def test_an_incomplete_request_is_closed_in_time(
+    server: Server, connect: Connect, part: bytes
+) -> None:
+    connection, started = connect(), time.monotonic()
+    connection.sendall(part)
+    assert read_all(connection) == b""
+    assert 0.5 < time.monotonic() - started < 5
+    assert is_ready(server)
+
+
+def test_headers_that_trickle_are_closed_in_time(connect: Connect) -> None:
+    connection, started = connect(), time.monotonic()
+    connection.sendall(head()[:-2])
+    with pytest.raises(OSError):
+        while time.monotonic() - started < 9:
+            connection.sendall(b"X-More: 1\r\n")
+            time.sleep(0.1)
+    assert time.monotonic() - started < 5
+
+
+def test_an_incomplete_second_request_is_closed_in_time(connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he")
+    received = read_all(connection)
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.count(b"HTTP/1.1") == 1
+
+
+def test_idle_connections_give_way_to_new_ones(server: Server, connect: Connect) -> None:
+    idle = [connect() for _ in range(200)]
+    for connection in idle:
+        connection.sendall(b"POST /")
+    started = time.monotonic()
+    assert is_ready(server)
+    assert time.monotonic() - started < 1  # before the time limit of the idle ones
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 3,
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n\r\n",  # without Host
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nBad header\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 1_000_000,
+        head("Content-Length: -1"),
+        head("Content-Length: 1", "Content-Length: 2"),
+        head("Transfer-Encoding: chunked") + b"zz\r\n",
+    ],
+    ids=["tls", "text", "version", "host", "header", "long", "length", "lengths", "chunk"],
+)
+def test_what_is_not_http_is_an_error_of_the_api(
+    server: Server, connect: Connect, data: bytes
+) -> None:
+    connection = connect()
+    try:
+        connection.sendall(data)
+    except OSError:  # it was rejected before its end
+        return
+    received = read_all(connection)
+    if b"\r\n\r\n" in received:
+        status, body = received.split(b"\r\n\r\n", 1)
+        assert status.startswith(b"HTTP/1.1 4")
+        assert json.loads(body)["error"]["exit_code"] == "USAGE"
+    assert is_ready(server)
+
+
+def test_an_endless_body_is_closed(server: Server, connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(head("Transfer-Encoding: chunked"))
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    started, n_sent = time.monotonic(), 0
+    with pytest.raises(OSError):
+        while time.monotonic() - started < 20:
+            connection.sendall(chunk)
+            n_sent += len(chunk)
+    assert n_sent > 16_000_000
+    assert is_ready(server)
+
+
+def test_an_endless_body_of_an_unknown_path_is_closed(server: Server, connect: Connect) -> None:
+    connection = connect()
+    connection.sendall(head("Transfer-Encoding: chunked", path="/no/such/path"))
+    started = time.monotonic()
+    with pytest.raises(OSError):
+        while time.monotonic() - started < 20:
+            connection.sendall(b"1\r\n \r\n")
+            time.sleep(0.01)
+    assert time.monotonic() - started < 10
+
+
+def test_a_client_that_does_not_read_is_closed(server: Server, connect: Connect) -> None:
+    connection = connect()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sendall(request({**HELLO, "stream": True, "max_tokens": 1000, "n": 64}))
+    assert server.wait_until(lambda: server.service.n_running == 1)
+    assert server.wait_until(lambda: server.service.n_running == 0)
+    assert b"[DONE]" not in read_all(connection)
+    assert is_ready(server)
+
+
+def test_pipelined_requests_are_answered_in_order(connect: Connect) -> None:
+    connection = connect()
+    paths = ["/health", "/no/such/path", "/v1/models", "/no/such/path"]
+    for path in paths:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    received = read_all(connection)
+    statuses = [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"404", b"200", b"404"]
+
+
+def test_responses_do_not_name_the_server(server: Server) -> None:
+    assert "server" not in server.client.get("/v1/models").headers
