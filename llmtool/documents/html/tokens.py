@@ -22,6 +22,7 @@ _XHTML = re.compile(
     r"\ufeff?\s*(?:<\?xml\b|(?:<!doctype[^<>]*>\s*)?<html[^<>]*\sxmlns=)", re.IGNORECASE
 )
 _MARKUP = re.compile(r"[<&]|\{[{%#]")
+_TAG_START = re.compile(r"</?[A-Za-z]")
 _TAG_NAME = re.compile(r"</?([A-Za-z][^\s/>]*)")
 _ENTITY = re.compile(r"&(?:#(?:\d{1,7}|[xX][0-9a-fA-F]{1,6});?|([A-Za-z][A-Za-z0-9]{1,31});?)")
 _NAME = re.compile(r"(?:(?![{<])[^\s/>=]|\{(?![{%#])|<(?![?%]))+|=")
@@ -150,8 +151,8 @@ class _Scanner:
             return Token(kind, at, end)
         if source[at] != "<":
             return None
-        if name := _TAG_NAME.match(source, at):
-            return self._tag(at, name)
+        if _TAG_START.match(source, at):
+            return self._tag(at)
         if source.startswith("<!--", at):
             is_empty = _EMPTY_COMMENT.match(source, at)
             end = is_empty.end() if is_empty else self._after("-->", at + 4)
@@ -166,12 +167,15 @@ class _Scanner:
         found = self._find(delimiter, at)
         return len(self.source) if found < 0 else found + len(delimiter)
 
-    def _tag(self, start: int, name: re.Match[str]) -> Token | None:
+    def _tag(self, start: int) -> Token | None:
         """Return a tag, None if it has no end. A quotation mark without another one is ignored."""
-        source, at = self.source, name.end()
-        close = self._find(">", at)
-        if close < 0:
+        source = self.source
+        close = self._find(">", start)
+        if close < 0:  # before its name is read, which may be as long as the text
             return None
+        name = _TAG_NAME.match(source, start)
+        assert name is not None
+        at = name.end()
         if self._n_unclosed > _MAX_UNCLOSED:
             return self._unclosed_tag(start, name, close)
         attributes: list[Attribute] = []
