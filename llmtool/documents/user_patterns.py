@@ -1,31 +1,22 @@
 """Protect what matches a user's regular expressions.
 
 Python's engine takes exponential time on some patterns and cannot be interrupted, so the search
-runs in a child process with a time limit. llguidance's engine for `--regex` takes linear time, but
-it only tests whether a whole text matches.
+runs in the child process of `worker`, within its limits. llguidance's engine for `--regex` takes
+linear time, but it only tests whether a whole text matches.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from llmtool import worker
 from llmtool.documents.types import Document, Part, ProtectedSpan
-from llmtool.errors import UsageError
+from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
-
-_SECONDS = 5.0
-_SEARCH = """
-import json, re, sys
-patterns, texts = json.load(sys.stdin)
-patterns = [re.compile(each) for each in patterns]
-print(json.dumps([[m.span() for p in patterns for m in p.finditer(t)] for t in texts]))
-"""
 
 
 def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -45,8 +36,15 @@ def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
     return patterns
 
 
-def protect(document: Document, patterns: Sequence[str]) -> None:
+def protect(
+    document: Document,
+    patterns: Sequence[str],
+    *,
+    check: Callable[[], object] = lambda: None,
+) -> None:
     """Protect the matches in the text of a document's segments.
+
+    `check` is polled; it raises to stop.
 
     Raises:
         UsageError: the search takes too long.
@@ -62,7 +60,7 @@ def protect(document: Document, patterns: Sequence[str]) -> None:
         return
     runs = [_join_texts(segment.parts) for segment in document.segments]
     texts = dict.fromkeys(part for run in runs for part in run if isinstance(part, str))
-    ranges = dict(zip(texts, _search(patterns, list(texts)), strict=True))
+    ranges = dict(zip(texts, _search(patterns, list(texts), check), strict=True))
     document.segments = tuple(
         msgspec.structs.replace(
             segment,
@@ -92,23 +90,29 @@ def _join_texts(parts: Sequence[Part]) -> list[Part]:
     return joined
 
 
-def _search(patterns: Sequence[str], texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+def _search(
+    patterns: Sequence[str], texts: Sequence[str], check: Callable[[], object]
+) -> list[list[tuple[int, int]]]:
     """Return the ranges of all matches in each text."""
+    arguments = json.dumps(patterns), json.dumps(texts)
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _SEARCH],
-            input=json.dumps([patterns, texts]).encode(),
-            capture_output=True,
-            timeout=_SECONDS,
-            check=True,
+        return worker.call(
+            find_matches, *arguments, returns=list[list[tuple[int, int]]], check=check
         )
-    except subprocess.TimeoutExpired as exc:
+    except InputError as exc:
         names = " ".join(option("protect", pattern) for pattern in patterns)
         raise UsageError(
-            f"{names}: takes more than {_SECONDS:g} seconds on this document; simplify the regex"
+            f"{names}: takes too much time or memory on this document; simplify the regex"
         ) from exc
-    found: list[list[tuple[int, int]]] = json.loads(done.stdout)
-    return found
+
+
+def find_matches(patterns: str, texts: str) -> list[list[tuple[int, int]]]:
+    """Return the ranges of all matches in each text; both arguments are JSON, for `worker`."""
+    compiled = [re.compile(each) for each in json.loads(patterns)]
+    return [
+        [found.span() for pattern in compiled for found in pattern.finditer(text)]
+        for text in json.loads(texts)
+    ]
 
 
 def _split(text: str, ranges: list[tuple[int, int]], escape: Callable[[str], str]) -> list[Part]:

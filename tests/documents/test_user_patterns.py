@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from documents.rewriting import rewrite
 
-from llmtool.documents import user_patterns
+from llmtool import worker
 from llmtool.documents.formats import parse
 from llmtool.documents.types import Format, ProtectedSpan
 from llmtool.documents.user_patterns import check_patterns, protect
-from llmtool.errors import UsageError
+from llmtool.errors import Cancelled, UsageError
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,18 @@ def test_invalid_regexes_are_rejected(regex: str, message: str) -> None:
 
 
 def test_regex_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_patterns, "_SECONDS", 0.3)
+    monkeypatch.setattr(worker, "_SECONDS", 1)
     document = parse("a" * 60, "txt")
-    with pytest.raises(UsageError, match=r"protect='\(a\+\)\+x': takes more than 0.3 seconds"):
+    with pytest.raises(UsageError, match=r"protect='\(a\+\)\+x': takes too much time or memory"):
         protect(document, ["(a+)+x"])
+
+
+def test_search_for_a_regex_can_be_stopped() -> None:
+    checks = iter(range(20))
+
+    def check() -> None:
+        if next(checks, None) is None:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        protect(parse("a" * 60, "txt"), ["(a+)+x"], check=check)

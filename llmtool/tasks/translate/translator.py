@@ -142,7 +142,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         document = self._parse(
             text.removeprefix(bom), format, self._dialect(case.name, format), self.mark
         )
-        protect(document, self.protect)
+        protect(document, self.protect, check=self.cancellation.check)
         source = self.source or _detect_source(document)
         kept = self._unchanged(document, format)
         if self.bilingual:
@@ -186,7 +186,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             old = self._parse(self.update.removeprefix("\ufeff"), format, self.dialect)
         except InputError as exc:
             raise InputError(f"{flag}: {exc}") from exc
-        protect(old, self.protect)
+        protect(old, self.protect, check=self.cancellation.check)
         records = self.records.values(DocumentRecord) if self.records else ()
         fitting = (
             each for each in records if (each.format, each.to) == (format, self.prompts.to.code)
