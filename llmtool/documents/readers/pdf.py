@@ -121,6 +121,7 @@ def _without_numbers(line: str) -> str:
 def _read(content: bytes) -> list[str]:
     try:
         import pypdf
+        import pypdf.errors
     except ImportError as exc:
         raise missing_extra("PDF support", "pdf") from exc
     import logging
@@ -141,6 +142,11 @@ def _read(content: bytes) -> list[str]:
                 )
     except (InputError, MemoryError):
         raise
+    except pypdf.errors.LimitReachedError as exc:
+        raise InputError(
+            "the PDF has a part that is too large, or contains itself; print it to a new PDF, or "
+            "convert it with pdftotext"
+        ) from exc
     except Exception as exc:  # pypdf raises many types for a malformed file
         raise InputError(f"cannot read the PDF ({type(exc).__name__}); check the file") from exc
     return pages

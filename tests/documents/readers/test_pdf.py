@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.documents.readers.pdf import clean_page, join_divided, remove_running_lines
+from llmtool.documents.readers.pdf import (
+    clean_page,
+    extract_pages,
+    join_divided,
+    remove_running_lines,
+)
+from llmtool.errors import InputError
 
 
 def test_ligatures_are_letters() -> None:
@@ -42,3 +51,19 @@ def test_joining_loses_no_letter(text: str) -> None:
 def test_long_words_are_joined_in_linear_time() -> None:
     word = "a" * 100_000
     assert join_divided(f"{word}-\nb") == f"{word}b"
+
+
+def test_part_that_is_too_large_is_an_error_that_says_what_to_do() -> None:
+    pypdf = pytest.importorskip("pypdf")
+    from pypdf.generic import DictionaryObject, NameObject, StreamObject
+
+    writer = pypdf.PdfWriter()
+    stream = StreamObject()
+    stream.set_data(b" " * 80_000_000)  # above the limit of pypdf, 75 MB
+    page = writer.add_blank_page(100, 100)
+    page[NameObject("/Contents")] = writer._add_object(stream.flate_encode())
+    page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): DictionaryObject()})
+    content = io.BytesIO()
+    writer.write(content)
+    with pytest.raises(InputError, match="too large, or contains itself; print it to a new PDF"):
+        extract_pages(content.getvalue())
