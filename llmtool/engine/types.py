@@ -280,7 +280,8 @@ class Token(msgspec.Struct, frozen=True):
 
     Both are empty while a character or a stop string is incomplete. If logprobs were requested,
     every token of the text has its own event with a `logprob`. With `echo`, each token of the
-    prompt has one with a `prompt_logprob`, before the reply and without text.
+    prompt has one with a `prompt_logprob`, before the reply and without text, and the token that
+    ends the reply has one as well.
     """
 
     id: int
@@ -350,7 +351,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
     context, which all sequences share. `n_params` is 0 if the size of the model is unknown.
-    `has_chat_template` is false for a base model.
+    `has_chat_template` is false for a base model. The tokens that begin and end a text are None if
+    the vocabulary has none.
     """
 
     n_ctx: int
@@ -362,6 +364,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     load_seconds: float
     context_seconds: float
     has_chat_template: bool = True
+    bos_token: str | None = None
+    eos_token: str | None = None
 
 
 class StreamProgress(msgspec.Struct):

@@ -68,6 +68,7 @@ def make_app(
         Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
         Route("/health", _get(service, llama_server.show_health)),
         Route("/metrics", _get(service, partial(show_metrics, totals=totals))),
+        Route("/tokenizer_info", _handle(service, llama_server.show_tokenizer)),
         Route("/tokenize", post(llama_server.tokenize, TokenizeBody), methods=["POST"]),
         Route("/detokenize", post(llama_server.detokenize, DetokenizeBody), methods=["POST"]),
         Route(

@@ -1,4 +1,7 @@
-"""Endpoints of llama.cpp's server: tokens of texts, chat templates, and whether it is ready."""
+"""Endpoints of llama.cpp's server: tokens of texts, chat templates, and whether it is ready.
+
+Those for tokens also accept the names of vLLM, which evaluation harnesses use.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,11 @@ from llmtool.server.service import Service
 class TokenizeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /tokenize`."""
 
-    content: str
+    content: str | None = None
+    prompt: str | None = None  # vLLM's name of `content`
     model: str | None = None
     add_special: bool = False
+    add_special_tokens: bool = False
     parse_special: bool = True
     with_pieces: bool = False
 
@@ -45,8 +50,12 @@ class ApplyTemplateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
 async def tokenize(service: Service, body: TokenizeBody) -> JSON:
     """Return the token ids of a text, and their texts with `with_pieces`."""
     _, box = service.find(body.model)
-    raw = RawText(add_special=body.add_special, parse_special=body.parse_special)
-    prompt = Prompt(text=body.content, raw=raw)
+    text = body.prompt if body.content is None else body.content
+    if text is None:
+        raise RequestError("content is missing", param="content")
+    add_special = body.add_special or body.add_special_tokens
+    raw = RawText(add_special=add_special, parse_special=body.parse_special)
+    prompt = Prompt(text=text, raw=raw)
 
     def run() -> list[int] | list[dict[str, Any]]:
         ids = box.engine.tokenize(prompt).token_ids
@@ -62,9 +71,17 @@ async def detokenize(service: Service, body: DetokenizeBody) -> JSON:
     """Return the text of token ids."""
     _, box = service.find(body.model)
     prompt = Prompt(token_ids=tuple(body.tokens))
-    if not body.tokens:
-        return JSON({"content": ""})
-    return JSON({"content": await service.call(box, lambda: box.engine.tokenize(prompt).text)})
+    text = ""
+    if body.tokens:
+        text = await service.call(box, lambda: box.engine.tokenize(prompt).text)
+    return JSON({"content": text, "prompt": text})
+
+
+async def show_tokenizer(service: Service, request: Request, data: bytes) -> JSON:
+    """Return the tokens that begin and end a text, as vLLM does."""
+    _, box = service.find(request.query_params.get("model"))
+    info = await service.call(box, lambda: box.engine.info)
+    return JSON({"bos_token": info.bos_token, "eos_token": info.eos_token, "pad_token": None})
 
 
 async def apply_template(service: Service, body: ApplyTemplateBody) -> JSON:

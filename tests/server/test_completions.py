@@ -67,6 +67,21 @@ def test_the_scores_of_a_prompt_are_those_of_the_engine(tiny: Path, serve: Serve
             assert top[token] >= logprob
 
 
+def test_an_end_token_is_scored_with_echo(tiny: Path, serve: Serve) -> None:
+    """Harnesses request one token and drop the last score, so there has to be one."""
+    server = serve(tiny)
+    (end,) = server.post("/tokenize", {"content": "<|im_end|>"}).json()["tokens"]
+    body = {"prompt": TEXT, "echo": True, "max_tokens": 1, "logprobs": 1, "temperature": 0}
+    body["logit_bias"] = {str(end): 100}
+    (choice,) = server.post(PATH, body).json()["choices"]
+    assert (choice["text"], choice["finish_reason"]) == (TEXT, "stop")
+    n_prompt = len(server.post("/tokenize", {"content": TEXT}).json()["tokens"])
+    assert len(choice["logprobs"]["token_logprobs"]) == n_prompt + 1
+    assert choice["logprobs"]["token_logprobs"][-1] < 0
+    (choice,) = server.post(PATH, {**body, "echo": False}).json()["choices"]
+    assert choice["logprobs"]["tokens"] == []
+
+
 def test_logprobs_zero_reports_the_tokens_themselves(tiny: Path, serve: Serve) -> None:
     body = {"prompt": TEXT, "max_tokens": 3, "logprobs": 0}
     found = serve(tiny).post(PATH, body).json()["choices"][0]["logprobs"]

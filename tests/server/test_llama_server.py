@@ -28,7 +28,17 @@ def tokens(server: Server, content: str, **options: Any) -> Any:
 @pytest.mark.parametrize("content", ["hello world", "héllo 😀", "", " a  b ", "x" * 100_000])
 def test_tokens_are_the_text_again(server: Server, content: str) -> None:
     ids = tokens(server, content)
-    assert server.post("/detokenize", {"tokens": ids}).json() == {"content": content}
+    assert server.post("/detokenize", {"tokens": ids}).json()["content"] == content
+
+
+def test_tokens_have_vllms_names_too(server: Server) -> None:
+    info = server.client.get("/tokenizer_info").json()
+    assert (info["bos_token"], info["eos_token"]) == ("<|endoftext|>", "<|im_end|>")
+    body = {"prompt": "hello <|im_end|>", "add_special_tokens": False}
+    ids = server.post("/tokenize", body).json()["tokens"]
+    assert ids == tokens(server, "hello <|im_end|>")
+    assert server.post("/detokenize", {"tokens": ids[:-1]}).json()["prompt"] == "hello "
+    assert server.post("/tokenize", {}).json()["error"]["param"] == "content"
 
 
 def test_special_tokens_are_parsed_and_added_as_requested(server: Server) -> None:

@@ -181,17 +181,19 @@ class LocalEngine:
 
     @property
     def info(self) -> EngineInfo:
-        sequences = self.contexts.sequences
+        sequences, weights = self.contexts.sequences, self.model.weights
         return EngineInfo(
             n_ctx=self.model.n_ctx,
             n_cells=sequences.context.n_ctx if sequences else 0,
-            n_ctx_train=self.model.weights.n_ctx_train,
-            n_params=self.model.weights.n_params,
+            n_ctx_train=weights.n_ctx_train,
+            n_params=weights.n_params,
             n_threads=self._n_threads,
-            n_gpu_layers=self.model.weights.n_gpu_layers,
-            load_seconds=self.model.weights.load_seconds,
+            n_gpu_layers=weights.n_gpu_layers,
+            load_seconds=weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
             has_chat_template=self.model.tokenizer.chat_template.exists,
+            bos_token=weights.token_text(weights.bos) if weights.bos >= 0 else None,
+            eos_token=weights.token_text(weights.eos) if weights.eos >= 0 else None,
         )
 
     @property

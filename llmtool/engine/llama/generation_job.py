@@ -302,6 +302,7 @@ class _Choice:
         self._n_reasoning, self._is_cut = 0, False
         self._forced: list[int] = []  # the next tokens
         self._wants_logprobs = bool(request.sampling.logprobs)
+        self._reports_end = request.echo
         self._logprob: TokenLogprob | None = None
         self._drafter: Drafter | None = None
         self._sampler = Sampler(model.weights, request.sampling, seed=seed, biases=biases)
@@ -385,6 +386,8 @@ class _Choice:
         is_end = weights.is_end(self.token) or self.token == self._turn_end
         if is_end and not self._reply.continues_after(char):
             self.finish_reason = "stop"
+            if self._reports_end and self._logprob is not None:
+                yield Token(self._id, self.index, logprob=self._logprob)
             return
         self.tokens.append(self.token)
         was_in_reasoning = self._reply.in_reasoning
