@@ -198,6 +198,16 @@ def test_a_socket_can_be_chosen(
     assert "only you can open" in error_line(run_llmtool(*words, "--threads", "1"), 2)
 
 
+def test_the_socket_of_a_killed_server_is_ignored(
+    run_llmtool: Run, tiny: Path, env: dict[str, str]
+) -> None:
+    folder = find_folders(env).sockets
+    private.listen(folder, "1.sock").close()  # its file remains
+    done = run_llmtool(*ONE_TOKEN, "-m", tiny, "--threads", "1")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"no server is running" in run_llmtool("ps").stderr
+
+
 def test_a_chat_reuses_its_earlier_turns(
     run_llmtool: Run, serve: Callable[..., Counter], tiny_model: Callable[..., Path]
 ) -> None:
