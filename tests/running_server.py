@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +23,7 @@ from llmtool.server.service import Service
 from llmtool.toolbox import Toolbox
 
 Serve = Callable[..., "Server"]
+Start = Callable[..., "ServerProcess"]
 
 
 class Server:
@@ -54,6 +59,25 @@ class Gate:
         self.reached.release()
         assert self.opened.wait(30)
         return "done"
+
+
+class ServerProcess:
+    """A server process, its URL, and the lines that it has printed."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        assert process.stderr
+        found, lines = None, []
+        while not found:
+            lines.append(process.stderr.readline().decode())
+            assert lines[-1], lines
+            found = re.search(r"serving .* at http://(\S+)", lines[-1])
+        self.url, self.address = f"http://{found[1]}", found[1]
+
+    def get(self, path: str, **headers: str) -> Any:
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ _BACKLOG = 2048  # connections that wait to be accepted
 _FILES = 2 * MAX_CONNECTIONS  # that the process may open
 _STOP_SECONDS = 5.0  # for calls to stop at the end of the grace period
 _POLL_SECONDS = 0.1
+_SWITCH_SECONDS = 0.0005
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -87,8 +89,11 @@ def serve(
     Raises:
         Cancelled: requests were stopped.
     """
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # our responses report errors
+    for library in ("uvicorn", "asyncio"):  # they report what clients send, or that they left
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     raise_file_limit()
+    # After each system call, the event loop waits this long for the threads that compute.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = make_server(app, grace_seconds=grace_seconds)
 
     def stop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -136,9 +137,7 @@ class Service:
             raise QueueFull(self.n_waiting)
         self.n_waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), self._timeout)
-        except asyncio.TimeoutError:
-            raise self._expired() from None
+            await self._acquire()
         finally:
             self.n_waiting -= 1
         self.n_running += 1
@@ -151,38 +150,46 @@ class Service:
             self.n_running -= 1
             self._free.release()
 
+    async def _acquire(self) -> None:
+        """Wait until a call may run. `wait_for` would ignore a cancellation at its end."""
+        acquiring = asyncio.ensure_future(self._free.acquire())
+        try:
+            await asyncio.wait([acquiring], timeout=self._timeout)
+        except asyncio.CancelledError:
+            if not acquiring.cancel():
+                self._free.release()
+            raise
+        if not acquiring.done():
+            acquiring.cancel()
+            raise self._expired()
+
     async def _run(
         self, box: Toolbox, begin: Callable[[], Iterable[E]], end: float
     ) -> AsyncGenerator[E, None]:
         """Yield the items of an iterable that a thread reads, until `end`."""
         loop = asyncio.get_running_loop()
-        items: asyncio.Queue[Any] = asyncio.Queue()  # the length of a reply is limited
-        done = object()
+        items = _Items(loop)  # the length of a reply is limited
         scope = box.cancellation.scope()
-
-        def put(item: object) -> None:
-            with suppress(RuntimeError):  # the loop was closed
-                loop.call_soon_threadsafe(items.put_nowait, item)
 
         def read() -> None:
             try:
                 with scope:
                     for item in begin():
-                        put(item)
+                        items.put(item)
             except BaseException as exc:
-                put(_Raised(exc))
+                items.put(_Raised(exc))
             finally:
-                put(done)
+                items.put(_DONE)
 
         def stop(error: LlmtoolError) -> None:
             scope.cancel()
-            items.put_nowait(_Raised(error))
+            items.put(_Raised(error))
 
         self._calls.add(stop)
         timer = loop.call_later(end - time.monotonic(), lambda: stop(self._expired()))
         thread = loop.run_in_executor(self._pool, read)
         try:
-            while (item := await items.get()) is not done:
+            while (item := await items.get()) is not _DONE:
                 if isinstance(item, _Raised):
                     raise item.error
                 yield item
@@ -212,6 +219,35 @@ async def _stop(scope: CancelScope, thread: asyncio.Future[None]) -> None:
             cancelled = exc
     if cancelled is not None:
         raise cancelled
+
+
+_DONE = object()  # the end of the items
+
+
+class _Items:
+    """Items that threads put and a task of the loop gets; many items wake the task once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._event = loop, asyncio.Event()
+        self._items: deque[Any] = deque()
+        self._is_waking = False
+
+    def put(self, item: object) -> None:
+        self._items.append(item)
+        if not self._is_waking:
+            self._is_waking = True
+            with suppress(RuntimeError):  # the loop was closed
+                self._loop.call_soon_threadsafe(self._wake)
+
+    async def get(self) -> Any:
+        while not self._items:
+            self._event.clear()
+            await self._event.wait()
+        return self._items.popleft()
+
+    def _wake(self) -> None:
+        self._is_waking = False
+        self._event.set()
 
 
 class _Raised:

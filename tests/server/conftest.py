@@ -1,13 +1,15 @@
-"""The fixture `serve`."""
+"""The fixtures `serve`, a server in a thread, and `start`, one in a process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
-from running_server import Serve, Server, running
+from running_server import Serve, Server, ServerProcess, running
 
 from llmtool.toolbox import Toolbox
 
@@ -25,3 +27,14 @@ def serve() -> Iterator[Serve]:
             return stack.enter_context(running({name: box}, **options))
 
         yield start
+
+
+@pytest.fixture
+def start(start_llmtool: Callable[..., Any], tiny: Path) -> Callable[..., ServerProcess]:
+    """Return `start(*options)`, which starts a server on a free port."""
+
+    def start(*options: object, model: Path = tiny) -> ServerProcess:
+        arguments = ("serve", "-m", model, "--port", 0, "--threads", 1, *options)
+        return ServerProcess(start_llmtool(*map(str, arguments), stdin=subprocess.DEVNULL))
+
+    return start

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import signal
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -17,43 +15,13 @@ from typing import Any
 
 import pytest
 from command import INFINITE
+from running_server import ServerProcess, Start
 
-Process = subprocess.Popen[bytes]
 TEMPLATE = 'llmtool: 1\nname: hi\ninputs: {who: {type: text}}\nprompt: "Hi {{ who }}"\n'
 CANARY = "the canary sings"
 
 
-class Running:
-    """A server process, its URL, and the lines that it has printed."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        assert process.stderr
-        found, lines = None, []
-        while not found:
-            lines.append(process.stderr.readline().decode())
-            assert lines[-1], lines
-            found = re.search(r"serving .* at http://(\S+)", lines[-1])
-        self.url, self.address = f"http://{found[1]}", found[1]
-
-    def get(self, path: str, **headers: str) -> Any:
-        request = urllib.request.Request(self.url + path, headers=headers)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.loads(response.read())
-
-
-@pytest.fixture
-def start(start_llmtool: Callable[..., Process], tiny: Path) -> Callable[..., Running]:
-    """Return `start(*options)`, which starts a server on a free port."""
-
-    def start(*options: object, model: Path = tiny) -> Running:
-        arguments = ("serve", "-m", model, "--port", 0, "--threads", 1, *options)
-        return Running(start_llmtool(*map(str, arguments), stdin=subprocess.DEVNULL))
-
-    return start
-
-
-def test_functions_are_those_of_the_folder(start: Callable[..., Running], tmp_path: Path) -> None:
+def test_functions_are_those_of_the_folder(start: Start, tmp_path: Path) -> None:
     (tmp_path / "hi.yaml").write_text(TEMPLATE)
     server = start("--functions", tmp_path)
     assert [each["name"] for each in server.get("/v1/functions")["data"]] == ["hi"]
@@ -78,7 +46,7 @@ def endless(tiny_model: Callable[..., Path]) -> Path:
     return tiny_model("plain", **INFINITE)
 
 
-def stream(server: Running, *, max_tokens: int) -> Any:
+def stream(server: ServerProcess, *, max_tokens: int) -> Any:
     """Return the response of a stream that has begun."""
     body = {"messages": [{"role": "user", "content": CANARY}], "stream": True}
     data = json.dumps({**body, "max_tokens": max_tokens}).encode()
@@ -89,9 +57,7 @@ def stream(server: Running, *, max_tokens: int) -> Any:
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_lets_replies_end(
-    start: Callable[..., Running], endless: Path, sig: signal.Signals
-) -> None:
+def test_a_signal_lets_replies_end(start: Start, endless: Path, sig: signal.Signals) -> None:
     server = start(model=endless)
     response = stream(server, max_tokens=1500)
     server.process.send_signal(sig)
@@ -106,7 +72,7 @@ def test_a_signal_lets_replies_end(
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_stops_replies_with_an_error(
-    start: Callable[..., Running], endless: Path, sig: signal.Signals
+    start: Start, endless: Path, sig: signal.Signals
 ) -> None:
     server = start("--ctx-size", 100_000, model=endless)
     response = stream(server, max_tokens=90_000)
@@ -119,7 +85,7 @@ def test_a_second_signal_stops_replies_with_an_error(
 
 
 def test_a_port_in_use_is_one_line(
-    start: Callable[..., Running], run_llmtool: Callable[..., Any], tiny: Path
+    start: Start, run_llmtool: Callable[..., Any], tiny: Path
 ) -> None:
     port = start().address.split(":")[1]
     result = run_llmtool("serve", "-m", tiny, "--port", port)
@@ -165,7 +131,7 @@ def test_what_would_expose_the_server_is_an_error(
     assert run_llmtool("serve", "-m", tiny, "--port", "0", *options).returncode == 2
 
 
-def test_ipv6(start: Callable[..., Running]) -> None:
+def test_ipv6(start: Start) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
@@ -175,7 +141,7 @@ def test_ipv6(start: Callable[..., Running]) -> None:
     assert server.get("/v1/models")["data"]
 
 
-def test_neither_prompts_nor_keys_are_logged(start: Callable[..., Running], tmp_path: Path) -> None:
+def test_neither_prompts_nor_keys_are_logged(start: Start, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("sesame-open")
     keys.chmod(0o600)

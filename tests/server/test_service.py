@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -15,6 +16,8 @@ from running_server import Gate, Serve, Server
 
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.server.bodies import MAX_BODY
+from llmtool.server.service import Service
+from llmtool.toolbox import Toolbox
 
 PATH = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -138,3 +141,26 @@ def test_threads_of_calls_end(serve: Serve) -> None:
     time.sleep(0.1)
     calls = [each for each in threading.enumerate() if each.name.startswith("llmtool-call")]
     assert len(calls) <= 2
+
+
+@pytest.mark.parametrize("n_steps", range(8))
+def test_a_call_that_is_cancelled_at_any_step_of_the_loop_stops(n_steps: int) -> None:
+    box = Toolbox("tiny", engine=ScriptedEngine("Hi"), concurrent=True)
+
+    def run_until_cancelled() -> None:
+        while True:
+            box.cancellation.check()
+            time.sleep(0.01)
+
+    async def main() -> None:
+        service = Service({"tiny": box}, functions={}, max_running=1)
+        call = asyncio.ensure_future(service.call(box, run_until_cancelled))
+        for _ in range(n_steps):
+            await asyncio.sleep(0)
+        call.cancel()
+        _, running = await asyncio.wait([call], timeout=10)
+        assert not running
+        assert await service.call(box, lambda: 1) == 1  # the only place is free
+        service.close()
+
+    asyncio.run(main())
