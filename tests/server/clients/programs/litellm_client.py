@@ -5,8 +5,10 @@ import json
 import sys
 
 import litellm
+import openai
 from pydantic import BaseModel
 
+litellm.suppress_debug_info = True  # advice that it prints with errors
 MESSAGES = [{"role": "user", "content": "Name a river in Europe."}]
 
 
@@ -37,7 +39,7 @@ def talk(options: dict, report: dict) -> None:
     ):
         try:
             litellm.completion(**{"messages": MESSAGES, **options, **change})
-        except litellm.exceptions.OpenAIError as exc:
+        except openai.APIStatusError as exc:
             report[name] = [type(exc).__name__, exc.status_code]
 
 
