@@ -6,6 +6,7 @@ then before its second, and so on, until it survives.
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import signal
 import subprocess
@@ -157,7 +158,10 @@ def test_download_that_dies_can_be_repeated_and_removed(
 ) -> None:
     big = content(100_000)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    constants = importlib.import_module("huggingface_hub.constants")  # of this process
     with FakeHub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         hub.add(REPO, {FILE: big})
         action = f"store.download(store.plan({REPO!r}))"
         for folder in die_at(action, lambda folder: None, endpoint=hub.url):

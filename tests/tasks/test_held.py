@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.config import Folders, Settings
+from llmtool.engine.llama import sequences
 from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.options import ChatOptions, SamplingOptions
 from llmtool.toolbox import Toolbox
@@ -77,8 +78,9 @@ def test_stream_frees_completed_records_without_the_collector(
 
 @pytest.mark.parametrize(("kind", "overflow"), [("plain", "summarize"), ("hybrid", "drop")])
 def test_conversation_holds_one_object_per_turn(
-    open_box: Callable[..., Toolbox], kind: str, overflow: str
+    open_box: Callable[..., Toolbox], monkeypatch: pytest.MonkeyPatch, kind: str, overflow: str
 ) -> None:
+    monkeypatch.setattr(sequences, "_MAX_STATES", 8)
     box = open_box(kind, n_ctx=768)
     box.summarize("A parcel came with letters. " * 60, length="long")  # imports its modules
     n_objects, turns = [], 16

@@ -23,6 +23,7 @@ from llmtool.engine.llama.context import Context
 from llmtool.engine.types import common_prefix_length
 
 MIN_SHARED = 16  # tokens; sharing fewer saves nothing
+_MAX_STATES = 64  # in host memory; each request is compared with all of them
 
 Span = tuple[int, int, int]  # a number of the computation, its first and last position
 State = bytearray | ctypes.Array[ctypes.c_uint8]
@@ -53,7 +54,7 @@ class CachedSequence(msgspec.Struct, eq=False, kw_only=True):
 class SequenceCache:
     """The cached sequences of a model, also of earlier contexts, least recently used first.
 
-    States in host memory take up to `limit_bytes`.
+    Up to `_MAX_STATES` states are in host memory, and take up to `limit_bytes`.
     """
 
     def __init__(self, *, limit_bytes: int) -> None:
@@ -71,15 +72,16 @@ class SequenceCache:
             self.entries.append(entry)
 
     def limit_states(self) -> None:
-        excess = self.size_bytes - self.limit_bytes
-        for entry in list(self.entries):
-            if excess <= 0:
-                return
-            if entry.state is not None:
-                excess -= len(entry.state)
-                entry.state = None
-                if entry.seq is None:
-                    self.entries.remove(entry)
+        """Drop states beyond the limits, least recently used first."""
+        saved = [each for each in self.entries if each.state is not None]
+        n_bytes = self.size_bytes
+        while saved and (n_bytes > self.limit_bytes or len(saved) > _MAX_STATES):
+            entry = saved.pop(0)
+            assert entry.state is not None
+            n_bytes -= len(entry.state)
+            entry.state = None
+            if entry.seq is None:
+                self.entries.remove(entry)
 
 
 class Sequences:
