@@ -245,26 +245,31 @@ class Context:
     def clear(self) -> None:
         self._lib.llama_memory_clear(self._memory, False)
 
-    def save(self, seq: int) -> ctypes.Array[ctypes.c_uint8]:
+    def save(self, seq: int) -> bytearray:
         """Return the state of a sequence as bytes, for `restore`."""
-        size = int(self._lib.llama_state_seq_get_size(self._ctx, seq))
-        state = (ctypes.c_uint8 * size)()
-        self._lib.llama_state_seq_get_data(self._ctx, state, size, seq)
+        state = bytearray(int(self._lib.llama_state_seq_get_size(self._ctx, seq)))
+        self._lib.llama_state_seq_get_data(self._ctx, _pointer(state), len(state), seq)
         return state
 
-    def restore(self, seq: int, state: bytearray | ctypes.Array[ctypes.c_uint8]) -> bool:
+    def restore(self, seq: int, state: bytearray) -> bool:
         """Load a state into an empty sequence; return False if llama.cpp rejects it."""
+        if not state:
+            return False
         if self._has_pending_copies:
             # llama.cpp copies between streams in the next decode, and would copy what is loaded.
             self.batch.clear()
             self.batch.add([0], seq=seq, pos=0, n_outputs=1)
             self.decode()
             self.drop(seq)
-        native = (ctypes.c_uint8 * len(state)).from_buffer(state)
-        done = self._lib.llama_state_seq_set_data(self._ctx, native, len(state), seq)
+        done = self._lib.llama_state_seq_set_data(self._ctx, _pointer(state), len(state), seq)
         if not done:
             self.drop(seq)
         return bool(done)
+
+
+def _pointer(state: bytearray) -> object:
+    """Return a pointer to bytes. An array would need a type of its own for each length."""
+    return ctypes.byref(ctypes.c_uint8.from_buffer(state))
 
 
 def _c_library() -> ctypes.CDLL:

@@ -13,7 +13,6 @@ are compared with each sequence.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import count
 
@@ -26,7 +25,6 @@ MIN_SHARED = 16  # tokens; sharing fewer saves nothing
 _MAX_STATES = 64  # in host memory; each request is compared with all of them
 
 Span = tuple[int, int, int]  # a number of the computation, its first and last position
-State = bytearray | ctypes.Array[ctypes.c_uint8]
 
 
 class CachedSequence(msgspec.Struct, eq=False, kw_only=True):
@@ -47,7 +45,7 @@ class CachedSequence(msgspec.Struct, eq=False, kw_only=True):
     is_prefix: bool = False
     seq: int | None = None
     spans: tuple[Span, ...] = ()
-    state: State | None = None
+    state: bytearray | None = None
     layout: Hashable = None
 
 
@@ -274,7 +272,7 @@ class Sequences:
     def add_state(
         self,
         tokens: tuple[int, ...],
-        state: State,
+        state: bytearray,
         *,
         key: Hashable = None,
         is_prefix: bool = False,
