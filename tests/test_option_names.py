@@ -30,7 +30,17 @@ FLAG = re.compile(r"(?:(?<=[ (])-|^--|(?<=[ (])--)[a-z]")
 OTHER_PROGRAMS = ("tasks/code/git.py", "tasks/code/format.py", "tasks/code/hook.py")
 OTHER_PROGRAMS += ("tasks/code/diffs.py", "sessions/export.py", "engine/llama/preflight.py")
 # Functions that read the values of flags, and reports that only the command prints.
-COMMAND_ONLY = {"each", "field", "glob", "encoding", "errors", "update_baseline", "name", "error"}
+COMMAND_ONLY = {
+    "server",
+    "each",
+    "field",
+    "glob",
+    "encoding",
+    "errors",
+    "update_baseline",
+    "name",
+    "error",
+}
 
 STRUCTS = [
     each
