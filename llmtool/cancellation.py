@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -50,6 +50,7 @@ class Cancellation:
         self.reason: int | None = None
         self._all_cancelled = False
         self._running: tuple[CancelScope, ...] = ()  # those of the native code
+        self._wakers: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         call_after_fork(self)
 
@@ -61,6 +62,7 @@ class Cancellation:
         self.reason = reason
         self._all_cancelled = True  # a signal handler cannot wait for the lock
         self.flag[0] = 1
+        self._wake()
 
     def scope(self) -> CancelScope:
         """Return a block to cancel by itself."""
@@ -94,6 +96,23 @@ class Cancellation:
         with self._lock:
             if scope in self._running:
                 self.flag[0] = 1
+        self._wake()
+
+    @contextmanager
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Call `wake` when any stop is requested, in another thread or a signal handler.
+
+        What waits in the block can then check whether it is cancelled.
+        """
+        self._wakers.append(wake)
+        try:
+            yield
+        finally:
+            self._wakers.remove(wake)
+
+    def _wake(self) -> None:
+        for wake in list(self._wakers):
+            wake()
 
     def reset(self) -> None:
         """Clear the request of `cancel` after the work has stopped."""

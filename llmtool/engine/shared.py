@@ -6,6 +6,7 @@ end when no request is left.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -39,7 +40,9 @@ from llmtool.forks import call_after_fork
 from llmtool.option_names import defer_names
 
 _MAX_OPEN = 64  # requests of one call that the engine may read ahead
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02  # between polls of a source that has no request yet
+# Signals interrupt a thread that waits, except on Windows.
+_CHECK_SECONDS = 0.05 if sys.platform == "win32" else None
 
 
 class SharedEngine:
@@ -82,6 +85,7 @@ class SharedEngine:
             self._closed = True
             for call in self._calls():
                 call.cancellation.cancel()
+                call.wake()
             thread = self._thread
         if thread is not None:
             thread.join()
@@ -137,7 +141,7 @@ class SharedEngine:
                 elif exhausted:
                     return
                 else:
-                    time.sleep(_POLL_SECONDS)  # the source has no request yet
+                    time.sleep(_POLL_SECONDS)
         finally:
             self._leave(call)
 
@@ -173,11 +177,12 @@ class SharedEngine:
 
     def _next_event(self, call: _Call) -> tuple[Event, bool]:
         """Wait for an event; return it, and whether it is the last one of its request."""
-        while True:
-            with suppress(Empty):
-                event = call.events.get(timeout=_POLL_SECONDS)
-                break
-            self._check()
+        with self._cancellation.waking(call.wake):
+            event = None
+            while event is None:
+                self._check()
+                with suppress(Empty):
+                    event = call.events.get(timeout=_CHECK_SECONDS)
         if isinstance(event, BaseException):
             self._check()
             raise event
@@ -269,9 +274,14 @@ class _Call:
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[float, AnyRequest]] = deque()  # since when
-        self.events: SimpleQueue[tuple[Event, bool] | BaseException] = SimpleQueue()
+        # None wakes the thread that waits.
+        self.events: SimpleQueue[tuple[Event, bool] | BaseException | None] = SimpleQueue()
         self.cancellation = Cancellation()
         self.n_open = 0  # requests without their last event
+
+    def wake(self) -> None:
+        """Let the thread that waits for an event check whether it is cancelled."""
+        self.events.put(None)
 
 
 class _Running:

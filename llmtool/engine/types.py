@@ -26,6 +26,7 @@ DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
 MAX_LOGIT_BIAS = 100
 MAX_LORA_SCALE = 100
+_N_COMPARED = 128  # tokens at once, which is faster than one by one
 _N_RECENT = 16  # steps in the average of `StreamProgress.step_seconds`
 _MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 
@@ -479,7 +480,15 @@ def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
         >>> common_prefix_length([(1, 2, 3), (1, 2, 4), (1, 2)])
         2
     """
-    return len(os.path.commonprefix(sequences))
+    if not sequences:
+        return 0
+    first, last = min(sequences), max(sequences)
+    at, end = 0, min(len(first), len(last))
+    while at < end and first[at : at + _N_COMPARED] == last[at : at + _N_COMPARED]:
+        at += _N_COMPARED
+    while at < end and first[at] == last[at]:
+        at += 1
+    return min(at, end)
 
 
 class Engine(Protocol):

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.fairness import ChunkSize
 from llmtool.engine.llama.model import load_model
-from llmtool.engine.llama.scheduler import ChunkSize
 from llmtool.engine.types import (
     Failed,
     Finished,

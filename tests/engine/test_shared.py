@@ -176,6 +176,35 @@ def test_a_scope_stops_the_calls_of_its_thread_only(tiny: Path) -> None:
     shared.close()
 
 
+def test_a_cancelled_call_does_not_wait_for_the_engine() -> None:
+    computing, release, outcome = threading.Event(), threading.Event(), []
+
+    def compute(text: str) -> str:
+        computing.set()
+        release.wait(30)
+        return text
+
+    stop = Cancellation()
+    engine = SharedEngine(ScriptedEngine(compute), cancellation=stop)
+    scope = stop.scope()
+
+    def call() -> None:
+        with scope:
+            try:
+                reply(engine, text_request("a"))
+            except Cancelled:
+                outcome.append("cancelled")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert computing.wait(30)
+    scope.cancel()
+    thread.join(30)
+    assert outcome == ["cancelled"] and not release.is_set()
+    release.set()
+    engine.close()
+
+
 def test_an_error_of_the_engine_ends_all_calls_and_the_next_ones_run() -> None:
     broken = [True]
 

@@ -13,13 +13,14 @@ runs to its end.
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from llmtool.engine.llama.context import TILE, ActiveAdapters, Context
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.context_planner import cells_needed
+from llmtool.engine.llama.fairness import AdapterTurns, ChunkSize
 from llmtool.engine.llama.generation_job import GenerationJob
+from llmtool.engine.llama.intake import Intake
 from llmtool.engine.llama.job import Job, PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.sequences import MIN_SHARED, CachedSequence, Sequences
@@ -32,14 +33,10 @@ from llmtool.engine.types import (
     StreamProgress,
     common_prefix_length,
 )
-from llmtool.errors import Cancelled, LlmtoolError, invalid_unicode
+from llmtool.errors import Cancelled, LlmtoolError
 
 _FIRST_WAVE = 4  # requests that a long stream starts with
 _LONG_STREAM = 12  # requests, if they are all known
-_MAX_GAP_SECONDS = 0.2  # between tokens of running replies, for a chunk of a prompt
-_FIRST_CHUNK = 64  # tokens, until the speed is known
-_MIN_CHUNK = 16
-_TURN_STEPS = 8  # with the same adapters, while requests with others wait
 _IDLE_SECONDS = 0.02  # between polls of a source that has no request yet
 
 
@@ -55,13 +52,10 @@ class Scheduler:
     ) -> None:
         self._progress = progress
         self._model, self._contexts = model, contexts
-        self._source = iter(requests)
-        self._exhausted = False
-        self._waiting: deque[Job] = deque()
+        self._intake = Intake(model, requests, progress)
+        self._waiting = self._intake.waiting
         self._jobs: list[Job] = []
-        self._adapters = ActiveAdapters()  # of the last batch
-        self._n_steps = self._turn_started = 0
-        self._turns: dict[Hashable, int] = {}  # the step of the last turn, by key of adapters
+        self._turns = AdapterTurns()
         self._chunks = ChunkSize()
         self._blocked: tuple[Job, int] | None = None  # a job, and `n_released` when it did not fit
         self._prefix: _Prefix | None = None
@@ -79,13 +73,14 @@ class Scheduler:
         self._progress.max_parallel = self._contexts.max_parallel
         try:
             while True:
-                yield from self._read_requests()
+                # As many as can run together, to find their common prefix.
+                yield from self._intake.read(max(2, self._contexts.max_parallel))
                 yield from self._drop_cancelled()
                 yield from self._admit()
                 self._count_unread()
                 if self._jobs or self._prefix:
                     yield from self._step()
-                elif self._exhausted and not self._waiting:
+                elif self._intake.is_exhausted and not self._waiting:
                     return
                 elif not self._waiting:
                     time.sleep(_IDLE_SECONDS)
@@ -97,34 +92,6 @@ class Scheduler:
             self._contexts.end_stream()
             self._progress.n_unread, self._progress.running = 0, ()
 
-    def _read_requests(self) -> Iterator[Failed]:
-        """Read as many requests as can run together, to find their common prefix."""
-        while not self._exhausted and self._n_waiting < max(2, self._contexts.max_parallel):
-            try:
-                request = next(self._source)
-            except StopIteration:
-                self._exhausted = True
-                return
-            if request is None:
-                return
-            if isinstance(request, Failed):
-                yield request
-                continue
-            try:
-                if isinstance(request, ScoreRequest):
-                    from llmtool.engine.llama.scoring_job import ScoringJob
-
-                    self._waiting.append(ScoringJob(self._model, request))
-                else:
-                    self._waiting.append(GenerationJob(self._model, request))
-                    self._progress.n_replies += request.n
-                self._progress.n_requests += 1
-            except UnicodeEncodeError as exc:
-                yield Failed(request.id, invalid_unicode(exc))
-            except LlmtoolError as exc:
-                self._raise_if_cancelled(exc)
-                yield Failed(request.id, exc)
-
     def _count_unread(self) -> None:
         prompts = sum(len(job.ids) for job in self._waiting)
         n_computed = self._prefix.run.pos + self._prefix.run.at if self._prefix else 0
@@ -133,10 +100,6 @@ class Scheduler:
             - n_computed
             + sum(len(run.tokens) - run.at for job in self._jobs for run in _prompt_runs(job))
         )
-
-    @property
-    def _n_waiting(self) -> int:
-        return sum(job.n_choices for job in self._waiting)
 
     def _drop_cancelled(self) -> Iterator[Failed]:
         for job in [*self._jobs, *self._waiting]:
@@ -221,8 +184,8 @@ class Scheduler:
         On a GPU it takes almost as long.
         """
         n_all = self._contexts.max_parallel
-        n_known = len(self._jobs) + self._n_waiting
-        is_long = n_known >= (_LONG_STREAM if self._exhausted else n_all)
+        n_known = len(self._jobs) + self._intake.n_choices
+        is_long = n_known >= (_LONG_STREAM if self._intake.is_exhausted else n_all)
         has_first_wave = is_long and isinstance(self._jobs[0], GenerationJob)
         if not has_first_wave or self._progress.finished or self._model.weights.n_gpu_layers:
             return n_all
@@ -231,7 +194,7 @@ class Scheduler:
     def _ensure_context(self, job: Job) -> Sequences:
         if self._contexts.reproducible:
             return self._contexts.ensure_context([job], is_all=True)
-        return self._contexts.ensure_context(list(self._waiting), is_all=self._exhausted)
+        return self._contexts.ensure_context(list(self._waiting), is_all=self._intake.is_exhausted)
 
     @property
     def _backlog(self) -> int:
@@ -333,7 +296,7 @@ class Scheduler:
             n_prefix = self._compute_prefix(sequences, self._prefix, n_max)
             if self._has_replies:
                 n_max -= n_prefix
-        self._choose_adapters()
+        adapters = self._turns.next([job.adapters for job in self._jobs if job.runs])
         chosen: list[tuple[Job, TokenRun, int]] = []
         n_read = n_rows = 0
         n_free = context.n_batch
@@ -358,7 +321,7 @@ class Scheduler:
             return
         if context.separate_streams:  # only adjacent ids in ascending order are batched together
             chosen.sort(key=lambda each: each[1].seq)
-        context.use_adapters(self._adapters)
+        context.use_adapters(adapters)
         batch = context.batch
         batch.clear()
         started = time.perf_counter()
@@ -447,21 +410,6 @@ class Scheduler:
                 run.at -= n_tokens
             raise
 
-    def _choose_adapters(self) -> None:
-        """Continue with the adapters of the last batch, or give others their turn.
-
-        A turn has several steps, as a change of adapters takes time. The next turn is that of the
-        adapters whose last turn was the longest ago.
-        """
-        self._n_steps += 1
-        ready = [job.adapters for job in self._jobs if job.runs]
-        others = [each for each in ready if each.key != self._adapters.key]
-        has_turn = self._n_steps - self._turn_started < _TURN_STEPS
-        if not others or (has_turn and len(others) < len(ready)):
-            return
-        self._turns[self._adapters.key] = self._turn_started = self._n_steps
-        self._adapters = min(others, key=lambda each: self._turns.get(each.key, 0))
-
     def _all_runs(self) -> list[TokenRun]:
         runs = [run for job in self._jobs for run in job.runs]
         return [*runs, self._prefix.run] if self._prefix else runs
@@ -472,7 +420,7 @@ class Scheduler:
         In a pool on a CPU, they take turns if attention would be computed in tiles, because tiles
         with single tokens of many sequences cover the cells of all of them.
         """
-        jobs = [job for job in self._jobs if job.key == self._adapters.key]
+        jobs = [job for job in self._jobs if job.key == self._turns.current.key]
         runs = [(job, run) for job in jobs for run in job.runs]
         singles = [each for each in runs if len(each[1].tokens) == 1]
         singles.sort(key=lambda each: each[1].seq)
@@ -504,35 +452,6 @@ class Scheduler:
 
     def _drop_finished(self) -> None:
         self._jobs = [job for job in self._jobs if job.runs or job.is_waiting]
-
-
-class ChunkSize:
-    """Chooses how many tokens of prompts to compute between two tokens of running replies.
-
-    They take up to `_MAX_GAP_SECONDS`, or as long as the step itself, at the measured speed.
-
-    Example:
-        >>> chunks = ChunkSize()
-        >>> chunks.measure(1.0, 500)
-        >>> chunks.size(512, step_seconds=0.05)
-        100
-    """
-
-    def __init__(self) -> None:
-        self._token_seconds = 0.0
-
-    def measure(self, seconds: float, n_tokens: int) -> None:
-        """Learn from a batch that took `seconds` for `n_tokens` of prompts."""
-        if n_tokens < _MIN_CHUNK or seconds <= 0:
-            return
-        last = self._token_seconds or seconds / n_tokens
-        self._token_seconds = (last + seconds / n_tokens) / 2
-
-    def size(self, n_batch: int, *, step_seconds: float) -> int:
-        if not self._token_seconds:
-            return min(_FIRST_CHUNK, n_batch)
-        n_tokens = max(_MAX_GAP_SECONDS, step_seconds) / self._token_seconds
-        return int(min(max(n_tokens, _MIN_CHUNK), n_batch))
 
 
 class _Prefix:
