@@ -134,6 +134,18 @@ def test_whole_prompt_of_a_running_reply_is_reused_without_the_reply(
     assert_all_released(engine)
 
 
+def test_token_ids_of_a_prompt_are_not_replaced_by_cached_ones(
+    start: Callable[..., LocalEngine],
+) -> None:
+    engine = start("plain")
+    ids = (*b"q" * 40, 257, 108)  # token 257 is "he"
+    prompt = Prompt(token_ids=ids)
+    reply = serve(engine, [make_request([], prompt=prompt, max_tokens=1)])[0][0]
+    prompt = Prompt(token_ids=(*b"q" * 40, *b"hel", *reply.encode(), *b"z"))
+    usage = serve(engine, [make_request([], prompt=prompt)])[0][1]
+    assert (usage.prompt_tokens, usage.cached_tokens) == (len(prompt.token_ids or ()), 40)
+
+
 def test_nothing_is_saved_without_a_limit(start: Callable[..., LocalEngine]) -> None:
     engine = start("plain", cache_bytes=0)
     first, other = ([Message("user", text)] for text in ("hello there " * 9, "quick fox " * 9))

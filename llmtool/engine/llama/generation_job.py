@@ -89,6 +89,8 @@ class GenerationJob:
         return ((len(choice.tokens), self.n_cells) for choice in self._choices.values())
 
     def reuse_cached_tokens(self, histories: Sequence[Sequence[int]]) -> None:
+        if self.request.prompt.token_ids is not None:
+            return
         n_best = 0
         for cached in histories:
             ids = reuse_cached_tokens(self.ids, cached, self._model.weights)
