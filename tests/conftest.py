@@ -39,6 +39,8 @@ def pytest_configure() -> None:
     # A shell makes what it runs in the background ignore Ctrl-C; tests send it to children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):  # `nohup` ignores it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # One processor for each worker: the threads of two models on the same ones slow each other.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):

@@ -17,6 +17,8 @@ from typing import Protocol
 
 import msgspec
 
+from llmtool.engine.llama.prompt_lookup import PromptLookup
+
 MAX_DRAFT = 15  # tokens per reply and step
 _MIN_GAIN = 1.1  # of the expected speed, as estimates are not exact
 # Assumed seconds of a step by its tokens, relative to one token: the highest of Q4_1 and Q4_K_M
@@ -177,8 +179,6 @@ class Drafter:
     """Drafts the next tokens of one reply."""
 
     def __init__(self, speculation: Speculation, prompt: Sequence[int]) -> None:
-        from llmtool.engine.llama.prompt_lookup import PromptLookup
-
         self._speculation, self._prompt = speculation, prompt
         self._lookup = PromptLookup(prompt)
         self._right, self._tried = _WEIGHT * _ASSUMED_CHANCE, _WEIGHT  # of the draft model
