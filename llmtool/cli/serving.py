@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,10 +36,7 @@ def open_boxes(
     `resources` are options of `Toolbox`. Without a reference, the model of the settings is used.
     """
     boxes = {}
-    chosen: list[str | None] = [*references] or [None]
-    for reference in chosen:
-        each = msgspec.structs.replace(options, reference=reference)
-        model = bootstrap.open_model(console, folders, settings, each, warm_up=False)
+    for model in _find_models(console, folders, settings, references, options):
         boxes[model.name] = Toolbox(
             model.reference,
             concurrent=True,
@@ -63,18 +60,28 @@ def start_in_background(
     """Download the models if needed, start `llmtool serve` with `args`, and print its address."""
     from llmtool.cli import detach
 
-    chosen: list[str | None] = [*references] or [None]
-    models = []
-    for reference in chosen:
-        each = msgspec.structs.replace(options, reference=reference)
-        model = bootstrap.open_model(console, folders, settings, each, warm_up=False)
-        models.append(f"--model={model.reference}")
+    found = _find_models(console, folders, settings, references, options)
+    models = [f"--model={model.reference}" for model in found]
     status, log = detach.start(folders, ["serve", *models, *args], os.environ)
     console.stdout.write(f"{status.address}\n")
     console.note(
         f"serving {', '.join(status.models)} (process {status.pid}, log {log}); "
         "`llmtool stop` ends it"
     )
+
+
+def _find_models(
+    console: Console,
+    folders: Folders,
+    settings: Settings,
+    references: Iterable[str],
+    options: g.ModelOptions,
+) -> Iterator[LocalModel]:
+    """Yield the models, downloaded if needed; without a reference, the one of the settings."""
+    chosen: list[str | None] = [*references] or [None]
+    for reference in chosen:
+        each = msgspec.structs.replace(options, reference=reference)
+        yield bootstrap.open_model(console, folders, settings, each, warm_up=False)
 
 
 class PrivateSocket:

@@ -40,8 +40,9 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as exc:
         raise UsageError(
-            f"cannot listen on {format_address(host, port)}: {os_error_reason(exc)}; "
-            "choose another address or port"
+            # `create_server` appends the address to the system's reason.
+            f"cannot listen on {format_address(host, port)}: "
+            f"{os_error_reason(exc).partition(' (while')[0]}; choose another address or port"
         ) from exc
 
 

@@ -91,7 +91,7 @@ def test_a_port_in_use_is_one_line(
     result = run_llmtool("serve", "-m", tiny, "--port", port)
     assert result.returncode == 2
     assert len(result.stderr.decode().splitlines()) == 1
-    assert "in use" in result.stderr.decode()
+    assert "address already in use; choose" in result.stderr.decode()
 
 
 @pytest.mark.parametrize(
