@@ -54,6 +54,7 @@ _llmtool() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
@@ -121,6 +122,7 @@ _llmtool() {
             'translate:Translate text or a document, preserving code, links and markup'
             'code:Write, explain, review, fix, complete and test code'
             'chat:Chat with a model, in a terminal or through a pipe'
+            'batch:Merge the shards of a batch'
             'logs:Show the last prompts and replies of gen and run'
             'sessions:List, show, search, export and remove saved conversations'
             'models:List, inspect, download and remove models'
@@ -146,6 +148,7 @@ _llmtool() {
         translate) _llmtool_translate ;;
         code) _llmtool_code ;;
         chat) _llmtool_chat ;;
+        batch) _llmtool_batch ;;
         logs) _llmtool_logs ;;
         sessions) _llmtool_sessions ;;
         models) _llmtool_models ;;
@@ -201,6 +204,7 @@ _llmtool_gen() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
@@ -289,6 +293,7 @@ _llmtool_run() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
@@ -611,6 +616,7 @@ _llmtool_classify() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
@@ -765,6 +771,7 @@ _llmtool_sum() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
@@ -850,6 +857,7 @@ _llmtool_translate() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
@@ -933,6 +941,7 @@ _llmtool_code() {
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
+        '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
@@ -1421,6 +1430,42 @@ _llmtool_chat() {
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_batch() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'merge:Join the output files of shards (--shard) in the order of the input'
+        )
+        _describe command commands
+        ;;
+    rest)
+        case $line[1] in
+        merge) _llmtool_batch_merge ;;
+        esac ;;
+    esac
+}
+
+_llmtool_batch_merge() {
+    _arguments -s -S \
+        '*--output=[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o+[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \

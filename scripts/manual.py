@@ -74,6 +74,7 @@ READMES: dict[str, dict[str, str]] = {
         "translate": "翻译文本或文档，代码、链接和标记保持不变",
         "code": "编写、解释、审查、修复和补全代码，生成测试",
         "chat": "在终端或管道里与模型对话",
+        "batch": "合并分片批处理的结果",
         "logs": "显示 gen 和 run 最近的提示词与回复",
         "sessions": "列出、查看、搜索、导出和删除已保存的对话",
         "models": "列出、查看、下载和删除模型",
@@ -626,7 +627,7 @@ def commands_table(words: dict[str, str]) -> str:
     heads = [words.get(head, head) for head in ("command", "what it does")]
     rows = [f"| {heads[0]} | {heads[1]} |\n|---|---|\n"]
     for name, summary in COMMANDS.items():
-        page = f"docs/{name}.md"
+        page = f"docs/{'batches' if name == 'batch' else name}.md"
         page = page if (ROOT / page).exists() else f"docs/reference/{name}.md"
         rows.append(f"| [`{name}`]({page}) | {words.get(name, summary.rstrip('.'))} |\n")
     return "".join(rows)

@@ -127,6 +127,7 @@ def parse(args: list[str]) -> None:
     redirected = {at for at, token in enumerate(args) if set(token) <= set("<>")}
     redirections = redirected | {at + 1 for at in redirected}
     args = [token for at, token in enumerate(args) if at not in redirections]
+    args = [re.sub(r"\$\w+|\{\}", "1", token) for token in args]  # of the shell and of xargs
     if args in ([], ["--help"], ["--version"]):
         return
     name, *rest = complete_arguments(args, COMMANDS, lambda: load_command("gen"), load_groups)

@@ -16,7 +16,8 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,23 @@ def changed_parts(key: str, parts: Mapping[str, bytes]) -> list[str]:
     starts = range(_KEY_DIGITS, len(expected), 2)
     changed = (key[i : i + 2] != expected[i : i + 2] for i in starts)
     return [name for name, is_changed in zip(parts, changed, strict=True) if is_changed]
+
+
+def split_rows(lines: Iterable[bytes], format: OutputFormat) -> Iterator[bytes]:
+    """Yield the complete rows of lines; the quotes of a CSV row may contain line ends.
+
+    Example:
+        >>> list(split_rows([b'a,"b\\n', b'c"\\n', b'd,e\\n', b'f,'], "csv"))
+        [b'a,"b\\nc"\\n', b'd,e\\n']
+    """
+    row: list[bytes] = []
+    is_open = False
+    for line in lines:
+        row.append(line)
+        is_open ^= format == "csv" and line.count(b'"') % 2 == 1
+        if not is_open and line.endswith(b"\n"):
+            yield b"".join(row)
+            row.clear()
 
 
 class SavedRow(msgspec.Struct, frozen=True):
@@ -135,9 +153,9 @@ class Journal:
             flags = os.O_RDWR if path.is_file() or not path.exists() else os.O_WRONLY
             flags |= 0 if follow_links else getattr(os, "O_NOFOLLOW", 0)
             self._file = os.open(path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        self._is_regular = path.is_file()
+        self.is_regular = path.is_file()
         try:
-            if self._is_regular:
+            if self.is_regular:
                 _lock(self._file, path)
                 _check_content(self._file, path, format, allowed=resume or overwrite)
                 if os.fstat(self._file).st_size and resume:
@@ -151,7 +169,7 @@ class Journal:
 
     def begin(self) -> None:
         """Truncate the file after its last complete row. Until then, it is unchanged."""
-        if not self._is_regular:
+        if not self.is_regular:
             self._write(self._header)
             return
         with _errors_as_output_error(self.path):
@@ -224,16 +242,10 @@ class Journal:
         """Yield the complete rows, without the header."""
         with open(self.path, "rb") as file:
             file.seek(len(self._header))
-            for _ in range(self.n_done):
-                lines: list[bytes] = []
-                is_open = False
-                while not lines or is_open:
-                    lines.append(file.readline())
-                    is_open ^= self._format == "csv" and lines[-1].count(b'"') % 2 == 1
-                yield b"".join(lines)
+            yield from islice(split_rows(file, self._format), self.n_done)
 
     def replace(self, number: int, row: bytes) -> None:
-        """Replace a saved row by its number, from 0.
+        """Replace a row by its number, from 0.
 
         Replacements are collected, and written before the next row is appended, and on close. A
         killed process loses at most those of a second or, if writing takes long, of 20 times that.
@@ -266,14 +278,16 @@ class Journal:
         seconds = time.monotonic() - started
         self._next_rewrite = time.monotonic() + max(_REWRITE_SECONDS, 20 * seconds)
 
-    def append(self, row: bytes) -> None:
-        """Write a row. Rows are synced to disk in groups, and on close."""
+    def append(self, row: bytes) -> int:
+        """Write a row, and return its number. Rows are synced to disk in groups, and on close."""
         if self._replacements:
             self._rewrite()
         self._write(row)
+        self.n_done += 1
         self._since_sync += 1
         if self._since_sync >= _SYNC_ROWS:
             self.sync()
+        return self.n_done - 1
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -283,7 +297,7 @@ class Journal:
 
     def sync(self) -> None:
         self._since_sync = 0
-        if self._is_regular:
+        if self.is_regular:
             with _errors_as_output_error(self.path):
                 os.fsync(self._file)
 

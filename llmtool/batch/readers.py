@@ -23,6 +23,7 @@ from llmtool.batch.json_records import (
     with_line,
 )
 from llmtool.batch.lines import Line, LineSource, Separator, format_place, read_file
+from llmtool.batch.shards import Shard
 from llmtool.batch.tables import Table, TableRow, find_other_delimiter
 from llmtool.encoding import Errors, check_encoding, decode, escape_name, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
@@ -73,6 +74,7 @@ class Reader:
         encoding: the encoding of the files; None is UTF-8, or UTF-16 if it is detected.
         delimiter: the delimiter of a table, a character or "tab"; None detects comma, semicolon,
             tab or pipe.
+        shard: yield only the records of this shard; `index` still counts all.
         read: returns the content and the text of a file, for the format "file"; by default, the
             content is decoded.
 
@@ -97,13 +99,16 @@ class Reader:
         errors: Errors = "strict",
         encoding: str | None = None,
         delimiter: str | None = None,
+        shard: Shard | None = None,
         read: Callable[[str], tuple[bytes, str]] | None = None,
     ) -> None:
         self.format, self._paths, self.errors = format, paths, errors
+        self.shard = shard
         self.encoding = None if encoding is None else check_encoding(encoding)
         self.n_skipped = 0
         self._read = read or self._read_text
-        self._index = 0
+        self.n_records = 0  # read so far, of all shards
+        self.n_read = 0  # yielded so far
         self._sources: list[LineSource] = []
         if format != "file":
             separator: Separator = "any" if format == "csv" else "LF"
@@ -121,21 +126,17 @@ class Reader:
         self.is_done = False
 
     @property
-    def n_read(self) -> int:
-        return self._index
-
-    @property
     def n_expected(self) -> float | None:
-        """The estimated number of records, or None if unknown."""
+        """The estimated number of records to yield, or None if unknown."""
         if self.is_done:
-            return self._index
+            return self.n_read
         if self.format == "file" and self._paths:
-            return len(self._paths)
+            return sum(map(self._has_file, self._paths))
         sizes = [source.size_bytes for source in self._sources]
         consumed = sum(source.n_consumed for source in self._sources)
         if None in sizes or not consumed:
             return None
-        return self._index * sum(filter(None, sizes)) / consumed
+        return self.n_read * sum(filter(None, sizes)) / consumed
 
     def has_source(self, path: str) -> bool:
         """Whether a file is one of the files to read, also through another name."""
@@ -234,6 +235,16 @@ class Reader:
         return ", ".join(cell.strip() or f"(column {i})" for i, cell in enumerate(self.header, 1))
 
     def __iter__(self) -> Iterator[Record | None]:
+        for record in self._all_records():
+            if record is not None:
+                if self.shard and self.format != "file" and not self.shard.contains(record.digest):
+                    continue
+                self.n_read += 1
+            yield record
+        self.is_done = True
+
+    def _all_records(self) -> Iterator[Record | None]:
+        """Yield the records, also those of other shards unless they are files."""
         if self.format == "csv":
             yield from self.read_header()
             for table in self._tables:
@@ -246,12 +257,11 @@ class Reader:
         else:
             for source in self._sources:
                 yield from self._read_json(source)
-        self.is_done = True
 
     def _record(self, source: str, line: int | None, data: bytes, **values: Any) -> Record:
-        self._index += 1
+        self.n_records += 1
         digest = hashlib.sha256(data).digest()
-        return Record(index=self._index - 1, source=source, line=line, digest=digest, **values)
+        return Record(index=self.n_records - 1, source=source, line=line, digest=digest, **values)
 
     def _read_json(self, source: LineSource) -> Iterator[Record | None]:
         chunks = source.chunks()
@@ -322,15 +332,21 @@ class Reader:
         return self._record(name, row.line, row.data, fields=fields, error=error)
 
     def _read_files(self) -> Iterator[Record | None]:
-        if not self._sources:
-            yield from map(self._from_file, self._paths)
-        for source in self._sources:
-            for line in source:
-                if line is None:
-                    yield None
-                elif line.data.strip():
-                    name = line.data.removesuffix(b"\r").decode("utf-8", "surrogateescape")
-                    yield self._from_file(name)
+        names: Iterable[str | None] = self._paths
+        if self._sources:
+            names = (name for source in self._sources for name in _file_names(source))
+        for name in names:
+            if name is None:
+                yield None
+            elif self._has_file(name):
+                yield self._from_file(name)
+            else:  # a file of another shard is not read
+                self.n_records += 1
+
+    def _has_file(self, path: str) -> bool:
+        if self.shard is None:
+            return True
+        return self.shard.contains(hashlib.sha256(escape_name(path).encode()).digest())
 
     def _read_text(self, path: str) -> tuple[bytes, str]:
         data = read_file(path)
@@ -345,6 +361,15 @@ class Reader:
         except LlmtoolError as exc:
             return self._record(shown, None, shown.encode(), fields=fields, error=exc)
         return self._record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
+
+
+def _file_names(source: LineSource) -> Iterator[str | None]:
+    """Yield the file names in a list, None while a pipe has no data."""
+    for line in source:
+        if line is None:
+            yield None
+        elif line.data.strip():
+            yield line.data.removesuffix(b"\r").decode("utf-8", "surrogateescape")
 
 
 def _unique(names: list[str]) -> list[str]:

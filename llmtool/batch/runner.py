@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 
 from llmtool.batch.journal import Journal, SavedRow, changed_parts, record_key
 from llmtool.batch.readers import Reader, Record
+from llmtool.batch.shards import ShardKey, with_key
 from llmtool.batch.writers import (
     COMMON_COLUMNS,
     ERROR,
@@ -27,6 +29,7 @@ from llmtool.errors import Cancelled, ExitCode, LlmtoolError, OutputValidationEr
 from llmtool.option_names import option
 
 _END: Any = object()
+_JOB_DIGITS = 8
 _ROW_VERSION = 2  # of the names of columns; rows of another version cannot be resumed
 
 
@@ -63,7 +66,8 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
             model and options can differ from those of the earlier batch; other rows are unchanged.
         overwrite: replace a file that has content.
         follow_links: whether the file may be a symbolic link.
-        limit: maximum number of records, including those completed earlier; None for all.
+        limit: maximum number of records, including those completed earlier and, with a shard, those
+            of other shards; None for all.
         full_results: add the full result to each row, as `result`.
         csv_safe: start texts that a spreadsheet would evaluate as formulas with an apostrophe; only
             with `format` "csv".
@@ -161,8 +165,10 @@ class BatchRunner(Generic[R]):
         ]
         shape += [options.format, options.full_results]
         self._identity = {**identity, "header or format": repr(shape).encode()}
+        self._job = hashlib.sha256(b"\0".join(self._identity.values())).hexdigest()[:_JOB_DIGITS]
         self.n_resumed = self.n_resumed_failures = self.n_other = 0
-        self._retried: set[int] = set()  # the numbers of the failed rows that are replaced
+        self._retried: dict[int, int] = {}  # the numbers of the rows to replace, by record
+        self._last: tuple[int, bytes, str] | None = None  # number, line and key of the last row
 
     def run(self) -> Generator[Row[R], None, None]:
         """Yield each new row after writing it.
@@ -193,20 +199,34 @@ class BatchRunner(Generic[R]):
                     follow_links=options.follow_links,
                 )
                 stack.enter_context(closing(journal))
+                if self._reader.shard is not None and not journal.is_regular:
+                    needed = f"{option('shard')} needs a regular file for its rows"
+                    raise UsageError(f"{needed}; {options.output} is none")
                 self.n_resumed = journal.n_done
             outcomes = self._process(self._open_records(journal))
             stack.enter_context(closing(outcomes))
             for record, outcome in _without_unfinished_end(outcomes):
                 if isinstance(outcome, Cancelled) and record.index in self._retried:
                     continue  # its row stays as it is
-                key = record_key(self._parts(record))
-                line = self._encode(record, outcome, None if journal is None else key)
-                if journal is not None and record.index in self._retried:
-                    self._retried.remove(record.index)
-                    journal.replace(record.index, line)
-                elif journal is not None:
-                    journal.append(line)
+                key = None if journal is None else self._key(record)
+                line = self._encode(record, outcome, key)
+                if journal is not None and key is not None:
+                    self._write(journal, record, line, key)
                 yield Row(record, outcome, line)
+            if journal is not None and self._last is not None:
+                number, line, key = self._last
+                complete = self._complete_key(key)
+                if complete != key:
+                    journal.replace(number, with_key(line, key, complete))
+
+    def _write(self, journal: Journal, record: Record, line: bytes, key: str) -> None:
+        number = self._retried.pop(record.index, None)
+        if number is None:
+            number = journal.append(line)
+        else:
+            journal.replace(number, line)
+        if self._last is None or number >= self._last[0]:
+            self._last = number, line, key
 
     def _open_records(self, journal: Journal | None) -> Iterator[Record | None]:
         """Yield the remaining records, up to the limit."""
@@ -214,12 +234,12 @@ class BatchRunner(Generic[R]):
         if journal is not None:
             yield from self._saved_records(journal, records)
             journal.begin()
-        if self._options.limit is None:
-            yield from records
-            return
-        n_left = self._options.limit - (0 if journal is None else journal.n_done)
-        while n_left > 0 and (record := next(records, _END)) is not _END:
-            n_left -= record is not None
+        limit = self._options.limit
+        while limit is None or self._reader.n_records < limit:
+            record = next(records, _END)
+            # The reader skips the records of other shards, also those beyond the limit.
+            if record is _END or (record and limit is not None and record.index >= limit):
+                return
             yield record
 
     def _saved_records(
@@ -227,7 +247,7 @@ class BatchRunner(Generic[R]):
     ) -> Iterator[Record | None]:
         """Compare the saved rows with their records; yield the records to process again."""
         overwrite = option("overwrite", True)
-        retry, limit = self._options.retry_failed, self._options.limit or journal.n_done
+        retry, limit = self._options.retry_failed, self._options.limit
         for number, saved in enumerate(journal.rows(), 1):
             while (record := next(records, _END)) is None:
                 yield None
@@ -236,10 +256,13 @@ class BatchRunner(Generic[R]):
                     f"cannot resume {journal.path}: row {number} has no {self._columns[0]!r}, so "
                     f"another command or version wrote it; use {overwrite} to start over"
                 )
-            is_other = record is _END or saved.key != record_key(self._parts(record))
+            self._last = number - 1, saved.data, saved.key
+            key = self._job_key(saved.key, journal)
+            is_other = record is _END or key != self._key(record)
             again = saved.has_failed if retry else saved.is_unfinished and not is_other
-            if again and number <= limit and record is not _END:
-                self._retried.add(record.index)
+            is_within = record is not _END and (limit is None or record.index < limit)
+            if again and is_within:
+                self._retried[record.index] = number - 1
                 self.n_resumed -= 1
                 yield record
                 continue
@@ -255,11 +278,39 @@ class BatchRunner(Generic[R]):
     def _parts(self, record: Record) -> dict[str, bytes]:
         return {"input": record.digest, **self._identity}
 
+    def _key(self, record: Record) -> str:
+        key, shard = record_key(self._parts(record)), self._reader.shard
+        return key if shard is None else str(ShardKey(key, str(shard), record.index, self._job))
+
+    def _job_key(self, key: str, journal: Journal) -> str:
+        """Return the key of a saved row, without the number of records.
+
+        Raises:
+            UsageError: the row belongs to another shard, or only this batch or the row has one.
+        """
+        saved, shard = ShardKey.parse(key), self._reader.shard
+        if (None if saved is None else saved.shard) == (None if shard is None else str(shard)):
+            return key if saved is None else str(msgspec.structs.replace(saved, n_records=None))
+        if saved is None:
+            what = f"not the output of a shard; omit {option('shard')}"
+        else:
+            what = f"the output of shard {saved.shard}; pass {option('shard', saved.shard)}"
+        raise UsageError(f"cannot resume {journal.path}: it is {what}")
+
+    def _complete_key(self, key: str) -> str:
+        """Return the key of the last row, in a shard with the number of records in the input."""
+        saved, limit = ShardKey.parse(key), self._options.limit
+        if saved is None:
+            return key
+        n_records = self._reader.n_records
+        n_records = n_records if limit is None else min(n_records, limit)
+        return str(msgspec.structs.replace(saved, n_records=n_records))
+
     def _changes(self, saved: SavedRow, record: Record, *, retry: bool) -> str:
         """Return what of a saved row differs from this batch."""
         if retry or record is _END:
             return "input"
-        changed = changed_parts(saved.key, self._parts(record))
+        changed = changed_parts(saved.key.partition(":")[0], self._parts(record))
         if {"model", "seed"} & {*changed}:  # the options contain these, too
             changed = [name for name in changed if name != "template or option"]
         return " and ".join(changed) or "input, prompt, template, model or option"

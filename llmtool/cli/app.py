@@ -32,6 +32,7 @@ COMMANDS = {
     "translate": "Translate text or a document, preserving code, links and markup.",
     "code": "Write, explain, review, fix, complete and test code.",
     "chat": "Chat with a model, in a terminal or through a pipe.",
+    "batch": "Merge the shards of a batch.",
     "logs": "Show the last prompts and replies of gen and run.",
     "sessions": "List, show, search, export and remove saved conversations.",
     "models": "List, inspect, download and remove models.",
@@ -55,6 +56,7 @@ MODULES = {
     "code": "commands.code.command",
     "chat": "commands.chat.command",
     "sessions": "commands.sessions.command",
+    "batch": "commands.batch.command",
     "models": "commands.models.command",
     "bench": "commands.bench.command",
 }

@@ -89,6 +89,11 @@ def open_reader(
         raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
     if chosen and not output.overwrite and _format_of(batch, output) == "text":
         raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
+    if batch.shard is not None and not output.dry_run:
+        if output.path is None:
+            raise UsageError("--shard needs an output file to merge; add -o FILE")
+        if _format_of(batch, output) == "text":
+            raise UsageError("--shard cannot merge plain text output; add --jsonl")
     if batch.csv_safe and _format_of(batch, output) != "csv":
         raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
     if n > 1 and _format_of(batch, output) == "text":
@@ -118,6 +123,7 @@ def open_reader(
         errors=input.errors or "strict",
         encoding=input.encoding,
         delimiter=batch.delimiter,
+        shard=batch.shard,
         read=read,
     )
     if output.path is not None and reader.has_source(output.path):
@@ -245,8 +251,19 @@ def _format_of(batch: g.BatchOptions, output: g.OutputOptions) -> OutputFormat:
         return usual
     if not is_fixed and (named == "jsonl" or (named == "csv" and batch.each != "jsonl")):
         return named
-    what, advice = _FORMAT_NAMES[usual]
-    raise UsageError(f"-o {output.path}: this batch writes {what}; use the extension {advice}")
+    raise _wrong_suffix(output.path, usual)
+
+
+def check_suffix(path: str | None, format: OutputFormat) -> None:
+    """Check that the extension of a file is not that of another format than its rows have."""
+    suffix = os.path.splitext(path or "")[1].lower()
+    if _BY_SUFFIX.get(suffix, format) != format:
+        raise _wrong_suffix(path, format)
+
+
+def _wrong_suffix(path: str | None, format: OutputFormat) -> UsageError:
+    what, advice = _FORMAT_NAMES[format]
+    return UsageError(f"-o {path}: this batch writes {what}; use the extension {advice}")
 
 
 def _check_delimiter(path: str, delimiter: str) -> None:

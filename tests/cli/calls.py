@@ -60,6 +60,7 @@ OTHERS = {
     **{f"prompts {verb}": ("prompts", verb) for verb in ("ls", "schema")},
     **{f"config {verb}": ("config", verb) for verb in ("show", "set", "unset")},
     "logs": ("logs",),
+    "batch merge": ("batch", "merge", "rows.jsonl"),
     **{"cache ls": ("cache", "ls"), "cache clear": ("cache", "clear")},
     **{"serve": ("serve",), "mcp": ("mcp",), "ps": ("ps",), "stop": ("stop",)},
     **{"doctor": ("doctor",), "completions": ("completions", "bash")},

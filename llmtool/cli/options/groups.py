@@ -18,6 +18,7 @@ from llmtool.sizes import parse_duration
 from llmtool.tasks.options import SamplingOptions
 
 if TYPE_CHECKING:
+    from llmtool.batch.shards import Shard
     from llmtool.cli.terminal.console import Console
     from llmtool.cli.terminal.inputs import Input
     from llmtool.config import Settings
@@ -47,6 +48,12 @@ def parse_timeout(value: str) -> float:
         return parse_duration(value)
     except ValueError:
         raise BadParameter(f"{value!r}: must be a time such as 90, 1.5 or 2m") from None
+
+
+def _parse_shard(value: str) -> Shard:
+    from llmtool.batch.shards import Shard
+
+    return Shard.parse(value)
 
 
 _NOT_OUTPUTS = {  # without a directory
@@ -382,6 +389,16 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         _batch("--limit", min=1, metavar="N", help="Process only the first N records."),
     ] = None
 
+    shard: Annotated[
+        Any | None,
+        _batch(
+            "--shard",
+            parser=_parse_shard,
+            metavar="K/N",
+            help="Process only part K of N of the records; join the parts with `batch merge`.",
+        ),
+    ] = None
+
     def check_unused(self) -> None:
         """Check that no batch option is set."""
         for name, value in (
@@ -390,6 +407,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             ("--resume", self.resume),
             ("--retry-failed", self.retry_failed),
             ("--limit", self.limit),
+            ("--shard", self.shard),
             ("--jsonl", self.jsonl),
             ("--csv-safe", self.csv_safe),
         ):

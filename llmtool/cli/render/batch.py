@@ -69,7 +69,9 @@ class Tally:
         progress = self._find_progress()
         expected, left = self._reader.n_expected, None
         if expected is not None:
-            expected = min(expected, self._options.limit or expected)
+            if self._options.limit is not None:
+                shard = self._reader.shard
+                expected = min(expected, self._options.limit / (1 if shard is None else shard.n))
             n_read = self._reader.n_read
             n_per_record = progress.n_replies / max(1, n_read - self._runner.n_resumed)
             n_new = max(0, expected - n_read) * n_per_record

@@ -108,6 +108,8 @@ def classify(
         raise UsageError("--calibrate and --dry-run cannot be combined; use one of them")
     if labels.balanced and batch.each is None:
         raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
+    if labels.balanced and batch.shard is not None:
+        raise UsageError("--balanced and --shard cannot be combined; it needs all records")
     if labels.balanced and (batch.resume or batch.retry_failed):
         option = "--resume" if batch.resume else "--retry-failed"
         raise UsageError(f"--balanced and {option} cannot be combined; use --overwrite")
