@@ -34,7 +34,7 @@ from llmtool import Toolbox
 from llmtool.tasks.results import Summary
 
 DATA = Path(__file__).parent / "data" / "summaries"
-HALVES = ("tuning", "test", "other")
+HALVES = ("tuning", "test", "held-out", "other")
 KINDS = ("report", "meeting", "mail", "technical")
 
 
