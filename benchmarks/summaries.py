@@ -4,7 +4,7 @@
     python benchmarks/summaries.py --forms
 
 The documents are in `data/summaries`: reports, meetings, mail and technical documents, each with
-ten key facts. Choose on the half `tuning`, report the half `test`; the half `other` is in other
+ten key facts. Choose on the half `tuning`, report `test` and `held-out`; `other` is in other
 languages. `summary_quality.py` measures; it does not use the checks of `llmtool`.
 
     facts       facts out of ten; for comparison, of the first words of the document, of sentences

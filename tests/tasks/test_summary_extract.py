@@ -84,3 +84,17 @@ def test_chinese_sentences_are_chosen_by_words() -> None:
     found = source(text)
     chosen = "".join(found.sentences[i].text for i in found.choose(12))
     assert "费用" in chosen
+
+
+def test_last_sentence_of_a_paragraph_counts_less() -> None:
+    first, last = source("In May the wall cost 400 euros. In July the roof cost 300 euros.").scores
+    alone = source("In May the wall cost 400 euros.\n\nIn July the roof cost 300 euros.").scores
+    assert last / first < 0.7 < alone[1] / alone[0]
+
+
+def test_short_sentences_fill_the_rest_of_the_length() -> None:
+    long = "In 1904 the bridge of Rem cost 4 million euros, as the report of the council says."
+    other = "A storm destroyed 300 trees in the park because nobody had looked at their roots."
+    found = source("\n\n".join([long, other, "The tram is free."]))
+    n_words = sum(each.n_words for each in found.sentences)
+    assert found.choose(n_words - 3) == [0, 1, 2]
