@@ -77,12 +77,15 @@ def test_new_turn_stays_when_logs_are_rotated(sessions: Sessions, now: float) ->
 
 
 @pytest.mark.parametrize("shift", [-DAY, -56 * 365 * DAY, DAY], ids=["day", "1970", "ahead"])
-def test_last_saved_values_stay_in_the_cache(tmp_path: Path, shift: float) -> None:
+def test_last_saved_values_stay_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: float
+) -> None:
     cache = DiskCache(tmp_path, limit=3)
     for n in range(3):
         cache.save(f"{n:032x}", n)
-        then = time.time() - shift - n
-        os.utime(tmp_path / f"{n:032x}.json", (then, then))
+    now = time.time() + shift
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(time, "time_ns", lambda: int(now * 1e9))
     for n in range(3, 6):
         cache.save(f"{n:032x}", n)
     assert all(cache.load(f"{n:032x}", int) == n for n in range(3, 6))

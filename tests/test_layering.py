@@ -84,7 +84,7 @@ CLI_LAYERS = [
     "first_run",
 ]
 CLI_LAYERS += ["render", "framework", "options", "terminal"]
-ONE_IMPORTER = {
+ONE_IMPORTER: dict[str, str | tuple[str, ...]] = {
     "llama_cpp": "engine/llama/bindings.py",
     "huggingface_hub": "models/hub/",
     "httpx2": "web/",
@@ -117,7 +117,7 @@ ONE_IMPORTER = {
     "pysubs2": "documents/subtitles/ass.py",
     "docutils": "documents/rst/structure.py",
     "openstep_plist": "documents/localization/apple_strings.py",
-    "sqlite3": "sessions/search.py",
+    "sqlite3": ("sessions/search.py", "tasks/pipeline/disk_cache.py"),  # two kinds of files
 }
 # Names that execute code from data.
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dbm", "dill", "cloudpickle"}

@@ -1,4 +1,4 @@
-"""Full-text search over sessions with SQLite's FTS5; the only importer of sqlite3.
+"""Full-text search over sessions with SQLite's FTS5.
 
 The index is derived from the session files and updated at each search. `words` splits the text
 into words; FTS5 receives them separated by spaces, and its `ascii` tokenizer splits only there.

@@ -22,6 +22,9 @@ from command import error_line
 
 from llmtool import worker
 from llmtool.documents.readers import readable
+from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.workflow import StepReply
+from llmtool.tasks.summarize.self_test import SelfTest
 
 LIBRARY = (
     "The town library of Marbury will close for repairs from 3 March to 30 June. The roof has "
@@ -253,12 +256,14 @@ def test_cached_self_tests_are_private_and_cleared_with_the_cache(
     quick(input=LIBRARY.encode())
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "self-tests"
     files = list(notes.iterdir())
-    assert files and {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert list(DiskCache(notes).values(SelfTest)) and {
+        path.stat().st_mode & 0o777 for path in files
+    } == {0o600}
     assert notes.stat().st_mode & 0o777 == 0o700
     assert b"would free" in run_llmtool("cache", "clear", "--dry-run").stderr
     assert list(notes.iterdir()) == files
     run_llmtool("cache", "clear")
-    assert not list(notes.iterdir())
+    assert not list(DiskCache(notes).values(SelfTest))
 
 
 def test_interrupt_saves_the_replies(
@@ -280,12 +285,12 @@ def test_interrupt_saves_the_replies(
     process = start_llmtool("sum", *call, *few, "-m", starter, stdin=subprocess.DEVNULL)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
     limit = time.monotonic() + 100
-    while time.monotonic() < limit and not (notes.is_dir() and list(notes.glob("*.json"))):
+    while time.monotonic() < limit and not list(DiskCache(notes).values(StepReply)):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == -signal.SIGINT and out.count(b".") < 40
-    assert list(notes.glob("*.json"))
+    assert list(DiskCache(notes).values(StepReply))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of memory")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -488,8 +490,8 @@ def test_replies_are_reused_and_damaged_ones_are_replaced(tmp_path: Path) -> Non
     assert n_requests > 2 and first.n_cached == 0
     second, n_repeated = run()
     assert (n_repeated, second.n_cached) == (0, n_requests) and second.text == first.text
-    files = sorted((tmp_path / "notes").iterdir())
-    files[0].write_bytes(b"\xff")
-    files[1].write_text('{"a": 1}')
+    with closing(sqlite3.connect(tmp_path / "notes" / "values.db")) as notes, notes:
+        first_two = "key IN (SELECT key FROM entries ORDER BY key LIMIT 2)"
+        notes.execute(f"UPDATE entries SET value = x'ff' WHERE {first_two}")
     third, n_again = run()
     assert n_again == 2 and third.text == first.text

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -790,29 +792,88 @@ def test_a_different_model_is_not_answered_from_the_cache(tmp_path: Path) -> Non
     assert other.translate(LINES, "de").n_cached == 0
 
 
-def test_rejected_text_is_requested_again_but_its_sentences_are_cached(tmp_path: Path) -> None:
+def test_rejected_text_is_not_requested_again(tmp_path: Path) -> None:
     sentences = ["The library is closed on Mondays.", "It opens again on Tuesday morning."]
 
     def reply(text: str) -> str:
         return german(text) if text == sentences[1] else "???"
 
-    make_cached_toolbox(tmp_path, reply).translate(" ".join(sentences), "de")
+    first = make_cached_toolbox(tmp_path, reply).translate(" ".join(sentences), "de")
     again = make_cached_toolbox(tmp_path, german)
     result = again.translate(" ".join(sentences), "de")
-    assert result.text == " ".join(GERMAN[sentence] for sentence in sentences)
-    assert prompts_of(again) == sentences[:1]
+    assert result.text == first.text == f"{sentences[0]} {GERMAN[sentences[1]]}"
+    assert result.untranslated == first.untranslated and first.untranslated
+    assert (prompts_of(again), result.n_cached, result.usage.completion_tokens) == ([], 0, 0)
+    by_sentence = {" ".join(sentences): "???", **GERMAN}
+    other = make_cached_toolbox(tmp_path, by_sentence.__getitem__)
+    changed = other.translate(" ".join(sentences), "de", glossary={"library": "Bibliothek"})
+    assert changed.text == " ".join(GERMAN[sentence] for sentence in sentences)
+
+
+def test_equal_texts_from_the_cache_all_count(tmp_path: Path) -> None:
+    text = "The library is closed on Mondays.\n\n" * 3
+    make_cached_toolbox(tmp_path, german).translate(text, "de")
+    assert make_cached_toolbox(tmp_path, german).translate(text, "de").n_cached == 3
+
+
+def test_reply_that_was_cut_off_is_cached_as_such(tmp_path: Path) -> None:
+    text = "The library is closed on Mondays."
+    first = make_cached_toolbox(tmp_path, german).translate(text, "de", max_tokens=2)
+    again = make_cached_toolbox(tmp_path, german)
+    result = again.translate(text, "de", max_tokens=2)
+    assert "truncated" in first.untranslated[0].reason
+    assert (prompts_of(again), result.untranslated) == ([], first.untranslated)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"5", b'"Open the file"', b'"{1} {1}"'])
 def test_damaged_cache_entries_are_requested_again(tmp_path: Path, content: bytes) -> None:
     text = "Open {file} and read it."
     make_cached_toolbox(tmp_path, german).translate(text, "de")
-    (entry,) = tmp_path.iterdir()
-    assert entry.stat().st_mode & 0o777 == 0o600
-    entry.write_bytes(content)
+    with closing(sqlite3.connect(tmp_path / "values.db")) as database, database:
+        database.execute("UPDATE entries SET value = ?", (content,))
     assert str(make_cached_toolbox(tmp_path, german).translate(text, "de")) == (
         "Lies {file} und öffne es vorher."
     )
+
+
+LONG_RUN = """
+import sys, time
+from pathlib import Path
+
+from llmtool import Toolbox
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.tasks.pipeline.disk_cache import DiskCache
+
+def reply(prompt):
+    text = prompt.rpartition(": ")[2]
+    print(text, flush=True)
+    time.sleep(0.02)
+    return text.replace("a", "ä")
+
+toolbox = Toolbox(engine=ScriptedEngine(reply), model="m")
+toolbox.context.translations = DiskCache(Path(sys.argv[1]))
+text = "".join(f"A day at the sea, number {i}.\\n\\n" for i in range(100))
+result = toolbox.translate(text, "de")
+print(result.text == text.replace("a", "ä"), result.n_cached, flush=True)
+"""
+
+
+@pytest.mark.parametrize("n_requests", [2, 30, 70])
+def test_run_that_was_killed_continues(tmp_path: Path, n_requests: int) -> None:
+    command = [sys.executable, "-c", LONG_RUN, str(tmp_path / "cache")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        for _ in range(n_requests):
+            killed.stdout.readline()
+        killed.kill()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *requests, last = done.stdout.splitlines()
+    is_right, n_cached = last.split()
+    # The engine has several requests at once, whose replies are lost.
+    assert is_right == "True" and int(n_cached) == 100 - len(requests)
+    assert 100 - n_requests <= len(requests) <= 100 - n_requests + 40
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout == "True 100\n"
 
 
 SHARED_CACHE = """
@@ -849,9 +910,9 @@ def test_two_processes_share_the_cache(tmp_path: Path, limit: int) -> None:
         process.stdin.flush()
     assert [process.communicate()[0] for process in both] == ["True 20\n"] * 2
     assert [process.returncode for process in both] == [0, 0]
-    files = list((tmp_path / "segments").iterdir())
-    assert all(path.suffix == ".json" for path in files)
-    assert len(files) == 20 if limit == 1000 else len(files) <= 12
+    n_cached, _ = DiskCache(tmp_path / "segments").clear(dry_run=True)
+    assert n_cached == 20 if limit == 1000 else n_cached <= 12
+    assert [path.name for path in (tmp_path / "segments").iterdir()] == ["values.db"]
 
 
 # Documents

@@ -102,10 +102,10 @@ def clear(
     cache = _open(console, general)
     folder = cache.folder.parent
     names = (FOLDER, "notes", "self-tests", "translations", "translated", "anchors")
-    cleared = [
-        cache.clear(dry_run=dry_run),
-        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in names),
-    ]
+    cleared = [cache.clear(dry_run=dry_run)]
+    for name in names:
+        n_values, n_bytes = DiskCache(folder / name).clear(dry_run=dry_run)
+        cleared.append((min(n_values, 1), n_bytes))  # they are in one file
     index = folder / INDEX_NAME
     if index.exists():
         from llmtool.sessions.search import remove_index

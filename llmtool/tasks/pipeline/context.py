@@ -89,12 +89,14 @@ class TaskContext:
         self.model, self.settings, self.folders = model, settings, folders
         self.cancellation = cancellation
         self.bridge = AsyncBridge(cancellation)
-        self.calibrations = DiskCache(folders.data / "calibrations")
+        self.calibrations = DiskCache(folders.data / "calibrations", is_durable=True)
         self.anchors = DiskCache(folders.cache / "anchors") if cached else None
         self.notes = DiskCache(folders.cache / "notes", limit=5000) if cached else None
         self.self_tests = DiskCache(folders.cache / "self-tests") if cached else None
         self.translations = (
-            DiskCache(folders.cache / "translations", limit=20_000) if cached else None
+            DiskCache(folders.cache / "translations", limit=200_000, limit_bytes=100_000_000)
+            if cached
+            else None
         )
         self.translated = (
             DiskCache(folders.cache / "translated", limit=5000, limit_bytes=100_000_000)

@@ -144,10 +144,11 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         self.seed = self.seed or reply.seed
         if self._reply_cache is not None:
-            is_cut = reply.finish_reason == "length"
-            self._reply_cache.save(
-                step.request, whole_sentences(reply.text) if is_cut else reply.text
-            )
+            text = reply.text
+            if reply.finish_reason == "length":
+                text = whole_sentences(text)
+            complete = msgspec.structs.replace(reply, text=text, finish_reason="stop")
+            self._reply_cache.save(step.request, complete)
         draft = self.drafts[step.target]
         draft.end(reply.finish_reason)
         yield from self._retry(step.target, step.request)
@@ -240,7 +241,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             yield Step(request=request, target=index, is_live=True)
             return
         self.n_cached += 1
-        self.drafts[index].feed(cached)
+        self.drafts[index].feed(cached.text)
         self.drafts[index].end("stop")
         yield from self._retry(index, request)
 

@@ -12,7 +12,7 @@ import msgspec
 from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault, has_icu_syntax
 from llmtool.documents.types import Document, Format, Part
-from llmtool.engine.types import Prompt, Request
+from llmtool.engine.types import Prompt
 from llmtool.errors import ContextOverflow, LlmtoolError
 from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.duplicates import is_determined
@@ -35,7 +35,6 @@ _MAX_PIECES = 16  # of a segment whose structure is checked as a whole after eac
 _MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
 _OTHER_PART = "another part of the message was not translated"
 _ICU_SYNTAX = "the syntax of the ICU message is not supported"
-_BY_SENTENCE = ""  # cached for a text that was split, because no reply to it was accepted
 _Key = tuple[str, tuple[str, ...]]  # the text of a request, and its notes
 
 
@@ -58,6 +57,14 @@ class _Target(msgspec.Struct, frozen=True):
 
     segment_index: int
     job: SegmentJob
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """A reply, its prompt, and whether it is from the cache."""
+
+    prompt: Prompt
+    reply: StepReply
+    is_cached: bool = False
 
 
 class DocumentWorkflow(Workflow[TranslationText]):
@@ -89,7 +96,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self.started = time.perf_counter()
         # Each distinct text is requested once, with its notes; equal texts wait for its reply.
         self._waiting: dict[_Key, list[_Target]] = defaultdict(list)
-        self._replies: dict[_Key, tuple[Prompt, StepReply]] = {}
+        self._answers: dict[_Key, _Answer] = {}  # the first to each text
         self._n_ready = self._n_emitted = 0  # segments
         self._source_end = 0  # of the output that was emitted
         self._has_sections = True  # until the structure of one cannot be compared on its own
@@ -133,12 +140,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
         return ""
 
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
-        target: _Target = step.target
-        key, prompt = _key(target.job), step.request.prompt
-        first_reply = self._replies.setdefault(key, (prompt, reply))
-        yield from self._evaluate(target, prompt, reply)
-        for other in self._waiting.pop(key, ()):
-            yield from self._evaluate(other, *first_reply)
+        if is_determined(step.request.sampling):
+            self._cache.save(step.request, reply)
+        yield from self._receive(step.target, _Answer(step.request.prompt, reply))
         self._raise_if_too_long()
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
@@ -205,7 +209,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
     @property
     def n_cached(self) -> int:
         """The number of segments whose translations are from the cache."""
-        return sum(job.is_language and job.is_cached for job in self.jobs)
+        return sum(job.is_translated and job.is_cached for job in self.jobs)
 
     @property
     def n_kept(self) -> int:
@@ -221,65 +225,48 @@ class DocumentWorkflow(Workflow[TranslationText]):
         key = _key(target.job)
         if not target.job.is_language:
             self._settle(target, target.job.parts)
-        elif key in self._replies:
-            yield from self._evaluate(target, *self._replies[key])
+        elif key in self._answers:
+            yield from self._evaluate(target, self._answers[key])
         elif key in self._waiting:
             self._waiting[key].append(target)
         else:
-            step = self._step(target, is_retry=False)
-            cached = self._load(target, step.request)
-            if cached is not None:
-                yield from cached
-            else:
-                self._waiting[key] = []
-                yield step
-
-    def _load(self, target: _Target, request: Request) -> Iterator[Step] | None:
-        """Settle a job from the cache and return the next steps, or None if it is not cached."""
-        job = target.job
-        text = self._cache.load(request) if is_determined(request.sampling) else None
-        if text == _BY_SENTENCE:
-            return self._start_sentences(target) if job.split_into_sentences() else None
-        if text is None:
-            return None
-        reply = StepReply(text=text, finish_reason="stop", seed=0)
-        _, parts, fault = self._judge(target, request.prompt, reply, has_context=False)
-        if fault is not None:
-            return None
-        job.is_cached = True
-        self._settle(target, parts)
-        return iter(())
-
-    def _save(self, job: SegmentJob, text: str) -> None:
-        """Cache an accepted reply under the first request for its text."""
-        if self._cache.cache is None:
-            return
-        request = self._prompts.request(job, source=self.source)
-        if is_determined(request.sampling):
-            self._cache.save(request, text)
+            self._waiting[key] = []
+            yield from self._request(target, is_retry=False)
 
     def _start_sentences(self, target: _Target) -> Iterator[Step]:
         for child in target.job.children:
             sentence = _Target(target.segment_index, child)
-            if not child.is_language:
+            if child.is_language:
+                yield from self._request(sentence, is_retry=True)
+            else:
                 self._settle(sentence, child.parts)
-                continue
-            request = self._prompts.request(child, source=self.source)
-            if self._load(sentence, request) is None:
-                yield self._step(sentence, is_retry=True)
 
-    def _step(self, target: _Target, *, is_retry: bool) -> Step:
+    def _request(self, target: _Target, *, is_retry: bool) -> Iterator[Step]:
+        """Yield the step for a request, or evaluate its cached reply: another may be rejected."""
         job = target.job
         request = self._prompts.request(
             job, source=self.source, is_retry=is_retry, has_context=job.has_context
         )
-        return Step(request=request, target=target)
+        reply = self._cache.load(request) if is_determined(request.sampling) else None
+        if reply is None:
+            yield Step(request=request, target=target)
+        else:
+            yield from self._receive(target, _Answer(request.prompt, reply, is_cached=True))
 
-    def _evaluate(self, target: _Target, prompt: Prompt, reply: StepReply) -> Iterator[Step]:
+    def _receive(self, target: _Target, answer: _Answer) -> Iterator[Step]:
+        """Evaluate an answer, also for the equal texts that wait for it."""
+        key = _key(target.job)
+        first = self._answers.setdefault(key, answer)
+        yield from self._evaluate(target, answer)
+        for other in self._waiting.pop(key, ()):
+            yield from self._evaluate(other, first)
+
+    def _evaluate(self, target: _Target, answer: _Answer) -> Iterator[Step]:
         """Accept a reply, or retry: without context, with a constraint, then by sentence."""
         job = target.job
+        job.is_cached = answer.is_cached
         has_context = bool(job.context) and job.has_context
-        text, parts, fault = self._judge(target, prompt, reply, has_context=has_context)
+        parts, fault = self._judge(target, answer, has_context=has_context)
         if fault is not None and has_context:
             job.has_context = False
             self.n_retried += 1
@@ -288,22 +275,20 @@ class DocumentWorkflow(Workflow[TranslationText]):
         job.n_attempts += 1
         if fault is None:
             self._settle(target, parts)
-            self._save(job, text)
         elif job.n_attempts < _MAX_ATTEMPTS and not job.is_sentence:
             self.n_retried += 1
-            yield self._step(target, is_retry=True)
+            yield from self._request(target, is_retry=True)
         elif job.split_into_sentences():
-            self._save(job, _BY_SENTENCE)
             yield from self._start_sentences(target)
         else:
             self._settle(target, job.parts, f"the reply {fault}")
 
     def _judge(
-        self, target: _Target, prompt: Prompt, reply: StepReply, *, has_context: bool
-    ) -> tuple[str, tuple[Part, ...], str | None]:
-        """Return the text of a reply, its parts, and why it is not accepted, or None."""
+        self, target: _Target, answer: _Answer, *, has_context: bool
+    ) -> tuple[tuple[Part, ...], str | None]:
+        """Return the parts of a reply, and why it is not accepted, or None."""
         job, root = target.job, self.jobs[target.segment_index]
-        text, fault = self._prompts.check(job, prompt, reply, has_context=has_context)
+        text, fault = self._prompts.check(job, answer.prompt, answer.reply, has_context=has_context)
         parts = job.restore(text)
         if fault is None and parts is None:
             fault = "drops or repeats code, a link, a tag or a placeholder"
@@ -317,7 +302,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
             fault = find_placeholder_fault(job.parts, parts) or self.document.find_fault(
                 segment, candidate
             )
-        return text, parts or (), fault
+        return parts or (), fault
 
     def _settle(self, target: _Target, parts: Sequence[Part], reason: str | None = None) -> None:
         target.job.settle(parts, reason)
