@@ -139,6 +139,22 @@ class DecodedText(msgspec.Struct, frozen=True):
         return f"read as {self.encoding} (detected); {option('encoding', 'NAME')} sets another"
 
 
+def find_wide_codec(data: bytes, encoding: str) -> str | None:
+    """Return the codec that writes a text in UTF-16 or UTF-32 as it was read, else None.
+
+    It writes no byte order mark: that is the first character of a text which keeps it.
+
+    Example:
+        >>> find_wide_codec("é".encode("utf-16"), "utf-16"), find_wide_codec(b"e", "utf-8")
+        ('utf-16-le', None)
+    """
+    name = codecs.lookup(encoding).name
+    if not name.startswith(("utf-16", "utf-32")):
+        return None
+    is_big = data.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
+    return name if name.count("-") > 1 else f"{name}-{'be' if is_big else 'le'}"
+
+
 def decode_document(
     data: bytes,
     declared: str | None = None,

@@ -14,7 +14,14 @@ import msgspec
 from llmtool.cli.terminal.console import STDIN, Console
 from llmtool.cli.terminal.shared_stdin import is_shared
 from llmtool.cli.terminal.sources import fetch, is_url
-from llmtool.encoding import MAX_BYTES, Errors, decode, decode_document, too_long
+from llmtool.encoding import (
+    MAX_BYTES,
+    Errors,
+    decode,
+    decode_document,
+    find_wide_codec,
+    too_long,
+)
 from llmtool.errors import InputError, UsageError, os_error_reason
 from llmtool.file_kinds import PACKAGES, PDF, find_binary_kind, not_text
 
@@ -41,7 +48,9 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str | None = None
     errors: Errors | None = "strict"  # None: strict, for a command without --errors
     offline: bool = False
-    is_rewritten: bool = False  # the command writes the document again, as UTF-8
+    # The command writes the document again, as UTF-8 or, if it can, in its own Unicode encoding.
+    is_rewritten: bool = False
+    keeps_encoding: bool = False
 
 
 def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
@@ -91,12 +100,16 @@ def _missing(path: str, remedy: str = "") -> InputError:
 
 
 class SourceText(NamedTuple):
-    """A source and its text; `share` is the share of a web page's text that is used."""
+    """A source and its text; `share` is the share of a web page's text that is used.
+
+    `codec` writes a document in UTF-16 or UTF-32 that keeps its encoding; it is empty for others.
+    """
 
     name: str
     content: bytes
     text: str
     share: float = 1.0
+    codec: str = ""
 
 
 def join_sources(sources: Sequence[SourceText]) -> SourceText:
@@ -146,7 +159,8 @@ def read_record(
     is_pdf = content.startswith(b"%PDF-") and reads_pdf
     if form == "source" or (page is None and form == "text" and not is_pdf):
         charset = page.charset if page else None
-        return SourceText(name, content, _decode(console, content, source, input, charset))
+        text, codec = _decode(console, content, source, input, charset)
+        return SourceText(name, content, text, codec=codec)
     if content.startswith(b"%PDF-") and not reads_pdf:
         raise InputError(f"{source} {not_text(PDF)}")
     from llmtool.documents.readers.readable import read_document
@@ -168,8 +182,8 @@ def read_record(
 
 def _decode(
     console: Console, content: bytes, source: str, input: Input, charset: str | None
-) -> str:
-    """Return the text of a source, and report its encoding.
+) -> tuple[str, str]:
+    """Return the text of a source and the codec to write it (`SourceText`); report its encoding.
 
     A document that is rewritten keeps a byte order mark, and declares that it is UTF-8.
     """
@@ -185,11 +199,14 @@ def _decode(
     if decoded.note:
         console.note(f"{source}: {decoded.note}")
     if not input.is_rewritten:
-        return decoded.text
-    if decoded.encoding != "utf-8":
+        return decoded.text, ""
+    codec = find_wide_codec(content, decoded.encoding) if input.keeps_encoding else None
+    text = declare_utf8(decoded.text)
+    if decoded.encoding != "utf-8" and (codec is None or text != decoded.text):
         console.note(f"{source} is {decoded.encoding}; the output is UTF-8")
-        return declare_utf8(decoded.text)
-    return "\ufeff" + decoded.text if decoded.has_bom else decoded.text
+        return text, ""
+    has_bom = decoded.has_bom or (codec is not None and content.startswith("\ufeff".encode(codec)))
+    return "\ufeff" * has_bom + decoded.text, codec or ""
 
 
 def read_documents(console: Console, input: Input) -> list[SourceText]:

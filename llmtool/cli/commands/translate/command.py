@@ -86,9 +86,11 @@ def translate(
     old = None if update is None else render.read_old(console, update)
     options = msgspec.structs.replace(options, template=loaded, glossary=glossary, update=old)
     source = input.resolve(console, settings, reads_pdf=False)
-    source = msgspec.structs.replace(source, is_rewritten=True)
+    is_document = batch.each is None and not output.json
+    source = msgspec.structs.replace(source, is_rewritten=True, keeps_encoding=is_document)
     reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
     reader = name = material = package = format = None
+    codec = ""
     if batch.each is not None:
         reader = batches.open_reader(
             console, batch, source, output, reads=reads, text=text, form="source"
@@ -96,7 +98,7 @@ def translate(
     else:
         batch.check_unused()
         output.check(console, reads=reads)
-        name, material, package = render.gather(console, text, source, format=options.format)
+        name, material, package, codec = render.gather(console, text, source, format=options.format)
         if package is not None and not output.dry_run:
             render.check_package(console, material, to_file=output.path, as_json=output.json)
         with render.prefix_errors(name):
@@ -135,6 +137,7 @@ def translate(
             is_prose=format in ("txt", "md"),
             ends_line=name is None and text not in (None, "-"),
             package=package,
+            codec=codec,
         )
     for warning in (
         *result.warnings,

@@ -28,10 +28,12 @@ def write(
     is_prose: bool,
     ends_line: bool,
     package: bytes | None = None,
+    codec: str = "",
 ) -> Translation:
     """Write a translation and return it; if `is_live`, write each segment as soon as it is ready.
 
-    A terminal shows prose wrapped at words. The translation of a `package` is written into a copy.
+    A terminal shows prose wrapped at words; others get the bytes of the codec, UTF-8 if it is
+    empty. The translation of a `package` is written into a copy.
 
     Raises:
         OutputValidationError: a segment is not translated; JSON is still written.
@@ -40,6 +42,11 @@ def write(
     with open_sink(console, to_file) as sink:
         progress = WorkProgress("segments")
         show = sink.write_words if is_prose else sink.write
+        if codec and not sink.is_terminal:
+
+            def show(text: str) -> None:
+                sink.write_bytes(text.encode(codec))
+
         result: Translation | None = None
         try:
             with console.live_status(progress):
@@ -72,8 +79,10 @@ def write(
 
 def gather(
     console: Console, text: str | None, input: Input, *, format: str | None
-) -> tuple[str | None, str, bytes | None]:
-    """Return the document's name, if it has one, its text, and its content if it is a package.
+) -> tuple[str | None, str, bytes | None, str]:
+    """Return a document's name, its text, its content if it is a package, and its codec.
+
+    The codec is that of `SourceText`.
 
     A text that is the name of a file or a URL is read. A web page is read as text, unless `format`
     is "html".
@@ -96,7 +105,7 @@ def gather(
         material = inputs.read_argument(text, errors=input.errors, name="TEXT")
         if not material.strip():
             raise InputError("TEXT is empty")
-        return None, material, None
+        return None, material, None, ""
     path = files[0] if files else "-"
     if path == "-" and input.no_stdin and (text or files):
         raise UsageError("- and --no-stdin cannot be combined; use one of them")
@@ -110,10 +119,10 @@ def gather(
         raise InputError(f"{'standard input' if path == '-' else path} is empty")
     name = None if path == "-" else path
     if package_format(material) is not None:
-        return name, material, content
+        return name, material, content, ""
     if not path.lower().endswith((".csv", ".tsv")):  # an error, unless --format is given
         inputs.note_table(console, path, material)
-    return name, material, None
+    return name, material, None, found.codec
 
 
 def read_old(console: Console, path: str) -> str:
