@@ -48,6 +48,7 @@ _llmtool() {
             'code commit') command='code commit' ;;
             ' chat') command='chat' ;;
             ' batch') command='batch' ;;
+            'batch run') command='batch run' ;;
             'batch merge') command='batch merge' ;;
             ' logs') command='logs' ;;
             ' sessions') command='sessions' ;;
@@ -921,8 +922,28 @@ _llmtool() {
             esac ;;
         'batch')
             case "$previous" in
-                *) words='merge'
+                *) words='run merge'
                     options='--help -h' ;;
+            esac ;;
+        'batch run')
+            case "$previous" in
+                --output|-o) files='yes' ;;
+                --model|-m) kind='models' files='yes' ;;
+                --ctx-size) : ;;
+                --threads) : ;;
+                --n-gpu-layers|-ngl) : ;;
+                --parallel) : ;;
+                --chat-template) files='yes' ;;
+                --template-arg) : ;;
+                --lora) files='yes' ;;
+                --kv-type) words='f16 q8_0' ;;
+                --draft) files='yes' ;;
+                --server) : ;;
+                --timeout) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--output -o --overwrite --resume --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'batch merge')
             case "$previous" in

@@ -122,7 +122,7 @@ _llmtool() {
             'translate:Translate text or a document, preserving code, links and markup'
             'code:Write, explain, review, fix, complete and test code'
             'chat:Chat with a model, in a terminal or through a pipe'
-            'batch:Merge the shards of a batch'
+            'batch:Answer batch files in OpenAI'\''s format, and merge shards'
             'logs:Show the last prompts and replies of gen and run'
             'sessions:List, show, search, export and remove saved conversations'
             'models:List, inspect, download and remove models'
@@ -1450,15 +1450,50 @@ _llmtool_batch() {
     case $state in
     command)
         local -a commands=(
+            'run:Answer the requests of a batch file in OpenAI'\''s format'
             'merge:Join the output files of shards (--shard) in the order of the input'
         )
         _describe command commands
         ;;
     rest)
         case $line[1] in
+        run) _llmtool_batch_run ;;
         merge) _llmtool_batch_merge ;;
         esac ;;
     esac
+}
+
+_llmtool_batch_run() {
+    _arguments -s -S \
+        '*--output=[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o+[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
+        '*--resume[Continue the file of -o]' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--ctx-size=[Context size in tokens]:N:' \
+        '*--threads=[Number of CPU threads]:N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
+        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
 }
 
 _llmtool_batch_merge() {

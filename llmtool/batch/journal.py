@@ -215,7 +215,7 @@ class Journal:
         Raises:
             UsageError: a row has no key.
         """
-        for data in self._raw_rows():
+        for data in self.raw_rows():
             values = self.parse(data)
             if not isinstance(values.get(KEY), str):
                 raise UsageError(
@@ -238,8 +238,8 @@ class Journal:
     def _cells(self, row: str) -> list[str]:
         return next(csv.reader(io.StringIO(row, newline=""), delimiter=self._delimiter), [])
 
-    def _raw_rows(self) -> Iterator[bytes]:
-        """Yield the complete rows, without the header."""
+    def raw_rows(self) -> Iterator[bytes]:
+        """Yield the bytes of each complete row."""
         with open(self.path, "rb") as file:
             file.seek(len(self._header))
             yield from islice(split_rows(file, self._format), self.n_done)
@@ -264,7 +264,7 @@ class Journal:
             try:
                 with open(copy, "wb", closefd=False) as file:
                     file.write(self._header)
-                    for number, row in enumerate(self._raw_rows()):
+                    for number, row in enumerate(self.raw_rows()):
                         file.write(self._replacements.get(number, row))
                     self._end = file.tell()
                 shutil.copymode(path, temporary.name)

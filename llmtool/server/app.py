@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -36,7 +36,7 @@ from llmtool.server.openai.completions import complete
 from llmtool.server.openai.responses import create_response
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
 from llmtool.server.page import show_page
-from llmtool.server.responses import error_response
+from llmtool.server.responses import JSON, error_response
 from llmtool.server.service import Service
 
 B = TypeVar("B", bound=msgspec.Struct)
@@ -124,12 +124,15 @@ class _Mcp:
 
 
 def _post(
-    service: Service, function: Callable[[Service, B], Awaitable[Response]], kind: type[B]
+    service: Service,
+    function: Callable[[Service, B], Awaitable[Response | dict[str, Any]]],
+    kind: type[B],
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return an endpoint that reads its body as a record."""
 
-    def parse_and_run(service: Service, request: Request, data: bytes) -> Awaitable[Response]:
-        return function(service, parse_body(data, kind))
+    async def parse_and_run(service: Service, request: Request, data: bytes) -> Response:
+        result = await function(service, parse_body(data, kind))
+        return JSON(result) if isinstance(result, dict) else result
 
     return _handle(service, parse_and_run)
 

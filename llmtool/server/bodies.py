@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
 
 from llmtool.errors import format_json_error
 from llmtool.server.errors import RequestError
 from llmtool.suggest import suggest
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 MAX_BODY = 16_000_000  # bytes
 _READ_SECONDS = 30.0  # to receive a body
@@ -59,6 +61,8 @@ def parse_body(data: bytes, kind: type[T]) -> T:
 
 
 async def _read(request: Request) -> bytes:
+    from starlette.requests import ClientDisconnect
+
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > MAX_BODY:
         raise _too_large()

@@ -61,6 +61,7 @@ OTHERS = {
     **{f"config {verb}": ("config", verb) for verb in ("show", "set", "unset")},
     "logs": ("logs",),
     "batch merge": ("batch", "merge", "rows.jsonl"),
+    "batch run": ("batch", "run", "rows.jsonl"),
     **{"cache ls": ("cache", "ls"), "cache clear": ("cache", "clear")},
     **{"serve": ("serve",), "mcp": ("mcp",), "ps": ("ps",), "stop": ("stop",)},
     **{"doctor": ("doctor",), "completions": ("completions", "bash")},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,14 +15,16 @@ from llmtool.server.bodies import reject_unsupported
 from llmtool.server.errors import RequestError, error_document
 from llmtool.server.generation import Replies
 from llmtool.server.openai.schemas import UNSUPPORTED_IN_CHAT, ChatBody, ResponseFormat
-from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
 from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
+
+if TYPE_CHECKING:
+    from llmtool.server.responses import Stream
 
 DONE = b"data: [DONE]\n\n"
 
 
-async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
+async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | Stream:
     """Reply to a conversation, as one document or as a stream of chunks.
 
     Raises:
@@ -52,7 +54,9 @@ async def complete_chat(service: Service, body: ChatBody) -> JSON | Stream:
                 replies.add(event)
 
         await service.call(box, run)
-        return JSON(shape.document(replies))
+        return shape.document(replies)
+    from llmtool.server.responses import Stream
+
     events = service.stream(box, lambda: generation.events(box, [make_request()]))
     first = await events.__anext__()  # so that an invalid request has a status of its own
     include_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -66,6 +70,8 @@ async def _chunks(
     shape: Shape,
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
+    from llmtool.server.responses import sse
+
     try:
         for choice in range(len(replies.choices)):
             yield sse(shape.chunk(choice, {"role": "assistant", "content": ""}))

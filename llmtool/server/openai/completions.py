@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,13 +14,15 @@ from llmtool.server import generation
 from llmtool.server.errors import RequestError, error_document
 from llmtool.server.openai.chat import DONE, output_spec, usage_document
 from llmtool.server.openai.schemas import CompletionBody
-from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
+
+if TYPE_CHECKING:
+    from llmtool.server.responses import Stream
 
 MAX_PROMPTS = 2048
 
 
-async def complete(service: Service, body: CompletionBody) -> JSON | Stream:
+async def complete(service: Service, body: CompletionBody) -> dict[str, Any] | Stream:
     """Continue one text or several, as one document or as a stream of chunks.
 
     Raises:
@@ -66,7 +68,9 @@ async def complete(service: Service, body: CompletionBody) -> JSON | Stream:
             return texts
 
         texts = await service.call(box, collect)
-        return JSON(shape.document(replies, [text for text in texts for _ in range(n)]))
+        return shape.document(replies, [text for text in texts for _ in range(n)])
+    from llmtool.server.responses import Stream
+
     events = service.stream(box, run)
     first = await events.__anext__()
     include_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -107,6 +111,8 @@ async def _chunks(
     n: int,
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
+    from llmtool.server.responses import sse
+
     n_echoed = 0
     try:
         event: Token | Finished | str = first
