@@ -155,6 +155,7 @@ _llmtool() {
                 --regex) : ;;
                 --grammar) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -169,7 +170,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='gen run prompts classify sum translate code chat batch logs sessions models cache config serve mcp ps stop bench doctor completions'
-                    options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug' ;;
+                    options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
@@ -210,6 +211,7 @@ _llmtool() {
                 --regex) : ;;
                 --grammar) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -224,7 +226,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
@@ -264,6 +266,7 @@ _llmtool() {
                 --regex) : ;;
                 --grammar) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -278,7 +281,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -347,6 +350,7 @@ _llmtool() {
                 --junit) files='yes' ;;
                 --baseline) files='yes' ;;
                 --tolerance) : ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -361,7 +365,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--model -m --split --junit --baseline --update-baseline --tolerance --no-cache --json --github --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts tune')
             case "$previous" in
@@ -373,6 +377,7 @@ _llmtool() {
                 --output|-o) files='yes' ;;
                 --plot) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -387,7 +392,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--data --metric --budget --variant --written --dry-run --output -o --overwrite --always-write --plot --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--data --metric --budget --variant --written --dry-run --output -o --overwrite --always-write --plot --json --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify')
             case "$previous" in
@@ -417,6 +422,7 @@ _llmtool() {
                 --limit) : ;;
                 --shard) : ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -431,7 +437,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='eval' files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify eval')
             case "$previous" in
@@ -450,6 +456,7 @@ _llmtool() {
                 --form) words='chat completion' ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -464,7 +471,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --fail-under --github --system -s --template -t --param -p --multi --form --output -o --overwrite --json --stats --dry-run --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'sum')
             case "$previous" in
@@ -503,6 +510,7 @@ _llmtool() {
                 --limit) : ;;
                 --shard) : ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -517,7 +525,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -559,6 +567,7 @@ _llmtool() {
                 --limit) : ;;
                 --shard) : ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -573,7 +582,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -611,6 +620,7 @@ _llmtool() {
                 --limit) : ;;
                 --shard) : ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -625,7 +635,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in
@@ -650,6 +660,7 @@ _llmtool() {
                 --logit-bias) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -664,7 +675,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --no-stream --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code review')
             case "$previous" in
@@ -695,6 +706,7 @@ _llmtool() {
                 --errors) words='strict replace' ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -709,7 +721,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--staged --fail-on --max-parts --sarif --github --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code fix')
             case "$previous" in
@@ -739,6 +751,7 @@ _llmtool() {
                 --test-timeout) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -753,7 +766,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code complete')
             case "$previous" in
@@ -775,6 +788,7 @@ _llmtool() {
                 --logit-bias) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -789,7 +803,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--language -l --strict --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --dry-run --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code tests')
             case "$previous" in
@@ -819,6 +833,7 @@ _llmtool() {
                 --test-timeout) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -833,7 +848,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --overwrite --json --stats --dry-run --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code commit')
             case "$previous" in
@@ -859,6 +874,7 @@ _llmtool() {
                 --logit-bias) : ;;
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -873,7 +889,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--body --max-lines --hook --install-hook --uninstall-hook --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --output -o --overwrite --json --stats --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'chat')
             case "$previous" in
@@ -904,6 +920,7 @@ _llmtool() {
                 --errors) words='strict replace' ;;
                 --each) words='line' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -918,7 +935,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --file -f --glob --no-stdin --encoding --errors --each --json --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'batch')
             case "$previous" in
@@ -929,6 +946,7 @@ _llmtool() {
             case "$previous" in
                 --output|-o) files='yes' ;;
                 --model|-m) kind='models' files='yes' ;;
+                --base-url) : ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
@@ -943,7 +961,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--output -o --overwrite --resume --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--output -o --overwrite --resume --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'batch merge')
             case "$previous" in

@@ -87,8 +87,9 @@ _llmtool() {
         '*--schema=[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex=[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -237,8 +238,9 @@ _llmtool_gen() {
         '*--schema=[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex=[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -324,8 +326,9 @@ _llmtool_run() {
         '*--schema=[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
         '*--regex=[Constrain the reply to a regular expression]:TEXT:' \
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -412,8 +415,8 @@ _llmtool_prompts_show() {
         '*-s+[System prompt]:TEXT:' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
         '*-p+[Set a template input (repeatable)]:KEY=VALUE:' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -503,6 +506,7 @@ _llmtool_prompts_test() {
         '*--no-cache[Do not read or write cached replies]' \
         '*--json[Print the result as JSON]' \
         '*--github[Print GitHub annotations (for CI)]' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -541,8 +545,9 @@ _llmtool_prompts_tune() {
         '*--always-write[Write the template even if it is not better]' \
         '*--plot=[Plot what was tried (SVG, PNG, PDF)]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -617,8 +622,9 @@ _llmtool_classify() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -690,8 +696,9 @@ _llmtool_classify_eval() {
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -772,8 +779,9 @@ _llmtool_sum() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -858,8 +866,9 @@ _llmtool_translate() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -942,8 +951,9 @@ _llmtool_code() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1025,8 +1035,9 @@ _llmtool_code_explain() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--no-stream[Print output only when it is complete]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1093,8 +1104,9 @@ _llmtool_code_review() {
         '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1164,8 +1176,9 @@ _llmtool_code_fix() {
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1217,8 +1230,9 @@ _llmtool_code_complete() {
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1286,8 +1300,9 @@ _llmtool_code_tests() {
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1348,8 +1363,9 @@ _llmtool_code_commit() {
         '*--overwrite[Replace the file if it exists]' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1413,8 +1429,9 @@ _llmtool_chat() {
         '*--errors=[How to handle invalid bytes]:CHOICE:(strict replace)' \
         '*--each=[Send each line of stdin as a message]:line:(line)' \
         '*--json[Print events as JSON lines]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1469,8 +1486,9 @@ _llmtool_batch_run() {
         '*-o+[Write to FILE instead of stdout]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
         '*--resume[Continue the file of -o]' \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
@@ -1996,8 +2014,8 @@ _llmtool_stop() {
 
 _llmtool_bench() {
     _arguments -s -S \
-        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
-        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias or starter]:REF: _llmtool_values models files' \
+        '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
+        '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*--quick[Finish in seconds instead of a minute]' \
         '*--parallel=[Numbers of parallel replies]:N,N:' \
         '*--repetitions=[Repetitions of each test]:N:' \

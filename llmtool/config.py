@@ -43,6 +43,59 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     template_args: dict[str, Any] = {}
 
 
+Kind = Literal[
+    "auto",
+    "llama.cpp",
+    "llama-cpp-python",
+    "llmtool",
+    "lmstudio",
+    "ollama",
+    "openai",
+    "other",
+    "sglang",
+    "vllm",
+]
+MAX_CONCURRENCY = 1024
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The price of a million tokens: of prompts, of their cached part, and of replies."""
+
+    input: Amount
+    output: Amount
+    cached: Amount | None = None  # as `input`
+
+
+class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A server with OpenAI's API; its models are `NAME:MODEL`.
+
+    The key is in the variable `api_key_env`, or in the file `api_key_file`, which only the user may
+    read. `prices` are by model.
+    """
+
+    base_url: str
+    kind: Kind = "auto"
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    headers: dict[str, str] = {}
+    n_ctx: PositiveInt | None = None
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=MAX_CONCURRENCY)] = 32
+    connect_timeout: Seconds = 10.0
+    first_token_timeout: Seconds = 300.0
+    token_timeout: Seconds = 60.0
+    check_model: bool = True
+    prices: dict[str, Price] = {}
+
+    def __repr__(self) -> str:  # headers may have keys
+        return f"EndpointSettings(base_url={self.base_url!r})"
+
+
+# Those that are one value; the others are tables.
+_ENDPOINT_KEYS = [n for n in EndpointSettings.__struct_fields__ if n not in ("headers", "prices")]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings in config.toml; `LLMTOOL_<FIELD>` overrides every field but the tables."""
 
@@ -63,9 +116,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_mb: PositiveInt = 100
     aliases: dict[str, str] = {}
     models: dict[str, ModelSettings] = {}
+    endpoints: dict[str, EndpointSettings] = {}
 
 
-TABLES = ("aliases", "models")
+TABLES = ("aliases", "models", "endpoints")
 
 
 def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
@@ -91,6 +145,7 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
     unknown = [key for key in values if key not in Settings.__struct_fields__]
     if unknown:
         raise UsageError(f"{config_file}: unknown key {unknown[0]!r}{_hint(unknown[0])}")
+    _check_endpoints(values.get("endpoints", {}), config_file)
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as exc:
@@ -133,6 +188,28 @@ def _check(field: str, value: Any, name: str, *, is_text: bool = False) -> Any:
         raise UsageError(f"{name} {found}: must be {_describe(kind)}") from exc
 
 
+def _check_endpoints(tables: Any, config_file: Path) -> None:
+    """Check the endpoints one by one; their values, which may be keys, are not shown.
+
+    Raises:
+        UsageError: a key is unknown, or a value is invalid.
+    """
+    fields = EndpointSettings.__struct_fields__
+    for name, table in tables.items() if isinstance(tables, dict) else [("NAME", None)]:
+        where = f"{config_file}: endpoints.{name}"
+        if not isinstance(table, dict):
+            raise UsageError(f"{where}: must be a table with the key base_url, and others")
+        for key in table:
+            if key not in fields:
+                hint = suggest(key, fields) or f"; valid keys: {', '.join(fields)}"
+                raise UsageError(f"{where}: unknown key {key!r}{hint}")
+        try:
+            msgspec.convert(table, EndpointSettings)
+        except msgspec.ValidationError as exc:
+            reason = str(exc).replace("`", "'").replace("$.", "")
+            raise UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}") from None
+
+
 def _describe(kind: Any) -> str:
     """Return a description of the values of a type: 'auto, all or a whole number of at least 0'."""
     from msgspec import inspect
@@ -167,7 +244,8 @@ def set_value(
     """Set a key of config.toml to the value in `text`, or remove it if None; comments remain.
 
     The key `aliases.NAME` sets an alias; `models.NAME.lora` (FILE or FILE:SCALE),
-    `models.NAME.chat_template` and `models.NAME.template_args.KEY` set options of a model.
+    `models.NAME.chat_template` and `models.NAME.template_args.KEY` set options of a model;
+    `endpoints.NAME.KEY` sets one of a server.
 
     Raises:
         UsageError: the key is unknown or the value is invalid; nothing is written.
@@ -187,9 +265,8 @@ def set_value(
     *tables, name = _split_key(key)
     if not name or (not tables and name in TABLES):
         known = [*setting_names(), "aliases.NAME", "models.NAME.lora", "models.NAME.chat_template"]
-        raise UsageError(
-            f"unknown key {key!r}; valid keys: {', '.join(known)}, models.NAME.template_args.KEY"
-        )
+        known += ["models.NAME.template_args.KEY", "endpoints.NAME.KEY"]
+        raise UsageError(f"unknown key {key!r}; valid keys: {', '.join(known)}")
     is_known = bool(tables) or name in Settings.__struct_fields__
     if not is_known and (text is not None or name not in _read_toml(config_file)):
         raise UsageError(f"unknown key {key!r}{_hint(key)}")
@@ -202,6 +279,8 @@ def set_value(
         value = [text]
     elif text is not None and not tables:
         value = _parse_variable(key, text, name)
+    elif text is not None and tables[0] == "endpoints":
+        value = _parse_endpoint_value(key, name, text)
     with files.lock(config_file, cancelled=cancelled):
         _read_toml(config_file)  # raises if the file is not TOML
         try:
@@ -216,6 +295,14 @@ def set_value(
         else:
             where[name] = value
         files.write_atomically(config_file, tomlkit.dumps(document).encode())
+
+
+def _parse_endpoint_value(key: str, name: str, text: str) -> Any:
+    kind = next(each.type for each in msgspec.structs.fields(EndpointSettings) if each.name == name)
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise UsageError(f"{key} {text!r}: {str(exc)[:1].lower()}{str(exc)[1:]}") from exc
 
 
 def json_or_text(text: str) -> Any:
@@ -236,6 +323,9 @@ def _split_key(key: str) -> list[str]:
     table, _, name = key.partition(".")
     if table == "aliases" and name and "." not in name:
         return [table, name]
+    if table == "endpoints":
+        endpoint, _, field = name.partition(".")
+        return [table, endpoint, field] if field in _ENDPOINT_KEYS else [""]
     if table == "models":
         model, separator, argument = name.rpartition(".template_args.")
         if model and separator:

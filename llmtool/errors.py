@@ -14,6 +14,7 @@
     ├── OutputValidationError  17  the output is invalid (schema, syntax, length)
     │   └── UnsatisfiableError 17  no text satisfies a schema, regex or grammar; also a UsageError
     ├── LockedError            18  another process holds the lock
+    ├── ServerError            20  a model server cannot be reached, or failed
     ├── EngineError             1  llama.cpp could not decode or allocate memory
     ├── OutputError             1  the result could not be written
     ├── ClosedError             1  the Toolbox, and so its model, was closed
@@ -48,6 +49,7 @@ class ExitCode(IntEnum):
     INVALID_OUTPUT = 17
     LOCKED = 18
     TIMEOUT = 19
+    SERVER = 20
     HANGUP = 129
     INTERRUPT = 130
     PIPE = 141
@@ -198,6 +200,12 @@ class LockedError(LlmtoolError):
     """Another process has a session or file open (exit code 18)."""
 
     exit_code = ExitCode.LOCKED
+
+
+class ServerError(LlmtoolError):
+    """A model server cannot be reached, failed, or sent an invalid reply (exit code 20)."""
+
+    exit_code = ExitCode.SERVER
 
 
 class EngineError(LlmtoolError):

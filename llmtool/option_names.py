@@ -10,6 +10,7 @@ from contextvars import ContextVar
 # Names of our options in other programs and libraries. Ours are those of Python arguments, or else
 # of flags. A name may belong to several options, of which a function or command has one.
 _OTHER_NAMES = {
+    "base_url": "api_base api_base_url api_url endpoint openai_api_base",
     "color": "colors colour colours",
     "continue": "continue_last",
     "count": "last limit tail",

@@ -29,7 +29,7 @@ from llmtool.engine.shared import SharedEngine
 from llmtool.engine.types import Engine, KVType, OnProgress, Request, Token, Tokenized
 from llmtool.errors import ClosedError, LlmtoolError, UsageError
 from llmtool.forks import call_after_fork
-from llmtool.local_model import LocalModel, ReadyModel
+from llmtool.local_model import ReadyModel
 from llmtool.methods import (
     each_for_asyncio,
     for_asyncio,
@@ -37,6 +37,7 @@ from llmtool.methods import (
     stream_for_asyncio,
     with_timeout,
 )
+from llmtool.model_choice import choose_model
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.option_names import option
@@ -130,8 +131,13 @@ class Toolbox:
 
     Args:
         model: a name (`starter`), a path to a GGUF file, or a Hub reference (`org/name:QUANT`),
-            which is downloaded if it is not installed. None uses the model of the settings, or
-            else the starter model.
+            which is downloaded if it is not installed; or `ENDPOINT:NAME` for a model of a
+            server in the settings. None uses the model of the settings, or else the starter model.
+        base_url: the URL of a server with OpenAI's API, such as `http://gpu:8000/v1`, that has the
+            model; its key is in the variable `LLMTOOL_API_KEY`. Options of local models, such as
+            `n_threads`, `n_gpu_layers`, `kv_type`, `draft`, `chat_template` and `lora`, are then
+            errors; `n_parallel` is the number of requests at once, and `n_ctx` the context length
+            to assume if the server does not report it.
         n_ctx: the context size in tokens; None chooses it for each request.
         n_threads: the number of threads; None uses one per CPU core available to this process.
         n_gpu_layers: the number of layers to offload to the GPU, "auto" or "all".
@@ -159,7 +165,7 @@ class Toolbox:
             end the process; without it, the signal SIGBUS does.
         on_load_progress: called with `(done, total)` while the model loads.
         on_download_progress: called with `(done, total)` bytes during a download.
-        on_note: called with messages about a download.
+        on_note: called with messages about a download, and about where text is sent.
 
     Example:
         >>> from llmtool.engine.scripted import ScriptedEngine
@@ -173,6 +179,7 @@ class Toolbox:
         self,
         model: str | os.PathLike[str] | None = None,
         *,
+        base_url: str | None = None,
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
@@ -218,8 +225,9 @@ class Toolbox:
                 shared = SharedEngine(engine, cancellation=stop) if concurrent else engine
                 model: TaskModel = ReadyModel(shared, reference or "scripted")
             else:
-                model = LocalModel(
+                model = choose_model(
                     reference,
+                    base_url=base_url,
                     settings=chosen,
                     folders=places,
                     environ=variables,
@@ -241,6 +249,7 @@ class Toolbox:
                     on_download_progress=on_download_progress,
                     on_note=on_note,
                     on_warning=warnings.warn,
+                    on_remote_note=on_note,
                 )
             cached = prefix_cache and engine is None
             return TaskContext(

@@ -25,7 +25,7 @@ from llmtool.bench.measure import BenchPlan, Row
 from llmtool.bench.report import Report as BenchReport
 from llmtool.cli.app import COMMANDS, root_command
 from llmtool.cli.framework.completion import script
-from llmtool.config import ModelSettings, Settings
+from llmtool.config import EndpointSettings, ModelSettings, Price, Settings
 from llmtool.doctor import Report as DoctorReport
 from llmtool.engine.llama.devices import Device
 from llmtool.engine.types import TokenLogprob, Usage
@@ -416,7 +416,12 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
         "cache clear": ("An object.", {"": {"files": "integer", "size_bytes": "integer"}}),
         "config show": (
             "The settings, and the path of config.toml.",
-            {"": _keys(Settings, path="string"), "ModelSettings": ModelSettings},
+            {
+                "": _keys(Settings, path="string"),
+                "ModelSettings": ModelSettings,
+                "EndpointSettings": EndpointSettings,
+                "Price": Price,
+            },
         ),
         "bench": (
             "An object. `test` is the name of the measurement, that of llama-bench if it has one.",

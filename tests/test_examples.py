@@ -93,7 +93,7 @@ def test_examples_of_docstrings(
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(toolbox, "LocalModel", make_model)
+    monkeypatch.setattr(toolbox, "choose_model", make_model)
     monkeypatch.setattr(llmtool, "generate", Toolbox().generate, raising=False)
     module = importlib.import_module(
         ".".join(Path(file).with_suffix("").parts).removesuffix(".__init__")

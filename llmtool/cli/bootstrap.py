@@ -20,11 +20,13 @@ from llmtool.cli.terminal.progress import DownloadProgress, ModelStatus
 from llmtool.engine.types import Adapter
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
+from llmtool.model_choice import choose_model
 from llmtool.models.hub.callbacks import no_note, no_progress
 from llmtool.models.reference import STARTER
 from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
+    from llmtool.model_choice import AnyModel
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
 
@@ -97,12 +99,14 @@ def start_loading(
     options: ModelOptions,
     *,
     warm_up: bool = True,
-) -> LocalModel | None:
+) -> AnyModel | None:
     """Start loading the chosen model in the background, unless `warm_up` is off, and return it.
 
     Return None if it is not installed, or if the user has to choose one.
     """
     model = _make_model(console, folders, settings, options, options.reference)
+    if not isinstance(model, LocalModel):
+        return model
     if model.installed_file is None or (model.is_default and console.can_ask):
         return None
     if warm_up:
@@ -141,7 +145,7 @@ def open_task(
     options: ModelOptions,
     prepare: Callable[[TaskContext], T],
     *writes: str | None,
-    loading: LocalModel | None = None,
+    loading: AnyModel | None = None,
     check: Callable[[T], object] = lambda task: None,
     needs_model: bool = True,
     warm_up: bool = True,
@@ -149,8 +153,9 @@ def open_task(
     """Open the chosen model with `open_context`, and prepare a task for it.
 
     If the task does not need one, none is opened; without `warm_up`, its first use loads it. If the
-    model is not installed or not chosen, the task is first prepared without it and passed to
-    `check`, so that invalid options are reported before an unknown model or a download.
+    model is not installed, not chosen or on a server, the task is first prepared without it and
+    passed to `check`, so that invalid options are reported before an unknown model, a download or
+    a request.
     """
     name = options.reference or settings.model or STARTER
     unopened = TaskContext(
@@ -159,7 +164,7 @@ def open_task(
     if not needs_model:
         return unopened, prepare(unopened)
     loading = loading or start_loading(console, folders, settings, options, warm_up=warm_up)
-    if loading is None or loading.is_default:  # a note reports the default
+    if not isinstance(loading, LocalModel) or loading.is_default:
         with contextlib.suppress(_NeedsEngine):
             check(prepare(unopened))
     context = open_context(
@@ -174,7 +179,7 @@ def open_context(
     settings: config.Settings,
     options: ModelOptions,
     *writes: str | None,
-    loading: LocalModel | None = None,
+    loading: AnyModel | None = None,
     warm_up: bool = True,
 ) -> TaskContext:
     """Open the chosen model with `open_model`, and return a task context for it."""
@@ -184,7 +189,7 @@ def open_context(
     return make_context(model, cached=not options.no_cache)
 
 
-def make_context(model: LocalModel, *, cached: bool = True) -> TaskContext:
+def make_context(model: AnyModel, *, cached: bool = True) -> TaskContext:
     """Return a task context for a model that `open_model` returned."""
     return TaskContext(
         model,
@@ -201,9 +206,9 @@ def open_model(
     settings: config.Settings,
     options: ModelOptions,
     *writes: str | None,
-    loading: LocalModel | None = None,
+    loading: AnyModel | None = None,
     warm_up: bool = True,
-) -> LocalModel:
+) -> AnyModel:
     """Return the chosen model, downloaded if needed and loading in the background.
 
     Signals cancel it.
@@ -222,6 +227,8 @@ def open_model(
     else:
         model = loading
         signals.install(console.interrupts, model.cancellation)
+    if not isinstance(model, LocalModel):
+        return model
     for path in filter(None, writes):
         check_not_read(path, map(str, model.file.parts))
     if model.is_default:
@@ -236,17 +243,19 @@ def open_model(
 
 def _find_model(
     console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
-) -> LocalModel:
+) -> AnyModel:
     """Let the user choose a model if none is set, and download it if needed."""
     from llmtool.cli import first_run
 
     reference, chosen = options.reference, None
-    if reference is None and settings.model is None and console.can_ask:
+    is_unknown = reference is None and settings.model is None and options.base_url is None
+    if is_unknown and console.can_ask:
         reference = chosen = first_run.ask(console, settings)
     with DownloadProgress(console, reference or settings.model or "starter") as progress:
         model = _make_model(console, folders, settings, options, reference, progress)
         signals.install(console.interrupts, model.cancellation)
-        _ = model.file  # downloads it
+        if isinstance(model, LocalModel):
+            _ = model.file  # downloads it
     if chosen is not None:
         first_run.save_choice(console, folders, chosen)
     return model
@@ -259,12 +268,13 @@ def _make_model(
     options: ModelOptions,
     reference: str | None,
     progress: DownloadProgress | None = None,
-) -> LocalModel:
+) -> AnyModel:
     if options.reproducible and (options.parallel or 1) > 1:
         raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
     status = ModelStatus(console, lambda: model.progress)
-    model = LocalModel(
+    model: AnyModel = choose_model(
         reference,
+        base_url=options.base_url,
         settings=settings,
         folders=folders,
         environ=os.environ,
@@ -286,7 +296,13 @@ def _make_model(
         on_download_progress=progress or no_progress,
         on_note=progress.note if progress else no_note,
         on_warning=console.note,
+        on_remote_note=console.note,
     )
+    if not isinstance(model, LocalModel) and options.server is not None:
+        raise UsageError(
+            f"--server {options.server} and a model on the server {model.endpoint.name} cannot be "
+            "combined; omit one of them"
+        )
     console.resources.callback(model.close)
     console.resources.enter_context(console.live_status(status))
     return model

@@ -16,6 +16,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
 from llmtool.errors import Cancelled, ClosedError, LlmtoolError, UsageError
 from llmtool.local_model import LocalModel
+from llmtool.model_choice import require_local
 from llmtool.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def _find_models(
     chosen: list[str | None] = [*references] or [None]
     for reference in chosen:
         each = msgspec.structs.replace(options, reference=reference)
-        yield bootstrap.open_model(console, folders, settings, each, warm_up=False)
+        opened = bootstrap.open_model(console, folders, settings, each, warm_up=False)
+        yield require_local(opened, "`llmtool serve`")
 
 
 class PrivateSocket:

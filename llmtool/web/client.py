@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient as AsyncClient
     from httpx2 import Client as Client
     from httpx2 import Response as Response
     from httpx2 import Timeout
 
 
-def make_timeout(seconds: float, *, connect: float, read: float) -> Timeout:
+def make_timeout(seconds: float, *, connect: float, read: float | None) -> Timeout:
     """Return the timeouts of a request in seconds; `seconds` are those of all other steps."""
     import httpx2
 
@@ -22,3 +23,19 @@ def open_client() -> Client:
     import httpx2
 
     return httpx2.Client(follow_redirects=False)
+
+
+def open_async_client(*, max_connections: int, use_proxies: bool) -> AsyncClient:
+    """Return a client for asyncio that keeps its connections; otherwise as `open_client`.
+
+    Certificates are those of the environment, as are proxies with `use_proxies`.
+    """
+    import httpx2
+
+    limits = httpx2.Limits(
+        max_connections=max_connections,
+        max_keepalive_connections=max_connections,
+        keepalive_expiry=60,
+    )
+    mounts = None if use_proxies else {"all://": None}
+    return httpx2.AsyncClient(follow_redirects=False, limits=limits, mounts=mounts)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from llmtool.config import Folders
 
 app = App("Show and change settings.", epilog="Example: llmtool config set model starter")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="Setting, aliases.NAME or models.NAME.…")]
+Key = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="Setting, aliases.NAME, models.NAME.… or endpoints.NAME.…"),
+]
 
 
 @app.add("show", epilog="Example: llmtool config show --json")
@@ -40,11 +43,14 @@ def show(
 
     folders, settings = bootstrap.start(console, general)
     values = msgspec.to_builtins(settings)
+    for each in values["endpoints"].values():
+        each["headers"] = dict.fromkeys(each["headers"], "…")  # they may be keys
     values["path"] = str(folders.config_file)
     if json and key is None:
         console.stdout.write_json(values)
         return
     aliases, models = values.pop("aliases"), values.pop("models")
+    endpoints = values.pop("endpoints")
     path = values.pop("path")
     values |= {f"aliases.{name}": value for name, value in aliases.items()}
     for name, model in models.items():
@@ -52,6 +58,8 @@ def show(
         lora = ", ".join(model["lora"]) or None
         fields = {"lora": lora, "chat_template": model["chat_template"], **arguments}
         values |= {f"models.{name}.{each}": value for each, value in fields.items()}
+    for name, endpoint in endpoints.items():
+        values |= {f"endpoints.{name}.{each}": value for each, value in endpoint.items()}
     values["path"] = path
     if key is None:
         tables.fields(console, [(name, _format(value)) for name, value in values.items()])
@@ -65,8 +73,10 @@ def show(
 
 
 def _format(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "-", True: "true", False: "false"}[value]
+    if value is None or value == {}:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return str(value)
 
 

@@ -103,8 +103,8 @@ ModelReference = Annotated[
         parser=parse_reference,
         metavar="REF",
         help=(
-            "Model: a name from `models recommend`, org/name[:QUANT], FILE.gguf, an alias or "
-            "starter."
+            "Model: a name from `models recommend`, org/name[:QUANT], FILE.gguf, an alias, "
+            "starter, or ENDPOINT:NAME for a server."
         ),
     ),
 ]
@@ -205,6 +205,14 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     """The model, and the resources that it may use."""
 
     reference: ModelReference = None
+    base_url: Annotated[
+        str | None,
+        _model(
+            "--base-url",
+            metavar="URL",
+            help="Use a model of a server with OpenAI's API; -m is its name there.",
+        ),
+    ] = None
     ctx_size: CtxSize = None
     threads: Threads = None
     n_gpu_layers: GpuLayers = None

@@ -92,6 +92,7 @@ def bench(
     from llmtool.cli.commands.bench import plot as bench_plot
     from llmtool.cli.commands.bench.render import table
     from llmtool.errors import UsageError
+    from llmtool.model_choice import require_local
 
     if plot is not None:
         bench_plot.check(console, plot, parallel, overwrite=overwrite)
@@ -117,7 +118,9 @@ def bench(
         repetitions=repetitions or plan.repetitions,
     )
     # The benchmark measures the load, so it must not start earlier.
-    opened = bootstrap.open_model(console, folders, settings, options, plot, warm_up=False)
+    opened = require_local(
+        bootstrap.open_model(console, folders, settings, options, plot, warm_up=False), "bench"
+    )
     started = time.perf_counter()
 
     def show_step(what: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmtool.errors import LlmtoolError
     from llmtool.evals import EvalPlan, Outcome
     from llmtool.evals.baseline import Baseline
-    from llmtool.local_model import LocalModel
+    from llmtool.model_choice import AnyModel
     from llmtool.prompts.library import Library
 
 
@@ -234,6 +234,7 @@ def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]
 
 def check_models(folders: Folders, settings: Settings, references: Sequence[str]) -> None:
     """Check that all models are available, before the first of several runs."""
+    from llmtool.engine.openai.endpoint import find_endpoint
     from llmtool.errors import ModelNotFound, ModelUnreadable
     from llmtool.models.store import Store
 
@@ -241,6 +242,8 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
         return
     store = Store(folders, settings.aliases, offline=settings.offline)
     for reference in references:
+        if find_endpoint(reference, settings=settings, environ=os.environ, folder=folders.config):
+            continue
         try:
             store.find(reference)
         except (ModelNotFound, ModelUnreadable):
@@ -248,7 +251,7 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
                 raise
 
 
-def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) -> Iterator[Outcome]:
+def run(console: Console, model: AnyModel, plan: EvalPlan, *, cached: bool) -> Iterator[Outcome]:
     """Yield the outcomes of a plan, showing the progress on a terminal."""
     from llmtool.cli import bootstrap
     from llmtool.evals import run_tests

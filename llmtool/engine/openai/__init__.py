@@ -1,0 +1,1 @@
+"""The engine of models on servers with OpenAI's API."""

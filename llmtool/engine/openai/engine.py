@@ -1,0 +1,469 @@
+"""The engine of a model on a server with OpenAI's API."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from llmtool.cancellation import Cancellation
+from llmtool.engine.intake import AnyRequest, read_available
+from llmtool.engine.openai.bodies import make_body, unsupported_sampling
+from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
+from llmtool.engine.openai.connection import Connection
+from llmtool.engine.openai.errors import Fatal, Retryable, quote
+from llmtool.engine.openai.replies import ReplyReader
+from llmtool.engine.openai.scoring import Scorer, choose_scorer
+from llmtool.engine.openai.tokens import TokenCounter
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    MAX_SEED,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    Prompt,
+    ReasoningSupport,
+    Request,
+    ScoreRequest,
+    Scores,
+    StreamProgress,
+    Token,
+    Tokenized,
+)
+from llmtool.errors import (
+    Cancelled,
+    ClosedError,
+    ContextOverflow,
+    EngineError,
+    LlmtoolError,
+    ServerError,
+    UsageError,
+)
+from llmtool.forks import call_after_fork
+from llmtool.option_names import option
+
+_POLL_SECONDS = 0.05
+_IDLE_SECONDS = 0.005
+_ASSUMED_CONTEXT = 8192  # tokens, of a server that does not report its limit
+_READ_AHEAD = 2  # requests, for each that runs
+_MAX_FAILURES = 10  # of the server, without a success between them
+
+
+class RemoteEngine:
+    """Runs requests on a server.
+
+    Several requests of a stream run at once. Their events are yielded when a reply is complete, so
+    that one whose connection is lost is requested again; a single request is streamed.
+
+    Args:
+        connection: the connections to the server; `close` closes them.
+        server, model: what `detect` found.
+        n_ctx: the context length to assume if the server does not report it.
+        cancellation: stops the requests.
+        on_note: called with a line about options that are not sent.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        server: ServerInfo,
+        model: ServedModel,
+        *,
+        n_ctx: int | None = None,
+        cancellation: Cancellation,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._connection, self._server, self._model = connection, server, model
+        self._n_ctx = model.n_ctx or n_ctx
+        self._cancellation, self._on_note = cancellation, on_note
+        self._tokens = TokenCounter(connection, server.features, model.name)
+        self._scorer: Scorer | None = None
+        self._reported: set[str] = set()
+        self._closed = self._forked = False
+        self._progress = StreamProgress()
+        self._n_failures = 0
+        self._single_choice = not server.features.choices
+        self._lock = threading.Lock()
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Refuse to run in a child, which does not have the thread."""
+        self._forked = True
+
+    def close(self) -> None:
+        """Stop what runs, and close the connections."""
+        if not self._forked:
+            self._closed = True
+            self._connection.close()
+
+    @property
+    def info(self) -> EngineInfo:
+        """The limits of the server's model; loading it took no time."""
+        n_ctx = self._n_ctx or _ASSUMED_CONTEXT
+        return EngineInfo(
+            n_ctx=n_ctx,
+            n_ctx_train=max(n_ctx, self._model.n_ctx_train or n_ctx),
+            n_params=self._model.n_params,
+            n_threads=0,
+            n_gpu_layers=0,
+            load_seconds=0.0,
+            context_seconds=0.0,
+        )
+
+    @property
+    def progress(self) -> StreamProgress:
+        return self._progress
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport:
+        """As if the model had all: the server does not report it."""
+        return ReasoningSupport()
+
+    @property
+    def scoring_method(self) -> str:
+        """How labels are scored.
+
+        Raises:
+            UsageError: the server cannot score them.
+        """
+        return self._find_scorer().method
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        known = self._tokens.find(prompt)
+        if known is not None:
+            return known
+        self._check()
+        return self._connection.run(self._tokens.tokenize(prompt), self._check)
+
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx); a server that does not report its limit has none here.
+
+        Raises:
+            ContextOverflow: prompt and reply do not fit.
+        """
+        n_ctx = self._n_ctx
+        n_reply = DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens
+        if n_ctx is None:
+            return n_reply, max(_ASSUMED_CONTEXT, n_prompt + n_reply)
+        needed = n_prompt + (1 if max_tokens is None else max_tokens)
+        if needed > n_ctx:
+            raise ContextOverflow(
+                f"prompt and reply need {needed:,} tokens, but the context of the server has "
+                f"{n_ctx:,}; shorten the input, or lower {option('max_tokens')}",
+                needed=needed,
+                available=n_ctx,
+            )
+        return min(n_reply, n_ctx - n_prompt), n_ctx
+
+    def save_state(self, prompt: Prompt) -> None:
+        """Do nothing: the server has the cache."""
+
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        """Yield the scores of each request; raises as `stream`."""
+        return cast("Iterator[Scores | Failed]", self.stream(requests))
+
+    def stream(self, requests: Iterable[AnyRequest | Failed | None]) -> Iterator[Event]:
+        """Yield the events of requests; see `Engine.stream`.
+
+        Raises:
+            Cancelled: the cancellation was set, or a scope of it around this call.
+            ClosedError: the engine was closed.
+            LlmtoolError: an error that all requests have, such as an invalid key.
+        """
+        source, exhausted = iter(requests), False
+        events: _Events = SimpleQueue()
+        running: set[_Call] = set()
+        fatal: LlmtoolError | None = None
+        self._progress.reset()
+        self._progress.max_parallel = self._connection.concurrency
+        try:
+            with self._cancellation.waking(lambda: events.put(None)):
+                while not (exhausted and not running):
+                    self._check()
+                    if not exhausted:
+                        new, failed, exhausted = read_available(
+                            source, _READ_AHEAD * self._connection.concurrency - len(running)
+                        )
+                        is_single = exhausted and not running and len(new) == 1
+                        running |= {self._start(each, events, held=not is_single) for each in new}
+                        yield from failed
+                    self._pass_on_notes()
+                    if not running:
+                        if not exhausted:
+                            time.sleep(_IDLE_SECONDS)  # the source has no request yet
+                        continue
+                    yield from self._stop_cancelled(running)
+                    with contextlib.suppress(Empty):
+                        if (item := events.get(timeout=_POLL_SECONDS)) is None:
+                            continue
+                        call, event = item
+                        if call not in running:
+                            continue
+                        if isinstance(event, Fatal):  # others may still end
+                            fatal, exhausted = fatal or event.error, True
+                            running.discard(call)
+                        else:
+                            yield from self._receive(call, event, running)
+            if fatal is not None:
+                raise fatal
+        finally:
+            for call in running:
+                call.future.cancel()
+            self._progress.running = ()
+            self._pass_on_notes()
+
+    def _stop_cancelled(self, running: set[_Call]) -> Iterator[Failed]:
+        """Stop the calls whose own cancellation was set."""
+        for call in list(running):
+            stop = call.request.cancellation
+            if stop is not None and stop.cancelled:
+                call.future.cancel()
+                running.discard(call)
+                yield Failed(call.request.id, Cancelled("cancelled"))
+
+    def _receive(
+        self, call: _Call, event: Event | BaseException | None, running: set[_Call]
+    ) -> Iterator[Event]:
+        """Yield an event of a call, or its error; None is its end."""
+        self._progress.running = tuple(
+            (each.n_tokens, each.max_tokens) for each in running if each.n_tokens
+        )
+        if isinstance(event, (Token, Finished, Scores, Failed)):
+            if isinstance(event, Finished):
+                self._progress.add_reply(event.usage.completion_tokens)
+            yield event
+            return
+        running.discard(call)
+        if event is None:
+            self._n_failures = 0
+            return
+        if not isinstance(event, LlmtoolError):
+            raise event
+        self._n_failures += isinstance(event, ServerError)
+        if self._n_failures >= _MAX_FAILURES:
+            raise event
+        yield Failed(call.request.id, event)
+
+    def _start(self, request: AnyRequest, events: _Events, *, held: bool) -> _Call:
+        call = _Call(request)
+        self._progress.n_requests += 1
+        self._progress.n_replies += request.n if isinstance(request, Request) else 1
+
+        async def serve() -> None:
+            end: BaseException | None = None
+            try:
+                if isinstance(request, ScoreRequest):
+                    scorer = self._find_scorer()
+                    scores = await self._connection.retry(lambda: scorer.score(request))
+                    events.put((call, msgspec.structs.replace(scores, id=request.id)))
+                else:
+                    await self._generate(call, request, events, held=held)
+            except Retryable as exc:
+                end = exc.error
+            except BaseException as exc:
+                end = exc
+            events.put((call, end))
+
+        if isinstance(request, Request):
+            self._report_omitted(request)
+        call.future = self._connection.submit(serve())
+        return call
+
+    async def _generate(
+        self, call: _Call, request: Request, events: _Events, *, held: bool
+    ) -> None:
+        seed, first, n_left = self._choose_seed(request), 0, request.n
+        bias = await self._resolve_bias(request)
+        while n_left:
+            n = 1 if self._single_choice else n_left
+            choices = _Choices(
+                msgspec.structs.replace(request, n=n), first, (seed + first) % (MAX_SEED + 1), bias
+            )
+            n_done = await self._request_choices(call, choices, events, held=held)
+            if n_done < n:
+                self._single_choice = True
+            first, n_left = first + n_done, n_left - n_done
+
+    async def _request_choices(
+        self, call: _Call, choices: _Choices, events: _Events, *, held: bool
+    ) -> int:
+        """Request choices; return how many the server made."""
+        request, seed = choices.request, choices.seed
+        endpoint, model = self._connection.endpoint, self._model.name
+        body = make_body(
+            request,
+            endpoint=endpoint,
+            features=self._server.features,
+            model=model,
+            seed=seed,
+            bias=choices.bias,
+        )
+
+        async def attempt() -> int:
+            reader = ReplyReader(
+                request, endpoint=endpoint, model=model, seed=seed, first_choice=choices.first
+            )
+            tokens: list[Event] = []
+            call.n_tokens = 0
+            stream = self._connection.events(
+                body.path, body.document, model=model, has_begun=lambda: reader.has_begun
+            )
+            try:
+                async with contextlib.aclosing(stream):
+                    async for data in stream:
+                        for token in reader.add(data):
+                            if held:
+                                tokens.append(token)
+                            else:
+                                events.put((call, token))
+                        call.n_tokens = reader.n_tokens
+                        if reader.is_stopped:
+                            break
+                if not reader.is_complete and not reader.n_missing:
+                    raise Retryable(
+                        ServerError(
+                            f"{endpoint.name}: the server ended the reply after "
+                            f"{reader.n_tokens} tokens; run the command again"
+                        )
+                    )
+            except Retryable as exc:
+                if reader.has_begun and not held:
+                    raise exc.error from None
+                raise
+            self._check_model(reader)
+            for event in (*tokens, *reader.finish()):
+                events.put((call, event))
+            return request.n - reader.n_missing
+
+        return await self._connection.retry(attempt)
+
+    def _check_model(self, reader: ReplyReader) -> None:
+        endpoint, answered = self._connection.endpoint, reader.answered_by
+        if answered is None or not endpoint.check_model:
+            return
+        if not is_same_model(self._model.name, answered):
+            other, name = quote(endpoint, answered), endpoint.name
+            raise Fatal(
+                ServerError(
+                    f"{name}: asked {self._model.name!r}, but {other!r} answered; check the model, "
+                    f"or set endpoints.{name}.check_model to false"
+                )
+            )
+
+    def _pass_on_notes(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                self._on_note(self._connection.notes.get_nowait())
+
+    def _choose_seed(self, request: Request) -> int:
+        if request.sampling.seed is not None:
+            return request.sampling.seed
+        return 0 if request.sampling.temperature == 0 else random.randrange(2**31)
+
+    async def _resolve_bias(self, request: Request) -> dict[str, float]:
+        """Return `logit_bias` with the ids of tokens as keys.
+
+        Raises:
+            UsageError: the server cannot find the token of a text.
+        """
+        given, features = request.sampling.logit_bias, self._server.features
+        if features.bias_by_text:
+            return dict(given)
+        found: dict[str, float] = {}
+        for key, value in given.items():
+            if key.isdigit():
+                found[key] = value
+                continue
+            if not features.tokenize:
+                raise UsageError(
+                    f"{option('logit_bias', {key: value})}: the server needs the id of the token"
+                )
+            ids = await self._tokens.token_ids(key)
+            if len(ids) != 1:
+                raise UsageError(
+                    f"{option('logit_bias', {key: value})}: {key!r} is {len(ids)} tokens; use one"
+                )
+            found[str(ids[0])] = value
+        return found
+
+    def _report_omitted(self, request: Request) -> None:
+        """Report the options of a template that the server does not have, once each."""
+        given = msgspec.structs.asdict(request.sampling)
+        defaults = msgspec.structs.asdict(type(request.sampling)())
+        changed = {name: value for name, value in given.items() if value != defaults[name]}
+        for name in unsupported_sampling(changed, self._server.features):
+            if name not in self._reported:
+                self._reported.add(name)
+                self._on_note(
+                    f"{self._connection.endpoint.name}: {option(name)} of the template is not "
+                    "sent, as the server does not support it"
+                )
+
+    def _find_scorer(self) -> Scorer:
+        with self._lock:
+            if self._scorer is None:
+                self._scorer = choose_scorer(
+                    self._connection, self._server, self._model, self._tokens
+                )
+            return self._scorer
+
+    def _check(self) -> None:
+        if self._forked:
+            raise EngineError("the process was forked; create a Toolbox in the child")
+        if self._closed:
+            raise ClosedError("the model was closed; create a new Toolbox")
+        self._cancellation.check()
+
+
+class _Call:
+    """A request that runs, and its future."""
+
+    future: Future[Any]
+
+    def __init__(self, request: AnyRequest) -> None:
+        self.request = request
+        self.n_tokens = 0
+        sampling = request.sampling if isinstance(request, Request) else None
+        self.max_tokens = (sampling and sampling.max_tokens) or DEFAULT_MAX_TOKENS
+
+
+class _Choices(NamedTuple):
+    """Choices of one request to the server: the number and the seed of the first one."""
+
+    request: Request
+    first: int
+    seed: int
+    bias: dict[str, float]
+
+
+# None wakes the thread that waits.
+_Events = SimpleQueue[tuple[_Call, Event | BaseException | None] | None]
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Return whether a server's name of a model may be that of the one asked for.
+
+    Servers add a date or a path, or omit a tag.
+
+    Example:
+        >>> is_same_model("gpt-4o", "gpt-4o-2024-08-06"), is_same_model("qwen3:latest", "Qwen3")
+        (True, True)
+        >>> is_same_model("gpt-4o", "llama")
+        False
+    """
+    first, second = (
+        name.lower().replace("\\", "/").rpartition("/")[2].removesuffix(".gguf")
+        for name in (asked, answered)
+    )
+    first, second = (
+        name.removesuffix(":latest").removesuffix("-latest") for name in (first, second)
+    )
+    return first.startswith(second) or second.startswith(first)

@@ -1,0 +1,185 @@
+"""A model on a server with OpenAI's API."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+from llmtool import files
+from llmtool.background import acquire
+from llmtool.cancellation import Cancellation
+from llmtool.config import Folders, Settings
+from llmtool.engine.openai.endpoint import RemoteName
+from llmtool.engine.types import Adapter, Engine, StreamProgress
+from llmtool.errors import LlmtoolError, UsageError
+from llmtool.forks import call_after_fork
+from llmtool.models.hub.callbacks import OnNote, no_note
+from llmtool.option_names import option
+from llmtool.short_repr import shorten
+
+if TYPE_CHECKING:
+    from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
+    from llmtool.engine.openai.connection import Connection
+    from llmtool.engine.openai.engine import RemoteEngine
+
+
+class RemoteModel:
+    """A model on a server; connects on first use.
+
+    Args:
+        n_ctx: the context length to assume if the server does not report it.
+        n_parallel: the most requests at once; None uses the setting of the endpoint.
+        reproducible: whether to send one request at a time.
+        on_note: called with a line about the first use of a server, and about longer waits.
+    """
+
+    is_default = False
+    adapters: tuple[Adapter, ...] = ()
+    has_given_adapters = False
+
+    def __init__(
+        self,
+        remote: RemoteName,
+        *,
+        settings: Settings,
+        folders: Folders,
+        n_ctx: int | None = None,
+        n_parallel: int | None = None,
+        reproducible: bool = False,
+        cancellation: Cancellation,
+        on_note: OnNote = no_note,
+    ) -> None:
+        if reproducible and (n_parallel or 1) > 1:
+            raise UsageError(
+                f"{option('n_parallel', n_parallel)}: must be 1 for reproducible results"
+            )
+        self.endpoint, self._name = remote
+        self.settings, self.folders = settings, folders
+        self._n_ctx = n_ctx or self.endpoint.n_ctx
+        self._concurrency = 1 if reproducible else n_parallel or self.endpoint.concurrency
+        self.reproducible = reproducible
+        self.cancellation, self._on_note = cancellation, on_note
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._found: tuple[ServerInfo, ServedModel] | None = None
+        self._engine: RemoteEngine | None = None
+        call_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Connect again in a child, which does not have the parent's thread."""
+        self._lock = threading.Lock()
+        self._connection = self._engine = None
+        self.cancellation.reset()
+
+    def __repr__(self) -> str:
+        state = "not connected" if self._found is None else "connected"
+        name = f"{self.endpoint.name}:{shorten(self._name, 60)}"
+        return f"<RemoteModel {name}, {state}>"
+
+    @property
+    def name(self) -> str:
+        """The server's name of the model.
+
+        Raises:
+            ModelNotFound: the server does not have the model.
+            ServerError: it cannot be reached.
+            UsageError: it rejects the key, or several models could be meant.
+        """
+        return self._find()[1].name
+
+    @property
+    def reference(self) -> str:
+        """A reference that finds the model; with `base_url`, its name there."""
+        return f"{self.endpoint.name}:{self.name}" if self.endpoint.is_named else self.name
+
+    @property
+    def identity(self) -> str:
+        """The name, and a hash of the report of the server on it."""
+        model = self._find()[1]
+        about = hashlib.sha256(model.about.encode("utf-8", "replace")).hexdigest()[:16]
+        return f"{self.endpoint.name}:{model.name}:{about}"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, connected on first use; raises as `name`."""
+        if self._engine is None:
+            server, model = self._find()
+            from llmtool.engine.openai.engine import RemoteEngine
+
+            with self._lock:
+                if self._engine is None:
+                    self._engine = RemoteEngine(
+                        self._connect(),
+                        server,
+                        model,
+                        n_ctx=self._n_ctx,
+                        cancellation=self.cancellation,
+                        on_note=self._on_note,
+                    )
+        return self._engine
+
+    @property
+    def loaded_engine(self) -> Engine | None:
+        return self._engine
+
+    @property
+    def is_loaded(self) -> bool:
+        return True
+
+    @property
+    def progress(self) -> StreamProgress:
+        return StreamProgress() if self._engine is None else self._engine.progress
+
+    def warm_up(self) -> None:
+        """Do nothing: connecting is fast."""
+
+    def close(self) -> None:
+        """Close the connections; `engine` opens them again."""
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+            elif self._connection is not None:
+                self._connection.close()
+            self._engine = self._connection = None
+
+    def _find(self) -> tuple[ServerInfo, ServedModel]:
+        """Return what the server says of itself and of the model."""
+        if self._found is None:
+            from llmtool.engine.openai.capabilities import detect
+
+            acquire(self._lock, self.cancellation.check)
+            try:
+                if self._found is None:
+                    self._report_first_use()
+                    server = self._connect().run(detect(self._connect()), self.cancellation.check)
+                    self._found = server, server.find(self.endpoint, self._name)
+            finally:
+                self._lock.release()
+        return self._found
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            from llmtool.engine.openai.connection import Connection
+
+            self._connection = Connection(self.endpoint, concurrency=self._concurrency)
+        return self._connection
+
+    def _report_first_use(self) -> None:
+        """Report where text is sent, once for each endpoint of this machine."""
+        endpoint = self.endpoint
+        known = self.folders.data / "endpoints"
+        line = f"{endpoint.name} {endpoint.base_url}"
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if line in known.read_text(encoding="utf-8").splitlines():
+                return
+        where = "on this machine" if endpoint.is_local else "another machine"
+        if not (endpoint.is_local or endpoint.is_encrypted):
+            where += ", without encryption"
+        self._on_note(f"prompts and texts are sent to {endpoint.base_url} ({where})")
+        with contextlib.suppress(LlmtoolError, OSError):
+            files.make_folder(known.parent)
+            with files.lock(known):
+                before = known.read_bytes() if known.exists() else b""
+                files.write_atomically(known, before + f"{line}\n".encode())

@@ -1,0 +1,225 @@
+"""Models of a server in `Toolbox` and in the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+from fake_server import FakeServer, fail, fake_server, listed, say
+from running_server import running
+
+from llmtool.config import Folders, Settings
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import ExitCode, ModelNotFound, OutputValidationError, UsageError
+from llmtool.toolbox import Toolbox
+
+Run = Callable[..., Any]
+ONLINE = {"LLMTOOL_OFFLINE": "0"}  # the isolated user has no network
+KEY = "sk-secret-0123456789"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    with fake_server() as server:
+        yield server
+
+
+@pytest.fixture
+def open_box(tmp_path: Path) -> Iterator[Callable[..., Toolbox]]:
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
+    boxes = []
+
+    def open_box(model: str | None = None, **options: Any) -> Toolbox:
+        options = {"settings": Settings(), "environ": {}, **options}
+        boxes.append(Toolbox(model, folders=folders, **options))
+        return boxes[-1]
+
+    yield open_box
+    for box in boxes:
+        box.close()
+
+
+def test_server_of_llmtool_answers_as_its_engine(open_box: Any) -> None:
+    engine = ScriptedEngine(lambda prompt: prompt.upper())
+    with running({"tiny": Toolbox("tiny", engine=engine, concurrent=True)}) as server:
+        box = open_box("tiny", base_url=server.url)
+        reply = box.generate("Say hello", temperature=0)
+        assert reply.text == "USER: SAY HELLO"
+        assert (reply.model, reply.finish_reason) == ("tiny", "stop")
+        assert reply.usage.completion_tokens == 3
+        assert box.generate(["a", "b"], temperature=0)[1].text == "USER: B"
+        assert len(box.engine.tokenize(_prompt("one two")).token_ids) == 2
+
+
+def _prompt(text: str) -> Any:
+    from llmtool.engine.types import Prompt
+
+    return Prompt(text=text)
+
+
+def test_only_model_of_a_server_needs_no_name(fake: FakeServer, open_box: Any) -> None:
+    assert open_box(base_url=fake.url).generate("Hi").model == "tiny"
+
+
+def test_one_of_several_models_must_be_named(fake: FakeServer, open_box: Any) -> None:
+    fake.models = lambda exchange: exchange.send(body=listed("small", "large"))
+    with pytest.raises(UsageError, match="name one of the models of the server: small, large"):
+        open_box(base_url=fake.url).generate("Hi")
+    with pytest.raises(ModelNotFound, match="no model 'smal'; did you mean 'small'"):
+        open_box("smal", base_url=fake.url).generate("Hi")
+
+
+def test_server_without_a_list_of_models_needs_a_name(fake: FakeServer, open_box: Any) -> None:
+    fake.models = fail(404)
+    assert str(open_box("tiny", base_url=fake.url).generate("Hi")) == "Hello!"
+    with pytest.raises(UsageError, match="does not list its models; name one with"):
+        open_box(base_url=fake.url).generate("Hi")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"n_threads": 2},
+        {"n_gpu_layers": 3},
+        {"kv_type": "q8_0"},
+        {"draft": "off"},
+        {"chat_template": "x.jinja"},
+        {"template_args": {"a": 1}},
+        {"lora": "x.gguf"},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_option_of_a_local_model_is_an_error(
+    fake: FakeServer, open_box: Any, option: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(option))}=.*only for a model on this mach"):
+        open_box("tiny", base_url=fake.url, **option).generate("Hi")
+
+
+def test_offline_excludes_servers(fake: FakeServer, open_box: Any) -> None:
+    with pytest.raises(UsageError, match="the network is off .offline.; choose a local"):
+        open_box("tiny", base_url=fake.url, settings=Settings(offline=True)).generate("Hi")
+
+
+def test_first_use_of_a_server_is_reported_once(fake: FakeServer, open_box: Any) -> None:
+    notes: list[str] = []
+    for _ in range(2):
+        open_box("tiny", base_url=fake.url, on_note=notes.append).generate("Hi")
+    assert notes == [f"prompts and texts are sent to {fake.url} (on this machine)"]
+
+
+def test_reply_that_ignores_the_schema_is_invalid(fake: FakeServer, open_box: Any) -> None:
+    fake.script(say('{"age": "ten"}'))
+    with pytest.raises(OutputValidationError, match="age"):
+        open_box("tiny", base_url=fake.url).generate("Hi", schema="age int")
+
+
+def test_invalid_reply_is_requested_again(fake: FakeServer, open_box: Any) -> None:
+    fake.script(say("oops"), say('{"age": 10}'))
+    reply = open_box("tiny", base_url=fake.url).generate("Hi", schema="age int", retries=1)
+    assert (reply.value, reply.tries) == ({"age": 10}, 2)
+
+
+def test_truncated_reply_is_reported(fake: FakeServer, open_box: Any) -> None:
+    fake.script(say("one", finish="length"))
+    reply = open_box("tiny", base_url=fake.url).generate("Hi")
+    assert reply.finish_reason == "length"
+    assert any("truncated" in each for each in reply.warnings)
+
+
+def test_command_uses_an_endpoint_of_the_settings(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str]
+) -> None:
+    for key, value in (("base_url", fake.url), ("api_key_env", "GPU_KEY")):
+        result = run_llmtool("config", "set", f"endpoints.gpu.{key}", value)
+        assert result.returncode == 0, result.stderr
+    result = run_llmtool("gen", "Hi", "-m", "gpu:tiny", env={**ONLINE, "GPU_KEY": KEY})
+    assert (result.returncode, result.stdout) == (0, b"Hello!\n"), result.stderr
+    assert f"sent to {fake.url} (on this machine)".encode() in result.stderr
+    assert fake.received[0].headers["authorization"] == f"Bearer {KEY}"
+    again = run_llmtool("gen", "Hi", "-m", "gpu:tiny", env={**ONLINE, "GPU_KEY": KEY})
+    assert b"sent to" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--threads", "2"), ExitCode.USAGE, "--threads 2: only for a model on this machine"),
+        (("--offline",), ExitCode.USAGE, "the network is off (offline)"),
+        (("--server", "auto"), ExitCode.USAGE, "--server auto and a model on the server"),
+        (("--max-tokens", "0"), ExitCode.USAGE, "--max-tokens 0: must be at least 1"),
+    ],
+)
+def test_wrong_option_is_an_error_before_a_request(
+    fake: FakeServer, run_llmtool: Run, args: tuple[str, ...], code: ExitCode, message: str
+) -> None:
+    asked = []
+    fake.models = lambda exchange: asked.append(1)
+    result = run_llmtool("gen", "Hi", "-m", "tiny", "--base-url", fake.url, *args, env=ONLINE)
+    assert message in error_line(result, code)
+    assert asked == []
+
+
+def test_batch_saves_what_was_answered_before_the_server_failed(
+    fake: FakeServer, run_llmtool: Run, cwd: Path
+) -> None:
+    def respond(exchange: Any) -> None:
+        text = exchange.request.body["messages"][-1]["content"]
+        (fail(401, "expired") if "7" in text else say(text[-1:]))(exchange)
+
+    fake.script(respond)
+    (cwd / "in.txt").write_text("".join(f"{i}\n" for i in range(10)))
+    batch = ("gen", "Say", "--each", "line", "-f", "in.txt", "-o", "out.csv")
+    batch += ("-m", "tiny", "--base-url", fake.url, "--parallel", "1", "--temperature", "0")
+    result = run_llmtool(*batch, env=ONLINE)
+    assert (result.returncode, b"needs a key" in result.stderr) == (ExitCode.USAGE, True)
+    assert len((cwd / "out.csv").read_text().splitlines()) == 8
+    n_before = len(fake.bodies)
+    fake.script(
+        lambda exchange: say(exchange.request.body["messages"][-1]["content"][-1:])(exchange)
+    )
+    result = run_llmtool(*batch, "--resume", env=ONLINE)
+    assert result.returncode == 0, result.stderr
+    assert len((cwd / "out.csv").read_text().splitlines()) == 11
+    assert len(fake.bodies) - n_before == 3
+
+
+def test_no_output_has_a_key(fake: FakeServer, run_llmtool: Run, env: dict[str, str]) -> None:
+    config = Path(env["LLMTOOL_CONFIG_DIR"])
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.toml").write_text(
+        f'[endpoints.gpu]\nbase_url = "{fake.url}"\napi_key_env = "GPU_KEY"\n'
+        f'headers = {{"X-Key" = "{KEY}"}}\n'
+    )
+    outputs = b""
+    for respond in (
+        say("Hello"),
+        fail(401, f"wrong key Bearer {KEY}"),
+        fail(500, f"trace: Authorization: Bearer {KEY}"),
+        fail(400, f"header X-Key: {KEY}"),
+        lambda exchange: exchange.send(body=f"<html>{KEY}</html>", kind="text/html"),
+        lambda exchange: exchange.send(body=f'{{"{KEY}', kind="application/json"),
+    ):
+        fake.script(respond)
+        for extra in ((), ("--json", "--stats", "--debug")):
+            result = run_llmtool(
+                "gen", "Hi", "-m", "gpu:tiny", *extra, env={**ONLINE, "GPU_KEY": KEY}
+            )
+            outputs += result.stdout + result.stderr
+    for command in (("config", "show"), ("config", "show", "--json"), ("doctor",)):
+        result = run_llmtool(*command, env={**ONLINE, "GPU_KEY": KEY})
+        outputs += result.stdout + result.stderr
+    assert fake.received[0].headers["x-key"] == KEY
+    assert KEY.encode() not in outputs
+    user = Path(env["HOME"])
+    written = [each for each in user.rglob("*") if each.is_file() and each.name != "config.toml"]
+    assert written and not [each for each in written if KEY.encode() in each.read_bytes()]
+
+
+def test_events_of_a_stream_are_shown(fake: FakeServer, open_box: Any) -> None:
+    fake.script(say("a", "b"))
+    box = open_box("tiny", base_url=fake.url)
+    assert [str(token) for token in box.stream_generate("Hi")] == ["a", "b"]
