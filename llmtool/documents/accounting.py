@@ -11,6 +11,7 @@ _UNRECOGNIZED = "the parser does not recognize this text"
 # Why a span in a segment is protected, by its syntax; other spans are placeholders.
 _REASONS = (
     (re.compile("`"), "code"),
+    (re.compile(r"\{[\w:+-]+\}`|:[\w:+.-]+:`"), "role"),
     (re.compile(r"<?(?:https?|ftp|file|mailto|tel):|www\.|<?[^\s@<{]+@[\w-]+\."), "address"),
     (re.compile(r"(?:<|&lt;)/?[A-Za-z]|<!--|<\d"), "tag"),
     (re.compile(r"&#?\w+;"), "character reference"),
@@ -52,13 +53,22 @@ def count_protected(document: Document) -> dict[str, int]:
         {'address': 9, 'placeholder': 4}
     """
     counted: Counter[str] = Counter()
+    attributes: list[str] = []  # translated, in tags of the next segment
     for segment in document.segments:
+        if segment.start == segment.end:
+            attributes.append(segment.source)
+            continue
         for part in segment.parts:
             if isinstance(part, ProtectedSpan):
                 reason = protected_reason(part.source)
-                if reason in ("formula", "wiki link") and not document.has_formulas:
-                    reason = "placeholder"  # it is syntax of Markdown
-                counted[reason] += _count_letters(part.source)
+                is_markdown = reason in ("formula", "wiki link") or part.source.startswith("[")
+                if is_markdown and not document.has_formulas:
+                    reason = "placeholder"
+                text = part.source
+                for value in attributes:
+                    text = text.replace(value, "")
+                counted[reason] += _count_letters(text)
+        attributes.clear()
     for each in document.outside or ():
         if not each.is_language:
             counted[each.reason] += _count_letters(document.source[each.start : each.end])

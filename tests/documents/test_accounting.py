@@ -15,13 +15,14 @@ from llmtool.documents.types import Document, Format, OutsideText
         ("txt", "To {name}: me@x.org or https://x.org.", {"address": 15, "placeholder": 4}),
         ("md", "Run `ls`, see [it](a.md) and <b>now</b>.", {"code": 2, "link target": 3, "tag": 2}),
         ("md", "Mail <https://x.org> or $x+y$", {"address": 9, "formula": 2}),
+        ("md", "Press {kbd}`Esc` on <b title='A note'>it</b>", {"role": 6, "tag": 7}),
         (
             "json",
             '{"id": "a-1", "@x": "Note", "title": "Hi", "n": true}',
             {"identifier": 1, "key": 9, "metadata": 4, "number or constant": 4},
         ),
     ],
-    ids=["txt", "md", "formula", "json"],
+    ids=["txt", "md", "formula", "attribute", "json"],
 )
 def test_protected_letters_are_counted_by_reason(
     format: Format, text: str, protected: dict[str, int]

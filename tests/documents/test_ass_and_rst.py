@@ -48,6 +48,12 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ["See ‹:ref:`›the hours‹ <h>`›, ‹:doc:`a/b`›, ‹`›site‹ <https://x.org>`_›, ‹``a b``›, "
          "‹|x|› and ‹[1]_›."],
     ),
+    "roles with text": (
+        "rst",
+        "The :abbr:`WHO (World Health)`, :dfn:`one two` and :strong:`three`, not :kbd:`Enter`.\n",
+        ["The ‹:abbr:`WHO (›World Health‹)`›, ‹:dfn:`›one two‹`› and ‹:strong:`›three‹`›, "
+         "not ‹:kbd:`Enter`›."],
+    ),
     "a directive that is not known, with sentences": (
         "rst",
         ".. event:: opened (door)\n\n   Sent after a door was opened by a person.\n\n   Next.\n\n"

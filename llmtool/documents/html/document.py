@@ -13,7 +13,17 @@ from html import escape, unescape
 
 import msgspec
 
-from llmtool.documents.html.elements import INLINE, VOID_ELEMENTS, end_element, start_element
+from llmtool.documents.html.elements import (
+    COMPONENT_ATTRIBUTES,
+    DATA_ATTRIBUTES,
+    ELEMENTS,
+    GUESSED_ATTRIBUTES,
+    INLINE,
+    VOID_ELEMENTS,
+    end_element,
+    is_prose,
+    start_element,
+)
 from llmtool.documents.html.tokens import Attribute, Token, is_xhtml, split_code, tokenize
 from llmtool.documents.language_tags import is_right_to_left, is_tag_of
 from llmtool.documents.protected_spans import find_nesting_fault, split_parts
@@ -56,6 +66,10 @@ _TEXT_ATTRIBUTES = frozenset(
     "alt title placeholder summary aria-label aria-description aria-placeholder aria-valuetext"
     " aria-roledescription".split()
 )
+# Text if the value is prose; the latter only of elements that are not of HTML.
+_DATA = re.compile(DATA_ATTRIBUTES)
+_COMPONENT = re.compile(f"{COMPONENT_ATTRIBUTES}|{GUESSED_ATTRIBUTES}")
+_GUESSED = re.compile(f"{_DATA.pattern}|{_COMPONENT.pattern}")
 _LABELED = frozenset(["option", "optgroup", "track"])
 _BUTTONS = frozenset(["submit", "button", "reset"])
 _DESCRIPTIONS = frozenset(
@@ -250,8 +264,10 @@ class Html(Document):
         """Yield the attributes of a tag that have text, and the parts of their values."""
         for attribute in token.attributes:
             if _is_text(self.source, token, attribute):
-                parts = _split_value(self.source[attribute.start : attribute.end])
-                if has_letters(parts):
+                value = self.source[attribute.start : attribute.end]
+                parts = _split_value(value)
+                is_guess = attribute.name != "label" and _GUESSED.fullmatch(attribute.name)
+                if has_letters(parts) and (not is_guess or is_prose(unescape(value))):
                     yield attribute, parts
 
     def _account(self, start: int, end: int, reason: str) -> None:
@@ -348,7 +364,7 @@ def _skip_reason(source: str, token: Token, outer: str) -> str:
 
 
 def _is_text(source: str, token: Token, attribute: Attribute) -> bool:
-    """Whether an attribute has text that readers see, and not data."""
+    """Whether an attribute has text that readers see, and not data, by its name."""
     name, tag = attribute.name, token.tag
     if name in ("content", "value"):
         values = {each.name: source[each.start : each.end].lower() for each in token.attributes}
@@ -356,11 +372,13 @@ def _is_text(source: str, token: Token, attribute: Attribute) -> bool:
             return tag == "input" and values.get("type") in _BUTTONS
         keys = {values.get("name"), values.get("property")}
         return tag == "meta" and not keys.isdisjoint(_DESCRIPTIONS)
-    if name == "label":
-        return tag in _LABELED
     if tag in ("link", "style", "script"):
         return False  # the title of a style sheet is its name
-    return name in _TEXT_ATTRIBUTES or (name == "abbr" and tag == "th")
+    if name == "label" and tag in ELEMENTS:
+        return tag in _LABELED
+    if name in _TEXT_ATTRIBUTES or (name == "abbr" and tag == "th"):
+        return True
+    return bool(_DATA.fullmatch(name) or (tag not in ELEMENTS and _COMPONENT.fullmatch(name)))
 
 
 def _split_text(text: str) -> list[Part]:

@@ -1,10 +1,12 @@
-"""The elements of HTML, and which of them are open where end tags are optional.
+"""The elements of HTML, which are open where end tags are optional, and attributes with text.
 
 Source: WHATWG, HTML, section 13.1.2.4, "Optional tags". But: the rules for misnested formatting
 elements and tables are omitted.
 """
 
 from __future__ import annotations
+
+import re
 
 VOID_ELEMENTS = frozenset(
     "area base br col embed hr img input link meta source track wbr param keygen".split()
@@ -30,6 +32,24 @@ ELEMENTS = (
         " textarea tfoot th thead title tr video".split()
     )
 )
+# Attributes of scripts and libraries that are shown to readers if their value is prose.
+DATA_ATTRIBUTES = (
+    r"data-(?:[a-z]+-){0,3}(?:confirm|title|tooltip|tip|label|caption|content|placeholder|message"
+    r"|hint|text|alt|description|summary|heading|prompt|warning|balloon)|hx-(?:confirm|prompt)"
+    r"|wire:confirm"
+)
+# Attributes of components with text, and those of which it can be guessed.
+COMPONENT_ATTRIBUTES = (
+    "label|caption|description|heading|header|subtitle|tooltip|text|content|message|tagline|lead"
+)
+GUESSED_ATTRIBUTES = (
+    r"[a-z]+(?:-[a-z]+){0,3}-(?:title|label|text|caption|description|tooltip|message|placeholder"
+    r"|heading|hint)|[a-z]\w{0,40}(?:Title|Label|Text|Caption|Description|Tooltip|Message"
+    r"|Placeholder|Heading|Hint)"
+)
+_CODE_SIGNS = re.compile(r"[{}=;$\\_#@|]|\w\(|://|\A[\w./-]*/[\w./-]*\Z|\w[.][a-z]\w*\Z")
+_WORDS = re.compile(r"[^\W\d_]['’\w-]*[,:]?\s+(?:\S+\s+)*?['’\w-]*[^\W\d_]")
+_FIRST_LETTER = re.compile(r"[^\W\d_]")
 _CELLS = frozenset(["p", "td", "th"])
 _SECTIONS = _CELLS | {"tr", "thead", "tbody", "tfoot", "caption", "colgroup"}
 # The open elements that a start tag ends.
@@ -52,6 +72,21 @@ _ENDED_BY = {
 _SCOPES = frozenset("table td th caption template object svg math button select".split())
 _MAX_INLINE = 50  # unclosed inline elements between, so that a start tag takes constant time
 _MAX_UNCLOSED = 200  # likewise for an end tag
+
+
+def is_prose(value: str) -> bool:
+    """Return whether the value of an attribute seems to be text: a capitalized word, or several.
+
+    Example:
+        >>> [is_prose(each) for each in ("Are you sure?", "save the file", "Preis", "save", "削除")]
+        [True, True, True, False, True]
+        >>> [is_prose(each) for each in ("btn-primary", "Users/index", "item.title", "/a b", "x")]
+        [False, False, False, False, False]
+    """
+    first = _FIRST_LETTER.search(value)
+    if first is None or value.startswith("/") or _CODE_SIGNS.search(value):
+        return False
+    return not first[0].islower() or _WORDS.search(value) is not None
 
 
 def start_element(open_tags: list[str], tag: str) -> None:

@@ -36,7 +36,8 @@ _MESSAGE = r"""
   | &(?:[A-Za-z]+|\#\d+|\#[xX][0-9A-Fa-f]+);            # &nbsp;
   | \\[a-zA-Z]                                           # \n as two characters
   | \[(?:\d+|\*|-?Inf),(?:\d+|\*|Inf)\]                 # [2,*] of Laravel
-  | \[_(?:\d+|\*)\]                                     # [_1] of Maketext
+  | \[_(?:-?\d+|\*)\]                                   # [_1] of Maketext, [quant,_1,file,files]
+  | \[(?:[*\#]|[a-z]\w{0,30}),_(?:-?\d+|\*)[,\]]
 """
 # &lt;a href="x"&gt; of messages that become HTML when they are shown
 _ESCAPED_TAGS = rf"""

@@ -6,6 +6,7 @@ A translation is written as the target, in the state "translated", or marked for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -39,13 +40,18 @@ _REASONS = {
     "target": "translated message",
 }
 _UNITS = ("trans-unit", "segment")
+_MARKERS = re.compile(r"</?(?:[\w-]+:)?mrk\b[^>]*>")  # of segments, in 1.2
 
 
 class _Unit(msgspec.Struct, frozen=True):
-    """A unit: its element, source, and target if there is one; otherwise it goes after `last`."""
+    """A unit: its element, source, and target if there is one; otherwise it goes after `last`.
+
+    `text` is what is translated: the source as it is divided into segments, if it is.
+    """
 
     element: Element
     source: Element
+    text: Element
     target: Element | None
     last: Element
 
@@ -130,7 +136,7 @@ class Xliff(Document):
                 if self._xml.text(one.target) == after.text(other.target):
                     continue
             if other.target is not None and _has_content(after, other.target):
-                if not self._has_same_tags(one.source, after, other.target):
+                if not self._has_same_tags(one.text, after, other.target):
                     name = one.element.inherited("id") or self._xml.text(one.source)
                     return f"the tags of the unit {name} differ"
         return None
@@ -144,7 +150,7 @@ class Xliff(Document):
     def _segments(self) -> Iterator[Segment]:
         xml = self._xml
         for unit in _units(xml):
-            parts = _parts(xml, unit.source, self._to)
+            parts = _parts(xml, unit.text, self._to)
             if (
                 _is_translated(xml, unit)
                 or not _is_translatable(unit.element)
@@ -189,8 +195,9 @@ def _units(xml: Xml) -> list[_Unit]:
         sources, targets = xml.children(element, "source"), xml.children(element, "target")
         if sources:
             target = targets[0] if targets else None
-            last = [*sources, *xml.children(element, "seg-source")][-1]
-            found.append(_Unit(element, sources[0], target, last))
+            divided = xml.children(element, "seg-source")
+            last = [*sources, *divided][-1]
+            found.append(_Unit(element, sources[0], [*divided, sources[0]][0], target, last))
     return found
 
 
@@ -224,7 +231,7 @@ def _is_translated(xml: Xml, unit: _Unit) -> bool:
 
 def _has_content(xml: Xml, element: Element) -> bool:
     start, end = xml.content(element)
-    return bool(xml.source[start:end].strip())
+    return bool(_MARKERS.sub("", xml.source[start:end]).strip())
 
 
 def _is_translatable(element: Element) -> bool:

@@ -370,7 +370,9 @@ def _read_attributes(state: StateBlock, line: int, end: int, silent: bool) -> bo
     if (extension := _EXTENSION.match(text)) and "{:/" not in text:
         pattern = rf"\{{:/(?:{extension[1]})?\}}"
         _, next_line = close_or_end(state, pattern, line + 1, end)
-    push_directive(state, line, next_line, "comment" if extension else "attribute list")
+    start = state.bMarks[line] + state.tShift[line]
+    texts = [] if extension else attribute_texts(state, start, start + len(text))
+    push_directive(state, line, next_line, "comment" if extension else "attribute list", texts)
     return True
 
 

@@ -18,6 +18,8 @@ _TOKEN = re.compile(
     (?P<command>\\@ref\([\w:-]+\)|(?<![\w\\])\\[A-Za-z]+\*?(?:\[[^\[\]\s]*\]|\{[^{}\s]*\})*)
   | (?P<latex>\\\((?P<formula>[^\n]{1,2000}?)\\\)|\\\[(?P<formula2>[^\n]{1,2000}?)\\\])
   | (?P<escape>\\[!-/:-@\[-`{-~])
+  | (?P<textrole>\{abbr\}`[^`\n(]*\((?P<expansion>[^`\n]*)\)`
+      |\{(?:dfn|emphasis|strong|title-reference)\}`(?P<roletext2>[^`\n]*)`)
   | (?P<role>\{[\w:+-]+\}`(?P<roletext>[^`\n<]*?)(?:[ ]?<[^`<>\n]*>)?`)
   | (?P<code>(?<!`)(?P<ticks>`{1,64})(?!`))
   | (?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,31}|\#\d{1,7}|\#[xX][0-9a-fA-F]{1,6});)
@@ -158,7 +160,8 @@ def _protected_ranges(
         ):
             at = start + 1
             continue
-        group = "shown" if found["shown"] else "roletext"
+        groups = ("shown", "expansion", "roletext2", "roletext")
+        group = next((each for each in groups if found[each]), "shown")
         shown = found[group]
         if shown and any(map(str.isalpha, shown)) and _is_named_link(found):
             yield start, found.start(group)
@@ -176,6 +179,8 @@ def _is_named_link(found: re.Match[str]) -> bool:
     """Return whether a wiki link or role has a text besides its target."""
     if found["shown"]:
         return not found[0].startswith("!")
+    if found["textrole"]:
+        return True
     return found[0][found.end("roletext") - found.start() :] != "`"
 
 

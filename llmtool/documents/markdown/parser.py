@@ -153,7 +153,9 @@ def count_inline(token: Token, anchors: Mapping[str, int]) -> Counter[str]:
         elif child.type == "code_inline":
             # The text of a role is translated: {ref}`text <target>`
             is_role = bool(_ROLE.search(before))
-            code = child.content[child.content.rfind("<") :] if is_role else child.content
+            code = child.content
+            if is_role:
+                code = code[code.rfind("<") :] if "<" in code else ""
             counted[f"code {code}"] += 1
         elif child.type == "html_inline":
             counted[f"tag {_without_texts(child.content, anchors)}"] += 1

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from llmtool.documents.html.elements import (
+    COMPONENT_ATTRIBUTES,
+    DATA_ATTRIBUTES,
+    GUESSED_ATTRIBUTES,
+    is_prose,
+)
+
 _MAX_LENGTH = 4000
 _TEXT_ATTRIBUTES = (
-    "alt|title|label|caption|placeholder|aria-label|description|summary|heading|header|subtitle"
-    "|tooltip|text|content|message|tagline|lead|fig-(?:alt|cap|title)|lst-cap|tbl-cap"
+    f"{COMPONENT_ATTRIBUTES}|alt|title|placeholder|aria-(?:label|description|placeholder|valuetext)"
+    "|summary|fig-(?:alt|cap|title)|lst-cap|tbl-cap"
 )
+# In an attribute list of kramdown, no space is needed: {:title="A title"}
 _ATTRIBUTE = re.compile(
-    rf"""(?<=\s)(?P<name>{_TEXT_ATTRIBUTES})\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')""",
-    re.IGNORECASE,
+    rf"""(?:(?<=\s)|(?<=\{{:)|(?<=\{{))(?P<name>{_TEXT_ATTRIBUTES}
+    |(?P<guessed>{DATA_ATTRIBUTES}|(?-i:{GUESSED_ATTRIBUTES})))
+    \s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')""",
+    re.IGNORECASE | re.VERBOSE,
 )
 # An argument without a name is text if it has a space: {{< note "Heads up" >}}.
 _ARGUMENT = re.compile(r"""(?<=\s)(?:"(?P<double>[^"\s]+\s[^"]*)"|'(?P<single>[^'\s]+\s[^']*)')""")
@@ -99,16 +109,23 @@ def text_attributes(tag: str) -> Iterator[tuple[int, int, str]]:
         >>> [(tag[start:end], name) for start, end, name in text_attributes(tag)]
         [('A cat', 'alt')]
     """
+    for start, end, found in _candidates(tag):
+        value, groups = tag[start:end], found.groupdict()
+        if groups.get("guessed") and not is_prose(value):
+            continue
+        if any(map(str.isalpha, value)) and not _FILE_NAME.fullmatch(value):
+            yield start, end, (groups.get("name") or "").lower()
+
+
+def _candidates(tag: str) -> Iterator[tuple[int, int, re.Match[str]]]:
+    """Yield the start and end of each attribute value that may be text, and its match."""
     if _META_TAG.match(tag):
         return
     is_template = tag.startswith(("{{", "{%", "{#"))  # no expression of MDX
-    patterns = [_ATTRIBUTE, _ARGUMENT] if is_template else [_ATTRIBUTE]
-    for pattern in patterns:
+    for pattern in [_ATTRIBUTE, _ARGUMENT] if is_template else [_ATTRIBUTE]:
         for found in pattern.finditer(tag):
             group = "double" if found["double"] is not None else "single"
-            name = found["name"] if "name" in pattern.groupindex else ""
-            if any(map(str.isalpha, found[group])) and not _FILE_NAME.fullmatch(found[group]):
-                yield *found.span(group), name.lower()
+            yield *found.span(group), found
 
 
 def without_texts(tag: str) -> str:
@@ -118,6 +135,6 @@ def without_texts(tag: str) -> str:
         >>> without_texts("<img src='a.png' alt='A cat'>")
         "<img src='a.png' alt=''>"
     """
-    for start, end, _ in sorted(text_attributes(tag), reverse=True):
+    for start, end in sorted({each[:2] for each in _candidates(tag)}, reverse=True):
         tag = tag[:start] + tag[end:]
     return tag

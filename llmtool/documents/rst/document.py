@@ -46,6 +46,9 @@ _INLINE = re.compile(
     r"""
     (?P<literal>``.+?``(?!`))
   | (?P<title>(?P<role>:[\w:+.-]{1,100}:)?`(?P<text>[^`<>]*[^`<>\s])(?P<goal>\s+<[^`<>]+>`_{0,2}))
+  | (?P<before>:abbr:`[^`(]*\()(?P<expansion>[^`]*[^`\s])(?P<after>\)`)
+  | (?P<before2>:(?:dfn|emphasis|strong|title(?:-reference)?|t):`)
+      (?P<shown>[^`]*[^`\s])(?P<after2>`)
   | :[\w:+.-]{1,100}:`[^`]+` | `[^`]+`:[\w:+.-]{1,100}: | _`[^`]+` | `[^`]+`_{0,2}
   | \|[^|\s](?:[^|\n]*[^|\s])?\|_{0,2}
   | \[[^\[\]\s]+\]_
@@ -531,6 +534,10 @@ def _inline_parts(text: str) -> Iterator[Part]:
             yield ProtectedSpan(f"{found['role'] or ''}`")
             yield found["text"]
             yield ProtectedSpan(found["goal"])
+        elif shown := found["expansion"] or found["shown"]:
+            yield ProtectedSpan(found["before"] or found["before2"])
+            yield shown
+            yield ProtectedSpan(found["after"] or found["after2"])
         else:
             yield ProtectedSpan(found[0])
         at = found.end()

@@ -53,6 +53,12 @@ SEGMENTS = {
             'See ‹<img alt="A red bike" src=x>› and ‹<a title="The manual" href=y>›read it',
         ],
     ),
+    "attributes of scripts and components": (
+        '<a data-confirm="Delete it?" data-method="delete" data-label=price href=x>go</a>'
+        '<x-card label="name" help-text="As printed" text="item.text" heading="About">in</x-card>'
+        '<div label="no" heading="No">so</div><p data-bs-title="save the file">on',
+        ["Delete it?", "go", "name", "As printed", "About", "in", "so", "save the file", "on"],
+    ),
     "attributes in attribute values": (
         """<a data-tip="<b title='No text'>x</b>" title='A "quoted" tip > here'>one</a>""",
         ['A "quoted" tip > here', "one"],

@@ -135,6 +135,24 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
 }  # fmt: skip
 
 
+def test_segments_of_the_source_are_those_of_the_target() -> None:
+    divided = "<mrk mtype='seg' mid='1'>One.</mrk> <mrk mtype='seg' mid='2'>Two.</mrk>"
+    start = f"<trans-unit><source>One. Two.</source><seg-source>{divided}</seg-source>"
+    empty = re.sub("(?<=>)[^<> ]+", "", divided)
+    target = f'<target state="translated">{divided.upper()}</target>'.replace("MRK", "mrk")
+    target = target.replace("MTYPE='SEG' MID", "mtype='seg' mid")
+    for before in ("", "<target/>", f"<target>{empty}</target>"):
+        document = parse(unit(f"{start}{before}</trans-unit>"), "xliff")
+        (segment,) = document.segments
+        upper = tuple(
+            part if isinstance(part, ProtectedSpan) else part.upper() for part in segment.parts
+        )
+        output = rewrite(document, {0: upper})
+        assert output == unit(f"{start}{target}</trans-unit>")
+        assert document.compare(output) is None
+    assert not parse(unit(f"{start}<target>{divided}</target></trans-unit>"), "xliff").segments
+
+
 @pytest.mark.parametrize(("format", "text", "segments"), SEGMENTS.values(), ids=SEGMENTS)
 def test_segments_of_each_format(format: Format, text: str, segments: list[str]) -> None:
     assert shown(parse(text, format)) == segments

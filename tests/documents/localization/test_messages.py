@@ -48,6 +48,7 @@ def spans(text: str, flags: list[str]) -> list[str]:
         ("Add a day", []),
         ("12 mm", []),
         ("[_1] of [sic]", ["[_1]"]),
+        ("[quant,_1,file,files] [numf,_2]", ["[quant,_1,", "[numf,_2]"]),
     ],
 )
 def test_placeholders_without_flags(text: str, found: list[str]) -> None:

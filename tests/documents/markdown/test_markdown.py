@@ -108,7 +108,19 @@ TRANSLATED: dict[str, tuple[str, str]] = {
     ),
     "kramdown attribute lists": (
         "# Title {#top .big}\n{: .note}\n\nText\n{: #id title='no'}\n\nSee [it](u){: .x}.\n",
-        "# Títlé {#top .big}\n{: .note}\n\nTéxt\n{: #id title='no'}\n\nSéé [ít](u){: .x}.\n",
+        "# Títlé {#top .big}\n{: .note}\n\nTéxt\n{: #id title='nó'}\n\nSéé [ít](u){: .x}.\n",
+    ),
+    "attributes with text": (
+        '[a b](x){:title=\'One two\' .x} [c](y){: data-confirm="Sure?" data-id="one two" }\n\n'
+        "{:title=\"Two\"}\n<x-card label='three' help-text='Four' data-tip='x.y'>Five</x-card>\n\n"
+        "<Tab buttonText='Next page' value='six' :title='no'>Text</Tab>\n",
+        '[á b](x){:title=\'Óné twó\' .x} [c](y){: data-confirm="Súré?" data-id="one two" }\n\n'
+        "{:title=\"Twó\"}\n<x-card label='thréé' help-text='Fóúr' data-tip='x.y'>Fívé</x-card>\n\n"
+        "<Tab buttonText='Néxt págé' value='six' :title='no'>Téxt</Tab>\n",
+    ),
+    "roles with text": (
+        "The {abbr}`WHO (World Health)` and {dfn}`one two`, {kbd}`Enter` and {term}`no`.\n",
+        "Thé {abbr}`WHO (Wórld Héálth)` ánd {dfn}`óné twó`, {kbd}`Enter` ánd {term}`no`.\n",
     ),
     "callouts": (
         "> [!tip]- Read **it**\n> One\n> more.\n\n> [!NOTE]\n> Other.\n",
