@@ -53,6 +53,12 @@ def test_each_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions) 
     assert [turn.cached_tokens > 0 for turn in turns] == [False, True, True]
 
 
+def test_base_model_is_noted_once(chat: Run, tiny_base: Path) -> None:
+    result = chat("--each", "line", "-m", tiny_base, input=b"one\ntwo\n")
+    assert result.returncode == 0 and len(result.stdout.splitlines()) >= 2
+    assert result.stderr.count(b"use an instruction-tuned model") == 1
+
+
 def test_line_is_answered_before_the_next_one_arrives(
     start_llmtool: Callable[..., Any], words: Path
 ) -> None:

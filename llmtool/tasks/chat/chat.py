@@ -24,6 +24,7 @@ from llmtool.tasks.chat.persistence import SessionHandle
 from llmtool.tasks.chat.responder import Responder, with_partial_reply
 from llmtool.tasks.chat.truncation import OverflowPolicy, truncate
 from llmtool.tasks.options import ChatOptions, keywords_of, make_options
+from llmtool.tasks.pipeline.collect import model_warnings
 from llmtool.tasks.pipeline.conversation import Messages, parse_messages
 from llmtool.tasks.streams import Stream, make_limit
 
@@ -89,6 +90,7 @@ class Chat:
         self.context, self.overflow, self._on_note = context, overflow, on_note or _log_note
         make_limit(context.cancellation, timeout)  # checks it
         self._timeout = timeout
+        self._noted: TaskContext | None = None  # whose model's warnings were passed to on_note
         self._streams: WeakSet[Stream[Token, Turn]] = WeakSet()
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
@@ -410,6 +412,10 @@ class Chat:
             policy=self.overflow,
             on_note=self._on_note,
         )
+        if self._noted is not self.context:
+            self._noted = self.context
+            for warning in model_warnings(self.context.engine.info, instructs=True):
+                self._on_note(warning)
         *earlier, turn = session.turns
         model = self.context.model.reference
 
