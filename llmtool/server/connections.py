@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 from typing import Any
 
 import h11
@@ -70,6 +73,13 @@ class Connection(H11Protocol):
         self._stop_timers()
         self.transport.abort()
 
+    def _reset(self) -> None:
+        """Close the connection, and let the system discard what it has not sent."""
+        on_for_no_seconds = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, on_for_no_seconds)
+        self.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self._limits.admit(self, len(self.connections)):
@@ -93,7 +103,7 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write_timer = self.loop.call_later(self._limits.write_seconds, self.abort)
+        self._write_timer = self.loop.call_later(self._limits.write_seconds, self._reset)
 
     def resume_writing(self) -> None:
         super().resume_writing()
