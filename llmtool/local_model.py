@@ -452,7 +452,7 @@ def _read_draft(draft: str | os.PathLike[str]) -> tuple[DraftMode, Path | None]:
     if not _is_file(draft):
         return cast("DraftMode", draft), None
     path = Path(draft)
-    if not path.is_file():
+    if not os.path.isfile(path):
         modes = ", ".join(get_args(DraftMode))
         raise UsageError(f"{option('draft', os.fspath(draft))}: must be {modes} or a GGUF file")
     return "ngram", path

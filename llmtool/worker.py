@@ -79,12 +79,13 @@ def call(
     function: Callable[..., T],
     *arguments: Argument,
     returns: type[T],
+    seconds: int | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> T:
     """Return `function(*arguments)`, a function of a module, called in the child process.
 
-    The limits grow with the size of the arguments. `returns` is a type that msgspec decodes.
-    `check` is polled; it raises to stop the call.
+    The limits grow with the size of the arguments, except `seconds` (of processor time).
+    `returns` is a type that msgspec decodes. `check` is polled; it raises to stop the call.
 
     Raises:
         InputError: a limit was reached, the child crashed, or the function raised an error.
@@ -95,7 +96,7 @@ def call(
         >>> call(escape_name, "a.txt", returns=str)
         'a.txt'
     """
-    return _worker().call(function, arguments, returns, check)
+    return _worker().call(function, arguments, returns, seconds, check)
 
 
 def describe(exc: Exception) -> str:
@@ -136,13 +137,14 @@ class _Worker:
         function: Callable[..., T],
         arguments: tuple[Argument, ...],
         returns: type[T],
+        seconds: int | None,
         check: Callable[[], object],
     ) -> T:
         size = sum(len(each) for each in arguments if each is not None)
         request = _Request(
             function=f"{function.__module__}:{function.__qualname__}",
             arguments=list(map(_without_surrogates, arguments)),
-            seconds=_SECONDS + size // _BYTES_PER_SECOND,
+            seconds=seconds or _SECONDS + size // _BYTES_PER_SECOND,
             memory_bytes=_MEMORY_BYTES + size * _MEMORY_PER_BYTE,
         )
         acquire(self._lock, check)

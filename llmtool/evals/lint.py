@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ def lint(library: Library, name_or_path: str) -> list[Finding]:
         "triage.yaml:6: warning: input 'tone' is never used"
     """
     path = library.find(name_or_path)
-    if is_path(name_or_path) and not path.is_file():
+    if is_path(name_or_path) and not os.path.isfile(path):
         read_text(path)  # raises the error
     try:
         lineage = library.lineage(name_or_path)

@@ -131,8 +131,8 @@ def _is_path(text: str, aliases: Collection[str]) -> bool:
     if text.lower().endswith(".gguf"):
         head, colon, _ = text.partition(":")
         in_repo = colon and (head in aliases or _REPO.fullmatch(head))
-        return not in_repo or Path(text).is_file()
-    return "/" in text and Path(text).is_file()
+        return not in_repo or os.path.isfile(text)
+    return "/" in text and os.path.isfile(text)
 
 
 def _parse_path(text: str) -> Reference:

@@ -84,7 +84,7 @@ class Library:
     def has(self, name_or_path: str) -> bool:
         """Whether the file of a template exists."""
         try:
-            return self.find(name_or_path).is_file()
+            return os.path.isfile(self.find(name_or_path))
         except TemplateError:
             return False
 
@@ -118,7 +118,7 @@ class Library:
                 if _is_inside(path, folder):
                     return path
         hint = suggest(name, self.names(), cutoff=0.65) or "; `llmtool prompts ls` lists them"
-        if Path(name).is_dir():
+        if os.path.isdir(name):
             hint = f"; for the files of the directory, use {name}/*.yaml"
         raise TemplateError(f"unknown template {name!r}{hint}")
 
@@ -200,9 +200,9 @@ def read_text(path: Path) -> str:
         TemplateError: the file cannot be read, is too large, or is not UTF-8.
     """
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise TemplateError(f"{path} is a directory; use {path}/*.yaml")
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise TemplateError(f"{path}: no such file")
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise TemplateError(f"{path}: longer than {MAX_CHARACTERS:,} characters")
@@ -229,6 +229,6 @@ def _files(folder: Path) -> Iterator[Path]:
 def _is_inside(path: Path, folder: Path) -> bool:
     """Whether a file exists and is in the folder after following symbolic links."""
     try:
-        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        return os.path.isfile(path) and path.resolve().is_relative_to(folder.resolve())
     except OSError:
         return False

@@ -17,7 +17,9 @@ minProperties and maxProperties with optional properties (except at least one pr
 object), and that exactly one branch of an overlapping oneOf matches.
 
 Rejected: patterns whose counted repetitions expand to more than 100,000 characters, references to
-other documents, and schemas that no value satisfies.
+other documents, and schemas that no value satisfies. llguidance takes quadratic or exponential time
+for long constraints and for schemas that intersect patterns or multiples, so a child process
+compiles them first, within limits of time and memory.
 
 Strings and arrays are limited in length only if the schema limits them, but end if they repeat
 themselves (json_repetition.py). Numbers have at most 24 characters. The JSON may start with one
@@ -27,11 +29,21 @@ space or up to two line feeds.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
+from types import NoneType
 from typing import Any
 
-from llmtool.errors import OutputValidationError, UnsatisfiableError, UsageError
+from llmtool import worker
+from llmtool.errors import (
+    InputError,
+    LlmtoolError,
+    OutputValidationError,
+    UnsatisfiableError,
+    UsageError,
+)
 from llmtool.structured import (
     explain,
     gbnf,
@@ -49,6 +61,11 @@ from llmtool.structured.references import Schema
 
 MAX_REGEX_CHARACTERS = 1 << 16
 _MAX_CACHED = 64  # compiled constraints
+_MAX_UNCHECKED = 8000  # characters; with as many optional ones, 0.2 s and 100 MB
+_CHECK_SECONDS = 3  # for the bytes; for the tokens of a model, it is compiled again
+_INTERSECTIONS = re.compile(
+    r'"(?:allOf|minProperties|multipleOf|patternProperties)"|"pattern".*"pattern"', re.DOTALL
+)
 _N_PROBED = 4  # characters
 
 
@@ -83,6 +100,8 @@ class ConstraintCompiler:
             if self._tokens is None:
                 self._tokens = Tokens(self._vocabulary)
             try:
+                if _may_be_expensive(constraint):
+                    _check_limits(constraint)
                 found = _compile(self._tokens, constraint)
             except UsageError as exc:
                 found = exc
@@ -222,6 +241,13 @@ class Matcher:
 
 
 _NAMES = {"json_schema": "JSON Schema", "regex": "regex", "gbnf": "grammar"}
+
+
+def _name(constraint: Constraint) -> str:
+    name = _NAMES[constraint.kind]
+    return f"{name} {explain.quote(constraint.source)}" if constraint.kind == "regex" else name
+
+
 _NOTHING = {
     "json_schema": "no value satisfies it",
     "regex": "nothing matches it",
@@ -229,9 +255,51 @@ _NOTHING = {
 }
 
 
+def _may_be_expensive(constraint: Constraint) -> bool:
+    source = constraint.source
+    if constraint.kind == "json_schema" and _INTERSECTIONS.search(source):
+        return True
+    size = len(source)
+    if constraint.kind == "gbnf":
+        size = gbnf_lark.expanded_size(gbnf.parse(source))
+        if size > gbnf.MAX_CHARACTERS:
+            raise UsageError(
+                f"grammar: its rules expand to more than {gbnf.MAX_CHARACTERS:,} items"
+            )
+    return size > _MAX_UNCHECKED
+
+
+@lru_cache(maxsize=8)
+def _check_limits(constraint: Constraint) -> None:
+    """Compile a constraint in a child process.
+
+    Raises:
+        UsageError: it takes too much time or memory. Other errors are those of `_compile`, later.
+    """
+    try:
+        worker.call(
+            _compile_only,
+            constraint.kind,
+            constraint.source,
+            returns=NoneType,
+            seconds=_CHECK_SECONDS,
+        )
+    except InputError as exc:
+        raise UsageError(
+            f"{_name(constraint)}: takes too much time or memory; simplify it"
+        ) from exc
+
+
+def _compile_only(kind: Any, source: str) -> None:
+    try:
+        _compile(guidance.byte_tokens(), Constraint(kind, source))
+    except (LlmtoolError, UnicodeEncodeError):
+        pass
+
+
 def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     source = constraint.source
-    name, unenforced = _NAMES[constraint.kind], ""
+    name, unenforced = _name(constraint), ""
     if constraint.kind == "json_schema":
         schema, omitted = json_grammar.convert_supported(json_grammar.decode(source), _find_error)
         unenforced = ", ".join(omitted)
@@ -239,7 +307,6 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
         # Without leading white space, whose mask is never empty.
         beginning = guidance.lark_matcher(tokens, json_grammar.to_lark(schema, lead=False))
     elif constraint.kind == "regex":
-        name = f"regex {explain.quote(source)}"
         if len(source) > MAX_REGEX_CHARACTERS:
             raise UsageError(f"{name}: longer than {MAX_REGEX_CHARACTERS:,} characters")
         if (len(source) - len(source.rstrip("\\"))) % 2:  # llguidance would ignore it

@@ -13,6 +13,8 @@ from llmtool.structured.gbnf import (
     Sequence,
 )
 
+_MAX_SIZE = 1 << 30
+
 
 def to_lark(rules: dict[str, Node]) -> str:
     """Return a Lark grammar that accepts the same texts as `root`.
@@ -26,7 +28,7 @@ def to_lark(rules: dict[str, Node]) -> str:
         start: R0
         R0: (/[\\x{61}\\x{62}]/)+
     """
-    used, recursive = _survey(rules)
+    used, _, recursive = _survey(rules)
     letter = "r" if recursive else "R"
     names = {rule: f"{letter}{index}" for index, rule in enumerate(used)}
     lines = [f"start: {names['root']}"]
@@ -34,10 +36,42 @@ def to_lark(rules: dict[str, Node]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _survey(rules: dict[str, Node]) -> tuple[list[str], bool]:
-    """Return the rules reachable from `root`, and whether any is recursive."""
+def expanded_size(rules: dict[str, Node]) -> int:
+    """Return the number of characters that `root` has when all rules are inserted, up to a limit.
+
+    In a recursive grammar, none are: it is the size of the rules.
+
+    Example:
+        >>> from llmtool.structured.gbnf import parse
+        >>> expanded_size(parse('root ::= a a\\na ::= b b\\nb ::= "xyz"*'))
+        12
+    """
+    _, ended, recursive = _survey(rules)
+    sizes: dict[str, int] = {}
+    for rule in ended:  # after those that it refers to
+        references = sum(1 if recursive else sizes[each] for each in _references(rules[rule]))
+        sizes[rule] = min(_MAX_SIZE, references + _count_characters(rules[rule]))
+    return sum(sizes.values()) if recursive else sizes["root"]
+
+
+def _count_characters(node: Node) -> int:
+    if isinstance(node, RuleReference):
+        return 0
+    if isinstance(node, Repeat):
+        return _count_characters(node.item)
+    if isinstance(node, Sequence):
+        return sum(map(_count_characters, node.items))
+    return sum(map(_count_characters, node.alternatives)) if isinstance(node, Alternation) else 1
+
+
+def _survey(rules: dict[str, Node]) -> tuple[list[str], list[str], bool]:
+    """Return the rules reachable from `root`, and whether any is recursive.
+
+    They are in the order in which they begin, and in that in which they end.
+    """
     open_rules: set[str] = {"root"}
     seen: dict[str, None] = {"root": None}
+    ended: list[str] = []
     stack = [("root", _references(rules["root"]))]
     recursive = False
     while stack:
@@ -45,6 +79,7 @@ def _survey(rules: dict[str, Node]) -> tuple[list[str], bool]:
         following = next(rest, None)
         if following is None:
             open_rules.discard(rule)
+            ended.append(rule)
             stack.pop()
         elif following in open_rules:
             recursive = True
@@ -52,7 +87,7 @@ def _survey(rules: dict[str, Node]) -> tuple[list[str], bool]:
             seen[following] = None
             open_rules.add(following)
             stack.append((following, _references(rules[following])))
-    return list(seen), recursive
+    return list(seen), ended, recursive
 
 
 def _references(node: Node) -> Iterator[str]:

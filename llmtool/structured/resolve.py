@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_origin, runtime_checkable
@@ -76,12 +77,8 @@ def from_argument(argument: str) -> Schema:
         UsageError: the schema is not valid.
     """
     path = Path(argument)
-    try:
-        is_file = path.is_file()
-    except (OSError, ValueError):
-        is_file = False
-    if not is_file:
-        if path.is_dir() and argument.startswith(_PATHS):
+    if not os.path.isfile(argument):  # unlike `path.is_file`, also for a long text
+        if argument.startswith(_PATHS) and os.path.isdir(argument):
             raise InputError(f"{argument} is a directory; pass a JSON file")
         if (
             _FILE_NAME.fullmatch(argument)

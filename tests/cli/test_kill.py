@@ -29,6 +29,7 @@ from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.temporary import SUFFIX
 
 Start = Callable[..., subprocess.Popen[bytes]]
+Record = Callable[[str, object], None]
 # Kills for each seed: a few in every run of the tests, and many with `-m long`.
 SEEDS = [(1, 3), *(pytest.param(n, 25, marks=pytest.mark.long) for n in range(2, 10))]
 GREEDY = ("--temperature", "0", "--threads", "1")
@@ -58,7 +59,12 @@ def wait_for_growth(path: Path, process: subprocess.Popen[bytes], n_bytes: int =
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)
 def test_killed_batch_resumes_to_the_same_file(
-    start_llmtool: Start, tiny: Path, tmp_path: Path, seed: int, kills: int
+    start_llmtool: Start,
+    tiny: Path,
+    tmp_path: Path,
+    record_property: Record,
+    seed: int,
+    kills: int,
 ) -> None:
     chance = random.Random(seed)
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
@@ -81,6 +87,7 @@ def test_killed_batch_resumes_to_the_same_file(
         assert expected.startswith(left), "every byte that is there is one of the unbroken run"
         grew += 0 < len(left) < len(expected)
         assert n <= 2 * kills, "most runs were killed before their end"
+    record_property("live kills: batch", n_live)
     assert grew >= kills // 2, "most of them were killed at work"
     last = start_llmtool(*common, "-o", out, "--resume", stdin=subprocess.DEVNULL)
     assert last.wait(300) == 0, last.stderr.read()
@@ -94,6 +101,7 @@ def test_killed_chat_saves_complete_turns(
     start_llmtool: Start,
     tiny_model: Callable[..., Path],
     env: dict[str, str],
+    record_property: Record,
     seed: int,
     kills: int,
 ) -> None:
@@ -131,6 +139,7 @@ def test_killed_chat_saves_complete_turns(
         assert len(said.splitlines()) <= len(turns), "acknowledged turns are saved"
         n_partial += 0 < len(turns) < len(texts)
         assert n <= 2 * kills, "most runs were killed before their end"
+    record_property("live kills: chat", n_live)
     assert n_partial >= kills // 2, "most were killed while working"
     again = start("killed-0")  # the lock is free
     assert again.wait(300) == 0, again.stderr.read()
@@ -285,7 +294,13 @@ CHECKS: dict[str, Callable[[Path, int], None]] = {
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_killed_writer_loses_nothing_and_leaves_nothing(
-    env: dict[str, str], tmp_path: Path, tiny: Path, kind: str, seed: int, kills: int
+    env: dict[str, str],
+    tmp_path: Path,
+    tiny: Path,
+    record_property: Record,
+    kind: str,
+    seed: int,
+    kills: int,
 ) -> None:
     chance, folder = random.Random(seed), tmp_path / "data"
     folder.mkdir(mode=0o700)
@@ -311,6 +326,7 @@ def test_killed_writer_loses_nothing_and_leaves_nothing(
         n_writing += bool(numbers)
         done = int(numbers[-1]) if numbers else done
         CHECKS[kind](folder, done)
+    record_property(f"live kills: {kind}", n_live)
     assert n_writing >= kills // 2
     process = start(done + 1)
     assert process.stdout is not None

@@ -478,3 +478,24 @@ def test_request_similar_to_a_subcommand_is_reported(
     assert result.returncode == 0
     notes = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
     assert notes == ([] if note is None else [f"llmtool: {note}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("run", "{}"), 12),
+        (("run", "./{}"), 12),
+        (("prompts", "lint", "{}"), 12),
+        (("prompts", "import", "{}"), 14),
+        (("models", "info", "a/{}"), 2),
+        (("gen", "Hi", "--draft", "{}", "-m", "starter"), 2),
+        (("gen", "Hi", "--schema", "./{}", "-m", "starter"), 14),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_name_that_no_file_can_have_is_not_a_write_error(
+    run_llmtool: Callable[..., Any], words: tuple[str, ...], code: int
+) -> None:
+    name = "x" * 5000
+    result = run_llmtool(*(word.format(name) for word in words), stdin=-3)
+    assert "cannot write" not in error_line(result, code)

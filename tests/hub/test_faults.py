@@ -279,7 +279,9 @@ def test_download_resumes_after_kill_9(hub, client):
     [(1, 3), *(pytest.param(n, 25, marks=pytest.mark.long) for n in range(2, 10))],
 )
 @pytest.mark.timeout(900)
-def test_download_killed_at_any_time_resumes_to_the_same_files(hub, client, seed, kills):
+def test_download_killed_at_any_time_resumes_to_the_same_files(
+    hub, client, record_property, seed, kills
+):
     chance, n_live = random.Random(seed), 0
     client.pull()
     expected, models = client.visible(), (client.data / "models.json").read_bytes()
@@ -309,6 +311,7 @@ def test_download_killed_at_any_time_resumes_to_the_same_files(hub, client, seed
             client.run("remove")
             client.run("prune")
             assert client.visible() == {}
+    record_property("live kills: pull", n_live)
     hub.faults.clear()
     assert "path" in client.pull()
     assert client.visible() == expected

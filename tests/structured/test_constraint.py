@@ -24,6 +24,7 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 from llmtool.structured.compiler import ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
+from llmtool.structured.guidance import ByteVocabulary
 from llmtool.structured.json_numbers import NumberLength
 from llmtool.structured.resolve import resolve
 from llmtool.structured.schema_converter import convert
@@ -416,6 +417,52 @@ def test_hostile_grammar_ends_quickly(
     except LlmtoolError as exc:
         assert len(str(exc)) < 500
     assert time.monotonic() - begin < 10
+
+
+def doubled(n: int, leaf: str) -> str:
+    rules = "".join(f"r{i} ::= r{i + 1} r{i + 1}\n" for i in range(n))
+    return f"root ::= r0\n{rules}r{n} ::= {leaf}\n"
+
+
+PATTERNS = {
+    "$defs": {
+        **{
+            f"a{i}": {"$ref": f"#/$defs/a{i + 1}", "pattern": f".*{i}.*{i + 3}.*"}
+            for i in range(80)
+        },
+        "a80": {"type": "string"},
+    },
+    "$ref": "#/$defs/a0",
+}
+COSTLY: dict[str, tuple[Any, str]] = {
+    "characters of doubled rules": ("gbnf", doubled(20, '"a"')),
+    "optional items of doubled rules": ("gbnf", doubled(15, '"a"?')),
+    "repetitions": ("gbnf", "root ::= " + '"a"+ ' * 20_000),
+    "empty alternatives": ("gbnf", "root ::= " + '("a"|"") ' * 25_000),
+    "optional characters": ("regex", "a?" * 30_000),
+    "common multiples": (
+        "json_schema",
+        json.dumps(
+            {"allOf": [{"type": "integer", "multipleOf": m} for m in (9973, 9967, 9949, 9941)]}
+        ),
+    ),
+    "intersection of patterns": ("json_schema", json.dumps(PATTERNS)),
+}
+
+
+@pytest.mark.parametrize(("kind", "source"), COSTLY.values(), ids=COSTLY)
+def test_costly_constraint_is_rejected(kind: Any, source: str) -> None:
+    started = time.process_time()
+    with pytest.raises(UsageError, match="too much time or memory|expand to more than"):
+        ConstraintCompiler(ByteVocabulary()).compile(Constraint(kind, source))
+    assert time.process_time() - started < 2, "the time of this process, without the child"
+
+
+def test_long_constraint_is_compiled() -> None:
+    compiler = ConstraintCompiler(ByteVocabulary())
+    words = "|".join(f"word{i}" for i in range(2000))
+    matcher = compiler.compile(Constraint("regex", f"({words}),")).start()
+    assert matcher.allows(ord("w")) and not matcher.allows(ord("x"))
 
 
 @settings(max_examples=300, deadline=None)

@@ -85,15 +85,25 @@ def _if_closed(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInli
 
     def read(state: StateInline, silent: bool) -> bool:
         at = state.pos + (state.src[state.pos] == "!")
-        is_closed = state.src.rfind("]", at) >= 0
-        return is_closed and at not in _unclosed(state.src) and rule(state, silent)
+        last, unclosed = _brackets(state)
+        return at <= last and at not in unclosed and rule(state, silent)
 
     return read
 
 
-@lru_cache(maxsize=8)
+def _brackets(state: StateInline) -> tuple[int, frozenset[int]]:
+    """Return the position of the last `]`, and those of `[` that are not closed, if they are many.
+
+    They are cached by the identity of the text: to compare long texts takes as long as to read one.
+    """
+    cache: dict[int, tuple[str, int, frozenset[int]]] = state.env.setdefault("brackets", {})
+    text = state.src
+    if id(text) not in cache:
+        cache[id(text)] = text, text.rfind("]"), _unclosed(text)  # the id is valid while it exists
+    return cache[id(text)][1:]
+
+
 def _unclosed(text: str) -> frozenset[int]:
-    """Return the positions of the brackets that are not closed, if there are many."""
     opened: list[int] = []
     for found in re.finditer(r"\\.|[\[\]]", text, re.DOTALL):
         if found[0] == "[":

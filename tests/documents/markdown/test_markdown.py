@@ -418,6 +418,16 @@ def test_unclosed_syntax_takes_linear_time(unit: str) -> None:
     assert rewrite(parse(source, "md"), {}) == source
 
 
+def test_a_second_parse_takes_no_longer_than_the_first() -> None:
+    source = f"One\n\n{'[^1]:' * 40_000} and ] more\n"
+    seconds = []
+    for _ in range(2):
+        started = time.process_time()
+        parse(source, "md")
+        seconds.append(time.process_time() - started)
+    assert seconds[1] < 3 * seconds[0]
+
+
 @pytest.mark.parametrize(
     "start",
     ["/// a | b", "::: a b", "```{a} b", "```{a}\n:b: c", "> [!note] a", "*[a]: b", "import a"],

@@ -146,13 +146,13 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
     if file == "-":
         return inputs.read_stdin(console), "", "standard input"
     path, user = Path(file), ""
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "system.md"
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(f"{file} has no system.md; pass a fabric pattern folder")
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"{file}: no such file")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{file} is not a regular file; pipe it in, with - as the name")
     if path.name == "system.md" and path.with_name("user.md").is_file():
         user = read_text(path.with_name("user.md"))
