@@ -250,6 +250,9 @@ class LocalModel:
         path = found.chat_template
         return _read_options(self.folders.config / path if path else None, arguments)
 
+    def check_options(self, sampling: Mapping[str, Any], constraint: object) -> None:
+        """Do nothing: a local engine has all options."""
+
     @property
     def engine(self) -> Engine:
         """The engine, loaded on first use.
@@ -474,6 +477,9 @@ class ReadyModel(msgspec.Struct, frozen=True):
     @property
     def identity(self) -> str:
         return self.name
+
+    def check_options(self, sampling: Mapping[str, Any], constraint: object) -> None:
+        """Do nothing: an engine of the caller has all options."""
 
     @property
     def loaded_engine(self) -> Engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmtool import files
 from llmtool.background import acquire
@@ -20,9 +20,12 @@ from llmtool.option_names import option
 from llmtool.short_repr import shorten
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
     from llmtool.engine.openai.connection import Connection
     from llmtool.engine.openai.engine import RemoteEngine
+    from llmtool.structured.constraint import Constraint
 
 
 class RemoteModel:
@@ -100,6 +103,16 @@ class RemoteModel:
         model = self._find()[1]
         about = hashlib.sha256(model.about.encode("utf-8", "replace")).hexdigest()[:16]
         return f"{self.endpoint.name}:{model.name}:{about}"
+
+    def check_options(self, sampling: Mapping[str, Any], constraint: Constraint | None) -> None:
+        """Check the options that the user gave, and the constraint on replies.
+
+        Raises:
+            UsageError: the server does not support one.
+        """
+        from llmtool.engine.openai.bodies import check_supported
+
+        check_supported(self.endpoint, self._find()[0].features, sampling, constraint)
 
     @property
     def engine(self) -> Engine:

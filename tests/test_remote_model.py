@@ -99,6 +99,30 @@ def test_option_of_a_local_model_is_an_error(
         open_box("tiny", base_url=fake.url, **option).generate("Hi")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_k": 5}, "top_k=5: not supported by the server"),
+        ({"dry_base": 2.0}, "dry_base=2.0: not supported by the server"),
+        ({"prefill": "Well,"}, "prefill='Well,': not supported by the server"),
+        ({"regex": "a|b"}, "regex=: not supported by the server .*; use schema="),
+        ({"grammar": 'root ::= "a"'}, "grammar=: not supported by the server"),
+    ],
+    ids=["top_k", "dry_base", "prefill", "regex", "grammar"],
+)
+def test_option_that_the_server_lacks_is_an_error_before_it_is_sent(
+    fake: FakeServer, open_box: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_box("tiny", base_url=fake.url).generate("Hi", **options)
+    assert fake.received == []
+
+
+def test_value_that_turns_an_option_off_needs_no_support(fake: FakeServer, open_box: Any) -> None:
+    open_box("tiny", base_url=fake.url).generate("Hi", top_k=0, min_p=0, repeat_penalty=1)
+    assert fake.bodies[0].keys() & {"top_k", "min_p", "repeat_penalty"} == set()
+
+
 def test_offline_excludes_servers(fake: FakeServer, open_box: Any) -> None:
     with pytest.raises(UsageError, match="the network is off .offline.; choose a local"):
         open_box("tiny", base_url=fake.url, settings=Settings(offline=True)).generate("Hi")

@@ -129,6 +129,8 @@ class _UninstalledModel(msgspec.Struct, frozen=True):
     has_given_adapters: bool = False
     loaded_engine: None = None
 
+    def check_options(self, sampling: object, constraint: object) -> None: ...
+
     @property
     def engine(self) -> NoReturn:
         raise _NeedsEngine

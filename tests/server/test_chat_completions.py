@@ -174,3 +174,35 @@ def test_models_are_listed(serve: Serve) -> None:
     assert [each["id"] for each in server.client.get("/v1/models").json()["data"]] == ["tiny"]
     assert server.client.get("/v1/models/tiny").json()["id"] == "tiny"
     assert server.client.get("/v1/models/other").status_code == 404
+
+
+def test_structured_outputs_of_vllm_are_enforced(serve: Serve, starter: Path) -> None:
+    server = serve(starter)
+
+    def reply(**constraint: Any) -> Any:
+        body = {"messages": HELLO, "structured_outputs": constraint, "max_tokens": 20}
+        return server.post(PATH, body).json()
+
+    assert reply(regex="yes|no")["choices"][0]["message"]["content"] in ("yes", "no")
+    assert reply(grammar='root ::= "maybe"')["choices"][0]["message"]["content"] == "maybe"
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    value = json.loads(reply(json=schema)["choices"][0]["message"]["content"])
+    assert isinstance(value["n"], int)
+    error = reply(regex="a", grammar='root ::= "a"')["error"]
+    assert "cannot be combined" in error["message"]
+
+
+def test_sampling_options_of_llama_cpp_are_accepted(serve: Serve) -> None:
+    options = {
+        "typical_p": 0.9,
+        "repeat_last_n": 32,
+        "dry_multiplier": 0.8,
+        "dry_base": 1.5,
+        "dry_allowed_length": 3,
+        "xtc_probability": 0.1,
+        "xtc_threshold": 0.2,
+    }
+    server = serve(ScriptedEngine("Hi"))
+    assert server.post(PATH, {"messages": HELLO, **options}).status_code == 200
+    response = server.post(PATH, {"messages": HELLO, "dry_base": 0})
+    assert response.status_code == 400 and "dry_base" in response.json()["error"]["message"]

@@ -1,6 +1,8 @@
 """From a request to the body that the API expects.
 
-What the server cannot do is an error before anything is sent.
+What the user asks for and the server cannot do is an error before anything is sent
+(`check_supported`). Penalties of a template and constraints that a task sets are not sent then:
+they improve replies, which the task checks.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ def make_body(
     is_chat = prompt.text is None and prompt.token_ids is None
     document: dict[str, Any] = {"model": model}
     if is_chat:
-        document["messages"] = _messages(prompt)
+        document["messages"] = _messages(prompt, features)
         if prompt.prefill and features.prefill == "flags":
             document |= {"continue_final_message": True, "add_generation_prompt": False}
         document |= _thinking(prompt.thinking, features)
@@ -90,7 +92,7 @@ def make_body(
     if bias:
         document["logit_bias"] = dict(bias)
     if sampling.constraint is not None:
-        document |= _constraint(endpoint, features, sampling.constraint)
+        document |= _constraint(features, sampling.constraint)
     if request.n > 1:
         document["n"] = request.n
     if stream:
@@ -114,8 +116,39 @@ def check_prompt(request: Request, endpoint: Endpoint, features: Features) -> No
         raise UsageError(
             f"the server {endpoint.name} does not accept the ids of tokens; pass a text"
         )
+    if prompt.suffix is not None and not features.suffix:
+        raise UsageError(
+            f"the server {endpoint.name} does not fill in the middle of a text; use a local model, "
+            "or `llmtool serve`"
+        )
     if request.echo:
         raise UsageError(f"{option('echo')}: not supported for models of a server; omit it")
+
+
+def check_supported(
+    endpoint: Endpoint,
+    features: Features,
+    sampling: Mapping[str, Any],
+    constraint: Constraint | None,
+) -> None:
+    """Check sampling options and a prefill that the user gave, and the constraint on replies.
+
+    Raises:
+        UsageError: the server does not support one.
+    """
+    unsupported = unsupported_sampling(sampling, features)
+    if sampling.get("prefill") and not features.prefill:
+        unsupported.append("prefill")
+    for name in unsupported:
+        raise UsageError(
+            f"{option(name, sampling[name])}: not supported by the server {endpoint.name}; omit it"
+        )
+    if constraint is not None and constraint.kind not in features.constraints:
+        names = {"json_schema": "schema", "regex": "regex", "gbnf": "grammar"}
+        raise UsageError(
+            f"{option(names[constraint.kind])}: not supported by the server {endpoint.name}; use "
+            f"{option('schema')}, or another server"
+        )
 
 
 def unsupported_sampling(given: Mapping[str, Any], features: Features) -> list[str]:
@@ -134,9 +167,11 @@ def unsupported_sampling(given: Mapping[str, Any], features: Features) -> list[s
     ]
 
 
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
+def _messages(prompt: Prompt, features: Features) -> list[dict[str, str]]:
     messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
-    if prompt.prefill:
+    if prompt.prefill and messages and not features.prefill:
+        messages[-1]["content"] += f"\n\nBegin the reply with exactly this text:\n{prompt.prefill}"
+    elif prompt.prefill:
         messages.append({"role": "assistant", "content": prompt.prefill})
     return messages
 
@@ -174,14 +209,11 @@ def _thinking(thinking: bool | Effort | None, features: Features) -> dict[str, A
     return {"reasoning_effort": "medium" if thinking is True else thinking}
 
 
-def _constraint(endpoint: Endpoint, features: Features, constraint: Constraint) -> dict[str, Any]:
+def _constraint(features: Features, constraint: Constraint) -> dict[str, Any]:
+    """Return the fields for a constraint; one that is not supported is only checked afterwards."""
     field = features.constraints.get(constraint.kind)
     if field is None:
-        names = {"json_schema": "schema", "regex": "regex", "gbnf": "grammar"}
-        raise UsageError(
-            f"{option(names[constraint.kind])}: not supported by the server {endpoint.name}; use "
-            f"{option('schema')}, or another server"
-        )
+        return {}
     if field == "response_format":
         schema = json.loads(constraint.source)
         strict = not features.strict_subset or _is_strict(schema)

@@ -43,12 +43,14 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     - `constraints` are the kinds of constraints that it enforces while it decodes, with the field
       of the body for each. `strict_subset`: it enforces only schemas of OpenAI's subset.
     - `choices`: a request may have several, of which each has a seed of its own.
-    - `prefill`: a last message of the assistant is continued; "flags" are vLLM's.
+    - `prefill`: a last message of the assistant is continued, and with "repeat" is a part of the
+      reply; "flags" are vLLM's. "" asks the model to begin so, and removes it from the reply.
     - `thinking` is how reasoning is switched: by `reasoning_effort`, or by a variable of the chat
       template.
     - `tokenize` is the API that counts tokens; "" if there is none.
     - `bias_by_text`: a key of `logit_bias` may be the text of a token.
     - `echo`: completions can report the log-probabilities of a prompt.
+    - `suffix`: completions fill in the middle.
     - `ids`: a prompt may be a list of token ids.
     """
 
@@ -58,30 +60,37 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     )
     strict_subset: bool = False
     choices: bool = False
-    prefill: Literal["", "message", "flags"] = ""
+    prefill: Literal["", "message", "repeat", "flags"] = ""
     thinking: Literal["effort", "template"] = "effort"
     tokenize: Literal["", "llama.cpp", "vllm"] = ""
     max_tokens: str = "max_tokens"
     max_stop: int | None = None
     bias_by_text: bool = False
     echo: bool = False
+    suffix: bool = False
     ids: bool = False
 
 
 FEATURES: Mapping[Kind, Features] = {
     "llmtool": Features(
-        sampling=_COMMON,
+        sampling=_LLAMA_CPP_SAMPLING,
+        constraints={
+            "json_schema": "response_format",
+            "regex": "structured_outputs",
+            "gbnf": "structured_outputs",
+        },
         choices=True,
         prefill="message",
         tokenize="llama.cpp",
         bias_by_text=True,
         echo=True,
+        suffix=True,
         ids=True,
     ),
     "llama.cpp": Features(
         sampling=_LLAMA_CPP_SAMPLING,
         constraints={"json_schema": "response_format", "gbnf": "grammar"},
-        prefill="message",
+        prefill="repeat",
         thinking="template",
         tokenize="llama.cpp",
         ids=True,
@@ -111,7 +120,7 @@ FEATURES: Mapping[Kind, Features] = {
         ids=True,
     ),
     "lmstudio": Features(sampling={"top_k": "top_k", "repeat_penalty": "repeat_penalty"}),
-    "ollama": Features(prefill="message"),
+    "ollama": Features(prefill="message", suffix=True),
     "openai": Features(
         choices=True, strict_subset=True, max_tokens="max_completion_tokens", max_stop=4
     ),

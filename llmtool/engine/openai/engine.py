@@ -15,7 +15,7 @@ import msgspec
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.intake import AnyRequest, read_available
-from llmtool.engine.openai.bodies import make_body, unsupported_sampling
+from llmtool.engine.openai.bodies import make_body
 from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
 from llmtool.engine.openai.errors import Fatal, Retryable, quote
@@ -68,7 +68,7 @@ class RemoteEngine:
         server, model: what `detect` found.
         n_ctx: the context length to assume if the server does not report it.
         cancellation: stops the requests.
-        on_note: called with a line about options that are not sent.
+        on_note: called with a line about each longer wait.
     """
 
     def __init__(
@@ -86,7 +86,6 @@ class RemoteEngine:
         self._cancellation, self._on_note = cancellation, on_note
         self._tokens = TokenCounter(connection, server.features, model.name)
         self._scorer: Scorer | None = None
-        self._reported: set[str] = set()
         self._closed = self._forked = False
         self._progress = StreamProgress()
         self._n_failures = 0
@@ -272,8 +271,6 @@ class RemoteEngine:
                 end = exc
             events.put((call, end))
 
-        if isinstance(request, Request):
-            self._report_omitted(request)
         call.future = self._connection.submit(serve())
         return call
 
@@ -298,10 +295,11 @@ class RemoteEngine:
         """Request choices; return how many the server made."""
         request, seed = choices.request, choices.seed
         endpoint, model = self._connection.endpoint, self._model.name
+        features = self._server.features
         body = make_body(
             request,
             endpoint=endpoint,
-            features=self._server.features,
+            features=features,
             model=model,
             seed=seed,
             bias=choices.bias,
@@ -309,7 +307,12 @@ class RemoteEngine:
 
         async def attempt() -> int:
             reader = ReplyReader(
-                request, endpoint=endpoint, model=model, seed=seed, first_choice=choices.first
+                request,
+                endpoint=endpoint,
+                model=model,
+                seed=seed,
+                first_choice=choices.first,
+                repeats_prefill=features.prefill in ("", "repeat"),
             )
             tokens: list[Event] = []
             call.n_tokens = 0
@@ -393,19 +396,6 @@ class RemoteEngine:
                 )
             found[str(ids[0])] = value
         return found
-
-    def _report_omitted(self, request: Request) -> None:
-        """Report the options of a template that the server does not have, once each."""
-        given = msgspec.structs.asdict(request.sampling)
-        defaults = msgspec.structs.asdict(type(request.sampling)())
-        changed = {name: value for name, value in given.items() if value != defaults[name]}
-        for name in unsupported_sampling(changed, self._server.features):
-            if name not in self._reported:
-                self._reported.add(name)
-                self._on_note(
-                    f"{self._connection.endpoint.name}: {option(name)} of the template is not "
-                    "sent, as the server does not support it"
-                )
 
     def _find_scorer(self) -> Scorer:
         with self._lock:

@@ -93,8 +93,8 @@ _decoder = msgspec.json.Decoder(_Document)
 class _Part:
     """One choice so far."""
 
-    def __init__(self, reply: Reply) -> None:
-        self.reply = reply
+    def __init__(self, reply: Reply, opening: Opening) -> None:
+        self.reply, self.opening = reply, opening
         self.finish_reason: FinishReason | None = None
         self.stop_string: str | None = None
         self.n_tokens = self.n_reasoning = 0
@@ -111,14 +111,23 @@ class ReplyReader:
     Args:
         model: the model that was asked for.
         first_choice: the number of the request's first choice.
+        repeats_prefill: whether the reply may begin with the prefill.
     """
 
     def __init__(
-        self, request: Request, *, endpoint: Endpoint, model: str, seed: int, first_choice: int = 0
+        self,
+        request: Request,
+        *,
+        endpoint: Endpoint,
+        model: str,
+        seed: int,
+        first_choice: int = 0,
+        repeats_prefill: bool = False,
     ) -> None:
         self._request, self._endpoint, self._model = request, endpoint, model
         self._seed, self._first = seed, first_choice
         prompt = request.prompt
+        repeated = prompt.prefill if repeats_prefill and prompt.text is None else ""
         self._parts = [
             _Part(
                 Reply(
@@ -126,7 +135,8 @@ class ReplyReader:
                     first_choice + index,
                     stop=request.sampling.stop,
                     is_plain=prompt.suffix is not None,
-                )
+                ),
+                Opening(repeated),
             )
             for index in range(request.n)
         ]
@@ -198,6 +208,8 @@ class ReplyReader:
         first = self._first_token_at or ended
         events: list[Event] = []
         for index, (part, usage) in enumerate(zip(present, usages, strict=True)):
+            if rest := part.opening.finish():
+                events += part.reply.push(rest.encode("utf-8", "replace"))
             events += part.reply.finish()
             details = self._usage and self._usage.completion_tokens_details
             n_reasoning = (details and details.reasoning_tokens) or part.n_reasoning
@@ -226,7 +238,7 @@ class ReplyReader:
         part = self._parts[choice.index]
         message = choice.delta or choice.message or _Message(content=choice.text)
         reasoning = message.reasoning_content or message.reasoning or ""
-        content = message.content or message.refusal or ""
+        content = part.opening.push(message.content or message.refusal or "")
         if part.finish_reason is not None and (content or reasoning):
             raise invalid_reply(self._endpoint, f"choice {choice.index} continues after its end")
         part.n_characters += len(content) + len(reasoning)
@@ -338,6 +350,52 @@ class ReplyReader:
             )
             for count in counts
         ]
+
+
+class Opening:
+    """Removes the prefill from the start of a reply, if the server repeats it there.
+
+    A prefill that opens a code block may be repeated with another language.
+
+    Example:
+        >>> opening = Opening("Well,")
+        >>> opening.push("We"), opening.push("ll, yes"), opening.push(" Well,")
+        ('', ' yes', ' Well,')
+    """
+
+    def __init__(self, prefill: str) -> None:
+        self._prefill, self._pending = prefill.strip(), ""
+
+    def push(self, text: str) -> str:
+        """Append a part of the reply; return the text that is not of the prefill."""
+        if not self._prefill:
+            return text
+        self._pending += text
+        found = self._pending.lstrip()
+        if found.startswith(self._prefill):
+            rest = found[len(self._prefill) :]
+            if not self._prefill.endswith("```"):
+                return self._end(rest)
+            if "\n" in rest:  # the line may name a language
+                return self._end(rest.partition("\n")[2])
+            return ""
+        if self._prefill.startswith(found):
+            return ""
+        if self._prefill.startswith("```") and "\n" not in self._prefill:
+            line, end, rest = found.partition("\n")
+            if line.startswith("```") and end:
+                return self._end(rest)
+            if line.startswith("```"):
+                return ""
+        return self._end(self._pending)
+
+    def finish(self) -> str:
+        """Return the pending text at the end of the reply."""
+        return self._end(self._pending) if self._prefill else ""
+
+    def _end(self, text: str) -> str:
+        self._prefill = self._pending = ""
+        return text
 
 
 def _token(entry: _Entry, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:

@@ -14,7 +14,12 @@ from llmtool.server import generation
 from llmtool.server.bodies import reject_unsupported
 from llmtool.server.errors import RequestError, error_document
 from llmtool.server.generation import Replies
-from llmtool.server.openai.schemas import UNSUPPORTED_IN_CHAT, ChatBody, ResponseFormat
+from llmtool.server.openai.schemas import (
+    UNSUPPORTED_IN_CHAT,
+    ChatBody,
+    ResponseFormat,
+    StructuredOutputs,
+)
 from llmtool.server.service import Service
 from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
 
@@ -33,7 +38,7 @@ async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | St
     reject_unsupported(body, UNSUPPORTED_IN_CHAT)
     name, box = service.find(body.model)
     prompt = generation.chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
-    spec = output_spec(body.response_format)
+    spec = output_spec(body.response_format, body.structured_outputs)
     n = generation.check_n(body.n)
     request_logprobs = (body.top_logprobs or 1) if body.logprobs else 0
 
@@ -112,13 +117,21 @@ def thinking_of(effort: str | None) -> bool | str | None:
     return "low" if effort == "minimal" else effort
 
 
-def output_spec(format: ResponseFormat | None) -> OutputSpec | None:
-    """Return the constraint of a `response_format`.
+def output_spec(
+    format: ResponseFormat | None, structured: StructuredOutputs | None = None
+) -> OutputSpec | None:
+    """Return the constraint of a `response_format`, or of `structured_outputs`.
 
     Raises:
-        RequestError: the schema is missing.
+        RequestError: the schema is missing, or both are given.
         UsageError: it is invalid.
     """
+    if structured is not None:
+        if format is not None:
+            message = "structured_outputs and response_format cannot be combined; omit one of them"
+            raise RequestError(message, param="structured_outputs")
+        schema = None if structured.json is msgspec.UNSET else structured.json
+        return make_output_spec(schema=schema, regex=structured.regex, grammar=structured.grammar)
     if format is None or format.type == "text":
         return None
     if format.type == "json_object":

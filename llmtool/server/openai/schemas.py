@@ -30,7 +30,14 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stream_options: StreamOptions | None = None
     top_k: int | None = None
     min_p: float | None = None
+    typical_p: float | None = None
     repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
@@ -41,18 +48,26 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Return the sampling options that were given."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         seed = None if self.seed is None else self.seed % 2**32 % (2**32 - 1)
-        return {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": seed,
-            "stop": stop or None,
-            "top_k": self.top_k,
-            "min_p": self.min_p,
-            "repeat_penalty": self.repeat_penalty,
-            "frequency_penalty": self.frequency_penalty,
-            "presence_penalty": self.presence_penalty,
-            "logit_bias": self.logit_bias or None,
-        }
+        same = {name: getattr(self, name) for name in _SAME_NAMES}
+        return {**same, "seed": seed, "stop": stop or None, "logit_bias": self.logit_bias or None}
+
+
+_SAME_NAMES = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "typical_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "xtc_probability",
+    "xtc_threshold",
+    "frequency_penalty",
+    "presence_penalty",
+)
 
 
 class StreamOptions(msgspec.Struct, kw_only=True):
@@ -72,6 +87,14 @@ class ResponseFormat(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     json_schema: JsonSchemaFormat | None = None
 
 
+class StructuredOutputs(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Constraints on a reply in vLLM's form, of which one is given."""
+
+    json: Any = UNSET
+    regex: str | None = None
+    grammar: str | None = None
+
+
 class ChatBody(SamplingFields, kw_only=True):
     """The body of `POST /v1/chat/completions`."""
 
@@ -81,6 +104,7 @@ class ChatBody(SamplingFields, kw_only=True):
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
     reasoning_effort: Effort | Literal["none", "minimal"] | None = None
     tools: Any_ = UNSET
     tool_choice: Any_ = UNSET
@@ -115,6 +139,7 @@ class CompletionBody(SamplingFields, kw_only=True):
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     best_of: int | None = None
     response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
 
 
 class TextOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

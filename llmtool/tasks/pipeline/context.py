@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -17,6 +18,7 @@ from llmtool.tasks.pipeline.disk_cache import DiskCache
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
+    from llmtool.structured.constraint import Constraint
 
 
 CLOSED = "the Toolbox is closed; create a new one"
@@ -51,6 +53,14 @@ class TaskModel(Protocol):
     @property
     def has_given_adapters(self) -> bool:
         """Whether its LoRA adapters were chosen for this call, and replace those of templates."""
+        ...
+
+    def check_options(self, sampling: Mapping[str, Any], constraint: Constraint | None) -> None:
+        """Check the options that the user gave, and the constraint on replies.
+
+        Raises:
+            UsageError: the model does not support one.
+        """
         ...
 
     @property

@@ -421,12 +421,14 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature
     )
-    params |= keywords_of(settings) | keywords_of(options.sampling)
+    given = keywords_of(options.sampling)
+    params |= keywords_of(settings) | given
     if options.logprobs:
         params["logprobs"] = options.logprobs
     checked = make_sampling(params, echo=options.echo)
     if output_spec is not None:
         checked = msgspec.structs.replace(checked, constraint=output_spec.constraint)
+    context.model.check_options({**given, "prefill": options.prefill}, checked.constraint)
     return PreparedTask(
         template=template,
         options=options,

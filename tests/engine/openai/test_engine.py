@@ -84,6 +84,7 @@ def test_text_is_continued_and_filled_in(fake: FakeServer, connect: Any) -> None
         exchange.send(body={"model": "tiny", "choices": [choice]})
 
     fake.script(respond)
+    fake.models = lambda exchange: exchange.send(body=listed("tiny", owner="llmtool"))
     prompt = Prompt(text="Hello", suffix="!")
     events = run(connect(fake.url), ask(prompt))
     assert texts(events) == " there"
@@ -230,13 +231,13 @@ def test_constraint_is_sent_in_the_form_of_the_server(
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (ask(constraint=Constraint("regex", "a|b")), "regex=: not supported by the server gpu"),
         (ask(Prompt(text="a", adapters=(Adapter("a.gguf"),))), "lora=: not supported by the serv"),
         (ask(Prompt(token_ids=(1, 2))), "the server gpu does not accept the ids of tokens"),
+        (ask(Prompt(text="a", suffix="b")), "does not fill in the middle"),
         (ask(logit_bias={" hello": 1.0}), "the server needs the id of the token"),
         (Request(prompt=Prompt(text="a"), echo=True), "echo=: not supported"),
     ],
-    ids=["regex", "adapter", "ids", "bias", "echo"],
+    ids=["adapter", "ids", "suffix", "bias", "echo"],
 )
 def test_what_the_server_lacks_is_an_error_before_anything_is_sent(
     fake: FakeServer, connect: Any, request_: Request, message: str
@@ -244,6 +245,69 @@ def test_what_the_server_lacks_is_an_error_before_anything_is_sent(
     found = error(run(connect(fake.url), request_))
     assert isinstance(found, UsageError) and message in str(found)
     assert fake.received == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "last", "flags"),
+    [
+        ("llmtool", {"role": "assistant", "content": "Well,"}, {}),
+        (
+            "vllm",
+            {"role": "assistant", "content": "Well,"},
+            {"continue_final_message": True, "add_generation_prompt": False},
+        ),
+        (
+            "someone",
+            {
+                "role": "user",
+                "content": "Say hello\n\nBegin the reply with exactly this text:\nWell,",
+            },
+            {},
+        ),
+    ],
+)
+def test_prefill_is_sent_in_the_form_of_the_server(
+    fake: FakeServer, connect: Any, owner: str, last: dict[str, str], flags: dict[str, bool]
+) -> None:
+    fake.models = lambda exchange: exchange.send(body=listed("tiny", owner=owner))
+    run(connect(fake.url), ask(Prompt(messages=HELLO.messages, prefill="Well,")))
+    assert fake.bodies[0]["messages"][-1] == last
+    assert fake.bodies[0].items() >= flags.items()
+
+
+@pytest.mark.parametrize(
+    ("owner", "prefill", "parts", "expected"),
+    [
+        ("llamacpp", "Well,", ("We", "ll", ", hello"), " hello"),
+        ("llamacpp", "Well,", (" hello",), " hello"),
+        (
+            "someone",
+            "```\n",
+            (
+                "```py",
+                "thon\na = 1\n```",
+            ),
+            "a = 1\n```",
+        ),
+        ("someone", "```python\n", ("```\na = 1\n```",), "a = 1\n```"),
+        ("someone", "Well,", ("We",), "We"),
+        ("llmtool", "ha", ("ha",), "ha"),
+    ],
+)
+def test_prefill_that_the_server_repeats_is_removed(
+    fake: FakeServer, connect: Any, owner: str, prefill: str, parts: tuple[str, ...], expected: str
+) -> None:
+    fake.models = lambda exchange: exchange.send(body=listed("tiny", owner=owner))
+    fake.script(say(*parts))
+    events = run(connect(fake.url), ask(Prompt(messages=HELLO.messages, prefill=prefill)))
+    assert texts(events) == expected
+
+
+def test_constraint_of_a_task_that_the_server_lacks_is_not_sent(
+    fake: FakeServer, connect: Any
+) -> None:
+    run(connect(fake.url), ask(constraint=Constraint("regex", "a|b")))
+    assert fake.bodies[0].keys() & {"response_format", "regex", "structured_outputs"} == set()
 
 
 def test_choices_have_seeds_in_order(fake: FakeServer, connect: Any) -> None:
