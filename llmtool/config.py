@@ -7,6 +7,7 @@ read the process's environment; callers pass a mapping.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -243,6 +244,8 @@ def set_value(
 ) -> None:
     """Set a key of config.toml to the value in `text`, or remove it if None; comments remain.
 
+    If the file is not valid only because of the line of this key, the line is removed.
+
     The key `aliases.NAME` sets an alias; `models.NAME.lora` (FILE or FILE:SCALE),
     `models.NAME.chat_template` and `models.NAME.template_args.KEY` set options of a model;
     `endpoints.NAME.KEY` sets one of a server.
@@ -282,11 +285,7 @@ def set_value(
     elif text is not None and tables[0] == "endpoints":
         value = _parse_endpoint_value(key, name, text)
     with files.lock(config_file, cancelled=cancelled):
-        _read_toml(config_file)  # raises if the file is not TOML
-        try:
-            document = tomlkit.parse(config_file.read_text(encoding="utf-8-sig"))
-        except (FileNotFoundError, NotADirectoryError):
-            document = tomlkit.document()
+        document = tomlkit.parse(_read_valid(config_file, key))
         where: Any = document
         for table in tables:
             where = where.setdefault(table, tomlkit.table())
@@ -367,21 +366,47 @@ def setting_values(name: str) -> list[str]:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    text = _read_text(path)
+    return _parse(text, path) if text else {}  # without a file, the parser is not imported
+
+
+def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return ""
     except OSError as exc:
         raise UsageError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     except UnicodeDecodeError as exc:
-        raise UsageError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+        raise UsageError(f"{path}: not UTF-8 at byte {exc.start}; edit or delete the file") from exc
+
+
+def _read_valid(path: Path, key: str) -> str:
+    """Return the text of a file that is TOML, at least without the lines of a key of no table."""
+    text = _read_text(path)
+    try:
+        _parse(text, path)
+    except UsageError as exc:
+        tables = re.search(r"^[ \t]*\[", text, re.MULTILINE)
+        end = tables.start() if tables else len(text)
+        lines = re.compile(rf"^[ \t]*{re.escape(key)}[ \t]*=.*\n?", re.MULTILINE)
+        text = lines.sub("", text[:end]) + text[end:]
+        try:
+            _parse(text, path)
+        except UsageError:
+            raise exc from None
+    return text
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
     from llmtool import toml
 
     try:
         return toml.loads(text)
     except toml.DecodeError as exc:
         reason = " ".join(str(exc).split())
-        raise UsageError(f"{path}: not valid TOML: {reason[:1].lower()}{reason[1:]}") from exc
+        reason = f"{reason[:1].lower()}{reason[1:]}"
+        raise UsageError(f"{path}: not valid TOML: {reason}; edit or delete the file") from exc
 
 
 def _parse_variable(variable: str, text: str, field: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from llmtool.errors import Cancelled, LockedError, OutputError, os_error_reason
-from llmtool.temporary import TemporaryFile, remove_leftovers
+from llmtool.temporary import TemporaryFile, lock_descriptor, remove_leftovers
 
 _POLL_SECONDS = 0.1
 _CLOCK_ERROR_NS = 60 * 10**9  # between the clocks of machines that share a folder
@@ -78,6 +78,19 @@ def write_atomically(
             raise
     except OSError as exc:
         raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append to a file of the user, which may be new; its mode and links remain.
+
+    Raises:
+        OutputError: the file cannot be written; it is unchanged.
+    """
+    with write_errors(str(path)), open(path, "ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        if file.write(data) != len(data):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def order_of_use(modified_ns: int, now_ns: int | None = None) -> int:
@@ -161,3 +174,24 @@ def lock(
         yield
     finally:
         guard.release()
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path, *, timeout_seconds: float = 30) -> Iterator[None]:
+    """Hold the lock of a folder during the block, without a lock file.
+
+    Where folders cannot be locked, as on Windows, the block runs without a lock.
+
+    Raises:
+        LockedError: another process holds the lock for longer than `timeout_seconds`.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            limit = time.monotonic() + timeout_seconds
+            while lock_descriptor(descriptor) is False:
+                if time.monotonic() > limit:
+                    raise LockedError(f"{folder} is locked by another process; try again")
+                time.sleep(_POLL_SECONDS)
+        yield

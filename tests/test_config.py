@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.config import find_folders, load_settings
+from llmtool.config import find_folders, load_settings, set_value
 from llmtool.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def test_prefix_cache_limit(
         ("prefix_cache_mb = -1", "prefix_cache_mb"),
         ("model = ", "not valid TOML"),
         (f"model = {'[' * 5000}", "not valid TOML: nested too deeply"),
-        (f"threads = 1{'0' * 5000}", "not valid TOML: a number has too many digits"),
+        (f"threads = 1{'0' * 5000}", "a number has more than 4,300 digits (at line 1); edit or"),
         ("\xff", "not UTF-8 at byte 0"),
     ],
 )
@@ -190,5 +190,26 @@ def test_error_for_invalid_value_describes_valid_values(
 def test_error_for_file_that_is_not_utf8_has_the_offset(tmp_path: Path) -> None:
     file = write(tmp_path, "")
     file.write_bytes(b"log\xff")
-    with pytest.raises(UsageError, match=r"config.toml: not UTF-8 at byte 3$"):
+    with pytest.raises(UsageError, match="config.toml: not UTF-8 at byte 3; edit or delete"):
         load_settings({}, file)
+
+
+@pytest.mark.parametrize(
+    "line", [f"threads = {'9' * 4301}", 'threads = "2', "threads = 1\nthreads = 2"]
+)
+def test_key_whose_line_is_invalid_can_be_changed(tmp_path: Path, line: str) -> None:
+    rest = '# mine\nmodel = "starter"\n', '\n[aliases]\nthreads = "starter"\n'
+    file = write(tmp_path, line.join(rest))
+    with pytest.raises(UsageError, match="edit or delete the file"):
+        set_value(file, "log", "false")
+    assert file.read_text() == line.join(rest)
+    set_value(file, "threads", None)
+    assert file.read_text() == "".join((rest[0], rest[1].lstrip("\n")))
+    write(tmp_path, line.join(rest))
+    set_value(file, "threads", "3")
+    settings = load_settings({}, file)
+    assert (settings.threads, settings.model, settings.aliases) == (
+        3,
+        "starter",
+        {"threads": "starter"},
+    )

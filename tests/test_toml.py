@@ -11,7 +11,7 @@ HOSTILE = {
     "quoted key": ('"a b" .' * 100_000 + "c = 1", "a key has more than 100 parts"),
     "table": ("[a" + ".a" * 100_000 + "]", "a key has more than 100 parts"),
     "inline table": ("x = {a" + ". a" * 100_000 + " = 1}", "a key has more than 100 parts"),
-    "digits": ("x = " + "1" * 5000, "a number has too many digits"),
+    "digits": ("y = 1\nx = " + "1" * 5000, r"a number has more than 4,300 digits \(at line 2\)"),
     "nesting": ("x = " + "[" * 100_000, "nested too deeply"),
 }
 

@@ -184,6 +184,25 @@ def test_reports_of_tests_do_not_replace_files_created_meanwhile(
     assert json.loads((tmp_path / "base.json.new").read_text())["llmtool_baseline"] == 1
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_updates_of_a_baseline_at_the_same_time_are_all_saved(
+    run_llmtool: Callable[..., Any], tiny: Path, meanwhile: Meanwhile, tmp_path: Path, exists: bool
+) -> None:
+    (tmp_path / "read.yaml").write_text(TEMPLATE)
+    baseline = tmp_path / "base.json"
+    other = {"template": "b", "model": "m", "id": "1", "name": "one", "passed": False}
+    if exists:
+        baseline.write_text('{"llmtool_baseline": 1, "tests": []}')
+    meanwhile(
+        lambda: baseline.write_text(json.dumps({"llmtool_baseline": 1, "tests": [other]})) and None
+    )
+    options = ("--baseline", baseline, "--update-baseline", "--no-cache")
+    result = run_llmtool("prompts", "test", "./read.yaml", "-m", tiny, *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    tests = json.loads(baseline.read_text())["tests"]
+    assert [(each["template"], each["passed"]) for each in tests] == [("b", False), ("read", False)]
+
+
 def replace_file(model: Path, other: Path) -> None:
     shutil.copy(other, model.with_suffix(".tmp"))
     model.with_suffix(".tmp").replace(model)

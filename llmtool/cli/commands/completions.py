@@ -50,15 +50,12 @@ def completions(
         console.stdout.write(text)
         return
     path, rc = _places(shell)
-    with files.write_errors(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    files.write_atomically(path, text.encode())
     console.stdout.write(f"{path}\n")
     if rc is None or _has_line(rc, line := f". {shlex.quote(str(path))}"):
         console.note("installed; open a new shell to use it")
         return
-    with files.write_errors(str(rc)), rc.open("a", encoding="utf-8") as file:
-        file.write(f"\n# Completion of llmtool\n{line}\n")
+    files.append(rc, f"\n# Completion of llmtool\n{line}\n".encode())
     console.note(f"installed, and added a line to {rc}; open a new shell to use it")
 
 

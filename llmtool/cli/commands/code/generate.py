@@ -110,8 +110,9 @@ class ReportedTests:
             return
         if self._before is None:
             path.unlink()
-        else:
-            path.write_bytes(self._before)
+            return
+        with open_sink(self._console, self._file) as sink:
+            sink.write_bytes(self._before)
 
     def __call__(self, code: str) -> TestRun:
         self._console.note(f"running {self._command.command}")

@@ -297,12 +297,25 @@ def read_baseline(console: Console, path: str | None, *, update: bool) -> Baseli
 def write_baseline(
     console: Console, path: str, before: Baseline, outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Write the outcomes to a baseline, and return them with their failures accepted."""
-    from llmtool.cli.terminal.output_file import open_sink
-    from llmtool.evals.baseline import encode, mark_known
+    """Write the outcomes to a baseline, and return them with their failures accepted.
 
-    with open_sink(console, path) as sink:
-        sink.write(encode(before.updated(outcomes)))
+    The file is read again, as another run may have added outcomes.
+    """
+    from llmtool.cli.terminal.output_file import open_sink
+    from llmtool.cli.terminal.output_target import find_target
+    from llmtool.errors import InputError
+    from llmtool.evals.baseline import encode, mark_known, read
+    from llmtool.files import lock_folder
+
+    checked = console.targets.get(path)
+    with lock_folder(Path(path).parent):
+        now = find_target(path, overwrite=True)
+        if checked is not None and now.path == checked.path and os.path.isfile(path):
+            with contextlib.suppress(InputError):  # not a baseline: `open_sink` decides
+                before = read(now.path)
+                console.targets[path] = now
+        with open_sink(console, path) as sink:
+            sink.write(encode(before.updated(outcomes)))
     known = [mark_known(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)
     console.note(f"saved {path} with {format_count(n, 'known failure')}")
