@@ -100,6 +100,13 @@ def test_many_short_processes_do_not_exceed_the_limit(tmp_path: Path) -> None:
     assert len(list(cache.values(int))) < 560
 
 
+def test_large_values_do_not_exceed_the_limit_in_bytes(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, limit=10_000, limit_bytes=100_000)
+    for n in range(300):
+        cache.save(numbered(n), "x" * 1000)
+        assert cache.clear(dry_run=True)[1] < 103_000
+
+
 @pytest.mark.parametrize(
     "damage",
     [b"", b"{", b"SQLite format 3\0" + b"\xff" * 5000, "truncated", "foreign", "pages"],

@@ -279,6 +279,12 @@ def test_text_that_is_not_an_earlier_translation_is_an_error(
         translate(source, update=update)
 
 
+def test_update_without_a_cache_says_so() -> None:
+    toolbox = Toolbox(engine=ScriptedEngine(add_umlauts), model="scripted")
+    with pytest.raises(InputError, match="since the cache is off; omit it"):
+        toolbox.translate(paragraphs(A, B), "de", update=paragraphs(C, A))
+
+
 def test_update_is_for_one_document_and_excludes_other_outputs() -> None:
     toolbox = Toolbox(engine=ScriptedEngine(add_umlauts), model="scripted")
     with pytest.raises(UsageError, match="update= is for one document"):

@@ -73,10 +73,10 @@ class DiskCache:
         self._limit = _MAX_INTEGER if limit is None else limit
         self._limit_bytes = _MAX_INTEGER if limit_bytes is None else limit_bytes
         self._is_durable = is_durable
-        # The oldest are not looked for after each save. The first time is random: many short
-        # processes must not exceed the limits either.
-        self._period = max(1, (limit or 0) // 100)
-        self._until_check = 1 + int.from_bytes(os.urandom(4), "big") % self._period
+        # The oldest are looked for when values of one percent of a limit were saved. The first time
+        # is random: many short processes must not exceed the limits either.
+        self._period, self._period_bytes = max(1, (limit or 0) // 100), (limit_bytes or 0) / 100
+        self._saved = int.from_bytes(os.urandom(4), "big") / 2**32  # of that percent
         self._guard = threading.RLock()
         self._database: sqlite3.Connection | None = None
         self._of_parent: sqlite3.Connection | None = None
@@ -113,9 +113,11 @@ class DiskCache:
         data = msgspec.json.encode(value)
         row = (key, len(data), _checksum(key, data), data)
         self._run(lambda database: database.execute(_SAVE, row), create=True)
-        self._until_check -= 1
-        if not self._until_check:
-            self._until_check = self._period
+        has_limit = self._limit != _MAX_INTEGER
+        self._saved += 1 / self._period if has_limit else 0
+        self._saved += len(data) / self._period_bytes if self._period_bytes else 0
+        if self._saved >= 1:
+            self._saved = 0.0
             limits = (self._limit, self._limit_bytes)
             self._quietly(lambda database: database.execute(_DROP_OLDEST, limits))
 

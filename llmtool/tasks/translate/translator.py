@@ -193,10 +193,10 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         )
         kept = find_unchanged(document, old, fitting)
         if kept is None and document.segments:
-            raise InputError(
-                f"{flag}: not known as an earlier translation of this document; omit it to "
-                "translate all of it"
-            )
+            unknown = "not known as an earlier translation of this document"
+            if self.records is None:
+                unknown += ", since the cache is off"
+            raise InputError(f"{flag}: {unknown}; omit it to translate all of it")
         return kept
 
     def _dialect(self, name: str | None, format: Format) -> Dialect:
