@@ -37,6 +37,7 @@ _SPLIT = re.compile(
 )
 _SAME_RUN = re.compile(r"</w:t>\s*<w:lastRenderedPageBreak/>\s*<w:t(?:\s[^<>]*)?>")
 _IGNORED = re.compile(r"<w:(?:lang|noProof)\b[^<>]*/>|\s+")
+_TAG = re.compile(r"<[^<>]+>")
 _TEXT_TAG = re.compile(r"<w:t(?:\s[^<>]*)?>\Z")
 _ALT_TEXT = re.compile(r'\bdescr\s*=\s*"([^"]*)"')
 _REASONS = {"instrText": "field code", "delText": "deleted text"}
@@ -84,11 +85,12 @@ class WordPart(Document):
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         if is_blank(parts):
             return "is empty"
+        # Adjacent spans may be joined, so only their tags are compared.
         before, after = (
-            [part.source for part in each if isinstance(part, ProtectedSpan) and "<" in part.source]
+            _TAG.findall("".join(part.source for part in each if isinstance(part, ProtectedSpan)))
             for each in (segment.parts, parts)
         )
-        if "".join(before) != "".join(after):
+        if before != after:
             return "changes the order of the formatting"
         return None
 

@@ -17,7 +17,9 @@ from llmtool.documents.formats import detect, parse
 from llmtool.documents.packages import Package, pack, package_format, unpack
 from llmtool.documents.readers.readable import read_document
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
+from llmtool.documents.word import WordPart
 from llmtool.errors import InputError
+from llmtool.tasks.translate.placeholders import merge_parts
 
 PAGE = (
     '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html>\n'
@@ -124,6 +126,19 @@ def test_formatting_in_another_order_is_a_fault() -> None:
     first, second = (part for part in segment.parts if isinstance(part, ProtectedSpan))
     parts = ("a ", second, "b", first, " c")
     assert document.find_fault(segment, parts) == "changes the order of the formatting"
+
+
+def test_paragraph_with_a_formatted_address_is_translated() -> None:
+    def run(text: str) -> str:
+        return f'<w:r><w:rPr><w:b/></w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+    link = f"<w:hyperlink>{run('https://x.org')}</w:hyperlink>"
+    plain = run("Go to ").replace("<w:b/>", "")
+    source = f"<w:p xmlns:w='x'>{plain}{link}{plain.replace('Go to', ' now')}</w:p>"
+    (segment,) = WordPart(source).segments
+    joined = merge_parts(segment.parts)  # as when a reply is read
+    assert len(joined) < len(segment.parts)
+    assert WordPart(source).find_fault(segment, joined) is None
 
 
 def test_text_boxes_fields_and_alternative_texts() -> None:
