@@ -48,7 +48,9 @@ _llmtool() {
             'code commit') command='code commit' ;;
             ' chat') command='chat' ;;
             ' batch') command='batch' ;;
+            'batch create') command='batch create' ;;
             'batch run') command='batch run' ;;
+            'batch parse') command='batch parse' ;;
             'batch merge') command='batch merge' ;;
             ' logs') command='logs' ;;
             ' sessions') command='sessions' ;;
@@ -939,8 +941,19 @@ _llmtool() {
             esac ;;
         'batch')
             case "$previous" in
-                *) words='run merge'
+                *) words='create run parse merge'
                     options='--help -h' ;;
+            esac ;;
+        'batch create')
+            case "$previous" in
+                --output|-o) files='yes' ;;
+                --kind) words='auto llama.cpp llama-cpp-python llmtool lmstudio ollama openai other sglang vllm' ;;
+                --max-requests) : ;;
+                --max-mb) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--output -o --overwrite --kind --max-requests --max-mb --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'batch run')
             case "$previous" in
@@ -962,6 +975,15 @@ _llmtool() {
                 --progress) words='auto plain none' ;;
                 *) files='yes'
                     options='--output -o --overwrite --resume --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'batch parse')
+            case "$previous" in
+                --from) files='yes' ;;
+                --output|-o) files='yes' ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--from --output -o --overwrite --resume --retry-failed --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'batch merge')
             case "$previous" in

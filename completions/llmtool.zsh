@@ -123,7 +123,7 @@ _llmtool() {
             'translate:Translate text or a document, preserving code, links and markup'
             'code:Write, explain, review, fix, complete and test code'
             'chat:Chat with a model, in a terminal or through a pipe'
-            'batch:Answer batch files in OpenAI'\''s format, and merge shards'
+            'batch:Create, answer and read batch files in OpenAI'\''s format, and merge shards'
             'logs:Show the last prompts and replies of gen and run'
             'sessions:List, show, search, export and remove saved conversations'
             'models:List, inspect, download and remove models'
@@ -1467,17 +1467,39 @@ _llmtool_batch() {
     case $state in
     command)
         local -a commands=(
+            'create:Write the requests of a gen or run command with --each to a batch file'
             'run:Answer the requests of a batch file in OpenAI'\''s format'
+            'parse:Write the rows of a command from the results of its batch file'
             'merge:Join the output files of shards (--shard) in the order of the input'
         )
         _describe command commands
         ;;
     rest)
         case $line[1] in
+        create) _llmtool_batch_create ;;
         run) _llmtool_batch_run ;;
+        parse) _llmtool_batch_parse ;;
         merge) _llmtool_batch_merge ;;
         esac ;;
     esac
+}
+
+_llmtool_batch_create() {
+    _arguments -s -S \
+        '*--output=[The file to write]:FILE.jsonl:_files' \
+        '*-o+[The file to write]:FILE.jsonl:_files' \
+        '*--overwrite[Replace the file if it exists]' \
+        '*--kind=[The program that will answer]:CHOICE:(auto llama.cpp llama-cpp-python llmtool lmstudio ollama openai other sglang vllm)' \
+        '*--max-requests=[Requests per file]:N:' \
+        '*--max-mb=[Size of a file in MB]:N:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
 }
 
 _llmtool_batch_run() {
@@ -1504,6 +1526,24 @@ _llmtool_batch_run() {
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_batch_parse() {
+    _arguments -s -S \
+        '*--from=[The file of `batch create`]:FILE:_files' \
+        '*--output=[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o+[Write to FILE instead of stdout]:FILE:_files' \
+        '*--overwrite[Replace the file if it exists]' \
+        '*--resume[Continue the file of -o]' \
+        '*--retry-failed[Replace the failed rows of -o FILE]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \

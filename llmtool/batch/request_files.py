@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from llmtool.batch.lines import LineSource, format_place
 from llmtool.encoding import too_long
-from llmtool.errors import InputError, LlmtoolError, format_json_error
+from llmtool.errors import (
+    InputError,
+    LlmtoolError,
+    UsageError,
+    format_json_error,
+    os_error_reason,
+)
+from llmtool.option_names import option
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+
+
+MANY_REQUESTS = (
+    "this task needs several requests per record, of which later ones depend on earlier replies; a "
+    "batch file has only requests of `gen` and of `run`"
+)
+_SCORES = (
+    "labels are chosen by the probabilities of texts, which batch APIs do not report; use `gen` or "
+    "`run` with {}"
+)
+
+
+def labels_error() -> UsageError:
+    """Return the error for a task that scores labels."""
+    return UsageError(_SCORES.format(option("schema", '{"enum": ["a", "b"]}')))
 
 
 class FileRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +64,21 @@ class FileResponse(msgspec.Struct, frozen=True, kw_only=True):
     body: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _ResultHead(msgspec.Struct):
+    """What decides which of several results of a request counts."""
+
+    custom_id: str | None
+    response: _ResponseHead | None
+    error: Any = None
+
+
+class _ResponseHead(msgspec.Struct):
+    status_code: int
+
+
 _decoder = msgspec.json.Decoder(FileRequest)
+_head_decoder = msgspec.json.Decoder(_ResultHead)
+_result_decoder = msgspec.json.Decoder(FileResult)
 
 
 def read_requests(source: LineSource) -> Iterator[FileRequest | LlmtoolError | None]:
@@ -75,6 +113,89 @@ def read_requests(source: LineSource) -> Iterator[FileRequest | LlmtoolError | N
             yield InputError(f"{place}: not JSON: {format_json_error(exc)}")
         except LlmtoolError as exc:
             yield exc
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a result is: the number of its file, and its offset; whether it is an error."""
+
+    file: int
+    offset: int
+    has_failed: bool
+
+
+class FoundResults(msgspec.Struct, kw_only=True):
+    """The results in files, by the id of their request; `n_invalid` lines are none."""
+
+    paths: Sequence[str]
+    places: dict[str, Place] = {}
+    n_invalid: int = 0
+
+    def name(self, custom_id: str) -> str:
+        """Return the name of the file with a result."""
+        return os.path.basename(self.paths[self.places[custom_id].file])
+
+    def read(self, custom_id: str) -> FileResult | None:
+        """Return the result of a request, if there is one.
+
+        Raises:
+            InputError: the file has changed, or cannot be read.
+        """
+        place = self.places.get(custom_id)
+        if place is None:
+            return None
+        path = self.paths[place.file]
+        with _input_errors(path), open(path, "rb") as file:
+            file.seek(place.offset)
+            line = file.readline()
+        try:
+            result = _result_decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            result = None
+        if result is None or result.custom_id != custom_id:
+            raise InputError(f"{path} has changed; run the command again")
+        return result
+
+
+def find_results(paths: Sequence[str]) -> FoundResults:
+    """Return where the results of files are.
+
+    Of several results of a request, the first one counts that is not an error, or else the first.
+
+    Raises:
+        InputError: a file cannot be read, or has no result.
+    """
+    found = FoundResults(paths=paths)
+    for number, path in enumerate(paths):
+        offset = n_results = 0
+        with _input_errors(path), open(path, "rb") as file:
+            for line in file:
+                start, offset = offset, offset + len(line)
+                if not line.strip():
+                    continue
+                try:
+                    head = _head_decoder.decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    found.n_invalid += 1
+                    continue
+                n_results += 1
+                response = head.response
+                has_failed = response is None or response.status_code != 200 or bool(head.error)
+                if head.custom_id is None:  # the result of an invalid line
+                    continue
+                known = found.places.get(head.custom_id)
+                if known is None or (known.has_failed and not has_failed):
+                    found.places[head.custom_id] = Place(number, start, has_failed)
+        if offset and not n_results:
+            raise InputError(f"{path}: not the results of a batch file")
+    return found
+
+
+@contextmanager
+def _input_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
 
 
 def _reason(exc: msgspec.ValidationError) -> str:

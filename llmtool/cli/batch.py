@@ -7,7 +7,9 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from llmtool.batch.journal import check_writable
 from llmtool.batch.readers import Format, Reader, Record
@@ -21,13 +23,18 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import check, check_not_read
 from llmtool.cli.terminal.output_target import find_target
+from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.cli.terminal.sources import is_url
 from llmtool.engine.types import Failed, Request, ScoreRequest, StreamProgress
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
+from llmtool.files import write_errors
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
 from llmtool.tasks.results import Result
+
+if TYPE_CHECKING:
+    from llmtool.batch_jobs import JobReader, JobWriter
 
 _POLL_SECONDS = 0.02
 # What the extension of `-o` promises; other extensions promise nothing.
@@ -89,7 +96,7 @@ def open_reader(
         raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
     if chosen and not output.overwrite and _format_of(batch, output) == "text":
         raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
-    if batch.shard is not None and not output.dry_run:
+    if batch.shard is not None and not (output.dry_run or console.job):
         if output.path is None:
             raise UsageError("--shard needs an output file to merge; add -o FILE")
         if _format_of(batch, output) == "text":
@@ -98,6 +105,8 @@ def open_reader(
         raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
+    if console.job is not None:
+        input = _with_job_input(console, console.job, batch, input, output)
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not input.files:
         raise UsageError("no input; use -f FILE or pipe records to standard input")
@@ -173,6 +182,10 @@ def run(
         RecordsFailed: some records failed; their rows contain the errors.
         LlmtoolError: the batch stopped; the rows written so far are complete.
     """
+    if console.job is not None and write_job(
+        console, console.job, task, mapping, reader, batch, seed
+    ):
+        return
     if output.dry_run:
         request = _first_request(console, task, mapping, reader)
         show.prompt(console, context, request, as_json=output.json)
@@ -218,6 +231,76 @@ def run(
     if output.stats:
         tally.statistics()
     tally.conclude()
+
+
+def _with_job_input(
+    console: Console,
+    job: JobWriter | JobReader,
+    batch: g.BatchOptions,
+    input: Input,
+    output: g.OutputOptions,
+) -> Input:
+    """Return the input with standard input replaced by its copy, which a job has.
+
+    Raises:
+        UsageError: an option of the output is part of the command of a job.
+        OutputError: standard input cannot be copied.
+    """
+    from llmtool.batch_jobs import JobReader
+
+    if isinstance(job, JobReader):
+        if output.path != job.output:
+            raise UsageError(f"{job.path}: its command has an output file; create the job again")
+        return input if job.input is None else msgspec.structs.replace(input, files=[job.input])
+    writes = output.path is not None or output.overwrite or output.dry_run
+    if writes or batch.resume or batch.retry_failed:
+        raise UsageError(
+            "-o, --overwrite, --resume, --retry-failed and --dry-run belong to `batch parse`; omit "
+            "them in the command of a job"
+        )
+    is_missing = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
+    if is_missing or not (input.files == ["-"] or not input.files):
+        return input
+    if batch.each == "file":
+        raise UsageError("a batch file cannot read file names from standard input; use -f")
+    with write_errors("a copy of standard input"):
+        copy = job.open_input()
+        inputs.copy_stdin(console, copy.descriptor)
+    return msgspec.structs.replace(input, files=[copy.name])
+
+
+def write_job(
+    console: Console,
+    job: JobWriter | JobReader,
+    task: PreparedTask,
+    mapping: RecordMapping,
+    reader: Reader,
+    batch: g.BatchOptions,
+    seed: int | None,
+) -> bool:
+    """Write the requests of all records to a batch file; return whether that is what the job does.
+
+    Raises:
+        UsageError: the task needs more than one request for text per record.
+    """
+    from llmtool.batch_jobs import JobReader
+    from llmtool.tasks.generate.batch_requests import requests_of
+
+    if isinstance(job, JobReader):
+        return False
+    with console.interrupts.interruptible(), RecordProgress(console) as progress:
+        reader.wait_for_header()
+        if reader.format == "csv":
+            mapping.check(reader)
+        for request in requests_of(task, mapping, reader, limit=batch.limit, seed=seed):
+            job.n_records += 1
+            progress(job.n_records, reader.n_expected)
+            if isinstance(request, Failed):
+                job.add_error(str(request.error))
+                continue
+            with write_errors("the batch file"):
+                job.write(request)
+    return True
 
 
 def _first_request(

@@ -23,9 +23,12 @@ from llmtool.local_model import LocalModel
 from llmtool.model_choice import choose_model
 from llmtool.models.hub.callbacks import no_note, no_progress
 from llmtool.models.reference import STARTER
+from llmtool.option_names import option
+from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
+    from llmtool.batch_jobs import JobReader, JobWriter
     from llmtool.model_choice import AnyModel
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
@@ -159,6 +162,9 @@ def open_task(
     passed to `check`, so that invalid options are reported before an unknown model, a download or
     a request.
     """
+    if console.job is not None:
+        context = _open_job(console, console.job, folders, settings, options)
+        return context, prepare(context)
     name = options.reference or settings.model or STARTER
     unopened = TaskContext(
         _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
@@ -173,6 +179,47 @@ def open_task(
         console, folders, settings, options, *writes, loading=loading, warm_up=warm_up
     )
     return context, prepare(context)
+
+
+# The options that a batch file can have.
+_JOB_OPTIONS = ("reference", "base_url", "no_cache", "lora", "offline", "timeout")
+
+
+def _open_job(
+    console: Console,
+    job: JobWriter | JobReader,
+    folders: config.Folders,
+    settings: config.Settings,
+    options: ModelOptions,
+) -> TaskContext:
+    """Return a context whose model is that of a batch file.
+
+    Raises:
+        UsageError: an option is for a model of this machine.
+    """
+    from llmtool.batch_jobs import JobReader
+
+    for name, default in msgspec.structs.asdict(ModelOptions()).items():
+        if getattr(options, name) != default and name not in _JOB_OPTIONS:
+            raise UsageError(
+                f"{option(name)} is for a model on this machine; omit it in a batch file, or pass "
+                "it to `batch run`"
+            )
+    if isinstance(job, JobReader):
+        model = job.open_model()
+        n_invalid = model.results.n_invalid if model.results is not None else 0
+        if n_invalid:
+            console.note(f"{format_count(n_invalid, 'line')} of the results cannot be read")
+    else:
+        model = job.open_model(
+            options.reference,
+            base_url=options.base_url,
+            settings=settings,
+            environ=os.environ,
+            folder=folders.config,
+        )
+    cancellation = signals.install(console.interrupts)
+    return TaskContext(model, settings=settings, folders=folders, cancellation=cancellation)
 
 
 def open_context(

@@ -62,6 +62,8 @@ OTHERS = {
     "logs": ("logs",),
     "batch merge": ("batch", "merge", "rows.jsonl"),
     "batch run": ("batch", "run", "rows.jsonl"),
+    "batch create": ("batch", "create", "-o", "job.jsonl", "gen"),
+    "batch parse": ("batch", "parse", "rows.jsonl", "--from", "job.jsonl"),
     **{"cache ls": ("cache", "ls"), "cache clear": ("cache", "clear")},
     **{"serve": ("serve",), "mcp": ("mcp",), "ps": ("ps",), "stop": ("stop",)},
     **{"doctor": ("doctor",), "completions": ("completions", "bash")},

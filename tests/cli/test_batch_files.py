@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -135,3 +137,133 @@ def test_a_stopped_run_continues(
     assert run_llmtool(*words, "--resume").returncode == 0
     assert out.read_bytes().startswith(before)
     assert list(statuses(out.read_bytes())) == ["0", "1", "2", "long"]
+
+
+KIND = '{"type":"object","properties":{"kind":{"enum":["a","b"]}},"required":["kind"]}'
+SCHEMA = ("--schema", KIND, "--max-tokens", "40", "--temperature", "0")
+RECORDS = "id,text\n1,The river\n2,\n3,The hill\n4,The river\n"
+
+
+def create(run: Run, tiny: Path, *options: str, command: tuple[str, ...] = ()) -> None:
+    words = command or ("gen", "Count", "--each", "csv", "--field", "text", "-f", "in.csv", *SCHEMA)
+    result = run("batch", "create", "-o", "job.jsonl", *options, "--", *words, "-m", tiny)
+    assert result.returncode == 0, result.stderr.decode()
+
+
+def without_keys(data: bytes) -> list[list[str]]:
+    return [row[:-1] for row in csv.reader(io.StringIO(data.decode()))]
+
+
+def test_rows_of_a_job_are_those_of_the_command(run_llmtool: Run, tiny: Path, cwd: Path) -> None:
+    (cwd / "in.csv").write_text(RECORDS)
+    create(run_llmtool, tiny)
+    ids = [json.loads(line)["custom_id"] for line in (cwd / "job.jsonl").read_text().splitlines()]
+    assert [each.partition("-")[0] for each in ids] == ["0", "2", "3"]
+    assert run_llmtool("batch", "run", "job.jsonl", "-o", "out.jsonl", "-m", tiny).returncode == 0
+    lines = (cwd / "out.jsonl").read_text().splitlines(keepends=True)
+    (cwd / "out.jsonl").write_text("".join(reversed(lines)))
+    words = ("batch", "parse", "out.jsonl", "--from", "job.jsonl", "-o", "rows.csv")
+    assert "1 of 4 records failed" in error_line(run_llmtool(*words), 3)
+    direct = ("gen", "Count", "--each", "csv", "--field", "text", "-f", "in.csv", *SCHEMA)
+    assert run_llmtool(*direct, "-m", tiny, "-o", "direct.csv").returncode == 3
+    rows = (cwd / "rows.csv").read_bytes()
+    assert without_keys(rows) == without_keys((cwd / "direct.csv").read_bytes())
+    assert "already exists" in error_line(run_llmtool(*words), 2)
+    assert run_llmtool(*words, "--resume").returncode == 3
+    assert (cwd / "rows.csv").read_bytes() == rows
+
+
+def test_missing_results_are_added_with_retry_failed(
+    run_llmtool: Run, tiny: Path, cwd: Path
+) -> None:
+    (cwd / "in.csv").write_text(RECORDS.replace("2,\n", ""))
+    create(run_llmtool, tiny)
+    run_llmtool("batch", "run", "job.jsonl", "-o", "out.jsonl", "-m", tiny)
+    lines = (cwd / "out.jsonl").read_text().splitlines(keepends=True)
+    (cwd / "first.jsonl").write_text(lines[0] + lines[1][:30])
+    parse = ("batch", "parse", "--from", "job.jsonl", "-o", "rows.csv")
+    first = run_llmtool(*parse, "first.jsonl")
+    assert first.returncode == 3 and b"1 line of the results cannot be read" in first.stderr
+    assert b"no result of request 1-" in (cwd / "rows.csv").read_bytes()
+    assert run_llmtool(*parse, "out.jsonl", "--retry-failed").returncode == 0
+    run_llmtool("batch", "parse", "--from", "job.jsonl", "-o", "all.csv", "out.jsonl")
+    assert (cwd / "rows.csv").read_bytes() == (cwd / "all.csv").read_bytes()
+
+
+def test_standard_input_is_copied_and_a_large_job_has_several_files(
+    run_llmtool: Run, tiny: Path, cwd: Path
+) -> None:
+    lines = b"".join(b"line %d\n" % n for n in range(5))
+    words = ("batch", "create", "-o", "job.jsonl", "--max-requests", "2", "--", "gen", "Say")
+    options = ("--each", "line", "-m", tiny, "--max-tokens", "2", "--seed", "1")
+    result = run_llmtool(*words, *options, input=lines)
+    assert b"5 requests for" in result.stderr and b"job-3.jsonl" in result.stderr
+    assert (cwd / "job.input").read_bytes() == lines
+    for number in (1, 2, 3):
+        run_llmtool("batch", "run", f"job-{number}.jsonl", "-m", tiny, "-o", f"{number}.jsonl")
+    outputs = [f"{number}.jsonl" for number in (3, 1, 2)]
+    parsed = run_llmtool("batch", "parse", *outputs, "--from", "job-2.jsonl")
+    assert parsed.returncode == 0 and parsed.stdout.count(b"\n") == 5
+
+
+def test_no_model_is_needed_and_the_options_of_a_program_are_sent(
+    run_llmtool: Run, cwd: Path
+) -> None:
+    (cwd / "in.txt").write_text("a\nb\n")
+    (cwd / "t.yaml").write_text(
+        'llmtool: 1\nname: t\ninputs: {text: {type: text}}\nprompt: "{{ text }}"\n'
+        "model: {params: {top_k: 3}}\n"
+    )
+    words = ("run", "./t.yaml", "--each", "line", "-f", "in.txt", "-m", "org/large")
+    result = run_llmtool("batch", "create", "-o", "a.jsonl", "--", *words)
+    assert result.returncode == 0 and b"not in the requests: --top-k" in result.stderr
+    result = run_llmtool("batch", "create", "-o", "b.jsonl", "--kind", "vllm", "--", *words)
+    assert b"not in the requests" not in result.stderr
+    bodies = [json.loads(line)["body"] for line in (cwd / "b.jsonl").read_text().splitlines()]
+    assert [body["top_k"] for body in bodies] == [3, 3]
+    assert {body["model"] for body in bodies} == {"org/large"}
+
+
+FROM = ("--each", "line", "-f", "in.txt", "-m", "large")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("classify", "-l", "a,b", *FROM), "labels are chosen by the probabilities"),
+        (("run", "sentiment", *FROM), "labels are chosen by the probabilities"),
+        (("sum", *FROM), "several requests per record"),
+        (("translate", "--to", "de", *FROM), "several requests per record"),
+        (("code", "sort", *FROM), "several requests per record"),
+        (("run", "qa", "-p", "question=When?", *FROM), "compares the probabilities of replies"),
+        (("gen", "Say", "--schema", "n int", "--retries", "1", *FROM), "--retries repeats"),
+        (("gen", "Say", "--top-k", "3", *FROM), "--top-k 3: not supported by the server of --kind"),
+        (("gen", "Say", "--regex", "a+", *FROM), "--regex: not supported by the server of --kind"),
+        (("gen", "Say"), "a batch file needs --each"),
+        (("gen", "Say", *FROM, "-o", "rows.jsonl"), "belong to `batch parse`"),
+        (("gen", "Say", *FROM, "--threads", "2"), "--threads is for a model on this machine"),
+        (("gen", "Say", "--each", "line", "-f", "in.txt"), "name the model that will answer"),
+        (("gen", "Say", *FROM, "--nope"), "unknown option --nope"),
+        (("batch", "run", "--each"), "batch: not a command with --each"),
+    ],
+)
+def test_reject(run_llmtool: Run, cwd: Path, words: tuple[str, ...], message: str) -> None:
+    (cwd / "in.txt").write_text("a\nb\n")
+    result = run_llmtool("batch", "create", "-o", "job.jsonl", "--", *words)
+    assert message in error_line(result, 2)
+    assert {each.name for each in cwd.iterdir()} == {"in.txt"}
+
+
+def test_reject_records_without_a_request_and_existing_files(
+    run_llmtool: Run, tiny: Path, cwd: Path
+) -> None:
+    (cwd / "in.csv").write_text("text\n''\n".replace("''", '""'))
+    words = ("batch", "create", "-o", "job.jsonl", "--", "gen", "Say", "--each", "csv")
+    empty = run_llmtool(*words, "-f", "in.csv", "-m", "large")
+    assert "no record has a request" in error_line(empty, 14)
+    (cwd / "in.csv").write_text("text\na\n")
+    assert run_llmtool(*words, "-f", "in.csv", "-m", "large").returncode == 0
+    again = run_llmtool(*words, "-f", "in.csv", "-m", "large")
+    assert "job.jsonl already exists" in error_line(again, 2)
+    other = run_llmtool("batch", "parse", "in.csv", "--from", "job.jsonl")
+    assert "not the results of a batch file" in error_line(other, 14)

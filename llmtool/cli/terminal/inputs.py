@@ -25,6 +25,7 @@ from llmtool.encoding import (
 from llmtool.errors import InputError, UsageError, os_error_reason
 from llmtool.file_kinds import PACKAGES, PDF, find_binary_kind, not_text
 
+_COPIED_BYTES = 1 << 20
 IDLE_SECONDS = 3.0  # how long to wait for optional standard input
 STDIN_TWICE = "standard input (-) is named twice; name it once"
 STDIN_REFUSED = "- reads standard input, which --no-stdin forbids; use one of them"
@@ -233,6 +234,18 @@ def read_documents(console: Console, input: Input) -> list[SourceText]:
 
 def read_stdin(console: Console, *, errors: Errors = "strict", encoding: str | None = None) -> str:
     return read_file(console, "-", errors=errors, encoding=encoding)
+
+
+def copy_stdin(console: Console, descriptor: int) -> None:
+    """Copy standard input to an open file.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    with console.interrupts.interruptible():
+        while data := os.read(STDIN, _COPIED_BYTES):
+            while data:
+                data = data[os.write(descriptor, data) :]
 
 
 def read_optional_stdin(console: Console, input: Input) -> str | None:

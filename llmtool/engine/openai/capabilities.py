@@ -226,6 +226,13 @@ def _find_kind(endpoint: Endpoint, entries: list[dict[str, Any]]) -> Kind:
     found = next((kind for owner, kind in _OWNERS.items() if owner in owners), None)
     if found is not None:
         return found
+    return guess_kind(endpoint)
+
+
+def guess_kind(endpoint: Endpoint) -> Kind:
+    """Return the program of a server, as far as it is known without a request."""
+    if endpoint.kind != "auto":
+        return endpoint.kind
     is_openai = endpoint.host.partition(":")[0].endswith("api.openai.com")
     return "openai" if is_openai else "other"
 

@@ -227,6 +227,11 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     @property
+    def abstains(self) -> bool:
+        """Whether a reply may be replaced by that of the template's `abstain`."""
+        return self._abstain is not None
+
+    @property
     def columns(self) -> list[str]:
         several = self.options.n > 1
         has_value = self.output_spec is not None and bool(self.output_spec.description)
@@ -235,8 +240,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             "texts": several,
             "value": has_value,
             "tries": self.options.retries,
-            "abstained": self._abstain is not None,
-            "score": self._abstain is not None,
+            "abstained": self.abstains,
+            "score": self.abstains,
             "logprobs": self.options.logprobs,
             "prompt_logprobs": self.options.echo,
             "finish_reason": True,

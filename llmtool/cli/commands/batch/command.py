@@ -9,11 +9,75 @@ import typer
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
+from llmtool.config import Kind
 
 app = App(
-    "Answer batch files in OpenAI's format, and merge shards.",
-    epilog="Example: llmtool batch run requests.jsonl -o results.jsonl",
+    "Create, answer and read batch files in OpenAI's format, and merge shards.",
+    epilog="""Examples:
+
+\b
+  llmtool batch create -o job.jsonl -- run title --each csv -f in.csv -m gpt-4o-mini
+  llmtool batch run job.jsonl -o results.jsonl -m qwen3.5-4b
+  llmtool batch parse results.jsonl --from job.jsonl -o titles.csv""",
 )
+Command = Annotated[
+    list[str], typer.Argument(metavar="COMMAND...", help="A command with --each, after --.")
+]
+
+
+@app.add(
+    "create",
+    epilog="""Examples:
+
+\b
+  llmtool batch create -o job.jsonl -- run title --each csv -f in.csv -m gpt-4o-mini
+  llmtool batch create -o job.jsonl --kind vllm -- gen "Translate" --each line -m Qwen/Qwen3-4B""",
+)
+def create(
+    ctx: typer.Context,
+    console: Console,
+    command: Command,
+    *,
+    path: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE.jsonl", help="The file to write.")
+    ],
+    overwrite: g.Overwrite = False,
+    kind: Annotated[
+        Kind | None,
+        typer.Option(
+            "--kind", help="The program that will answer.", show_default="of the endpoint"
+        ),
+    ] = None,
+    max_requests: Annotated[
+        int, typer.Option("--max-requests", min=1, metavar="N", help="Requests per file.")
+    ] = 50_000,
+    max_mb: Annotated[
+        int, typer.Option("--max-mb", min=1, metavar="N", help="Size of a file in MB.")
+    ] = 200,
+    general: g.GeneralOptions,
+) -> None:
+    """Write the requests of a gen or run command with --each to a batch file.
+
+    Nothing is loaded or sent. The file is in the format of OpenAI's Batch API, which vLLM's
+    run-batch and `batch run` read as well. With more requests than a file may have, there are
+    several: FILE-1.jsonl and so on. Beside them, FILE.batch.json has what `batch parse` needs.
+
+    -m names the model as its server does, or is ENDPOINT:NAME. Options that not all servers have,
+    such as --top-k, need --kind, or an endpoint of a known kind.
+    """
+    from llmtool.cli.commands.batch.job import create_job
+
+    create_job(
+        console,
+        ctx,
+        command,
+        path,
+        overwrite=overwrite,
+        kind=kind,
+        max_requests=max_requests,
+        max_bytes=max_mb * 1_000_000,
+        general=general,
+    )
 
 
 @app.add(
@@ -73,6 +137,51 @@ def run(
         console, box, context.model.name, file, output=path, resume=resume, overwrite=overwrite
     )
     answered.conclude(console)
+
+
+@app.add(
+    "parse",
+    epilog="""Examples:
+
+\b
+  llmtool batch parse results.jsonl --from job.jsonl -o titles.csv
+  llmtool batch parse output-*.jsonl errors-*.jsonl --from job.jsonl > titles.csv
+  llmtool batch parse again.jsonl --from job.jsonl -o titles.csv --retry-failed""",
+)
+def parse(
+    ctx: typer.Context,
+    console: Console,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Files of results and of errors.")
+    ],
+    *,
+    job: Annotated[str, typer.Option("--from", metavar="FILE", help="The file of `batch create`.")],
+    path: g.OutputFile = None,
+    overwrite: g.Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the file of -o.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Replace the failed rows of -o FILE.")
+    ] = False,
+    general: g.GeneralOptions,
+) -> None:
+    """Write the rows of a command from the results of its batch file.
+
+    The rows are those of the command itself, in the order of its input. Replies are checked as
+    usual. A record whose result is missing, an error, a refusal or not valid fails, and the exit
+    code is 3. Results may be in any order and in several files, of any program.
+    """
+    from llmtool.cli.commands.batch.job import parse_job
+
+    flags = {"--overwrite": overwrite, "--resume": resume, "--retry-failed": retry_failed}
+    parse_job(
+        console,
+        ctx,
+        job,
+        files,
+        path,
+        flags=[name for name, is_set in flags.items() if is_set],
+        general=general,
+    )
 
 
 @app.add(

@@ -1,0 +1,529 @@
+"""Batch files of a task: write the requests of its records, and answer them from results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from llmtool.batch.request_files import (
+    CHAT,
+    MANY_REQUESTS,
+    TEXT,
+    FileResult,
+    find_results,
+    labels_error,
+)
+from llmtool.config import Kind, Settings
+from llmtool.engine.intake import AnyRequest
+from llmtool.engine.openai import bodies
+from llmtool.engine.openai.bodies import check_supported, make_body
+from llmtool.engine.openai.capabilities import FEATURES, guess_kind
+from llmtool.engine.openai.endpoint import Endpoint, find_endpoint
+from llmtool.engine.openai.errors import Fatal, Retryable, read_error, response_error, shorten
+from llmtool.engine.openai.replies import ReplyReader
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Adapter,
+    Engine,
+    EngineInfo,
+    Event,
+    Failed,
+    Prompt,
+    ReasoningSupport,
+    Request,
+    Sampling,
+    ScoreRequest,
+    Scores,
+    StreamProgress,
+    Tokenized,
+)
+from llmtool.errors import (
+    InputError,
+    LlmtoolError,
+    OutputValidationError,
+    ServerError,
+    UsageError,
+    format_json_error,
+    os_error_reason,
+)
+from llmtool.files import write_atomically
+from llmtool.option_names import option
+from llmtool.structured.constraint import Constraint
+from llmtool.temporary import TemporaryFile, default_mode
+
+MAX_REQUESTS: Final = 50_000  # of a file, for OpenAI's Batch API
+MAX_BYTES: Final = 200_000_000
+_VERSION = 1
+_SUFFIX = ".batch.json"
+_PART = re.compile(r"-\d+$")
+_N_CTX = 1 << 20  # unknown, but the server checks it
+_POLL_SECONDS = 0.005
+_DEFAULTS = Sampling()
+_URLS = {bodies.CHAT: CHAT, bodies.TEXT: TEXT}
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed to read the results of a batch file: the command that its requests are from.
+
+    `kind` is the program whose options the requests have. `files` are the names of the batch files,
+    in the same folder, and `input` that of a copy of standard input, if the command read it.
+    `n_records` counts the records, of which those with errors have no request.
+    """
+
+    args: list[str]
+    model: str
+    kind: Kind
+    files: list[str]
+    n_requests: int
+    n_records: int
+    input: str | None = None
+    version: int = _VERSION
+
+    @classmethod
+    def read(cls, path: str) -> tuple[Job, Path]:
+        """Return the job of a batch file, and the path of the job.
+
+        Raises:
+            InputError: it has none, or an invalid one.
+        """
+        found = next((each for each in _job_paths(path) if each.is_file()), None)
+        if found is None:
+            raise InputError(
+                f"{path}: no job of this file; pass one that `llmtool batch create` wrote, beside "
+                f"its {_job_paths(path)[0].name}"
+            )
+        try:
+            job = msgspec.json.decode(found.read_bytes(), type=cls)
+        except OSError as exc:
+            raise InputError(f"cannot read {found}: {os_error_reason(exc)}") from exc
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            raise InputError(f"{found}: not a job: {format_json_error(exc)}") from exc
+        if job.version != _VERSION:
+            raise InputError(f"{found}: of another version of llmtool; create the job again")
+        return job, found
+
+
+def job_path(path: str) -> Path:
+    """Return the path of the job of a batch file.
+
+    Example:
+        >>> job_path("out/job.jsonl").name
+        'job.batch.json'
+    """
+    return Path(path.removesuffix(".jsonl") + _SUFFIX)
+
+
+def input_path(path: str) -> Path:
+    """Return the path of the copy of standard input."""
+    return Path(path.removesuffix(".jsonl") + ".input")
+
+
+def _job_paths(path: str) -> list[Path]:
+    """Return the possible paths of the job of a batch file, or of one of its parts."""
+    stem = path.removesuffix(".jsonl").removesuffix(_SUFFIX)
+    return [job_path(stem), job_path(_PART.sub("", stem))]
+
+
+class BatchModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of batch files; its engine answers from results, if there are some."""
+
+    name: str
+    kind: Kind
+    results: ResultEngine | None = None
+    reproducible: bool = False
+    adapters: tuple[Adapter, ...] = ()
+    has_given_adapters: bool = False
+
+    @property
+    def reference(self) -> str:
+        return self.name
+
+    @property
+    def identity(self) -> str:
+        return f"batch file:{self.name}"
+
+    def check_options(self, sampling: Mapping[str, Any], constraint: Constraint | None) -> None:
+        """Check that the program that will answer has the options that the user gave.
+
+        Raises:
+            UsageError: it does not have one.
+        """
+        check_supported(_endpoint_of(self.kind), FEATURES[self.kind], sampling, constraint)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine.
+
+        Raises:
+            UsageError: the job has none.
+        """
+        if self.results is None:
+            raise UsageError(MANY_REQUESTS)
+        return self.results
+
+    @property
+    def loaded_engine(self) -> Engine | None:
+        return self.results
+
+    def warm_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JobReader(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, its path, and the files with its results, which the command reads."""
+
+    job: Job
+    path: Path
+    results: Sequence[str]
+    output: str | None
+
+    @property
+    def input(self) -> str | None:
+        """The path of the copy of standard input."""
+        return None if self.job.input is None else str(self.path.with_name(self.job.input))
+
+    def open_model(self) -> BatchModel:
+        """Return the model whose engine reads the results.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        engine = ResultEngine(self.results, model=self.job.model, kind=self.job.kind)
+        return BatchModel(name=self.job.model, kind=self.job.kind, results=engine)
+
+
+class JobWriter:
+    """Writes requests to batch files, which `close` names; until then, they are temporary.
+
+    Args:
+        path: the file; if there is more than one, they are `job-1.jsonl` and so on.
+        max_requests, max_bytes: of one file.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        kind: Kind | None = None,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._path, self._kind = path, kind
+        self._max_requests, self._max_bytes = max_requests, max_bytes
+        self._parts: list[TemporaryFile] = []
+        self._n_part = self._size = 0
+        self._input: TemporaryFile | None = None
+        self._model: BatchModel | None = None
+        self.n_requests = self.n_records = 0
+        self.first_error: str | None = None
+        self.omitted: set[str] = set()  # sampling options that the program does not have
+
+    def open_model(
+        self,
+        reference: str | None,
+        *,
+        base_url: str | None,
+        settings: Settings,
+        environ: Mapping[str, str],
+        folder: Path,
+    ) -> BatchModel:
+        """Return the model that the requests name; nothing is loaded or requested.
+
+        Raises:
+            UsageError: no model is named, or an endpoint is invalid.
+        """
+        remote = find_endpoint(
+            reference, base_url=base_url, settings=settings, environ=environ, folder=folder
+        )
+        name = reference or settings.model if remote is None else remote.model
+        if not name:
+            raise UsageError(
+                f"name the model that will answer, as its server does, with {option('model')}"
+            )
+        kind = self._kind or (None if remote is None else guess_kind(remote.endpoint)) or "other"
+        self._model = BatchModel(name=name, kind=kind)
+        return self._model
+
+    def open_input(self) -> TemporaryFile:
+        """Return a file for a copy of standard input, which reading the results needs again.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        self._input = TemporaryFile(input_path(self._path), mode=default_mode())
+        return self._input
+
+    def write(self, request: Request) -> None:
+        """Add a request.
+
+        Raises:
+            UsageError: the server cannot do what it needs.
+            InputError: it is larger than a file may be.
+            OSError: the file cannot be written.
+        """
+        assert self._model is not None
+        name, kind = self._model.name, self._model.kind
+        custom_id, url, body = encode_request(request, model=name, kind=kind)
+        self.omitted |= _omitted(request.sampling, kind)
+        line = msgspec.json.encode(
+            {"custom_id": custom_id, "method": "POST", "url": url, "body": msgspec.Raw(body)}
+        )
+        size = len(line) + 1
+        if size > self._max_bytes:
+            raise InputError(f"the request has {size:,} bytes, more than a file may have")
+        is_full = self._n_part >= self._max_requests or self._size + size > self._max_bytes
+        if is_full or not self._parts:
+            self._parts.append(TemporaryFile(Path(self._path), mode=default_mode()))
+            self._n_part = self._size = 0
+        data = memoryview(line + b"\n")
+        while data:
+            data = data[os.write(self._parts[-1].descriptor, data) :]
+        self._n_part, self._size = self._n_part + 1, self._size + size
+        self.n_requests += 1
+
+    def close(self, args: list[str]) -> Job:
+        """Name the files, and write the job.
+
+        Raises:
+            InputError: no record has a request.
+            OSError, OutputError: a file cannot be written.
+        """
+        if not self._parts:
+            reason = f"; first error: {self.first_error}" if self.first_error else ""
+            raise InputError(f"no record has a request, so nothing was written{reason}")
+        assert self._model is not None
+        names = [self._path]
+        if len(self._parts) > 1:
+            stem = self._path.removesuffix(".jsonl")
+            names = [f"{stem}-{number}.jsonl" for number in range(1, len(self._parts) + 1)]
+        job = Job(
+            args=args,
+            model=self._model.name,
+            kind=self._model.kind,
+            files=[Path(name).name for name in names],
+            n_requests=self.n_requests,
+            n_records=self.n_records,
+            input=None if self._input is None else input_path(self._path).name,
+        )
+        for part, name in zip(self._parts, names, strict=True):
+            os.fsync(part.descriptor)
+            part.rename(Path(name))
+        if self._input is not None:
+            os.fsync(self._input.descriptor)
+            self._input.rename()
+        document = msgspec.json.format(msgspec.json.encode(job), indent=1) + b"\n"
+        write_atomically(job_path(self._path), document)
+        return job
+
+    def add_error(self, error: str) -> None:
+        """Count a record without a request."""
+        self.first_error = self.first_error or error
+
+    def discard(self) -> None:
+        """Remove the files that have no name yet."""
+        for file in (*self._parts, *([self._input] if self._input else [])):
+            file.discard()
+
+
+def encode_request(request: Request, *, model: str, kind: Kind) -> tuple[str, str, bytes]:
+    """Return the id, the URL and the body of a request in a batch file.
+
+    The id has the number of the record and a hash of the body, so that a result is used only for
+    the request that it answers.
+
+    Raises:
+        UsageError: the server cannot do what the request needs.
+
+    Example:
+        >>> from llmtool.engine.types import Message, Prompt, Request
+        >>> request = Request(prompt=Prompt(messages=(Message("user", "Hi"),)), id=7)
+        >>> encode_request(request, model="small", kind="other")[:2]
+        ('7-97e2179cc07cd2f0', '/v1/chat/completions')
+    """
+    seed = request.sampling.seed
+    body = make_body(
+        request,
+        endpoint=_endpoint_of(kind),
+        features=FEATURES[kind],
+        model=model,
+        seed=seed or 0,
+        bias=request.sampling.logit_bias,
+        stream=False,
+    )
+    if seed is None:
+        body.document.pop("seed", None)
+    data = msgspec.json.encode(body.document)
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return f"{request.id}-{digest}", _URLS[body.path], data
+
+
+def _endpoint_of(kind: Kind) -> Endpoint:
+    return Endpoint(name=f"of {option('kind', kind)}", base_url="")
+
+
+def _omitted(sampling: Sampling, kind: Kind) -> set[str]:
+    """Return the options that are not the defaults, but not sent."""
+    changed = {
+        name: value
+        for name, value in msgspec.structs.asdict(sampling).items()
+        if value != getattr(_DEFAULTS, name)
+    }
+    return set(bodies.unsupported_sampling(changed, FEATURES[kind]))
+
+
+class ResultEngine:
+    """Answers requests from files of results, in any order and of any program.
+
+    A request without a result fails, as does one whose result is an error, a refusal or invalid.
+
+    Args:
+        paths: files of results and of errors. If a request has several results, the first response
+            without an error counts.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[str], *, model: str, kind: Kind) -> None:
+        self._paths, self._model, self._kind = paths, model, kind
+        self._found = find_results(paths)
+        self.n_invalid = self._found.n_invalid
+
+    @cached_property
+    def _numbers(self) -> set[str]:
+        """The numbers of the records with a result, of whatever request."""
+        return {custom_id.partition("-")[0] for custom_id in self._found.places}
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            n_ctx=_N_CTX,
+            n_ctx_train=_N_CTX,
+            n_threads=0,
+            n_gpu_layers=0,
+            load_seconds=0.0,
+            context_seconds=0.0,
+        )
+
+    @property
+    def progress(self) -> StreamProgress:
+        return StreamProgress()
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport:
+        return ReasoningSupport()
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        raise UsageError("a batch file has no tokenizer; run the command without it")
+
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        return DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens, _N_CTX
+
+    def save_state(self, prompt: Prompt) -> None: ...
+
+    def close(self) -> None: ...
+
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        """Yield an error for each request."""
+        for request in requests:
+            if request is not None:
+                yield Failed(request.id, labels_error())
+
+    def stream(self, requests: Iterable[AnyRequest | Failed | None]) -> Iterator[Event]:
+        """Yield the events of each request; see `Engine.stream`."""
+        for request in requests:
+            if request is None:
+                time.sleep(_POLL_SECONDS)
+            elif isinstance(request, Failed):
+                yield request
+            elif isinstance(request, ScoreRequest):
+                yield Failed(request.id, labels_error())
+            else:
+                try:
+                    yield from self._answer(request)
+                except (Retryable, Fatal) as exc:
+                    yield Failed(request.id, exc.error)
+                except LlmtoolError as exc:
+                    yield Failed(request.id, exc)
+
+    def _answer(self, request: Request) -> list[Event]:
+        """Return the events of a result.
+
+        Raises:
+            LlmtoolError, Retryable, Fatal: there is none, or it is an error.
+        """
+        custom_id, _, _ = encode_request(request, model=self._model, kind=self._kind)
+        result = self._found.read(custom_id)
+        if result is None:
+            problem = "it is missing in the files"
+            if custom_id.partition("-")[0] in self._numbers:
+                problem = "the input, template or an option has changed since `batch create`"
+            raise InputError(f"no result of request {custom_id}: {problem}")
+        endpoint = Endpoint(name=self._found.name(custom_id), base_url="")
+        _check(result, endpoint, self._model)
+        assert result.response is not None
+        body = bytes(result.response.body)
+        if refusal := _refusal(body):
+            raise OutputValidationError(f"the model refused: {shorten(refusal)}")
+        reader = ReplyReader(request, endpoint=endpoint, model=self._model, seed=_seed(request))
+        events: list[Event] = [*reader.add(body)]
+        if not reader.is_complete or reader.n_missing:
+            raise ServerError(f"{endpoint.name}: the result of request {custom_id} is incomplete")
+        return events + reader.finish()
+
+
+def _seed(request: Request) -> int:
+    return request.sampling.seed or 0
+
+
+def _check(result: FileResult, endpoint: Endpoint, model: str) -> None:
+    """Check that a result is not an error.
+
+    Raises:
+        LlmtoolError, Retryable, Fatal: it is one.
+    """
+    response = result.response
+    if response is None:
+        message, _ = read_error(msgspec.json.encode({"error": result.error}))
+        raise ServerError(f"{endpoint.name}: the request was not run: {shorten(message)}")
+    if response.status_code != 200 or result.error:
+        body = bytes(response.body)
+        if not read_error(body)[0]:
+            error: Any = result.error  # as vLLM has it
+            is_nested = isinstance(error, dict) and "error" in error
+            body = msgspec.json.encode(error if is_nested else {"error": error})
+        status = response.status_code if response.status_code != 200 else 500
+        raise response_error(endpoint, status, body, {}, model=model, path="")
+
+
+class _Refused(msgspec.Struct):
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Refused | None = None
+
+
+class _Choices(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_refusal_decoder = msgspec.json.Decoder(_Choices)
+
+
+def _refusal(body: bytes) -> str:
+    try:
+        choices = _refusal_decoder.decode(body).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""  # reported by the reader
+    return next((each.message.refusal for each in choices if each.message and each.message.refusal),
+                "")  # fmt: skip
