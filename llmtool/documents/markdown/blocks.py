@@ -8,8 +8,10 @@ texts in it, each as `Text`. What the syntax contains is parsed as usual, so tha
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from llmtool.documents.csv_cells import find_csv_cells, find_delimiter
 from llmtool.documents.markdown.directives import (
     Rule,
     Text,
@@ -212,10 +214,10 @@ def _push_code(state: StateBlock, line: int, found: re.Match[str], close: int, a
         options, next_line = next_line, line + 1
     push_directive(state, line, next_line, "directive", texts)
     if is_table:
-        for number in range(next_line, options):
-            is_header = line_text(state, number).startswith(":header:")
-            push_directive(state, number, number + 1, CSV_TABLE if is_header else "directive")
-        next_line = options
+        for number, cells in _read_csv_cells(state, next_line, options, close):
+            info = CSV_TABLE if cells is None else "directive"
+            push_directive(state, number, number + 1, info, cells or [])
+        next_line = close
     elif name == "toctree":
         for number in range(next_line, close):
             entry = _ENTRY.match(line_text(state, number))
@@ -223,8 +225,45 @@ def _push_code(state: StateBlock, line: int, found: re.Match[str], close: int, a
             push_directive(state, number, number + 1, "directive", titles)
         next_line = close
     if next_line < after:
-        has_cells = is_table and not all(map(state.isEmpty, range(next_line, close)))
-        push_directive(state, next_line, after, CSV_TABLE if has_cells else "code block")
+        push_directive(state, next_line, after, "code block")
+
+
+def _read_csv_cells(
+    state: StateBlock, line: int, rows: int, end: int
+) -> Iterator[tuple[int, list[Text] | None]]:
+    """Yield each line of a csv-table and the texts of its cells, None if they are not supported.
+
+    Its options are before the line `rows`.
+    """
+    options: dict[str, str] = {}
+    for number in range(line, rows):
+        if option := _OPTION.match(line_text(state, number)):
+            options[option["name"]] = option["value"] or ""
+    delimiter = find_delimiter(options)
+    for number in range(line, end):
+        text = line_text(state, number)
+        option = _OPTION.match(text) if number < rows else None
+        if not text.strip() or (number < rows and not (option and option["name"] == "header")):
+            yield number, []
+            continue
+        at = max(0, option.start("value")) if option else 0
+        cells = None if delimiter is None else find_csv_cells(text[at:], delimiter)
+        if cells is None or any('"' in cell.text for cell in cells):
+            yield number, None
+            continue
+        start = state.bMarks[number] + state.tShift[number] + at
+        yield (
+            number,
+            [
+                Text(
+                    start + cell.start + cell.is_quoted,
+                    start + cell.end - cell.is_quoted,
+                    "attribute" if cell.is_quoted else "title",
+                )
+                for cell in cells
+                if any(map(str.isalpha, cell.text))
+            ],
+        )
 
 
 def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 
+from llmtool.documents.csv_cells import find_csv_cells, find_delimiter, write_csv_cell
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
 from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
 from llmtool.documents.rst.structure import CODE_DIRECTIVES, inline_elements, skeleton
@@ -121,6 +122,8 @@ class Rst(Document):
         self._lines = split_lines(source)
         self._blocks: dict[int, _Block] = {}  # by the start of each segment
         self._tables: dict[int, _Table] = {}
+        # By the start of a cell of a csv-table, its delimiter and whether it is quoted.
+        self._csv_cells: dict[int, tuple[str, bool]] = {}
         self._references = {_normalize(name) for name in _REFERENCE.findall(source)}
         segments: list[Segment] = []
         self.outside = tuple(self._scan(segments))
@@ -132,6 +135,10 @@ class Rst(Document):
             first, *lines = table.lines_with(parts)
             indented = (f"{table.indent}{line}" if line else "" for line in lines)
             return self._newline.join((first, *indented))
+        if cell := self._csv_cells.get(segment.start):
+            text = "".join(part if isinstance(part, str) else part.source for part in parts)
+            delimiter, is_quoted = cell
+            return write_csv_cell(" ".join(text.split("\n")), delimiter, is_quoted=is_quoted)
         block = self._blocks[segment.start]
         text, protected = hide_protected(parts, lambda text: " ".join(text.split("\n")))
         text = text.strip()
@@ -326,8 +333,11 @@ class Rst(Document):
                 yield from self._segment([(title, self.source[title:end])], "", segments)
             else:
                 yield OutsideText(at, end, "directive")
-            yield from self._options(i + 1, following, segments)
             last = self._end_of_block(following, indent)
+            if name == "csv-table" and (cells := self._find_csv_cells(i + 1, following, last)):
+                segments += cells
+                return (yield from self._skip(i + 1, last, "directive"))
+            yield from self._options(i + 1, following, segments)
             if name == "toctree":
                 return (yield from self._entries(following, last, segments))
             has_body = not all(map(self._is_blank, range(following, last)))
@@ -350,6 +360,31 @@ class Rst(Document):
             yield OutsideText(at, end, "argument of a directive")
         yield from self._options(i + 1, following, segments)
         return following
+
+    def _find_csv_cells(self, first: int, following: int, last: int) -> list[Segment] | None:
+        """Return the texts of a csv-table, None if its syntax is not supported.
+
+        Its options are the lines from `first`, its rows those from `following` to `last`.
+        """
+        lines = self._lines[first:last]
+        options = {found[1]: found[2] for _, line in lines if (found := _OPTION.match(line))}
+        delimiter = find_delimiter(options)
+        found_cells: list[Segment] = []
+        for number, (start, line) in enumerate(lines, first):
+            option = _OPTION.match(line) if number < following else None
+            if (option is not None and option[1] != "header") or self._is_blank(number):
+                continue
+            at = option.start(2) if option else len(line) - len(line.lstrip())
+            cells = None if delimiter is None else find_csv_cells(line[at:], delimiter)
+            if cells is None or delimiter is None:
+                return None
+            for cell in cells:
+                parts = tuple(_inline_parts(cell.text))
+                if has_letters(parts):
+                    begin = start + at + cell.start
+                    self._csv_cells[begin] = delimiter, cell.is_quoted
+                    found_cells.append(Segment(start=begin, end=start + at + cell.end, parts=parts))
+        return found_cells
 
     def _entries(self, first: int, last: int, segments: list[Segment]) -> _Scan:
         """Yield the pages of a toctree, whose titles are text: `Title <page>`."""
