@@ -97,6 +97,15 @@ def test_short_text_is_reported() -> None:
     assert summary.warnings == ("the summary has 12 words instead of 100; the text has 12 words",)
 
 
+def test_short_section_is_reported_with_its_heading() -> None:
+    text = f"# Roof\n\n{sentence(1)}\n\n# Bridge\n\n{sentence(2)} {sentence(3)}\n"
+    options: Any = {"length": "24 words", "strategy": "extract", "sections": True}
+    (warning,) = make_toolbox().summarize(text, **options).warnings
+    assert (
+        warning == "section 'Roof': the summary has 12 words instead of 24; the text has 12 words"
+    )
+
+
 @pytest.mark.parametrize("strategy", ["extract", "write"])
 @pytest.mark.parametrize(
     ("options", "pattern"),

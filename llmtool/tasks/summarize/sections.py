@@ -81,8 +81,13 @@ class SectionAssembler(Workflow[SummaryEvent]):
             model=model if needs_model else "",
             usage=self.usage if needs_model else NO_USAGE,
             seconds=time.perf_counter() - self._started,
-            warnings=tuple(dict.fromkeys(w for workflow in workflows for w in workflow.warnings)),
+            warnings=tuple(dict.fromkeys(self._warnings())),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        for heading, workflow in zip(self._headings, self._workflows, strict=True):
+            for warning in workflow.warnings:
+                yield f"section {heading!r}: {warning}" if heading else warning
 
     def _merge(self, index: int, event: SummaryEvent) -> Iterator[SummaryEvent]:
         """Convert an event of a section into events of the text."""
