@@ -46,6 +46,14 @@ def test_each_text_takes_one_prompt(tmp_path: Path) -> None:
     assert len(box.engine.prompts) == len(NEUTRAL) + 2
 
 
+def test_prompt_asks_what_the_text_is_about(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    box.classify("b c", LABELS, multi=True)
+    assert box.engine.prompts[-1].endswith("This text is about")
+    box.classify("b c", LABELS, multi=True, template="classify")
+    assert box.engine.prompts[-1].endswith("Label:")
+
+
 def test_score_matches_a_hand_worked_example(tmp_path: Path) -> None:
     # Two labels differ by 4 on the text, and in turn by +2 and -2 on neutral sentences. So the
     # log-ratios are 2 and -2, and 1 is the threshold as well as the unit.

@@ -15,15 +15,21 @@ from llmtool.tasks.pipeline.prepare import Case, check_task, no_text_input
 from llmtool.tasks.results import Classification
 
 if TYPE_CHECKING:
+    from llmtool.prompts.template import Template
     from llmtool.tasks.classify.classifier import Classifier, OnScored
     from llmtool.tasks.classify.labels import Labels
     from llmtool.tasks.classify.recipe_choice import OnProgress
 
-DEFAULT = "classify"
+_DEFAULT, _DEFAULT_MULTI = "classify", "classify-multi"
 
 
 def no_progress(_done: int, _total: int) -> None:
     """Report no progress."""
+
+
+def chosen_template(options: ClassifyOptions) -> str | Template:
+    """Return the template of a call, or its name."""
+    return options.template or (_DEFAULT_MULTI if options.multi else _DEFAULT)
 
 
 def classify(
@@ -65,7 +71,7 @@ def prepare_classifier(
         raise UsageError(
             "a balanced batch cannot be reproducible; its scores depend on all its texts"
         )
-    template = context.load_template(options.template or DEFAULT)
+    template = context.load_template(chosen_template(options))
     check_task(template, "classify")
     if labels is not None:
         made = make_labels(labels)

@@ -22,14 +22,14 @@ from llmtool.tasks.classify.labelled_texts import (
     read_multi_labelled_texts,
 )
 from llmtool.tasks.classify.labels import normalize_label
-from llmtool.tasks.classify.task import DEFAULT
+from llmtool.tasks.classify.task import chosen_template
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.text.separators import COMMA, split_list
 
 
 def load_template(folders: Folders, options: ClassifyOptions) -> Template:
     """Return the chosen template, or the default."""
-    return bootstrap.open_library(folders).load(options.template or DEFAULT)
+    return bootstrap.open_library(folders).load(chosen_template(options))
 
 
 def read_options(
