@@ -302,3 +302,22 @@ def test_any_mix_of_conversations_and_cancellations_releases_everything(
             assert_consistent(engine.contexts.sequences)
         assert engine.contexts.cache.size_bytes <= limit
     assert_all_released(engine)
+
+
+def test_prompts_of_a_batch_are_not_computed_in_chunks(
+    start: Callable[..., LocalEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ChunkSize, "size", lambda *_, step_seconds: 50)
+    engine, sizes = start("plain", n_parallel=4), []
+    decode = Context.decode
+
+    def counting(self: Context) -> None:
+        sizes.append(self.batch.n_tokens)
+        decode(self)
+
+    monkeypatch.setattr(Context, "decode", counting)
+    first = make_request([Message("user", "hello")], id=1, max_tokens=9)
+    others = [make_request([], prompt=Prompt(text=c * 600), id=i) for i, c in enumerate("qzwkv", 2)]
+    for event in engine.stream([first, *others]):
+        assert not isinstance(event, Failed)
+    assert max(sizes) > 400

@@ -382,3 +382,58 @@ def test_any_mix_of_requests_ends_and_releases_everything(
     assert all(ends[request.id] >= request.n for request in requests)
     if engine.contexts.sequences is not None:
         assert_all_released(engine)
+
+
+def run_clients(engine: LocalEngine, requests: Sequence[Request], n: int) -> list[CollectedReply]:
+    """Run requests of `n` clients, each of which sends one after another."""
+    found = {each.id: CollectedReply() for each in requests}
+    n_open = 0
+
+    def arrive() -> Iterator[Request | None]:
+        nonlocal n_open
+        for i, each in enumerate(requests):
+            while n_open >= n or (i == 1 and not found[0].tokens):  # the first one begins alone
+                yield None
+            n_open += each.n
+            yield each
+
+    for event in engine.stream(arrive()):
+        assert not isinstance(event, Failed)
+        if isinstance(event, Token):
+            assert event.logprob is not None
+            found[event.id].tokens.append(event.text)
+            found[event.id].logprobs.append(event.logprob.logprob)
+        else:
+            n_open -= 1
+    return list(found.values())
+
+
+@pytest.fixture
+def server_engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
+    weights = load_model(tiny_model("plain", printable=True))
+    engine = LocalEngine(weights, n_threads=1, n_parallel=8)
+    yield engine
+    engine.close()
+
+
+def test_streams_replace_the_pool_of_a_busy_server(
+    server_engine: LocalEngine, engines: Callable[[str, int], LocalEngine]
+) -> None:
+    requests = [make_request(i, n_prompt=200, max_tokens=4 + i % 5) for i in range(120)]
+    run_clients(server_engine, requests[:60], 6)
+    assert not has_separate_streams(server_engine)
+    found = run_clients(server_engine, requests, 6)
+    assert has_separate_streams(server_engine)
+    assert_equal_to_single_requests(engines("plain", 1), requests, dict(enumerate(found)))
+
+
+@pytest.mark.parametrize(
+    ("n_clients", "more"), [(3, {}), (6, {"n": 2}), (6, {"max_tokens": 200})], ids=str
+)
+def test_pool_remains_for_few_clients_several_choices_and_long_replies(
+    n_clients: int, more: dict[str, int], server_engine: LocalEngine
+) -> None:
+    requests = [make_request(i, n_prompt=60) for i in range(100)]
+    requests[::5] = [make_request(i, n_prompt=60, **more) for i in range(0, 100, 5)]
+    run_clients(server_engine, requests, n_clients)
+    assert not has_separate_streams(server_engine)

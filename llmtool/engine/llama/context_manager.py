@@ -23,6 +23,8 @@ from llmtool.engine.types import KVType, StreamProgress
 from llmtool.errors import EngineError
 
 _MAX_MISSING = 256  # tokens that `save_state` may compute
+_MIN_STARTED = 64  # requests that a pool runs before streams replace it
+_MAX_LEFT = 64  # tokens of a reply that must end for that; others wait meanwhile
 
 
 class ContextManager:
@@ -50,6 +52,7 @@ class ContextManager:
         self.max_parallel, self.reproducible = max_parallel, reproducible
         self.sequences: Sequences | None = None
         self.context_seconds = 0.0
+        self._n_started = 0  # jobs in a row that could have had their own streams
         self._weights, self._prefixes = weights, prefixes
         self._n_threads, self._kv_type = n_threads, kv_type
         self._cancellation, self._progress = cancellation, progress
@@ -128,6 +131,24 @@ class ContextManager:
             else:
                 size = ContextSize(n_cells, max(min_seq, size.n_seq // 2))
 
+    def count_start(self, job: Job) -> None:
+        """Count a job that starts in the current context."""
+        self._n_started = self._n_started + 1 if job.can_use_own_stream else 0
+
+    def should_replace_pool(self, running: Sequence[Job], waiting: Sequence[Job]) -> bool:
+        """Return whether to start no job until the running ones end, and streams replace the pool.
+
+        Requests that arrive over time begin in a pool, since streams need as many sequences as will
+        run. A pool that is always busy would never be replaced.
+        """
+        if self.sequences is None or self.sequences.context.separate_streams or self.reproducible:
+            return False
+        return (
+            self._n_started >= _MIN_STARTED
+            and all(_count_left(job) <= _MAX_LEFT for job in running)
+            and self._planner.prefers_streams([*running, *waiting])
+        )
+
     def _create_context(self, size: ContextSize, n_outputs: int, swa_full: bool) -> Sequences:
         self._planner.check_memory(size.n_cells, swa_full=swa_full)
         started = time.perf_counter()
@@ -145,6 +166,7 @@ class ContextManager:
         )
         self.context_seconds = time.perf_counter() - started
         self.sequences = Sequences(context, self.cache, keep_all=not self.reproducible)
+        self._n_started = 0
         return self.sequences
 
     def load_prefix(self, tokens: tuple[int, ...], *, key: Hashable = None) -> bool:
@@ -199,3 +221,9 @@ class ContextManager:
         """Drop what an interrupted decode may have changed; called after the jobs have stopped."""
         if self.sequences is not None:
             self.sequences.recover()
+
+
+def _count_left(job: Job) -> int:
+    """Return the most tokens that the longest reply of a job may still get."""
+    left = (limit - length for length, limit in job.reply_lengths)
+    return max(left, default=job.n_cells)

@@ -60,6 +60,10 @@ class ContextPlanner:
         """
         return self._plan_streams(waiting, is_all) or self._plan_pool(waiting, is_all)
 
+    def prefers_streams(self, jobs: Sequence[Job]) -> bool:
+        """Return whether streams are faster than a pool for jobs that others like them follow."""
+        return self._plan_streams(jobs, is_all=False) is not None
+
     def _plan_streams(self, waiting: Sequence[Job], is_all: bool) -> ContextSize | None:
         """Return a size with separate streams, if they are faster than a pool and memory is free.
 
@@ -67,7 +71,7 @@ class ContextPlanner:
         and for recurrent states, a pool is used: nothing was measured there.
         """
         jobs = waiting[: self._max_parallel]
-        if len(jobs) < 2 or not (is_all or len(jobs) == self._max_parallel):
+        if len(jobs) < 2 or not (is_all or len(jobs) >= self._max_parallel // 2):
             return None
         if self._weights.requires_full_snapshots or self._has_gpu:
             return None

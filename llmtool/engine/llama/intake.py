@@ -15,7 +15,8 @@ from llmtool.errors import Cancelled, LlmtoolError, invalid_unicode
 class Intake:
     """The jobs of a stream that wait, in the order of the requests.
 
-    `is_exhausted` is true after the last request was read.
+    `is_exhausted` is true after the last request was read. `has_waited` is true once no request was
+    available, as they arrive over time.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class Intake:
         progress: StreamProgress,
     ) -> None:
         self._model, self._source, self._progress = model, iter(requests), progress
-        self.is_exhausted = False
+        self.is_exhausted = self.has_waited = False
         self.waiting: deque[Job] = deque()
 
     @property
@@ -42,6 +43,7 @@ class Intake:
                 self.is_exhausted = True
                 return
             if request is None:
+                self.has_waited = True
                 return
             if isinstance(request, Failed):
                 yield request

@@ -61,6 +61,7 @@ class Scheduler:
         self._prefix: _Prefix | None = None
         self._wanted: _WantedPrefix | None = None
         self._prompts_next = False
+        self._is_replacing = False  # the pool, by streams, when the running jobs have ended
 
     def run(self) -> Iterator[Event]:
         """Yield the events; a request that fails yields `Failed`, and the others continue.
@@ -140,6 +141,9 @@ class Scheduler:
                 return False
             if sequences.context.separate_streams and not job.can_use_own_stream:
                 return False
+            if self._is_replacing or contexts.should_replace_pool(self._jobs, self._waiting):
+                self._is_replacing = True
+                return False
             # The next batch is full. Another job would only slow attention down, which scans the
             # cells of all sequences.
             if self._backlog >= sequences.context.n_batch:
@@ -172,6 +176,7 @@ class Scheduler:
         match = PrefixMatch(source, length, length, time.perf_counter())
         if wanted is not None and wanted.job is job:
             match = PrefixMatch(source, length, wanted.n_cached, wanted.started_at)
+        contexts.count_start(job)
         job.start(sequences, match)
         return True
 
@@ -192,6 +197,7 @@ class Scheduler:
         return min(_FIRST_WAVE, n_all)
 
     def _ensure_context(self, job: Job) -> Sequences:
+        self._is_replacing = False
         if self._contexts.reproducible:
             return self._contexts.ensure_context([job], is_all=True)
         return self._contexts.ensure_context(list(self._waiting), is_all=self._intake.is_exhausted)
@@ -290,7 +296,7 @@ class Scheduler:
             for run in self._all_runs():
                 run.seq = moved.get(run.seq, run.seq)
         n_max = context.n_batch
-        if self._has_replies:
+        if self._has_replies and self._intake.has_waited:
             n_max = self._chunks.size(n_max, step_seconds=self._progress.step_seconds)
         if self._prefix is not None:
             n_prefix = self._compute_prefix(sequences, self._prefix, n_max)
