@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from llmtool.config import json_or_text
@@ -12,6 +11,7 @@ from llmtool.engine.types import ChatTemplateOptions
 from llmtool.errors import TemplateError, UsageError, os_error_reason
 from llmtool.option_names import option
 
+_MAX_BYTES = 1 << 20  # more than any template that is rendered
 _RESERVED = ("messages", "add_generation_prompt", "bos_token", "eos_token")
 
 
@@ -35,7 +35,11 @@ def read_options(
     if path is None:
         return ChatTemplateOptions(arguments=arguments)
     try:
-        source = Path(path).read_bytes().decode("utf-8-sig")
+        with open(path, "rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise TemplateError(f"chat template {path}: larger than {_MAX_BYTES >> 20} MiB")
+        source = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise TemplateError(f"chat template {path}: not UTF-8 at byte {exc.start}") from exc
     except (OSError, ValueError) as exc:

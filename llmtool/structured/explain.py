@@ -64,6 +64,8 @@ def explain(error: str) -> str:
 def explain_schema(error: str) -> str:
     """Return why llguidance rejected a JSON Schema, for errors not about a pattern."""
     reason = explain(error)
+    if "recursion limit exceeded" in reason:
+        return "nested too deeply"
     _, unsatisfiable, why = reason.partition("Unsatisfiable schema: ")
     if not unsatisfiable:
         return reason

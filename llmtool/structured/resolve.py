@@ -114,7 +114,9 @@ def _check(schema: dict[str, Any]) -> Schema:
         )
     try:
         msgspec.json.encode(schema)
-    except (TypeError, ValueError, RecursionError) as exc:
+    except RecursionError as exc:
+        raise UsageError("JSON Schema: nested too deeply") from exc
+    except (TypeError, ValueError) as exc:
         raise UsageError(f"JSON Schema: cannot be encoded as JSON: {exc}") from exc
     resolved = Schema(schema)
     resolved.check()

@@ -101,7 +101,9 @@ class Schema:
             )
         except jsonschema_rs.ValidationError as exc:
             raise UsageError(f"JSON Schema: {_describe_schema_error(exc)}") from exc
-        except (ValueError, RecursionError) as exc:
+        except RecursionError as exc:
+            raise UsageError("JSON Schema: nested too deeply") from exc
+        except ValueError as exc:
             raise UsageError(f"JSON Schema: {exc}") from exc
 
 

@@ -90,6 +90,7 @@ def test_arguments_set_variables_of_the_models_own_template(
         (("--chat-template", "no.jinja"), 12, "cannot read chat template 'no.jinja': "),
         (("--chat-template", "."), 12, "cannot read chat template '.': is a directory"),
         (("--chat-template", "\0"), 12, "cannot read chat template "),
+        (("--chat-template", "/dev/zero"), 12, "chat template /dev/zero: larger than 1 MiB"),
         (("--template-arg", "x=" + "[" * 200 + "]" * 200), 2, "template arguments: "),
     ],
     ids=lambda value: str(value)[:40],

@@ -74,6 +74,7 @@ def test_lora_replaces_that_of_the_template_and_this_that_of_the_settings(
         ("", 2, "must be a GGUF file, or FILE:SCALE"),
         ("none.gguf", 10, "none.gguf: no such LoRA adapter"),
         ("text.gguf", 11, "text.gguf: not a GGUF file"),
+        (".", 11, ". is not a regular file"),
     ],
 )
 def test_invalid_adapter_is_one_line(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from tiny_adapter import write_tiny_adapter
 from tiny_model import write_tiny_model
 
 from llmtool import Toolbox
 from llmtool.cancellation import Cancellation
 from llmtool.config import load_settings
 from llmtool.documents.readers.readable import read_document
+from llmtool.engine.llama.adapters import check_adapter
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.preflight import preflight
+from llmtool.engine.llama.preflight import preflight, preflight_adapter
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.prompts.library import Library
 from llmtool.sessions.store import Sessions
@@ -71,6 +74,14 @@ def load_model(data: bytes, folder: Path) -> None:
     path = folder / "model.gguf"
     path.write_bytes(data)
     preflight(path, (path,), cache_folder=folder, cancellation=Cancellation())
+
+
+def load_adapter(data: bytes, folder: Path) -> None:
+    path = folder / "adapter.gguf"
+    path.write_bytes(data)
+    model = write_tiny_model(folder / "model.gguf", "plain")
+    check_adapter(path, "llama")
+    preflight_adapter(path, model, (model,), cache_folder=folder, cancellation=Cancellation())
 
 
 def load_template(data: bytes, folder: Path) -> None:
@@ -198,6 +209,8 @@ SCHEMA = json.dumps(
         "$defs": {"next": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
     }
 ).encode()
+with tempfile.TemporaryDirectory() as _folder:
+    ADAPTER = write_tiny_adapter(Path(_folder, "adapter.gguf")).read_bytes()
 HTML = b"<p <!-- --> <a href=' <table> <td> </div> <script> <![CDATA[ &amp &#x110000; <nav>".split()
 MARKDOWN = (
     b"** __ ` ``` ![[ [a]( ](  > - # | <b> </b> $$ \\[ {{% ::: !!! [^1]: {#a} --- ~~~".split()
@@ -206,6 +219,11 @@ MARKDOWN = (
 TARGETS: dict[str, Target] = {
     "gguf": Target(
         [], [b"GGUF", b"\x08\0\0\0", b"\xff" * 8, b"\0" * 8, b"llama", b"gpt2"], load_model
+    ),
+    "adapter": Target(
+        [ADAPTER],
+        [b"GGUF", b"\xff" * 8, b"\0" * 8, b"lora", b"lora_a", b"blk.0."],
+        load_adapter,
     ),
     "mail": Target(
         [MAIL],

@@ -11,7 +11,7 @@ import pytest
 from fuzz.targets import TARGETS
 
 TESTS = Path(__file__).resolve().parent.parent
-SLOW = {"gguf": 40}  # each of them starts a process
+SLOW = {"gguf": 40, "adapter": 40}  # each of them starts a process
 
 
 @pytest.mark.long

@@ -100,6 +100,7 @@ def test_a_port_in_use_is_one_line(
         (b"sesame", 0o644, "chmod 600"),
         (b"\n \n", 0o600, "has no key"),
         (b"\xff", 0o600, "not UTF-8"),
+        (b"a" * 70_000, 0o600, "longer than 65,536 characters"),
         (None, 0, "no such file"),
     ],
 )

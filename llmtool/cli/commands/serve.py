@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 app = App()
 _GRACE_SECONDS = 30.0
+_MAX_KEY_CHARACTERS = 1 << 16
 
 
 @app.add(
@@ -194,13 +195,16 @@ def _read_keys(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
             mode = os.fstat(file.fileno()).st_mode
-            keys = [line.strip() for line in file if line.strip()]
+            content = file.read(_MAX_KEY_CHARACTERS + 1)
     except OSError as exc:
         raise InputError(f"--api-key-file {path}: {os_error_reason(exc)}") from exc
     except UnicodeDecodeError:
         raise InputError(f"--api-key-file {path}: not UTF-8; write one key per line") from None
     if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IRWXO:
         raise UsageError(f"--api-key-file {path}: other users can open it; run chmod 600 {path}")
+    if len(content) > _MAX_KEY_CHARACTERS:
+        raise UsageError(f"--api-key-file {path}: longer than {_MAX_KEY_CHARACTERS:,} characters")
+    keys = [line.strip() for line in content.split("\n") if line.strip()]
     if not keys:
         raise UsageError(f"--api-key-file {path}: has no key; write one per line")
     return keys

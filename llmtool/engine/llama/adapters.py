@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ _ALORA = "adapter.alora.invocation_tokens"
 
 
 class _Loaded(msgspec.Struct, frozen=True):
-    stat: tuple[int, ...]
+    version: tuple[int, ...]
     identity: files.FileIdentity
     native: Any
 
@@ -67,16 +68,18 @@ class Adapters:
             raise ModelNotFound(f"{path}: no such LoRA adapter") from None
         except OSError as exc:
             raise ModelNotFound(f"{path}: {os_error_reason(exc)}") from exc
-        stat = state.st_ino, state.st_dev, state.st_size, state.st_mtime_ns
+        version = state.st_ino, state.st_dev, state.st_size, state.st_mtime_ns
+        if not stat.S_ISREG(state.st_mode):
+            raise ModelUnreadable(f"{path} is not a regular file; use the path of a .gguf file")
         loaded = self._loaded.get(name)
-        if loaded is None or loaded.stat != stat:
+        if loaded is None or loaded.version != version:
             identity = files.identify(path)
             check_adapter(path, self._weights.metadata("general.architecture") or "")
             self._check(path)
             native = self._weights.load_adapter(path)
             if files.identify(path) != identity:
                 raise ModelUnreadable(f"{path} was changed while it was loaded; try again")
-            loaded = self._loaded[name] = _Loaded(stat, identity, native)
+            loaded = self._loaded[name] = _Loaded(version, identity, native)
         return loaded
 
 
