@@ -74,6 +74,38 @@ def test_names_between_dollars_are_formulas_only_in_markdown() -> None:
     assert count_protected(parse('["Hi $USER$"]', "json")) == {"placeholder": 4}
 
 
+FIXED_WIDTH = {
+    "grid": "+-----+-----+\n| One | two |\n+=====+=====+\n| a b | c d |\n+-----+-----+\n",
+    "simple": "One    Two three\n-----  ---------\nfour   five\nsix    seven\n",
+    "without a header": "-----  ---------\nfour   five\n-----  ---------\n",
+    "several lines": "------------\n One   Two\n three four\n----- ------\n five  six\n"
+    "       seven\n\n more  words\n------------\n",
+}
+
+
+@pytest.mark.parametrize("table", FIXED_WIDTH.values(), ids=FIXED_WIDTH)
+def test_tables_of_fixed_width_in_markdown_remain_and_are_reported(table: str) -> None:
+    document = parse(f"Before.\n\n{table}\nAfter.\n", "md")
+    assert [segment.text for segment in document.segments] == ["Before.", "After."]
+    (found,) = find_unsupported(document)
+    assert document.source[found.start : found.end] == table
+    assert found.reason == "table of fixed width"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A title\n-------\n",
+        "One\n\n--- ---\n\nTwo\n",
+        "- One\n  -- --\n  two\n",
+        "---\n\nA\n\n---\n",
+    ],
+    ids=["heading", "break", "item", "breaks"],
+)
+def test_dashes_without_columns_do_not_make_a_table(text: str) -> None:
+    assert find_unsupported(parse(text, "md")) == []
+
+
 CSV_TABLES = {
     "fence": ("md", '```{csv-table} Title\n:header: "One, two", Three\n\n"four", 5\nsix\n```\n'),
     "colons": ("md", ':::{csv-table} Title\n:header: "One, two", Three\n\n"four", 5\nsix\n:::\n'),

@@ -94,6 +94,10 @@ _RANGES: dict[str, tuple[tuple[str, re.Pattern[str], str], ...]] = {
     "-": (("directive", re.compile(r"-+8<-+[ \t]*$"), r"^-+8<-+[ \t]*$"),),
 }
 _GRID = re.compile(r"\+(?:[-=:]{2,}\+)+[ \t]*$")
+# The columns of a table of Pandoc, and the lines around one with rows of several lines.
+_COLUMNS = re.compile(r"-{3,}(?:[ ]+-{2,})+[ ]*$")
+_DASHES = re.compile(r"-{3,}[ ]*$")
+_MAX_HEADER = 10  # lines
 GRID_TABLE = "table of fixed width"
 _DISPLAY = re.compile(r"\$\$.*\$\$[ \t]*$|\\\[.*\\\][ \t]*$")
 
@@ -101,10 +105,12 @@ _DISPLAY = re.compile(r"\$\$.*\$\$[ \t]*$|\\\[.*\\\][ \t]*$")
 def read_block(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     """Read a block of a dialect; a block rule of markdown-it."""
     start = state.bMarks[line] + state.tShift[line]
+    constructs = state.env["constructs"]
+    if "grid tables" in constructs and _read_dash_table(state, line, end, silent):
+        return True
     rules = _RULES.get(state.src[start : start + 1])
     if rules is None or state.is_code_block(line):
         return False
-    constructs = state.env["constructs"]
     return any(
         construct in constructs and rule(state, line, end, silent) for construct, rule in rules
     )
@@ -317,6 +323,36 @@ def _read_options(state: StateBlock, line: int, end: int) -> tuple[int, list[Tex
 
 
 # Pandoc
+
+
+def _read_dash_table(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """Read a table of Pandoc, after a blank line, whose columns are marked by dashes."""
+    text = line_text(state, line)
+    if silent or text.startswith((*"*+>#|`~=:", "- ")):
+        return False
+    is_framed = bool(_DASHES.match(text))
+    if not _COLUMNS.match(text):
+        at = line + 1
+        last = min(end, at + _MAX_HEADER) if is_framed else min(end, at + 1)
+        while at < last and not state.isEmpty(at) and not _COLUMNS.match(line_text(state, at)):
+            at += 1
+        if at >= last or state.isEmpty(at) or at + 1 >= end or state.isEmpty(at + 1):
+            return False
+    else:  # without a header, it ends like it begins
+        at = line + 1
+        while at < end and not state.isEmpty(at) and not _COLUMNS.match(line_text(state, at)):
+            at += 1
+        if at >= end or state.isEmpty(at):
+            return False
+    if is_framed:
+        close = find_line(state, _DASHES.pattern, at + 1, end)
+        if close is None:
+            return False
+        at = close
+    while not is_framed and at + 1 < end and not state.isEmpty(at + 1):
+        at += 1
+    push_directive(state, line, at + 1, GRID_TABLE)
+    return True
 
 
 def _read_grid_table(state: StateBlock, line: int, end: int, silent: bool) -> bool:
