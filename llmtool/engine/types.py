@@ -240,11 +240,16 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts: the prompt, the part of it that was cached, and the reply."""
+    """Token counts: the prompt, the part of it that was cached, and the reply.
+
+    `drafted_tokens` were guessed by speculative decoding, and `accepted_tokens` of them were right.
+    """
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

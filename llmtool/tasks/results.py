@@ -26,12 +26,8 @@ NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
     """Return the sum of token counts."""
-    prompt = cached = completion = 0
-    for usage in usages:
-        prompt += usage.prompt_tokens
-        cached += usage.cached_tokens
-        completion += usage.completion_tokens
-    return Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
+    names, all_usages = Usage.__struct_fields__, list(usages)
+    return Usage(**{name: sum(getattr(each, name) for each in all_usages) for name in names})
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

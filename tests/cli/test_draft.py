@@ -11,6 +11,7 @@ import pytest
 from command import error_line
 
 import llmtool
+from llmtool.engine.llama.draft import StepCosts
 from llmtool.errors import EngineError, UsageError
 
 Run = Callable[..., Any]
@@ -80,3 +81,18 @@ def test_draft_in_python(tiny: Path, tiny_spm: Path) -> None:
     with llmtool.Toolbox(tiny, draft="fast") as box:
         with pytest.raises(UsageError, match="draft='fast': must be auto, off, ngram or a GGUF"):
             box.generate(TEXT, max_tokens=5)
+
+
+def test_statistics_count_drafted_and_accepted_tokens(
+    run_llmtool: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepCosts, "of", lambda *_: 1.0)  # so that each draft pays
+    options = ("gen", "-m", tiny, "--json", "--stats", *OPTIONS)
+    result = run_llmtool(*options, "--draft", tiny)
+    usage = json.loads(out(result))["usage"]
+    drafted, accepted = usage["drafted_tokens"], usage["accepted_tokens"]
+    assert 0 < accepted <= drafted
+    assert accepted < usage["completion_tokens"]
+    assert f"{accepted} of {drafted} drafted tokens accepted" in result.stderr.decode()
+    usage = json.loads(out(run_llmtool(*options, "--draft", "off")))["usage"]
+    assert usage["drafted_tokens"] == usage["accepted_tokens"] == 0

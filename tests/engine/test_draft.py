@@ -101,7 +101,9 @@ def reply(engine: LocalEngine, request: Request) -> list[Event]:
             zero = msgspec.structs.replace(
                 event.timings, prefill_seconds=0.0, decode_seconds=0.0, first_token_at=0.0
             )
-            usage = msgspec.structs.replace(event.usage, cached_tokens=0)
+            usage = msgspec.structs.replace(
+                event.usage, cached_tokens=0, drafted_tokens=0, accepted_tokens=0
+            )
             event = msgspec.structs.replace(event, timings=zero, usage=usage)
         if isinstance(event, Token) and event.logprob is not None:
             assert len(event.logprob.top) == 3

@@ -307,6 +307,7 @@ class _Choice:
         self._reports_end = request.echo
         self._logprob: TokenLogprob | None = None
         self._drafter: Drafter | None = None
+        self._n_drafted = self._n_accepted = 0
         self._sampler = Sampler(model.weights, request.sampling, seed=seed, biases=biases)
         opening, tags = prompt.opening, model.reasoning_tags
         # Models with an answer tag begin with a tag even without reasoning.
@@ -376,6 +377,8 @@ class _Choice:
 
     def count_draft(self, *, n_drafted: int, n_accepted: int) -> None:
         if n_drafted and self._drafter is not None:
+            self._n_drafted += n_drafted
+            self._n_accepted += n_accepted
             self._drafter.count(n_drafted=n_drafted, n_accepted=n_accepted)
 
     def push(self) -> Iterator[Event]:
@@ -439,6 +442,8 @@ class _Choice:
                 prompt_tokens=n_prompt,
                 cached_tokens=n_prompt if self.index else cached_tokens,
                 completion_tokens=len(self.tokens),
+                drafted_tokens=self._n_drafted,
+                accepted_tokens=self._n_accepted,
             ),
             timings=Timings(
                 prefill_seconds=self.prefill_seconds,
