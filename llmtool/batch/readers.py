@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, count
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -379,13 +379,16 @@ def _unique(names: list[str]) -> list[str]:
         >>> _unique(["note", "text", "note", "note_2"])
         ['note', 'text', 'note_3', 'note_2']
     """
-    found: list[str] = []
+    taken, numbers, found = set(names), dict[str, int](), list[str]()
     for name in names:
-        numbered = (f"{name}_{n}" for n in count(2))
-        is_free = name not in found
-        found.append(
-            name if is_free else next(each for each in numbered if each not in names + found)
-        )
+        if name not in numbers:
+            numbers[name] = 2
+            found.append(name)
+            continue
+        while (new := f"{name}_{numbers[name]}") in taken:
+            numbers[name] += 1
+        taken.add(new)
+        found.append(new)
     return found
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,12 @@ def test_binary_file_is_not_read_as_records(format: Any, tmp_path: Path) -> None
     file.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\n" * 3)
     with pytest.raises(InputError, match="photo.png is a PNG image, not text"):
         list(Reader(format, [str(file)], errors="replace"))
+
+
+@pytest.mark.parametrize("names", ["c{n}", "c", "c_{n}"])
+def test_many_columns_take_linear_time(read: Any, names: str) -> None:
+    header = ",".join(names.format(n=n) for n in range(100_000))
+    started = time.process_time()
+    (record,) = read("csv", f"{header}\n{'1,' * 99_999}1\n".encode())
+    assert len(record.fields) == 100_000
+    assert time.process_time() - started < 5

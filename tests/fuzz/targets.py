@@ -14,6 +14,7 @@ from tiny_adapter import write_tiny_adapter
 from tiny_model import write_tiny_model
 
 from llmtool import Toolbox
+from llmtool.batch.readers import Reader
 from llmtool.cancellation import Cancellation
 from llmtool.config import load_settings
 from llmtool.documents.readers.readable import read_document
@@ -35,11 +36,15 @@ CORPUS = ROOT / "documents" / "corpus"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """`read` gets a document and an empty folder; it may raise any `LlmtoolError`."""
+    """`read` gets a document and an empty folder; it may raise any `LlmtoolError`.
+
+    `has_limits`: its child process limits what it cannot do in linear time.
+    """
 
     corpus: list[bytes]
     syntax: list[bytes]
     read: Callable[[bytes, Path], object]
+    has_limits: bool = False
 
 
 def files(*suffixes: str) -> list[bytes]:
@@ -117,6 +122,13 @@ def search(data: bytes, folder: Path) -> None:
         compile_search(data.decode("utf-8", "replace"))("a" * 1000 + "b")
     except ValueError:
         pass  # the reason why the pattern is not supported
+
+
+def read_records(format: Any, data: bytes, folder: Path) -> None:
+    path = folder / "records"
+    path.write_bytes(data)
+    for _ in Reader(format, [str(path)]):
+        pass
 
 
 def read_diff(data: bytes, folder: Path) -> None:
@@ -254,6 +266,16 @@ TARGETS: dict[str, Target] = {
     "json": Target(
         files(".json", ".arb"), [b"{", b"[", b'"', b"\\u", b":", b","], partial(translate, "json")
     ),
+    "csv": Target(
+        [b'id,text,text\n1,"Good, but late",a\n', b"a;b\n1;2\n", b"a\tb\n1\t2\n"],
+        [b",", b'"', b'""', b"\n", b"\r", b";", b"a,", b",\n"],
+        partial(read_records, "csv"),
+    ),
+    "jsonl": Target(
+        [b'{"text": "one", "n": [1, {"a": null}]}\n"two"\n'],
+        [b"{", b"[", b'"', b"\\ud800", b"\n", b'{"a":'],
+        partial(read_records, "jsonl"),
+    ),
     "yaml": Target(
         [(ROOT.parent / "prompts" / "title.yaml").read_bytes()],
         [b"- ", b"&a ", b"*a", b"{", b"{% for x in y %}", b"!!python/x ", b": |\n", b"<<: "],
@@ -265,16 +287,19 @@ TARGETS: dict[str, Target] = {
         [SCHEMA, b"name, age int, tags [string]"],
         [b'{"anyOf": [', b'"$ref": "#"', b"[", b"{", b'"pattern": "(a+)+"', b"}"],
         check_schema,
+        has_limits=True,
     ),
     "grammar": Target(
         [GRAMMAR],
         [b"(", b'"a"? ', b"{1,100000}", b" | ", b"root ", b"[^", b"\n"],
         partial(constrain, "gbnf"),
+        has_limits=True,
     ),
     "regex": Target(
         [rb"(yes|no|[a-z]{2,5})+ \d* .?"],
         [b"(", b"{1,1000}", b"|", b"[", b"\\", b"*"],
         partial(constrain, "regex"),
+        has_limits=True,
     ),
     "assertion": Target(
         [rb"(?i)^(a+)+$|\bx\w{2,}"],

@@ -1,6 +1,7 @@
 """Read mutated documents in this process, each within limits of time and memory.
 
-Readers that the package runs in a child process run in this one, where they have no other limits.
+Readers that the package runs in a child process run in this one, where they have no other limits,
+except constraints on replies: llguidance needs those of the child.
 
     PYTHONPATH=tests python -m fuzz.worker TARGET SEED N
 
@@ -70,6 +71,7 @@ def _call_here(function: Callable[..., Any], *arguments: object, **_: object) ->
 
 
 if __name__ == "__main__":
-    worker.call = _call_here
+    in_child = worker.call
     for each in sys.argv[1].split(","):
+        worker.call = in_child if TARGETS[each].has_limits else _call_here
         main(each, int(sys.argv[2]), int(sys.argv[3]))
