@@ -51,6 +51,9 @@ _llmtool() {
             'batch create') command='batch create' ;;
             'batch run') command='batch run' ;;
             'batch parse') command='batch parse' ;;
+            'batch submit') command='batch submit' ;;
+            'batch status') command='batch status' ;;
+            'batch fetch') command='batch fetch' ;;
             'batch merge') command='batch merge' ;;
             ' logs') command='logs' ;;
             ' sessions') command='sessions' ;;
@@ -941,7 +944,7 @@ _llmtool() {
             esac ;;
         'batch')
             case "$previous" in
-                *) words='create run parse merge'
+                *) words='create run parse submit status fetch merge'
                     options='--help -h' ;;
             esac ;;
         'batch create')
@@ -984,6 +987,36 @@ _llmtool() {
                 --progress) words='auto plain none' ;;
                 *) files='yes'
                     options='--from --output -o --overwrite --resume --retry-failed --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'batch submit')
+            case "$previous" in
+                --endpoint) : ;;
+                --base-url) : ;;
+                --timeout) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--endpoint --base-url --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'batch status')
+            case "$previous" in
+                --endpoint) : ;;
+                --base-url) : ;;
+                --timeout) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--endpoint --base-url --offline --timeout --json --quiet -q --color --progress --debug --help -h' ;;
+            esac ;;
+        'batch fetch')
+            case "$previous" in
+                --endpoint) : ;;
+                --base-url) : ;;
+                --timeout) : ;;
+                --color) words='auto always never' ;;
+                --progress) words='auto plain none' ;;
+                *) files='yes'
+                    options='--wait --endpoint --base-url --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'batch merge')
             case "$previous" in

@@ -123,7 +123,7 @@ _llmtool() {
             'translate:Translate text or a document, preserving code, links and markup'
             'code:Write, explain, review, fix, complete and test code'
             'chat:Chat with a model, in a terminal or through a pipe'
-            'batch:Create, answer and read batch files in OpenAI'\''s format, and merge shards'
+            'batch:Create, answer, submit and read batch files in OpenAI'\''s format, and merge shards'
             'logs:Show the last prompts and replies of gen and run'
             'sessions:List, show, search, export and remove saved conversations'
             'models:List, inspect, download and remove models'
@@ -1470,6 +1470,9 @@ _llmtool_batch() {
             'create:Write the requests of a gen or run command with --each to a batch file'
             'run:Answer the requests of a batch file in OpenAI'\''s format'
             'parse:Write the rows of a command from the results of its batch file'
+            'submit:Send batch files to a server with OpenAI'\''s Batch API'
+            'status:Show how far the server is with submitted batch files'
+            'fetch:Save the results of submitted batch files, and print the names of the new files'
             'merge:Join the output files of shards (--shard) in the order of the input'
         )
         _describe command commands
@@ -1479,6 +1482,9 @@ _llmtool_batch() {
         create) _llmtool_batch_create ;;
         run) _llmtool_batch_run ;;
         parse) _llmtool_batch_parse ;;
+        submit) _llmtool_batch_submit ;;
+        status) _llmtool_batch_status ;;
+        fetch) _llmtool_batch_fetch ;;
         merge) _llmtool_batch_merge ;;
         esac ;;
     esac
@@ -1544,6 +1550,56 @@ _llmtool_batch_parse() {
         '*--overwrite[Replace the file if it exists]' \
         '*--resume[Continue the file of -o]' \
         '*--retry-failed[Replace the failed rows of -o FILE]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_batch_submit() {
+    _arguments -s -S \
+        '*--endpoint=[An endpoint of the settings, or openai]:NAME:' \
+        '*--base-url=[URL of the server]:URL:' \
+        '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_batch_status() {
+    _arguments -s -S \
+        '*--endpoint=[An endpoint of the settings, or openai]:NAME:' \
+        '*--base-url=[URL of the server]:URL:' \
+        '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
+        '*--color=[When to use colours]:CHOICE:(auto always never)' \
+        '*--progress=[Progress on stderr; plain is a line every 30 s]:CHOICE:(auto plain none)' \
+        '*--debug[Print logs and tracebacks to stderr]' \
+        '*--help[Show this help and exit]' \
+        '*-h[Show this help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_batch_fetch() {
+    _arguments -s -S \
+        '*--wait[Wait until the batches have ended]' \
+        '*--endpoint=[An endpoint of the settings, or openai]:NAME:' \
+        '*--base-url=[URL of the server]:URL:' \
+        '*--offline[Do not use the network]' \
+        '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
         '*--color=[When to use colours]:CHOICE:(auto always never)' \

@@ -75,6 +75,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` is the program whose options the requests have. `files` are the names of the batch files,
     in the same folder, and `input` that of a copy of standard input, if the command read it.
+    `endpoint` is the name of an endpoint in the settings, or `base_url` its URL, if `-m` named one.
     `n_records` counts the records, of which those with errors have no request.
     """
 
@@ -85,6 +86,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     n_requests: int
     n_records: int
     input: str | None = None
+    endpoint: str | None = None
+    base_url: str | None = None
     version: int = _VERSION
 
     @classmethod
@@ -223,6 +226,7 @@ class JobWriter:
         self._n_part = self._size = 0
         self._input: TemporaryFile | None = None
         self._model: BatchModel | None = None
+        self._endpoint: Endpoint | None = None
         self.n_requests = self.n_records = 0
         self.first_error: str | None = None
         self.omitted: set[str] = set()  # sampling options that the program does not have
@@ -250,6 +254,7 @@ class JobWriter:
                 f"name the model that will answer, as its server does, with {option('model')}"
             )
         kind = self._kind or (None if remote is None else guess_kind(remote.endpoint)) or "other"
+        self._endpoint = None if remote is None else remote.endpoint
         self._model = BatchModel(name=name, kind=kind)
         return self._model
 
@@ -301,6 +306,7 @@ class JobWriter:
             reason = f"; first error: {self.first_error}" if self.first_error else ""
             raise InputError(f"no record has a request, so nothing was written{reason}")
         assert self._model is not None
+        endpoint = self._endpoint
         names = [self._path]
         if len(self._parts) > 1:
             stem = self._path.removesuffix(".jsonl")
@@ -312,6 +318,8 @@ class JobWriter:
             files=[Path(name).name for name in names],
             n_requests=self.n_requests,
             n_records=self.n_records,
+            endpoint=endpoint.name if endpoint is not None and endpoint.is_named else None,
+            base_url=None if endpoint is None or endpoint.is_named else endpoint.base_url,
             input=None if self._input is None else input_path(self._path).name,
         )
         for part, name in zip(self._parts, names, strict=True):

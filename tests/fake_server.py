@@ -171,7 +171,9 @@ def fake_server() -> Iterator[FakeServer]:
             server = found[0]
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Received(self.command, self.path, headers, json.loads(data) if data else None)
+            is_form = headers.get("content-type", "").startswith("multipart/")
+            body = data if is_form else json.loads(data) if data else None
+            request = Received(self.command, self.path, headers, body)
             with server.lock:
                 if self.command == "POST":
                     server.received.append(request)

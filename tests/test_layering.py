@@ -36,6 +36,7 @@ LAYERS = [
     "toolbox",
     "methods",
     "model_choice",
+    "batch_submissions",
     "batch_jobs",
     "remote_model",
     "local_model",

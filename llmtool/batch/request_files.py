@@ -124,11 +124,15 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class FoundResults(msgspec.Struct, kw_only=True):
-    """The results in files, by the id of their request; `n_invalid` lines are none."""
+    """The results in files, by the id of their request.
+
+    `n_invalid` lines are not results, and `n_repeated` of them belong to a request with a result.
+    """
 
     paths: Sequence[str]
     places: dict[str, Place] = {}
     n_invalid: int = 0
+    n_repeated: int = 0
 
     def name(self, custom_id: str) -> str:
         """Return the name of the file with a result."""
@@ -183,6 +187,7 @@ def find_results(paths: Sequence[str]) -> FoundResults:
                 if head.custom_id is None:  # the result of an invalid line
                     continue
                 known = found.places.get(head.custom_id)
+                found.n_repeated += known is not None
                 if known is None or (known.has_failed and not has_failed):
                     found.places[head.custom_id] = Place(number, start, has_failed)
         if offset and not n_results:

@@ -32,7 +32,7 @@ COMMANDS = {
     "translate": "Translate text or a document, preserving code, links and markup.",
     "code": "Write, explain, review, fix, complete and test code.",
     "chat": "Chat with a model, in a terminal or through a pipe.",
-    "batch": "Create, answer and read batch files in OpenAI's format, and merge shards.",
+    "batch": "Create, answer, submit and read batch files in OpenAI's format, and merge shards.",
     "logs": "Show the last prompts and replies of gen and run.",
     "sessions": "List, show, search, export and remove saved conversations.",
     "models": "List, inspect, download and remove models.",

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import re
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
@@ -49,6 +53,8 @@ _BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 1.0, 30.0
 _MAX_WAIT_SECONDS = 300.0  # that a server may ask for
 _POLL_SECONDS = 0.05
 _DOCUMENT_SECONDS = _WRITE_SECONDS = 60.0
+_PART_BYTES = 1 << 20  # of a file that is sent
+_SLOW_BYTES_PER_SECOND = 50_000
 _NOTE_SECONDS = 2.0  # a shorter wait has no note
 
 
@@ -217,23 +223,84 @@ class Connection:
         Raises:
             Retryable, Fatal, LlmtoolError: the request failed.
         """
-        path = url.removeprefix(self.endpoint.root)
         async with self._response(method, url, body, _DOCUMENT_SECONDS) as response:
-            await self._check(response, model=model, path=path)
-            media_type = _media_type(response)
-            if media_type != "application/json":
-                raise self._wrong_type(media_type)
-            data = await self._read(response, MAX_DOCUMENT)
+            return await self._read_json(response, url, model=model)
+
+    async def _read_json(self, response: Response, url: str, *, model: str = "") -> Any:
+        await self._check(response, model=model, path=url.removeprefix(self.endpoint.root))
+        media_type = _media_type(response)
+        if media_type != "application/json":
+            raise self._wrong_type(media_type)
+        data = await self._read(response, MAX_DOCUMENT)
         try:
             return msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise invalid_reply(self.endpoint, format_json_error(exc)) from None
 
+    async def upload(self, url: str, path: Path, *, purpose: str) -> Any:
+        """Send a file as a form, in parts; return the JSON document of the response.
+
+        Raises:
+            OSError: the file cannot be read.
+            Retryable, Fatal, LlmtoolError: the request failed.
+        """
+        boundary, size = uuid.uuid4().hex, path.stat().st_size
+        name = re.sub(r"[^\w.-]", "_", path.name)
+        start = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n{purpose}\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n"
+        ).encode()
+        end = f"\r\n--{boundary}--\r\n".encode()
+
+        async def content() -> AsyncIterator[bytes]:
+            yield start
+            with path.open("rb") as file:
+                while part := file.read(_PART_BYTES):
+                    yield part
+            yield end
+
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(start) + size + len(end)),
+        }
+        seconds = self.endpoint.first_token_seconds + size / _SLOW_BYTES_PER_SECOND
+        async with self._response("POST", url, None, seconds, content(), headers) as response:
+            return await self._read_json(response, url)
+
+    async def download(self, url: str, descriptor: int) -> None:
+        """Write a response to an open file, of any length.
+
+        Raises:
+            OSError: the file cannot be written.
+            Retryable, Fatal, LlmtoolError: the request failed, or the connection was lost.
+        """
+        async with self._response("GET", url, None) as response:
+            await self._check(response, model="", path=url.removeprefix(self.endpoint.root))
+            parts = response.aiter_bytes()
+            while True:
+                limit = self.endpoint.token_seconds
+                slow = stalled(self.endpoint, limit, "token_timeout")
+                part = await self._within(_next(parts), limit, slow)
+                if part is None:
+                    return
+                while part:
+                    part = part[os.write(descriptor, part) :]
+
     @contextlib.asynccontextmanager
     async def _response(
-        self, method: str, url: str, body: object, seconds: float | None = None
+        self,
+        method: str,
+        url: str,
+        body: object,
+        seconds: float | None = None,
+        content: AsyncIterator[bytes] | bytes | None = None,
+        content_headers: Mapping[str, str] = {},
     ) -> AsyncIterator[Response]:
-        """Send a request, and close its response at the end of the block."""
+        """Send a request, and close its response at the end of the block.
+
+        Either `body`, a value for JSON, or `content` with its headers is sent, or neither.
+        """
         endpoint = self.endpoint
         if self._client is None:
             with connection_errors(endpoint):
@@ -245,8 +312,8 @@ class Connection:
             "Accept": "application/json, text/event-stream",
             "Accept-Encoding": "identity",
             **endpoint.request_headers(),
+            **content_headers,
         }
-        content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
             try:

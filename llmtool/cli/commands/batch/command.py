@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from llmtool.cli.commands.batch.options import ServerOptions
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Kind
 
 app = App(
-    "Create, answer and read batch files in OpenAI's format, and merge shards.",
+    "Create, answer, submit and read batch files in OpenAI's format, and merge shards.",
     epilog="""Examples:
 
 \b
@@ -182,6 +183,73 @@ def parse(
         flags=[name for name, is_set in flags.items() if is_set],
         general=general,
     )
+
+
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Batch files.")]
+
+
+@app.add(
+    "submit",
+    epilog="""Examples:
+
+\b
+  llmtool batch submit job.jsonl --endpoint openai
+  llmtool batch submit job-*.jsonl --base-url https://gpu.example/v1""",
+)
+def submit(
+    console: Console, files: Files, *, server: ServerOptions, general: g.GeneralOptions
+) -> None:
+    """Send batch files to a server with OpenAI's Batch API.
+
+    A file is never submitted twice: FILE.submission.json records each step, and an interrupted
+    command continues. By default, the server is that of the model in `batch create`.
+    """
+    from llmtool.cli.commands.batch.server import submit_files
+
+    submit_files(console, files, server, general)
+
+
+@app.add("status", epilog="Example: llmtool batch status job.jsonl --json | jq -r '.[].status'")
+def status(
+    console: Console,
+    files: Files,
+    *,
+    server: ServerOptions,
+    json: g.Json = False,
+    general: g.GeneralOptions,
+) -> None:
+    """Show how far the server is with submitted batch files."""
+    from llmtool.cli.commands.batch.server import show_status
+
+    show_status(console, files, server, general, as_json=json)
+
+
+@app.add(
+    "fetch",
+    epilog="""Examples:
+
+\b
+  llmtool batch fetch job.jsonl --wait
+  llmtool batch fetch job-*.jsonl""",
+)
+def fetch(
+    console: Console,
+    files: Files,
+    *,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the batches have ended.")
+    ] = False,
+    server: ServerOptions,
+    general: g.GeneralOptions,
+) -> None:
+    """Save the results of submitted batch files, and print the names of the new files.
+
+    They are FILE.output.jsonl and FILE.errors.jsonl, and complete or absent. Each request must have
+    one result; if some have none, as of an expired batch, the exit code is 3.
+    """
+    from llmtool.cli.commands.batch.server import fetch_results
+
+    fetch_results(console, files, server, general, wait=wait)
 
 
 @app.add(
