@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,12 +17,16 @@ from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
 from llmtool.errors import Cancelled, ClosedError, LlmtoolError, UsageError
 from llmtool.local_model import LocalModel
+from llmtool.machine import limit_heaps
 from llmtool.model_choice import require_local
 from llmtool.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from llmtool.server.activity import Activity
     from llmtool.server.socket import SocketServer
+
+# Between searches for garbage. A command ends before the first one; a server's garbage is large.
+_MAX_NEW_OBJECTS = 5_000
 
 
 def open_boxes(
@@ -36,6 +41,9 @@ def open_boxes(
 
     `resources` are options of `Toolbox`. Without a reference, the model of the settings is used.
     """
+    limit_heaps()
+    gc.freeze()
+    gc.set_threshold(_MAX_NEW_OBJECTS)
     boxes = {}
     for model in _find_models(console, folders, settings, references, options):
         boxes[model.name] = Toolbox(

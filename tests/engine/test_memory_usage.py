@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import subprocess
 import sys
 import time
@@ -78,3 +79,51 @@ def test_cpu_time_of_other_programs_is_measured() -> None:
 
 def test_processor_has_a_name() -> None:
     assert processor_name().strip()
+
+
+FREES_IN_THREADS = """
+import ctypes, re, sys, threading
+from llmtool.machine import limit_heaps
+
+def anonymous_mb():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1000
+
+def work(at):
+    turns[at].wait()
+    blocks = [libc.malloc(100_000) for _ in range(100)]
+    for block in blocks:
+        libc.memset(block, 1, 100_000)
+    libc.malloc(100)  # stays
+    for block in blocks:
+        libc.free(block)
+    turns[at + 1].set()
+    turns[-1].wait()
+
+if sys.argv[1:]:
+    limit_heaps()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+turns = [threading.Event() for _ in range(10)]
+threads = [threading.Thread(target=work, args=(at,)) for at in range(8)]
+for thread in threads:
+    thread.start()
+before = anonymous_mb()
+turns[0].set()
+turns[8].wait()
+print(anonymous_mb() - before)
+turns[9].set()
+"""
+
+
+@linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators differ")
+def test_threads_that_free_memory_do_not_each_keep_it() -> None:
+    def growth(*arguments: str) -> float:
+        command = [sys.executable, "-c", FREES_IN_THREADS, *arguments]
+        return float(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    assert growth() > 40  # 10 MB for each thread, as far as there are heaps
+    assert growth("limit") < 25
