@@ -25,7 +25,7 @@ from llmtool.server import llama_server
 from llmtool.server.access import Access
 from llmtool.server.anthropic import messages
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
-from llmtool.server.bodies import parse_body, read_body
+from llmtool.server.bodies import check_query, parse_body, read_body
 from llmtool.server.errors import RequestError
 from llmtool.server.functions import endpoints
 from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
@@ -131,6 +131,7 @@ def _post(
     """Return an endpoint that reads its body as a record."""
 
     async def parse_and_run(service: Service, request: Request, data: bytes) -> Response:
+        check_query(request, ("beta",) if request.url.path.startswith("/v1/messages") else ())
         result = await function(service, parse_body(data, kind))
         return JSON(result) if isinstance(result, dict) else result
 
@@ -199,4 +200,6 @@ async def _report_http(request: Request, error: Exception) -> Response:
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not supported by {request.url.path}",
     }
     message = messages.get(status, str(error.detail))
-    return error_response(RequestError(message, status=status), request.url.path)
+    response = error_response(RequestError(message, status=status), request.url.path)
+    response.headers.update(error.headers or {})  # `Allow`
+    return response

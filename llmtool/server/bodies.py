@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections import Counter
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,8 +29,12 @@ async def read_body(request: Request) -> bytes:
     """Return the body of a request.
 
     Raises:
-        RequestError: it is too large or too slow.
+        RequestError: it is compressed, too large or too slow.
     """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        message = f"Content-Encoding {encoding!r} is not supported; send the body uncompressed"
+        raise RequestError(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     try:
         return await asyncio.wait_for(_read(request), _READ_SECONDS)
     except asyncio.TimeoutError:
@@ -39,7 +46,7 @@ def parse_body(data: bytes, kind: type[T]) -> T:
     """Return JSON as a value of a type.
 
     Raises:
-        RequestError: it is not JSON, or a field of it is unknown or of the wrong type.
+        RequestError: it is not JSON, or a field of it is unknown, twice or of the wrong type.
 
     Example:
         >>> import msgspec
@@ -52,12 +59,26 @@ def parse_body(data: bytes, kind: type[T]) -> T:
         llmtool.server.errors.RequestError: x: expected `int`, got `str`
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        value = msgspec.json.decode(data, type=kind)
+        _check_keys(data)
+        return value
     except msgspec.ValidationError as exc:
         raise _field_error(str(exc), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         reason = format_json_error(exc)
         raise RequestError(f"the body is not JSON: {reason}; send a JSON object") from None
+
+
+def check_query(request: Request, known: Collection[str] = ()) -> None:
+    """Check that a query string has only known parameters.
+
+    Raises:
+        RequestError: it has another one.
+    """
+    for name in request.query_params:
+        if name not in known:
+            message = f"unknown query parameter {name!r}{suggest(name, known)}"
+            raise RequestError(message, code="unknown_option", param=name)
 
 
 async def _read(request: Request) -> bytes:
@@ -111,10 +132,76 @@ def reject_unsupported(body: msgspec.Struct, names: tuple[str, ...]) -> None:
         RequestError: one of them is set; the error names it.
     """
     for name in names:
-        value: Any = getattr(body, name)
-        if value is not msgspec.UNSET and value not in (None, False, "", [], {}, "auto", "none"):
-            raise RequestError(
-                f"{name} is not supported by this server; remove it",
-                code="unsupported_option",
-                param=name,
-            )
+        if getattr(body, name) not in (None, False, "", []):
+            raise unsupported(name)
+
+
+def reject_tool_choice(body: msgspec.Struct, name: str = "tool_choice") -> None:
+    """Check that a reply need not call a tool.
+
+    Raises:
+        RequestError: it must.
+    """
+    value: Any = getattr(body, name)
+    if isinstance(value, dict) and value.keys() <= {"type", "disable_parallel_tool_use"}:
+        value = value.get("type")
+    if value not in (None, "auto", "none"):
+        raise unsupported(name)
+
+
+def unsupported(name: str) -> RequestError:
+    """Return the error of an option that the server does not support."""
+    message = f"{name} is not supported by this server; remove it"
+    return RequestError(message, code="unsupported_option", param=name)
+
+
+def check_message(
+    message: Mapping[str, Any],
+    place: str,
+    *,
+    ignored: Collection[str] = (),
+    parts: Collection[str] = ("text",),
+    ignored_in_parts: Collection[str],
+) -> None:
+    """Check that a message has only a role and text, and `ignored` fields without effect.
+
+    `parts` are the types of text in a list of parts. Role and text are checked later.
+
+    Raises:
+        RequestError: it has another field or part; the error names it.
+    """
+    _check_fields(message, {"role", "content", *ignored}, place)
+    content = message.get("content")
+    check_parts(content, parts, ignored=ignored_in_parts, place=f"{place}.content")
+
+
+def check_parts(
+    content: object, types: Collection[str], *, ignored: Collection[str], place: str
+) -> None:
+    """Check that the parts of a content, if it is a list, are texts; see `check_message`."""
+    for index, part in enumerate(content if isinstance(content, list) else ()):
+        path = f"{place}[{index}]"
+        if not isinstance(part, dict):
+            raise RequestError(f"{path}: must be an object with type and text", param=path)
+        kind = part.get("type")
+        if kind not in types:
+            message = f"{path}: type {kind!r} is not supported; use {' or '.join(types)}"
+            raise RequestError(message, code="unsupported_option", param=f"{path}.type")
+        _check_fields(part, {"type", "text", *ignored}, path)
+
+
+def _check_fields(value: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    for name, each in value.items():
+        if name not in known and each not in (None, [], {}):
+            raise unsupported(f"{place}.{name}")
+
+
+def _check_keys(data: bytes) -> None:
+    """Check that no object of a valid JSON text has a key twice."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        if len({key for key, _ in pairs}) < len(pairs):
+            name = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+            raise RequestError(f"the key {name!r} occurs twice in an object", param=name)
+
+    json.loads(data, object_pairs_hook=check, parse_int=len, parse_float=len)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +52,19 @@ class QueueFull(RequestError):
             status=HTTPStatus.SERVICE_UNAVAILABLE,
             code="queue_full",
         )
+
+
+@contextmanager
+def naming(param: str, *, code: str | None = "invalid_schema") -> Iterator[None]:
+    """Name the field of a body in the errors of its value."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except UsageError as exc:
+        error = RequestError(f"{param}: {exc}", code=code, param=param)
+        error.exit_code = exc.exit_code
+        raise error from None
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from llmtool.engine.types import Finished, Prompt, Request, Sampling, Token, TokenLogprob, Usage
-from llmtool.server.errors import RequestError
+from llmtool.server.errors import RequestError, naming
 from llmtool.tasks.options import MAX_REPLIES
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.conversation import Messages, parse_messages, split_for_reply
@@ -100,8 +100,10 @@ def sampling_for_text(options: Mapping[str, Any], *, echo: bool = False) -> Samp
     return make_sampling(given, echo=echo)
 
 
-def constrain(sampling: Sampling, spec: OutputSpec | None) -> Sampling:
-    """Return sampling options with a constraint.
+def constrain(
+    sampling: Sampling, spec: OutputSpec | None, *, param: str = "response_format"
+) -> Sampling:
+    """Return sampling options with a constraint; `param` is the field of the body that has it.
 
     Raises:
         RequestError: a part of the schema cannot be enforced.
@@ -111,21 +113,24 @@ def constrain(sampling: Sampling, spec: OutputSpec | None) -> Sampling:
     if spec.unenforced:
         names = ", ".join(map(str, spec.unenforced))
         raise RequestError(
-            f"the schema uses {names}, which cannot be enforced; remove it",
+            f"{param}: the schema uses {names}, which cannot be enforced; remove it",
             code="invalid_schema",
-            param="response_format",
+            param=param,
         )
     return msgspec.structs.replace(sampling, constraint=spec.constraint)
 
 
-def chat_prompt(messages: Messages, *, thinking: Any = None) -> Prompt:
+def chat_prompt(messages: Messages, *, thinking: Any = None, param: str = "messages") -> Prompt:
     """Return the prompt of a conversation; a last message of the assistant is continued.
+
+    `param` is the field of the body that has the messages.
 
     Raises:
         UsageError: a message is invalid.
     """
     parsed = parse_messages(messages)
-    _, _, prefill = split_for_reply(parsed)
+    with naming(param, code=None):
+        _, _, prefill = split_for_reply(parsed)
     return Prompt(messages=parsed[:-1] if prefill else parsed, prefill=prefill, thinking=thinking)
 
 

@@ -15,7 +15,7 @@ from llmtool.engine.types import Effort, Prompt, RawText
 from llmtool.errors import LlmtoolError
 from llmtool.server.errors import RequestError
 from llmtool.server.generation import chat_prompt
-from llmtool.server.openai.chat import thinking_of
+from llmtool.server.openai.chat import check_chat_messages, thinking_of
 from llmtool.server.responses import JSON
 from llmtool.server.service import Service
 
@@ -27,7 +27,7 @@ class TokenizeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     prompt: str | None = None  # vLLM's name of `content`
     model: str | None = None
     add_special: bool = False
-    add_special_tokens: bool = False
+    add_special_tokens: bool | None = None  # vLLM's name; true if `prompt` is given
     parse_special: bool = True
     with_pieces: bool = False
 
@@ -53,7 +53,11 @@ async def tokenize(service: Service, body: TokenizeBody) -> JSON:
     text = body.prompt if body.content is None else body.content
     if text is None:
         raise RequestError("content is missing", param="content")
-    add_special = body.add_special or body.add_special_tokens
+    if None not in (body.content, body.prompt):
+        raise RequestError("content and prompt are the same; remove one of them", param="prompt")
+    add_special = body.add_special_tokens
+    if add_special is None:
+        add_special = body.add_special or body.content is None
     raw = RawText(add_special=add_special, parse_special=body.parse_special)
     prompt = Prompt(text=text, raw=raw)
 
@@ -87,6 +91,7 @@ async def show_tokenizer(service: Service, request: Request, data: bytes) -> JSO
 async def apply_template(service: Service, body: ApplyTemplateBody) -> JSON:
     """Return the prompt that the model's chat template makes of a conversation."""
     _, box = service.find(body.model)
+    check_chat_messages(body.messages)
     prompt = chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
     return JSON({"prompt": await service.call(box, lambda: box.engine.tokenize(prompt).text)})
 

@@ -10,14 +10,20 @@ from typing import Any
 from llmtool.engine.types import Finished, Prompt, Request, Token
 from llmtool.server import generation
 from llmtool.server.anthropic.schemas import (
+    IGNORED_IN_PARTS,
     UNSUPPORTED,
     UNSUPPORTED_IN_MESSAGES,
     CountBody,
     MessagesBody,
     PromptFields,
 )
-from llmtool.server.bodies import reject_unsupported
-from llmtool.server.errors import RequestError, anthropic_error
+from llmtool.server.bodies import (
+    check_message,
+    check_parts,
+    reject_tool_choice,
+    reject_unsupported,
+)
+from llmtool.server.errors import RequestError, anthropic_error, naming
 from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
 from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
@@ -49,7 +55,9 @@ async def create_message(service: Service, body: MessagesBody) -> JSON | Stream:
     }
 
     def make_request() -> Request:
-        sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
+        sampling = generation.constrain(
+            generation.sampling_for_chat(box, options), spec, param="output_config.format"
+        )
         return Request(prompt=prompt, sampling=sampling)
 
     replies, id = generation.Replies(1), f"msg_{uuid.uuid4().hex}"
@@ -90,11 +98,31 @@ def _prompt(body: PromptFields) -> Prompt:
         LlmtoolError: a message is invalid, or an option is not supported.
     """
     reject_unsupported(body, UNSUPPORTED)
+    reject_tool_choice(body)
     messages = [_without_reasoning(message) for message in body.messages]
+    for index, message in enumerate(messages):
+        check_message(message, f"messages[{index}]", ignored_in_parts=IGNORED_IN_PARTS)
+    check_parts(body.system, ("text",), ignored=IGNORED_IN_PARTS, place="system")
     if body.system:
         messages.insert(0, {"role": "system", "content": body.system})
-    thinking = None if body.thinking is None else body.thinking.type != "disabled"
-    return generation.chat_prompt(messages, thinking=thinking)
+    return generation.chat_prompt(messages, thinking=_thinking(body))
+
+
+def _thinking(body: PromptFields) -> bool | str | None:
+    """Return whether a model reasons, or how much.
+
+    Raises:
+        RequestError: a limit is given, but the model must not reason.
+    """
+    if body.thinking is None:
+        return None
+    if body.thinking.type == "disabled":
+        if body.thinking.budget_tokens is not None:
+            message = "thinking.budget_tokens needs thinking.type enabled"
+            raise RequestError(message, param="thinking.budget_tokens")
+        return False
+    effort = None if body.output_config is None else body.output_config.effort
+    return effort or True
 
 
 def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
@@ -109,10 +137,13 @@ def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _output_spec(body: MessagesBody) -> OutputSpec | None:
-    format = body.output_format
+    format, name = body.output_format, "output_format"
     if body.output_config is not None and body.output_config.format is not None:
-        format = body.output_config.format
-    return None if format is None else make_output_spec(schema=format.schema)
+        format, name = body.output_config.format, "output_config.format"
+    if format is None:
+        return None
+    with naming(name):
+        return make_output_spec(schema=format.schema)
 
 
 async def _events(

@@ -5,24 +5,29 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
-Optional = Any | UnsetType
+from llmtool.engine.types import Effort
+
+Object = dict[str, Any] | None
 
 
-class Thinking(msgspec.Struct, kw_only=True):
+class Thinking(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whether a model reasons; `display` "summarized" is the API's default."""
+
     type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: Annotated[int, Meta(ge=0)] | None = None
+    budget_tokens: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    display: Literal["summarized"] | None = None
 
 
-class OutputFormat(msgspec.Struct, kw_only=True):
+class OutputFormat(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     type: Literal["json_schema"]
     schema: dict[str, Any]
 
 
 class OutputConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: OutputFormat | None = None
-    effort: Optional = UNSET
+    effort: Effort | None = None
 
 
 class PromptFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -30,34 +35,34 @@ class PromptFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     messages: list[dict[str, Any]]
     system: str | list[dict[str, Any]] | None = None
     thinking: Thinking | None = None
-    tools: Optional = UNSET
-    tool_choice: Optional = UNSET
-    mcp_servers: Optional = UNSET
-    compaction: Optional = UNSET
-    context_management: Optional = UNSET
+    tools: list[Any] | None = None
+    tool_choice: Object = None
+    mcp_servers: list[Any] | None = None
+    compaction: Object = None
+    context_management: Object = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
-    cache_control: Optional = UNSET
-    speed: Optional = UNSET
-    user_profile_id: Optional = UNSET
-    workspace_id: Optional = UNSET
-    billing_policy: Optional = UNSET
+    cache_control: Object = None
+    speed: str | None = None
+    user_profile_id: str | None = None
+    workspace_id: str | None = None
+    billing_policy: Object = None
 
 
 class MessagesBody(PromptFields, kw_only=True):
     """The body of `POST /v1/messages`."""
 
-    max_tokens: Annotated[int, Meta(ge=1)]
+    max_tokens: Annotated[int, Meta(ge=1, lt=2**31)]
     stop_sequences: list[str] | None = None
     stream: bool | None = False
     temperature: float | None = None
     top_p: float | None = None
-    top_k: int | None = None
-    metadata: Optional = UNSET
-    service_tier: Optional = UNSET
-    inference_geo: Optional = UNSET
-    container: Optional = UNSET
-    thread: Optional = UNSET
+    top_k: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    metadata: Object = None
+    service_tier: str | None = None
+    inference_geo: str | None = None
+    container: str | Object = None
+    thread: Object = None
 
 
 class CountBody(PromptFields, kw_only=True):
@@ -66,4 +71,5 @@ class CountBody(PromptFields, kw_only=True):
 
 UNSUPPORTED = ("tools", "mcp_servers", "compaction", "context_management")
 UNSUPPORTED_IN_MESSAGES = ("container", "thread")
+IGNORED_IN_PARTS = ("cache_control", "citations")
 # docs/serve.md lists the options that have no effect on a reply.

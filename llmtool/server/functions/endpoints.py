@@ -10,14 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from llmtool.errors import LlmtoolError
-from llmtool.server.bodies import parse_body
+from llmtool.server.bodies import check_query, parse_body
 from llmtool.server.errors import RequestError, error_document
 from llmtool.server.functions.calls import call, call_each, find
 from llmtool.server.functions.catalogue import Function
 from llmtool.server.functions.openapi import QUERY, describe
 from llmtool.server.responses import JSON, Stream
 from llmtool.server.service import Service
-from llmtool.suggest import suggest
 from llmtool.tasks.results import Result
 from llmtool.toolbox import Toolbox
 
@@ -51,6 +50,7 @@ async def call_function(service: Service, request: Request, data: bytes) -> Resp
         LlmtoolError: the function is unknown, or the call failed.
     """
     function = find(service.functions, request.path_params["name"])
+    check_query(request, QUERY)
     model, options = _options(request.query_params)
     _, box = service.find(model)
     body: Body = parse_body(data, Body)  # type: ignore[arg-type]
@@ -95,14 +95,10 @@ def _options(query: Mapping[str, str]) -> tuple[str | None, dict[str, Any]]:
     """Return the model and the sampling options of a query string.
 
     Raises:
-        RequestError: an option is unknown, or not a number.
+        RequestError: an option is not a number.
     """
     options: dict[str, Any] = {}
     for name, text in query.items():
-        if name not in QUERY:
-            hint = suggest(name, QUERY)
-            message = f"unknown query parameter {name!r}{hint}"
-            raise RequestError(message, code="unknown_option", param=name)
         try:
             options[name] = msgspec.convert(text, QUERY[name], strict=False)
         except msgspec.ValidationError as exc:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmtool.engine.types import Finished, Request, Token, TokenLogprob
 from llmtool.server import generation
-from llmtool.server.bodies import reject_unsupported
-from llmtool.server.errors import RequestError, error_document
+from llmtool.server.bodies import check_message, reject_tool_choice, reject_unsupported
+from llmtool.server.errors import RequestError, error_document, naming
 from llmtool.server.generation import Replies
 from llmtool.server.openai.schemas import (
+    IGNORED_IN_MESSAGES,
+    IGNORED_IN_PARTS,
     UNSUPPORTED_IN_CHAT,
     ChatBody,
+    CompletionBody,
+    ResponseBody,
     ResponseFormat,
     StructuredOutputs,
 )
@@ -35,7 +39,7 @@ async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | St
     Raises:
         LlmtoolError: the request is invalid, or it failed before the first token.
     """
-    reject_unsupported(body, UNSUPPORTED_IN_CHAT)
+    _check(body)
     name, box = service.find(body.model)
     prompt = generation.chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
     spec = output_spec(body.response_format, body.structured_outputs)
@@ -44,8 +48,8 @@ async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | St
 
     def make_request() -> Request:
         options = body.sampling()
-        given = (body.max_completion_tokens, body.max_tokens)
-        options["max_tokens"] = next((each for each in given if each is not None), None)
+        limits = (body.max_completion_tokens, body.max_tokens)
+        options["max_tokens"] = next((each for each in limits if each is not None), None)
         sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
         sampling = msgspec.structs.replace(sampling, logprobs=request_logprobs)
         return Request(prompt=prompt, sampling=sampling, n=n, keep=True)
@@ -66,6 +70,50 @@ async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | St
     first = await events.__anext__()  # so that an invalid request has a status of its own
     include_usage = body.stream_options is not None and body.stream_options.include_usage
     return Stream(_chunks(first, events, replies, shape, include_usage), "text/event-stream")
+
+
+def _check(body: ChatBody) -> None:
+    """Check that a body has only options that the server supports, and which fit together.
+
+    Raises:
+        RequestError: it has another one.
+    """
+    reject_unsupported(body, UNSUPPORTED_IN_CHAT)
+    reject_tool_choice(body)
+    reject_tool_choice(body, "function_call")
+    check_stream_options(body)
+    check_chat_messages(body.messages)
+    if body.top_logprobs is not None and not body.logprobs:
+        raise RequestError("top_logprobs needs logprobs true", param="top_logprobs")
+    limits = {body.max_tokens, body.max_completion_tokens} - {None}
+    if len(limits) > 1:
+        message = "max_tokens differs from max_completion_tokens; remove it"
+        raise RequestError(message, param="max_tokens")
+
+
+def check_chat_messages(messages: Iterable[Mapping[str, Any]]) -> None:
+    """Check that messages have only roles and texts.
+
+    Raises:
+        RequestError: one has another field.
+    """
+    for index, message in enumerate(messages):
+        check_message(
+            message,
+            f"messages[{index}]",
+            ignored=IGNORED_IN_MESSAGES,
+            ignored_in_parts=IGNORED_IN_PARTS,
+        )
+
+
+def check_stream_options(body: ChatBody | CompletionBody | ResponseBody) -> None:
+    """Check that options of streams belong to one.
+
+    Raises:
+        RequestError: the reply is not streamed.
+    """
+    if body.stream_options is not None and not body.stream:
+        raise RequestError("stream_options needs stream true", param="stream_options")
 
 
 async def _chunks(
@@ -118,29 +166,37 @@ def thinking_of(effort: str | None) -> bool | str | None:
 
 
 def output_spec(
-    format: ResponseFormat | None, structured: StructuredOutputs | None = None
+    format: ResponseFormat | None,
+    structured: StructuredOutputs | None = None,
+    *,
+    param: str = "response_format",
 ) -> OutputSpec | None:
     """Return the constraint of a `response_format`, or of `structured_outputs`.
 
+    `param` is the field of the body that has the format.
+
     Raises:
-        RequestError: the schema is missing, or both are given.
-        UsageError: it is invalid.
+        RequestError: the schema is missing or invalid, or both are given.
     """
     if structured is not None:
         if format is not None:
             message = "structured_outputs and response_format cannot be combined; omit one of them"
             raise RequestError(message, param="structured_outputs")
         schema = None if structured.json is msgspec.UNSET else structured.json
-        return make_output_spec(schema=schema, regex=structured.regex, grammar=structured.grammar)
+        with naming("structured_outputs"):
+            return make_output_spec(
+                schema=schema, regex=structured.regex, grammar=structured.grammar
+            )
     if format is None or format.type == "text":
         return None
     if format.type == "json_object":
         return make_output_spec(schema={"type": "object"})
     schema = format.json_schema.schema if format.json_schema is not None else msgspec.UNSET
     if not isinstance(schema, (dict, bool)):
-        param = "response_format.json_schema.schema"
-        raise RequestError(f"{param} is missing; it must be a JSON Schema", param=param)
-    return make_output_spec(schema=schema)
+        name = f"{param}.json_schema.schema"
+        raise RequestError(f"{name} is missing; it must be a JSON Schema", param=name)
+    with naming(param):
+        return make_output_spec(schema=schema)
 
 
 class Shape:

@@ -12,7 +12,7 @@ import msgspec
 from llmtool.engine.types import Finished, Prompt, Request, Token, TokenLogprob
 from llmtool.server import generation
 from llmtool.server.errors import RequestError, error_document
-from llmtool.server.openai.chat import DONE, output_spec, usage_document
+from llmtool.server.openai.chat import DONE, check_stream_options, output_spec, usage_document
 from llmtool.server.openai.schemas import CompletionBody
 from llmtool.server.service import Service
 
@@ -28,6 +28,7 @@ async def complete(service: Service, body: CompletionBody) -> dict[str, Any] | S
     Raises:
         LlmtoolError: the request is invalid, or it failed before the first token.
     """
+    check_stream_options(body)
     name, box = service.find(body.model)
     prompts = _prompts(body)
     n = generation.check_n(body.n)

@@ -7,11 +7,23 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
+from llmtool.server.bodies import check_query
+from llmtool.server.errors import RequestError
 from llmtool.server.responses import JSON
 from llmtool.server.service import Service
 
 
 def list_models(service: Service, request: Request) -> JSON:
+    """Return all models.
+
+    Raises:
+        RequestError: the query asks for only some of them.
+    """
+    check_query(request, ("beta", "limit"))
+    limit = request.query_params.get("limit", "")
+    if limit and not (limit.isdigit() and int(limit[:9]) >= len(service.boxes)):
+        message = f"limit {limit!r}: must be at least {len(service.boxes)}, the number of models"
+        raise RequestError(message, param="limit")
     data = [_document(service, name) for name in service.boxes]
     return JSON({"object": "list", "data": data})
 

@@ -9,20 +9,29 @@ from typing import Any
 
 import msgspec
 
-from llmtool.engine.types import Finished, Request, Token
+from llmtool.engine.types import Finished, Message, Request, Token
 from llmtool.server import generation
-from llmtool.server.bodies import reject_unsupported
+from llmtool.server.bodies import check_message, reject_tool_choice, reject_unsupported
 from llmtool.server.errors import RequestError, describe
-from llmtool.server.openai.chat import output_spec, thinking_of, token_document
+from llmtool.server.openai.chat import (
+    check_stream_options,
+    output_spec,
+    thinking_of,
+    token_document,
+)
 from llmtool.server.openai.schemas import (
+    IGNORED_IN_ITEMS,
+    IGNORED_IN_PARTS_OF_ITEMS,
     INCLUDABLE,
     LOGPROBS,
+    PARTS_OF_ITEMS,
     UNSUPPORTED_IN_RESPONSES,
     ResponseBody,
     ResponseFormat,
 )
 from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
+from llmtool.tasks.pipeline.conversation import parse_message
 
 _MESSAGE_TYPES = (None, "message")
 
@@ -34,10 +43,12 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
         LlmtoolError: the request is invalid, or it failed before the first token.
     """
     reject_unsupported(body, UNSUPPORTED_IN_RESPONSES)
+    reject_tool_choice(body)
+    check_stream_options(body)
     name, box = service.find(body.model)
     effort = None if body.reasoning is None else body.reasoning.effort
-    prompt = generation.chat_prompt(_messages(body), thinking=thinking_of(effort))
-    spec = output_spec(_format(body))
+    prompt = generation.chat_prompt(_messages(body), thinking=thinking_of(effort), param="input")
+    spec = output_spec(_format(body), param="text.format")
     n_logprobs = _count_logprobs(body)
 
     def make_request() -> Request:
@@ -46,7 +57,9 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
             "temperature": body.temperature,
             "top_p": body.top_p,
         }
-        sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
+        sampling = generation.constrain(
+            generation.sampling_for_chat(box, options), spec, param="text.format"
+        )
         return Request(
             prompt=prompt, sampling=msgspec.structs.replace(sampling, logprobs=n_logprobs)
         )
@@ -65,25 +78,36 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
     return Stream(_chunks(first, events, document), "text/event-stream")
 
 
-def _messages(body: ResponseBody) -> list[dict[str, Any]]:
+def _messages(body: ResponseBody) -> list[Message]:
     """Return the messages of a body.
 
     Raises:
         RequestError: an item of the input is not a message.
+        UsageError: a message is invalid.
     """
-    messages: list[dict[str, Any]] = []
-    if body.instructions:
-        messages.append({"role": "system", "content": body.instructions})
+    head = [Message("system", body.instructions)] if body.instructions else []
     if isinstance(body.input, str):
-        return [*messages, {"role": "user", "content": body.input}]
+        return [*head, Message("user", body.input)]
+    messages = []
     for index, item in enumerate(body.input):
+        path = f"input[{index}]"
         if item.get("type") == "reasoning":  # of an earlier reply
             continue
         if item.get("type") not in _MESSAGE_TYPES:
-            message = f"input[{index}]: type {item['type']!r} is not supported; pass messages"
-            raise RequestError(message, code="unsupported_option", param=f"input[{index}].type")
-        messages.append({name: item.get(name) for name in ("role", "content") if name in item})
-    return messages
+            message = f"{path}: type {item['type']!r} is not supported; pass messages"
+            raise RequestError(message, code="unsupported_option", param=f"{path}.type")
+        check_message(
+            item,
+            path,
+            ignored=IGNORED_IN_ITEMS,
+            parts=PARTS_OF_ITEMS,
+            ignored_in_parts=IGNORED_IN_PARTS_OF_ITEMS,
+        )
+        messages.append(parse_message(item, path))
+    if not messages:
+        message = "input has no message; pass at least one of the user"
+        raise RequestError(message, param="input")
+    return [*head, *messages]
 
 
 def _format(body: ResponseBody) -> ResponseFormat | None:
@@ -111,6 +135,9 @@ def _count_logprobs(body: ResponseBody) -> int:
         if each not in INCLUDABLE:
             message = f"include {each!r} is not supported by this server; remove it"
             raise RequestError(message, code="unsupported_option", param="include")
+    if body.top_logprobs and LOGPROBS not in include:
+        message = f"top_logprobs needs {LOGPROBS!r} in include"
+        raise RequestError(message, param="top_logprobs")
     return max(1, body.top_logprobs or 0) if LOGPROBS in include else 0
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from llmtool.engine.types import MAX_LOGPROBS, Effort
 
 Stop = str | list[str] | None
-Any_ = Any | UnsetType
+Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Object = dict[str, Any] | None
+ToolChoice = str | Object
 Verbosity = Literal["medium"]  # the default; a local model has no other
 
 
@@ -28,7 +30,7 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     stop: Stop = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    top_k: int | None = None
+    top_k: Count | None = None
     min_p: float | None = None
     typical_p: float | None = None
     repeat_penalty: float | None = None
@@ -41,8 +43,8 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
-    user: Any_ = UNSET
-    metadata: Any_ = UNSET
+    user: str | None = None
+    metadata: dict[str, str] | None = None
 
     def sampling(self) -> dict[str, Any]:
         """Return the sampling options that were given."""
@@ -70,12 +72,12 @@ _SAME_NAMES = (
 )
 
 
-class StreamOptions(msgspec.Struct, kw_only=True):
+class StreamOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     include_usage: bool = False
     include_obfuscation: bool = False
 
 
-class JsonSchemaFormat(msgspec.Struct, kw_only=True):
+class JsonSchemaFormat(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     schema: Any = UNSET
     name: str = ""
     description: str | None = None
@@ -99,34 +101,37 @@ class ChatBody(SamplingFields, kw_only=True):
     """The body of `POST /v1/chat/completions`."""
 
     messages: list[dict[str, Any]]
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     reasoning_effort: Effort | Literal["none", "minimal"] | None = None
-    tools: Any_ = UNSET
-    tool_choice: Any_ = UNSET
-    functions: Any_ = UNSET
-    function_call: Any_ = UNSET
+    tools: list[Any] | None = None
+    tool_choice: ToolChoice = None
+    functions: list[Any] | None = None
+    function_call: ToolChoice = None
     modalities: list[Literal["text"]] | None = None
-    audio: Any_ = UNSET
-    web_search_options: Any_ = UNSET
-    prediction: Any_ = UNSET
-    parallel_tool_calls: Any_ = UNSET
-    store: Any_ = UNSET
-    service_tier: Any_ = UNSET
-    safety_identifier: Any_ = UNSET
-    prompt_cache_key: Any_ = UNSET
-    prompt_cache_options: Any_ = UNSET
-    prompt_cache_retention: Any_ = UNSET
-    moderation: Any_ = UNSET
+    audio: Object = None
+    web_search_options: Object = None
+    prediction: Object = None
+    parallel_tool_calls: bool | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Object = None
+    prompt_cache_retention: str | None = None
+    moderation: Object = None
     verbosity: Verbosity | None = None
 
 
 UNSUPPORTED_IN_CHAT = ("tools", "functions", "audio", "web_search_options", "moderation")
-# docs/serve.md lists the options that have no effect on a reply.
+# docs/serve.md lists the options that have no effect on a reply. The fields of a message are what
+# this server and the clients add to a reply.
+IGNORED_IN_MESSAGES = ("reasoning_content", "annotations", "parsed")
+IGNORED_IN_PARTS = ("cache_control", "prompt_cache_breakpoint")
 
 
 class CompletionBody(SamplingFields, kw_only=True):
@@ -134,7 +139,7 @@ class CompletionBody(SamplingFields, kw_only=True):
 
     prompt: str | list[str | int | list[int]] = ""
     suffix: str | None = None
-    max_tokens: int | None = 16
+    max_tokens: Count | None = 16
     echo: bool | None = False
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     best_of: int | None = None
@@ -147,9 +152,14 @@ class TextOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     verbosity: Verbosity | None = None
 
 
-class ReasoningOptions(msgspec.Struct, kw_only=True):
+class ReasoningOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     effort: Effort | Literal["none", "minimal"] | None = None
-    summary: Any_ = UNSET
+    summary: str | None = None
+    generate_summary: str | None = None  # the earlier name
+
+
+class ResponseStreamOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    include_obfuscation: bool = False
 
 
 class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -158,7 +168,7 @@ class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     model: str | None = None
     input: str | list[dict[str, Any]]
     instructions: str | None = None
-    max_output_tokens: int | None = None
+    max_output_tokens: Count | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
@@ -166,27 +176,27 @@ class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
     stream: bool | None = False
-    stream_options: Any_ = UNSET
+    stream_options: ResponseStreamOptions | None = None
     metadata: dict[str, str] | None = None
-    user: Any_ = UNSET
-    store: Any_ = UNSET
-    service_tier: Any_ = UNSET
-    safety_identifier: Any_ = UNSET
-    prompt_cache_key: Any_ = UNSET
-    prompt_cache_options: Any_ = UNSET
-    prompt_cache_retention: Any_ = UNSET
-    parallel_tool_calls: Any_ = UNSET
-    tool_choice: Any_ = UNSET
+    user: str | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Object = None
+    prompt_cache_retention: str | None = None
+    parallel_tool_calls: bool | None = None
+    tool_choice: ToolChoice = None
     truncation: Literal["disabled"] | None = None
-    tools: Any_ = UNSET
-    background: Any_ = UNSET
-    background_options: Any_ = UNSET
-    context_management: Any_ = UNSET
-    moderation: Any_ = UNSET
-    conversation: Any_ = UNSET
-    previous_response_id: Any_ = UNSET
-    prompt: Any_ = UNSET
-    max_tool_calls: Any_ = UNSET
+    tools: list[Any] | None = None
+    background: bool | None = None
+    background_options: Object = None
+    context_management: list[Any] | None = None
+    moderation: Object = None
+    conversation: str | Object = None
+    previous_response_id: str | None = None
+    prompt: Object = None
+    max_tool_calls: Count | None = None
 
 
 UNSUPPORTED_IN_RESPONSES = (
@@ -198,6 +208,9 @@ UNSUPPORTED_IN_RESPONSES = (
     "previous_response_id",
     "prompt",
 )
+IGNORED_IN_ITEMS = ("type", "id", "status", "phase")
+PARTS_OF_ITEMS = ("input_text", "output_text", "text")
+IGNORED_IN_PARTS_OF_ITEMS = ("annotations", "logprobs", "parsed", "prompt_cache_breakpoint")
 LOGPROBS = "message.output_text.logprobs"
 # The others belong to reasoning that OpenAI stores, to tools and to images, which no reply has.
 INCLUDABLE = (

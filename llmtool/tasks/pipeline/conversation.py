@@ -48,9 +48,9 @@ def parse_messages(values: Messages) -> tuple[Message, ...]:
     """
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise UsageError(f"{option('messages', values)}: must be a list of messages")
-    messages = tuple(_parse_message(value, f"messages[{i}]") for i, value in enumerate(values))
+    messages = tuple(parse_message(value, f"messages[{i}]") for i, value in enumerate(values))
     if not messages:
-        raise UsageError("messages= is empty; pass at least one message of the user")
+        raise UsageError(f"{option('messages')} is empty; pass at least one message of the user")
     return messages
 
 
@@ -68,14 +68,15 @@ def split_for_reply(messages: Sequence[Message]) -> tuple[tuple[Message, ...], s
     if not before or before[-1].role != "user":
         last = f"messages[{len(before) - 1}] has the role {before[-1].role}" if before else ""
         raise UsageError(
-            f"{last or 'messages= has no message of the user'}; "
+            f"{last or 'no message of the user'}; "
             "the last message must be the user's, or one of the assistant to continue"
         )
     text = before.pop().content
     return tuple(message for message in before if message.content.strip()), text, prefill
 
 
-def _parse_message(value: object, place: str) -> Message:
+def parse_message(value: object, place: str) -> Message:
+    """Return one message of `parse_messages`, whose place the errors name."""
     if isinstance(value, Mapping):
         fields = value
     else:

@@ -1,0 +1,228 @@
+"""Bad input of every kind is an error in the format of the API that the path belongs to."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from running_server import Server, running
+
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.option_names import use_format
+from llmtool.server.anthropic.schemas import CountBody, MessagesBody
+from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
+from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
+from llmtool.server.run import format_field
+from llmtool.toolbox import Toolbox
+
+HELLO = [{"role": "user", "content": "hello"}]
+BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "/v1/chat/completions": (ChatBody, {"messages": HELLO}),
+    "/v1/completions": (CompletionBody, {"prompt": "hello"}),
+    "/v1/responses": (ResponseBody, {"input": "hello"}),
+    "/v1/messages": (MessagesBody, {"messages": HELLO, "max_tokens": 9}),
+    "/v1/messages/count_tokens": (CountBody, {"messages": HELLO}),
+    "/tokenize": (TokenizeBody, {"content": "hello"}),
+    "/detokenize": (DetokenizeBody, {"tokens": [1]}),
+    "/apply-template": (ApplyTemplateBody, {"messages": HELLO}),
+    "/v1/functions/gen": (None, {"prompt": "hello"}),
+}
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    box = Toolbox("tiny", engine=ScriptedEngine("Hi"), concurrent=True)
+    with use_format(format_field), running({"tiny": box}) as made:
+        yield made
+
+
+def post(server: Server, path: str, body: bytes, **headers: str) -> str:
+    """Return the message of the error; check its status and form."""
+    response = server.client.post(path, content=body, headers=headers)
+    assert 400 <= response.status_code < 500, response.text
+    return check(path, response)
+
+
+def check(path: str, response: Any) -> str:
+    document = response.json()
+    error = document["error"]
+    if path.startswith("/v1/messages"):
+        assert document["type"] == "error" and error["type"].endswith("_error")
+    else:
+        assert error["type"] == "invalid_request_error" and {"param", "code"} <= error.keys()
+    assert error["message"] and error["exit_code"]
+    return error["message"]
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_the_body_itself_is_valid(server: Server, path: str) -> None:
+    assert server.post(path, BODIES[path][1]).status_code == 200
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "ends too early"),
+        (b"{", "ends too early"),
+        (b"hello", "not JSON"),
+        (b"a=1&b=2", "not JSON"),
+        (b"null", "null"),
+        (b'"hello"', "str"),
+        (b"NaN", "not JSON"),
+        (b'{"model": NaN}', "not JSON"),
+        (b'{"model": -Infinity}', "not JSON"),
+        (b'{"model": 1e400}', ""),
+        (b'{"model": ' + b"9" * 5000 + b"}", ""),
+        (b'{"model": "\xff"}', "not UTF-8"),
+        (b'{"model": "\\ud800"}', "not JSON"),
+        ("{}".encode("utf-16"), "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"[" * 100_000, ""),
+        (b'{"model": "tiny", "model": "tiny"}', ""),
+        (b'{"modle": "tiny"}', "modle"),
+    ],
+    ids=lambda each: repr(each[:20]),
+)
+def test_a_body_that_is_not_valid(server: Server, path: str, body: bytes, message: str) -> None:
+    assert message in post(server, path, body)
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_text_after_the_body(server: Server, path: str) -> None:
+    assert "not JSON" in post(server, path, json.dumps(BODIES[path][1]).encode() + b"{}")
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a_key_that_occurs_twice(server: Server, path: str) -> None:
+    text = json.dumps(BODIES[path][1])
+    (key, *_) = BODIES[path][1]
+    twice = text[:-1] + "," + text[1:]
+    assert f"{key!r} occurs twice" in post(server, path, twice.encode())
+
+
+def test_a_key_that_occurs_twice_in_a_schema(server: Server) -> None:
+    schema = '{"type": "string", "type": "number"}'
+    body = f'{{"messages": {json.dumps(HELLO)}, "response_format": {{"type": "json_schema", '
+    body += f'"json_schema": {{"schema": {schema}}}}}}}'
+    assert "'type' occurs twice" in post(server, CHAT, body.encode())
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a_compressed_body(server: Server, path: str) -> None:
+    body = gzip.compress(json.dumps(BODIES[path][1]).encode())
+    assert "'gzip' is not supported" in post(server, path, body, **{"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_an_unknown_query_parameter(server: Server, path: str) -> None:
+    response = server.post(f"{path}?modle=x", BODIES[path][1])
+    assert response.status_code == 400
+    assert "unknown query parameter 'modle'" in check(path, response)
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_another_method(server: Server, path: str) -> None:
+    response = server.client.get(path)
+    assert response.status_code == 405 and response.headers["allow"] == "POST"
+    assert "GET is not supported" in check(path, response)
+
+
+def fields() -> Iterator[tuple[str, str]]:
+    for path, (kind, _) in BODIES.items():
+        if kind is not None:
+            yield from ((path, each.encode_name) for each in msgspec.structs.fields(kind))
+
+
+@pytest.mark.parametrize(("path", "name"), list(fields()))
+def test_a_field_of_the_wrong_type_is_named(server: Server, path: str, name: str) -> None:
+    for value in ([[[]]], [{"x": []}], 10**30):
+        response = server.post(path, {**BODIES[path][1], name: value})
+        if name in ("seed", "repeat_penalty") and value == 10**30:  # any number
+            assert response.status_code == 200
+            continue
+        assert response.status_code == 400, (value, response.text)
+        assert name in response.text, value
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "named"),
+    [
+        (CHAT, {"temperature": -1}, "temperature -1"),
+        (CHAT, {"temperature": 1e308}, "temperature 1e+308"),
+        (CHAT, {"top_p": 1.5}, "top_p 1.5"),
+        (CHAT, {"max_tokens": -1}, "max_tokens: expected"),
+        (CHAT, {"max_tokens": 10**9}, "1,000,000,002"),
+        (CHAT, {"n": 0}, "n: must be"),
+        (CHAT, {"n": 10**9}, "n: must be"),
+        (CHAT, {"logit_bias": {"x": "1"}}, "logit_bias"),
+        (CHAT, {"top_logprobs": 3}, "top_logprobs needs logprobs"),
+        (CHAT, {"logprobs": True, "top_logprobs": 999}, "top_logprobs"),
+        (CHAT, {"stream_options": {"include_usage": True}}, "stream_options needs stream"),
+        (CHAT, {"stream": True, "stream_options": {"include_usge": True}}, "include_usge"),
+        (CHAT, {"tool_choice": "required"}, "tool_choice"),
+        (CHAT, {"web_search_options": {}}, "web_search_options"),
+        (CHAT, {"verbosity": "low"}, "verbosity"),
+        (CHAT, {"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens differs"),
+        (CHAT, {"messages": []}, "messages is empty"),
+        (CHAT, {"messages": [{"role": "user", "content": None}]}, "messages[0]: content is None"),
+        (CHAT, {"messages": [{**HELLO[0], "name": "Ann"}]}, "messages[0].name"),
+        (CHAT, {"messages": [{"role": "tool", "content": "x"}]}, "unknown role 'tool'"),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "text": "x"}]}]},
+            "messages[0].content[0]: type 'image_url'",
+        ),
+        (
+            CHAT,
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"typ": 1}}}},
+            "response_format: JSON Schema",
+        ),
+        ("/v1/completions", {"prompt": []}, "prompt: 0 prompts"),
+        ("/v1/completions", {"prompt": [1.5]}, "prompt"),
+        ("/v1/completions", {"best_of": 2}, "best_of 2"),
+        ("/v1/responses", {"input": []}, "input has no message"),
+        ("/v1/responses", {"input": [{"role": "user", "content": []}]}, "input[0] is empty"),
+        ("/v1/responses", {"input": [{"type": "function_call"}]}, "input[0]: type 'function_call'"),
+        ("/v1/responses", {"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+        ("/v1/responses", {"top_logprobs": 2}, "top_logprobs needs"),
+        ("/v1/responses", {"previous_response_id": "x"}, "previous_response_id"),
+        ("/v1/messages", {"thinking": {"type": "enabled", "display": "omitted"}}, "display"),
+        ("/v1/messages", {"thinking": {"type": "disabled", "budget_tokens": 5}}, "budget_tokens"),
+        ("/v1/messages", {"output_config": {"effort": "max"}}, "output_config.effort"),
+        ("/v1/messages", {"tool_choice": {"type": "any"}}, "tool_choice"),
+        ("/v1/messages", {"system": [{"type": "image", "text": "x"}]}, "system[0]: type 'image'"),
+        ("/v1/messages", {"temperature": -1}, "temperature -1"),
+        ("/v1/messages", {"top_k": -5}, "top_k: expected"),
+        ("/tokenize", {"prompt": "hello"}, "remove one"),
+        ("/detokenize", {"tokens": ["x"]}, "tokens[0]"),
+        ("/v1/functions/gen", {"prompt": 5}, "prompt"),
+        ("/v1/functions/gen", {"prompt": "x", "max_tokens": -1}, "max_tokens"),
+    ],
+)
+def test_a_value_that_is_not_possible_is_named(
+    server: Server, path: str, change: dict[str, Any], named: str
+) -> None:
+    response = server.post(path, {**BODIES[path][1], **change})
+    assert response.status_code == 400, response.text
+    assert named in check(path, response)
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/models?limit=0", "limit '0'"),
+        ("/v1/models?after_id=x", "'after_id'"),
+        ("/v1/models/other", "'other'"),
+        ("/v1/modls", "unknown path"),
+    ],
+)
+def test_a_query_for_models(server: Server, path: str, named: str) -> None:
+    response = server.client.get(path)
+    assert 400 <= response.status_code < 500 and named in check(path, response)
+    assert server.client.get("/v1/models?limit=20").status_code == 200
