@@ -1194,7 +1194,6 @@ _llmtool() {
             esac ;;
         'serve')
             case "$previous" in
-                --model|-m) kind='models' files='yes' ;;
                 --host) : ;;
                 --port) : ;;
                 --api-key-file) files='yes' ;;
@@ -1203,14 +1202,20 @@ _llmtool() {
                 --max-queue) : ;;
                 --timeout) : ;;
                 --idle) : ;;
+                --model|-m) kind='models' files='yes' ;;
                 --ctx-size) : ;;
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
                 --parallel) : ;;
+                --chat-template) files='yes' ;;
+                --template-arg) : ;;
+                --lora) files='yes' ;;
+                --kv-type) words='f16 q8_0' ;;
+                --draft) files='yes' ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--model -m --host --port --api-key-file --cors --functions --max-queue --timeout --idle --detach --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--host --port --api-key-file --cors --functions --max-queue --timeout --idle --detach --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'mcp')
             case "$previous" in
@@ -1219,10 +1224,15 @@ _llmtool() {
                 --threads) : ;;
                 --n-gpu-layers|-ngl) : ;;
                 --parallel) : ;;
+                --chat-template) files='yes' ;;
+                --template-arg) : ;;
+                --lora) files='yes' ;;
+                --kv-type) words='f16 q8_0' ;;
+                --draft) files='yes' ;;
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) :
-                    options='--model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --offline --quiet -q --color --progress --debug --help -h' ;;
+                    options='--model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --offline --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'ps')
             case "$previous" in

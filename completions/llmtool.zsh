@@ -2035,10 +2035,8 @@ _llmtool_config_unset() {
 
 _llmtool_serve() {
     _arguments -s -S \
-        '*--model=[Model to serve (repeatable)]:REF: _llmtool_values models files' \
-        '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*--host=[Address to listen on]:ADDRESS:' \
-        '*--port=[Port to listen on; 0 chooses one]:N:' \
+        '*--port=[Port to listen on; 0 chooses one, none serves only your own commands]:N|none:' \
         '*--api-key-file=[File with the accepted keys, one per line]:FILE:_files' \
         '*--cors=[Site whose pages may call it (repeatable)]:ORIGIN:' \
         '*--functions=[Serve only the templates of this folder]:DIR:' \
@@ -2046,11 +2044,20 @@ _llmtool_serve() {
         '*--timeout=[Time limit of a request, with the time that it waits (or 2m, 1h)]:SECONDS:' \
         '*--idle=[End after MIN minutes without a request]:MIN:' \
         '*--detach[Run in the background; return when the model is loaded]' \
+        '*--model=[Model to serve (repeatable)]:REF: _llmtool_values models files' \
+        '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
+        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
@@ -2071,6 +2078,13 @@ _llmtool_mcp() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
+        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
+        '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
+        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \

@@ -456,8 +456,11 @@ def _read_draft(draft: str | os.PathLike[str]) -> tuple[DraftMode, Path | None]:
         return cast("DraftMode", draft), None
     path = Path(draft)
     if not os.path.isfile(path):
-        modes = ", ".join(get_args(DraftMode))
-        raise UsageError(f"{option('draft', os.fspath(draft))}: must be {modes} or a GGUF file")
+        given, modes = option("draft", os.fspath(draft)), ", ".join(get_args(DraftMode))
+        if path.suffix == ".gguf" or path.name != os.fspath(draft):
+            reason = "a directory" if path.is_dir() else "no such file"
+            raise UsageError(f"{given}: {reason}; pass a GGUF file, or {modes}")
+        raise UsageError(f"{given}: must be {modes} or a GGUF file")
     return "ngram", path
 
 

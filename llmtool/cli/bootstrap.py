@@ -337,7 +337,7 @@ def _make_model(
         server=_choose_server(settings, options),
         prefix_cache=not options.no_cache,
         chat_template=options.chat_template,
-        template_args=_parse_template_args(options.template_args),
+        template_args=parse_template_args(options.template_args),
         lora=options.lora or None,
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
@@ -363,7 +363,8 @@ def _choose_server(settings: config.Settings, options: ModelOptions) -> str:
     return options.server or settings.server or ("never" if is_ci else "auto")
 
 
-def _parse_template_args(pairs: list[str] | None) -> dict[str, object]:
+def parse_template_args(pairs: list[str] | None) -> dict[str, object]:
+    """Return the variables of `--template-arg KEY=VALUE`."""
     if not pairs:
         return {}
     from llmtool.engine.chat_template_options import parse_arguments

@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.background import BackgroundCall
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
+from llmtool.cli.options.flags import format_flag
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
 from llmtool.errors import Cancelled, ClosedError, LlmtoolError, UsageError
@@ -30,29 +31,31 @@ _MAX_NEW_OBJECTS = 5_000
 
 
 def open_boxes(
-    console: Console,
-    folders: Folders,
-    settings: Settings,
-    references: Iterable[str],
-    options: g.ModelOptions,
-    **resources: Any,
+    console: Console, folders: Folders, settings: Settings, served: g.ServedModelOptions
 ) -> dict[str, Toolbox]:
-    """Return toolboxes of models by name, downloaded if needed; the first one is being loaded.
-
-    `resources` are options of `Toolbox`. Without a reference, the model of the settings is used.
-    """
+    """Return toolboxes of models by name, downloaded if needed; the first one is being loaded."""
     limit_heaps()
     gc.freeze()
     gc.set_threshold(_MAX_NEW_OBJECTS)
     boxes = {}
-    for model in _find_models(console, folders, settings, references, options):
+    for model in _find_models(console, folders, settings, served):
         boxes[model.name] = Toolbox(
             model.reference,
             concurrent=True,
             settings=settings,
             folders=folders,
             on_note=console.note,
-            **resources,
+            n_ctx=served.ctx_size,
+            n_threads=served.threads,
+            n_gpu_layers=served.n_gpu_layers,
+            n_parallel=served.parallel,
+            chat_template=served.chat_template,
+            template_args=bootstrap.parse_template_args(served.template_args),
+            lora=served.lora or None,
+            reproducible=served.reproducible,
+            kv_type=served.kv_type,
+            draft=served.draft,
+            prefix_cache=not served.no_cache,
         )
     next(iter(boxes.values())).warm_up()
     return boxes
@@ -62,35 +65,41 @@ def start_in_background(
     console: Console,
     folders: Folders,
     settings: Settings,
-    references: Iterable[str],
-    options: g.ModelOptions,
+    served: g.ServedModelOptions,
     args: Sequence[str],
 ) -> None:
     """Download the models if needed, start `llmtool serve` with `args`, and print its address."""
     from llmtool.cli import detach
 
-    found = _find_models(console, folders, settings, references, options)
-    models = [f"--model={model.reference}" for model in found]
-    status, log = detach.start(folders, ["serve", *models, *args], os.environ)
-    console.stdout.write(f"{status.address}\n")
+    found = [model.reference for model in _find_models(console, folders, settings, served)]
+    options = msgspec.structs.replace(served, model=found)
+    status, log = detach.start(folders, ["serve", *_to_arguments(options), *args], os.environ)
+    console.stdout.write(f"{status.address or folders.sockets / f'{status.pid}.sock'}\n")
     console.note(
         f"serving {', '.join(status.models)} (process {status.pid}, log {log}); "
         "`llmtool stop` ends it"
     )
 
 
+def _to_arguments(options: g.ServedModelOptions) -> list[str]:
+    """Return the arguments that mean these options."""
+    arguments: list[str] = []
+    for name, default in msgspec.structs.asdict(g.ServedModelOptions()).items():
+        flag, value = format_flag(name), getattr(options, name)
+        if value is True:
+            arguments.append(flag)
+        elif value != default:
+            for each in value if isinstance(value, list) else [value]:
+                arguments += [flag, str(each)]
+    return arguments
+
+
 def _find_models(
-    console: Console,
-    folders: Folders,
-    settings: Settings,
-    references: Iterable[str],
-    options: g.ModelOptions,
+    console: Console, folders: Folders, settings: Settings, served: g.ServedModelOptions
 ) -> Iterator[LocalModel]:
-    """Yield the models, downloaded if needed; without a reference, the one of the settings."""
-    chosen: list[str | None] = [*references] or [None]
-    for reference in chosen:
-        each = msgspec.structs.replace(options, reference=reference)
-        opened = bootstrap.open_model(console, folders, settings, each, warm_up=False)
+    """Yield the models, downloaded if needed."""
+    for options in served.for_each():
+        opened = bootstrap.open_model(console, folders, settings, options, warm_up=False)
         yield require_local(opened, "`llmtool serve`")
 
 
@@ -109,9 +118,12 @@ class PrivateSocket:
         self._opening: BackgroundCall[SocketServer | None] | None = None
 
     def open(
-        self, stop: Callable[[], None], *, address: str, idle_minutes: float | None = None
+        self, stop: Callable[[], None], *, address: str | None, idle_minutes: float | None = None
     ) -> None:
-        """Open it in the background; `stop` ends the server."""
+        """Open it in the background; `stop` ends the server.
+
+        It must not fail for a server in the background, or without an address.
+        """
         from llmtool.engine.socket import private
         from llmtool.server.socket import Served, SocketServer
 
@@ -120,12 +132,12 @@ class PrivateSocket:
 
         def open_socket() -> SocketServer | None:
             try:
+                _ = next(iter(self._boxes.values())).engine  # the error of a wrong option
                 models = {}
                 for name, box in self._boxes.items():
                     model = box.context.model
                     assert isinstance(model, LocalModel)
                     models[name] = Served(box, model.engine_identity)
-                _ = next(iter(self._boxes.values())).engine
                 return SocketServer(
                     self._folders.sockets,
                     models,
@@ -136,8 +148,8 @@ class PrivateSocket:
                 )
             except (Cancelled, ClosedError):
                 return None
-            except LlmtoolError as exc:
-                if self._is_required:
+            except (LlmtoolError, OSError) as exc:
+                if address is None or self._is_detached:
                     stop()
                     raise
                 if isinstance(exc, UsageError):
@@ -147,7 +159,7 @@ class PrivateSocket:
         self._opening = BackgroundCall(open_socket)
 
     @property
-    def _is_required(self) -> bool:
+    def _is_detached(self) -> bool:
         from llmtool.cli.detach import VARIABLE
 
         return VARIABLE in os.environ

@@ -33,11 +33,22 @@ def test_reply_is_the_same_with_any_draft(run_llmtool: Run, tiny: Path) -> None:
     assert len(set(replies.values())) == 1
 
 
-@pytest.mark.parametrize("draft", ["no.gguf", "on", ""])
-def test_unknown_draft_is_a_usage_error(run_llmtool: Run, tiny: Path, draft: str) -> None:
+@pytest.mark.parametrize(
+    ("draft", "reason"),
+    [
+        ("no.gguf", "no such file; pass a GGUF file, or auto, off, ngram"),
+        ("./no", "no such file; pass a GGUF file, or auto, off, ngram"),
+        ("/", "a directory; pass a GGUF file, or auto, off, ngram"),
+        ("on", "must be auto, off, ngram or a GGUF file"),
+        ("", "must be auto, off, ngram or a GGUF file"),
+    ],
+)
+def test_unknown_draft_is_a_usage_error(
+    run_llmtool: Run, tiny: Path, draft: str, reason: str
+) -> None:
     line = error_line(run_llmtool("gen", "-m", tiny, "--draft", draft, *OPTIONS), 2)
     assert line.startswith("llmtool: --draft ")
-    assert line.endswith(f"{draft or repr('')}: must be auto, off, ngram or a GGUF file")
+    assert line.endswith(f"{draft or repr('')}: {reason}")
 
 
 def test_damaged_draft_model_is_an_error(run_llmtool: Run, tiny: Path, tmp_path: Path) -> None:

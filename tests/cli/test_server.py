@@ -315,6 +315,48 @@ def test_a_server_in_the_background(
             os.kill(status.pid, signal.SIGKILL)
 
 
+def test_a_server_without_a_port_has_the_options_of_commands(
+    run_llmtool_process: Run, run_llmtool: Run, tiny: Path, tmp_path: Path, env: dict[str, str]
+) -> None:
+    (tmp_path / "chat.jinja").write_text("{{ word }} {{ messages[0].content }}")
+    model = ("-m", tiny, "--threads", "1", "--draft", "off", "--no-cache")
+    template = ("--chat-template", tmp_path / "chat.jinja", "--template-arg", "word=Hi")
+    started = run_llmtool_process(
+        "serve", "--detach", "--port", "none", "--reproducible", *model, *template, timeout=120
+    )
+    assert started.returncode == 0, started.stderr
+    ((path, status),) = list_servers(find_folders(env).sockets)
+    try:
+        assert started.stdout.decode() == f"{path}\n"
+        (shown,) = json.loads(run_llmtool("ps", "--json").stdout)
+        assert shown["address"] is None and shown["socket"] == str(path)
+        words = ("gen", "hello", "--max-tokens", "1", "--no-log", "--server", path, *model)
+        same = run_llmtool(*words, *template, "--reproducible")
+        assert same.returncode == 0 and b"loading the model here" not in same.stderr
+        assert b"loading the model here" in run_llmtool(*words).stderr
+        assert run_llmtool("stop").returncode == 0
+    finally:
+        if path.exists():
+            os.kill(status.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--lora", "no.gguf"), 10, "no.gguf: no such LoRA adapter"),
+        (("--draft", "no.gguf"), 2, "--draft no.gguf: no such file"),
+        (("--port", "none", "--cors", "http://a.b"), 2, "--port none listens for commands only"),
+        (("--port", "65536"), 2, "must be 0 to 65535, or none"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_an_option_of_a_background_server_that_cannot_be_used(
+    run_llmtool_process: Run, tiny: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    words = ("serve", "--detach", "-m", tiny, "--port", "0", *arguments)
+    assert message in error_line(run_llmtool_process(*words, timeout=60), code)
+
+
 def test_a_background_server_that_cannot_start_reports_its_error(
     run_llmtool_process: Run, tiny: Path
 ) -> None:

@@ -21,12 +21,7 @@ app = App()
 def mcp(
     console: Console,
     *,
-    models: g.ServedModels = [],  # noqa: B006
-    ctx_size: g.CtxSize = None,
-    threads: g.Threads = None,
-    n_gpu_layers: g.GpuLayers = None,
-    parallel: g.Parallel = None,
-    offline: g.Offline = False,
+    served: g.ServedModelOptions,
     general: g.GeneralOptions,
 ) -> None:
     """Serve functions as tools of the Model Context Protocol, on stdin and stdout.
@@ -43,18 +38,7 @@ def mcp(
     from llmtool.cli.serving import Notes, open_boxes
     from llmtool.server.functions.catalogue import list_functions
 
-    options = g.ModelOptions(offline=offline)
-    folders, settings = bootstrap.start(console, general, options)
+    folders, settings = bootstrap.start(console, general, served.for_each()[0])
     logging.getLogger("llmtool.server").addHandler(Notes(console))
-    boxes = open_boxes(
-        console,
-        folders,
-        settings,
-        models,
-        options,
-        n_ctx=ctx_size,
-        n_threads=threads,
-        n_gpu_layers=n_gpu_layers,
-        n_parallel=parallel,
-    )
+    boxes = open_boxes(console, folders, settings, served)
     run_stdio(boxes, list_functions(bootstrap.open_library(folders)))

@@ -7,10 +7,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import BadParameter, Option
 
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 app = App()
 _GRACE_SECONDS = 30.0
 _MAX_KEY_CHARACTERS = 1 << 16
+
+
+def _parse_port(value: str) -> int | None:
+    if value == "none":
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) <= 5 and int(value) <= 65535):
+        raise BadParameter(f"{value!r}: must be 0 to 65535, or none")
+    return int(value)
 
 
 @app.add(
@@ -38,14 +47,18 @@ _MAX_KEY_CHARACTERS = 1 << 16
 def serve(
     console: Console,
     *,
-    models: g.ServedModels = [],  # noqa: B006
     host: Annotated[str, Option("--host", metavar="ADDRESS", help="Address to listen on.")] = (
         "127.0.0.1"
     ),
     port: Annotated[
-        int,
-        Option("--port", min=0, max=65535, metavar="N", help="Port to listen on; 0 chooses one."),
-    ] = 8080,
+        Any,
+        Option(
+            "--port",
+            parser=_parse_port,
+            metavar="N|none",
+            help="Port to listen on; 0 chooses one, none serves only your own commands.",
+        ),
+    ] = "8080",
     api_key_file: Annotated[
         str | None,
         Option("--api-key-file", metavar="FILE", help="File with the accepted keys, one per line."),
@@ -78,11 +91,7 @@ def serve(
         bool,
         Option("--detach", help="Run in the background; return when the model is loaded."),
     ] = False,
-    ctx_size: g.CtxSize = None,
-    threads: g.Threads = None,
-    n_gpu_layers: g.GpuLayers = None,
-    parallel: g.Parallel = None,
-    offline: g.Offline = False,
+    model: g.ServedModelOptions,
     general: g.GeneralOptions,
 ) -> None:
     """Serve models and functions over HTTP, for OpenAI's and other clients."""
@@ -98,10 +107,14 @@ def serve(
     except ModuleNotFoundError as exc:
         raise missing_extra("the server", "serve") from exc
     from llmtool.cli.serving import Notes, PrivateSocket, open_boxes, start_in_background
+    from llmtool.engine.socket import private
 
-    options = g.ModelOptions(offline=offline)
-    folders, settings = bootstrap.start(console, general, options)
+    folders, settings = bootstrap.start(console, general, model.for_each()[0])
     _check_origins(cors)
+    if port is None and (api_key_file is not None or cors):
+        raise UsageError("--port none listens for commands only; omit --api-key-file and --cors")
+    if port is None and not private.IS_AVAILABLE:
+        raise UsageError(f"--port none: {private.UNAVAILABLE}")
     keys = [] if api_key_file is None else _read_keys(api_key_file)
     if not keys and not is_loopback(host):
         raise UsageError(
@@ -115,48 +128,36 @@ def serve(
     if detach:
         arguments = {
             "--host": host,
-            "--port": port,
+            "--port": "none" if port is None else port,
             "--api-key-file": api_key_file,
             "--functions": functions,
             "--max-queue": max_queue,
             "--timeout": timeout,
             "--idle": idle,
-            "--ctx-size": ctx_size,
-            "--threads": threads,
-            "--n-gpu-layers": n_gpu_layers,
-            "--parallel": parallel,
         }
         args = [f"{name}={value}" for name, value in arguments.items() if value is not None]
-        args += [f"--cors={origin}" for origin in cors] + ["--offline"] * offline
-        start_in_background(console, folders, settings, models, options, args)
+        args += [f"--cors={origin}" for origin in cors]
+        start_in_background(console, folders, settings, model, args)
         return
-    boxes = open_boxes(
-        console,
-        folders,
-        settings,
-        models,
-        options,
-        n_ctx=ctx_size,
-        n_threads=threads,
-        n_gpu_layers=n_gpu_layers,
-        n_parallel=parallel,
-    )
+    boxes = open_boxes(console, folders, settings, model)
     logging.getLogger("llmtool.server").addHandler(Notes(console))
-    with listen(host, port) as sock:
+    with ExitStack() as stack:
+        sockets = [] if port is None else [stack.enter_context(listen(host, port))]
         service = Service(boxes, functions=served, max_queue=max_queue, timeout=timeout)
-        address = format_address(host, sock.getsockname()[1])
-        console.note(f"serving {', '.join(boxes)} at http://{address} (Ctrl-C stops)")
+        addresses = [f"http://{format_address(host, sock.getsockname()[1])}" for sock in sockets]
+        place = addresses[0] if addresses else "a private socket"
+        console.note(f"serving {', '.join(boxes)} at {place} (Ctrl-C stops)")
         private_socket = PrivateSocket(console, folders, boxes, service.activity)
 
         def start(stop: Callable[[], None]) -> None:
             if idle is not None:
                 service.activity.call_when_idle(idle * 60, stop)
-            private_socket.open(stop, address=f"http://{address}", idle_minutes=idle)
+            private_socket.open(stop, address=next(iter(addresses), None), idle_minutes=idle)
 
         try:
             run(
                 make_app(service, host=host, keys=keys, origins=cors),
-                [sock],
+                sockets,
                 grace_seconds=_GRACE_SECONDS,
                 on_start=start,
             )

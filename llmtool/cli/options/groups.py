@@ -108,9 +108,6 @@ ModelReference = Annotated[
         ),
     ),
 ]
-ServedModels = Annotated[
-    list[str], _model("--model", "-m", metavar="REF", help="Model to serve (repeatable).")
-]
 CtxSize = Annotated[
     int | None,
     _model(
@@ -171,6 +168,15 @@ DraftChoice = Annotated[
         show_default="auto",
     ),
 ]
+Reproducible = Annotated[
+    bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+]
+KVCacheType = Annotated[
+    KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
+]
+NoCache = Annotated[
+    bool, _model("--no-cache", help="Do not read or write caches of prompts and replies.")
+]
 Timeout = Annotated[
     Any | None,
     _general(
@@ -220,16 +226,10 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     chat_template: ChatTemplate = None
     template_args: TemplateArgs = None
     lora: Lora = None
-    reproducible: Annotated[
-        bool, _model("--reproducible", help="Make results independent of the batch; slower.")
-    ] = False
-    kv_type: Annotated[
-        KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
-    ] = "f16"
+    reproducible: Reproducible = False
+    kv_type: KVCacheType = "f16"
     draft: DraftChoice = None
-    no_cache: Annotated[
-        bool, _model("--no-cache", help="Do not read or write caches of prompts and replies.")
-    ] = False
+    no_cache: NoCache = False
     server: Annotated[
         str | None,
         _model(
@@ -241,6 +241,39 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     ] = None
     offline: Offline = False
     timeout: Timeout = None
+
+
+class ServedModelOptions(_Group, frozen=True, kw_only=True):
+    """The models of a server, and the resources that each may use."""
+
+    model: Annotated[
+        list[str],
+        _model(
+            "--model",
+            "-m",
+            parser=parse_reference,
+            metavar="REF",
+            help="Model to serve (repeatable).",
+        ),
+    ] = []
+    ctx_size: CtxSize = None
+    threads: Threads = None
+    n_gpu_layers: GpuLayers = None
+    parallel: Parallel = None
+    chat_template: ChatTemplate = None
+    template_args: TemplateArgs = None
+    lora: Lora = None
+    reproducible: Reproducible = False
+    kv_type: KVCacheType = "f16"
+    draft: DraftChoice = None
+    no_cache: NoCache = False
+    offline: Offline = False
+
+    def for_each(self) -> list[ModelOptions]:
+        """Return the options of each model; without a reference, of the one of the settings."""
+        chosen: list[str | None] = [*self.model] or [None]
+        shared = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
+        return [ModelOptions(reference=each, **shared) for each in chosen]
 
 
 class InputOptions(_Group, frozen=True, kw_only=True):

@@ -126,7 +126,8 @@ class Tokenizer:
             try:
                 token = self._find_token(key)
             except UsageError as exc:
-                raise UsageError(f"{option('logit_bias', {key: bias})}: {exc}") from None
+                given = {key: bias if bias % 1 else int(bias)}  # 3, not 3.0
+                raise UsageError(f"{option('logit_bias', given)}: {exc}") from None
             found[token] = found.get(token, 0) + bias
         return found
 

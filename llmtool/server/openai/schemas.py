@@ -34,10 +34,10 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     min_p: float | None = None
     typical_p: float | None = None
     repeat_penalty: float | None = None
-    repeat_last_n: int | None = None
+    repeat_last_n: Annotated[int, Meta(ge=-1, lt=2**31)] | None = None
     dry_multiplier: float | None = None
     dry_base: float | None = None
-    dry_allowed_length: int | None = None
+    dry_allowed_length: Count | None = None
     xtc_probability: float | None = None
     xtc_threshold: float | None = None
     frequency_penalty: float | None = None
