@@ -362,6 +362,7 @@ class LocalModel:
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
             cache_bytes=self.settings.conversation_cache_mb * 10**6,
+            expects_more=self._concurrent and not self.reproducible,
             chat_template=self.chat_template,
             adapters=self.adapters,
             check_adapter=self._check_adapter,

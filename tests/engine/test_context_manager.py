@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import INFINITE
 
 from llmtool.engine.llama import context_planner
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.sequences import Sequences
-from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
+from llmtool.engine.types import Event, Failed, Finished, Prompt, Request, Sampling
 from llmtool.errors import EngineError
-from llmtool.models.gguf.memory import state_bytes
+from llmtool.models.gguf.memory import kv_bytes, state_bytes
 from llmtool.models.gguf.reader import read_header
 
 # 16 requests of 60,000 tokens (60 MB) each, in a process that may allocate `sys.argv[2]` more MB.
@@ -95,6 +96,40 @@ def test_context_is_reused_if_it_is_large_enough(tiny: Path) -> None:
     assert engine.contexts.sequences is first
     serve(engine, 8, max_tokens=300)
     assert engine.contexts.sequences is not first
+    engine.close()
+
+
+@pytest.mark.parametrize("expects_more", [True, False])
+def test_a_large_request_starts_beside_a_small_one(
+    tiny_model: Callable[..., Path], expects_more: bool
+) -> None:
+    model = load_model(tiny_model("plain", **INFINITE))
+    engine = LocalEngine(model, n_threads=1, expects_more=expects_more)
+    seen: list[Event] = []
+
+    def requests() -> Iterator[Request | None]:
+        yield Request(id=0, prompt=Prompt(text="hello"), sampling=Sampling(max_tokens=400))
+        while not seen:
+            yield None
+        large = Prompt(text="w" * 8000)
+        yield Request(id=1, prompt=large, sampling=Sampling(max_tokens=2))
+
+    for event in engine.stream(requests()):
+        seen.append(event)
+    ended = [event.id for event in seen if isinstance(event, Finished)]
+    assert ended == ([1, 0] if expects_more else [0, 1])
+    engine.close()
+
+
+def test_the_reserve_of_a_server_is_limited(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(tiny)
+    size = model.size_bytes // 4
+    monkeypatch.setattr(context_planner, "_RESERVE_BYTES", size)
+    engine = LocalEngine(model, n_threads=1, expects_more=True)
+    serve(engine, 1, max_tokens=5)
+    assert engine.contexts.sequences is not None
+    n_ctx = engine.contexts.sequences.context.n_ctx
+    assert size / 2 < kv_bytes(read_header(model.path), n_ctx, "f16", "f16") <= size
     engine.close()
 
 

@@ -33,7 +33,7 @@ class ContextManager:
     `max_parallel` is the maximum number of sequences to decode together. `reproducible` is whether
     the state of a context must not depend on other requests. `context_seconds` is how long the
     creation of the current context took. `cache_bytes` limits cached sequences in
-    host memory.
+    host memory. `min_cells` is that of `ContextPlanner`.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class ContextManager:
         kv_type: KVType,
         prefixes: PrefixStates,
         cache_bytes: int = 0,
+        min_cells: int = 0,
         cancellation: Cancellation,
         progress: StreamProgress,
     ) -> None:
@@ -57,7 +58,9 @@ class ContextManager:
         self._n_threads, self._kv_type = n_threads, kv_type
         self._cancellation, self._progress = cancellation, progress
         self.cache = SequenceCache(limit_bytes=cache_bytes)
-        self._planner = ContextPlanner(weights, max_parallel=max_parallel, kv_type=kv_type)
+        self._planner = ContextPlanner(
+            weights, max_parallel=max_parallel, kv_type=kv_type, min_cells=min_cells
+        )
 
     def close(self) -> None:
         self.cache.entries.clear()
@@ -113,7 +116,8 @@ class ContextManager:
                 n_outputs, swa_full = max(n_outputs, have.n_outputs), swa_full or have.swa_full
                 size = ContextSize(max(size.n_cells, have.n_ctx), max(size.n_seq, have.n_seq))
             self._close_context()
-        if any(job.keep for job in waiting):  # the next turn will be longer
+        is_needed = size.n_cells > self._planner.reserve
+        if is_needed and any(job.keep for job in waiting):  # the next turn will be longer
             n_more = (self._weights.n_ctx_rope or 1 << 30) - size.n_cells
             n_more = max(0, min(SPARE_CELLS, size.n_cells, n_more))
             size = ContextSize(size.n_cells + n_more, size.n_seq)

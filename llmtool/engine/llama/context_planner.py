@@ -23,6 +23,8 @@ LARGE_CTX = 16384  # check the free memory from this size on
 CTX_STEP = 256  # sizes are multiples of it, so that similar prompts use the same context
 SPARE_CELLS = 4096  # for later requests
 _KV_BYTES = 4 << 30  # limit for requests that run together; a single request may need more
+_RESERVE_BYTES = 128 << 20  # for later requests of a server, or
+_RESERVE_SHARE = 4  # this part of the weights
 _STATE_BYTES = 1 << 30  # limit for recurrent states, of which each sequence has one
 _CHECKPOINTS = 6  # of a recurrent model; enough to undo three turns of a conversation
 _MIN_STREAMS = 4  # fewer sequences would take longer than a pool of more
@@ -46,11 +48,15 @@ class ContextSize(msgspec.Struct, frozen=True):
 class ContextPlanner:
     """Chooses the size of the next context of a loaded model.
 
-    `max_cells` is set after an allocation has failed.
+    `min_cells` is the smallest size, as far as memory allows: a larger context can replace another
+    one only while nothing runs. `max_cells` is set after an allocation has failed.
     """
 
-    def __init__(self, weights: LlamaModel, *, max_parallel: int, kv_type: KVType) -> None:
+    def __init__(
+        self, weights: LlamaModel, *, max_parallel: int, kv_type: KVType, min_cells: int = 0
+    ) -> None:
         self._weights, self._max_parallel, self._kv_type = weights, max_parallel, kv_type
+        self._min_cells = min_cells
         self.max_cells: int | None = None
 
     def plan(self, waiting: Sequence[Job], *, is_all: bool) -> ContextSize:
@@ -118,6 +124,7 @@ class ContextPlanner:
             n_seq += n_more
         if any(job.keep for job in waiting):
             n_seq += _CHECKPOINTS * self._weights.requires_full_snapshots
+        n_cells = max(n_cells, self.reserve)
         n_cells = min(n_cells, self._n_ctx_rope, self.max_cells or n_cells)
         if n_cells >= LARGE_CTX:
             n_cells = min(n_cells, self._limit)
@@ -154,14 +161,25 @@ class ContextPlanner:
             )
 
     @property
-    def _limit(self) -> int:
-        """The maximum number of cells of requests that run together."""
+    def reserve(self) -> int:
+        """The smallest number of cells, in memory that is small compared with the model's."""
+        if not self._min_cells:
+            return 0
+        size = max(_RESERVE_BYTES, self._weights.size_bytes // _RESERVE_SHARE)
+        return min(self._min_cells, size // max(1, self._step_bytes) * CTX_STEP, self._limit)
+
+    @property
+    def _step_bytes(self) -> int:
         from llmtool.models.gguf.memory import kv_bytes
 
+        return kv_bytes(self._header, CTX_STEP, self._kv_type, self._kv_type)
+
+    @property
+    def _limit(self) -> int:
+        """The maximum number of cells of requests that run together."""
         _, available = memory_bytes()
         share = min(available or _KV_BYTES, _KV_BYTES) // 2
-        step_bytes = kv_bytes(self._header, CTX_STEP, self._kv_type, self._kv_type)
-        limit = share * CTX_STEP // max(1, step_bytes)
+        limit = share * CTX_STEP // max(1, self._step_bytes)
         return min(limit, self.max_cells or limit)
 
     @property
@@ -176,13 +194,12 @@ class ContextPlanner:
     @cached_property
     def _attention_cost(self) -> AttentionCost:
         from llmtool.engine.llama.attention_cost import AttentionCost
-        from llmtool.models.gguf.memory import kv_bytes
 
         header = self._header
         return AttentionCost(
             n_heads=sum(header.head_count or ()),
             head_size=header.key_length or 64,
-            cell_bytes=kv_bytes(header, CTX_STEP, self._kv_type, self._kv_type) / CTX_STEP,
+            cell_bytes=self._step_bytes / CTX_STEP,
             n_weights=header.n_params,
         )
 

@@ -55,6 +55,8 @@ class LocalEngine:
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.
         cache_bytes: size limit of conversations that are cached in memory beside the context.
+        expects_more: larger requests may come while others run, so the first context is large
+            enough for them, as far as this takes little memory.
         chat_template: replaces the model's chat template, and sets its variables.
         draft: which tokens of a reply are drafted and verified together: none ("off"), or those
             that repeat the prompt or the reply, where the assumed costs of a step ("auto") or the
@@ -86,6 +88,7 @@ class LocalEngine:
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
         cache_bytes: int = 1_000_000_000,
+        expects_more: bool = False,
         chat_template: ChatTemplateOptions = ChatTemplateOptions(),
         draft: DraftMode = "auto",
         load_draft: Callable[[], LlamaModel] | None = None,
@@ -140,6 +143,7 @@ class LocalEngine:
             kv_type=kv_type,
             prefixes=prefixes,
             cache_bytes=cache_bytes,
+            min_cells=self.model.n_ctx if expects_more else 0,
             cancellation=self.cancellation,
             progress=self.progress,
         )
