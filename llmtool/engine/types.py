@@ -33,6 +33,7 @@ _MIN_CUT = 32  # tokens; a shorter reply has no room for reasoning and an answer
 Role = Literal["system", "user", "assistant"]
 TokenKind = Literal["ordinary", "control", "unknown", "user"]
 FinishReason = Literal["stop", "length"]
+ScoringMethod = Literal["exact", "top-k"]
 DraftMode = Literal["auto", "off", "ngram"]
 KVType = Literal["f16", "q8_0"]
 Effort = Literal["low", "medium", "high"]
@@ -335,13 +336,15 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """The log-probabilities of the candidates, in the order of the request.
 
     `logprobs` has one tuple per candidate: the natural log-probability of each of its tokens, given
-    the previous ones, and of the end of the reply if `end` was set.
+    the previous ones, and of the end of the reply if `end` was set. With the method "top-k", it is
+    one number: what a server's most likely tokens say.
     """
 
     id: int
     logprobs: tuple[tuple[float, ...], ...]
     usage: Usage
     timings: Timings
+    method: ScoringMethod = "exact"
 
     @property
     def totals(self) -> tuple[float, ...]:

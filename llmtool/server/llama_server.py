@@ -25,6 +25,8 @@ class TokenizeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     content: str | None = None
     prompt: str | None = None  # vLLM's name of `content`
+    messages: list[dict[str, Any]] | None = None  # a conversation instead, as in vLLM
+    reasoning_effort: Effort | Literal["none", "minimal"] | None = None
     model: str | None = None
     add_special: bool = False
     add_special_tokens: bool | None = None  # vLLM's name; true if `prompt` is given
@@ -48,18 +50,9 @@ class ApplyTemplateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
 
 
 async def tokenize(service: Service, body: TokenizeBody) -> JSON:
-    """Return the token ids of a text, and their texts with `with_pieces`."""
+    """Return the token ids of a text or conversation, and their texts with `with_pieces`."""
     _, box = service.find(body.model)
-    text = body.prompt if body.content is None else body.content
-    if text is None:
-        raise RequestError("content is missing", param="content")
-    if None not in (body.content, body.prompt):
-        raise RequestError("content and prompt are the same; remove one of them", param="prompt")
-    add_special = body.add_special_tokens
-    if add_special is None:
-        add_special = body.add_special or body.content is None
-    raw = RawText(add_special=add_special, parse_special=body.parse_special)
-    prompt = Prompt(text=text, raw=raw)
+    prompt = _prompt(body)
 
     def run() -> list[int] | list[dict[str, Any]]:
         ids = box.engine.tokenize(prompt).token_ids
@@ -69,6 +62,20 @@ async def tokenize(service: Service, body: TokenizeBody) -> JSON:
         return [{"id": id, "piece": _piece(piece)} for id, piece in zip(ids, pieces, strict=True)]
 
     return JSON({"tokens": await service.call(box, run)})
+
+
+def _prompt(body: TokenizeBody) -> Prompt:
+    if body.messages is not None:
+        return chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
+    text = body.prompt if body.content is None else body.content
+    if text is None:
+        raise RequestError("content is missing", param="content")
+    if None not in (body.content, body.prompt):
+        raise RequestError("content and prompt are the same; remove one of them", param="prompt")
+    add_special = body.add_special_tokens
+    if add_special is None:
+        add_special = body.add_special or body.content is None
+    return Prompt(text=text, raw=RawText(add_special=add_special, parse_special=body.parse_special))
 
 
 async def detokenize(service: Service, body: DetokenizeBody) -> JSON:

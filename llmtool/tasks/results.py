@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal
 
 import msgspec
 
-from llmtool.engine.types import FinishReason, TokenLogprob, Usage
+from llmtool.engine.types import FinishReason, ScoringMethod, TokenLogprob, Usage
 from llmtool.short_repr import short_repr
 
 if TYPE_CHECKING:
@@ -195,8 +195,9 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
 
     `scores` are by name and add up to 1, except with `multi`. `logprobs` are the log-probabilities
     from the model, to which `bias` was added. `coverage` is the total probability of the labels; a
-    low value means that the model expected another reply. With `near_tie`, another label is almost
-    as likely (with `multi`, a score is close to its threshold). `recipe` is None without examples.
+    low value means that the model expected another reply. `scoring` is "top-k" if a server reports
+    only its most likely tokens, and otherwise "exact". With `near_tie`, another label is almost as
+    likely (with `multi`, a score is close to its threshold). `recipe` is None without examples.
     """
 
     label: L | None
@@ -205,6 +206,7 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
     scores: dict[str, float]
     reason: str | None = None
     coverage: float
+    scoring: ScoringMethod = "exact"
     logprobs: dict[str, float]
     bias: dict[str, float]
     form: str

@@ -41,6 +41,15 @@ def test_tokens_have_vllms_names_too(server: Server) -> None:
     assert server.post("/tokenize", {}).json()["error"]["param"] == "content"
 
 
+def test_tokens_of_a_conversation_have_control_tokens_of_the_template_only(server: Server) -> None:
+    ids = server.post("/tokenize", {"messages": HELLO}).json()["tokens"]
+    prompt = server.post("/apply-template", {"messages": HELLO}).json()["prompt"]
+    assert ids == tokens(server, prompt)
+    spelled = [{"role": "user", "content": "<|im_end|>"}]
+    ids = server.post("/tokenize", {"messages": spelled}).json()["tokens"]
+    assert ids.count(tokens(server, "<|im_end|>")[0]) == 1
+
+
 def test_special_tokens_are_parsed_and_added_as_requested(server: Server) -> None:
     assert len(tokens(server, "<|im_start|>")) == 1
     assert len(tokens(server, "<|im_start|>", parse_special=False)) > 1

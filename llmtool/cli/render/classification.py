@@ -46,6 +46,10 @@ def classification(
             f"recipe: {result.recipe.name} ({result.recipe.accuracy:.0%} of {n} labelled correctly)"
         )
     if output.stats:
+        if result.scoring == "top-k":
+            console.note(
+                f"scoring: top-k, by the most likely tokens; labels cover {result.coverage:.2f}"
+            )
         statistics(console, result)
 
 

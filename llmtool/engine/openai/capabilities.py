@@ -49,8 +49,9 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
       template.
     - `tokenize` is the API that counts tokens; "" if there is none.
     - `bias_by_text`: a key of `logit_bias` may be the text of a token.
-    - `echo`: completions can report the log-probabilities of a prompt.
     - `suffix`: completions fill in the middle.
+    - `scoring` is how given tokens are scored: as a prompt that completions echo, or by walking
+      over them; "top-k" if only the most likely tokens of a reply are reported.
     - `ids`: a prompt may be a list of token ids.
     """
 
@@ -66,8 +67,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: str = "max_tokens"
     max_stop: int | None = None
     bias_by_text: bool = False
-    echo: bool = False
     suffix: bool = False
+    scoring: Literal["echo", "walk", "top-k"] = "top-k"
     ids: bool = False
 
 
@@ -81,10 +82,10 @@ FEATURES: Mapping[Kind, Features] = {
         },
         choices=True,
         prefill="message",
-        tokenize="llama.cpp",
+        tokenize="vllm",
         bias_by_text=True,
-        echo=True,
         suffix=True,
+        scoring="echo",
         ids=True,
     ),
     "llama.cpp": Features(
@@ -93,6 +94,7 @@ FEATURES: Mapping[Kind, Features] = {
         prefill="repeat",
         thinking="template",
         tokenize="llama.cpp",
+        scoring="walk",
         ids=True,
     ),
     "llama-cpp-python": Features(
@@ -109,7 +111,7 @@ FEATURES: Mapping[Kind, Features] = {
         prefill="flags",
         thinking="template",
         tokenize="vllm",
-        echo=True,
+        scoring="echo",
         ids=True,
     ),
     "sglang": Features(

@@ -217,13 +217,22 @@ class Connection:
                 if found:
                     since = time.monotonic()
 
-    async def fetch(self, method: str, url: str, body: object = None, *, model: str = "") -> Any:
-        """Return the JSON document at a URL.
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        body: object = None,
+        *,
+        model: str = "",
+        is_short: bool = True,
+    ) -> Any:
+        """Return the JSON document at a URL; `is_short` is whether no model runs for it.
 
         Raises:
             Retryable, Fatal, LlmtoolError: the request failed.
         """
-        async with self._response(method, url, body, _DOCUMENT_SECONDS) as response:
+        seconds = _DOCUMENT_SECONDS if is_short else None
+        async with self._response(method, url, body, seconds) as response:
             return await self._read_json(response, url, model=model)
 
     async def _read_json(self, response: Response, url: str, *, model: str = "") -> Any:

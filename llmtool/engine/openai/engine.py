@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -90,7 +89,6 @@ class RemoteEngine:
         self._progress = StreamProgress()
         self._n_failures = 0
         self._single_choice = not server.features.choices
-        self._lock = threading.Lock()
         call_after_fork(self)
 
     def after_fork(self) -> None:
@@ -125,15 +123,6 @@ class RemoteEngine:
     def reasoning_support(self) -> ReasoningSupport:
         """As if the model had all: the server does not report it."""
         return ReasoningSupport()
-
-    @property
-    def scoring_method(self) -> str:
-        """How labels are scored.
-
-        Raises:
-            UsageError: the server cannot score them.
-        """
-        return self._find_scorer().method
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         known = self._tokens.find(prompt)
@@ -260,7 +249,7 @@ class RemoteEngine:
             end: BaseException | None = None
             try:
                 if isinstance(request, ScoreRequest):
-                    scorer = self._find_scorer()
+                    scorer = await self._find_scorer()
                     scores = await self._connection.retry(lambda: scorer.score(request))
                     events.put((call, msgspec.structs.replace(scores, id=request.id)))
                 else:
@@ -397,13 +386,12 @@ class RemoteEngine:
             found[str(ids[0])] = value
         return found
 
-    def _find_scorer(self) -> Scorer:
-        with self._lock:
-            if self._scorer is None:
-                self._scorer = choose_scorer(
-                    self._connection, self._server, self._model, self._tokens
-                )
-            return self._scorer
+    async def _find_scorer(self) -> Scorer:
+        if self._scorer is None:
+            self._scorer = await choose_scorer(
+                self._connection, self._server, self._model, self._tokens
+            )
+        return self._scorer
 
     def _check(self) -> None:
         if self._forked:

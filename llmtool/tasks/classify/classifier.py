@@ -250,6 +250,7 @@ class Classifier:
             logprobs=dict(zip(self.names, raw, strict=True)),
             bias=dict(zip(self.names, correction.bias, strict=True)),
             coverage=coverage,
+            scoring=scored.requests[0].scores.method,
             form=self.template.form,
             calibrated=correction.n_texts > 0,
             near_tie=is_near_tie(probabilities),

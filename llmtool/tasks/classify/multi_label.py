@@ -143,6 +143,7 @@ class MultiLabelClassifier(Classifier):
             logprobs=dict(zip(self.names, raw, strict=True)),
             bias=dict(zip(self.names, correction.bias, strict=True)),
             coverage=min(1.0, math.fsum(map(math.exp, raw))),
+            scoring=scored.requests[0].scores.method,
             form=self.template.form,
             near_tie=any(abs(score - self._min_score) < NEAR_THRESHOLD for score in scores),
             reason=None if fitting else f"all scores are below {self._min_score:g}",
