@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import mcp_types as types
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from llmtool._version import __version__
@@ -22,6 +24,7 @@ from llmtool.server.bodies import MAX_BODY
 from llmtool.server.errors import describe
 from llmtool.server.functions.calls import call, find
 from llmtool.server.functions.catalogue import Function
+from llmtool.server.responses import JSON
 from llmtool.server.service import Service
 from llmtool.toolbox import Toolbox
 
@@ -141,6 +144,15 @@ class HttpEndpoint:
         self._running = asyncio.ensure_future(self._run())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = Headers(scope=scope).get("content-type", "")
+        if scope["method"] == "POST" and kind.partition(";")[0].strip() != "application/json":
+            # The SDK would report it as plain text.
+            message = f"Content-Type {kind!r}: must be application/json"
+            error = {"code": types.INVALID_REQUEST, "message": message}
+            document = {"jsonrpc": "2.0", "id": None, "error": error}
+            status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            await JSON(document, status_code=status)(scope, receive, send)
+            return
         await self._started.wait()
         await self._manager.asgi_app(scope, receive, send)
 

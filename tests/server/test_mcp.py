@@ -103,6 +103,21 @@ def test_calls_at_the_same_time_are_answered(serve: Serve, folder: Path) -> None
     assert texts == [f"{name}." for name in names]
 
 
+def test_what_is_not_a_request_gets_an_error_of_the_protocol(serve: Serve) -> None:
+    client = serve(ScriptedEngine("Hi")).client
+    headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+    for body, change, status in (
+        (b"{", {}, 400),
+        (b"[]", {}, 400),
+        (b'{"jsonrpc": "2.0", "id": NaN}', {}, 400),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"{}", {"Accept": "text/html"}, 406),
+    ):
+        response = client.post("/mcp", content=body, headers={**headers, **change})
+        assert response.status_code == status, response.text
+        assert response.json()["error"]["code"] < 0
+
+
 def test_mcp_requires_the_key(serve: Serve) -> None:
     client = serve(ScriptedEngine("Hi"), keys=["k"]).client
     assert client.post("/mcp", json={}).status_code == 401
