@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,13 @@ def test_session_of_version_1_is_read_and_saved_in_the_current_one(
     sessions.save(session)
     assert sessions.load("work").turns == turns
     assert b'"version":2' in sessions.path("work").read_bytes()
+
+
+def test_long_damaged_session_is_recovered_quickly(sessions: Sessions) -> None:
+    sessions.folder.mkdir(parents=True, exist_ok=True)
+    lines = b'{"damaged\n' + b'{"user": "a", "text": "b"}\n' * 50_000
+    sessions.path("long").write_bytes(lines)
+    started = time.process_time()
+    session, _ = sessions.recover("long")
+    assert len(session.turns) == 50_000
+    assert time.process_time() - started < 3
