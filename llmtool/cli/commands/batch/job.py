@@ -60,10 +60,11 @@ def create_job(
     requests = format_count(job.n_requests, "request")
     console.note(f"{requests} for {job.model} in {', '.join(job.files)}")
     if writer.omitted:
-        console.note(
-            f"not in the requests: {', '.join(map(option, sorted(writer.omitted)))}, as not all "
-            "servers have them; name the one that will answer with --kind"
-        )
+        names = ", ".join(map(option, sorted(writer.omitted)))
+        reason = f"which {job.kind} does not have"
+        if job.kind == "other":
+            reason = "which not all servers have; --kind names the program that will answer"
+        console.note(f"not in the requests: {names} of the template, {reason}")
     if n_failed := job.n_records - job.n_requests:
         console.note(
             f"{format_count(n_failed, 'record')} without a request, first: {writer.first_error}; "
