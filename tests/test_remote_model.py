@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import error_line
-from fake_server import FakeServer, fail, fake_server, listed, say
+from fake_server import FakeServer, fail, fake_server, listed, say, wait_until
 from running_server import running
 
 from llmtool.config import Folders, Settings
@@ -247,3 +249,41 @@ def test_events_of_a_stream_are_shown(fake: FakeServer, open_box: Any) -> None:
     fake.script(say("a", "b"))
     box = open_box("tiny", base_url=fake.url)
     assert [str(token) for token in box.stream_generate("Hi")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_replies_after_the_one_that_failed_are_not_lost(
+    fake: FakeServer, run_llmtool: Run, cwd: Path, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed batch repeats no request that was answered, although one before it was not."""
+    monkeypatch.setattr("llmtool.engine.openai.connection._BACKOFF_SECONDS", 0.01)
+    n_answered = 0
+
+    def respond(exchange: Any) -> None:
+        nonlocal n_answered
+        number = re.search(r"record (\d)", exchange.request.body["messages"][-1]["content"])[1]
+        if number == "0":
+            assert wait_until(lambda: n_answered == 4)
+            fail(status, "expired")(exchange)
+        elif int(number) > 4:
+            assert wait_until(lambda: n_answered == 4)
+            fail(401, "expired")(exchange)
+        else:
+            n_answered += 1
+            say("fine")(exchange)
+
+    fake.script(respond)
+    (cwd / "in.txt").write_text("".join(f"record {i}\n" for i in range(8)))
+    batch = ("gen", "Say", "--each", "line", "-f", "in.txt", "-o", "out.jsonl")
+    batch += ("-m", "tiny", "--base-url", fake.url, "--temperature", "0")
+    result = run_llmtool(*batch, env=ONLINE)
+    assert result.returncode == ExitCode.USAGE, result.stderr
+    rows = [json.loads(line) for line in (cwd / "out.jsonl").read_text().splitlines()]
+    assert [row.get("text") for row in rows[1:]] == ["fine"] * 4
+    n_before = len(fake.bodies)
+    fake.script(say("again"))
+    result = run_llmtool(*batch, "--retry-failed", env=ONLINE)
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in (cwd / "out.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == ["again", *["fine"] * 4, *["again"] * 3]
+    assert len(fake.bodies) - n_before == 4

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -49,6 +49,7 @@ from llmtool.errors import (
 from llmtool.forks import call_after_fork
 from llmtool.option_names import option
 
+T = TypeVar("T")
 _POLL_SECONDS = 0.05
 _IDLE_SECONDS = 0.005
 _ASSUMED_CONTEXT = 8192  # tokens, of a server that does not report its limit
@@ -162,14 +163,16 @@ class RemoteEngine:
         """Yield the events of requests; see `Engine.stream`.
 
         Raises:
-            Cancelled: the cancellation was set, or a scope of it around this call.
+            Cancelled: the cancellation was set, or a scope of it around this call, or all of
+                several requests would fail, such as with an invalid key.
             ClosedError: the engine was closed.
-            LlmtoolError: an error that all requests have, such as an invalid key.
         """
-        source, exhausted = iter(requests), False
-        events: _Events = SimpleQueue()
+        source, exhausted, is_single = iter(requests), False, False
+        stream = _Stream()
+        events = stream.events
         running: set[_Call] = set()
-        fatal: LlmtoolError | None = None
+        fatal: Fatal | None = None
+        n_started = 0
         self._progress.reset()
         self._progress.max_parallel = self._connection.concurrency
         try:
@@ -180,8 +183,9 @@ class RemoteEngine:
                         new, failed, exhausted = read_available(
                             source, _READ_AHEAD * self._connection.concurrency - len(running)
                         )
-                        is_single = exhausted and not running and len(new) == 1
-                        running |= {self._start(each, events, held=not is_single) for each in new}
+                        n_started += len(new)
+                        is_single = exhausted and n_started == 1
+                        running |= {self._start(each, stream, held=not is_single) for each in new}
                         yield from failed
                     self._pass_on_notes()
                     if not running:
@@ -195,13 +199,15 @@ class RemoteEngine:
                         call, event = item
                         if call not in running:
                             continue
+                        if isinstance(event, Fatal) and is_single:
+                            event = event.error
                         if isinstance(event, Fatal):  # others may still end
-                            fatal, exhausted = fatal or event.error, True
+                            fatal, exhausted = fatal or event, True
                             running.discard(call)
                         else:
                             yield from self._receive(call, event, running)
             if fatal is not None:
-                raise fatal
+                raise fatal.as_stop()
         finally:
             for call in running:
                 call.future.cancel()
@@ -233,14 +239,16 @@ class RemoteEngine:
         if event is None:
             self._n_failures = 0
             return
+        if isinstance(event, Cancelled):  # not sent after a fatal error
+            return
         if not isinstance(event, LlmtoolError):
             raise event
         self._n_failures += isinstance(event, ServerError)
         if self._n_failures >= _MAX_FAILURES:
-            raise event
+            raise Fatal(event).as_stop()
         yield Failed(call.request.id, event)
 
-    def _start(self, request: AnyRequest, events: _Events, *, held: bool) -> _Call:
+    def _start(self, request: AnyRequest, stream: _Stream, *, held: bool) -> _Call:
         call = _Call(request)
         self._progress.n_requests += 1
         self._progress.n_replies += request.n if isinstance(request, Request) else 1
@@ -250,21 +258,24 @@ class RemoteEngine:
             try:
                 if isinstance(request, ScoreRequest):
                     scorer = await self._find_scorer()
-                    scores = await self._connection.retry(lambda: scorer.score(request))
-                    events.put((call, msgspec.structs.replace(scores, id=request.id)))
+                    scores = await self._connection.retry(
+                        lambda: stream.if_running(scorer.score(request))
+                    )
+                    stream.events.put((call, msgspec.structs.replace(scores, id=request.id)))
                 else:
-                    await self._generate(call, request, events, held=held)
+                    await self._generate(call, request, stream, held=held)
             except Retryable as exc:
                 end = exc.error
             except BaseException as exc:
+                stream.has_failed |= isinstance(exc, Fatal) and held
                 end = exc
-            events.put((call, end))
+            stream.events.put((call, end))
 
         call.future = self._connection.submit(serve())
         return call
 
     async def _generate(
-        self, call: _Call, request: Request, events: _Events, *, held: bool
+        self, call: _Call, request: Request, stream: _Stream, *, held: bool
     ) -> None:
         seed, first, n_left = self._choose_seed(request), 0, request.n
         bias = await self._resolve_bias(request)
@@ -273,13 +284,13 @@ class RemoteEngine:
             choices = _Choices(
                 msgspec.structs.replace(request, n=n), first, (seed + first) % (MAX_SEED + 1), bias
             )
-            n_done = await self._request_choices(call, choices, events, held=held)
+            n_done = await self._request_choices(call, choices, stream, held=held)
             if n_done < n:
                 self._single_choice = True
             first, n_left = first + n_done, n_left - n_done
 
     async def _request_choices(
-        self, call: _Call, choices: _Choices, events: _Events, *, held: bool
+        self, call: _Call, choices: _Choices, stream: _Stream, *, held: bool
     ) -> int:
         """Request choices; return how many the server made."""
         request, seed = choices.request, choices.seed
@@ -305,17 +316,17 @@ class RemoteEngine:
             )
             tokens: list[Event] = []
             call.n_tokens = 0
-            stream = self._connection.events(
+            documents = self._connection.events(
                 body.path, body.document, model=model, has_begun=lambda: reader.has_begun
             )
             try:
-                async with contextlib.aclosing(stream):
-                    async for data in stream:
+                async with contextlib.aclosing(documents):
+                    async for data in documents:
                         for token in reader.add(data):
                             if held:
                                 tokens.append(token)
                             else:
-                                events.put((call, token))
+                                stream.events.put((call, token))
                         call.n_tokens = reader.n_tokens
                         if reader.is_stopped:
                             break
@@ -332,10 +343,10 @@ class RemoteEngine:
                 raise
             self._check_model(reader)
             for event in (*tokens, *reader.finish()):
-                events.put((call, event))
+                stream.events.put((call, event))
             return request.n - reader.n_missing
 
-        return await self._connection.retry(attempt)
+        return await self._connection.retry(lambda: stream.if_running(attempt()))
 
     def _check_model(self, reader: ReplyReader) -> None:
         endpoint, answered = self._connection.endpoint, reader.answered_by
@@ -422,8 +433,21 @@ class _Choices(NamedTuple):
     bias: dict[str, float]
 
 
-# None wakes the thread that waits.
-_Events = SimpleQueue[tuple[_Call, Event | BaseException | None] | None]
+class _Stream:
+    """The events of the calls of one `stream`, of which None wakes the thread that waits.
+
+    `has_failed` is whether all further calls would fail, so that none is sent.
+    """
+
+    def __init__(self) -> None:
+        self.events: SimpleQueue[tuple[_Call, Event | BaseException | None] | None] = SimpleQueue()
+        self.has_failed = False
+
+    async def if_running(self, call: Coroutine[Any, Any, T]) -> T:
+        if self.has_failed:
+            call.close()
+            raise Cancelled("not sent")
+        return await call
 
 
 def is_same_model(asked: str, answered: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from llmtool.engine.openai.endpoint import Endpoint
 from llmtool.errors import (
+    Cancelled,
     ContextOverflow,
     DownloadError,
     ExitCode,
@@ -59,6 +60,24 @@ class Fatal(Exception):
     def __init__(self, error: LlmtoolError) -> None:
         super().__init__(str(error))
         self.error = error
+
+    def as_stop(self) -> Cancelled:
+        """Return the error as one that stops a batch, which keeps its complete results."""
+        kinds = (_KeyRejected, _ModelGone, _ServerGone)
+        kind = next((each for each in kinds if isinstance(self.error, each.__bases__[0])), None)
+        return (kind or _ServerGone)(str(self.error))
+
+
+class _ServerGone(ServerError, Cancelled):
+    pass
+
+
+class _KeyRejected(UsageError, Cancelled):
+    pass
+
+
+class _ModelGone(ModelNotFound, Cancelled):
+    pass
 
 
 def shorten(text: object) -> str:
