@@ -1086,7 +1086,7 @@ _llmtool() {
             case "$previous" in
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
-                *) :
+                *) kind='endpoints'
                     options='--json --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'models info')

@@ -1802,7 +1802,7 @@ _llmtool_models_ls() {
         '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show this help and exit]' \
         '*-h[Show this help and exit]' \
-        '*: :'
+        '*: : _llmtool_values endpoints'
 }
 
 _llmtool_models_info() {

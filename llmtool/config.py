@@ -57,7 +57,7 @@ Kind = Literal[
     "vllm",
 ]
 MAX_CONCURRENCY = 1024
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.001, le=86_400)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -301,7 +301,7 @@ def _parse_endpoint_value(key: str, name: str, text: str) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise UsageError(f"{key} {text!r}: {str(exc)[:1].lower()}{str(exc)[1:]}") from exc
+        raise UsageError(f"{key} {text!r}: must be {_describe(kind)}") from exc
 
 
 def json_or_text(text: str) -> Any:

@@ -24,6 +24,7 @@ from llmtool.models import catalogue
 from llmtool.models.layout import find_free_bytes
 from llmtool.models.store import Store
 from llmtool.option_names import option
+from llmtool.web.urls import mask_url
 
 # SIMD extensions that processors have had for ten years; a build without them is a generic one.
 _EXPECTED = {"x86_64": "AVX2", "amd64": "AVX2", "aarch64": "NEON", "arm64": "NEON"}
@@ -49,6 +50,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     default_model: str | None
     models: list[dict[str, Any]]
     servers: list[dict[str, Any]]
+    endpoints: list[dict[str, Any]]
     advice: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) -> Report:
-    """Examine this machine; loads llama.cpp, but no model.
+    """Examine this machine; loads llama.cpp, but no model, and does not use the network.
 
     The report starts with the given `advice`, such as errors in the settings.
     """
@@ -108,6 +110,10 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
         default_model=default,
         models=models,
         servers=[to_dict(*each) for each in list_servers(folders.sockets)],
+        endpoints=[
+            {"name": name, "base_url": mask_url(each.base_url), "kind": each.kind}
+            for name, each in settings.endpoints.items()
+        ],
         advice=advice,
     )
 

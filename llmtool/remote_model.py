@@ -66,6 +66,7 @@ class RemoteModel:
         self.cancellation, self._on_note = cancellation, on_note
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._server: ServerInfo | None = None
         self._found: tuple[ServerInfo, ServedModel] | None = None
         self._engine: RemoteEngine | None = None
         call_after_fork(self)
@@ -157,19 +158,30 @@ class RemoteModel:
                 self._connection.close()
             self._engine = self._connection = None
 
-    def _find(self) -> tuple[ServerInfo, ServedModel]:
-        """Return what the server says of itself and of the model."""
-        if self._found is None:
+    def find_server(self) -> ServerInfo:
+        """Return what the server says of itself; raises as `name`, but needs no model."""
+        if self._server is None:
             from llmtool.engine.openai.capabilities import detect
+            from llmtool.engine.openai.known_models import save_names
 
             acquire(self._lock, self.cancellation.check)
             try:
-                if self._found is None:
+                if self._server is None:
                     self._report_first_use()
-                    server = self._connect().run(detect(self._connect()), self.cancellation.check)
-                    self._found = server, server.find(self.endpoint, self._name)
+                    connection = self._connect()
+                    self._server = connection.run(detect(connection), self.cancellation.check)
+                    if self.endpoint.is_named:
+                        names = (each.name for each in self._server.models or ())
+                        save_names(self.folders.cache, self.endpoint.name, names)
             finally:
                 self._lock.release()
+        return self._server
+
+    def _find(self) -> tuple[ServerInfo, ServedModel]:
+        """Return what the server says of itself and of the model."""
+        if self._found is None:
+            server = self.find_server()
+            self._found = server, server.find(self.endpoint, self._name)
         return self._found
 
     def _connect(self) -> Connection:

@@ -52,3 +52,14 @@ def format_age(seconds: float) -> str:
         if seconds >= size:
             return f"{format_count(int(seconds // size), name)} ago"
     return f"{seconds // 3600:.0f} h ago" if seconds >= 3600 else f"{seconds // 60:.0f} min ago"
+
+
+def format_cost(cost: object) -> str:
+    """Return the end of a line about tokens: what they cost, or "" if that is unknown.
+
+    Example:
+        >>> from msgspec import UNSET
+        >>> format_cost(0.00123456), format_cost(UNSET)
+        ('; cost 0.00123', '')
+    """
+    return f"; cost {cost:.3g}" if isinstance(cost, (int, float)) else ""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from man_pages import Command, all_commands
+from msgspec import UnsetType
 
 from llmtool.bench.measure import BenchPlan, Row
 from llmtool.bench.report import Report as BenchReport
@@ -337,7 +338,8 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
         ),
         "sessions rm": ("An array of strings, the names of the removed sessions.", {}),
         "models ls": (
-            "An array of objects. `models pull` and `models import` print one such object.",
+            "An array of objects. `models pull` and `models import` print one such object. Those "
+            "of a server have the keys `name`, `n_ctx` and `n_params`; the last two may be null.",
             {"": Model},
         ),
         "models info": (
@@ -449,7 +451,11 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
         "doctor": (
             "An object.",
             {
-                "": _keys(DoctorReport, models="array of [Installed](#installed)"),
+                "": _keys(
+                    DoctorReport,
+                    models="array of [Installed](#installed)",
+                    endpoints="array of objects with the strings `name`, `base_url` and `kind`",
+                ),
                 "Device": Device,
                 "Installed": {
                     **dict.fromkeys(("name", "path"), "string"),
@@ -525,6 +531,7 @@ def _table(shape: Shape) -> str:
 def _json_type(of: Any) -> str:
     """Return the JSON type of a Python type, in words."""
     names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    names[UnsetType] = "absent"
     origin, inner = typing.get_origin(of), typing.get_args(of)
     if of is Any:
         return "any"

@@ -62,8 +62,12 @@ def object_mismatches(value: Any, heading: str, where: str = "") -> list[str]:
     shape = SHAPES[heading]
     if not isinstance(value, dict):
         return [f"{where}: {value!r} is not an object"]
-    if value.keys() != shape.keys():
+    required = {key for key, of in shape.items() if not of.endswith(" or absent")}
+    if not required <= value.keys() <= shape.keys():
         return [f"{where} {heading}: keys {list(value)}, documented {list(shape)}"]
     return [
-        text for key, of in shape.items() for text in mismatches(value[key], of, f"{where}.{key}")
+        text
+        for key, of in shape.items()
+        if key in value
+        for text in mismatches(value[key], of.removesuffix(" or absent"), f"{where}.{key}")
     ]

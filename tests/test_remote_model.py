@@ -287,3 +287,110 @@ def test_replies_after_the_one_that_failed_are_not_lost(
     rows = [json.loads(line) for line in (cwd / "out.jsonl").read_text().splitlines()]
     assert [row["text"] for row in rows] == ["again", *["fine"] * 4, *["again"] * 3]
     assert len(fake.bodies) - n_before == 4
+
+
+def write_endpoint(env: dict[str, str], url: str, more: str = "") -> None:
+    config = Path(env["LLMTOOL_CONFIG_DIR"])
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.toml").write_text(f'[endpoints.gpu]\nbase_url = "{url}"\n{more}')
+
+
+def test_cost_follows_from_the_prices_of_the_settings(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str]
+) -> None:
+    prices = "[endpoints.gpu.prices.tiny]\ninput = 1000\noutput = 2000\n"
+    write_endpoint(env, fake.url, prices)
+    fake.script(say("a", "b"))  # 5 tokens of a prompt, 2 of the reply
+    result = run_llmtool("gen", "Hi", "-m", "gpu:tiny", "--json", "--stats", env=ONLINE)
+    assert json.loads(result.stdout)["usage"]["cost"] == pytest.approx(0.009)
+    assert b"; cost 0.009\n" in result.stderr
+    batch = ("gen", "Say", "--each", "line", "-m", "gpu:tiny", "--stats", "--temperature", "0")
+    result = run_llmtool(*batch, input=b"1\n2\n", env=ONLINE)
+    assert b"10 prompt tokens (0 cached), 4 completion tokens" in result.stderr
+    assert b"; cost 0.018\n" in result.stderr
+
+
+def test_cached_tokens_have_a_price_of_their_own() -> None:
+    from msgspec import UNSET
+
+    from llmtool.config import Price
+    from llmtool.engine.openai.endpoint import Endpoint
+    from llmtool.engine.types import Usage
+
+    price = Price(input=4.0, cached=1.0, output=8.0)
+    endpoint = Endpoint(name="gpu", base_url="http://gpu/v1", prices={"a": price})
+    usage = Usage(prompt_tokens=100, cached_tokens=60, completion_tokens=10)
+    assert endpoint.add_cost(usage, "a").cost == pytest.approx((40 * 4 + 60 + 80) / 1e6)
+    assert endpoint.add_cost(usage, "a", with_prompt=False).cost == pytest.approx(80 / 1e6)
+    assert endpoint.add_cost(usage, "b").cost is UNSET
+
+
+def test_models_of_a_server_are_listed_and_completed(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str]
+) -> None:
+    write_endpoint(env, fake.url)
+    fake.models = lambda exchange: exchange.send(
+        body={"data": [{"id": "a/b", "max_model_len": 4096}, {"id": "c\x1b[31m"}]}
+    )
+    result = run_llmtool("models", "ls", "gpu:", env=ONLINE)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == b"gpu:a/b\t4096\t-"
+    assert b"\x1b" not in result.stdout
+    listed = json.loads(run_llmtool("models", "ls", "gpu", "--json", env=ONLINE).stdout)
+    assert listed[0] == {"name": "gpu:a/b", "n_ctx": 4096, "n_params": None}
+    result = run_llmtool("models", "ls", "gpo:", env=ONLINE)
+    assert "'gpo:': not an endpoint of config.toml; endpoints: gpu" in error_line(result, 2)
+    from llmtool.cli import candidates
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        found = candidates.find("models", "gpu:", ["llmtool", "gen", "-m", "gpu:"])
+        assert [each.value for each in found] == ["gpu:", "gpu:a/b"]
+
+
+def test_doctor_checks_endpoints_without_the_network(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str]
+) -> None:
+    write_endpoint(env, "http://me:secret@gpu:8000", 'api_key_file = "missing"\n')
+    result = run_llmtool("doctor", "--json")
+    report = json.loads(result.stdout)
+    assert report["endpoints"] == [
+        {"name": "gpu", "base_url": "http://***@gpu:8000", "kind": "auto"}
+    ]
+    assert any("endpoints.gpu.api_key_file: cannot read" in each for each in report["advice"])
+    assert b"secret" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('base_url = "http://a"\nurl = "x"', "endpoints.gpu: unknown key 'url'; valid keys: base"),
+        ('base_ulr = "x"', "endpoints.gpu: unknown key 'base_ulr'; did you mean 'base_url'?"),
+        ('kind = "vllm"', "endpoints.gpu: object missing required field 'base_url'"),
+        ('base_url = "http://a"\nconcurrency = 0', "endpoints.gpu: expected 'int' >= 1"),
+        ('base_url = "http://a"\nheaders = {a = 5}', "endpoints.gpu: expected 'str', got 'int'"),
+    ],
+)
+def test_invalid_endpoint_of_the_settings_is_an_error(
+    run_llmtool: Run, env: dict[str, str], text: str, message: str
+) -> None:
+    config = Path(env["LLMTOOL_CONFIG_DIR"])
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "config.toml").write_text(f"[endpoints.gpu]\n{text}\n")
+    assert message in error_line(run_llmtool("gen", "Hi"), 2)
+
+
+def test_config_sets_a_key_of_an_endpoint(run_llmtool: Run) -> None:
+    def config(*args: str) -> Any:
+        return run_llmtool("config", *args)
+
+    assert config("set", "endpoints.gpu.base_url", "http://gpu:8000").returncode == 0
+    assert config("set", "endpoints.gpu.concurrency", "5").returncode == 0
+    assert config("show", "endpoints.gpu.concurrency").stdout == b"5\n"
+    error = error_line(config("set", "endpoints.gpu.n_ctx", "x"), 2)
+    assert "endpoints.gpu.n_ctx 'x': must be a whole number of at least 1" in error
+    assert "unknown key 'endpoints.gpu.key'" in error_line(
+        config("set", "endpoints.gpu.key", "sk-1"), 2
+    )
+    assert config("unset", "endpoints.gpu.concurrency").returncode == 0

@@ -107,7 +107,7 @@ def start_loading(
 
     Return None if it is not installed, or if the user has to choose one.
     """
-    model = _make_model(console, folders, settings, options, options.reference)
+    model = make_model(console, folders, settings, options, options.reference)
     if not isinstance(model, LocalModel):
         return model
     if model.installed_file is None or (model.is_default and console.can_ask):
@@ -301,7 +301,7 @@ def _find_model(
     if is_unknown and console.can_ask:
         reference = chosen = first_run.ask(console, settings)
     with DownloadProgress(console, reference or settings.model or "starter") as progress:
-        model = _make_model(console, folders, settings, options, reference, progress)
+        model = make_model(console, folders, settings, options, reference, progress)
         signals.install(console.interrupts, model.cancellation)
         if isinstance(model, LocalModel):
             _ = model.file  # downloads it
@@ -310,7 +310,7 @@ def _find_model(
     return model
 
 
-def _make_model(
+def make_model(
     console: Console,
     folders: config.Folders,
     settings: config.Settings,
@@ -318,6 +318,7 @@ def _make_model(
     reference: str | None,
     progress: DownloadProgress | None = None,
 ) -> AnyModel:
+    """Return the model of a reference, which is neither downloaded nor loaded."""
     if options.reproducible and (options.parallel or 1) > 1:
         raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
     status = ModelStatus(console, lambda: model.progress)

@@ -55,7 +55,7 @@ def find(kind: str, prefix: str, words: Sequence[str]) -> list[Candidate]:
 
 
 def _models(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
-    """Yield aliases and installed models."""
+    """Yield aliases, installed models and servers."""
     from llmtool import config
     from llmtool.models import installed, registry
     from llmtool.models.layout import Layout
@@ -63,11 +63,32 @@ def _models(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
 
     layout = Layout(data=folders.data, hub_cache=folders.hub_cache)
     known = registry.load(layout.registry_file)
-    aliases = {**known.aliases, **config.load_settings(os.environ, folders.config_file).aliases}
+    settings = config.load_settings(os.environ, folders.config_file)
+    aliases = {**known.aliases, **settings.aliases}
     for name, model in sorted(aliases.items()):
         yield Candidate(name, model)
     for each in installed.list_models(layout, known):
         yield Candidate(each.name, format_bytes(each.size_bytes))
+    for name, endpoint in sorted(settings.endpoints.items()):
+        yield Candidate(f"{name}:", endpoint.base_url)
+    typed = words[-1].partition("=")[2] or words[-1] if words else ""
+    name, colon, _ = typed.partition(":")
+    if colon and name in settings.endpoints:
+        from llmtool.engine.openai.known_models import load_names
+
+        for model in load_names(folders.cache, name):
+            yield Candidate(f"{name}:{model}")
+
+
+def _endpoints(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    """Yield OpenAI and the servers of the settings."""
+    from llmtool import config
+
+    yield Candidate("openai:")
+
+    settings = config.load_settings(os.environ, folders.config_file)
+    for name, endpoint in sorted(settings.endpoints.items()):
+        yield Candidate(f"{name}:", endpoint.base_url)
 
 
 def _recommended(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
@@ -164,6 +185,7 @@ def _values(words: Sequence[str], options: Sequence[str]) -> list[str]:
 
 KINDS: dict[str, Callable[[Folders, Sequence[str]], Iterable[Candidate]]] = {
     "models": _models,
+    "endpoints": _endpoints,
     "recommended": _recommended,
     "templates": _templates,
     "label-templates": _label_templates,

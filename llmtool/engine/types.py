@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from llmtool.cancellation import Cancellation
 from llmtool.errors import LlmtoolError, UsageError
@@ -244,6 +244,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Token counts: the prompt, the part of it that was cached, and the reply.
 
     `drafted_tokens` were guessed by speculative decoding, and `accepted_tokens` of them were right.
+    `cost` is what a server charges, in the currency of the prices in the settings, if it has some.
     """
 
     prompt_tokens: int
@@ -251,6 +252,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    cost: float | UnsetType = UNSET
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
 import msgspec
+from msgspec import UNSET
 
 from llmtool.engine.types import FinishReason, ScoringMethod, TokenLogprob, Usage
 from llmtool.short_repr import short_repr
@@ -25,9 +26,13 @@ NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """Return the sum of token counts."""
+    """Return the sum of token counts and costs."""
     names, all_usages = Usage.__struct_fields__, list(usages)
-    return Usage(**{name: sum(getattr(each, name) for each in all_usages) for name in names})
+    costs = [each.cost for each in all_usages if each.cost is not UNSET]
+    counts = {
+        name: sum(getattr(each, name) for each in all_usages) for name in names if name != "cost"
+    }
+    return Usage(**counts, cost=sum(costs) if costs else UNSET)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

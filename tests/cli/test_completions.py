@@ -180,7 +180,7 @@ def test_completing_imports_few_libraries(home: Path, kind: str) -> None:
     assert done.stdout
     loaded = set(done.stderr.split())
     heavy = {"typer", "jinja2", "rich", "huggingface_hub", "asyncio", "logging", "tomlkit"}
-    if kind not in ("models", "settings", "settings-and-values"):
+    if kind not in ("models", "endpoints", "settings", "settings-and-values"):
         heavy |= {"msgspec", "inspect", "dataclasses"}
     if kind not in ("recommended", "labels", "label-templates"):
         heavy |= {"yaml"}

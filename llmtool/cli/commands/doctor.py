@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def doctor(
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import examine
+    from llmtool.engine.openai.endpoint import check_endpoints
     from llmtool.models.hub import environment
 
     folders, settings, errors = bootstrap.start_lenient(console, general)
@@ -39,6 +41,7 @@ def doctor(
             check()
         except UsageError as exc:
             errors.append(str(exc))
+    errors += check_endpoints(settings, os.environ, folders.config)
     report = examine(folders, settings, errors)
     if json:
         console.stdout.write_json(report.to_dict())
@@ -75,5 +78,7 @@ def describe(report: Report) -> Iterator[tuple[str, str]]:
     for server in report.servers:
         where = server["address"] or server["socket"]
         yield "server", f"{', '.join(server['models'])} at {where} (process {server['pid']})"
+    for each in report.endpoints:
+        yield "endpoint", f"{each['name']} at {each['base_url']}"
     for line in report.advice or ["no changes suggested"]:
         yield "advice", line

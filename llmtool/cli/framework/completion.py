@@ -32,6 +32,7 @@ KINDS = {
     "translate --to": "languages",
     "prompts new --from": "templates",
     "model": "models",
+    "models ls server": "endpoints",
     "models pull model": "recommended",
     "template": "templates",
     "templates": "templates",

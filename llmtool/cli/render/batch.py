@@ -14,7 +14,7 @@ from llmtool.cli.terminal.inputs import note_table
 from llmtool.cli.terminal.progress import describe_progress, describe_prompts
 from llmtool.engine.types import StreamProgress
 from llmtool.errors import Cancelled, LlmtoolError, RecordsFailed
-from llmtool.sizes import format_count
+from llmtool.sizes import format_cost, format_count
 from llmtool.tasks.results import Result
 
 _N_SAMPLED, _MAX_SAMPLE = 10, 2000  # lines and characters of a text that may be a table
@@ -39,6 +39,7 @@ class Tally:
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = self._n_unfinished = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
+        self._cost: float | None = None
         self._warnings: Counter[str] = Counter()
         self._source, self._sample = "", ""  # the first lines of a file
 
@@ -59,6 +60,8 @@ class Tally:
         if isinstance(outcome, LlmtoolError):
             self._fail(record, outcome)
         else:
+            if isinstance(outcome.usage.cost, float):
+                self._cost = (self._cost or 0.0) + outcome.usage.cost
             self._n_prompt += outcome.usage.prompt_tokens
             self._n_cached += outcome.usage.cached_tokens
             self._n_completion += outcome.usage.completion_tokens
@@ -105,6 +108,7 @@ class Tally:
             f"{records} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
             f"{self._n_prompt} prompt tokens ({self._n_cached} cached), "
             f"{self._n_completion} completion tokens, {self._n_completion / seconds:.0f} tok/s"
+            f"{format_cost(self._cost)}"
         )
 
     def interrupted(self) -> None:

@@ -6,7 +6,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import open_sink
-from llmtool.sizes import format_count
+from llmtool.sizes import format_cost, format_count
 from llmtool.tasks.classify.explain import SentenceWeight
 from llmtool.tasks.results import Classification
 
@@ -122,7 +122,7 @@ def statistics(console: Console, result: Classification) -> None:
     usage = result.usage
     console.note(
         f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
-        f"({usage.cached_tokens} cached)"
+        f"({usage.cached_tokens} cached){format_cost(usage.cost)}"
     )
 
 

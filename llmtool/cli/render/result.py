@@ -14,7 +14,7 @@ from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Request, ScoreRequest, Token, TokenLogprob
 from llmtool.errors import OutputValidationError
 from llmtool.machine import peak_bytes
-from llmtool.sizes import format_bytes, format_count
+from llmtool.sizes import format_bytes, format_cost, format_count
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.results import Generation
@@ -266,7 +266,8 @@ def statistics(console: Console, result: Generation, *, started: float) -> None:
         lines.append(f"{usage.accepted_tokens:,} of {drafted} accepted")
     if t.first_token is not None:
         lines.insert(0, f"first token after {t.first_token + start:.3f} s")
-    lines.append(f"total {result.seconds + start:.3f} s, peak memory {_peak_memory()}")
+    total = f"total {result.seconds + start:.3f} s, peak memory {_peak_memory()}"
+    lines.append(total + format_cost(usage.cost))
     for line in lines:
         console.note(line)
 

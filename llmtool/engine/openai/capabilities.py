@@ -16,6 +16,7 @@ from llmtool.option_names import option
 from llmtool.suggest import suggest
 
 _MAX_SHOWN = 8  # models in an error
+_MAX_NAME = 500  # characters
 _PROBE_ATTEMPTS = 2
 ConstraintKind = Literal["json_schema", "regex", "gbnf"]
 ConstraintField = Literal["response_format", "structured_outputs", "grammar", "regex"]
@@ -214,7 +215,7 @@ async def detect(connection: Connection) -> ServerInfo:
     kind = _find_kind(endpoint, entries)
     models: tuple[ServedModel, ...] | None = None
     if isinstance(listed, list):
-        models = tuple(_read_model(each) for each in entries if isinstance(each.get("id"), str))
+        models = tuple(_read_model(each) for each in entries if _is_name(each.get("id")))
     if kind == "llama.cpp" and models is not None and len(models) == 1:
         n_ctx = await _slot_length(connection)
         models = (msgspec.structs.replace(models[0], n_ctx=n_ctx or models[0].n_ctx),)
@@ -262,6 +263,10 @@ async def _slot_length(connection: Connection) -> int | None:
         return None
     settings = props.get("default_generation_settings") if isinstance(props, dict) else None
     return _positive(settings.get("n_ctx")) if isinstance(settings, dict) else None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
 
 
 def _positive(value: object) -> int | None:

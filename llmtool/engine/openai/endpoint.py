@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmtool.config import EndpointSettings, Kind, Price, Settings
+from llmtool.engine.types import Usage
 from llmtool.errors import UsageError, os_error_reason
 from llmtool.option_names import option
 from llmtool.web.environment import find_url_problem
@@ -77,6 +78,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_encrypted(self) -> bool:
         return self.base_url.startswith("https:")
+
+    def add_cost(self, usage: Usage, model: str, *, with_prompt: bool = True) -> Usage:
+        """Return token counts with their cost, if the model has a price.
+
+        Without `with_prompt`, the prompt is that of an earlier choice and costs nothing.
+        """
+        price = self.prices.get(model)
+        if price is None:
+            return usage
+        cost = price.output * usage.completion_tokens
+        if with_prompt:
+            cached = price.input if price.cached is None else price.cached
+            n_new = usage.prompt_tokens - usage.cached_tokens
+            cost += price.input * n_new + cached * usage.cached_tokens
+        return msgspec.structs.replace(usage, cost=cost / 1e6)
 
     def redact(self, text: str) -> str:
         """Return a text of the server without the key and the values of headers."""

@@ -261,7 +261,9 @@ class RemoteEngine:
                     scores = await self._connection.retry(
                         lambda: stream.if_running(scorer.score(request))
                     )
-                    stream.events.put((call, msgspec.structs.replace(scores, id=request.id)))
+                    usage = self._connection.endpoint.add_cost(scores.usage, self._model.name)
+                    scores = msgspec.structs.replace(scores, id=request.id, usage=usage)
+                    stream.events.put((call, scores))
                 else:
                     await self._generate(call, request, stream, held=held)
             except Retryable as exc:
@@ -343,6 +345,10 @@ class RemoteEngine:
                 raise
             self._check_model(reader)
             for event in (*tokens, *reader.finish()):
+                if isinstance(event, Finished):
+                    is_first = event.choice == choices.first
+                    usage = endpoint.add_cost(event.usage, model, with_prompt=is_first)
+                    event = msgspec.structs.replace(event, usage=usage)
                 stream.events.put((call, event))
             return request.n - reader.n_missing
 

@@ -390,9 +390,10 @@ def _repeat(request: Request, invalid: _Try) -> Request:
 
 
 def _usage(ends: list[Finished]) -> Usage:
-    """Return the token counts of replies to one request."""
+    """Return the token counts of replies to one request, which share its prompt."""
+    total, first = total_usage(end.usage for end in ends), ends[0].usage
     return msgspec.structs.replace(
-        ends[0].usage, completion_tokens=sum(end.usage.completion_tokens for end in ends)
+        total, prompt_tokens=first.prompt_tokens, cached_tokens=first.cached_tokens
     )
 
 

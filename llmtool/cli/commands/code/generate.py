@@ -15,7 +15,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
-from llmtool.sizes import format_count
+from llmtool.sizes import format_cost, format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import CODE_FILE, TestCommand
@@ -199,5 +199,5 @@ def report(
         console.note(
             f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
             f"({usage.cached_tokens} cached), {usage.completion_tokens} generated, "
-            f"{format_count(result.rounds, 'repair')}"
+            f"{format_count(result.rounds, 'repair')}{format_cost(usage.cost)}"
         )

@@ -55,6 +55,10 @@ def _callbacks(console: Console, progress: DownloadProgress) -> Callbacks:
 @app.add("ls", epilog="Example: llmtool models ls | cut -f1")
 def ls(
     console: Console,
+    server: Annotated[
+        str | None,
+        typer.Argument(metavar="[ENDPOINT:]", help="List the models of this server instead."),
+    ] = None,
     *,
     json: g.Json = False,
     general: g.GeneralOptions,
@@ -62,6 +66,9 @@ def ls(
     """List installed models: the starter, the Hub cache and imported files."""
     from llmtool.cli.commands.models import render
 
+    if server is not None:
+        _list_served(console, server, as_json=json, general=general)
+        return
     models = _open(console, general).list()
     if json:
         console.stdout.write_json([render.to_dict(model) for model in models])
@@ -77,6 +84,37 @@ def ls(
     )
     if not models:
         console.note("no models; `llmtool models recommend` lists some that fit this machine")
+
+
+def _list_served(
+    console: Console, server: str, *, as_json: bool, general: g.GeneralOptions
+) -> None:
+    from llmtool.cli import bootstrap
+    from llmtool.errors import UsageError
+    from llmtool.remote_model import RemoteModel
+
+    folders, settings = bootstrap.start(console, general)
+    name = server if ":" in server else f"{server}:"
+    model = bootstrap.make_model(console, folders, settings, g.ModelOptions(), name)
+    if not isinstance(model, RemoteModel):
+        names = ", ".join([*settings.endpoints, "openai"])
+        raise UsageError(f"{server!r}: not an endpoint of config.toml; endpoints: {names}")
+    signals.install(console.interrupts, model.cancellation)
+    found = [
+        {
+            "name": f"{model.endpoint.name}:{each.name}",
+            "n_ctx": each.n_ctx,
+            "n_params": each.n_params or None,
+        }
+        for each in model.find_server().models or ()
+    ]
+    if as_json:
+        console.stdout.write_json(found)
+        return
+    rows = [[str(value or "-") for value in each.values()] for each in found]
+    tables.table(console, ["name", "context", "parameters"], rows, right=["context", "parameters"])
+    if not found:
+        console.note(f"{model.endpoint.name} lists no models")
 
 
 @app.add("info", epilog="Example: llmtool models info starter")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.progress import WorkProgress
-from llmtool.sizes import format_count
+from llmtool.sizes import format_cost, format_count
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.workflow import SummaryProgress, SummaryText
 
@@ -67,4 +67,4 @@ def statistics(console: Console, result: Summary) -> None:
             f"; {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached), "
             f"{usage.completion_tokens} generated, {rate:.0f} tok/s"
         )
-    console.note(f"{work}; {result.seconds:.1f} s")
+    console.note(f"{work}; {result.seconds:.1f} s{format_cost(usage.cost)}")

@@ -71,7 +71,7 @@ def translate(
     from llmtool.documents.formats import detect
     from llmtool.errors import UsageError
     from llmtool.models.reference import STARTER
-    from llmtool.sizes import format_count
+    from llmtool.sizes import format_cost, format_count
     from llmtool.tasks.pipeline.collect import raise_failures, reasoning_warnings
     from llmtool.tasks.pipeline.prepare import Case
     from llmtool.tasks.pipeline.records import RecordMapping
@@ -157,5 +157,5 @@ def translate(
             f"{format_count(result.n_segments, 'segment')} in {result.seconds:.1f} s, "
             f"{result.n_retried} retried; {result.usage.prompt_tokens} prompt tokens "
             f"({result.usage.cached_tokens} cached), {result.usage.completion_tokens} generated, "
-            f"{rate:.0f} tok/s"
+            f"{rate:.0f} tok/s{format_cost(result.usage.cost)}"
         )
