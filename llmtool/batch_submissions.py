@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 _WINDOW = "24h"  # the only one of OpenAI
 _ATTEMPTS = 6
 _MAX_PAGES = 50  # of the list of batches
+# What a server names; it is printed, and part of URLs.
+Id = Annotated[str, msgspec.Meta(pattern=r"^[\w.:-]{1,200}\Z")]
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -63,11 +65,11 @@ class Counts(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as the server describes it."""
 
-    id: str
-    status: str
-    input_file_id: str | None = None
-    output_file_id: str | None = None
-    error_file_id: str | None = None
+    id: Id
+    status: Id
+    input_file_id: Id | None = None
+    output_file_id: Id | None = None
+    error_file_id: Id | None = None
     request_counts: Counts | None = None
     errors: Any = None
 
@@ -81,7 +83,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Created(msgspec.Struct):
-    id: str
+    id: Id
 
 
 class _Page(msgspec.Struct):

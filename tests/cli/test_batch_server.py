@@ -192,6 +192,17 @@ def test_changes_and_other_servers_are_errors(run: Run, server: FakeBatches, cwd
     assert "--endpoint gpu: unknown" in error_line(unknown, 2)
 
 
+@pytest.mark.parametrize("id", ["../../v1/models", "a\x1b[2J", "", "a" * 300])
+def test_an_invalid_id_of_the_server_is_an_error(
+    run: Run, server: FakeBatches, cwd: Path, id: str
+) -> None:
+    run("submit", "job.jsonl")
+    server.batches["batch_0"] |= {"id": id, "status": "completed"}
+    result = run("fetch", "job.jsonl")
+    assert "invalid response of the server" in error_line(result, 20)
+    assert b"\x1b" not in result.stderr
+
+
 def test_ctrl_c_while_waiting(
     run: Run, server: FakeBatches, start_llmtool: Callable[..., subprocess.Popen[bytes]], cwd: Path
 ) -> None:
