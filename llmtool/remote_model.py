@@ -169,7 +169,9 @@ class RemoteModel:
                 if self._server is None:
                     self._report_first_use()
                     connection = self._connect()
-                    self._server = connection.run(detect(connection), self.cancellation.check)
+                    self._server = connection.run(
+                        detect(connection, self._name), self.cancellation.check
+                    )
                     if self.endpoint.is_named:
                         names = (each.name for each in self._server.models or ())
                         save_names(self.folders.cache, self.endpoint.name, names)

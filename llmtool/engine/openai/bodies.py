@@ -219,6 +219,9 @@ def _constraint(features: Features, constraint: Constraint) -> dict[str, Any]:
         strict = not features.strict_subset or _is_strict(schema)
         content = {"name": "reply", "schema": schema, "strict": strict}
         return {field: {"type": "json_schema", "json_schema": content}}
+    if field == "json_object":
+        schema = json.loads(constraint.source)
+        return {"response_format": {"type": "json_object", "schema": schema}}
     if field == "structured_outputs":
         return {field: {"regex" if constraint.kind == "regex" else "grammar": constraint.source}}
     return {field: constraint.source}

@@ -19,7 +19,9 @@ _MAX_SHOWN = 8  # models in an error
 _MAX_NAME = 500  # characters
 _PROBE_ATTEMPTS = 2
 ConstraintKind = Literal["json_schema", "regex", "gbnf"]
-ConstraintField = Literal["response_format", "structured_outputs", "grammar", "regex"]
+ConstraintField = Literal[
+    "response_format", "json_object", "structured_outputs", "grammar", "regex"
+]
 
 _LLAMA_CPP_SAMPLING = {
     "top_k": "top_k",
@@ -46,8 +48,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     - `choices`: a request may have several, of which each has a seed of its own.
     - `prefill`: a last message of the assistant is continued, and with "repeat" is a part of the
       reply; "flags" are vLLM's. "" asks the model to begin so, and removes it from the reply.
-    - `thinking` is how reasoning is switched: by `reasoning_effort`, or by a variable of the chat
-      template.
+    - `thinking` is how reasoning is switched: by `reasoning_effort`, by a variable of the chat
+      template, or by Ollama's `think`.
     - `tokenize` is the API that counts tokens; "" if there is none.
     - `bias_by_text`: a key of `logit_bias` may be the text of a token.
     - `suffix`: completions fill in the middle.
@@ -63,7 +65,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     strict_subset: bool = False
     choices: bool = False
     prefill: Literal["", "message", "repeat", "flags"] = ""
-    thinking: Literal["effort", "template"] = "effort"
+    thinking: Literal["effort", "template", "think"] = "effort"
     tokenize: Literal["", "llama.cpp", "vllm"] = ""
     max_tokens: str = "max_tokens"
     max_stop: int | None = None
@@ -99,7 +101,7 @@ FEATURES: Mapping[Kind, Features] = {
         ids=True,
     ),
     "llama-cpp-python": Features(
-        sampling=_COMMON, constraints={"json_schema": "response_format", "gbnf": "grammar"}
+        sampling=_COMMON, constraints={"json_schema": "json_object", "gbnf": "grammar"}
     ),
     "vllm": Features(
         sampling=_VLLM,
@@ -123,7 +125,15 @@ FEATURES: Mapping[Kind, Features] = {
         ids=True,
     ),
     "lmstudio": Features(sampling={"top_k": "top_k", "repeat_penalty": "repeat_penalty"}),
-    "ollama": Features(prefill="message", suffix=True),
+    "ollama": Features(
+        sampling={
+            name: name
+            for name in ("top_k", "min_p", "typical_p", "repeat_penalty", "repeat_last_n")
+        },
+        prefill="message",
+        suffix=True,
+        thinking="think",
+    ),
     "openai": Features(
         choices=True, strict_subset=True, max_tokens="max_completion_tokens", max_stop=4
     ),
@@ -193,8 +203,8 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
         raise ModelNotFound(f"{endpoint.name} has no model {name!r}{hint}")
 
 
-async def detect(connection: Connection) -> ServerInfo:
-    """Return what a server says of itself.
+async def detect(connection: Connection, name: str = "") -> ServerInfo:
+    """Return what a server says of itself, and of the model that will be used.
 
     Raises:
         LlmtoolError: it cannot be reached, or rejects the key.
@@ -216,6 +226,8 @@ async def detect(connection: Connection) -> ServerInfo:
     models: tuple[ServedModel, ...] | None = None
     if isinstance(listed, list):
         models = tuple(_read_model(each) for each in entries if _is_name(each.get("id")))
+    if kind == "ollama":
+        models = await _ollama_models(connection, name) or models
     if kind == "llama.cpp" and models is not None and len(models) == 1:
         n_ctx = await _slot_length(connection)
         models = (msgspec.structs.replace(models[0], n_ctx=n_ctx or models[0].n_ctx),)
@@ -257,16 +269,46 @@ def _read_model(entry: dict[str, Any]) -> ServedModel:
 
 async def _slot_length(connection: Connection) -> int | None:
     """Return the context length of one request of llama-server, which divides its context."""
-    try:
-        props = await connection.fetch("GET", f"{connection.endpoint.root}/props")
-    except (LlmtoolError, Fatal, Retryable):  # it may be off
-        return None
-    settings = props.get("default_generation_settings") if isinstance(props, dict) else None
+    props = await _try_fetch(connection, "/props")
+    settings = props.get("default_generation_settings")
     return _positive(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable()
+
+
+async def _ollama_models(connection: Connection, name: str) -> tuple[ServedModel, ...]:
+    """Return the models with digests, and the longest context of the one that will be used."""
+    tags = await _try_fetch(connection, "/api/tags")
+    entries = tags.get("models")
+    found = [
+        ServedModel(name=each["name"], about=str(each.get("digest", "")))
+        for each in (entries if isinstance(entries, list) else [])
+        if isinstance(each, dict) and _is_name(each.get("name"))
+    ]
+    for i, each in enumerate(found):
+        if each.name in (name, f"{name}:latest") or len(found) == 1:
+            shown = await _try_fetch(connection, "/api/show", {"model": each.name})
+            details = shown.get("model_info")
+            details = details if isinstance(details, dict) else {}
+            length = details.get(f"{details.get('general.architecture')}.context_length")
+            found[i] = msgspec.structs.replace(
+                each,
+                n_ctx=_positive(length),
+                n_params=_positive(details.get("general.parameter_count")) or 0,
+            )
+    return tuple(found)
+
+
+async def _try_fetch(connection: Connection, path: str, body: object = None) -> dict[str, Any]:
+    """Return the document at a path of the server, {} if there is none."""
+    method = "GET" if body is None else "POST"
+    try:
+        document = await connection.fetch(method, connection.endpoint.root + path, body)
+    except (LlmtoolError, Fatal, Retryable):  # it may be off
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _positive(value: object) -> int | None:

@@ -36,7 +36,7 @@ from llmtool.engine.openai.errors import (
     stalled,
 )
 from llmtool.engine.openai.limiter import Limiter
-from llmtool.engine.openai.sse import EventReader, LineTooLong
+from llmtool.engine.openai.sse import EventReader, LineReader, LineTooLong
 from llmtool.errors import ServerError, format_json_error, invalid_unicode
 from llmtool.web.client import make_timeout, open_async_client
 from llmtool.web.environment import check_variables
@@ -192,15 +192,17 @@ class Connection:
             Retryable, Fatal, LlmtoolError: the request failed, or the connection was lost.
         """
         endpoint = self.endpoint
-        async with self._response("POST", endpoint.base_url + path, body) as response:
+        root = endpoint.root if path.startswith("/api/") else endpoint.base_url
+        async with self._response("POST", root + path, body) as response:
             await self._check(response, model=model, path=path)
             media_type = _media_type(response)
             if media_type == "application/json":
                 yield await self._read(response, MAX_DOCUMENT)
                 return
-            if media_type != "text/event-stream":
+            if media_type not in ("text/event-stream", "application/x-ndjson"):
                 raise self._wrong_type(media_type)
-            reader, parts = EventReader(), response.aiter_bytes()
+            reader = EventReader() if media_type == "text/event-stream" else LineReader()
+            parts = response.aiter_bytes()
             since = time.monotonic()
             while True:
                 part = await self._next_part(parts, since, has_begun())

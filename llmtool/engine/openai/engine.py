@@ -18,6 +18,7 @@ from llmtool.engine.openai.bodies import make_body
 from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
 from llmtool.engine.openai.errors import Fatal, Retryable, quote
+from llmtool.engine.openai.ollama import OllamaApi
 from llmtool.engine.openai.replies import ReplyReader
 from llmtool.engine.openai.scoring import Scorer, choose_scorer
 from llmtool.engine.openai.tokens import TokenCounter
@@ -86,6 +87,8 @@ class RemoteEngine:
         self._cancellation, self._on_note = cancellation, on_note
         self._tokens = TokenCounter(connection, server.features, model.name)
         self._scorer: Scorer | None = None
+        endpoint, n_max = connection.endpoint, self._n_ctx
+        self._ollama = OllamaApi(endpoint, n_max) if server.kind == "ollama" else None
         self._closed = self._forked = False
         self._progress = StreamProgress()
         self._n_failures = 0
@@ -306,6 +309,9 @@ class RemoteEngine:
             seed=seed,
             bias=choices.bias,
         )
+        read: Callable[[bytes], bytes] = bytes
+        if self._ollama is not None:
+            body, read = self._ollama.convert(body, request)
 
         async def attempt() -> int:
             reader = ReplyReader(
@@ -324,7 +330,7 @@ class RemoteEngine:
             try:
                 async with contextlib.aclosing(documents):
                     async for data in documents:
-                        for token in reader.add(data):
+                        for token in reader.add(read(data)):
                             if held:
                                 tokens.append(token)
                             else:
@@ -406,7 +412,11 @@ class RemoteEngine:
     async def _find_scorer(self) -> Scorer:
         if self._scorer is None:
             self._scorer = await choose_scorer(
-                self._connection, self._server, self._model, self._tokens
+                self._connection,
+                self._server,
+                self._model,
+                self._tokens,
+                self._ollama,
             )
         return self._scorer
 

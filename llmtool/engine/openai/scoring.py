@@ -17,6 +17,7 @@ from llmtool.engine.openai.bodies import make_body
 from llmtool.engine.openai.capabilities import Features, ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
 from llmtool.engine.openai.errors import Fatal, invalid_reply
+from llmtool.engine.openai.ollama import OllamaApi
 from llmtool.engine.openai.replies import ReplyReader
 from llmtool.engine.openai.tokens import TokenCounter
 from llmtool.engine.types import (
@@ -35,7 +36,7 @@ from llmtool.errors import OutputValidationError, UsageError
 
 _N_TOP = 20  # tokens; hosted servers report no more
 _MAX_STEPS = 16  # tokens of a reply in which candidates differ
-_MIN_COVERAGE = 0.1
+_MIN_COVERAGE = 0.01
 _N_PROBS = 200  # of llama-server's first answer, which has most labels
 _FORCE = 1e6  # a bias that makes a token certain
 _EVERY = 1_000_000  # at least as many tokens as a vocabulary has
@@ -84,12 +85,16 @@ class Scorer(Protocol):
 
 
 async def choose_scorer(
-    connection: Connection, server: ServerInfo, model: ServedModel, tokens: TokenCounter
+    connection: Connection,
+    server: ServerInfo,
+    model: ServedModel,
+    tokens: TokenCounter,
+    ollama: OllamaApi | None = None,
 ) -> Scorer:
     """Return the most exact way in which a server can score candidates."""
     way = server.features.scoring
     if way == "top-k" or not await tokens.check():
-        return TopScorer(connection, server, model)
+        return TopScorer(connection, server, model, ollama)
     logprobs = EchoedPrompts if way == "echo" else NextTokens
     return ExactScorer(logprobs(connection, model.name), server, tokens)
 
@@ -227,8 +232,15 @@ class TopScorer:
     the alternatives to its next token count as well.
     """
 
-    def __init__(self, connection: Connection, server: ServerInfo, model: ServedModel) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        server: ServerInfo,
+        model: ServedModel,
+        ollama: OllamaApi | None,
+    ) -> None:
         self._connection, self._server, self._model = connection, server, model
+        self._ollama = ollama
 
     async def score(self, request: ScoreRequest) -> Scores:
         connection, endpoint = self._connection, self._connection.endpoint
@@ -246,13 +258,16 @@ class TopScorer:
             seed=0,
             stream=False,
         )
+        read: Callable[[bytes], bytes] = bytes
+        if self._ollama is not None:
+            body, read = self._ollama.convert(body, asked)
         reader = ReplyReader(asked, endpoint=endpoint, model=self._model.name, seed=0)
         steps: list[TokenLogprob] = []
         has_text = False
         async for data in connection.events(
             body.path, body.document, model=self._model.name, has_begun=lambda: reader.has_begun
         ):
-            for token in reader.add(data):
+            for token in reader.add(read(data)):
                 has_text |= bool(token.text)
                 steps += [] if token.logprob is None else [token.logprob]
         if has_text and not any(step.top for step in steps):
@@ -269,7 +284,7 @@ class TopScorer:
                 f"{endpoint.name}: the first tokens of the labels are the same in too many of the "
                 f"likely replies ({masses.ambiguous:.0%}); choose labels that begin differently"
             )
-        if covered < _MIN_COVERAGE:
+        if covered < max(_MIN_COVERAGE, masses.least * masses.of.count(0.0)):
             raise OutputValidationError(
                 f"{endpoint.name}: only {covered:.0%} of the likely replies are labels, too few to "
                 "compare them; name the labels in the prompt, or use an exact server, such as "
@@ -291,6 +306,8 @@ def _as_chat(prompt: Prompt, names: Sequence[str], features: Features) -> Prompt
 
     Chat models do not continue texts, and labels that they are not asked for are unlikely.
     """
+    if features.thinking == "think" and prompt.thinking is None:  # labels follow no reasoning
+        prompt = msgspec.structs.replace(prompt, thinking=False)
     if prompt.text is not None:
         question = f"Reply with one of these labels, and nothing else: {', '.join(names)}"
         text = f"{question}\n\n{prompt.text}{prompt.prefill}"

@@ -1,4 +1,4 @@
-"""Server-sent events: from the parts of a response to the data of each event, in bounded memory."""
+"""Streamed responses: from their parts to the data of each event, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,34 @@ MAX_LINE = 8 << 20  # bytes; a token with 100 alternatives has 20 KB
 
 class LineTooLong(Exception):
     """A line has more than `MAX_LINE` bytes."""
+
+
+class LineReader:
+    """Joins the parts of a response, and returns the lines that are complete.
+
+    Example:
+        >>> reader = LineReader()
+        >>> reader.push(b'{"a"'), reader.push(b": 1}\\n\\n{")
+        ([], [b'{"a": 1}'])
+    """
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def push(self, part: bytes) -> list[bytes]:
+        """Append a part; return the complete lines that are not empty.
+
+        Raises:
+            LineTooLong: a line is longer than `MAX_LINE`.
+        """
+        *lines, rest = part.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._pending) + lines[0]
+            self._pending.clear()
+        self._pending += rest
+        if len(self._pending) > MAX_LINE:
+            raise LineTooLong
+        return [line for line in lines if line.strip()]
 
 
 class EventReader:

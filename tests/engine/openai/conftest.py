@@ -37,7 +37,7 @@ def connect() -> Iterator[Connect]:
                 endpoint, concurrency=endpoint.concurrency, backoff_seconds=0.01
             )
             stack.callback(connection.close)
-            server = connection.run(detect(connection), cancellation.check)
+            server = connection.run(detect(connection, model), cancellation.check)
             return RemoteEngine(
                 connection,
                 server,
