@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import urllib.request
 
 import litellm
 import openai
@@ -43,10 +44,18 @@ def talk(options: dict, report: dict) -> None:
             report[name] = [type(exc).__name__, exc.status_code]
 
 
-async def cancel(options: dict) -> bool:
-    request = litellm.acompletion(messages=MESSAGES, max_tokens=1900, **options)
+def is_running(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as response:
+        return b"llmtool_calls_running 1" in response.read()
+
+
+async def cancel(url: str, options: dict) -> bool:
+    """Cancel a request as soon as it runs; return whether it was cancelled."""
+    messages = [{"role": "user", "content": "Tell a long story about a river."}]
+    request = litellm.acompletion(messages=messages, max_tokens=1900, **options)
     task = asyncio.ensure_future(request)
-    await asyncio.sleep(2)
+    while not (task.done() or await asyncio.to_thread(is_running, url)):
+        await asyncio.sleep(0.01)
     task.cancel()
     try:
         await task
@@ -59,7 +68,7 @@ url, report = sys.argv[1], {}
 for name, base in (("openai", f"{url}/v1"), ("anthropic", url)):
     options = {"model": f"{name}/starter", "api_base": base, "api_key": "none", "num_retries": 0}
     talk(options, report.setdefault(name, {}))
-    report[name]["aborted"] = asyncio.run(cancel(options))
+    report[name]["aborted"] = asyncio.run(cancel(url, options))
     if name == "openai":  # with other models of Anthropic, litellm asks for a tool instead
         reply = litellm.completion(
             messages=MESSAGES, response_format=Answer, max_tokens=60, **options
