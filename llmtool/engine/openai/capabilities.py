@@ -175,7 +175,7 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
         return FEATURES[self.kind]
 
     def find(self, endpoint: Endpoint, name: str) -> ServedModel:
-        """Return a model; an empty name is the only one.
+        """Return a model; an empty name is the only one, and a file is found by its name alone.
 
         Raises:
             ModelNotFound: the server does not have it.
@@ -195,12 +195,25 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
             # Ollama lists `name:latest`.
             if each.name == name or each.name == f"{name}:latest":
                 return msgspec.structs.replace(each, name=name)
+        of_files = [each for each in self.models if name and _stem(each.name) == _stem(name)]
+        if len(of_files) == 1:
+            return of_files[0]
         shown = ", ".join(map(shorten, names[:_MAX_SHOWN])) or "none"
         shown += ", …" if len(names) > _MAX_SHOWN else ""
         if not name:
             raise UsageError(f"{endpoint.name}: name one of the models of the server: {shown}")
         hint = suggest(name, names) or f"; models: {shown}"
         raise ModelNotFound(f"{endpoint.name} has no model {name!r}{hint}")
+
+
+def _stem(name: str) -> str:
+    """Return the name of a model file without its folder and ending; other names as they are.
+
+    Example:
+        >>> _stem("/models/tiny.gguf"), _stem("org/name")
+        ('tiny', 'org/name')
+    """
+    return name.replace("\\", "/").rpartition("/")[2][:-5] if name.endswith(".gguf") else name
 
 
 async def detect(connection: Connection, name: str = "") -> ServerInfo:

@@ -56,6 +56,7 @@ _DOCUMENT_SECONDS = _WRITE_SECONDS = 60.0
 _PART_BYTES = 1 << 20  # of a file that is sent
 _SLOW_BYTES_PER_SECOND = 50_000
 _NOTE_SECONDS = 2.0  # a shorter wait has no note
+_NOTE_PERIOD = 10.0  # seconds between notes
 
 
 class Connection:
@@ -78,6 +79,7 @@ class Connection:
         check_variables()
         self.endpoint, self.concurrency = endpoint, concurrency
         self.notes: SimpleQueue[str] = SimpleQueue()
+        self._noted_at = -_NOTE_PERIOD
         self._backoff = backoff_seconds
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -170,10 +172,16 @@ class Connection:
                     limiter.report_overload(started=started, pause=pause)
             if number == n_attempts or seconds > _MAX_WAIT_SECONDS:
                 raise Fatal(failure.error) if failure.is_fatal else failure.error
-            if seconds >= _NOTE_SECONDS:
-                self.notes.put(f"{failure.error}; retrying in {seconds:.0f} s")
+            self._note_wait(failure, seconds)
             await asyncio.sleep(seconds)
         raise AssertionError("unreachable")
+
+    def _note_wait(self, failure: Retryable, seconds: float) -> None:
+        """Report a wait, once for the requests that wait together."""
+        now = time.monotonic()
+        if seconds >= _NOTE_SECONDS and now - self._noted_at >= _NOTE_PERIOD:
+            self._noted_at = now
+            self.notes.put(f"{failure.error}; retrying in {seconds:.0f} s")
 
     def _backoff_seconds(self, failure: Retryable, number: int) -> float:
         jitter = random.uniform(0.5, 1.0)

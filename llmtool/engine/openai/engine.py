@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
@@ -112,7 +113,7 @@ class RemoteEngine:
         return EngineInfo(
             n_ctx=n_ctx,
             n_ctx_train=max(n_ctx, self._model.n_ctx_train or n_ctx),
-            n_params=self._model.n_params,
+            n_params=self._model.n_params or parameters_in(self._model.name),
             n_threads=0,
             n_gpu_layers=0,
             load_seconds=0.0,
@@ -464,6 +465,17 @@ class _Stream:
             call.close()
             raise Cancelled("not sent")
         return await call
+
+
+def parameters_in(name: str) -> int:
+    """Return the number of parameters that a model's name mentions, 0 if it mentions none.
+
+    Example:
+        >>> parameters_in("Qwen/Qwen3-30B-A3B"), parameters_in("smollm2:135m"), parameters_in("o3")
+        (30000000000, 135000000, 0)
+    """
+    found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", name.lower())
+    return int(float(found[1]) * (10**9 if found[2] == "b" else 10**6)) if found else 0
 
 
 def is_same_model(asked: str, answered: str) -> bool:

@@ -40,4 +40,7 @@ def show_model(service: Service, request: Request) -> JSON:
 
 def _document(service: Service, name: str) -> dict[str, Any]:
     created = int(service.started_at)
-    return {"id": name, "object": "model", "created": created, "owned_by": "llmtool"}
+    document = {"id": name, "object": "model", "created": created, "owned_by": "llmtool"}
+    if (engine := service.boxes[name].loaded_engine) is not None:
+        document["max_model_len"] = engine.info.n_ctx  # as in vLLM
+    return document

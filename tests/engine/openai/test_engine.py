@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from fake_server import Exchange, FakeServer, chunk, listed, say, texts, usage, wait_until
+from fake_server import Exchange, FakeServer, chunk, fail, listed, say, texts, usage, wait_until
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.openai.engine import RemoteEngine
@@ -23,7 +23,7 @@ from llmtool.engine.types import (
     Sampling,
     Token,
 )
-from llmtool.errors import Cancelled, UsageError
+from llmtool.errors import Cancelled, ContextOverflow, UsageError
 from llmtool.structured.constraint import Constraint
 
 HELLO = Prompt(messages=(Message("user", "Say hello"),))
@@ -423,3 +423,36 @@ def test_request_with_a_cancellation_of_its_own_stops_alone(fake: FakeServer, co
 def test_failed_request_in_the_source_is_passed_on(fake: FakeServer, connect: Any) -> None:
     failed = Failed(7, UsageError("bad"))
     assert list(connect(fake.url).stream([failed])) == [failed]
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny.gguf", "/models/tiny.gguf", ""])
+def test_model_of_a_file_is_found_by_its_name(fake: FakeServer, connect: Any, name: str) -> None:
+    fake.models = lambda exchange: exchange.send(body=listed("/models/tiny.gguf", owner="x"))
+    fake.script(say("Hello", model="/models/tiny.gguf"))
+    run(connect(fake.url, name), ask())
+    assert fake.bodies[0]["model"] == "/models/tiny.gguf"
+
+
+def test_limits_are_those_that_the_server_reports(fake: FakeServer, connect: Any) -> None:
+    fake.models = lambda exchange: exchange.send(body=listed("a/b-7B", max_model_len=1000))
+    info = connect(fake.url, "a/b-7B").info
+    assert (info.n_ctx, info.n_params) == (1000, 7_000_000_000)
+    fake.models = lambda exchange: exchange.send(body=listed("a"))
+    assert connect(fake.url, "a", n_ctx=500).info.n_ctx == 500
+
+
+def test_prompt_that_is_too_long_for_the_reported_context_is_an_error(
+    fake: FakeServer, connect: Any
+) -> None:
+    fake.models = lambda exchange: exchange.send(body=listed("a", max_model_len=1000))
+    with pytest.raises(ContextOverflow, match="need 1,100 tokens, but the context of the server"):
+        connect(fake.url, "a").check_length(900, 200)
+    fake.models = lambda exchange: exchange.send(body=listed("a"))
+    assert connect(fake.url, "a").check_length(90_000, 200)[0] == 200
+
+
+def test_waits_of_several_requests_are_reported_once(fake: FakeServer, connect: Any) -> None:
+    fake.script(*[fail(429, Retry_After="2")] * 4, say("Hello"))
+    notes: list[str] = []
+    run(connect(fake.url, notes=notes), *(ask(id=i) for i in range(4)))
+    assert len(notes) == 1 and "too many requests; try again later; retrying in 2 s" in notes[0]
