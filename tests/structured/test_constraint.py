@@ -26,6 +26,7 @@ from llmtool.structured.compiler import ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.guidance import ByteVocabulary
 from llmtool.structured.json_numbers import NumberLength
+from llmtool.structured.regex_gbnf import to_gbnf
 from llmtool.structured.resolve import resolve
 from llmtool.structured.schema_converter import convert
 from llmtool.structured.token_mask import allowed_tokens, apply_mask
@@ -222,6 +223,53 @@ def test_constrained_reply_matches_the_whole_regex(
 ) -> None:
     text = sample(weights, compiler.compile(Constraint("regex", regex)).start(), seed)
     assert re.fullmatch(regex, text), text
+
+
+@pytest.mark.parametrize(
+    "regex",
+    [
+        "a|ab|b",
+        "^(a+b?)$",
+        "[ab]{1,2}",
+        "a{2,}b?",
+        r"\d+|\w",
+        r"[^a-z\n]",
+        r"\S+\s?\S*",
+        ".",
+        "[^a]b",
+        r"(?:x|a)-?[\w-]*?",
+        r"\.|\D",
+        "(a|b){2}",
+    ],
+)
+def test_grammar_of_a_regex_accepts_the_same_texts(
+    weights: LlamaModel, compiler: ConstraintCompiler, regex: str
+) -> None:
+    grammar = Constraint("gbnf", to_gbnf(regex))
+    for text in [
+        "a",
+        "ab",
+        "aab",
+        "b",
+        "12",
+        "1",
+        "a1",
+        "é",
+        "a b",
+        "a\n",
+        "\t",
+        "x-y",
+        "aaaa",
+        ".",
+    ]:
+        expected = accepts(weights, compiler, Constraint("regex", regex), text)
+        assert accepts(weights, compiler, grammar, text) == expected, text
+
+
+@pytest.mark.parametrize("regex", ["(?=a)b", r"\ba", "(?i)a", r"(a)\1"])
+def test_regex_that_no_grammar_has_is_an_error(regex: str) -> None:
+    with pytest.raises(UsageError, match="not supported in its grammars"):
+        to_gbnf(regex)
 
 
 def test_digits_in_a_regex_are_ascii(weights: LlamaModel, compiler: ConstraintCompiler) -> None:

@@ -17,6 +17,7 @@ from llmtool.engine.types import DEFAULT_MAX_TOKENS, Effort, Prompt, Request, Sa
 from llmtool.errors import UsageError
 from llmtool.option_names import option
 from llmtool.structured.constraint import Constraint
+from llmtool.structured.regex_gbnf import to_gbnf
 
 CHAT, TEXT = "/chat/completions", "/completions"
 # Standard options whose default means that they do nothing.
@@ -224,6 +225,8 @@ def _constraint(features: Features, constraint: Constraint) -> dict[str, Any]:
         return {"response_format": {"type": "json_object", "schema": schema}}
     if field == "structured_outputs":
         return {field: {"regex" if constraint.kind == "regex" else "grammar": constraint.source}}
+    if field == "grammar" and constraint.kind == "regex":
+        return {field: to_gbnf(constraint.source)}
     return {field: constraint.source}
 
 

@@ -93,7 +93,7 @@ FEATURES: Mapping[Kind, Features] = {
     ),
     "llama.cpp": Features(
         sampling=_LLAMA_CPP_SAMPLING,
-        constraints={"json_schema": "response_format", "gbnf": "grammar"},
+        constraints={"json_schema": "response_format", "regex": "grammar", "gbnf": "grammar"},
         prefill="repeat",
         thinking="template",
         tokenize="llama.cpp",
@@ -101,7 +101,8 @@ FEATURES: Mapping[Kind, Features] = {
         ids=True,
     ),
     "llama-cpp-python": Features(
-        sampling=_COMMON, constraints={"json_schema": "json_object", "gbnf": "grammar"}
+        sampling=_COMMON,
+        constraints={"json_schema": "json_object", "regex": "grammar", "gbnf": "grammar"},
     ),
     "vllm": Features(
         sampling=_VLLM,

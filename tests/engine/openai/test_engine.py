@@ -217,6 +217,13 @@ SCHEMA = json.dumps({"type": "object", "properties": {"a": {"type": "integer"}}}
         ("vllm", "regex", "a|b", {"structured_outputs": {"regex": "a|b"}}),
         ("vllm", "gbnf", 'root ::= "a"', {"structured_outputs": {"grammar": 'root ::= "a"'}}),
         ("llamacpp", "gbnf", 'root ::= "a"', {"grammar": 'root ::= "a"'}),
+        ("llamacpp", "regex", "a+", {"grammar": 'root ::= ("\\U00000061")+'}),
+        (
+            "me",
+            "json_schema",
+            SCHEMA,
+            {"response_format": {"type": "json_object", "schema": json.loads(SCHEMA)}},
+        ),
         ("sglang", "regex", "a|b", {"regex": "a|b"}),
     ],
 )
