@@ -95,8 +95,8 @@ class RemoteModel:
 
     @property
     def reference(self) -> str:
-        """A reference that finds the model; with `base_url`, its name there."""
-        return f"{self.endpoint.name}:{self.name}" if self.endpoint.is_named else self.name
+        """A reference that finds the model; that of a `base_url` needs it again."""
+        return f"{self.endpoint.name}:{self.name}"
 
     @property
     def identity(self) -> str:

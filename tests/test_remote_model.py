@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from running_server import running
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.errors import ExitCode, ModelNotFound, OutputValidationError, UsageError
+from llmtool.errors import ClosedError, ExitCode, ModelNotFound, OutputValidationError, UsageError
 from llmtool.toolbox import Toolbox
 
 Run = Callable[..., Any]
@@ -394,3 +395,76 @@ def test_config_sets_a_key_of_an_endpoint(run_llmtool: Run) -> None:
         config("set", "endpoints.gpu.key", "sk-1"), 2
     )
     assert config("unset", "endpoints.gpu.concurrency").returncode == 0
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_conversation_continues_with_the_model_of_the_server(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str], is_named: bool
+) -> None:
+    write_endpoint(env, fake.url)
+    server = ("-m", "gpu:tiny") if is_named else ("--base-url", fake.url)
+    again = () if is_named else server
+    assert run_llmtool("gen", "Hi", *server, env=ONLINE).returncode == 0
+    result = run_llmtool("gen", "More", "-c", *again, env=ONLINE)
+    assert (result.returncode, result.stdout) == (0, b"Hello!\n"), result.stderr
+    assert [each["content"] for each in fake.bodies[1]["messages"]] == ["Hi", "Hello!", "More"]
+    for _ in range(2):
+        result = run_llmtool("chat", "--session", "s", *server, input=b"Hi\n", env=ONLINE)
+        assert result.returncode == 0, result.stderr
+    assert len(fake.bodies[-1]["messages"]) > len(fake.bodies[-2]["messages"])
+    if not is_named:  # the local model of that name does not answer
+        result = run_llmtool("gen", "More", "-c", env=ONLINE)
+        assert result.returncode == ExitCode.MODEL_NOT_FOUND, result.stderr
+
+
+def test_asyncio_and_threads_share_a_server(fake: FakeServer, open_box: Any) -> None:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    fake.script(lambda exchange: say(exchange.request.body["messages"][-1]["content"])(exchange))
+    box = open_box("tiny", base_url=fake.url)
+
+    async def ask_all() -> list[str]:
+        replies = await asyncio.gather(*(box.agenerate(str(i)) for i in range(5)))
+        return [reply.text for reply in replies]
+
+    assert asyncio.run(ask_all()) == [str(i) for i in range(5)]
+    with ThreadPoolExecutor(5) as pool:
+        replies = pool.map(lambda i: box.generate(str(i)).text, range(5))
+        assert list(replies) == [str(i) for i in range(5)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+def test_forked_child_connects_again(fake: FakeServer, open_box: Any) -> None:
+    box = open_box("tiny", base_url=fake.url)
+    assert box.generate("Hi").text == "Hello!"
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if box.generate("Hi").text == "Hello!" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert box.generate("Hi").text == "Hello!"
+
+
+def test_closed_toolbox_refuses_calls(fake: FakeServer, open_box: Any) -> None:
+    box = open_box("tiny", base_url=fake.url)
+    box.generate("Hi")
+    box.close()
+    with pytest.raises(ClosedError):
+        box.generate("Hi")
+
+
+def test_batch_of_an_endpoint_resumes_at_another_address(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str], cwd: Path
+) -> None:
+    (cwd / "in.txt").write_text("a\nb\n")
+    batch = ("gen", "Say", "--each", "line", "-f", "in.txt", "-o", "out.csv", "-m", "gpu:tiny")
+    write_endpoint(env, fake.url)
+    assert run_llmtool(*batch, "--limit", "1", env=ONLINE).returncode == 0
+    with fake_server() as other:
+        write_endpoint(env, other.url)
+        result = run_llmtool(*batch, "--resume", env=ONLINE)
+        assert result.returncode == 0, result.stderr
+        assert len(other.bodies) == len(fake.bodies) == 1
+        other.models = lambda exchange: exchange.send(body=listed("tiny", root="other-weights"))
+        result = run_llmtool(*batch, "--resume", env=ONLINE)
+        assert "a different model" in error_line(result, ExitCode.USAGE)

@@ -152,7 +152,7 @@ def find_endpoint(
         found = Endpoint(
             name=find_host(url), base_url=url, is_named=False, key=key, key_source=variable
         )
-        return RemoteName(found, reference or "")
+        return RemoteName(found, (reference or "").removeprefix(f"{found.name}:"))
     reference = reference or settings.model
     if reference is None:
         return None
