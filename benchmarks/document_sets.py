@@ -138,7 +138,8 @@ def outline(text: str, parser: str) -> list[str]:
 
         render = mistune.create_markdown(renderer="html", escape=False, plugins=_PLUGINS)
         if parser == "mdx":
-            render.block.rules.remove("indent_code")
+            for rules in (render.block.rules, render.block.list_rules):
+                rules.remove("indent_code")
         tags.feed(str(render(text)))
     return tags.found
 

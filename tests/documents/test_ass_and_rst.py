@@ -188,6 +188,7 @@ def test_the_whole_document_has_the_structure_of_the_source_for_docutils() -> No
         ("rst", "=== ===\na   b\n=== ===\nlong d\n=== ===\n", "the syntax of the table"),
         ("rst", ".. strange::\n\n   Some words.\n", "the directive strange is not supported"),
         ("rst", "Title\n=====\n\nSee `Title`_.\n", "a link refers to this title"),
+        ("rst", "Title\n=====\n\n(see Title_)\n", "a link refers to this title"),
     ],
 )
 def test_language_that_is_not_supported_is_reported(format: Format, text: str, reason: str) -> None:

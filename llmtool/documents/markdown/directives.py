@@ -83,14 +83,16 @@ def parse_content(
 def find_line(state: StateBlock, pattern: str, line: int, end: int) -> int | None:
     """Return the first line from `line` that contains a pattern, None if there is none.
 
-    A search that found none is not repeated, so that unclosed blocks take linear time.
+    The block begins before `line`, and may be less indented than a list item that it ends. A search
+    that found none is not repeated, so that unclosed blocks take linear time.
     """
     missing: set[tuple[str, int]] = state.env.setdefault("missing", set())
     if (pattern, end) in missing:
         return None
     expression = re.compile(pattern)
+    indent = min(state.blkIndent, state.sCount[line - 1])
     for number in range(line, end):
-        if state.sCount[number] < state.blkIndent and not state.isEmpty(number):
+        if state.sCount[number] < indent and not state.isEmpty(number):
             return None
         if expression.search(line_text(state, number)):
             return number

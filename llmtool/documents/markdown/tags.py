@@ -12,7 +12,7 @@ from llmtool.documents.html.elements import (
     is_prose,
 )
 
-_MAX_LENGTH = 4000
+MAX_LENGTH = 4000
 _TEXT_ATTRIBUTES = (
     f"{COMPONENT_ATTRIBUTES}|alt|title|placeholder|aria-(?:label|description|placeholder|valuetext)"
     "|summary|fig-(?:alt|cap|title)|lst-cap|tbl-cap"
@@ -30,13 +30,16 @@ _TEMPLATE = re.compile(
     r"\{\{<.*?>\}\}|\{\{%.*?%\}\}|\{\{\{.*?\}\}\}|\{\{.*?\}\}|\{%.*?%\}|\{#[\s-].*?#\}", re.DOTALL
 )
 _NAME = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
+_TAG_SYNTAX = re.compile("[\"'`{}<>]")
 _FILE_NAME = re.compile(r"[\w./~-]*\w\.[a-z][a-z0-9]{0,4}")
 _META_TAG = re.compile(
     r"<(?:meta|input|param|data)\b", re.IGNORECASE
 )  # `content`, `label`, … are code
 
 
-def tag_end(text: str, start: int, limit: int | None = None) -> int | None:
+def tag_end(
+    text: str, start: int, limit: int | None = None, max_length: int = MAX_LENGTH
+) -> int | None:
     """Return the end of the HTML or JSX tag at `start`, None if there is none.
 
     Quotes and braces may contain `>`.
@@ -49,35 +52,36 @@ def tag_end(text: str, start: int, limit: int | None = None) -> int | None:
     name = _NAME.match(text, start)
     if name is None:
         return None
-    at, depth, quote = name.end(), 0, ""
+    at, depth = name.end(), 0
     last = len(text) if limit is None else limit
-    stop = min(last, start + _MAX_LENGTH)
-    while at < stop:
-        c = text[at]
-        if quote:
-            if c == quote:
-                quote = ""
-        elif c in "\"'`":
-            quote = c
-            if text.startswith("data:", at + 1):
-                after = max(at, text.find(quote, at + 1) - 1)
-                at, stop = after, min(last, stop + after - at)
+    stop = min(last, start + max_length)
+    while found := _TAG_SYNTAX.search(text, at, stop):
+        at, c = found.end(), found[0]
+        if c in "\"'`":
+            close = text.find(c, at, stop)
+            if text.startswith("data:", at):
+                close = text.find(c, at, last)
+                stop = min(last, stop + max(close, at) - at)
+            if close < 0:
+                return None
+            at = close + 1
         elif c == "{":
             depth += 1
         elif c == "}":
             depth -= 1
-        elif c == ">" and depth <= 0:
-            return at + 1
-        elif c == "<" and not depth:
+        elif depth <= 0 and c == ">":
+            return at
+        elif not depth and c == "<":
             return None
-        at += 1
     return None
 
 
-def braces_end(text: str, start: int, limit: int | None = None) -> int | None:
+def braces_end(
+    text: str, start: int, limit: int | None = None, max_length: int = MAX_LENGTH
+) -> int | None:
     """Return the end of the braces that open at `start`, None if they are not closed."""
     depth, quote = 0, ""
-    stop = min(len(text) if limit is None else limit, start + _MAX_LENGTH)
+    stop = min(len(text) if limit is None else limit, start + max_length)
     for at in range(start, stop):
         c = text[at]
         if quote:
@@ -96,7 +100,7 @@ def braces_end(text: str, start: int, limit: int | None = None) -> int | None:
 
 def template_end(text: str, start: int, limit: int | None = None) -> int | None:
     """Return the end of the shortcode or Liquid tag at `start`, None if there is none."""
-    stop = min(len(text) if limit is None else limit, start + _MAX_LENGTH)
+    stop = min(len(text) if limit is None else limit, start + MAX_LENGTH)
     found = _TEMPLATE.match(text, start, stop)
     return found.end() if found else None
 

@@ -12,7 +12,7 @@ from llmtool.documents.markdown.directives import (
     line_text,
     push_directive,
 )
-from llmtool.documents.markdown.tags import braces_end, tag_end, template_end
+from llmtool.documents.markdown.tags import MAX_LENGTH, braces_end, tag_end, template_end
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -21,6 +21,9 @@ _VERBATIM_ELEMENTS = frozenset("pre script style svg math textarea code".split()
 _VERBATIM_TEMPLATES = frozenset(
     "raw verbatim highlight comment code codeblock mermaid math katex plantuml".split()
 )
+# JSX may hold the data of a page. Fewer unclosed tags are read that far, for linear time.
+_MAX_LENGTH = 100_000
+_MAX_UNCLOSED = 20
 _ESM = re.compile(
     r"import\s+(?:[\w${*][^\n]*(?:[^\S\n]|\n\s*)from\s*)?['\"]"
     r"|import\s*(?:(?:type\s+)?[\w$]+\s*,\s*)?[{*][^;'\"]*$"
@@ -37,6 +40,10 @@ def read_tags(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     verbatim = ""
     while at < limit and src[at] != "\n":
         after = _tag_end(src, at, limit, is_mdx=is_mdx)
+        n_unclosed = state.env.get("unclosed", 0)
+        if after is None and is_mdx and src[at] in "<{" and n_unclosed < _MAX_UNCLOSED:
+            after = _tag_end(src, at, limit, is_mdx=is_mdx, max_length=_MAX_LENGTH)
+            state.env["unclosed"] = n_unclosed + (after is None)
         if after is None:
             return False
         texts += attribute_texts(state, at, after)
@@ -56,11 +63,13 @@ def read_tags(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     return True
 
 
-def _tag_end(src: str, at: int, limit: int, *, is_mdx: bool) -> int | None:
+def _tag_end(
+    src: str, at: int, limit: int, *, is_mdx: bool, max_length: int = MAX_LENGTH
+) -> int | None:
     if src.startswith("{", at):
         end = template_end(src, at, limit)
         if end is None and is_mdx:
-            end = braces_end(src, at, limit)
+            end = braces_end(src, at, limit, max_length)
         elif end is not None and src.startswith("{{", at) and src[at + 2] not in "<%{":
             return end if is_mdx else None  # {{ x }} is text
         return end
@@ -69,10 +78,11 @@ def _tag_end(src: str, at: int, limit: int, *, is_mdx: bool) -> int | None:
     name = re.compile(r"</?([A-Za-z][\w.:-]*)?").match(src, at)
     tag = name[1] if name else None
     if tag is None:
-        return tag_end(src, at, limit) if is_mdx and src.startswith(("<>", "</>"), at) else None
+        is_fragment = is_mdx and src.startswith(("<>", "</>"), at)
+        return tag_end(src, at, limit, max_length) if is_fragment else None
     is_component = tag[0].isupper() and tag.lower() not in ELEMENTS
     if is_component or (is_mdx and tag not in _VERBATIM_ELEMENTS):
-        return tag_end(src, at, limit)
+        return tag_end(src, at, limit, max_length)
     return None
 
 

@@ -44,7 +44,10 @@ _LINK_LIST = re.compile(
 _MIN_LINKS = 3
 _MIN_LINK_SHARE = 0.6
 _MAX_NOTICE = 3000  # characters
-_MIN_USED = 0.1  # with less, all text is used
+_MIN_USED = 0.1  # with less, and few of the sentences, all text is used
+_SENTENCE_END = re.compile(r"\w[.!?…][\"')\]”’»]?(?:\s|\Z)")
+_WIDE_SENTENCE_END = re.compile("[。！？؟।]")
+_MIN_WORDS = 4  # of a sentence
 
 # With deeper nesting, parsing takes quadratic time. Browsers build at most 512 levels.
 _MAX_DEPTH = 1000
@@ -65,7 +68,10 @@ class WebText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Element(msgspec.Struct):
-    """An open element: where its text starts, and counts of the text and links in it."""
+    """An open element: where its text starts, and counts of the text and links in it.
+
+    `n_prose` counts the characters of texts with sentences, outside of links.
+    """
 
     node: LexborNode
     tag: str
@@ -73,6 +79,7 @@ class _Element(msgspec.Struct):
     n_characters: int = 0
     n_in_links: int = 0
     n_links: int = 0
+    n_prose: int = 0
     has_main: bool = False  # an h1, main or article
 
 
@@ -80,14 +87,17 @@ class _Skipped(msgspec.Struct, frozen=True):
     start: int
     end: int
     n_characters: int
+    n_prose: int
     name: str
+    is_menu: bool  # most of its text is links, or should be
 
 
 def extract_text(source: str) -> WebText:
     """Return the text of an HTML page, with Markdown headings and list items.
 
     Navigation, header, footer, sidebars, dialogs and cookie notices are skipped, unless they have
-    most of the text, as does a `<nav>` without an end tag.
+    most of the text, as does a `<nav>` without an end tag. Menus may have most of the text, but not
+    of the sentences.
 
     Raises:
         InputError: elements are nested too deeply.
@@ -106,8 +116,9 @@ def extract_text(source: str) -> WebText:
     body = tree.body
     if body is None:
         return WebText(text="")
-    pieces, found, n_total = _collect(body)
-    skipped = _choose(found, n_total)
+    pieces, found, whole = _collect(body)
+    n_total = whole.n_characters
+    skipped = _choose(found, whole)
     kept, at = [], 0
     for each in skipped:
         kept += [*pieces[at : each.start], "\n\n"]
@@ -124,24 +135,35 @@ def extract_text(source: str) -> WebText:
     return WebText(text=text, share=1 - sum(share for _, share in shares), skipped=tuple(shares))
 
 
-def _collect(body: LexborNode) -> tuple[list[str], list[_Skipped], int]:
-    """Return the pieces of text, the ranges that seem to be boilerplate, and the text's length."""
+def _collect(body: LexborNode) -> tuple[list[str], list[_Skipped], _Element]:
+    """Return the pieces of text, the ranges that seem to be boilerplate, and the whole body."""
     pieces: list[str] = []
     found: list[_Skipped] = []
     stack = [_Element(body, "body", 0)]
-    n_pre = 0
+    n_pre = n_open_links = 0
     node = body.child
     while True:
         if node is None:  # the end of the last open element
             element = stack.pop()
             pieces += _after(element.tag)
             n_pre -= element.tag == "pre"
+            n_open_links -= element.tag == "a"
             if not stack:
-                return pieces, found, element.n_characters
+                return pieces, found, element
             if name := _boilerplate(element, stack):
-                found.append(_Skipped(element.start, len(pieces), element.n_characters, name))
+                found.append(
+                    _Skipped(
+                        element.start,
+                        len(pieces),
+                        element.n_characters,
+                        element.n_prose,
+                        name,
+                        is_menu=name == "navigation" or _is_list_of_links(element),
+                    )
+                )
             parent = stack[-1]
             parent.n_characters += element.n_characters
+            parent.n_prose += element.n_prose
             parent.n_links += element.n_links
             parent.n_in_links += element.n_in_links
             if element.tag == "a":
@@ -154,17 +176,27 @@ def _collect(body: LexborNode) -> tuple[list[str], list[_Skipped], int]:
         tag = str(node.tag)
         if tag == "-text":
             text = node.text(deep=False)
-            stack[-1].n_characters += len(text) - sum(map(str.isspace, text))
+            n_characters = len(text) - sum(map(str.isspace, text))
+            stack[-1].n_characters += n_characters
+            if not n_open_links and _has_sentence(text):
+                stack[-1].n_prose += n_characters
             # In preformatted text, NUL is a space that stays until the lines are joined.
             pieces.append(text.replace(" ", "\0") if n_pre else _SPACES.sub(" ", text))
         elif not tag.startswith("-") and tag not in _NO_TEXT:
             element = _Element(node, tag, len(pieces))
             pieces += _before(tag, node)
             n_pre += tag == "pre"
+            n_open_links += tag == "a"
             stack.append(element)
             node = node.child
             continue
         node = node.next
+
+
+def _has_sentence(text: str) -> bool:
+    if _SENTENCE_END.search(text):
+        return len(text.split(None, _MIN_WORDS)) >= _MIN_WORDS
+    return bool(_WIDE_SENTENCE_END.search(text))
 
 
 def _before(tag: str, node: LexborNode) -> list[str]:
@@ -204,21 +236,29 @@ def _boilerplate(element: _Element, ancestors: list[_Element]) -> str | None:
     label = f"{attributes.get('id') or ''} {attributes.get('class') or ''}"
     if _NOTICE.search(label) and element.n_characters <= _MAX_NOTICE:
         return "a cookie notice"
-    share = element.n_in_links / element.n_characters
-    if element.n_links >= _MIN_LINKS and share >= _MIN_LINK_SHARE and _LINK_LIST.search(label):
+    if _is_list_of_links(element) and _LINK_LIST.search(label):
         return "navigation"
     return None
 
 
-def _choose(found: list[_Skipped], n_total: int) -> list[_Skipped]:
-    """Return the ranges to skip, in order and disjoint; none has most of the text."""
+def _is_list_of_links(element: _Element) -> bool:
+    share = element.n_in_links / element.n_characters
+    return element.n_links >= _MIN_LINKS and share >= _MIN_LINK_SHARE
+
+
+def _choose(found: list[_Skipped], whole: _Element) -> list[_Skipped]:
+    """Return the ranges to skip, in order and disjoint; none has most of the text or sentences."""
+    n_total, n_prose = whole.n_characters, whole.n_prose
     chosen: list[_Skipped] = []
     for each in sorted(found, key=lambda each: (each.start, -each.end)):
         is_nested = bool(chosen) and each.end <= chosen[-1].end
-        if not is_nested and each.n_characters * 2 <= n_total:
+        has_little = each.n_characters * 2 <= n_total
+        if not is_nested and (has_little or (each.is_menu and each.n_prose * 2 < n_prose)):
             chosen.append(each)
     n_used = n_total - sum(each.n_characters for each in chosen)
-    return chosen if n_used >= _MIN_USED * n_total else []
+    n_used_prose = n_prose - sum(each.n_prose for each in chosen)
+    has_most = n_used_prose * 2 > n_prose
+    return chosen if n_used >= _MIN_USED * n_total or has_most else []
 
 
 def _join(pieces: list[str]) -> str:

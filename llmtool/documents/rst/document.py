@@ -58,7 +58,9 @@ _INLINE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_REFERENCE = re.compile(r"(?<![`:\w])`([^`<>]+)`__?")
+_REFERENCE = re.compile(
+    r"(?<![`:\w])(?:`([^`<>]+)`|([A-Za-z0-9](?:[\w.+-]{0,100}[A-Za-z0-9])?))__?(?![\w`])"
+)
 # Directives whose argument is text, or part of their content.
 _TITLED = frozenset(
     "admonition topic sidebar rubric centered table list-table tab tab-item group-tab dropdown"
@@ -124,7 +126,9 @@ class Rst(Document):
         self._tables: dict[int, _Table] = {}
         # By the start of a cell of a csv-table, its delimiter and whether it is quoted.
         self._csv_cells: dict[int, tuple[str, bool]] = {}
-        self._references = {_normalize(name) for name in _REFERENCE.findall(source)}
+        self._references = {
+            _normalize(quoted or name) for quoted, name in _REFERENCE.findall(source)
+        }
         segments: list[Segment] = []
         self.outside = tuple(self._scan(segments))
         self.segments = tuple(segments)

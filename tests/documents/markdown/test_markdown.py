@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from documents.rewriting import rewrite
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it.parser_inline import ParserInline
 from markdown_it.rules_inline import StateInline
@@ -321,6 +321,13 @@ def test_expressions_of_mdx_are_code() -> None:
     assert find_unaccounted(document) == []
 
 
+def test_data_in_a_long_tag_of_mdx_is_code() -> None:
+    rows = "".join(f"    {{ title: 'Theme {i}', href: 'a/{i}' }},\n" for i in range(300))
+    tag = f"<Themes\n  labels={{{{ dark: 'Dark' }}}}\n  themes={{[\n{rows}  ]}}\n/>\n"
+    text = f"import Themes from './themes'\n\n{tag}\nOne.\n"
+    assert translate(text) == text.replace("One", "Óné")
+
+
 def test_a_link_to_the_first_of_equal_headings_is_correct_in_a_part_of_the_output() -> None:
     text = "# Notes\n\nOne\n\n## Again\n\nTwo, see [it](#notes).\n\n## Notes\n\nThree\n"
     document = parse(text, "md")
@@ -359,6 +366,8 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=20).map("".join))
+@example("- item\n$$\n$$\n$$\n")
+@example("1. item\n   - item\n\\[\nx\n\\]\n\\]\n")
 def test_every_letter_of_random_markdown_is_accounted_for(text: str) -> None:
     document: Document = parse(text, "md")
     assert [text[start:end] for start, end in find_unaccounted(document)] == []

@@ -62,6 +62,21 @@ def test_lists_of_links_are_skipped_by_their_class() -> None:
     assert found.skipped[0][0] == "navigation"
 
 
+@pytest.mark.parametrize("tag", ["nav", "footer", "div class=menu"])
+def test_menu_with_most_of_the_text_is_skipped_where_sentences_are_elsewhere(tag: str) -> None:
+    links = "".join(f"<li><a href=/{i}>Department of everything {i}</a>" for i in range(50))
+    menu = f"<{tag}><ul>{links}</ul></{tag.split()[0]}>"
+    found = extract_text(f"{menu}<p>The library closes at noon on Friday.</p>")
+    assert found.text == "The library closes at noon on Friday."
+    assert found.share < 0.05
+    assert "everything 7" in extract_text(f"{menu}<p>The library</p>").text
+
+
+def test_large_sidebar_with_the_sentences_is_text() -> None:
+    found = extract_text(f"<p>Marbury is on the river Tame.</p><aside><p>{LONG}</aside>")
+    assert LONG.strip() in found.text
+
+
 def test_header_and_footer_of_an_article_are_text() -> None:
     page = f"<article><header><p>By Ann</header><p>{LONG}<footer>Updated in May</footer></article>"
     found = extract_text(page)
