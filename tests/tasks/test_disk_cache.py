@@ -157,8 +157,30 @@ def test_cleared_text_does_not_remain_in_the_file(tmp_path: Path) -> None:
     assert cache.clear(dry_run=True) == (100, 100 * 602)
     assert b"secret" in (tmp_path / NAME).read_bytes()
     assert cache.clear() == (100, 100 * 602) and cache.clear() == (0, 0)
-    assert b"secret" not in (tmp_path / NAME).read_bytes()
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert not any(b"secret" in path.read_bytes() for path in tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, f"{NAME}-journal"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_killed_process_loses_no_saved_value_and_damages_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from llmtool.tasks.pipeline.disk_cache import *\n"
+        "cache = DiskCache(Path(sys.argv[1]), limit=None)\n"
+        "for n in range(10**6): cache.save(f'{n:016x}', 'x' * 500); print(n, flush=True)\n"
+    )
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        printed = [process.stdout.readline() for _ in range(200)]
+        process.kill()
+        rest = process.communicate()[0].rpartition("\n")[0].split()
+        last = int([*printed, *rest][-1])
+        cache = DiskCache(tmp_path, limit=None)
+        assert all(cache.load(numbered(n), str) == "x" * 500 for n in range(last + 1))
+        with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_threads_and_processes_share_a_cache(tmp_path: Path) -> None:

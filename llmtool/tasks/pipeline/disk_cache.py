@@ -202,6 +202,8 @@ class DiskCache:
             self._path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            # Four times faster than to create and remove the journal of each value.
+            database.execute("PRAGMA journal_mode = TRUNCATE")
             if not self._is_durable:
                 database.execute("PRAGMA synchronous = OFF")
             if not database.execute("PRAGMA page_count").fetchone()[0]:
