@@ -92,17 +92,17 @@ _llmtool() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -243,17 +243,17 @@ _llmtool_gen() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -331,17 +331,17 @@ _llmtool_run() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -509,16 +509,16 @@ _llmtool_prompts_test() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -550,17 +550,17 @@ _llmtool_prompts_tune() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -627,17 +627,17 @@ _llmtool_classify() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -701,17 +701,17 @@ _llmtool_classify_eval() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -784,17 +784,17 @@ _llmtool_sum() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -843,7 +843,7 @@ _llmtool_translate() {
         '*--no-context[Show the model the text around each segment (default\: from 1B)]' \
         '*--strict[Exit 17 without output if a segment is not translated]' \
         '*--glossary=[Terms and their translations (two columns)]:FILE.csv:_files' \
-        '*--update=[Keep the text of an earlier translation]:OLD:' \
+        '*--update=[Keep the text of an earlier translation]:OLD:_files' \
         '*--file=[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*-f+[Read a file, web page or directory (repeatable); - is stdin]:FILE|URL|DIR:_files' \
         '*--glob=[Files to read in a directory, such as '\''*.md'\'' (repeatable); !PATTERN excludes]:PATTERN:' \
@@ -871,17 +871,17 @@ _llmtool_translate() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -956,17 +956,17 @@ _llmtool_code() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1040,17 +1040,17 @@ _llmtool_code_explain() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1109,17 +1109,17 @@ _llmtool_code_review() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1181,17 +1181,17 @@ _llmtool_code_fix() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1235,17 +1235,17 @@ _llmtool_code_complete() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1305,17 +1305,17 @@ _llmtool_code_tests() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1368,17 +1368,17 @@ _llmtool_code_commit() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1434,17 +1434,17 @@ _llmtool_chat() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1519,17 +1519,17 @@ _llmtool_batch_run() {
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:' \
+        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1562,7 +1562,7 @@ _llmtool_batch_parse() {
 
 _llmtool_batch_submit() {
     _arguments -s -S \
-        '*--endpoint=[An endpoint of the settings, or openai]:NAME:' \
+        '*--endpoint=[An endpoint of the settings, or openai]:NAME: _llmtool_values endpoint-names' \
         '*--base-url=[URL of the server]:URL:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1578,7 +1578,7 @@ _llmtool_batch_submit() {
 
 _llmtool_batch_status() {
     _arguments -s -S \
-        '*--endpoint=[An endpoint of the settings, or openai]:NAME:' \
+        '*--endpoint=[An endpoint of the settings, or openai]:NAME: _llmtool_values endpoint-names' \
         '*--base-url=[URL of the server]:URL:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1596,7 +1596,7 @@ _llmtool_batch_status() {
 _llmtool_batch_fetch() {
     _arguments -s -S \
         '*--wait[Wait until the batches have ended]' \
-        '*--endpoint=[An endpoint of the settings, or openai]:NAME:' \
+        '*--endpoint=[An endpoint of the settings, or openai]:NAME: _llmtool_values endpoint-names' \
         '*--base-url=[URL of the server]:URL:' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -2036,10 +2036,10 @@ _llmtool_config_unset() {
 _llmtool_serve() {
     _arguments -s -S \
         '*--host=[Address to listen on]:ADDRESS:' \
-        '*--port=[Port to listen on; 0 chooses one, none serves only your own commands]:N|none:' \
+        '*--port=[Port to listen on; 0 chooses one, none serves only your own commands]:N|none:(none)' \
         '*--api-key-file=[File with the accepted keys, one per line]:FILE:_files' \
         '*--cors=[Site whose pages may call it (repeatable)]:ORIGIN:' \
-        '*--functions=[Serve only the templates of this folder]:DIR:' \
+        '*--functions=[Serve only the templates of this folder]:DIR:_files' \
         '*--max-queue=[Requests that may wait]:N:' \
         '*--timeout=[Time limit of a request, with the time that it waits (or 2m, 1h)]:SECONDS:' \
         '*--idle=[End after MIN minutes without a request]:MIN:' \
@@ -2048,15 +2048,15 @@ _llmtool_serve() {
         '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
@@ -2075,15 +2075,15 @@ _llmtool_mcp() {
         '*-m+[Model to serve (repeatable)]:REF: _llmtool_values models files' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--reproducible[Make results independent of the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
-        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:_files' \
+        '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not read or write caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
@@ -2131,8 +2131,8 @@ _llmtool_bench() {
         '*--repetitions=[Repetitions of each test]:N:' \
         '*-r+[Repetitions of each test]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
-        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:' \
-        '*-ngl+[Layers to offload to the GPU]:auto|all|N:' \
+        '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
+        '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \

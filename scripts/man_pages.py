@@ -24,7 +24,7 @@ from llmtool._version import __version__  # noqa: E402
 from llmtool.cli.app import COMMANDS, app, load_command  # noqa: E402
 from llmtool.cli.framework.default_group import DefaultGroup  # noqa: E402
 from llmtool.cli.framework.help import SECTIONS, help_record, section_of  # noqa: E402
-from llmtool.config import Settings  # noqa: E402
+from llmtool.config import TABLES, Settings  # noqa: E402
 
 
 class ManPagesHook(BuildHookInterface):
@@ -116,12 +116,15 @@ def man_page(command: Command, commands: tuple[Command, ...]) -> str:
 
 
 def _root_sections(commands: tuple[Command, ...]) -> list[str]:
-    fields = [name for name in Settings.__struct_fields__ if name not in ("aliases", "models")]
+    fields = [name for name in Settings.__struct_fields__ if name not in TABLES]
     variables = [
         (f"LLMTOOL_{name.upper()}", f"Overrides {name} in config.toml.") for name in fields
     ] + [
         ("LLMTOOL_PROMPTS", "Template folders, searched before the configuration folder."),
         ("LLMTOOL_CONFIG_DIR, LLMTOOL_DATA_DIR, LLMTOOL_CACHE_DIR", "The folders below."),
+        ("LLMTOOL_RUNTIME_DIR", "The folder for the sockets of servers."),
+        ("LLMTOOL_API_KEY", "The key of the server of --base-url."),
+        ("OPENAI_API_KEY, OPENAI_BASE_URL", "The key and URL of models of openai:."),
         ("HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE", "As in huggingface_hub."),
         ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY", "Proxies for downloads, also SOCKS."),
         ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust."),
@@ -136,7 +139,7 @@ def _root_sections(commands: tuple[Command, ...]) -> list[str]:
         *_terms(variables),
         ".SH FILES",
         "\\fBllmtool doctor\\fR prints the folders: configuration (config.toml, prompts/), data",
-        "(sessions, imported models) and cache (cached prompts, summary notes, Hub models).",
+        "(sessions, imported models) and cache (cached prompts and replies).",
         ".SH SEE ALSO",
         ",\n".join(pages),
     ]

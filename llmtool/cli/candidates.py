@@ -85,10 +85,13 @@ def _endpoints(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
     from llmtool import config
 
     yield Candidate("openai:")
-
     settings = config.load_settings(os.environ, folders.config_file)
     for name, endpoint in sorted(settings.endpoints.items()):
         yield Candidate(f"{name}:", endpoint.base_url)
+
+
+def _endpoint_names(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
+    return (each._replace(value=each.value[:-1]) for each in _endpoints(folders, words))
 
 
 def _recommended(folders: Folders, words: Sequence[str]) -> Iterable[Candidate]:
@@ -186,6 +189,7 @@ def _values(words: Sequence[str], options: Sequence[str]) -> list[str]:
 KINDS: dict[str, Callable[[Folders, Sequence[str]], Iterable[Candidate]]] = {
     "models": _models,
     "endpoints": _endpoints,
+    "endpoint-names": _endpoint_names,
     "recommended": _recommended,
     "templates": _templates,
     "label-templates": _label_templates,

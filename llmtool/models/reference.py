@@ -159,8 +159,10 @@ def _parse_alias(
     if name not in aliases:
         if name == STARTER and not selector and not revision:
             return Reference(kind="starter")
-        hint = _file_hint(text) or suggest(name, [*aliases, STARTER], n=3) or _VALID_FORMS
-        raise ModelNotFound(f"unknown model {name!r}{hint}")
+        hint = _file_hint(text) or suggest(name, [*aliases, STARTER], n=3)
+        if not hint and text.startswith(f"{name}:"):
+            hint = f"; config.toml has no alias or endpoint {name!r}: add one, or use org/name"
+        raise ModelNotFound(f"unknown model {text!r}{hint or _VALID_FORMS}")
     target = _parse(aliases[name], aliases, endpoint, (*seen, name))
     if not selector and not revision:
         return target

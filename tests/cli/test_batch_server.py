@@ -73,6 +73,11 @@ def test_results_of_a_server_become_rows(run: Run, server: FakeBatches, cwd: Pat
     assert rows[1]["exit_code"] == 14 and rows[0]["text"].startswith("re:")
 
 
+@pytest.mark.parametrize("command", ["submit", "status", "fetch"])
+def test_a_missing_file_is_reported(run: Run, command: str) -> None:
+    assert "missing.jsonl: no such file" in error_line(run(command, "missing.jsonl"), 14)
+
+
 def test_a_file_is_submitted_once(run: Run, server: FakeBatches) -> None:
     for _ in range(3):
         assert run("submit", "job.jsonl").returncode == 0

@@ -76,6 +76,15 @@ def complete(*words: str) -> list[str]:
         (["llmtool", "classify", "--mul"], ["--multi"]),
         (["llmtool", "classify", "e"], ["eval"]),
         (["llmtool", "code", "te"], ["tests"]),
+        (["llmtool", "batch", "s"], ["submit", "status"]),
+        (["llmtool", "gen", "--sh"], ["--shard"]),
+        (["llmtool", "gen", "--server", ""], ["auto", "never"]),
+        (["llmtool", "gen", "--server", "llmtool.b"], ["llmtool.bash"]),
+        (["llmtool", "gen", "--draft", "n"], ["ngram"]),
+        (["llmtool", "gen", "--draft", "llmtool.b"], ["llmtool.bash"]),
+        (["llmtool", "translate", "--update", "llmtool.b"], ["llmtool.bash"]),
+        (["llmtool", "gen", "-ngl", "a"], ["auto", "all"]),
+        (["llmtool", "serve", "--functions", "llmtool.b"], ["llmtool.bash"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -91,7 +100,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     config = tmp_path / "config"
     (config / "prompts").mkdir(parents=True)
-    (config / "config.toml").write_text('[aliases]\nsmall = "org/name:Q4_K_M"\n')
+    (config / "config.toml").write_text(
+        "[aliases]\nsmall = \"org/name:Q4_K_M\"\n[endpoints.gpu]\nbase_url = 'http://gpu:8000'\n"
+    )
     (config / "prompts" / "mood.yaml").write_text(
         "llmtool: 1\nname: mood\nprompt: x\noutput: {labels: {in a rage: very angry, calm: }}\n"
     )
@@ -106,9 +117,10 @@ def list_candidates(kind: str, prefix: str = "", *words: str) -> dict[str, str]:
     return dict(candidates.find(kind, prefix, words))
 
 
-def test_models_are_aliases_and_installed_models(home: Path) -> None:
+def test_models_are_aliases_installed_models_and_servers(home: Path) -> None:
     found = list_candidates("models")
-    assert found == {"small": "org/name:Q4_K_M", "starter": "98.4 MB"}
+    local = {"small": "org/name:Q4_K_M", "starter": "98.4 MB"}
+    assert found == {**local, "gpu:": "http://gpu:8000"}
 
 
 def test_recommended_models_are_those_of_the_catalogue() -> None:
@@ -180,7 +192,7 @@ def test_completing_imports_few_libraries(home: Path, kind: str) -> None:
     assert done.stdout
     loaded = set(done.stderr.split())
     heavy = {"typer", "jinja2", "rich", "huggingface_hub", "asyncio", "logging", "tomlkit"}
-    if kind not in ("models", "endpoints", "settings", "settings-and-values"):
+    if kind not in ("models", "endpoints", "endpoint-names", "settings", "settings-and-values"):
         heavy |= {"msgspec", "inspect", "dataclasses"}
     if kind not in ("recommended", "labels", "label-templates"):
         heavy |= {"yaml"}
@@ -221,7 +233,7 @@ def bash_lines(home: Path, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("llmtool gen -m ", ["small", "starter"]),
+        ("llmtool gen -m ", ["small", "starter", "gpu:"]),
         ("llmtool -m st", ["starter"]),
         ("llmtool gen --model=st", ["starter"]),
         ("llmtool gen --errors=", ["strict", "replace"]),
@@ -240,6 +252,8 @@ def bash_lines(home: Path, line: str) -> list[str]:
         ("llmtool gen --think=", ["low", "medium", "high"]),
         ("llmtool classify -t mo", ["mood"]),
         ("llmtool classify -t tit", [""]),
+        ("llmtool batch submit job.jsonl --endpoint ", ["openai", "gpu"]),
+        ("llmtool models ls g", ["gpu:"]),
     ],
 )
 def test_bash_completes_values(home: Path, line: str, offered: list[str]) -> None:
@@ -255,6 +269,8 @@ VALUES = {
     "value of a setting": ("llmtool config set color ne", "never"),
     "alias": ("llmtool pull gpt", "gpt-oss-20b"),
     "language": ("llmtool translate --to ger", "German"),
+    "words or a file": ("llmtool gen --draft ngr", "ngram"),
+    "server": ("llmtool batch status --endpoint gp", "gpu"),
     "label": ("llmtool classify -l spam,eggs --expect eg", "eggs"),
 }
 each_value = pytest.mark.parametrize(("line", "value"), VALUES.values(), ids=VALUES)

@@ -179,6 +179,12 @@ def test_unknown_name_mentions_file_of_that_name(tmp_path, monkeypatch):
         parse("weights", ALIASES)
 
 
+def test_unknown_server_is_reported_as_typed():
+    problem = "^unknown model 'gpu:m'; config.toml has no alias or endpoint 'gpu': "
+    with pytest.raises(ModelNotFound, match=problem):
+        parse("gpu:m", ALIASES)
+
+
 def test_alias_takes_precedence_over_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("fast").touch()

@@ -394,6 +394,12 @@ def test_a_socket_that_others_can_open_is_not_used(target: str, pair: Callable[.
         Connector(path, IDENTITY)
 
 
+def test_a_missing_socket_is_reported_as_missing(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(FileNotFoundError):
+        Connector(tmp_path / "none.sock", IDENTITY)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("target", ["socket", "folder"])
 def test_a_socket_of_another_user_is_not_used(target: str, pair: Callable[..., Pair]) -> None:

@@ -26,6 +26,7 @@ KINDS = {
     "--expect": "labels",
     "--fail-on": "labels",
     "--language": "programming-languages",
+    "--endpoint": "endpoint-names",
     "classify --template": "label-templates",
     "classify eval --template": "label-templates",
     "translate --from": "languages",
@@ -43,6 +44,8 @@ KINDS = {
     "key": "settings",
     "config set key": "settings-and-values",
 }
+# The placeholders of file names, as parts of a metavar.
+_FILES = ("FILE", "PATH", "REF", "DIR", "SOCKET", "OLD")
 # Flags that also accept a value after =.
 _LEVELS = {"--think": EFFORTS}
 
@@ -115,12 +118,13 @@ def _describe(
     flags: list[Flag] = []
     arguments: list[Value] = []
     for param in command.params:
-        choices = tuple(str(c) for c in getattr(param.type, "choices", ()) or ())
         metavar = param.metavar or param.type.name.upper()
+        choices = tuple(str(c) for c in getattr(param.type, "choices", ()) or ())
+        choices = choices or tuple(word for word in metavar.split("|") if word.islower())
         names = (*param.opts, *param.secondary_opts)
         kinds = [KINDS.get(f"{' '.join(words)} {name}") or KINDS.get(name) for name in names]
         kind = "" if choices else next(filter(None, kinds), "")
-        is_file = any(word in metavar for word in ("FILE", "PATH", "REF"))
+        is_file = any(word in metavar for word in _FILES)
         if not param.opts[0].startswith("-"):
             arguments.append(Value(choices, kind, is_file or not (choices or kind)))
             continue
@@ -313,8 +317,11 @@ fi
 
 
 def _zsh_action(value: Value) -> str:
+    words = " ".join(value.choices)
+    if value.choices and value.is_file:
+        return f"{{compadd {words}; _files}}"
     if value.choices:
-        return f"({' '.join(value.choices)})"
+        return f"({words})"
     if value.kind:
         # The leading space stops _arguments from inserting arguments of its own.
         return f" _llmtool_values {value.kind}{' files' if value.is_file else ''}"
@@ -363,7 +370,9 @@ def _fish(commands: list[Command]) -> list[str]:
             value = ""
             if flag.metavar is not None:
                 words = _fish_words(flag.value)
-                value = f" -x -a {words}" if words else " -r" if flag.value.is_file else " -x"
+                # Files are offered, too, unless the value excludes them; a kind offers its own.
+                with_files = flag.value.is_file and not flag.value.kind
+                value = (" -r" if with_files else " -x") + (f" -a {words}" if words else "")
             lines.append(f"{start} {names}{value} -d {_quoted(flag.help)}")
     for alias, command in _aliases(commands):
         if argument := _fish_words(command.argument):

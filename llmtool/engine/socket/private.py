@@ -51,6 +51,7 @@ def connect(path: Path) -> socket.socket:
             access to them.
         OSError: no server listens there.
     """
+    os.lstat(path)
     if not _is_private(path.parent, stat.S_ISDIR):
         raise PermissionError(f"{path.parent} is not a folder that only you can open (mode 0700)")
     if not _is_private(path, stat.S_ISSOCK):

@@ -139,6 +139,7 @@ def _clients(
 
     Raises:
         UsageError: no server is named, or it is not valid.
+        InputError: a file does not exist, and was not submitted.
     """
     if server.endpoint is not None and server.base_url is not None:
         raise UsageError("--endpoint and --base-url cannot be combined; use one of them")
@@ -147,6 +148,8 @@ def _clients(
     signals.install(console.interrupts)
     for name in files:
         path = Path(name)
+        if not path.exists() and read_submission(path) is None:
+            raise InputError(f"{path}: no such file")
         endpoint = _find_endpoint(path, server, settings, folders)
         if settings.offline:
             raise UsageError(f"the server {endpoint.name} cannot be used with --offline; omit it")
