@@ -66,6 +66,7 @@ class RemoteModel:
         self.cancellation, self._on_note = cancellation, on_note
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._given: set[str] = set()  # sampling options of the user
         self._server: ServerInfo | None = None
         self._found: tuple[ServerInfo, ServedModel] | None = None
         self._engine: RemoteEngine | None = None
@@ -113,6 +114,7 @@ class RemoteModel:
         """
         from llmtool.engine.openai.bodies import check_supported
 
+        self._given.update(sampling)
         check_supported(self.endpoint, self._find()[0].features, sampling, constraint)
 
     @property
@@ -130,6 +132,7 @@ class RemoteModel:
                         model,
                         n_ctx=self._n_ctx,
                         cancellation=self.cancellation,
+                        given=self._given,
                         on_note=self._on_note,
                     )
         return self._engine

@@ -468,3 +468,33 @@ def test_batch_of_an_endpoint_resumes_at_another_address(
         other.models = lambda exchange: exchange.send(body=listed("tiny", root="other-weights"))
         result = run_llmtool(*batch, "--resume", env=ONLINE)
         assert "a different model" in error_line(result, ExitCode.USAGE)
+
+
+def test_option_of_a_template_that_the_model_rejects_is_omitted(
+    fake: FakeServer, open_box: Any
+) -> None:
+    """Reasoning models of OpenAI accept no other temperature than their own."""
+
+    def respond(exchange: Any) -> None:
+        for field in ("max_tokens", "temperature", "top_p"):
+            if field in exchange.request.body:
+                message = f"Unsupported parameter: '{field}'"
+                error = {"message": message, "code": "unsupported_parameter", "param": field}
+                exchange.send(400, {"error": error})
+                return
+        say("Hello")(exchange)
+
+    fake.script(respond)
+    notes: list[str] = []
+    box = open_box("tiny", base_url=fake.url, on_note=notes.append)
+    assert box.generate("Hi", max_tokens=9).text == "Hello"
+    assert fake.bodies[-1]["max_completion_tokens"] == 9
+    n_before = len(fake.bodies)
+    assert box.generate("Hi").text == "Hello"
+    assert len(fake.bodies) == n_before + 1  # what was rejected is not sent again
+    assert [note.partition(": ")[2] for note in notes[1:]] == [
+        "temperature= is not sent, as the model does not support it",
+        "top_p= is not sent, as the model does not support it",
+    ]
+    with pytest.raises(UsageError, match="Unsupported parameter: 'temperature'"):
+        open_box("tiny", base_url=fake.url).generate("Hi", temperature=0.5)

@@ -21,7 +21,7 @@ from llmtool.structured.regex_gbnf import to_gbnf
 
 CHAT, TEXT = "/chat/completions", "/completions"
 # Standard options whose default means that they do nothing.
-_STANDARD = {"frequency_penalty": 0.0, "presence_penalty": 0.0}
+STANDARD_PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0}
 # For each sampling option that not all servers have, the value that disables it.
 _EXTENDED: Mapping[str, float] = {
     "top_k": 0,
@@ -182,7 +182,7 @@ def _sampling(sampling: Sampling, features: Features, seed: int) -> dict[str, An
     if sampling.temperature > 0:
         document["top_p"] = sampling.top_p
         document["seed"] = seed
-    for name, neutral in _STANDARD.items():
+    for name, neutral in STANDARD_PENALTIES.items():
         if (value := getattr(sampling, name)) != neutral:
             document[name] = value
     for name, theirs in features.sampling.items():

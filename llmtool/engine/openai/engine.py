@@ -6,7 +6,7 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar, cast
@@ -15,10 +15,10 @@ import msgspec
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.intake import AnyRequest, read_available
-from llmtool.engine.openai.bodies import make_body
+from llmtool.engine.openai.bodies import STANDARD_PENALTIES, make_body
 from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
-from llmtool.engine.openai.errors import Fatal, Retryable, quote
+from llmtool.engine.openai.errors import Fatal, Retryable, UnsupportedField, quote
 from llmtool.engine.openai.ollama import OllamaApi
 from llmtool.engine.openai.replies import ReplyReader
 from llmtool.engine.openai.scoring import Scorer, choose_scorer
@@ -70,7 +70,8 @@ class RemoteEngine:
         server, model: what `detect` found.
         n_ctx: the context length to assume if the server does not report it.
         cancellation: stops the requests.
-        on_note: called with a line about each longer wait.
+        given: the names of the sampling options that the user gave, and which are not omitted.
+        on_note: called with a line about each longer wait, and about options that are not sent.
     """
 
     def __init__(
@@ -81,8 +82,10 @@ class RemoteEngine:
         *,
         n_ctx: int | None = None,
         cancellation: Cancellation,
+        given: Collection[str] = (),
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
+        self._given, self._omitted = given, set[str]()
         self._connection, self._server, self._model = connection, server, model
         self._n_ctx = model.n_ctx or n_ctx
         self._cancellation, self._on_note = cancellation, on_note
@@ -313,6 +316,7 @@ class RemoteEngine:
         read: Callable[[bytes], bytes] = bytes
         if self._ollama is not None:
             body, read = self._ollama.convert(body, request)
+        self._omit_unsupported(body.document)
 
         async def attempt() -> int:
             reader = ReplyReader(
@@ -359,7 +363,35 @@ class RemoteEngine:
                 stream.events.put((call, event))
             return request.n - reader.n_missing
 
-        return await self._connection.retry(lambda: stream.if_running(attempt()))
+        while True:
+            try:
+                return await self._connection.retry(lambda: stream.if_running(attempt()))
+            except UnsupportedField as exc:
+                if not self._can_omit(exc.field, body.document):
+                    raise
+                self._omit_unsupported(body.document)
+
+    def _can_omit(self, field: str, document: dict[str, Any]) -> bool:
+        """Whether a field has another name, or only a template or a default set it."""
+        is_optional = field in ("temperature", "top_p", "seed", *STANDARD_PENALTIES)
+        may_omit = (is_optional and field not in self._given) or field == "max_tokens"
+        if field not in document or not may_omit:
+            return False
+        if field not in self._omitted:
+            self._omitted.add(field)
+            if is_optional:
+                name = self._connection.endpoint.name
+                self._connection.notes.put(
+                    f"{name}: {option(field)} is not sent, as the model does not support it"
+                )
+        return True
+
+    def _omit_unsupported(self, document: dict[str, Any]) -> None:
+        """Remove the fields that the model has rejected, or rename them."""
+        for field in self._omitted & document.keys():
+            value = document.pop(field)
+            if field == "max_tokens":
+                document["max_completion_tokens"] = value
 
     def _check_model(self, reader: ReplyReader) -> None:
         endpoint, answered = self._connection.endpoint, reader.answered_by

@@ -31,6 +31,7 @@ _TOO_LONG = re.compile(
     r"prompt is too long|input is too long|longer than .{0,30}(context|model)",
     re.IGNORECASE | re.DOTALL,
 )
+_UNSUPPORTED = ("unsupported_parameter", "unsupported_value")
 _NUMBER = re.compile(r"\d[\d,]*")
 
 
@@ -52,6 +53,14 @@ class Retryable(Exception):
         super().__init__(str(error))
         self.error, self.is_overload, self.is_fatal = error, is_overload, is_fatal
         self.wait = wait
+
+
+class UnsupportedField(UsageError):
+    """The model does not support a field of a body, or its value."""
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Fatal(Exception):
@@ -193,7 +202,10 @@ def request_error(endpoint: Endpoint, body: bytes, fallback: str) -> LlmtoolErro
         ExitCode.MODEL_NOT_FOUND.name: ModelNotFound,
     }
     kind = kinds.get(_exit_code(body), UsageError)
-    return kind(f"{endpoint.name}: {quote(endpoint, message)}" if message else fallback)
+    text = f"{endpoint.name}: {quote(endpoint, message)}" if message else fallback
+    if code in _UNSUPPORTED and (field := _read_field(body)):
+        return UnsupportedField(text, field=field)
+    return kind(text)
 
 
 def read_error(body: bytes) -> tuple[str, str]:
@@ -211,6 +223,11 @@ def read_error(body: bytes) -> tuple[str, str]:
         return "", ""
     message = error.get("message") or error.get("detail") or ""
     return str(message), str(error.get("code") or "")
+
+
+def _read_field(body: bytes) -> str:
+    error = _decode(body).get("error")
+    return str(error.get("param") or "") if isinstance(error, dict) else ""
 
 
 def _exit_code(body: bytes) -> str:
