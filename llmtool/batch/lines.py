@@ -16,11 +16,13 @@ from llmtool.encoding import MAX_BYTES, Errors, check_encoding, decode, detect_e
 from llmtool.errors import InputError, os_error_reason
 from llmtool.file_kinds import find_binary_kind, not_text
 from llmtool.option_names import option
+from llmtool.sizes import format_bytes
 
 Separator = Literal["LF", "any", "NUL"]
 
 _OPEN_SECONDS = 0.05
 _CHUNK_BYTES = 1 << 16
+_MAX_LINE_BYTES = 16 * MAX_BYTES  # of a line that is skipped until its end; /dev/zero has none
 _BOM_STARTS = (b"\xff", b"\xfe")  # of UTF-16 and UTF-32
 _ENDS: dict[Separator, tuple[bytes, ...]] = {
     "LF": (b"\n",),
@@ -87,7 +89,11 @@ class LineSource:
         return self.split_lines(self.chunks())
 
     def split_lines(self, chunks: Iterable[bytes | None]) -> Iterator[Line | None]:
-        """Yield the lines of `chunks`."""
+        """Yield the lines of `chunks`.
+
+        Raises:
+            InputError: a line has no end.
+        """
         pending: list[bytes] = []  # pieces of an incomplete line
         size, number, offset = 0, 1, 0  # of that line
         for chunk in chunks:
@@ -107,7 +113,10 @@ class LineSource:
             if size <= MAX_BYTES:
                 pending.append(rest)
             size += len(rest)
-            if not complete:
+            if size > _MAX_LINE_BYTES:
+                place, limit = format_place(self.name, number), format_bytes(_MAX_LINE_BYTES)
+                raise InputError(f"{place}: no line ending in {limit}; give a file of lines")
+            if size // MAX_BYTES > (size - len(rest)) // MAX_BYTES:
                 yield None  # lets the caller cancel in the middle of a long line
         if size:  # the last line has no end
             self.n_consumed = offset + size

@@ -81,6 +81,14 @@ def test_too_long_line_fails_one_record(read: Any) -> None:
     assert good.text == "short"
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs an endless file")
+@pytest.mark.parametrize("format", ["line", "jsonl", "csv"])
+def test_line_without_end_is_an_error(format: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmtool.batch.lines._MAX_LINE_BYTES", MAX_BYTES)
+    with pytest.raises(InputError, match=r"/dev/zero, line 1: no line ending in 16\.8 MB"):
+        list(Reader(format, ["/dev/zero"]).wait_for_records())
+
+
 def test_json_fields_keep_their_order(read: Any) -> None:
     (record,) = read("jsonl", b'{"z": [1, {"a": null}], "text": "hi", "n": 12345678901234567890}\n')
     assert list(record.fields.items()) == [
