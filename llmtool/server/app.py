@@ -37,6 +37,7 @@ from llmtool.server.openai.responses import create_response
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
 from llmtool.server.page import show_page
 from llmtool.server.responses import JSON, error_response
+from llmtool.server.scores import ScoresBody, score
 from llmtool.server.service import Service
 
 B = TypeVar("B", bound=msgspec.Struct)
@@ -69,6 +70,7 @@ def make_app(
         Route("/health", _get(service, llama_server.show_health)),
         Route("/metrics", _get(service, partial(show_metrics, totals=totals))),
         Route("/tokenizer_info", _handle(service, llama_server.show_tokenizer)),
+        Route("/v1/scores", post(score, ScoresBody), methods=["POST"]),
         Route("/tokenize", post(llama_server.tokenize, TokenizeBody), methods=["POST"]),
         Route("/detokenize", post(llama_server.detokenize, DetokenizeBody), methods=["POST"]),
         Route(

@@ -17,6 +17,7 @@ from llmtool.server.anthropic.schemas import CountBody, MessagesBody
 from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
 from llmtool.server.run import format_field
+from llmtool.server.scores import ScoresBody
 from llmtool.toolbox import Toolbox
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -27,6 +28,7 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "/v1/messages": (MessagesBody, {"messages": HELLO, "max_tokens": 9}),
     "/v1/messages/count_tokens": (CountBody, {"messages": HELLO}),
     "/tokenize": (TokenizeBody, {"content": "hello"}),
+    "/v1/scores": (ScoresBody, {"prompt": "hello", "candidates": ["a"]}),
     "/detokenize": (DetokenizeBody, {"tokens": [1]}),
     "/apply-template": (ApplyTemplateBody, {"messages": HELLO}),
     "/v1/functions/gen": (None, {"prompt": "hello"}),
@@ -202,6 +204,8 @@ def test_a_field_of_the_wrong_type_is_named(server: Server, path: str, name: str
         ("/v1/messages", {"temperature": -1}, "temperature -1"),
         ("/v1/messages", {"top_k": -5}, "top_k: expected"),
         ("/tokenize", {"prompt": "hello"}, "remove one"),
+        ("/v1/scores", {"candidates": []}, "candidates"),
+        ("/v1/scores", {"messages": []}, "pass either prompt or messages"),
         ("/detokenize", {"tokens": ["x"]}, "tokens[0]"),
         ("/v1/functions/gen", {"prompt": 5}, "prompt"),
         ("/v1/functions/gen", {"prompt": "x", "max_tokens": -1}, "max_tokens"),

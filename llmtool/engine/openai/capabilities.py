@@ -53,8 +53,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     - `tokenize` is the API that counts tokens; "" if there is none.
     - `bias_by_text`: a key of `logit_bias` may be the text of a token.
     - `suffix`: completions fill in the middle.
-    - `scoring` is how given tokens are scored: as a prompt that completions echo, or by walking
-      over them; "top-k" if only the most likely tokens of a reply are reported.
+    - `scoring` is how given texts are scored: by `/v1/scores`, as a prompt that completions echo,
+      or by walking over their tokens; "top-k" if only the most likely tokens are reported.
     - `ids`: a prompt may be a list of token ids.
     """
 
@@ -71,7 +71,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     max_stop: int | None = None
     bias_by_text: bool = False
     suffix: bool = False
-    scoring: Literal["echo", "walk", "top-k"] = "top-k"
+    scoring: Literal["scores", "echo", "walk", "top-k"] = "top-k"
     ids: bool = False
 
 
@@ -88,7 +88,7 @@ FEATURES: Mapping[Kind, Features] = {
         tokenize="vllm",
         bias_by_text=True,
         suffix=True,
-        scoring="echo",
+        scoring="scores",
         ids=True,
     ),
     "llama.cpp": Features(

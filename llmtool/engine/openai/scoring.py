@@ -64,6 +64,17 @@ class _Probability(msgspec.Struct):
     top_logprobs: list[_Probability] = []
 
 
+class _ScoredUsage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: dict[str, int] = {}
+
+
+class _Scored(msgspec.Struct):
+    logprobs: tuple[tuple[float | None, ...], ...]  # JSON has no infinity
+    usage: _ScoredUsage
+
+
 class _Completion(msgspec.Struct):
     completion_probabilities: list[_Probability] = []
 
@@ -93,10 +104,49 @@ async def choose_scorer(
 ) -> Scorer:
     """Return the most exact way in which a server can score candidates."""
     way = server.features.scoring
+    if way == "scores":
+        return ServerScorer(connection, model, tokens)
     if way == "top-k" or not await tokens.check():
         return TopScorer(connection, server, model, ollama)
     logprobs = EchoedPrompts if way == "echo" else NextTokens
     return ExactScorer(logprobs(connection, model.name), server, tokens)
+
+
+class ServerScorer:
+    """Has a request scored by the engine of `llmtool serve`."""
+
+    def __init__(self, connection: Connection, model: ServedModel, tokens: TokenCounter) -> None:
+        self._connection, self._model, self._tokens = connection, model, tokens
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        started = time.perf_counter()
+        connection, prompt = self._connection, request.prompt
+        asked = {"prompt": prompt.text + prompt.prefill} if prompt.text is not None else None
+        body = {
+            "model": self._model.name,
+            **(asked or self._tokens.chat_fields(prompt)),
+            "candidates": request.candidates,
+            "end": request.end,
+        }
+        url = f"{connection.endpoint.base_url}/scores"
+        document = await connection.fetch("POST", url, body, model=self._model.name, is_short=False)
+        found = _read(connection, document, _Scored)
+        if len(found.logprobs) != len(request.candidates):
+            raise invalid_reply(connection.endpoint, "no log-probability of a candidate")
+        details = found.usage.prompt_tokens_details
+        return Scores(
+            id=request.id,
+            logprobs=tuple(
+                tuple(-math.inf if value is None else value for value in row)
+                for row in found.logprobs
+            ),
+            usage=Usage(
+                prompt_tokens=found.usage.prompt_tokens,
+                cached_tokens=details.get("cached_tokens", 0),
+                completion_tokens=found.usage.completion_tokens,
+            ),
+            timings=Timings(prefill_seconds=time.perf_counter() - started, decode_seconds=0.0),
+        )
 
 
 class ExactScorer:
@@ -145,7 +195,7 @@ class ExactScorer:
 
 
 class EchoedPrompts:
-    """Scores continuations as prompts whose log-probabilities are echoed: llmtool and vLLM."""
+    """Scores continuations as prompts whose log-probabilities are echoed: vLLM."""
 
     def __init__(self, connection: Connection, model: str) -> None:
         self._connection, self._model = connection, model

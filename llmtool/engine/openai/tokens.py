@@ -139,7 +139,7 @@ class TokenCounter:
     async def _of_llama_cpp(self, prompt: Prompt) -> Tokenized:
         text = prompt.text
         if text is None:
-            body = self._chat(prompt)
+            body = self.chat_fields(prompt)
             document = await self._post("/apply-template", {"model": self._model, **body})
             text = document.get("prompt") if isinstance(document, dict) else None
             if not isinstance(text, str):
@@ -163,12 +163,12 @@ class TokenCounter:
                 "parse_special": False,
             }
             if prompt.text is not None
-            else self._chat(prompt)
+            else self.chat_fields(prompt)
         )
         ids = self._read_ids(await self._post("/tokenize", {"model": self._model, **body}))
         return Tokenized(text=estimate(prompt).text, token_ids=ids)
 
-    def _chat(self, prompt: Prompt) -> dict[str, Any]:
+    def chat_fields(self, prompt: Prompt) -> dict[str, Any]:
         """Return the fields of a chat's body that change its tokens."""
         whole = make_body(
             Request(prompt=prompt),
