@@ -204,6 +204,11 @@ def _check_endpoints(tables: Any, config_file: Path) -> None:
             if key not in fields:
                 hint = suggest(key, fields) or f"; valid keys: {', '.join(fields)}"
                 raise UsageError(f"{where}: unknown key {key!r}{hint}")
+        if "base_url" not in table:
+            raise UsageError(
+                f"{where}: base_url is missing; run `llmtool config set endpoints.{name}.base_url "
+                f"URL`, or `llmtool config unset endpoints.{name}`"
+            )
         try:
             msgspec.convert(table, EndpointSettings)
         except msgspec.ValidationError as exc:
@@ -248,10 +253,12 @@ def set_value(
 
     The key `aliases.NAME` sets an alias; `models.NAME.lora` (FILE or FILE:SCALE),
     `models.NAME.chat_template` and `models.NAME.template_args.KEY` set options of a model;
-    `endpoints.NAME.KEY` sets one of a server.
+    `endpoints.NAME.KEY` sets one of a server. The key of a table that exists, `models.NAME` or
+    `endpoints.NAME`, can be removed.
 
     Raises:
-        UsageError: the key is unknown or the value is invalid; nothing is written.
+        UsageError: the key is unknown, the value is invalid, or an endpoint would have no base_url;
+            nothing is written.
         OutputError, LockedError: the file cannot be written.
         Cancelled: `cancelled` returned true while waiting for the lock of the file.
 
@@ -266,6 +273,9 @@ def set_value(
     from llmtool import files
 
     *tables, name = _split_key(key)
+    top, _, entry = key.partition(".")
+    if text is None and top in ("models", "endpoints") and entry in _read_table(config_file, top):
+        tables, name = [top], entry
     if not name or (not tables and name in TABLES):
         known = [*setting_names(), "aliases.NAME", "models.NAME.lora", "models.NAME.chat_template"]
         known += ["models.NAME.template_args.KEY", "endpoints.NAME.KEY"]
@@ -288,12 +298,26 @@ def set_value(
         document = tomlkit.parse(_read_valid(config_file, key))
         where: Any = document
         for table in tables:
+            if text is None and table not in where:
+                return
             where = where.setdefault(table, tomlkit.table())
         if text is None:
             where.pop(name, None)
         else:
             where[name] = value
+        if len(tables) == 2 and top == "endpoints" and "base_url" not in where:
+            _reject_without_url(".".join(tables), where, is_set=text is not None)
+            del document[top][tables[1]]
         files.write_atomically(config_file, tomlkit.dumps(document).encode())
+
+
+def _reject_without_url(endpoint: str, values: Mapping[str, Any], *, is_set: bool) -> None:
+    """Raise a `UsageError` if an endpoint has values, and would have no base_url."""
+    if is_set:
+        url = f"`llmtool config set {endpoint}.base_url URL`"
+        raise UsageError(f"{endpoint} has no base_url; run {url} first")
+    if values:
+        raise UsageError(f"{endpoint} needs base_url; run `llmtool config unset {endpoint}`")
 
 
 def _parse_endpoint_value(key: str, name: str, text: str) -> Any:
@@ -368,6 +392,15 @@ def setting_values(name: str) -> list[str]:
 def _read_toml(path: Path) -> dict[str, Any]:
     text = _read_text(path)
     return _parse(text, path) if text else {}  # without a file, the parser is not imported
+
+
+def _read_table(path: Path, name: str) -> Any:
+    """Return a table of a file, {} if it has none or is not valid."""
+    try:
+        table = _read_toml(path).get(name)
+    except UsageError:
+        return {}
+    return table if isinstance(table, dict) else {}
 
 
 def _read_text(path: Path) -> str:

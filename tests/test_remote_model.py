@@ -368,7 +368,7 @@ def test_doctor_checks_endpoints_without_the_network(
     [
         ('base_url = "http://a"\nurl = "x"', "endpoints.gpu: unknown key 'url'; valid keys: base"),
         ('base_ulr = "x"', "endpoints.gpu: unknown key 'base_ulr'; did you mean 'base_url'?"),
-        ('kind = "vllm"', "endpoints.gpu: object missing required field 'base_url'"),
+        ('kind = "vllm"', "endpoints.gpu: base_url is missing; run `llmtool config set endpoints"),
         ('base_url = "http://a"\nconcurrency = 0', "endpoints.gpu: expected 'int' >= 1"),
         ('base_url = "http://a"\nheaders = {a = 5}', "endpoints.gpu: expected 'str', got 'int'"),
     ],
@@ -380,6 +380,35 @@ def test_invalid_endpoint_of_the_settings_is_an_error(
     config.mkdir(parents=True, exist_ok=True)
     (config / "config.toml").write_text(f"[endpoints.gpu]\n{text}\n")
     assert message in error_line(run_llmtool("gen", "Hi"), 2)
+
+
+def test_config_never_leaves_an_endpoint_without_url(run_llmtool: Run) -> None:
+    def change(*words: str) -> str:
+        done = run_llmtool("config", *words)
+        return error_line(done, 2) if done.returncode else ""
+
+    assert "endpoints.gpu has no base_url; run" in change("set", "endpoints.gpu.concurrency", "4")
+    assert change("unset", "endpoints.gpu.kind") == ""
+    assert change("set", "endpoints.gpu.base_url", "http://gpu:8000") == ""
+    assert change("set", "endpoints.gpu.concurrency", "4") == ""
+    assert "run `llmtool config unset endpoints.gpu`" in change("unset", "endpoints.gpu.base_url")
+    assert run_llmtool("config", "show", "endpoints.gpu.concurrency").stdout == b"4\n"
+    assert change("unset", "endpoints.gpu") == ""
+    assert b"endpoints" not in run_llmtool("config", "show").stdout
+    assert "unknown key" in change("unset", "endpoints.gpu")
+
+
+def test_config_removes_the_settings_of_a_model(run_llmtool: Run) -> None:
+    for key in ("models.qwen3.5-4b.template_args.x", "models.qwen3.5-4b.template_args.y"):
+        assert run_llmtool("config", "set", key, "1").returncode == 0
+    assert run_llmtool("config", "unset", "models.qwen3.5-4b").returncode == 0
+    assert b"qwen3.5-4b" not in run_llmtool("config", "show").stdout
+
+
+def test_config_removes_the_last_key_of_an_endpoint(run_llmtool: Run) -> None:
+    assert run_llmtool("config", "set", "endpoints.a.base_url", "http://a").returncode == 0
+    assert run_llmtool("config", "unset", "endpoints.a.base_url").returncode == 0
+    assert run_llmtool("config", "show").returncode == 0
 
 
 def test_config_sets_a_key_of_an_endpoint(run_llmtool: Run) -> None:
