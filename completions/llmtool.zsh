@@ -95,13 +95,13 @@ _llmtool() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -246,13 +246,13 @@ _llmtool_gen() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -334,13 +334,13 @@ _llmtool_run() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -503,7 +503,7 @@ _llmtool_prompts_test() {
         '*--baseline=[Allow failures recorded in FILE]:FILE:_files' \
         '*--update-baseline[Record the outcomes in the baseline]' \
         '*--tolerance=[Allowed drop of a metric below the baseline]:X:' \
-        '*--no-cache[Do not read or write cached replies]' \
+        '*--no-cache[Do not use cached replies]' \
         '*--json[Print the result as JSON]' \
         '*--github[Print GitHub annotations (for CI)]' \
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
@@ -512,10 +512,10 @@ _llmtool_prompts_test() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
@@ -543,7 +543,7 @@ _llmtool_prompts_tune() {
         '*-o+[File of the new template]:FILE:_files' \
         '*--overwrite[Replace the file if it exists]' \
         '*--always-write[Write the template even if it is not better]' \
-        '*--plot=[Plot what was tried (SVG, PNG, PDF)]:FILE:_files' \
+        '*--plot=[Plot what was tried (.svg, .png, .pdf)]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
@@ -553,13 +553,13 @@ _llmtool_prompts_tune() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -630,13 +630,13 @@ _llmtool_classify() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -704,13 +704,13 @@ _llmtool_classify_eval() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -787,13 +787,13 @@ _llmtool_sum() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -874,13 +874,13 @@ _llmtool_translate() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -959,13 +959,13 @@ _llmtool_code() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1043,13 +1043,13 @@ _llmtool_code_explain() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1112,13 +1112,13 @@ _llmtool_code_review() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1184,13 +1184,13 @@ _llmtool_code_fix() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1238,13 +1238,13 @@ _llmtool_code_complete() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1308,13 +1308,13 @@ _llmtool_code_tests() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1371,13 +1371,13 @@ _llmtool_code_commit() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1437,13 +1437,13 @@ _llmtool_chat() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -1495,7 +1495,7 @@ _llmtool_batch_create() {
         '*--output=[The file to write]:FILE.jsonl:_files' \
         '*-o+[The file to write]:FILE.jsonl:_files' \
         '*--overwrite[Replace the file if it exists]' \
-        '*--kind=[The program that will answer]:CHOICE:(auto llama.cpp llama-cpp-python llmtool lmstudio ollama openai other sglang vllm)' \
+        '*--kind=[The program that will answer\: auto, llama.cpp, llama-cpp-python, llmtool, lmstudio, ollama, openai, other, sglang, vllm]:KIND:(auto llama.cpp llama-cpp-python llmtool lmstudio ollama openai other sglang vllm)' \
         '*--max-requests=[Requests per file]:N:' \
         '*--max-mb=[Size of a file in MB]:N:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1522,13 +1522,13 @@ _llmtool_batch_run() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
@@ -2051,13 +2051,13 @@ _llmtool_serve() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
@@ -2078,13 +2078,13 @@ _llmtool_mcp() {
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*--parallel=[Maximum replies decoded in parallel]:N:' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
-        '*--reproducible[Make results independent of the batch; slower]' \
+        '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--no-cache[Do not read or write caches of prompts and replies]' \
+        '*--no-cache[Do not use caches of prompts and replies]' \
         '*--offline[Do not use the network]' \
         '*--quiet[Print only errors to stderr]' \
         '*-q[Print only errors to stderr]' \
@@ -2133,7 +2133,7 @@ _llmtool_bench() {
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
         '*-ngl+[Layers to offload to the GPU]:auto|all|N:(auto all)' \
-        '*--chat-template=[Use this chat template instead of the model'\''s]:FILE:_files' \
+        '*--chat-template=[Replace the model'\''s chat template]:FILE:_files' \
         '*--template-arg=[Set a variable of the chat template (repeatable)]:KEY=VALUE:' \
         '*--lora=[Apply a LoRA adapter, a GGUF file (repeatable)]:FILE\[\:SCALE\]:_files' \
         '*--plot=[Plot speed by parallel replies (.svg, .png, .pdf)]:FILE:_files' \

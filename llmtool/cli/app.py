@@ -110,7 +110,7 @@ def _print_version(ctx: typer.Context, wanted: bool) -> None:
 
 
 app = App(
-    "Run local language models in the shell: one-liners, pipes, batches.\n\n"
+    "Run language models in the shell: one-liners, pipes, batches.\n\n"
     'Text without a command is a prompt for gen: llmtool "Tell me a joke".',
     epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
     cls=LazyGroup,

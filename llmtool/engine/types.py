@@ -502,7 +502,11 @@ def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
 
 
 class Engine(Protocol):
-    """A model that serves requests: `LocalEngine` runs llama.cpp, `ScriptedEngine` is for tests."""
+    """A model that serves requests.
+
+    `LocalEngine` runs llama.cpp, `RemoteEngine` sends requests to a server with OpenAI's API,
+    `SocketEngine` to one of the same user, and `ScriptedEngine` is for tests.
+    """
 
     @property
     def info(self) -> EngineInfo: ...

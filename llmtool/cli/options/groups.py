@@ -135,9 +135,7 @@ GpuLayers = Annotated[
 ]
 ChatTemplate = Annotated[
     str | None,
-    _model(
-        "--chat-template", metavar="FILE", help="Use this chat template instead of the model's."
-    ),
+    _model("--chat-template", metavar="FILE", help="Replace the model's chat template."),
 ]
 TemplateArgs = Annotated[
     list[str] | None,
@@ -169,14 +167,12 @@ DraftChoice = Annotated[
     ),
 ]
 Reproducible = Annotated[
-    bool, _model("--reproducible", help="Make results independent of the batch; slower.")
+    bool, _model("--reproducible", help="Results do not depend on the batch; slower.")
 ]
 KVCacheType = Annotated[
     KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
 ]
-NoCache = Annotated[
-    bool, _model("--no-cache", help="Do not read or write caches of prompts and replies.")
-]
+NoCache = Annotated[bool, _model("--no-cache", help="Do not use caches of prompts and replies.")]
 Timeout = Annotated[
     Any | None,
     _general(

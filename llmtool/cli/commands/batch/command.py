@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -46,7 +46,10 @@ def create(
     kind: Annotated[
         Kind | None,
         typer.Option(
-            "--kind", help="The program that will answer.", show_default="of the endpoint"
+            "--kind",
+            metavar="KIND",
+            help=f"The program that will answer: {', '.join(get_args(Kind))}.",
+            show_default="of the endpoint",
         ),
     ] = None,
     max_requests: Annotated[

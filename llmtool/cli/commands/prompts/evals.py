@@ -83,7 +83,7 @@ def test(
         ),
     ] = 0.02,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Do not read or write cached replies.")
+        bool, typer.Option("--no-cache", help="Do not use cached replies.")
     ] = False,
     json: g.Json = False,
     github: g.GitHub = False,

@@ -79,7 +79,7 @@ def tune(
     ] = False,
     plot: Annotated[
         str | None,
-        typer.Option("--plot", metavar="FILE", help="Plot what was tried (SVG, PNG, PDF)."),
+        typer.Option("--plot", metavar="FILE", help="Plot what was tried (.svg, .png, .pdf)."),
     ] = None,
     json: g.Json = False,
     model: g.ModelOptions,
