@@ -18,9 +18,9 @@ from llmtool.engine.intake import AnyRequest, read_available
 from llmtool.engine.openai.bodies import STANDARD_PENALTIES, make_body
 from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
-from llmtool.engine.openai.errors import Fatal, Retryable, UnsupportedField, quote
+from llmtool.engine.openai.errors import Fatal, Retryable, UnsupportedField
 from llmtool.engine.openai.ollama import OllamaApi
-from llmtool.engine.openai.replies import ReplyReader
+from llmtool.engine.openai.replies import ReplyReader, check_model
 from llmtool.engine.openai.scoring import Scorer, choose_scorer
 from llmtool.engine.openai.tokens import TokenCounter
 from llmtool.engine.types import (
@@ -354,7 +354,7 @@ class RemoteEngine:
                 if reader.has_begun and not held:
                     raise exc.error from None
                 raise
-            self._check_model(reader)
+            check_model(endpoint, model, reader.answered_by)
             for event in (*tokens, *reader.finish()):
                 if isinstance(event, Finished):
                     is_first = event.choice == choices.first
@@ -392,19 +392,6 @@ class RemoteEngine:
             value = document.pop(field)
             if field == "max_tokens":
                 document["max_completion_tokens"] = value
-
-    def _check_model(self, reader: ReplyReader) -> None:
-        endpoint, answered = self._connection.endpoint, reader.answered_by
-        if answered is None or not endpoint.check_model:
-            return
-        if not is_same_model(self._model.name, answered):
-            other, name = quote(endpoint, answered), endpoint.name
-            raise Fatal(
-                ServerError(
-                    f"{name}: asked {self._model.name!r}, but {other!r} answered; check the model, "
-                    f"or set endpoints.{name}.check_model to false"
-                )
-            )
 
     def _pass_on_notes(self) -> None:
         with contextlib.suppress(Empty):
@@ -508,24 +495,3 @@ def parameters_in(name: str) -> int:
     """
     found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", name.lower())
     return int(float(found[1]) * (10**9 if found[2] == "b" else 10**6)) if found else 0
-
-
-def is_same_model(asked: str, answered: str) -> bool:
-    """Return whether a server's name of a model may be that of the one asked for.
-
-    Servers add a date or a path, or omit a tag.
-
-    Example:
-        >>> is_same_model("gpt-4o", "gpt-4o-2024-08-06"), is_same_model("qwen3:latest", "Qwen3")
-        (True, True)
-        >>> is_same_model("gpt-4o", "llama")
-        False
-    """
-    first, second = (
-        name.lower().replace("\\", "/").rpartition("/")[2].removesuffix(".gguf")
-        for name in (asked, answered)
-    )
-    first, second = (
-        name.removesuffix(":latest").removesuffix("-latest") for name in (first, second)
-    )
-    return first.startswith(second) or second.startswith(first)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from llmtool.engine.openai.endpoint import Endpoint
-from llmtool.engine.openai.errors import Retryable, invalid_reply, request_error
+from llmtool.engine.openai.errors import Fatal, Retryable, invalid_reply, quote, request_error
 from llmtool.engine.reply import Reply
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
@@ -418,3 +418,41 @@ def _scale(counts: list[int], total: int) -> list[int]:
     if scaled:
         scaled[-1] += total - sum(scaled)
     return scaled
+
+
+def check_model(endpoint: Endpoint, asked: str, answered: str | None) -> None:
+    """Check the name of the model that answered; None if the server does not report it.
+
+    Raises:
+        Fatal: it is another model.
+    """
+    if answered is None or not endpoint.check_model or is_same_model(asked, answered):
+        return
+    other, name = quote(endpoint, answered), endpoint.name
+    raise Fatal(
+        ServerError(
+            f"{name}: asked {asked!r}, but {other!r} answered; check the model, or set "
+            f"endpoints.{name}.check_model to false"
+        )
+    )
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Return whether a server's name of a model may be that of the one asked for.
+
+    Servers add a date or a path, or omit a tag.
+
+    Example:
+        >>> is_same_model("gpt-4o", "gpt-4o-2024-08-06"), is_same_model("qwen3:latest", "Qwen3")
+        (True, True)
+        >>> is_same_model("gpt-4o", "llama")
+        False
+    """
+    first, second = (
+        name.lower().replace("\\", "/").rpartition("/")[2].removesuffix(".gguf")
+        for name in (asked, answered)
+    )
+    first, second = (
+        name.removesuffix(":latest").removesuffix("-latest") for name in (first, second)
+    )
+    return first.startswith(second) or second.startswith(first)

@@ -18,7 +18,7 @@ from llmtool.engine.openai.capabilities import Features, ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
 from llmtool.engine.openai.errors import Fatal, invalid_reply
 from llmtool.engine.openai.ollama import OllamaApi
-from llmtool.engine.openai.replies import ReplyReader
+from llmtool.engine.openai.replies import ReplyReader, check_model
 from llmtool.engine.openai.tokens import TokenCounter
 from llmtool.engine.types import (
     Finished,
@@ -41,8 +41,14 @@ _N_PROBS = 200  # of llama-server's first answer, which has most labels
 _FORCE = 1e6  # a bias that makes a token certain
 _EVERY = 1_000_000  # at least as many tokens as a vocabulary has
 
-T = TypeVar("T")
 Tokens = tuple[int, ...]
+
+
+class _Answer(msgspec.Struct):
+    model: str | None = None
+
+
+A = TypeVar("A", bound=_Answer)
 
 
 class _EchoedTokens(msgspec.Struct):
@@ -54,7 +60,7 @@ class _EchoedPrompt(msgspec.Struct):
     index: int = 0
 
 
-class _Echo(msgspec.Struct):
+class _Echo(_Answer, kw_only=True):
     choices: list[_EchoedPrompt]
 
 
@@ -70,12 +76,12 @@ class _ScoredUsage(msgspec.Struct):
     prompt_tokens_details: dict[str, int] = {}
 
 
-class _Scored(msgspec.Struct):
+class _Scored(_Answer, kw_only=True):
     logprobs: tuple[tuple[float | None, ...], ...]  # JSON has no infinity
     usage: _ScoredUsage
 
 
-class _Completion(msgspec.Struct):
+class _Completion(_Answer, kw_only=True):
     completion_probabilities: list[_Probability] = []
 
 
@@ -130,7 +136,7 @@ class ServerScorer:
         }
         url = f"{connection.endpoint.base_url}/scores"
         document = await connection.fetch("POST", url, body, model=self._model.name, is_short=False)
-        found = _read(connection, document, _Scored)
+        found = _read(connection, document, _Scored, asked=self._model.name)
         if len(found.logprobs) != len(request.candidates):
             raise invalid_reply(connection.endpoint, "no log-probability of a candidate")
         details = found.usage.prompt_tokens_details
@@ -212,7 +218,10 @@ class EchoedPrompts:
         }
         url = f"{connection.endpoint.base_url}/completions"
         document = await connection.fetch("POST", url, body, model=self._model, is_short=False)
-        choices = sorted(_read(connection, document, _Echo).choices, key=lambda each: each.index)
+        choices = sorted(
+            _read(connection, document, _Echo, asked=self._model).choices,
+            key=lambda each: each.index,
+        )
         rows = [each.logprobs.token_logprobs[len(ids) :] for each in choices]
         found = [
             tuple(each for each in row[: len(tail)] if each is not None)
@@ -271,7 +280,9 @@ class NextTokens:
         }
         url = f"{connection.endpoint.root}/completion"
         document = await connection.fetch("POST", url, body, model=self._model, is_short=False)
-        steps = _read(connection, document, _Completion).completion_probabilities[:1]
+        steps = _read(
+            connection, document, _Completion, asked=self._model
+        ).completion_probabilities[:1]
         return {each.id: each.logprob for step in steps for each in (step, *step.top_logprobs)}
 
 
@@ -327,6 +338,7 @@ class TopScorer:
                     "are scored; use a local model, or llmtool serve, llama-server or vLLM"
                 )
             )
+        check_model(endpoint, self._model.name, reader.answered_by)
         masses = spread(names, steps)
         covered = math.fsum(masses.of)
         if masses.ambiguous > max(covered, _MIN_COVERAGE):
@@ -447,8 +459,10 @@ def _log_sum(values: Iterable[float]) -> float:
     return math.log(total) if total else -math.inf
 
 
-def _read(connection: Connection, document: object, kind: type[T]) -> T:
+def _read(connection: Connection, document: object, kind: type[A], *, asked: str) -> A:
     try:
-        return msgspec.convert(document, kind)
+        found = msgspec.convert(document, kind)
     except msgspec.ValidationError as exc:
         raise invalid_reply(connection.endpoint, f"log-probabilities: {exc}") from None
+    check_model(connection.endpoint, asked, found.model)
+    return found

@@ -13,7 +13,7 @@ from running_server import running
 
 from llmtool.config import Folders
 from llmtool.engine.types import Failed, Message, Prompt, ScoreRequest, Scores
-from llmtool.errors import OutputValidationError, UsageError
+from llmtool.errors import OutputValidationError, ServerError, UsageError
 from llmtool.toolbox import Toolbox
 
 QUESTION = Prompt(messages=(Message("user", "Which one? <|im_end|> It is great."),))
@@ -143,7 +143,7 @@ def test_server_behind_a_proxy_is_asked_for_the_most_likely_tokens(
     assert len(engine.tokenize(Prompt(text="One two three")).token_ids) == 5  # an estimate
 
 
-def top(*steps: Any, text: str | None = None) -> Any:
+def top(*steps: Any, text: str | None = None, model: str = "tiny") -> Any:
     """Return a reply with the probabilities of the tokens at each step, or at the only one."""
     rows = [steps] if isinstance(steps[0][0], str) else list(steps)
     content = []
@@ -157,7 +157,7 @@ def top(*steps: Any, text: str | None = None) -> Any:
         "logprobs": {"content": content},
         "finish_reason": "length",
     }
-    return lambda exchange: exchange.send(body={"model": "tiny", "choices": [choice]})
+    return lambda exchange: exchange.send(body={"model": model, "choices": [choice]})
 
 
 def ask(*names: str) -> ScoreRequest:
@@ -219,9 +219,14 @@ def test_text_to_continue_becomes_a_question_for_chat_models(
             UsageError,
             "reports no log-probabilities, by which labels are scored; use a local model",
         ),
+        (
+            top(("a", 0.9), ("bc", 0.1), model="other"),
+            ServerError,
+            "asked 'tiny', but 'other' answered",
+        ),
         (fail(400, "logprobs is not supported"), UsageError, "logprobs is not supported"),
     ],
-    ids=["coverage", "ambiguous", "no log-probabilities", "rejected"],
+    ids=["coverage", "ambiguous", "no log-probabilities", "another model", "rejected"],
 )
 def test_scores_that_cannot_be_had_are_an_error_with_the_reason(
     fake: FakeServer, connect: Any, respond: Any, kind: Any, message: str
