@@ -31,6 +31,8 @@ OTHER_PROGRAMS = ("tasks/code/git.py", "tasks/code/format.py", "tasks/code/hook.
 OTHER_PROGRAMS += ("tasks/code/diffs.py", "sessions/export.py", "engine/llama/preflight.py")
 # Functions that read the values of flags, and reports that only the command prints.
 COMMAND_ONLY = {
+    "kind",
+    "shard",
     "server",
     "each",
     "field",

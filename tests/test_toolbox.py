@@ -66,7 +66,8 @@ def test_to_dict_is_json_with_the_documented_keys() -> None:
         "text", "value", "error", "reasoning", "finish_reason", "seed", "tries", "logprobs",
         "abstention",
     ]  # fmt: skip
-    assert list(value["usage"]) == ["prompt_tokens", "cached_tokens", "completion_tokens"]
+    counts = ["prompt_tokens", "cached_tokens", "completion_tokens"]
+    assert list(value["usage"]) == [*counts, "drafted_tokens", "accepted_tokens"]
 
 
 def test_results_of_several_prompts_are_in_order() -> None:
