@@ -133,6 +133,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
@@ -175,7 +177,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='gen run prompts classify sum translate code chat batch logs sessions models cache config serve mcp ps stop bench doctor completions'
-                    options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug' ;;
+                    options='--version --help -h --raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug' ;;
             esac ;;
         'gen')
             case "$previous" in
@@ -189,6 +191,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --system|-s) : ;;
                 --template|-t) kind='templates' files='yes' ;;
                 --param|-p) : ;;
@@ -231,7 +235,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--raw --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'run')
             case "$previous" in
@@ -245,6 +249,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --system|-s) : ;;
                 --param|-p) : ;;
                 --think=) words='low medium high' ;;
@@ -286,7 +292,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) kind='templates' files='yes'
-                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --continue -c --extract -x --log --no-log --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --system -s --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --samples -n --prefill --retries --logprobs --echo --schema --regex --grammar --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'prompts')
             case "$previous" in
@@ -426,6 +432,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --model|-m) kind='models' files='yes' ;;
                 --base-url) : ;;
                 --ctx-size) : ;;
@@ -442,7 +450,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='eval' files='yes'
-                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'classify eval')
             case "$previous" in
@@ -514,6 +522,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --model|-m) kind='models' files='yes' ;;
                 --base-url) : ;;
                 --ctx-size) : ;;
@@ -530,7 +540,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --length --style --focus --sections --strategy --chunk-tokens --cite --together --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'translate')
             case "$previous" in
@@ -571,6 +581,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --model|-m) kind='models' files='yes' ;;
                 --base-url) : ;;
                 --ctx-size) : ;;
@@ -587,7 +599,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) files='yes'
-                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--to --system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --from --format --dialect --bilingual --protect --mark --context --no-context --strict --glossary --update --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --no-stream --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code')
             case "$previous" in
@@ -624,6 +636,8 @@ _llmtool() {
                 --delimiter) : ;;
                 --limit) : ;;
                 --shard) : ;;
+                --ray) words='local auto' ;;
+                --ray-workers) : ;;
                 --model|-m) kind='models' files='yes' ;;
                 --base-url) : ;;
                 --ctx-size) : ;;
@@ -640,7 +654,7 @@ _llmtool() {
                 --color) words='auto always never' ;;
                 --progress) words='auto plain none' ;;
                 *) words='explain review fix complete tests commit' files='yes'
-                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
+                    options='--system -s --template -t --param -p --think --no-think --max-tokens --think-tokens --temperature --seed --stop --top-p --top-k --min-p --typical-p --xtc-probability --xtc-threshold --repeat-penalty --frequency-penalty --presence-penalty --logit-bias --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --glob --no-stdin --encoding --errors --output -o --overwrite --json --stats --dry-run --each --field --delimiter --jsonl --csv-safe --resume --retry-failed --limit --shard --ray --ray-workers --model -m --base-url --ctx-size --threads --n-gpu-layers -ngl --parallel --chat-template --template-arg --lora --reproducible --kv-type --draft --no-cache --server --offline --timeout --quiet -q --color --progress --debug --help -h' ;;
             esac ;;
         'code explain')
             case "$previous" in

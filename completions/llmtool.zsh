@@ -55,6 +55,8 @@ _llmtool() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
@@ -206,6 +208,8 @@ _llmtool_gen() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--template=[Prompt template]:NAME|PATH: _llmtool_values templates files' \
@@ -296,6 +300,8 @@ _llmtool_run() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--system=[System prompt]:TEXT:' \
         '*-s+[System prompt]:TEXT:' \
         '*--param=[Set a template input (repeatable)]:KEY=VALUE:' \
@@ -622,6 +628,8 @@ _llmtool_classify() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
@@ -779,6 +787,8 @@ _llmtool_sum() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
@@ -866,6 +876,8 @@ _llmtool_translate() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
@@ -951,6 +963,8 @@ _llmtool_code() {
         '*--retry-failed[Resume, and retry the failed records of -o FILE]' \
         '*--limit=[Process only the first N records]:N:' \
         '*--shard=[Process only part K of N of the records; join the parts with `batch merge`]:K/N:' \
+        '*--ray=[Run the batch on Ray\: on this machine, or on a cluster]:local|auto|HOST\:PORT:(local auto)' \
+        '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \

@@ -14,7 +14,7 @@
     ├── OutputValidationError  17  the output is invalid (schema, syntax, length)
     │   └── UnsatisfiableError 17  no text satisfies a schema, regex or grammar; also a UsageError
     ├── LockedError            18  another process holds the lock
-    ├── ServerError            20  a model server cannot be reached, or failed
+    ├── ServerError            20  a model server or Ray cluster cannot be reached, or failed
     ├── EngineError             1  llama.cpp could not decode or allocate memory
     ├── OutputError             1  the result could not be written
     ├── ClosedError             1  the Toolbox, and so its model, was closed
@@ -203,7 +203,7 @@ class LockedError(LlmtoolError):
 
 
 class ServerError(LlmtoolError):
-    """A model server cannot be reached, failed, or sent an invalid reply (exit code 20)."""
+    """A model server or Ray cluster cannot be reached, or failed (exit code 20)."""
 
     exit_code = ExitCode.SERVER
 

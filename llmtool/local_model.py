@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 class LocalModel:
     """A model that runs on this machine; see `Toolbox` for the arguments.
 
-    If `reference` is None, the model of the settings is used, else the starter model.
+    If `reference` is None, the model of the settings is used, else the starter model. `file` is the
+    file that it names, if the caller found it before.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LocalModel:
         kv_type: KVType = "f16",
         draft: str | os.PathLike[str] | None = None,
         server: str = "never",
+        file: Model | None = None,
         prefix_cache: bool = True,
         chat_template: str | os.PathLike[str] | None = None,
         template_args: Mapping[str, Any] | None = None,
@@ -102,6 +104,8 @@ class LocalModel:
         self._engine: Engine | None = None
         self._loading: BackgroundCall[LlamaModel] | None = None
         self._lock = threading.Lock()
+        if file is not None:
+            self.file = self.installed_file = file
         call_after_fork(self)
 
     def after_fork(self) -> None:

@@ -167,6 +167,7 @@ SHOWN_PYTHON = {
     f"{page.name} {number}": textwrap.dedent(text)
     for page in PAGES
     for number, text in enumerate(blocks(page, "python"), 1)
+    if not text.startswith("import ray\n")  # run by tests/ray_batch/test_mapper.py
 }
 TEXT = "The library of Marbury closes for repairs. It opens again in June."
 

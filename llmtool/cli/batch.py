@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from llmtool.batch.writers import OutputFormat
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.batch import Tally
-from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal import inputs, signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Form, Input
 from llmtool.cli.terminal.output_file import check, check_not_read
@@ -35,6 +36,7 @@ from llmtool.tasks.results import Result
 
 if TYPE_CHECKING:
     from llmtool.batch_jobs import JobReader, JobWriter
+    from llmtool.ray.batch import RayBatch
 
 _POLL_SECONDS = 0.02
 # What the extension of `-o` promises; other extensions promise nothing.
@@ -101,6 +103,7 @@ def open_reader(
             raise UsageError("--shard needs an output file to merge; add -o FILE")
         if _format_of(batch, output) == "text":
             raise UsageError("--shard cannot merge plain text output; add --jsonl")
+    console.ray = _find_workers(console, batch, output)
     if batch.csv_safe and _format_of(batch, output) != "csv":
         raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
     if n > 1 and _format_of(batch, output) == "text":
@@ -161,6 +164,26 @@ def open_reader(
     return reader
 
 
+def _find_workers(
+    console: Console, batch: g.BatchOptions, output: g.OutputOptions
+) -> RayBatch | None:
+    """Return the workers of `--ray`.
+
+    Raises:
+        UsageError: Ray is not installed, or another option excludes it.
+    """
+    if batch.ray is None:
+        if batch.ray_workers is not None:
+            raise UsageError("--ray-workers needs --ray local, auto or HOST:PORT")
+        return None
+    if console.job is not None:
+        raise UsageError("--ray and batch files cannot be combined; omit --ray")
+    from llmtool.ray.batch import RayBatch
+
+    workers = RayBatch(batch.ray, batch.ray_workers)
+    return None if output.dry_run else workers
+
+
 def run(
     console: Console,
     context: TaskContext,
@@ -201,7 +224,25 @@ def run(
         full_results=output.json,
         csv_safe=batch.csv_safe,
     )
-    runner = make_batch(context, task, mapping, reader, options, seed=seed, needs_model=needs_model)
+    answer = None
+    if console.ray is not None:
+        answer = partial(
+            console.ray.answer_each,
+            context,
+            on_note=_note_once(console),
+            on_connected=partial(signals.reinstall, console.interrupts),
+        )
+        needs_model = False  # of this process
+    runner = make_batch(
+        context,
+        task,
+        mapping,
+        reader,
+        options,
+        seed=seed,
+        needs_model=needs_model,
+        answer=answer,
+    )
     progress = StreamProgress()
     engine = context.engine if needs_model else None
     # The clock of the tally starts when the model is loaded.
@@ -231,6 +272,18 @@ def run(
     if output.stats:
         tally.statistics()
     tally.conclude()
+
+
+def _note_once(console: Console) -> Callable[[str], object]:
+    """Return a function that prints each note once, although every worker has it."""
+    printed: set[str] = set()
+
+    def note(text: str) -> None:
+        if text not in printed:
+            printed.add(text)
+            console.note(text)
+
+    return note
 
 
 def _with_job_input(

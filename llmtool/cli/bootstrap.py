@@ -6,12 +6,13 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
 from llmtool import config
 from llmtool.cancellation import Cancellation
+from llmtool.cli.options.flags import format_flag
 from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from llmtool.model_choice import AnyModel
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
+    from llmtool.ray.batch import RayBatch
 
 T = TypeVar("T")
 
@@ -165,6 +167,13 @@ def open_task(
     if console.job is not None:
         context = _open_job(console, console.job, folders, settings, options)
         return context, prepare(context)
+    if console.ray is not None and not needs_model:
+        raise UsageError("--ray: this command needs no model; omit it")
+    if console.ray is not None and options.server not in (None, "never"):
+        raise UsageError(
+            f"--server {options.server} and --ray cannot be combined; omit one of them"
+        )
+    warm_up = warm_up and console.ray is None
     name = options.reference or settings.model or STARTER
     unopened = TaskContext(
         _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
@@ -178,7 +187,42 @@ def open_task(
     context = open_context(
         console, folders, settings, options, *writes, loading=loading, warm_up=warm_up
     )
+    if console.ray is not None:
+        _set_recipe(console.ray, context, options, prepare)
     return context, prepare(context)
+
+
+def _set_recipe(
+    workers: RayBatch,
+    context: TaskContext,
+    options: ModelOptions,
+    prepare: Callable[[TaskContext], Any],
+) -> None:
+    """Tell the workers of a batch which model to open and which task to prepare."""
+    from llmtool.machine import default_threads
+    from llmtool.ray.worker import Recipe
+    from llmtool.remote_model import RemoteModel
+
+    model = context.model
+    arguments = _model_arguments(options)
+    n_parallel = options.parallel or 4
+    if isinstance(model, LocalModel):
+        arguments["file"] = model.file
+        # The CPUs of this machine are for all workers; those of a node of a cluster, for one.
+        if workers.address == "local":
+            share = max(1, default_threads() // (workers.n_workers or 1))
+            arguments["n_threads"] = options.threads or context.settings.threads or share
+        workers.n_threads = arguments["n_threads"] or 1
+        workers.n_gpus = int(options.n_gpu_layers not in (None, 0, "0"))
+    elif isinstance(model, RemoteModel):
+        n_parallel = options.parallel or model.endpoint.concurrency
+    workers.group_size = 16 if options.reproducible else 4 * n_parallel
+    workers.recipe = Recipe(
+        model={"reference": options.reference, "settings": context.settings, **arguments},
+        prepare=prepare,
+        format_option=format_flag,
+        cached=not options.no_cache,
+    )
 
 
 # The options that a batch file can have.
@@ -324,22 +368,10 @@ def make_model(
     status = ModelStatus(console, lambda: model.progress)
     model: AnyModel = choose_model(
         reference,
-        base_url=options.base_url,
         settings=settings,
         folders=folders,
         environ=os.environ,
-        n_ctx=options.ctx_size,
-        n_threads=options.threads,
-        n_gpu_layers=options.n_gpu_layers,
-        n_parallel=options.parallel,
-        reproducible=options.reproducible,
-        kv_type=options.kv_type,
-        draft=options.draft,
         server=_choose_server(settings, options),
-        prefix_cache=not options.no_cache,
-        chat_template=options.chat_template,
-        template_args=parse_template_args(options.template_args),
-        lora=options.lora or None,
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=status.on_load,
@@ -347,6 +379,7 @@ def make_model(
         on_note=progress.note if progress else no_note,
         on_warning=console.note,
         on_remote_note=console.note,
+        **_model_arguments(options),
     )
     if not isinstance(model, LocalModel) and options.server is not None:
         raise UsageError(
@@ -356,6 +389,24 @@ def make_model(
     console.resources.callback(model.close)
     console.resources.enter_context(console.live_status(status))
     return model
+
+
+def _model_arguments(options: ModelOptions) -> dict[str, Any]:
+    """Return the arguments of `choose_model` that options set."""
+    return {
+        "base_url": options.base_url,
+        "n_ctx": options.ctx_size,
+        "n_threads": options.threads,
+        "n_gpu_layers": options.n_gpu_layers,
+        "n_parallel": options.parallel,
+        "reproducible": options.reproducible,
+        "kv_type": options.kv_type,
+        "draft": options.draft,
+        "prefix_cache": not options.no_cache,
+        "chat_template": options.chat_template,
+        "template_args": parse_template_args(options.template_args),
+        "lora": options.lora or None,
+    }
 
 
 def _choose_server(settings: config.Settings, options: ModelOptions) -> str:

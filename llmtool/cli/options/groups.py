@@ -436,6 +436,25 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         ),
     ] = None
 
+    ray: Annotated[
+        str | None,
+        _batch(
+            "--ray",
+            metavar="local|auto|HOST:PORT",
+            help="Run the batch on Ray: on this machine, or on a cluster.",
+        ),
+    ] = None
+    ray_workers: Annotated[
+        int | None,
+        _batch(
+            "--ray-workers",
+            min=1,
+            metavar="N",
+            help="Processes of --ray, each with a model.",
+            show_default="one per node",
+        ),
+    ] = None
+
     def check_unused(self) -> None:
         """Check that no batch option is set."""
         for name, value in (
@@ -445,6 +464,8 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             ("--retry-failed", self.retry_failed),
             ("--limit", self.limit),
             ("--shard", self.shard),
+            ("--ray", self.ray),
+            ("--ray-workers", self.ray_workers),
             ("--jsonl", self.jsonl),
             ("--csv-safe", self.csv_safe),
         ):

@@ -25,6 +25,7 @@ from llmtool.errors import Cancelled, OutputError, os_error_reason
 if TYPE_CHECKING:
     from llmtool.batch_jobs import JobReader, JobWriter
     from llmtool.cli.terminal.output_target import OutputTarget
+    from llmtool.ray.batch import RayBatch
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 WAITING = "..."  # a status that a live status replaces
@@ -304,6 +305,7 @@ class Console:
         targets: the output files that were checked, by name.
         job: the batch file that a command writes, or whose results it reads, instead of using a
             model.
+        ray: the workers of a batch on Ray.
     """
 
     def __init__(
@@ -328,6 +330,7 @@ class Console:
         self.resources = contextlib.ExitStack()
         self.targets: dict[str, OutputTarget] = {}
         self.job: JobWriter | JobReader | None = None
+        self.ray: RayBatch | None = None
         self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
 
     def configure(

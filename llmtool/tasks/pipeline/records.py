@@ -47,6 +47,14 @@ class BatchTask(Protocol):
     ) -> Generator[Token | Result | Failed, None, None]: ...
 
 
+class Answer(Protocol):
+    """Answers records elsewhere than in this process."""
+
+    def __call__(
+        self, records: Iterable[Record | None], mapping: RecordMapping, *, seed: int | None
+    ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]: ...
+
+
 class RecordMapping(msgspec.Struct, kw_only=True):
     """Maps the fields of records to the inputs of a template.
 
@@ -221,10 +229,12 @@ def make_batch(
     *,
     seed: int | None = None,
     needs_model: bool = True,
+    answer: Answer | None = None,
 ) -> BatchRunner[Result]:
     """Return a runner that processes the records of a reader and writes a row for each.
 
-    Without `needs_model`, no model is loaded, and the task gets None for the engine.
+    Without `needs_model`, no model is loaded, and the task gets None for the engine. `answer` is
+    called instead of `answer_each` of this module, without its first two arguments.
 
     Raises:
         UsageError: the text column is missing, or ambiguous.
@@ -242,11 +252,18 @@ def make_batch(
         "seed": seed,
         "reproducibility": context.model.reproducible,
     }
+
+    def process(
+        records: Iterator[Record | None],
+    ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]:
+        if answer is not None:
+            return answer(records, mapping, seed=seed)
+        engine = context.engine if needs_model else None
+        return answer_each(task, engine, records, mapping, seed=seed)
+
     return BatchRunner(
         reader,
-        lambda records: answer_each(
-            task, context.engine if needs_model else None, records, mapping, seed=seed
-        ),
+        process,
         options,
         columns=task.columns,
         identity={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -110,6 +110,8 @@ def classify(
         raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
     if labels.balanced and batch.shard is not None:
         raise UsageError("--balanced and --shard cannot be combined; it needs all records")
+    if labels.balanced and batch.ray is not None:
+        raise UsageError("--balanced and --ray cannot be combined; it needs all records")
     if labels.balanced and (batch.resume or batch.retry_failed):
         option = "--resume" if batch.resume else "--retry-failed"
         raise UsageError(f"--balanced and {option} cannot be combined; use --overwrite")
@@ -139,15 +141,12 @@ def classify(
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
+    progress: dict[str, Any] = {}
+    if batch.ray is None:  # whose workers show nothing
+        progress = {"on_scored": show_scored, "on_choice": run.choice_progress(console)}
 
     def prepare(context: TaskContext) -> Classifier:
-        classifier = prepare_classifier(
-            context,
-            names,
-            chosen,
-            on_scored=show_scored,
-            on_choice=run.choice_progress(console),
-        )
+        classifier = prepare_classifier(context, names, chosen, **progress)
         for name in (*verdict.fail_on, *verdict.expect):
             if name not in classifier.names:
                 raise unknown_label(name, classifier.names)
