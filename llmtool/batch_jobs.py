@@ -229,7 +229,7 @@ class JobWriter:
         self._endpoint: Endpoint | None = None
         self.n_requests = self.n_records = 0
         self.first_error: str | None = None
-        self.omitted: set[str] = set()  # sampling options that the program does not have
+        self.omitted: set[str] = set()  # options that the program does not have
 
     def open_model(
         self,
@@ -379,13 +379,17 @@ def _endpoint_of(kind: Kind) -> Endpoint:
 
 
 def _omitted(sampling: Sampling, kind: Kind) -> set[str]:
-    """Return the options that are not the defaults, but not sent."""
+    """Return the options that are not the defaults, but not sent, and an unsupported constraint."""
     changed = {
         name: value
         for name, value in msgspec.structs.asdict(sampling).items()
         if value != getattr(_DEFAULTS, name)
     }
-    return set(bodies.unsupported_sampling(changed, FEATURES[kind]))
+    found = set(bodies.unsupported_sampling(changed, FEATURES[kind]))
+    constraint = sampling.constraint
+    if constraint is not None and constraint.kind not in FEATURES[kind].constraints:
+        found.add(bodies.CONSTRAINT_OPTIONS[constraint.kind])
+    return found
 
 
 class ResultEngine:

@@ -107,7 +107,7 @@ class RemoteModel:
         return f"{self.endpoint.name}:{model.name}:{about}"
 
     def check_options(self, sampling: Mapping[str, Any], constraint: Constraint | None) -> None:
-        """Check the options that the user gave, and the constraint on replies.
+        """Check the options and the constraint on replies that the user gave.
 
         Raises:
             UsageError: the server does not support one.

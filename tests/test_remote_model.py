@@ -121,6 +121,17 @@ def test_option_that_the_server_lacks_is_an_error_before_it_is_sent(
     assert fake.received == []
 
 
+def test_regex_of_a_template_is_checked_here_if_the_server_lacks_it(
+    fake: FakeServer, open_box: Any
+) -> None:
+    fake.script(say("A Bridge Reopens"), say("#"))
+    box = open_box("tiny", base_url=fake.url)
+    assert box.run("title", "The bridge is open again.").text == "A Bridge Reopens"
+    assert fake.bodies[0].keys() & {"regex", "grammar", "structured_outputs"} == set()
+    with pytest.raises(OutputValidationError, match="does not match the regular expression"):
+        box.run("title", "The bridge is open again.")
+
+
 def test_value_that_turns_an_option_off_needs_no_support(fake: FakeServer, open_box: Any) -> None:
     open_box("tiny", base_url=fake.url).generate("Hi", top_k=0, min_p=0, repeat_penalty=1)
     assert fake.bodies[0].keys() & {"top_k", "min_p", "repeat_penalty"} == set()

@@ -212,11 +212,11 @@ def test_no_model_is_needed_and_the_options_of_a_program_are_sent(
     (cwd / "in.txt").write_text("a\nb\n")
     (cwd / "t.yaml").write_text(
         'llmtool: 1\nname: t\ninputs: {text: {type: text}}\nprompt: "{{ text }}"\n'
-        "model: {params: {top_k: 3}}\n"
+        "model: {params: {top_k: 3}}\noutput: {regex: a+}\n"
     )
     words = ("run", "./t.yaml", "--each", "line", "-f", "in.txt", "-m", "org/large")
     result = run_llmtool("batch", "create", "-o", "a.jsonl", "--", *words)
-    assert result.returncode == 0 and b"not in the requests: --top-k" in result.stderr
+    assert result.returncode == 0 and b"not in the requests: --regex, --top-k" in result.stderr
     result = run_llmtool("batch", "create", "-o", "b.jsonl", "--kind", "vllm", "--", *words)
     assert b"not in the requests" not in result.stderr
     bodies = [json.loads(line)["body"] for line in (cwd / "b.jsonl").read_text().splitlines()]

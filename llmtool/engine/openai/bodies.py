@@ -22,6 +22,7 @@ from llmtool.structured.regex_gbnf import to_gbnf
 CHAT, TEXT = "/chat/completions", "/completions"
 # Standard options whose default means that they do nothing.
 STANDARD_PENALTIES = {"frequency_penalty": 0.0, "presence_penalty": 0.0}
+CONSTRAINT_OPTIONS = {"json_schema": "schema", "regex": "regex", "gbnf": "grammar"}
 # For each sampling option that not all servers have, the value that disables it.
 _EXTENDED: Mapping[str, float] = {
     "top_k": 0,
@@ -132,7 +133,7 @@ def check_supported(
     sampling: Mapping[str, Any],
     constraint: Constraint | None,
 ) -> None:
-    """Check sampling options and a prefill that the user gave, and the constraint on replies.
+    """Check sampling options, a prefill and a constraint on replies that the user gave.
 
     Raises:
         UsageError: the server does not support one.
@@ -145,10 +146,10 @@ def check_supported(
             f"{option(name, sampling[name])}: not supported by the server {endpoint.name}; omit it"
         )
     if constraint is not None and constraint.kind not in features.constraints:
-        names = {"json_schema": "schema", "regex": "regex", "gbnf": "grammar"}
+        name = option(CONSTRAINT_OPTIONS[constraint.kind])
         raise UsageError(
-            f"{option(names[constraint.kind])}: not supported by the server {endpoint.name}; use "
-            f"{option('schema')}, or another server"
+            f"{name}: not supported by the server {endpoint.name}; use {option('schema')}, or "
+            "another server"
         )
 
 

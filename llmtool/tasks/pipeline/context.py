@@ -56,7 +56,7 @@ class TaskModel(Protocol):
         ...
 
     def check_options(self, sampling: Mapping[str, Any], constraint: Constraint | None) -> None:
-        """Check the options that the user gave, and the constraint on replies.
+        """Check the options and the constraint on replies that the user gave.
 
         Raises:
             UsageError: the model does not support one.

@@ -433,7 +433,10 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     checked = make_sampling(params, echo=options.echo)
     if output_spec is not None:
         checked = msgspec.structs.replace(checked, constraint=output_spec.constraint)
-    context.model.check_options({**given, "prefill": options.prefill}, checked.constraint)
+    is_given = any(each is not None for each in (options.schema, options.grammar, options.regex))
+    context.model.check_options(
+        {**given, "prefill": options.prefill}, checked.constraint if is_given else None
+    )
     return PreparedTask(
         template=template,
         options=options,
