@@ -283,7 +283,7 @@ def _read_model(entry: dict[str, Any]) -> ServedModel:
 
 async def _slot_length(connection: Connection) -> int | None:
     """Return the context length of one request of llama-server, which divides its context."""
-    props = await _try_fetch(connection, "/props")
+    props = await try_fetch(connection, "/props")
     settings = props.get("default_generation_settings")
     return _positive(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
@@ -294,7 +294,7 @@ def _is_name(value: object) -> bool:
 
 async def _ollama_models(connection: Connection, name: str) -> tuple[ServedModel, ...]:
     """Return the models with digests, and the longest context of the one that will be used."""
-    tags = await _try_fetch(connection, "/api/tags")
+    tags = await try_fetch(connection, "/api/tags")
     entries = tags.get("models")
     found = [
         ServedModel(name=each["name"], about=str(each.get("digest", "")))
@@ -303,7 +303,7 @@ async def _ollama_models(connection: Connection, name: str) -> tuple[ServedModel
     ]
     for i, each in enumerate(found):
         if each.name in (name, f"{name}:latest") or len(found) == 1:
-            shown = await _try_fetch(connection, "/api/show", {"model": each.name})
+            shown = await try_fetch(connection, "/api/show", {"model": each.name})
             details = shown.get("model_info")
             details = details if isinstance(details, dict) else {}
             length = details.get(f"{details.get('general.architecture')}.context_length")
@@ -315,7 +315,7 @@ async def _ollama_models(connection: Connection, name: str) -> tuple[ServedModel
     return tuple(found)
 
 
-async def _try_fetch(connection: Connection, path: str, body: object = None) -> dict[str, Any]:
+async def try_fetch(connection: Connection, path: str, body: object = None) -> dict[str, Any]:
     """Return the document at a path of the server, {} if there is none."""
     method = "GET" if body is None else "POST"
     try:

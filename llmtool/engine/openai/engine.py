@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import re
@@ -91,6 +92,7 @@ class RemoteEngine:
         self._cancellation, self._on_note = cancellation, on_note
         self._tokens = TokenCounter(connection, server.features, model.name)
         self._scorer: Scorer | None = None
+        self._choosing = asyncio.Lock()
         endpoint, n_max = connection.endpoint, self._n_ctx
         self._ollama = OllamaApi(endpoint, n_max) if server.kind == "ollama" else None
         self._closed = self._forked = False
@@ -430,14 +432,15 @@ class RemoteEngine:
         return found
 
     async def _find_scorer(self) -> Scorer:
-        if self._scorer is None:
-            self._scorer = await choose_scorer(
-                self._connection,
-                self._server,
-                self._model,
-                self._tokens,
-                self._ollama,
-            )
+        async with self._choosing:
+            if self._scorer is None:
+                self._scorer = await choose_scorer(
+                    self._connection,
+                    self._server,
+                    self._model,
+                    self._tokens,
+                    self._ollama,
+                )
         return self._scorer
 
     def _check(self) -> None:

@@ -6,6 +6,7 @@ Otherwise by the most likely tokens of a reply, which may not have all candidate
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -14,7 +15,12 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from llmtool.engine.openai.bodies import make_body
-from llmtool.engine.openai.capabilities import Features, ServedModel, ServerInfo
+from llmtool.engine.openai.capabilities import (
+    Features,
+    ServedModel,
+    ServerInfo,
+    try_fetch,
+)
 from llmtool.engine.openai.connection import Connection
 from llmtool.engine.openai.errors import Fatal, invalid_reply
 from llmtool.engine.openai.ollama import OllamaApi
@@ -114,8 +120,11 @@ async def choose_scorer(
         return ServerScorer(connection, model, tokens)
     if way == "top-k" or not await tokens.check():
         return TopScorer(connection, server, model, ollama)
-    logprobs = EchoedPrompts if way == "echo" else NextTokens
-    return ExactScorer(logprobs(connection, model.name), server, tokens)
+    if way == "echo":
+        return ExactScorer(EchoedPrompts(connection, model.name), server, tokens)
+    n_slots = (await try_fetch(connection, "/props")).get("total_slots")
+    walk = NextTokens(connection, model.name, n_slots if isinstance(n_slots, int) else 1)
+    return ExactScorer(walk, server, tokens)
 
 
 class ServerScorer:
@@ -235,20 +244,23 @@ class EchoedPrompts:
 class NextTokens:
     """Scores continuations token by token, with those that they share only once: llama-server.
 
-    One at a time, so that each continues the cache of the one before it.
+    One at a time in each slot of the server, so that each continues the cache of the one before it.
     """
 
-    def __init__(self, connection: Connection, model: str) -> None:
+    def __init__(self, connection: Connection, model: str, n_slots: int) -> None:
         self._connection, self._model = connection, model
+        self._slots = asyncio.Semaphore(max(1, n_slots))
 
     async def __call__(self, ids: Tokens, tails: Sequence[Tokens]) -> list[tuple[float, ...]]:
         wanted: dict[Tokens, set[int]] = {}
         for tail in sorted(tails):
             for i, token in enumerate(tail):
                 wanted.setdefault(tail[:i], set()).add(token)
-        found = {
-            path: await self._logprobs_after((*ids, *path), each) for path, each in wanted.items()
-        }
+        async with self._slots:
+            found = {
+                path: await self._logprobs_after((*ids, *path), each)
+                for path, each in wanted.items()
+            }
         return [tuple(found[tail[:i]][token] for i, token in enumerate(tail)) for tail in tails]
 
     async def _logprobs_after(self, ids: Tokens, wanted: set[int]) -> dict[int, float]:

@@ -83,7 +83,7 @@ class FakeLlamaServer:
             "/apply-template": self.apply_template,
             "/tokenize": self.tokenize,
             "/completion": self.complete,
-            "/props": lambda exchange: exchange.send(body={"eos_token": "\x03"}),
+            "/props": lambda exchange: exchange.send(body={"eos_token": "\x03", "total_slots": 2}),
         }
 
     def apply_template(self, exchange: Exchange) -> None:
@@ -129,6 +129,19 @@ def test_walk_over_tokens_is_exact(fake: FakeServer, connect: Any, partial: str)
         expected.append(tuple(row))
     assert scores.logprobs == tuple(map(pytest.approx, expected))
     assert (scores.method, scores.usage.prompt_tokens) == ("exact", 3)
+
+
+def test_walks_run_in_the_slots_of_the_server(fake: FakeServer, connect: Any) -> None:
+    FakeLlamaServer(fake)
+    prompts = [Prompt(messages=(Message("user", "Hi " + "x" * i),)) for i in range(6)]
+    requests = [
+        ScoreRequest(prompt=each, candidates=("ab", "pq"), id=i) for i, each in enumerate(prompts)
+    ]
+    scores_of(connect(fake.url), *requests)
+    asked = [each.body["prompt"] for each in fake.received if each.path == "/completion"]
+    order = [ids[: ids.index(3)].count(ord("x")) for ids in asked]
+    at_once = [set(order[:at]) & set(order[at:]) for at in range(len(order))]
+    assert max(map(len, at_once)) == 2
 
 
 def test_server_behind_a_proxy_is_asked_for_the_most_likely_tokens(
