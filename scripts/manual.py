@@ -316,6 +316,30 @@ def other_commands() -> dict[str, tuple[str, dict[str, Shape]]]:
                 "Comparison": Comparison,
             },
         ),
+        "batch status": (
+            "An array of objects, one for each file.",
+            {
+                "": {
+                    **dict.fromkeys(("file", "batch", "status"), "string"),
+                    **dict.fromkeys(("completed", "failed", "total"), "integer"),
+                }
+            },
+        ),
+        "ps": (
+            "An array of objects. `address` is null with `--port none`.",
+            {
+                "": {
+                    "pid": "integer",
+                    "models": "array of string",
+                    "address": "string or null",
+                    "socket": "string",
+                    "memory_bytes": "integer or null",
+                    "started": "string",
+                    "idle_seconds": "number",
+                    "idle_limit_seconds": "number or null",
+                }
+            },
+        ),
         "sessions ls": (
             "An array of objects.",
             {

@@ -24,7 +24,8 @@ from offenders import syntax_tree
 
 import llmtool
 from llmtool import errors
-from llmtool.cli.app import COMMANDS, load_command, load_groups
+from llmtool.cli.app import COMMANDS, load_command, load_groups, root_command
+from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_command import complete_arguments
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
 from llmtool.engine.scripted import ScriptedEngine
@@ -262,6 +263,22 @@ def test_ci_recipes_cache_models_and_replies(monkeypatch: pytest.MonkeyPatch) ->
     for folder in (folders.cache, folders.hub_cache):
         name = str(folder).removeprefix("$CI_PROJECT_DIR/")
         assert any(name.startswith(path) for path in job["cache"]["paths"])
+
+
+def test_json_of_every_command_is_documented() -> None:
+    page = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    headings = re.findall(r"(?m)^## (.*)", page)
+    words = {"models rm and prune": ["models rm", "models prune"], "gen and run": ["gen", "run"]}
+    named = {each for heading in headings for each in words.get(heading, [heading])}
+    named |= {heading.partition(" --")[0] for heading in headings} | set(
+        re.findall(r"`([a-z ]+)`", page)
+    )
+    commands = {
+        " ".join(command.words)
+        for command in walk(root_command())
+        if command.words and any("--json" in flag.names for flag in command.flags)
+    }
+    assert sorted(commands - named) == []
 
 
 def test_every_exit_code_is_documented() -> None:

@@ -29,6 +29,7 @@ from llmtool.cli.terminal.sources import is_url
 from llmtool.engine.types import Failed, Request, ScoreRequest, StreamProgress
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.files import write_errors
+from llmtool.short_repr import shorten
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, make_batch
@@ -84,7 +85,8 @@ def open_reader(
     """
     assert batch.each is not None
     if text is not None:
-        raise UsageError("TEXT and --each cannot be combined; a batch reads its texts from input")
+        problem = f"{shorten(text, 60)} and --each cannot be combined"
+        raise UsageError(f"{problem}; a batch reads files of -f, or stdin")
     format: Format = batch.each
     modes = {
         "--resume": batch.resume,

@@ -14,6 +14,7 @@ import pytest
 from command import error_line
 from fake_batches import FakeBatches, answer, cut, fake_batches
 from fake_server import fail
+from json_page import object_mismatches
 
 from llmtool.engine.openai.connection import Connection
 
@@ -64,6 +65,7 @@ def test_results_of_a_server_become_rows(run: Run, server: FakeBatches, cwd: Pat
         "failed": 0,
         "total": 3,
     }
+    assert object_mismatches(state, "batch status") == []
     fetched = run("fetch", "job.jsonl")
     assert fetched.returncode == 0 and fetched.stdout == b"job.output.jsonl\n"
     parsed = run("parse", "job.output.jsonl", "--from", "job.jsonl", "-o", "rows.jsonl")

@@ -192,7 +192,10 @@ def test_unused_examples_are_reported(
         ),
         (["-l", "a,b", "--raw", "--calibrate", "x"], "--calibrate and --raw cannot"),
         (["-l", "a,b", "--dry-run", "--calibrate", "x"], "--calibrate and --dry-run cannot"),
-        (["-l", "a,b", "--each", "line"], "TEXT and --each cannot"),
+        (
+            ["-l", "a,b", "--each", "line"],
+            "and --each cannot be combined; a batch reads files of -f",
+        ),
         (["-l", "a,b", "--balanced"], "--balanced needs a batch"),
         (
             ["-l", "a,b", "--balanced", "--each", "line", "--resume"],

@@ -238,6 +238,7 @@ def test_every_object_of_the_page_is_tested() -> None:
     tested |= {"sessions show", "sessions search", "Turn", "bench", "models rm and prune"}
     tested.add("models pull --dry-run")  # tests/hub/test_command.py
     tested.add("prompts tune")  # tests/cli/test_prompts_tune.py
+    tested |= {"ps", "batch status"}  # tests/cli/test_server.py, test_batch_server.py
     nested = {name for shape in SHAPES.values() for of in shape.values()
               for name in re.findall(r"\[(\w+)\]", of)}  # fmt: skip
     assert SHAPES.keys() - nested - tested == {"SentenceWeight"}

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from command import INFINITE, error_line, read_exactly
+from json_page import object_mismatches
 
 from llmtool.engine.socket import private
 from llmtool.engine.socket.servers import list_servers
@@ -299,6 +300,7 @@ def test_a_server_in_the_background(
     try:
         (shown,) = json.loads(run_llmtool("ps", "--json").stdout)
         assert (shown["pid"], shown["address"]) == (status.pid, address)
+        assert object_mismatches(shown, "ps") == []
         row = run_llmtool("ps").stdout.decode().split("\t")
         assert (row[0], row[2]) == (str(status.pid), address)
         assert json.loads(run_llmtool("doctor", "--json").stdout)["servers"][0]["pid"] == status.pid

@@ -242,7 +242,8 @@ LINES = {
     ),
     "option of a service": (
         ("gen", "--api-key", "x", "hi"),
-        "unknown option --api-key; a local model needs no key (see 'llmtool gen --help')",
+        "unknown option --api-key; put the key of a server into LLMTOOL_API_KEY, or name its "
+        "variable in config.toml (see 'llmtool gen --help')",
     ),
     "option that is a command here": (
         ("gen", "-i"),
@@ -315,7 +316,7 @@ HABITS = {
         "llmtool chat": "-i -cnv --interactive --repl --chat --session --conversation --cid",
         "cannot call tools": "--tool --functions",
         "read text only": "--image --mmproj",
-        "needs no key": "--key --api-key",
+        "key of a server": "--key --api-key", "--base-url": "--host --api-base",
         "such as --temperature 0": "--option",
         "llmtool models ls": "--list-models",
         "llmtool prompts ls": "--list-roles --listpatterns",

@@ -27,7 +27,8 @@ SYNONYMS = {
     "remove": ("rm",),
     "show": ("info",),
 }
-_LOADED = "a model is loaded only while a command runs"
+_LOADED = "use `llmtool serve --detach`"
+_STOP = "use `llmtool stop`"
 _CONFIG_FILE = "`llmtool config show path` prints the path of the file"
 _TEMPLATE_FILE = "`llmtool prompts show NAME --json` prints the path of its file"
 _CLEAR = "use `llmtool cache clear`"
@@ -61,16 +62,17 @@ INSTEAD = {
     "models cp": "use `llmtool models alias` to give a model a name",
     "models create": "import a GGUF file with `llmtool models import`",
     "models default": "use `llmtool config set model NAME`",
+    "models install": "use `llmtool models pull`",
     "models load": _LOADED,
     "models path": "use `llmtool models info`",
-    "models ps": _LOADED,
+    "models ps": "use `llmtool ps`",
     "models push": "llmtool does not upload models",
     "models rename": "use `llmtool models alias` to give a model a name",
     "models run": "use `llmtool gen -m NAME` or `llmtool chat -m NAME`",
     "models search": "use `llmtool models recommend`, or any GGUF repository of huggingface.co",
     "models set": "use `llmtool config set model NAME`",
-    "models stop": _LOADED,
-    "models unload": _LOADED,
+    "models stop": _STOP,
+    "models unload": _STOP,
     "models update": "use `llmtool models pull`",
     "models upgrade": "use `llmtool models pull`",
     "models use": "use `llmtool config set model NAME`",

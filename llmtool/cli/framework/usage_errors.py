@@ -40,7 +40,9 @@ _TEXTS = ("message", "prompt", "request", "text")  # names of arguments
 _MIN_SIMILARITY = 0.8  # of a suggested option
 _NO_IMAGES = "models read text only"
 _NO_TOOLS = "models cannot call tools"
-_NO_KEY = "a local model needs no key"
+_KEY = "put the key of a server into LLMTOOL_API_KEY, or name its variable in config.toml"
+_SERVER = "use --base-url URL"
+_WARM = "use `llmtool serve --detach --idle MIN`"
 _CHAT = "use `llmtool chat`"
 _ONE_REPLY = "`llmtool gen` ends after one reply"
 _SESSION = "use `llmtool chat --session NAME`"
@@ -54,7 +56,8 @@ _QUANT = "name it after the model: -m org/name:QUANT"
 # What to do instead of an option, without dashes.
 _INSTEAD = {
     "agent": _NO_TOOLS,
-    "api-key": _NO_KEY,
+    "api-key": _KEY,
+    "api-base": _SERVER,
     "audio": _NO_IMAGES,
     "b": "the batch size is chosen automatically",
     "batch-size": "the batch size is chosen automatically",
@@ -71,14 +74,15 @@ _INSTEAD = {
     "flash-attn": _FLASH,
     "functions": _NO_TOOLS,
     "greedy": "use --temperature 0",
+    "host": _SERVER,
     "i": _CHAT,
     "image": _NO_IMAGES,
     "images": _NO_IMAGES,
     "install-integration": "use `llmtool completions SHELL --install`",
     "interactive": _CHAT,
-    "keep-alive": "a model is loaded only while a command runs",
-    "keepalive": "a model is loaded only while a command runs",
-    "key": _NO_KEY,
+    "keep-alive": _WARM,
+    "keepalive": _WARM,
+    "key": _KEY,
     "length-penalty": "the only penalty is --repeat-penalty",
     "list-chats": "use `llmtool sessions ls`",
     "list-models": _LIST_MODELS,
@@ -88,7 +92,6 @@ _INSTEAD = {
     "list-sessions": "use `llmtool sessions ls`",
     "listmodels": _LIST_MODELS,
     "listpatterns": _LIST_PROMPTS,
-    "lora": "adapters are not supported",
     "mmproj": _NO_IMAGES,
     "multiline-input": _CHAT,
     "no-cnv": _ONE_REPLY,
@@ -105,7 +108,7 @@ _INSTEAD = {
     "repl": _CHAT,
     "samplers": "the order of the samplers is fixed",
     "save": "use `llmtool prompts new`",
-    "serve": "llmtool has no server",
+    "serve": "use `llmtool serve`",
     "session": _SESSION,
     "settings": "use `llmtool config show`",
     "show-chat": _SHOW_LOG,
