@@ -70,7 +70,15 @@ _UNSUPPORTED = {
     **dict.fromkeys((".eml", ".mbox"), ("an e-mail", "save its text")),
     **dict.fromkeys((".resx", ".tmx", ".svg", ".plist", ".dita"), ("XML", "extract its text")),
 }
-_LATEX = re.compile(r"\s*(?:%.*\n\s*)*\\documentclass\b")
+# How a text without a suffix begins.
+_STARTS = {
+    ".tex": re.compile(r"\s*(?:%.*\n\s*)*\\documentclass\b"),
+    ".org": re.compile(r"\s*#\+(?:title|author|date|options|startup|begin_[a-z]+)\b", re.I),
+    ".adoc": re.compile(
+        r"\s*= \S.*\n(?::[\w-]+:.*\n|(?:.*\n){0,20}?\n(?:== \S.*[^=\s]|\[\w+.*\])\n)"
+    ),
+    ".lrc": re.compile(r"\s*(?:\[[a-z]+:[^\]\n]*\]\s*)*\[\d\d:\d\d\.\d{2,3}\]"),
+}
 _OTHERS = frozenset(".pdf .log .diff .patch .env".split())
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*-?\d+:\d{1,2}:\d{1,2}[,.:]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
@@ -181,8 +189,10 @@ def unsupported_format(suffix: str, text: str) -> tuple[str, str] | None:
         >>> unsupported_format(".tex", "")
         ('LaTeX', 'convert it to Markdown with pandoc')
     """
-    is_latex = suffix == "" and _LATEX.match(text)
-    return _UNSUPPORTED.get(".tex" if is_latex else suffix)
+    if suffix == "":
+        starts = (each for each, start in _STARTS.items() if start.match(text))
+        suffix = next(starts, "")
+    return _UNSUPPORTED.get(suffix)
 
 
 def parse(

@@ -367,11 +367,20 @@ def _text_parts(source: str, split: Callable[[str], Sequence[Part]]) -> Iterator
 
 def _escaped_spans(parts: Sequence[Part]) -> Iterator[Part]:
     """Yield the parts of an unescaped text, whose protected spans are exact source again."""
-    for part in parts:
-        if isinstance(part, str):
-            yield part
-        else:
-            yield ProtectedSpan(escape_xml(part.source), is_fixed=part.is_fixed)
+    return map(escape_span, parts)
+
+
+def escape_span(part: Part) -> Part:
+    """Return a part of an unescaped text, as exact source if it is a protected span.
+
+    Example:
+        >>> from llmtool.documents.types import ProtectedSpan
+        >>> escape_span(ProtectedSpan("<b>")).source, escape_span("<")
+        ('&lt;b&gt;', '<')
+    """
+    if isinstance(part, str):
+        return part
+    return msgspec.structs.replace(part, source=escape_xml(part.source))
 
 
 def _character(reference: str) -> str | None:

@@ -280,5 +280,7 @@ def test_cache_folder_replaced_by_a_link_loses_no_foreign_file(
     for n in range(20):
         cache.save(f"{n:032x}", "value")
     assert run_llmtool("cache", "clear").returncode == 0
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*before, "values.db"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*before, "values.db", "values.db-journal"]
+    )
     assert not list(cache.values(str))

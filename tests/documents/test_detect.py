@@ -30,10 +30,33 @@ def test_formats_that_text_would_damage_are_refused_by_name(name: str, message: 
     assert str(raised.value).endswith("or use format='txt' to translate it as plain text")
 
 
-def test_latex_is_refused_by_content_without_a_name() -> None:
-    with pytest.raises(UsageError, match="the text is LaTeX"):
-        detect(None, "% comment\n\\documentclass{article}\n")
-    assert detect(None, "Begin with \\documentclass.") == "txt"
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("% comment\n\\documentclass{article}\n", "LaTeX"),
+        ("#+TITLE: Notes\n\n* One\n", "Org mode"),
+        ("= Guide\n:toc:\n\nText.\n", "AsciiDoc"),
+        ("= Guide\nAnn <a@b.c>\n\nText.\n\n== First steps\n\nMore.\n", "AsciiDoc"),
+        ("[ar:Ann]\n[00:12.00]One\n[00:15.20]Two\n", "a lyrics file with times"),
+    ],
+)
+def test_format_is_refused_by_content_without_a_name(text: str, kind: str) -> None:
+    with pytest.raises(UsageError, match=f"the text is {kind}, which is not supported"):
+        detect(None, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Begin with \\documentclass.",
+        "#+1 for it",
+        "= 5 * 3\n\nis 15",
+        "[12:30] <ann> Hi",
+        "[1:2.3] x",
+    ],
+)
+def test_text_that_resembles_another_format_is_text(text: str) -> None:
+    assert detect(None, text) == "txt"
 
 
 def test_latex_is_summarized_as_text() -> None:

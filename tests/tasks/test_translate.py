@@ -912,7 +912,10 @@ def test_two_processes_share_the_cache(tmp_path: Path, limit: int) -> None:
     assert [process.returncode for process in both] == [0, 0]
     n_cached, _ = DiskCache(tmp_path / "segments").clear(dry_run=True)
     assert n_cached == 20 if limit == 1000 else n_cached <= 12
-    assert [path.name for path in (tmp_path / "segments").iterdir()] == ["values.db"]
+    assert {path.name for path in (tmp_path / "segments").iterdir()} == {
+        "values.db",
+        "values.db-journal",
+    }
 
 
 # Documents
@@ -1139,3 +1142,25 @@ def test_a_run_of_spaces_in_a_segment_takes_linear_time() -> None:
     assert time.process_time() - started < 2
     assert (found.lead, found.trail) == ((" ",), ("\n",))
     assert found.text == f"One{' ' * 100_000}two"
+
+
+def test_translation_that_cannot_be_parsed_is_rejected_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from llmtool.documents.localization.xliff import Xliff
+
+    compare = Xliff.compare
+
+    def parse_again(document: Xliff, output: str) -> str | None:
+        return compare(document, output.replace("Zwei", "<b>"))
+
+    monkeypatch.setattr(Xliff, "compare", parse_again)
+    units = "".join(
+        f"<trans-unit><source>{text}</source></trans-unit>" for text in ("One", "Two", "Three")
+    )
+    source = f'<xliff version="1.2"><file target-language="de"><body>{units}</body></file></xliff>'
+    words = {"One": "Eins", "Two": "Zwei", "Three": "Drei"}
+    engine = ScriptedEngine(lambda prompt: words[prompt.rpartition(": ")[2]])
+    result = Toolbox(engine=engine, model="m").translate(source, "de", source="en", format="xliff")
+    assert [each.text for each in result.untranslated] == ["Two"]
+    assert "Eins" in result.text and "Drei" in result.text and "Zwei" not in result.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -140,10 +140,16 @@ def split_message(
     )
 
 
-def split_tagged_message(parts: Sequence[Part], *, to: str | None = None) -> tuple[Part, ...]:
+def split_tagged_message(
+    parts: Sequence[Part],
+    *,
+    to: str | None = None,
+    escape: Callable[[Part], Part] = lambda part: part,
+) -> tuple[Part, ...]:
     """Split the texts of a message with tags; the forms of an ICU message may contain tags.
 
-    An ICU message gets the plural forms of the language `to`.
+    An ICU message gets the plural forms of the language `to`. `escape` returns a part of a text
+    with the source of its protected span.
 
     Example:
         >>> from llmtool.documents.types import ProtectedSpan
@@ -157,17 +163,19 @@ def split_tagged_message(parts: Sequence[Part], *, to: str | None = None) -> tup
         return tuple(
             piece
             for part in parts
-            for piece in (split_message(part, to=to) if isinstance(part, str) else (part,))
+            for piece in (
+                map(escape, split_message(part, to=to)) if isinstance(part, str) else (part,)
+            )
         )
     found: list[Part] = []
-    for part in icu:
+    for part in map(escape, icu):
         if isinstance(part, ProtectedSpan):
             shown = show_protected(part.source, tags)
             found.append(make_break(shown, part.note) if part.is_break else ProtectedSpan(shown))
             continue
         for piece in split_parts(part, PRIVATE):
             if isinstance(piece, str):
-                found += _split_text(piece, ())
+                found += map(escape, _split_text(piece, ()))
             else:
                 found.append(ProtectedSpan(show_protected(piece.source, tags)))
     return tuple(found)

@@ -20,6 +20,7 @@ from llmtool.documents.xml_source import (
     Element,
     Token,
     Xml,
+    escape_span,
     find_cdata_fault,
     join_xml,
     set_attribute,
@@ -203,7 +204,10 @@ def _units(xml: Xml) -> list[_Unit]:
 
 def _parts(xml: Xml, element: Element, to: str | None = None) -> tuple[Part, ...]:
     parts = xml.parts(element, opaque=_is_opaque, split=lambda text: [text])
-    return split_tagged_message(parts, to=to)
+    start, end = xml.content(element)
+    if "<![CDATA[" in xml.source[start:end]:
+        return split_tagged_message(parts, to=to)
+    return split_tagged_message(parts, to=to, escape=escape_span)
 
 
 def _key(xml: Xml, unit: _Unit) -> tuple[str, ...]:

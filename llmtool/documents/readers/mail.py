@@ -7,9 +7,14 @@ Messages are therefore parsed with `compat32`, which keeps them, and decoded her
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from email import message_from_bytes, policy
-from email.errors import HeaderParseError, InvalidBase64CharactersDefect
+from email.errors import (
+    HeaderParseError,
+    InvalidBase64CharactersDefect,
+    InvalidBase64LengthDefect,
+)
 from email.header import decode_header
 from email.message import Message
 
@@ -21,6 +26,7 @@ from llmtool.errors import InputError
 
 _SHOWN = ("Subject", "From", "To", "Cc", "Date")
 _SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S.* \d{4}\r?\n(?=[A-Za-z][\w-]*:)")
+_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 _URL = re.compile(r"\S+://\S+")
 _MAX_STUB = 300  # characters of a plain text that only points to the HTML
 _MAX_DEPTH = 50  # of messages and parts in each other
@@ -127,6 +133,9 @@ class _Reader:
     def _text(self, part: Message, kind: str) -> str:
         payload = part.get_payload(decode=True)
         data = payload if isinstance(payload, bytes) else b""
+        if any(isinstance(defect, InvalidBase64LengthDefect) for defect in part.defects):
+            digits = _NO_BASE64.sub(b"", data)  # truncated, and not decoded
+            data = b64decode(digits[: len(digits) // 4 * 4])
         if any(isinstance(defect, InvalidBase64CharactersDefect) for defect in part.defects):
             raw = part.get_payload()
             if isinstance(raw, str) and " " in raw:  # plain text that is declared as base64

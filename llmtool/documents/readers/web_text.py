@@ -56,6 +56,8 @@ _NO_TAGS = re.compile(
     r"<(script|style)\b.*?(?:</\1|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE
 )
 _TAG = re.compile("<(/?)([A-Za-z][^\\s/>]*)")
+_TITLE_END = re.compile("</title", re.IGNORECASE)
+_UNCLOSED_TITLE = re.compile("<title\\b[^<>]*>[^<]*", re.IGNORECASE)
 _SELF_CLOSING = re.compile("<([A-Za-z][\\w:.-]*)([^<>]*)/>")
 
 
@@ -112,6 +114,8 @@ def extract_text(source: str) -> WebText:
         _check_depth(source)
     if is_xhtml(source):
         source = _SELF_CLOSING.sub(_expand_tag, source)
+    if not _TITLE_END.search(source):  # the title would contain the page
+        source = _UNCLOSED_TITLE.sub(r"\g<0></title>", source, count=1)
     tree = LexborHTMLParser(source)
     body = tree.body
     if body is None:

@@ -13,7 +13,7 @@ from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault, has_icu_syntax
 from llmtool.documents.types import Document, Format, Part
 from llmtool.engine.types import Prompt
-from llmtool.errors import ContextOverflow, LlmtoolError
+from llmtool.errors import ContextOverflow, InputError, LlmtoolError
 from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.duplicates import is_determined
 from llmtool.tasks.pipeline.reply_cache import ReplyCache
@@ -403,7 +403,10 @@ class DocumentWorkflow(Workflow[TranslationText]):
         source = self.document.source
         rest = self._source_end if end == self._n_emitted else self.document.segments[end - 1].end
         output = "".join(self.pieces) + self._render(end, rest) + source[rest:]
-        return None if output == source else self.document.compare(output)
+        try:
+            return None if output == source else self.document.compare(output)
+        except InputError as exc:  # the output cannot be parsed
+            return str(exc)
 
     def _render(self, end: int, source_end: int) -> str:
         """Return the output for the source from the last emitted segment to `source_end`."""

@@ -54,6 +54,18 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ),
         ['A ‹<g id="1">›big‹</g>› ‹<ph id="2">&lt;br&gt;</ph>› day & night'],
     ),
+    "XLIFF escaped tags": (
+        "xliff",
+        unit(
+            '<trans-unit><source>A <x id="1"/>&lt;b&gt;big&lt;/b&gt; &amp; %s</source></trans-unit>'
+            "<trans-unit><source>See &lt;br/&gt; {n, plural, one {&lt;i&gt;a&lt;/i&gt;} other {b}}"
+            "</source></trans-unit>"
+        ),
+        [
+            'A ‹<x id="1"/>›‹&lt;b&gt;›big‹&lt;/b&gt;› & ‹%s›',
+            "See ‹&lt;br/&gt;› ‹{n, plural, one {›‹&lt;i&gt;›a‹&lt;/i&gt;›‹} other {›b‹}}›",
+        ],
+    ),
     "XLIFF units with a translation": (
         "xliff",
         unit(

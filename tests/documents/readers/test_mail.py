@@ -46,6 +46,11 @@ BODIES: dict[str, tuple[bytes, str]] = {
         b"\n\n" + base64.encodebytes("Grüße".encode()),
         "Subject: x\n\nGrüße",
     ),
+    "truncated base64": (
+        b"Subject: x\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64"
+        b"\n\n" + base64.encodebytes("Grüße aus Köln".encode())[:-4],
+        "Subject: x\n\nGrüße aus Kö",
+    ),
     "plain text declared as base64": (
         b"Subject: x\nContent-Transfer-Encoding: base64\n\nThis text is plain, and has words.\n",
         "Subject: x\n\nThis text is plain, and has words.",

@@ -22,12 +22,13 @@ def test_text_has_markdown_headings_lists_and_cells() -> None:
     "page",
     [
         f"<html><head><meta charset=utf-8><title>T</title><link rel=x><h1>T</h1><p>{LONG}",
+        f"<html><head><title>T<meta a=b><body><p>{LONG}",
         f"<html><head><title>T</title><body><nav><a href=/>Home</a><h1>T</h1><p>{LONG}",
         f"<header><h1>T</h1><p>{LONG}",
         f"<div class=menu><a>a</a><a>b</a><a>c</a><h1>T</h1><p>{LONG}</p></div>",
         f"<h1>T</h1><aside><p>{LONG}",
     ],
-    ids=["head", "nav", "header", "menu", "aside"],
+    ids=["head", "title", "nav", "header", "menu", "aside"],
 )
 def test_element_without_an_end_tag_hides_no_text(page: str) -> None:
     found = extract_text(page)
