@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -106,16 +107,19 @@ class RayBatch:
                 if is_complete:
                     spool.end()
                 yield from _take_failed(waiting)
+                context.cancellation.check()
                 if not waiting:
-                    context.cancellation.check()
+                    time.sleep(0 if is_complete else _POLL_SECONDS)
                     continue
-                answer = run.next_answer(context.cancellation.check)
+                answer = run.next_answer()
                 if answer is None:
                     continue
                 for note in answer.notes:
                     on_note(note)
                 if answer.error is not None:
                     raise answer.error
+                if answer.id != waiting[0][0].index:
+                    raise EngineError("Ray returned the rows in another order")
                 for outcome in answer.outcomes:
                     yield from _take_failed(waiting)
                     record, _ = waiting.popleft()
@@ -164,14 +168,13 @@ class _Run:
             self._started.wait()
             self._on_connected()
 
-    def next_answer(self, check: Callable[[], object]) -> Answer | None:
+    def next_answer(self) -> Answer | None:
         """Return the next answer, or None if there is none yet."""
         assert self._call is not None
         has_ended = not self._call.thread.is_alive()
         try:
             data = self._answers.get(timeout=_POLL_SECONDS)
         except queue.Empty:
-            check()
             if has_ended:
                 self._raise_error()
             return None

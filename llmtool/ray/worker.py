@@ -40,8 +40,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcomes of cases in order, and the notes of the model; `error` ends the batch."""
+    """The outcomes of cases in order, and the notes of the model; `error` ends the batch.
 
+    `id` is that of the first case.
+    """
+
+    id: int
     outcomes: Sequence[Result | Failed] = ()
     notes: Sequence[str] = ()
     error: LlmtoolError | None = None
@@ -77,8 +81,8 @@ class Worker:
                     if isinstance(each, (Result, Failed))
                 ]
             except LlmtoolError as exc:
-                return Answer(error=exc, notes=self._take_notes())
-        return Answer(outcomes=found, notes=self._take_notes())
+                return Answer(id=cases[0].id, error=exc, notes=self._take_notes())
+        return Answer(id=cases[0].id, outcomes=found, notes=self._take_notes())
 
     def _take_notes(self) -> list[str]:
         notes, self._notes = self._notes, []

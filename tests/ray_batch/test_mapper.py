@@ -14,7 +14,7 @@ from llmtool.engine.scripted import ScriptedEngine
 from llmtool.ray import Mapper
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "remote.md"
-START = 'import ray; ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False)\n'
+START = 'import ray; ray.init("local", num_cpus=8, include_dashboard=False, log_to_driver=False)\n'
 WRITE = """import pyarrow, pyarrow.parquet
 reviews = pyarrow.table({"id": [1, 2, 3], "review": ["Great!", "Awful.", ""]})
 pyarrow.parquet.write_table(reviews, "reviews.parquet")
