@@ -23,11 +23,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from tiny_model import write_tiny_model
 
-WORKER = b"MapWorker"
+WORKER = b"MapWorker(MapBatches(Worker)).submit"  # one that has cases
 
 
 def find_workers(driver: int) -> list[int]:
-    """Return the processes of Ray that hold a model, below a driver."""
+    """Return the processes of Ray below a driver that answer cases."""
     parents, workers = {}, []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

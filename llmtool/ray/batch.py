@@ -128,6 +128,7 @@ class RayBatch:
                     else:
                         yield record, outcome
                 yield from _take_failed(waiting)
+            run.finish()
 
 
 def _take_failed(
@@ -192,11 +193,14 @@ class _Run:
         reason = f"{type(error).__name__}: {lines[-1].strip() if lines else 'no reason'}"
         raise ServerError(f"Ray stopped the batch: {reason}") from error
 
+    def finish(self) -> None:
+        """Wait until the pipeline has ended by itself, after its last answer."""
+        if self._call is not None:
+            self._call.thread.join(_JOIN_SECONDS)
+
     def stop(self) -> None:
         """End the workers, and a local cluster."""
-        if self._call is None:
-            return
-        if self._call.thread.is_alive():
+        if self._call is not None and self._call.thread.is_alive():
             self._ray.shutdown()
             self._call.thread.join(_JOIN_SECONDS)
 
