@@ -92,8 +92,8 @@ def test_text_can_come_from_a_pipe_or_a_file(
 def test_json_has_all_fields(classify_scripted: Callable[..., Any]) -> None:
     result = json.loads(classify_scripted(SPORT, "-l", "sports,music", "--json").stdout)
     assert list(result) == [
-        "text", "label", "labels", "score", "scores", "reason", "coverage", "logprobs", "bias",
-        "form", "calibrated", "near_tie", "recipe", "model", "usage", "seconds", "warnings",
+        "text", "label", "labels", "score", "scores", "reason", "coverage", "scoring", "logprobs",
+        "bias", "form", "calibrated", "near_tie", "recipe", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
     assert result["label"] == "sports" and result["calibrated"] is False
     assert sum(result["scores"].values()) == pytest.approx(1)
@@ -329,9 +329,9 @@ def test_calibration_is_saved_and_reused(
     after = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
     assert (before["calibrated"], after["calibrated"]) == (False, True)
     assert before["scores"] != after["scores"]
-    (kept,) = (Path(env["LLMTOOL_DATA_DIR"]) / "calibrations").iterdir()
-    assert kept.stat().st_mode & 0o777 == 0o600
-    kept.write_bytes(b"\x00broken")
+    folder = Path(env["LLMTOOL_DATA_DIR"]) / "calibrations"
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    (folder / "values.db").write_bytes(b"\x00broken")
     again = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
     assert again["calibrated"] is False
     assert again["bias"] == before["bias"]

@@ -98,8 +98,8 @@ LINES = {
         "too many arguments; put quotes around text of several words",
     ),
     "too many for a command without arguments": (
-        ("models", "ls", "foo"),
-        "too many arguments; this command takes none (see 'llmtool models ls --help')",
+        ("ps", "foo"),
+        "too many arguments; this command takes none (see 'llmtool ps --help')",
     ),
     "a file for review": (
         ("code", "review", "app.py"),
