@@ -165,20 +165,21 @@ def detect(name: str | None, text: str) -> Format:
         return root
     if suffix in _TABLES:
         raise UsageError(
-            f"{name} is a table; use {option('each', _TABLES[suffix])} {option('field', 'NAME')}, "
-            f"or {option('format', 'txt')} to translate all of it (first line: {_first_line(text)})"
+            f"{name} is a table; use {option('each', _TABLES[suffix])} {option('field', 'NAME')} "
+            f"(first line: {_first_line(text)})"
         )
     if suffix in _CODE:
-        plain = option("format", "txt")
-        raise UsageError(f"{name} is source code; use {plain} to translate it as plain text")
+        raise UsageError(
+            f"{name} is source code, which a translation would break; translate a catalog of its "
+            "messages, such as a .po file"
+        )
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     if unsupported := unsupported_format(suffix, text):
         kind, remedy = unsupported
-        raise UsageError(
-            f"{name or 'the text'} is {kind}, which is not supported; {remedy}, or use "
-            f"{option('format', 'txt')} to translate it as plain text"
-        )
+        if not suffix:
+            remedy += f", or use {option('format', 'txt')} if it is plain text"
+        raise UsageError(f"{name or 'the text'} is {kind}, which is not supported; {remedy}")
     return _detect_by_content(text)
 
 

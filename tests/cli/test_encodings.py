@@ -102,4 +102,4 @@ def test_unsupported_format_is_refused(
     path.write_text("* Title\n")
     done = translate_with_tiny("-f", path)
     assert "a.org is Org mode, which is not supported" in error_line(done, 2)
-    assert "--format txt" in error_line(done, 2)
+    assert "--format" not in error_line(done, 2)

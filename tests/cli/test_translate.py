@@ -257,7 +257,7 @@ def test_update_keeps_edits_in_the_same_file(
         (("--to", "fr", "--no-stdin"), None, 2, "no input; pass TEXT"),
         (("--to", "fr", "-f", "nothing.md"), None, 14, "nothing.md"),
         (("--to", "fr", "-f", "a", "-f", "b"), None, 2, "--each file"),
-        (("hello", "--to", "fr", "--each", "line"), None, 2, "TEXT and --each cannot"),
+        (("hello", "--to", "fr", "--each", "line"), None, 2, "'hello' and --each cannot"),
         (("hello", "--to", "fr", "--glossary", "nothing.csv"), None, 14, "nothing.csv"),
         (("--to", "fr", "--format", "json"), b'{"a": ', 14, "line 1"),
         (("--to", "fr", "--format", "srt"), b"no subtitles\n", 14, "line 1"),
@@ -299,8 +299,7 @@ def test_errors_are_one_line(
             "a.csv",
             b"a,b\nx y,z\n",
             2,
-            "a.csv is a table; use --each csv --field NAME, or --format "
-            "txt to translate all of it (first line: a,b)",
+            "a.csv is a table; use --each csv --field NAME (first line: a,b)",
         ),
     ],
     ids=["json", "srt", "empty", "binary", "table"],

@@ -452,7 +452,7 @@ def test_format_is_detected_by_name_and_content(name: str | None, text: str, for
 
 
 def test_source_code_is_rejected() -> None:
-    with pytest.raises(UsageError, match=r"a\.py is source code; use format='txt'"):
+    with pytest.raises(UsageError, match=r"a\.py is source code, which a translation would break"):
         detect("a.py", "x = 1")
 
 
