@@ -91,7 +91,7 @@ _llmtool() {
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -104,7 +104,7 @@ _llmtool() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -244,7 +244,7 @@ _llmtool_gen() {
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -257,7 +257,7 @@ _llmtool_gen() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -334,7 +334,7 @@ _llmtool_run() {
         '*--grammar=[Constrain the reply to a GBNF grammar]:FILE:_files' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -347,7 +347,7 @@ _llmtool_run() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -512,7 +512,7 @@ _llmtool_prompts_test() {
         '*--no-cache[Do not use cached replies]' \
         '*--json[Print the result as JSON]' \
         '*--github[Print GitHub annotations (for CI)]' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -524,7 +524,7 @@ _llmtool_prompts_test() {
         '*--reproducible[Results do not depend on the batch; slower]' \
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -553,7 +553,7 @@ _llmtool_prompts_tune() {
         '*--json[Print the result as JSON]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -566,7 +566,7 @@ _llmtool_prompts_tune() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -632,7 +632,7 @@ _llmtool_classify() {
         '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -645,7 +645,7 @@ _llmtool_classify() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -706,7 +706,7 @@ _llmtool_classify_eval() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -719,7 +719,7 @@ _llmtool_classify_eval() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -791,7 +791,7 @@ _llmtool_sum() {
         '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -804,7 +804,7 @@ _llmtool_sum() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -880,7 +880,7 @@ _llmtool_translate() {
         '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -893,7 +893,7 @@ _llmtool_translate() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -967,7 +967,7 @@ _llmtool_code() {
         '*--ray-workers=[Processes of --ray, each with a model]:N:' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -980,7 +980,7 @@ _llmtool_code() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1051,7 +1051,7 @@ _llmtool_code_explain() {
         '*--no-stream[Print output only when it is complete]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1064,7 +1064,7 @@ _llmtool_code_explain() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1120,7 +1120,7 @@ _llmtool_code_review() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1133,7 +1133,7 @@ _llmtool_code_review() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1192,7 +1192,7 @@ _llmtool_code_fix() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1205,7 +1205,7 @@ _llmtool_code_fix() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1246,7 +1246,7 @@ _llmtool_code_complete() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1259,7 +1259,7 @@ _llmtool_code_complete() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1316,7 +1316,7 @@ _llmtool_code_tests() {
         '*--dry-run[Print the prompt and token count, then exit]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1329,7 +1329,7 @@ _llmtool_code_tests() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1379,7 +1379,7 @@ _llmtool_code_commit() {
         '*--stats[Print token counts and timings to stderr]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1392,7 +1392,7 @@ _llmtool_code_commit() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1445,7 +1445,7 @@ _llmtool_chat() {
         '*--json[Print events as JSON lines]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1458,7 +1458,7 @@ _llmtool_chat() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \
@@ -1530,7 +1530,7 @@ _llmtool_batch_run() {
         '*--resume[Continue the file of -o]' \
         '*--model=[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
         '*-m+[Model\: a name from `models recommend`, org/name\[\:QUANT\], FILE.gguf, an alias, starter, or ENDPOINT\:NAME for a server]:REF: _llmtool_values models files' \
-        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name there]:URL:' \
+        '*--base-url=[Use a model of a server with OpenAI'\''s API; -m is its name]:URL:' \
         '*--ctx-size=[Context size in tokens]:N:' \
         '*--threads=[Number of CPU threads]:N:' \
         '*--n-gpu-layers=[Layers to offload to the GPU]:auto|all|N:(auto all)' \
@@ -1543,7 +1543,7 @@ _llmtool_batch_run() {
         '*--kv-type=[KV cache type; q8_0 uses half the memory]:CHOICE:(f16 q8_0)' \
         '*--draft=[Draft tokens from the input or a small model, for speed]:auto|off|ngram|FILE:{compadd auto off ngram; _files}' \
         '*--no-cache[Do not use caches of prompts and replies]' \
-        '*--server=[Use the model of a running `llmtool serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
+        '*--server=[Use the model of a running `serve --detach`]:auto|never|SOCKET:{compadd auto never; _files}' \
         '*--offline[Do not use the network]' \
         '*--timeout=[Stop after SECONDS (or 2m, 1h) and exit 19]:SECONDS:' \
         '*--quiet[Print only errors to stderr]' \

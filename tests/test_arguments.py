@@ -410,4 +410,4 @@ def test_help_still_shows_the_signature() -> None:
     text = str(inspect.signature(llmtool.generate))
     assert text.startswith("(prompt: str | Iterable[str]") and "max_tokens: int | None" in text
     assert (llmtool.generate.__doc__ or "").startswith("Generate a reply")
-    assert list(inspect.signature(Toolbox).parameters)[:2] == ["model", "n_ctx"]
+    assert list(inspect.signature(Toolbox).parameters)[:2] == ["model", "base_url"]

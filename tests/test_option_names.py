@@ -32,6 +32,7 @@ OTHER_PROGRAMS += ("tasks/code/diffs.py", "sessions/export.py", "engine/llama/pr
 # Functions that read the values of flags, and reports that only the command prints.
 COMMAND_ONLY = {
     "kind",
+    "ray",
     "shard",
     "server",
     "each",

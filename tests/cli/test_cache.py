@@ -13,6 +13,7 @@ import pytest
 from llmtool.engine.llama.prompt_cache.store import PrefixCache
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 Run = Callable[..., Any]
 A, B = "a" * 64, "b" * 64
@@ -70,12 +71,14 @@ def test_clear_removes_cached_test_replies(
     run_llmtool: Run, env: dict[str, str], cache: PrefixCache
 ) -> None:
     folder = Path(env["LLMTOOL_CACHE_DIR"], "tests")
-    folder.mkdir()
-    (folder / f"{A}.json").write_bytes(bytes(1_000_000))
+    replies = DiskCache(folder, limit=None)
+    replies.save(A, "a" * 999_998)  # and two quotes
     (folder / "notes.txt").write_text("mine")
     assert b"would free 4.0 MB: 3 files" in run_llmtool("cache", "clear", "--dry-run").stderr
+    assert replies.load(A, str)
     assert run_llmtool("cache", "clear").stderr == b"llmtool: freed 4.0 MB: 3 files\n"
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert replies.load(A, str) is None
+    assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import threading
@@ -58,7 +59,17 @@ def test_every_command_with_a_model_has_the_option() -> None:
     with_model = {words for words, names in commands.items() if "--model" in names}
     with_timeout = {words for words, names in commands.items() if "--timeout" in names}
     assert with_model - with_timeout == {"mcp"}  # a server has no end
-    assert with_model - {"", "prompts show", "serve", "mcp"} <= ASKING.keys()
+    others = {"", "prompts show", "serve", "mcp", "batch run"}
+    assert with_model - others <= ASKING.keys()
+
+
+def test_batch_file_stops(run_llmtool: Run, endless: Path, cwd: Path, engine_waits: None) -> None:
+    body = {"messages": [{"role": "user", "content": "Go on"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    (cwd / "requests.jsonl").write_text(json.dumps(line))
+    result = run_llmtool("batch", "run", "requests.jsonl", "-m", endless, "--timeout", "0.2")
+    assert result.returncode == 19
+    assert MESSAGE in result.stderr.decode()
 
 
 @pytest.mark.parametrize("words", ASKING.values(), ids=ASKING)

@@ -53,7 +53,7 @@ class CountingToolbox(Toolbox):
         pytest.param(
             lambda box: box.classify("Good", ["a", "b"], multi=True),
             "",
-            ["classify"],
+            ["classify-multi"],
             id="classify-multi",
         ),
         pytest.param(lambda box: box.summarize("Rain."), "Rain.", ["sum"], id="sum"),

@@ -212,7 +212,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
         _model(
             "--base-url",
             metavar="URL",
-            help="Use a model of a server with OpenAI's API; -m is its name there.",
+            help="Use a model of a server with OpenAI's API; -m is its name.",
         ),
     ] = None
     ctx_size: CtxSize = None
@@ -231,7 +231,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
         _model(
             "--server",
             metavar="auto|never|SOCKET",
-            help="Use the model of a running `llmtool serve --detach`.",
+            help="Use the model of a running `serve --detach`.",
             show_default="auto",
         ),
     ] = None

@@ -133,14 +133,28 @@ class DiskCache:
             OutputError: they cannot be removed.
         """
 
-        def clear(database: sqlite3.Connection) -> tuple[int, int]:
-            sizes = _column(database, "size")
-            if sizes and not dry_run:
-                database.execute("DELETE FROM entries")
-                database.execute("VACUUM")  # the removed text does not remain in the file
-            return len(sizes), sum(sizes)
+        sizes = self._run(lambda database: _column(database, "size")) or []
+        if sizes and not dry_run:
+            try:
+                self._run(lambda database: database.execute("DELETE FROM entries"))
+                # The removed text does not remain in the file.
+                self._run(lambda database: database.execute("VACUUM"))
+            except OutputError:
+                self._remove()  # a full disk has no room for a journal
+        return len(sizes), sum(sizes)
 
-        return self._run(clear) or (0, 0)
+    def _remove(self) -> None:
+        """Remove the file.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        self._close()
+        for path in (Path(f"{self._path}-journal"), self._path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as exc:
+                raise OutputError(f"cannot remove {path}: {os_error_reason(exc)}") from exc
 
     def _load(self, database: sqlite3.Connection, key: str, kind: type[T]) -> T | None:
         value, age = _read(database, key, kind)
@@ -170,7 +184,7 @@ class DiskCache:
             try:
                 for is_last in (False, True):
                     try:
-                        if self._database is None and (create or self._path.exists()):
+                        if self._database is None and (create or self._has_content):
                             self._database = self._open()
                         return None if self._database is None else act(self._database)
                     except sqlite3.OperationalError:  # locked, full, read-only, or removed
@@ -183,6 +197,11 @@ class DiskCache:
                 reason = os_error_reason(exc) if isinstance(exc, OSError) else exc
                 raise OutputError(f"cannot write {self._path}: {reason}") from exc
         raise OutputError(f"cannot write {self._path}: it is damaged")
+
+    @property
+    def _has_content(self) -> bool:
+        """Whether the file exists; on a full disk it was created, but has no schema."""
+        return self._path.exists() and self._path.stat().st_size > 0
 
     def _open(self) -> sqlite3.Connection:
         """Open the file, and create it with mode 0600 if it is missing.
@@ -236,9 +255,7 @@ class DiskCache:
             ):
                 if database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
                     return
-            for name in (f"{self._path}-journal", self._path):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name)
+            self._remove()
 
 
 def _check(key: str) -> None:
