@@ -30,7 +30,13 @@ Style = Literal["paragraph", "bullets", "headline", "tldr"]
 
 
 class _Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    pass
+    def __post_init__(self) -> None:
+        # msgspec omits a default only if it is the same object, but equal options must be equal in
+        # the keys of rows and caches.
+        for name, default in zip(self.__struct_fields__, self.__struct_defaults__, strict=True):
+            value = getattr(self, name)
+            if value is not default and type(value) is type(default) and value == default:
+                msgspec.structs.force_setattr(self, name, default)
 
 
 class SamplingOptions(_Options, frozen=True, kw_only=True):

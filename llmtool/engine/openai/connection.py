@@ -409,8 +409,8 @@ class Connection:
     def _wrong_type(self, media_type: str) -> ServerError:
         found = quote(self.endpoint, media_type or "no content type")
         return ServerError(
-            f"{self.endpoint.name}: the server answers with {found}, not JSON; check base_url, "
-            f"{self.endpoint.base_url}"
+            f"{self.endpoint.name}: the server answers with {found}, not JSON; check "
+            f"{self.endpoint.url_option}, {self.endpoint.base_url}"
         )
 
 

@@ -71,6 +71,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return re.sub(r"/v\d+$", "", self.base_url)
 
     @property
+    def url_option(self) -> str:
+        """The setting or option that has the URL, for messages."""
+        return f"endpoints.{self.name}.base_url" if self.is_named else option("base_url")
+
+    @property
     def is_local(self) -> bool:
         """Whether the server is on this machine."""
         return urlsplit(self.base_url).hostname in _LOCAL_HOSTS

@@ -126,8 +126,9 @@ def connection_errors(endpoint: Endpoint) -> Iterator[None]:
     except (Retryable, Fatal):
         raise
     except TransientError as exc:
-        remedy = exc.remedy or "check base_url, and whether the server runs"
-        error = ServerError(f"{endpoint.name}: {exc}; {remedy}")
+        remedy = exc.remedy or f"check {endpoint.url_option}, and whether the server runs"
+        start = f"{endpoint.name}: " if endpoint.is_named else ""  # the error names the host
+        error = ServerError(f"{start}{exc}; {remedy}")
         is_stall = "responding" in str(exc)
         raise Retryable(error, is_overload=is_stall, is_fatal=not is_stall) from None
     except DownloadError as exc:
@@ -136,17 +137,21 @@ def connection_errors(endpoint: Endpoint) -> Iterator[None]:
 
 def stalled(endpoint: Endpoint, seconds: float, setting: str) -> Retryable:
     """Return the error for a server that sends nothing for too long."""
+    remedy = (
+        f"raise endpoints.{endpoint.name}.{setting}"
+        if endpoint.is_named
+        else f"name the server in the settings (endpoints.NAME), and raise its {setting}"
+    )
     error = ServerError(
-        f"{endpoint.name}: no token of the server for {seconds:g} s; try again, or raise "
-        f"endpoints.{endpoint.name}.{setting}"
+        f"{endpoint.name}: no token of the server for {seconds:g} s; try again, or {remedy}"
     )
     return Retryable(error, is_overload=True)
 
 
 def redirected(endpoint: Endpoint, host: str) -> Fatal:
     where = quote(endpoint, host)
-    error = f"{endpoint.name}: the server redirects to {where}; set base_url to its address"
-    return Fatal(ServerError(error))
+    problem = f"the server redirects to {where}; set {endpoint.url_option} to its address"
+    return Fatal(ServerError(f"{endpoint.name}: {problem}"))
 
 
 def response_error(
@@ -175,7 +180,9 @@ def response_error(
                     f"ls`"
                 )
             )
-        problem = f"the server has no {path}{detail}; check base_url, {endpoint.base_url}"
+        problem = (
+            f"the server has no {path}{detail}; check {endpoint.url_option}, {endpoint.base_url}"
+        )
         return UsageError(f"{start}: {problem}")
     if status == 413:
         return ContextOverflow(

@@ -97,13 +97,13 @@ FAULTS: list[tuple[str, Respond, ExitCode, str]] = [
         "redirect",
         fail(307, Location="http://evil.example/v1"),
         ExitCode.SERVER,
-        "the server redirects to evil.example; set base_url",
+        "the server redirects to evil.example; set ",
     ),
     (
         "HTML",
         lambda exchange: exchange.send(body="<html>Hello</html>", kind="text/html"),
         ExitCode.SERVER,
-        "answers with text/html, not JSON; check base_url",
+        "answers with text/html, not JSON; check ",
     ),
     (
         "no content type",
