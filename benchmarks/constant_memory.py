@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.memory_usage import resident_bytes
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
     Failed,
@@ -29,6 +28,7 @@ from llmtool.engine.types import (
     ScoreRequest,
     Scores,
 )
+from llmtool.machine import resident_bytes
 
 LABELS = (" sport", " weather", " other")
 INSTRUCTION = "Say what the text is about: sport, weather or other."

@@ -70,9 +70,8 @@ class Ours:
     """Our engine."""
 
     def __init__(self, model: Path, *, n_threads: int | None) -> None:
-        self.engine = LocalEngine(
-            load_model(model), n_threads=n_threads, n_gpu_layers=0, n_parallel=1
-        )
+        weights = load_model(model, n_gpu_layers=0)
+        self.engine = LocalEngine(weights, n_threads=n_threads, n_parallel=1, draft="off")
 
     def prompt(self, depth: int) -> tuple[Prompt, tuple[int, ...]]:
         text = TEXT * (depth // 8)
