@@ -107,3 +107,10 @@ def test_dry_run_shows_the_first_record_of_the_shard(
     words = ("gen", "Say", "--each", "jsonl", "-f", "in.jsonl", "--dry-run", "-m", tiny)
     shown = {run_llmtool(*words, "--shard", f"{k}/3").stdout for k in (1, 2, 3)}
     assert len(shown) == 3
+
+
+def test_output_without_its_option_is_suggested(run_llmtool: Run, cwd: Path) -> None:
+    (cwd / "part.jsonl").touch()
+    result = run_llmtool("batch", "merge", "all.jsonl", "part.jsonl")
+    message = "llmtool: all.jsonl: no such file; to write it, use -o all.jsonl"
+    assert error_line(result, 2) == message

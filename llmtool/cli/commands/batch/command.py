@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, get_args
 
 import typer
@@ -282,8 +283,11 @@ def merge(
     from llmtool.batch.merge import merge_shards
     from llmtool.cli import batch as batches
     from llmtool.cli.terminal.output_file import check, open_sink
-    from llmtool.errors import RecordsFailed
+    from llmtool.errors import RecordsFailed, UsageError
 
+    first, *others = files
+    if path is None and not os.path.exists(first) and any(map(os.path.exists, others)):
+        raise UsageError(f"{first}: no such file; to write it, use -o {first}")
     check(console, path, reads=files, overwrite=overwrite)
     with console.interrupts.interruptible():
         merged = merge_shards(files)
