@@ -412,19 +412,12 @@ class ResultEngine:
 
     @cached_property
     def _numbers(self) -> set[str]:
-        """The numbers of the records with a result, of whatever request."""
+        """The numbers of the records that have a result of any request."""
         return {custom_id.partition("-")[0] for custom_id in self._found.places}
 
     @property
     def info(self) -> EngineInfo:
-        return EngineInfo(
-            n_ctx=_N_CTX,
-            n_ctx_train=_N_CTX,
-            n_threads=0,
-            n_gpu_layers=0,
-            load_seconds=0.0,
-            context_seconds=0.0,
-        )
+        return EngineInfo(n_ctx=_N_CTX, n_ctx_train=_N_CTX)
 
     @property
     def progress(self) -> StreamProgress:

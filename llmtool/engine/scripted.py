@@ -85,9 +85,6 @@ class ScriptedEngine:
             n_ctx_train=self._n_ctx,
             n_params=self._n_params,
             n_threads=1,
-            n_gpu_layers=0,
-            load_seconds=0.0,
-            context_seconds=0.0,
         )
 
     @property

@@ -370,10 +370,10 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_cells: int = 0
     n_ctx_train: int
     n_params: int = 0
-    n_threads: int
-    n_gpu_layers: int
-    load_seconds: float
-    context_seconds: float
+    n_threads: int = 0
+    n_gpu_layers: int = 0
+    load_seconds: float = 0.0
+    context_seconds: float = 0.0
     has_chat_template: bool = True
     bos_token: str | None = None
     eos_token: str | None = None

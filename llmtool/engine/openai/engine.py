@@ -119,10 +119,6 @@ class RemoteEngine:
             n_ctx=n_ctx,
             n_ctx_train=max(n_ctx, self._model.n_ctx_train or n_ctx),
             n_params=self._model.n_params or parameters_in(self._model.name),
-            n_threads=0,
-            n_gpu_layers=0,
-            load_seconds=0.0,
-            context_seconds=0.0,
         )
 
     @property
