@@ -31,7 +31,6 @@ from llmtool.engine.openai.errors import Fatal, Retryable, read_error, response_
 from llmtool.engine.openai.replies import ReplyReader
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
-    Adapter,
     Engine,
     EngineInfo,
     Event,
@@ -57,6 +56,7 @@ from llmtool.errors import (
 from llmtool.files import write_atomically
 from llmtool.option_names import option
 from llmtool.structured.constraint import Constraint
+from llmtool.tasks.pipeline.context import NamedModel
 from llmtool.temporary import TemporaryFile, default_mode
 
 MAX_REQUESTS: Final = 50_000  # of a file, for OpenAI's Batch API
@@ -135,19 +135,11 @@ def _job_paths(path: str) -> list[Path]:
     return [job_path(stem), job_path(_PART.sub("", stem))]
 
 
-class BatchModel(msgspec.Struct, frozen=True, kw_only=True):
+class BatchModel(NamedModel, frozen=True, kw_only=True):
     """The model of batch files; its engine answers from results, if there are some."""
 
-    name: str
     kind: Kind
     results: ResultEngine | None = None
-    reproducible: bool = False
-    adapters: tuple[Adapter, ...] = ()
-    has_given_adapters: bool = False
-
-    @property
-    def reference(self) -> str:
-        return self.name
 
     @property
     def identity(self) -> str:
@@ -175,10 +167,6 @@ class BatchModel(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def loaded_engine(self) -> Engine | None:
         return self.results
-
-    def warm_up(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class JobReader(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 from llmtool.option_names import option
 from llmtool.short_repr import shorten
+from llmtool.tasks.pipeline.context import NamedModel
 
 if TYPE_CHECKING:
     from llmtool.engine.llama.model import LlamaModel
@@ -469,32 +470,12 @@ def _read_draft(draft: str | os.PathLike[str]) -> tuple[DraftMode, Path | None]:
     return "ngram", path
 
 
-class ReadyModel(msgspec.Struct, frozen=True):
+class ReadyModel(NamedModel, frozen=True, kw_only=True):
     """An engine that the caller created and closes, such as `ScriptedEngine`."""
 
     engine: Engine
     name: str = "scripted"
-    reproducible: bool = False
-    adapters: tuple[Adapter, ...] = ()
-    has_given_adapters: bool = False
-
-    @property
-    def reference(self) -> str:
-        return self.name
-
-    @property
-    def identity(self) -> str:
-        return self.name
-
-    def check_options(self, sampling: Mapping[str, Any], constraint: object) -> None:
-        """Do nothing: an engine of the caller has all options."""
 
     @property
     def loaded_engine(self) -> Engine:
         return self.engine
-
-    def warm_up(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass

@@ -223,7 +223,7 @@ class Toolbox:
             chosen = settings or config.load_settings(variables, places.config_file)
             if engine is not None:
                 shared = SharedEngine(engine, cancellation=stop) if concurrent else engine
-                model: TaskModel = ReadyModel(shared, reference or "scripted")
+                model: TaskModel = ReadyModel(engine=shared, name=reference or "scripted")
             else:
                 model = choose_model(
                     reference,

@@ -37,8 +37,8 @@ def use_scripted_model(
     ) -> ScriptedModel:
         reference = (group and group.reference) or name
         return ScriptedModel(
-            engine,
-            reference,
+            engine=engine,
+            name=reference,
             file=Model(name=reference, path=file, parts=(file,), size_bytes=4, source="path"),
             folders=folders,
             settings=settings,

@@ -88,7 +88,7 @@ def test_examples_of_docstrings(
     file: str, env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_model(reference: str | None, **_: Any) -> ReadyModel:
-        return ReadyModel(ScriptedEngine(reply, scores=score), reference or "starter")
+        return ReadyModel(engine=ScriptedEngine(reply, scores=score), name=reference or "starter")
 
     for name, value in env.items():
         monkeypatch.setenv(name, value)

@@ -37,6 +37,7 @@ from llmtool.tasks.results import Result
 
 if TYPE_CHECKING:
     from llmtool.batch_jobs import JobReader, JobWriter
+    from llmtool.cli.bootstrap import Backend
     from llmtool.ray.batch import RayBatch
 
 _POLL_SECONDS = 0.02
@@ -64,7 +65,16 @@ class PreparedTask(BatchTask, Protocol):
         ...
 
 
-def open_reader(
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of a batch, its options, and what answers it, if not a model of this process."""
+
+    reader: Reader
+    options: g.BatchOptions
+    output: g.OutputOptions
+    backend: Backend | None = None
+
+
+def open_batch(
     console: Console,
     batch: g.BatchOptions,
     input: Input,
@@ -74,8 +84,8 @@ def open_reader(
     text: str | None = None,
     n: int = 1,
     form: Form = "text",
-) -> Reader:
-    """Check a batch's options and return the reader of its records, before a model is opened.
+) -> Batch:
+    """Check a batch's options and open its records, before a model is opened.
 
     Args:
         reads: other files that the command reads.
@@ -100,18 +110,18 @@ def open_reader(
         raise UsageError(f"{chosen[0]} and --overwrite cannot be combined; use one of them")
     if chosen and not output.overwrite and _format_of(batch, output) == "text":
         raise UsageError(f"{chosen[0]} cannot resume plain text output; add --jsonl")
-    if batch.shard is not None and not (output.dry_run or console.job):
+    if batch.shard is not None and not (output.dry_run or batch.job):
         if output.path is None:
             raise UsageError("--shard needs an output file to merge; add -o FILE")
         if _format_of(batch, output) == "text":
             raise UsageError("--shard cannot merge plain text output; add --jsonl")
-    console.ray = _find_workers(console, batch, output)
+    workers = _find_workers(batch, output)
     if batch.csv_safe and _format_of(batch, output) != "csv":
         raise UsageError("--csv-safe needs CSV output; use --each csv without --jsonl and --json")
     if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
-    if console.job is not None:
-        input = _with_job_input(console, console.job, batch, input, output)
+    if batch.job is not None:
+        input = _with_job_input(console, batch.job, batch, input, output)
     no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
     if no_stdin and not input.files:
         raise UsageError("no input; use -f FILE or pipe records to standard input")
@@ -163,12 +173,10 @@ def open_reader(
         reader.find_column(batch.field)
     if batch.delimiter is None and reader.delimiter != ",":
         console.note(f"columns are separated by {reader.delimiter!r}; --delimiter sets another")
-    return reader
+    return Batch(reader=reader, options=batch, output=output, backend=batch.job or workers)
 
 
-def _find_workers(
-    console: Console, batch: g.BatchOptions, output: g.OutputOptions
-) -> RayBatch | None:
+def _find_workers(batch: g.BatchOptions, output: g.OutputOptions) -> RayBatch | None:
     """Return the workers of `--ray`.
 
     Raises:
@@ -178,7 +186,7 @@ def _find_workers(
         if batch.ray_workers is not None:
             raise UsageError("--ray-workers needs --ray local, auto or HOST:PORT")
         return None
-    if console.job is not None:
+    if batch.job is not None:
         raise UsageError("--ray and batch files cannot be combined; omit --ray")
     from llmtool.ray.batch import RayBatch
 
@@ -191,10 +199,8 @@ def run(
     context: TaskContext,
     task: PreparedTask,
     mapping: RecordMapping,
-    reader: Reader,
+    opened: Batch,
     *,
-    batch: g.BatchOptions,
-    output: g.OutputOptions,
     seed: int | None = None,
     needs_model: bool = True,
     on_outcome: OnOutcome = lambda record, outcome: None,
@@ -207,10 +213,23 @@ def run(
         RecordsFailed: some records failed; their rows contain the errors.
         LlmtoolError: the batch stopped; the rows written so far are complete.
     """
-    if console.job is not None and write_job(
-        console, console.job, task, mapping, reader, batch, seed
-    ):
-        return
+    reader, batch, output = opened.reader, opened.options, opened.output
+    answer = None
+    if opened.backend is not None:
+        from llmtool.batch_jobs import JobWriter
+        from llmtool.ray.batch import RayBatch
+
+        if isinstance(opened.backend, JobWriter):
+            _write_job(console, opened.backend, task, mapping, opened, seed)
+            return
+        if isinstance(opened.backend, RayBatch):
+            answer = partial(
+                opened.backend.answer_each,
+                context,
+                on_note=_note_once(console),
+                on_connected=partial(signals.reinstall, console.interrupts),
+            )
+            needs_model = False  # of this process
     if output.dry_run:
         request = _first_request(console, task, mapping, reader)
         show.prompt(console, context, request, as_json=output.json)
@@ -226,15 +245,6 @@ def run(
         full_results=output.json,
         csv_safe=batch.csv_safe,
     )
-    answer = None
-    if console.ray is not None:
-        answer = partial(
-            console.ray.answer_each,
-            context,
-            on_note=_note_once(console),
-            on_connected=partial(signals.reinstall, console.interrupts),
-        )
-        needs_model = False  # of this process
     runner = make_batch(
         context,
         task,
@@ -324,30 +334,27 @@ def _with_job_input(
     return msgspec.structs.replace(input, files=[copy.name])
 
 
-def write_job(
+def _write_job(
     console: Console,
-    job: JobWriter | JobReader,
+    job: JobWriter,
     task: PreparedTask,
     mapping: RecordMapping,
-    reader: Reader,
-    batch: g.BatchOptions,
+    opened: Batch,
     seed: int | None,
-) -> bool:
-    """Write the requests of all records to a batch file; return whether that is what the job does.
+) -> None:
+    """Write the requests of all records to a batch file.
 
     Raises:
         UsageError: the task needs more than one request for text per record.
     """
-    from llmtool.batch_jobs import JobReader
     from llmtool.tasks.generate.batch_requests import requests_of
 
-    if isinstance(job, JobReader):
-        return False
+    reader, limit = opened.reader, opened.options.limit
     with console.interrupts.interruptible(), RecordProgress(console) as progress:
         reader.wait_for_header()
         if reader.format == "csv":
             mapping.check(reader)
-        for request in requests_of(task, mapping, reader, limit=batch.limit, seed=seed):
+        for request in requests_of(task, mapping, reader, limit=limit, seed=seed):
             job.n_records += 1
             progress(job.n_records, reader.n_expected)
             if isinstance(request, Failed):
@@ -355,7 +362,6 @@ def write_job(
                 continue
             with write_errors("the batch file"):
                 job.write(request)
-    return True
 
 
 def _first_request(

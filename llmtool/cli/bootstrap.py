@@ -13,12 +13,11 @@ import msgspec
 from llmtool import config
 from llmtool.cancellation import Cancellation
 from llmtool.cli.options.flags import format_flag
-from llmtool.cli.options.groups import GeneralOptions, ModelOptions
+from llmtool.cli.options.groups import GeneralOptions, ModelOptions, ResourceOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check_not_read
 from llmtool.cli.terminal.progress import DownloadProgress, ModelStatus
-from llmtool.engine.types import Adapter
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
 from llmtool.model_choice import choose_model
@@ -26,7 +25,7 @@ from llmtool.models.hub.callbacks import no_note, no_progress
 from llmtool.models.reference import STARTER
 from llmtool.option_names import option
 from llmtool.sizes import format_count
-from llmtool.tasks.pipeline.context import TaskContext
+from llmtool.tasks.pipeline.context import NamedModel, TaskContext
 
 if TYPE_CHECKING:
     from llmtool.batch_jobs import JobReader, JobWriter
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
     from llmtool.ray.batch import RayBatch
+
+    # What answers the records of a batch, if not a model of this process.
+    Backend = JobWriter | JobReader | RayBatch
 
 T = TypeVar("T")
 
@@ -123,26 +125,14 @@ class _NeedsEngine(Exception):
     """Preparing a task needs a model that is not installed."""
 
 
-class _UninstalledModel(msgspec.Struct, frozen=True):
-    """The name of a model that is not installed; tasks can be prepared, but not run."""
+class _UninstalledModel(NamedModel, frozen=True):
+    """A model that is not installed; tasks can be prepared, but not run."""
 
-    name: str
-    reference: str = ""
-    identity: str = ""
-    reproducible: bool = False
-    adapters: tuple[Adapter, ...] = ()
-    has_given_adapters: bool = False
     loaded_engine: None = None
-
-    def check_options(self, sampling: object, constraint: object) -> None: ...
 
     @property
     def engine(self) -> NoReturn:
         raise _NeedsEngine
-
-    def warm_up(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def open_task(
@@ -156,27 +146,35 @@ def open_task(
     check: Callable[[T], object] = lambda task: None,
     needs_model: bool = True,
     warm_up: bool = True,
+    backend: Backend | None = None,
 ) -> tuple[TaskContext, T]:
     """Open the chosen model with `open_context`, and prepare a task for it.
 
     If the task does not need one, none is opened; without `warm_up`, its first use loads it. If the
     model is not installed, not chosen or on a server, the task is first prepared without it and
     passed to `check`, so that invalid options are reported before an unknown model, a download or
-    a request.
+    a request. The model of a `backend` is that of its batch file, or opened by its workers as well.
     """
-    if console.job is not None:
-        context = _open_job(console, console.job, folders, settings, options)
-        return context, prepare(context)
-    if console.ray is not None and not needs_model:
-        raise UsageError("--ray: this command needs no model; omit it")
-    if console.ray is not None and options.server not in (None, "never"):
-        raise UsageError(
-            f"--server {options.server} and --ray cannot be combined; omit one of them"
-        )
-    warm_up = warm_up and console.ray is None
+    workers = None
+    if backend is not None:
+        from llmtool.ray.batch import RayBatch
+
+        if not isinstance(backend, RayBatch):
+            context = _open_job(console, backend, folders, settings, options)
+            return context, prepare(context)
+        workers, warm_up = backend, False
+        if not needs_model:
+            raise UsageError("--ray: this command needs no model; omit it")
+        if options.server not in (None, "never"):
+            raise UsageError(
+                f"--server {options.server} and --ray cannot be combined; omit one of them"
+            )
     name = options.reference or settings.model or STARTER
     unopened = TaskContext(
-        _UninstalledModel(name), settings=settings, folders=folders, cancellation=Cancellation()
+        _UninstalledModel(name=name),
+        settings=settings,
+        folders=folders,
+        cancellation=Cancellation(),
     )
     if not needs_model:
         return unopened, prepare(unopened)
@@ -187,8 +185,8 @@ def open_task(
     context = open_context(
         console, folders, settings, options, *writes, loading=loading, warm_up=warm_up
     )
-    if console.ray is not None:
-        _set_recipe(console.ray, context, options, prepare)
+    if workers is not None:
+        _set_recipe(workers, context, options, prepare)
     return context, prepare(context)
 
 
@@ -203,30 +201,35 @@ def _set_recipe(
     from llmtool.ray.worker import Recipe
     from llmtool.remote_model import RemoteModel
 
-    model = context.model
-    arguments = _model_arguments(options)
-    n_parallel = options.parallel or 4
+    model, resources = context.model, options.resources
+    arguments = model_arguments(resources)
+    n_parallel = resources.parallel or 4
     if isinstance(model, LocalModel):
         arguments["file"] = model.file
         # The CPUs of this machine are for all workers; those of a node of a cluster, for one.
         if workers.address == "local":
             share = max(1, default_threads() // (workers.n_workers or 1))
-            arguments["n_threads"] = options.threads or context.settings.threads or share
+            arguments["n_threads"] = resources.threads or context.settings.threads or share
         workers.n_threads = arguments["n_threads"] or 1
-        workers.n_gpus = int(options.n_gpu_layers not in (None, 0, "0"))
+        workers.n_gpus = int(resources.n_gpu_layers not in (None, 0, "0"))
     elif isinstance(model, RemoteModel):
-        n_parallel = options.parallel or model.endpoint.concurrency
-    workers.group_size = 16 if options.reproducible else 4 * n_parallel
+        n_parallel = resources.parallel or model.endpoint.concurrency
+    workers.group_size = 16 if resources.reproducible else 4 * n_parallel
     workers.recipe = Recipe(
-        model={"reference": options.reference, "settings": context.settings, **arguments},
+        model={
+            "reference": options.reference,
+            "base_url": options.base_url,
+            "settings": context.settings,
+            **arguments,
+        },
         prepare=prepare,
         format_option=format_flag,
-        cached=not options.no_cache,
+        cached=not resources.no_cache,
     )
 
 
 # The options that a batch file can have.
-_JOB_OPTIONS = ("reference", "base_url", "no_cache", "lora", "offline", "timeout")
+_JOB_OPTIONS = ("no_cache", "lora")
 
 
 def _open_job(
@@ -243,8 +246,9 @@ def _open_job(
     """
     from llmtool.batch_jobs import JobReader
 
-    for name, default in msgspec.structs.asdict(ModelOptions()).items():
-        if getattr(options, name) != default and name not in _JOB_OPTIONS:
+    given = {**changed_options(options.resources), "server": options.server}
+    for name, value in given.items():
+        if value is not None and name not in _JOB_OPTIONS:
             raise UsageError(
                 f"{option(name)} is for a model on this machine; omit it in a batch file, or pass "
                 "it to `batch run`"
@@ -279,7 +283,7 @@ def open_context(
     model = open_model(
         console, folders, settings, options, *writes, loading=loading, warm_up=warm_up
     )
-    return make_context(model, cached=not options.no_cache)
+    return make_context(model, cached=not options.resources.no_cache)
 
 
 def make_context(model: AnyModel, *, cached: bool = True) -> TaskContext:
@@ -363,11 +367,13 @@ def make_model(
     progress: DownloadProgress | None = None,
 ) -> AnyModel:
     """Return the model of a reference, which is neither downloaded nor loaded."""
-    if options.reproducible and (options.parallel or 1) > 1:
+    resources = options.resources
+    if resources.reproducible and (resources.parallel or 1) > 1:
         raise UsageError("--parallel and --reproducible cannot be combined; use one of them")
     status = ModelStatus(console, lambda: model.progress)
     model: AnyModel = choose_model(
         reference,
+        base_url=options.base_url,
         settings=settings,
         folders=folders,
         environ=os.environ,
@@ -379,7 +385,7 @@ def make_model(
         on_note=progress.note if progress else no_note,
         on_warning=console.note,
         on_remote_note=console.note,
-        **_model_arguments(options),
+        **model_arguments(resources),
     )
     if not isinstance(model, LocalModel) and options.server is not None:
         raise UsageError(
@@ -391,10 +397,9 @@ def make_model(
     return model
 
 
-def _model_arguments(options: ModelOptions) -> dict[str, Any]:
-    """Return the arguments of `choose_model` that options set."""
+def model_arguments(options: ResourceOptions) -> dict[str, Any]:
+    """Return the arguments of `choose_model` and `Toolbox` that options set."""
     return {
-        "base_url": options.base_url,
         "n_ctx": options.ctx_size,
         "n_threads": options.threads,
         "n_gpu_layers": options.n_gpu_layers,
@@ -406,6 +411,16 @@ def _model_arguments(options: ModelOptions) -> dict[str, Any]:
         "chat_template": options.chat_template,
         "template_args": parse_template_args(options.template_args),
         "lora": options.lora or None,
+    }
+
+
+def changed_options(options: msgspec.Struct) -> dict[str, Any]:
+    """Return the options of a group that are not the defaults."""
+    defaults = type(options)()
+    return {
+        name: getattr(options, name)
+        for name in options.__struct_fields__
+        if getattr(options, name) != getattr(defaults, name)
     }
 
 

@@ -88,12 +88,12 @@ def run(
         options = reply_log.last_system(earlier, options, loaded)
         history = to_history(earlier)
     reads = bootstrap.input_files(loaded, *constraint.files, *source.files)
-    material = None
+    material = opened = None
     if batch.each is not None:
         from llmtool.cli import batch as batches
         from llmtool.tasks.pipeline.records import RecordMapping
 
-        reader = batches.open_reader(console, batch, source, output, reads=reads, n=options.n)
+        opened = batches.open_batch(console, batch, source, output, reads=reads, n=options.n)
         prompt = None
         if text is not None:
             prompt = inputs.read_argument(text, errors=source.errors)
@@ -117,12 +117,11 @@ def run(
         output.path,
         loading=loading,
         check=lambda task: batch.each is not None or task.request(bind(task)),
+        backend=None if opened is None else opened.backend,
     )
-    if batch.each is not None:
+    if opened is not None:
         seed = options.sampling.seed
-        batches.run(
-            console, context, prepared, mapping, reader, batch=batch, output=output, seed=seed
-        )
+        batches.run(console, context, prepared, mapping, opened, seed=seed)
         return
     case = bind(prepared)
     if output.dry_run:

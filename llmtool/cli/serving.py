@@ -8,8 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from llmtool.background import BackgroundCall
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -45,17 +43,7 @@ def open_boxes(
             settings=settings,
             folders=folders,
             on_note=console.note,
-            n_ctx=served.ctx_size,
-            n_threads=served.threads,
-            n_gpu_layers=served.n_gpu_layers,
-            n_parallel=served.parallel,
-            chat_template=served.chat_template,
-            template_args=bootstrap.parse_template_args(served.template_args),
-            lora=served.lora or None,
-            reproducible=served.reproducible,
-            kv_type=served.kv_type,
-            draft=served.draft,
-            prefix_cache=not served.no_cache,
+            **bootstrap.model_arguments(served.resources),
         )
     next(iter(boxes.values())).warm_up()
     return boxes
@@ -72,8 +60,10 @@ def start_in_background(
     from llmtool.cli import detach
 
     found = [model.reference for model in _find_models(console, folders, settings, served)]
-    options = msgspec.structs.replace(served, model=found)
-    status, log = detach.start(folders, ["serve", *_to_arguments(options), *args], os.environ)
+    models = [part for name in found for part in ("--model", name)]
+    offline = ["--offline"] * served.offline
+    options = [*models, *_to_arguments(served.resources), *offline]
+    status, log = detach.start(folders, ["serve", *options, *args], os.environ)
     console.stdout.write(f"{status.address or folders.sockets / f'{status.pid}.sock'}\n")
     console.note(
         f"serving {', '.join(status.models)} (process {status.pid}, log {log}); "
@@ -81,14 +71,14 @@ def start_in_background(
     )
 
 
-def _to_arguments(options: g.ServedModelOptions) -> list[str]:
+def _to_arguments(options: g.ResourceOptions) -> list[str]:
     """Return the arguments that mean these options."""
     arguments: list[str] = []
-    for name, default in msgspec.structs.asdict(g.ServedModelOptions()).items():
-        flag, value = format_flag(name), getattr(options, name)
+    for name, value in bootstrap.changed_options(options).items():
+        flag = format_flag(name)
         if value is True:
             arguments.append(flag)
-        elif value != default:
+        else:
             for each in value if isinstance(value, list) else [value]:
                 arguments += [flag, str(each)]
     return arguments

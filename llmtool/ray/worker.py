@@ -16,6 +16,7 @@ from llmtool.errors import LlmtoolError, ModelNotFound, UsageError
 from llmtool.local_model import LocalModel
 from llmtool.model_choice import choose_model
 from llmtool.option_names import Format, use_format
+from llmtool.ray import cluster
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import BatchTask
@@ -65,10 +66,9 @@ class Worker:
         self._notes: list[str] = []
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        from ray import cloudpickle
-
-        answers = [self.answer(cloudpickle.loads(cases)) for cases in batch["cases"]]
-        return {"answers": [cloudpickle.dumps(each) for each in answers]}
+        pickle = cluster.import_ray().cloudpickle
+        answers = [self.answer(pickle.loads(cases)) for cases in batch["cases"]]
+        return {"answers": [pickle.dumps(each) for each in answers]}
 
     def answer(self, cases: Sequence[Case]) -> Answer:
         """Return the outcomes of cases; an error is part of the answer, since Ray would wrap it."""

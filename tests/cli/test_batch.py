@@ -85,16 +85,14 @@ def run(
     output = g.OutputOptions(path=path, overwrite=batch.pop("overwrite", False))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
-    reader = batches.open_reader(console, group, Input(files=[str(source)]), output)
+    opened = batches.open_batch(console, group, Input(files=[str(source)]), output)
     prepared = prepare(
         box.context,
         GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50)),
     )
     mapping = RecordMapping(template=prepared.template, field=group.field, prompt=prompt)
     try:
-        batches.run(
-            console, box.context, prepared, mapping, reader, batch=group, output=output, seed=seed
-        )
+        batches.run(console, box.context, prepared, mapping, opened, seed=seed)
     except RecordsFailed as exc:
         return int(str(exc).split()[0])
     return 0
@@ -144,7 +142,7 @@ def test_status_is_shown_before_the_first_row(
     console = StatusConsole()
     shown: list[str] = []
     engine = ScriptedEngine(lambda prompt: shown.append(console.describe()) or "fine")
-    monkeypatch.setattr(box.context, "model", ReadyModel(engine))
+    monkeypatch.setattr(box.context, "model", ReadyModel(engine=engine))
     (tmp_path / "in.txt").write_text("one\ntwo\n")
     run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
     assert shown[0] == "0 records"
@@ -173,7 +171,7 @@ def test_status_shows_that_prompts_are_read_before_the_first_token(
         return "fine"
 
     console = StatusConsole()
-    monkeypatch.setattr(box.context, "model", ReadyModel(ReadingEngine(reply)))
+    monkeypatch.setattr(box.context, "model", ReadyModel(engine=ReadingEngine(reply)))
     (tmp_path / "in.txt").write_text("one\n")
     run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
     reading = "reading the prompts: 512 of 768 tokens, 256 tok/s, 0:01 to read"
@@ -190,7 +188,7 @@ def test_status_shows_tokens_and_time_left_before_the_first_row(
         return "fine"
 
     console = StatusConsole()
-    monkeypatch.setattr(box.context, "model", ReadyModel(CountingEngine(reply)))
+    monkeypatch.setattr(box.context, "model", ReadyModel(engine=CountingEngine(reply)))
     (tmp_path / "in.txt").write_text("one\n" * 2)
     run(box, "line", tmp_path / "in.txt", tmp_path / "out.txt", console=console)
     assert shown[0] == "0 records, 10 tokens, up to about 0:30 left"
@@ -243,7 +241,7 @@ def test_interrupted_batch_prints_complete_rows(
     console = Console(Interrupts())
     console.interrupts.attach(cancellation)
     engine = StoppedEngine("fine", cancellation=cancellation)
-    monkeypatch.setattr(box.context, "model", ReadyModel(engine))
+    monkeypatch.setattr(box.context, "model", ReadyModel(engine=engine))
     (tmp_path / "in").write_text("one\ntwo\nthree\nfour\n")
     with pytest.raises(Cancelled):
         run(box, "line", tmp_path / "in", None, console=console)
@@ -442,11 +440,11 @@ def test_limit_includes_completed_records(tmp_path: Path, box: Toolbox) -> None:
 @pytest.mark.long
 def test_memory_does_not_grow_with_the_number_of_records(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
-    box.context.model = ReadyModel(ScriptedEngine("fine"))
+    box.context.model = ReadyModel(engine=ScriptedEngine("fine"))
     with source.open("w") as file:
         file.writelines(f"record {i}\n" for i in range(100_000))
     run(box, "line", source, tmp_path / "first", jsonl=True, limit=2_000)
-    box.context.model = ReadyModel(Forgetful("fine"))
+    box.context.model = ReadyModel(engine=Forgetful("fine"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run(box, "line", source, out, jsonl=True)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

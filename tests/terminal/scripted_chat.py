@@ -63,7 +63,7 @@ def main(console: Console, folder: Path, script: dict[str, Any]) -> None:
         )
         engine.delay = script.get("delay", 0.0)
         return TaskContext(
-            ReadyModel(engine, name),
+            ReadyModel(engine=engine, name=name),
             settings=settings,
             folders=folders,
             cancellation=cancellation,

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import msgspec
 import typer
 
+from llmtool.cli.options.groups import FROM_CALLER
 from llmtool.cli.options.tasks import OPTIONS
 from llmtool.cli.terminal.console import Console
 
@@ -21,7 +22,8 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
 
     The command collects the options into groups and calls the function with them, and with the
     process's `Console` if it accepts one. The default of a group parameter supplies the defaults of
-    its options. A parameter with the name of a group's field replaces that option.
+    its options. A parameter with the name of a group's field replaces that option. Fields marked
+    with `FROM_CALLER` have no option.
     """
     signature = inspect.signature(function, eval_str=True).parameters
     groups: dict[str, msgspec.Struct] = {}
@@ -40,6 +42,7 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
 
     def command(**values: Any) -> None:
         arguments: dict[str, Any] = dict.fromkeys(consoles, values["ctx"].obj)
+        values = {**values["ctx"].meta, **values}
         arguments |= {name: _collect(defaults, values, own) for name, defaults in groups.items()}
         arguments |= {name: _convert(each.annotation, values[name]) for name, each in own.items()}
         function(**arguments)
@@ -65,6 +68,8 @@ def _parameters(defaults: msgspec.Struct) -> Iterator[inspect.Parameter]:
         if isinstance(default, msgspec.Struct):
             yield from _parameters(default)
             continue
+        if _is_from_caller(declared):
+            continue
         yield inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -82,9 +87,15 @@ def _collect(
         default = getattr(defaults, name)
         if isinstance(default, msgspec.Struct):
             fields[name] = _collect(default, values, own)
+        elif _is_from_caller(declared):
+            fields[name] = values.get(name, default)
         elif name not in own and values[name] is not None:
             fields[name] = _convert(declared, values[name])
     return msgspec.structs.replace(defaults, **fields)
+
+
+def _is_from_caller(declared: Any) -> bool:
+    return FROM_CALLER in getattr(declared, "__metadata__", ())
 
 
 def _convert(declared: Any, value: Any) -> Any:

@@ -64,6 +64,8 @@ _NOT_OUTPUTS = {  # without a directory
     *(name.replace("_", "-") for name in SamplingOptions.__struct_fields__),
 }
 
+# Marks a field without an option: `Context.meta` has its value, by the name of the field.
+FROM_CALLER = object()
 _KEY_VALUE = re.compile(r"[A-Za-z][\w-]*=([^./\\]*|[-+]?\d*\.\d+)")  # no extension, no directory
 
 
@@ -203,6 +205,22 @@ class GeneralOptions(_Group, frozen=True, kw_only=True):
     debug: Annotated[bool, _general("--debug", help="Print logs and tracebacks to stderr.")] = False
 
 
+class ResourceOptions(_Group, frozen=True, kw_only=True):
+    """The resources that a model may use, and how it runs."""
+
+    ctx_size: CtxSize = None
+    threads: Threads = None
+    n_gpu_layers: GpuLayers = None
+    parallel: Parallel = None
+    chat_template: ChatTemplate = None
+    template_args: TemplateArgs = None
+    lora: Lora = None
+    reproducible: Reproducible = False
+    kv_type: KVCacheType = "f16"
+    draft: DraftChoice = None
+    no_cache: NoCache = False
+
+
 class ModelOptions(_Group, frozen=True, kw_only=True):
     """The model, and the resources that it may use."""
 
@@ -215,17 +233,7 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
             help="Use a model of a server with OpenAI's API; -m is its name.",
         ),
     ] = None
-    ctx_size: CtxSize = None
-    threads: Threads = None
-    n_gpu_layers: GpuLayers = None
-    parallel: Parallel = None
-    chat_template: ChatTemplate = None
-    template_args: TemplateArgs = None
-    lora: Lora = None
-    reproducible: Reproducible = False
-    kv_type: KVCacheType = "f16"
-    draft: DraftChoice = None
-    no_cache: NoCache = False
+    resources: ResourceOptions = ResourceOptions()
     server: Annotated[
         str | None,
         _model(
@@ -252,24 +260,16 @@ class ServedModelOptions(_Group, frozen=True, kw_only=True):
             help="Model to serve (repeatable).",
         ),
     ] = []
-    ctx_size: CtxSize = None
-    threads: Threads = None
-    n_gpu_layers: GpuLayers = None
-    parallel: Parallel = None
-    chat_template: ChatTemplate = None
-    template_args: TemplateArgs = None
-    lora: Lora = None
-    reproducible: Reproducible = False
-    kv_type: KVCacheType = "f16"
-    draft: DraftChoice = None
-    no_cache: NoCache = False
+    resources: ResourceOptions = ResourceOptions()
     offline: Offline = False
 
     def for_each(self) -> list[ModelOptions]:
         """Return the options of each model; without a reference, of the one of the settings."""
         chosen: list[str | None] = [*self.model] or [None]
-        shared = {name: getattr(self, name) for name in self.__struct_fields__[1:]}
-        return [ModelOptions(reference=each, **shared) for each in chosen]
+        return [
+            ModelOptions(reference=each, resources=self.resources, offline=self.offline)
+            for each in chosen
+        ]
 
 
 class InputOptions(_Group, frozen=True, kw_only=True):
@@ -390,7 +390,10 @@ class ReplyOutputOptions(StreamOptions, frozen=True, kw_only=True):
 
 
 class BatchOptions(_Group, frozen=True, kw_only=True):
-    """Process many records in one call."""
+    """Process many records in one call.
+
+    `job` is the batch file that `batch create` writes, or whose results `batch parse` reads.
+    """
 
     each: Annotated[
         Literal["line", "jsonl", "csv", "file"] | None,
@@ -454,6 +457,7 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             show_default="one per node",
         ),
     ] = None
+    job: Annotated[Any | None, FROM_CALLER] = None
 
     def check_unused(self) -> None:
         """Check that no batch option is set."""

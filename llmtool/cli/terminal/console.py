@@ -23,9 +23,7 @@ from llmtool.cli.terminal.wrap import WordWrap, wrap_message
 from llmtool.errors import Cancelled, OutputError, os_error_reason
 
 if TYPE_CHECKING:
-    from llmtool.batch_jobs import JobReader, JobWriter
     from llmtool.cli.terminal.output_target import OutputTarget
-    from llmtool.ray.batch import RayBatch
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 WAITING = "..."  # a status that a live status replaces
@@ -303,9 +301,6 @@ class Console:
     Attributes:
         resources: what commands opened, such as models; `close` frees it, and so does process exit.
         targets: the output files that were checked, by name.
-        job: the batch file that a command writes, or whose results it reads, instead of using a
-            model.
-        ray: the workers of a batch on Ray.
     """
 
     def __init__(
@@ -329,8 +324,6 @@ class Console:
         self._cleanups: set[Callable[[], object]] = set()
         self.resources = contextlib.ExitStack()
         self.targets: dict[str, OutputTarget] = {}
-        self.job: JobWriter | JobReader | None = None
-        self.ray: RayBatch | None = None
         self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
 
     def configure(

@@ -80,6 +80,30 @@ class TaskModel(Protocol):
         ...
 
 
+class NamedModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A `TaskModel` of which only the name is known, and which loads nothing; without an engine."""
+
+    name: str
+    reproducible: bool = False
+    adapters: tuple[Adapter, ...] = ()
+    has_given_adapters: bool = False
+
+    @property
+    def reference(self) -> str:
+        return self.name
+
+    @property
+    def identity(self) -> str:
+        return self.name
+
+    def check_options(self, sampling: Mapping[str, Any], constraint: Constraint | None) -> None:
+        """Accept all options."""
+
+    def warm_up(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class TaskContext:
     """A model with the templates, settings and caches of a user; the first argument of all tasks.
 

@@ -49,10 +49,9 @@ def create_job(
         check_not_existing(each, overwrite=overwrite)
     remove_leftovers(job_path(path).parent)
     writer = JobWriter(path, kind=kind, max_requests=max_requests, max_bytes=max_bytes)
-    console.job = writer
     with console.on_abort(writer.discard):
         try:
-            _run(console, ctx, [*command, *_flags(general)])
+            _run(console, ctx, [*command, *_flags(general)], writer)
             with write_errors(path):
                 job = writer.close(list(command))
         finally:
@@ -90,17 +89,21 @@ def parse_job(
     """
     bootstrap.start(console, general)
     job, found = Job.read(path)
-    console.job = JobReader(job=job, path=found, results=results, output=output)
+    reader = JobReader(job=job, path=found, results=results, output=output)
     target = [] if output is None else ["-o", output]
-    _run(console, ctx, [*job.args, *target, *flags, *_flags(general)])
+    _run(console, ctx, [*job.args, *target, *flags, *_flags(general)], reader)
 
 
-def _run(console: Console, ctx: typer.Context, args: Sequence[str]) -> None:
-    """Run a command of the program in this process."""
+def _run(
+    console: Console, ctx: typer.Context, args: Sequence[str], job: JobWriter | JobReader
+) -> None:
+    """Run a command of the program in this process, with a job instead of a model."""
     if args[0] == "batch":
         raise UsageError("batch: not a command with --each; use gen or run")
     root: Any = ctx.find_root().command
-    root.main(list(args), prog_name="llmtool", standalone_mode=False, obj=console)
+    with root.make_context("llmtool", list(args), obj=console) as nested:
+        nested.meta["job"] = job
+        root.invoke(nested)
 
 
 def _flags(general: g.GeneralOptions) -> list[str]:

@@ -100,12 +100,14 @@ def bench(
         raise UsageError("--overwrite needs a plot; add --plot FILE")
     options = g.ModelOptions(
         reference=model,
-        threads=threads,
-        n_gpu_layers=n_gpu_layers,
-        chat_template=chat_template,
-        template_args=template_args,
-        draft="off",  # texts of the tests repeat themselves
-        lora=lora,
+        resources=g.ResourceOptions(
+            threads=threads,
+            n_gpu_layers=n_gpu_layers,
+            chat_template=chat_template,
+            template_args=template_args,
+            draft="off",  # texts of the tests repeat themselves
+            lora=lora,
+        ),
         server="never",
         offline=offline,
         timeout=timeout,

@@ -121,9 +121,9 @@ def classify(
     names = read.read_labels(console, labels.label)
     reads = bootstrap.input_files(template, *labels.files, *source.files)
     fits_only = False
-    prompt = material = reader = None
+    prompt = material = opened = None
     if batch.each is not None:
-        reader = batches.open_reader(console, batch, source, output, reads=reads, text=text)
+        opened = batches.open_batch(console, batch, source, output, reads=reads, text=text)
     else:
         batch.check_unused()
         output.check(console, reads=reads)
@@ -137,8 +137,8 @@ def classify(
     scored = RecordProgress(console, "scored: ")
 
     def show_scored(n_scored: int) -> None:
-        if reader is not None and labels.balanced:  # other batches print rows meanwhile
-            scored(n_scored, batch.limit or reader.n_expected)
+        if opened is not None and labels.balanced:  # other batches print rows meanwhile
+            scored(n_scored, batch.limit or opened.reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
     progress: dict[str, Any] = {}
@@ -153,25 +153,22 @@ def classify(
         return classifier
 
     context, classifier = bootstrap.open_task(
-        console, folders, settings, model, prepare, output.path
+        console,
+        folders,
+        settings,
+        model,
+        prepare,
+        output.path,
+        backend=None if opened is None else opened.backend,
     )
     if labels.calibrate is not None:
         run.calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.variables)
-    if reader is not None:
+    if opened is not None:
         with scored:
-            run.run_batch(
-                console,
-                context,
-                classifier,
-                reader,
-                given,
-                batch=batch,
-                output=output,
-                verdict=verdict,
-            )
+            run.run_batch(console, context, classifier, opened, given, verdict=verdict)
         return
     case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
     if output.dry_run:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from llmtool.batch.readers import Reader, Record
+from llmtool.batch.readers import Record
 from llmtool.cli import batch as batches
 from llmtool.cli.commands.classify.options import VerdictOptions
-from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.inputs import Input
@@ -94,15 +93,13 @@ def run_batch(
     console: Console,
     context: TaskContext,
     classifier: Classifier,
-    reader: Reader,
+    opened: batches.Batch,
     given: frozenset[str],
     *,
-    batch: g.BatchOptions,
-    output: g.OutputOptions,
     verdict: VerdictOptions,
 ) -> None:
     """Print the rows of a batch and count its labels; fail for an unwanted one."""
-    mapping = RecordMapping(template=classifier.template, field=batch.field, given=given)
+    mapping = RecordMapping(template=classifier.template, field=opened.options.field, given=given)
     tally = _Tally(console, verdict)
     failed: LlmtoolError | None = None
     try:
@@ -111,9 +108,7 @@ def run_batch(
             context,
             classifier,
             mapping,
-            reader,
-            batch=batch,
-            output=output,
+            opened,
             on_outcome=tally.count,
         )
     except LlmtoolError as exc:

@@ -72,8 +72,9 @@ def write(
     options = generate.complete_options(console, options, check, output=output)
     given = frozenset(options.variables)
     reads = bootstrap.input_files(template, *source.files)
+    opened = None
     if batch.each is not None:
-        reader = batches.open_reader(console, batch, source, output, reads=reads)
+        opened = batches.open_batch(console, batch, source, output, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batch.check_unused()
@@ -88,8 +89,9 @@ def write(
         model,
         lambda context: prepare_code(context, options, strict=batch.each is not None),
         output.path,
+        backend=None if opened is None else opened.backend,
     )
-    if batch.each is not None:
+    if opened is not None:
         is_request = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         mapping, _ = RecordMapping.make(
             writer.template,
@@ -98,9 +100,7 @@ def write(
             given=given | {"input"} if is_request else given,
         )
         seed = options.sampling.seed
-        batches.run(
-            console, context, writer, mapping, reader, batch=batch, output=output, seed=seed
-        )
+        batches.run(console, context, writer, mapping, opened, seed=seed)
         return
     case = bind_inputs(writer.template, prompt=prompt, input=material, given=given)
     generate.generate_one(

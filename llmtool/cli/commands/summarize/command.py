@@ -77,11 +77,11 @@ def summarize(
     source = input.resolve(console, settings, documents or [])
     reads = bootstrap.input_files(options.template, *source.files)
     texts: list[inputs.SourceText] = []
-    reader = None
+    opened = None
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each cannot be combined; use one of them")
-        reader = batches.open_reader(console, batch, source, output, reads=reads, form="document")
+        opened = batches.open_batch(console, batch, source, output, reads=reads, form="document")
     else:
         batch.check_unused()
         output.check(console, reads=reads)
@@ -97,10 +97,11 @@ def summarize(
         output.path,
         needs_model=options.strategy != "extract",
         warm_up=False,
+        backend=None if opened is None else opened.backend,
     )
     if summarizer.uses_model:
         context.model.warm_up()
-    if reader is not None:
+    if opened is not None:
         given = frozenset(options.variables) | {"length", "focus", "headings"}
         mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         seed = options.sampling.seed
@@ -109,9 +110,7 @@ def summarize(
             context,
             summarizer,
             mapping,
-            reader,
-            batch=batch,
-            output=output,
+            opened,
             seed=seed,
             needs_model=summarizer.uses_model,
         )

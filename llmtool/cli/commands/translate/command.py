@@ -89,10 +89,10 @@ def translate(
     is_document = batch.each is None and not output.json
     source = msgspec.structs.replace(source, is_rewritten=True, keeps_encoding=is_document)
     reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
-    reader = name = material = package = format = None
+    opened = name = material = package = format = None
     codec = ""
     if batch.each is not None:
-        reader = batches.open_reader(
+        opened = batches.open_batch(
             console, batch, source, output, reads=reads, text=text, form="source"
         )
     else:
@@ -110,18 +110,17 @@ def translate(
         model,
         lambda context: prepare_translator(context, to, options),
         output.path,
+        backend=None if opened is None else opened.backend,
     )
     if context.model.name == STARTER:
         console.note(
             "the starter model knows little of other languages; its translations are unreliable"
         )
-    if reader is not None:
+    if opened is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "placeholders", "notes"}
         mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         seed = options.sampling.seed
-        batches.run(
-            console, context, translator, mapping, reader, batch=batch, output=output, seed=seed
-        )
+        batches.run(console, context, translator, mapping, opened, seed=seed)
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
     with render.prefix_errors(name):
