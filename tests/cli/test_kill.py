@@ -146,6 +146,51 @@ def test_killed_chat_saves_complete_turns(
     assert [turn.user for turn in sessions.load("killed-0").turns][-len(texts) :] == texts
 
 
+@linux
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("is_new", [False, True], ids=["existing", "new"])
+@pytest.mark.parametrize(("seed", "kills"), SEEDS)
+def test_killed_test_of_generated_code_leaves_the_original(
+    start_llmtool: Start,
+    starter: Path,
+    tmp_path: Path,
+    record_property: Record,
+    seed: int,
+    kills: int,
+    is_new: bool,
+) -> None:
+    chance, folder = random.Random(seed), tmp_path / "work"
+    folder.mkdir()
+    file = folder / "even.py"
+    original = None if is_new else (b"old", 0o640)
+
+    def state() -> tuple[bytes, int] | None:
+        return (file.read_bytes(), file.stat().st_mode & 0o777) if file.exists() else None
+
+    if original is not None:
+        file.write_bytes(original[0])
+        file.chmod(original[1])
+    n_tested = 0
+    for _ in range(kills):
+        process = start_llmtool(
+            *("code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file, "--overwrite"),
+            *("--run-tests", "sleep 1; true", "--repair", "0"),
+        )
+        while process.poll() is None and state() == original:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.5))
+        n_tested += state() != original
+        kill(process, 0)
+        assert process.returncode == -signal.SIGKILL
+        end = time.monotonic() + 30
+        while state() != original and time.monotonic() < end:
+            time.sleep(0.002)
+        assert state() == original
+        assert [*folder.iterdir()] == ([] if is_new else [file])
+    record_property("live kills: code --run-tests", kills)
+    assert n_tested == kills
+
+
 # Repeats one kind of write, and reports each that is complete. `sys.argv`: a folder, what was done.
 WRITERS = {
     "settings": """

@@ -37,8 +37,9 @@ from llmtool.tasks.code.cursor import (
     truncate_around,
 )
 from llmtool.tasks.code.diffs import parse_diff, split_file_diff, unified_diff, with_line_numbers
-from llmtool.tasks.code.fix import back_up, restore_line_endings
+from llmtool.tasks.code.fix import restore_line_endings
 from llmtool.tasks.code.git import staged_diff
+from llmtool.tasks.code.originals import back_up
 from llmtool.tasks.code.review import parse_changes, review
 from llmtool.tasks.code.sarif import sarif
 from llmtool.tasks.options import GenerateOptions, SamplingOptions

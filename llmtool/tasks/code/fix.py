@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from llmtool.engine.types import Engine, Prompt
-from llmtool.errors import OutputError, OutputValidationError, UsageError
+from llmtool.errors import OutputValidationError, UsageError
 from llmtool.option_names import option
 from llmtool.tasks.code.diffs import unified_diff
 from llmtool.tasks.code.results import Code, Fix
@@ -86,23 +85,3 @@ def restore_line_endings(code: str, original: str) -> str:
     if n_lines and original.count("\r\n") * 2 > n_lines:
         code = code.replace("\n", "\r\n")
     return code
-
-
-def back_up(path: Path) -> Path:
-    """Copy a file to a new name in its folder, and return the path of the copy.
-
-    Raises:
-        OutputError: the copy cannot be written.
-    """
-    for number in range(1, 1000):
-        copy = path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
-        try:
-            with open(copy, "xb") as file, open(path, "rb") as original:
-                shutil.copyfileobj(original, file)
-            shutil.copystat(path, copy)
-        except FileExistsError:
-            continue
-        except OSError as exc:
-            raise OutputError(f"cannot write {copy}: {exc.strerror}") from exc
-        return copy
-    raise OutputError(f"cannot back up {path}: 999 copies exist; delete some")

@@ -111,7 +111,7 @@ def write_fix(console: Console, path: Path, before: bytes, result: Fix) -> None:
         OutputError: it cannot be written.
     """
     from llmtool.cli.terminal.output_file import open_sink
-    from llmtool.tasks.code.fix import back_up
+    from llmtool.tasks.code.originals import back_up
 
     if path.read_bytes() != before:
         raise InputError(f"{path} was changed by another program; run the command again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -17,6 +16,7 @@ from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
 from llmtool.sizes import format_cost, format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
+from llmtool.tasks.code.originals import Original
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import CODE_FILE, TestCommand
 from llmtool.tasks.options import CodeOptions
@@ -82,8 +82,7 @@ class ReportedTests:
     ) -> None:
         self._console = console
         self._file = file
-        self._before: bytes | None = None  # original content of the file
-        self._has_written = False
+        self._original: Original | None = None
         name = os.path.basename(file) if file else f"code{usual_suffix(language or '')}"
         self._command = TestCommand(
             inputs.read_argument(command, name="--run-tests"),
@@ -94,25 +93,23 @@ class ReportedTests:
         )
 
     def _write(self, code: str) -> None:
-        path = Path(self._file or "")
-        if not self._has_written and path.is_file():
-            self._before = path.read_bytes()
-        self._has_written = True
-        with open_sink(self._console, self._file) as sink:
-            sink.write(code)
+        target = self._console.targets.get(self._file or "")
+        is_first = self._original is None
+        if is_first and target is not None and not target.is_special:
+            self._original = Original(target.path)
+        try:
+            with open_sink(self._console, self._file) as sink:
+                sink.write(code)
+        except BaseException:
+            if is_first:
+                self.end(is_written=True)  # the file is unchanged
+            raise
 
-    def undo(self) -> None:
-        """Restore the file as it was before the tests."""
-        if not self._has_written or self._file is None:
-            return
-        path = Path(self._file)
-        if not path.is_file():
-            return
-        if self._before is None:
-            path.unlink()
-            return
-        with open_sink(self._console, self._file) as sink:
-            sink.write_bytes(self._before)
+    def end(self, *, is_written: bool) -> None:
+        """Keep the file if the result is written to it, else restore it as it was."""
+        original, self._original = self._original, None
+        if original is not None:
+            original.drop() if is_written else original.restore()
 
     def __call__(self, code: str) -> TestRun:
         self._console.note(f"running {self._command.command}")
@@ -143,18 +140,20 @@ def generate_one(
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
         return
+    is_written = False
     try:
         (outcome,) = writer.outcomes(context.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         code(console, outcome, output=output, strict=strict)
-    except BaseException as exc:
+        is_written = True
+    except OutputValidationError:
         # Without `strict`, the file has the best version.
-        is_written = isinstance(exc, OutputValidationError) and (not strict or output.json)
-        tests = options.run_tests
-        if isinstance(tests, ReportedTests) and not is_written:
-            tests.undo()
+        is_written = not strict or output.json
         raise
+    finally:
+        if isinstance(options.run_tests, ReportedTests):
+            options.run_tests.end(is_written=is_written)
 
 
 def code(console: Console, result: Code, *, output: g.OutputOptions, strict: bool = False) -> None:
