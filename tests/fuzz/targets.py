@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from fuzz import peers
 from tiny_adapter import write_tiny_adapter
 from tiny_model import write_tiny_model
 
@@ -17,19 +20,27 @@ from llmtool import Toolbox
 from llmtool.batch.readers import Reader
 from llmtool.cancellation import Cancellation
 from llmtool.config import load_settings
+from llmtool.documents.packages import pack, unpack
 from llmtool.documents.readers.readable import read_document
 from llmtool.engine.llama.adapters import check_adapter
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.preflight import preflight, preflight_adapter
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.prompts.foreign import convert
 from llmtool.prompts.library import Library
 from llmtool.sessions.store import Sessions
 from llmtool.structured.compiler import ConstraintCompiler
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.linear_regex import compile_search
 from llmtool.structured.resolve import resolve
+from llmtool.tasks.classify.labelled_texts import (
+    read_labelled_texts,
+    read_multi_labelled_texts,
+)
 from llmtool.tasks.code.diffs import parse_diff
 from llmtool.tasks.summarize.source import read_sentences
+from llmtool.tasks.translate.glossary import read_glossary
+from llmtool.tuning.records import read_data
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "documents" / "corpus"
@@ -73,6 +84,69 @@ def summarize(suffix: str, data: bytes, folder: Path) -> None:
 def translate(format: Any, data: bytes, folder: Path) -> None:
     text = data.decode("utf-8", "replace")
     _toolbox().translate(text, "fr", source="en", format=format)
+
+
+def read_both(format: Any, suffix: str, data: bytes, folder: Path) -> None:
+    """Read a document as `sum` does, and translate it."""
+    summarize(suffix, data, folder)
+    translate(format, data, folder)
+
+
+def read_package(format: Any, data: bytes, folder: Path) -> None:
+    """Read and translate a package, or one with this text in its member."""
+    if not data.startswith(b"PK"):
+        data = package(format, data)
+    read_document(data, name=f"in.{format}")
+    text = unpack(data)
+    if text is not None:
+        found = _toolbox().translate(text, "fr", source="en", format=format)
+        pack(data, found.text)
+
+
+def package(format: str, text: bytes) -> bytes:
+    """Return a Word document or EPUB book with one member of text."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        if format == "docx":
+            archive.writestr("[Content_Types].xml", "<Types/>")
+            archive.writestr("word/document.xml", text)
+        else:
+            archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
+            archive.writestr("META-INF/container.xml", "<container/>")
+            archive.writestr("a.xhtml", text)
+    return file.getvalue()
+
+
+def use_glossary(data: bytes, folder: Path) -> None:
+    path = folder / "terms.csv"
+    path.write_bytes(data)
+    terms = read_glossary(str(path), "fr")
+    _toolbox().translate("A branch. Two pull requests. " * 20, "fr", source="en", glossary=terms)
+
+
+def read_examples(data: bytes, folder: Path) -> None:
+    path = folder / f"examples.{'jsonl' if data.lstrip()[:1] == b'{' else 'csv'}"
+    path.write_bytes(data)
+    read_multi_labelled_texts(str(path))
+    examples = read_labelled_texts(str(path))
+    labels = list(dict.fromkeys(each.label for each in examples))
+    _toolbox().classify("It was good", labels, examples=examples)
+
+
+def read_tuning_data(data: bytes, folder: Path) -> None:
+    path = folder / "data.jsonl"
+    path.write_bytes(data)
+    read_data(path, Library().load("sentiment"))
+
+
+def import_template(source: str, data: bytes, folder: Path) -> None:
+    convert(data.decode("utf-8", "replace"), source=source, name="imported")
+
+
+def protect(data: bytes, folder: Path) -> None:
+    text = "Order ACME-12 of aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa today."
+    pattern = data.decode("utf-8", "replace")
+    _toolbox().translate(text, "fr", source="en", protect=[pattern])
 
 
 def load_model(data: bytes, folder: Path) -> None:
@@ -167,7 +241,8 @@ endobj
 << /Type /Pages /Kids [3 0 R] /Count 1 >>
 endobj
 3 0 obj
-<< /Type /Page /Parent 2 0 R /Contents 4 0 R /Resources << >> >>
+<< /Type /Page /Parent 2 0 R /Contents 4 0 R
+/Resources << /Font << /F1 5 0 R >> >> >>
 endobj
 4 0 obj
 << /Length 44 >>
@@ -175,8 +250,24 @@ stream
 BT /F1 12 Tf 72 720 Td (The bridge opens.) Tj ET
 endstream
 endobj
+5 0 obj
+<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 6 0 R >>
+endobj
+6 0 obj
+<< /Length 71 >>
+stream
+begincmap
+1 begincodespacerange
+<00> <ff>
+endcodespacerange
+1 beginbfrange
+<20> <7e> <0020>
+endbfrange
+endcmap
+endstream
+endobj
 trailer
-<< /Root 1 0 R /Size 5 >>
+<< /Root 1 0 R /Size 7 >>
 startxref
 0
 %%EOF
@@ -221,6 +312,61 @@ SCHEMA = json.dumps(
         "$defs": {"next": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}},
     }
 ).encode()
+WORD = b"""<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="urn:w"><w:body>
+<w:p><w:pPr><w:pStyle w:val="a"/></w:pPr><w:r><w:t xml:space="preserve">Sales were </w:t></w:r>
+<w:r><w:rPr><w:b/></w:rPr><w:t>much</w:t></w:r><w:r><w:t> higher &amp; better.</w:t></w:r></w:p>
+<w:tbl><w:tr><w:tc><w:p><w:hyperlink><w:r><w:t>Costs</w:t></w:r></w:hyperlink></w:p></w:tc></w:tr>
+</w:tbl></w:body></w:document>
+"""
+CHAPTER = b"""<?xml version="1.0" encoding="utf-8"?><!DOCTYPE html>
+<html xmlns="http://www.w3.org/1999/xhtml"><head><title>One</title></head>
+<body><h1>The first chapter</h1><p>It is <em>very</em> quiet.<br/></p></body></html>
+"""
+TUNED = b"""llmtool: 1
+name: mood-tuned
+extends: sentiment
+prompt: "Text: {{ text }}"
+examples:
+  - {text: It was good, output: positive}
+  - {text: It was rude, output: negative}
+tuned:
+  original_sha256: "00"
+  data: data.jsonl
+  data_sha256: "00"
+  model: starter
+  metric: accuracy
+  budget: 100
+  n_final: 30
+  score: 0.9
+  interval: [0.8, 1.0]
+  original_score: 0.8
+  date: 2026-11-30
+  version: 0.1.0
+"""
+FABRIC = b"# IDENTITY\n\nYou write titles.\n\n# STEPS\n\n- Read {{topic}}.\n\n# INPUT:\n\nINPUT:\n"
+PROMPTY = b"""---
+name: Titles
+description: Write a title
+model:
+  api: chat
+  parameters: {max_tokens: 20, temperature: 0.2}
+inputs:
+  topic: {type: string, default: bridges}
+sample:
+  topic: rivers
+---
+system:
+You write titles.
+
+user:
+{{topic}}
+"""
+EXAMPLES = [
+    b"text,label\nIt was good,positive\nIt was rude,negative\nNot bad,positive\n",
+    b'{"text": "It was good", "label": "a"}\n{"text": "It was bad", "label": "b"}\n',
+    b'{"text": "It was good", "label": "a"}\n{"text": "Not bad", "labels": ["b", "a"]}\n',
+]
+XML = b"<!-- --> <![CDATA[ ]]> &amp; &#x110000; &x; <a <x> </x> <!DOCTYPE".split()
 with tempfile.TemporaryDirectory() as _folder:
     ADAPTER = write_tiny_adapter(Path(_folder, "adapter.gguf")).read_bytes()
 HTML = b"<p <!-- --> <a href=' <table> <td> </div> <script> <![CDATA[ &amp &#x110000; <nav>".split()
@@ -243,8 +389,8 @@ TARGETS: dict[str, Target] = {
         partial(summarize, ".eml"),
     ),
     "pdf": Target(
-        [PDF],
-        [b"obj", b"<<", b"[", b"(", b"/Kids", b"3 0 R", b"stream\n"],
+        [PDF, PDF.replace(b"4 0 obj\n<< /Length 44 >>", b"4 0 obj\n<< /Filter /ASCIIHexDecode >>")],
+        [b"obj", b"<<", b"[", b"(", b"/Kids", b"3 0 R", b"stream\n", b"(a) Tj ", b"<20> <ff> <0> "],
         partial(summarize, ".pdf"),
     ),
     "page": Target(files(".html"), HTML, partial(summarize, ".html")),
@@ -307,4 +453,131 @@ TARGETS: dict[str, Target] = {
         search,
     ),
     "diff": Target([DIFF], [b"@@ ", b"+", b"-", b"\n", b"diff --git ", b"rename from "], read_diff),
+    "docx": Target(
+        [package("docx", WORD), WORD],
+        [*XML, b"<w:p>", b"<w:r>", b"<w:t>", b"</w:t>", b"<w:br/>", b"PK\x01\x02"],
+        partial(read_package, "docx"),
+    ),
+    "epub": Target(
+        [package("epub", CHAPTER), CHAPTER, *files(".html")],
+        [*XML, *HTML, b"PK\x01\x02"],
+        partial(read_package, "epub"),
+    ),
+    "xliff": Target(
+        files(".xlf", ".xliff"),
+        [*XML, b"<target>", b"<g id='1'>", b"<x id='1'/>", b"<mrk>", b"</source>"],
+        partial(read_both, "xliff", ".xlf"),
+    ),
+    "android": Target(
+        files(".xml"),
+        [*XML, b"<string name='a'>", b"<item quantity='one'>", b"%1$s", b"\\'", b"<plurals>"],
+        partial(read_both, "android", ".xml"),
+    ),
+    "qt": Target(
+        files(".ts"),
+        [*XML, b"<message>", b"<source>", b"<numerusform>", b"%n", b"<byte value='x1'/>"],
+        partial(read_both, "qt", ".ts"),
+    ),
+    "strings": Target(
+        files(".strings"),
+        [b'"', b"/*", b"*/", b"//", b";", b" = ", b"\\U", b"%@", b"{", b"("],
+        partial(read_both, "strings", ".strings"),
+    ),
+    "properties": Target(
+        files(".properties"),
+        [b"\\", b"\\u", b"\\\n", b"=", b":", b"#", b"{0}", b"'", b" "],
+        partial(read_both, "properties", ".properties"),
+    ),
+    "ass": Target(
+        files(".ass"),
+        [b"{\\i1}", b"{", b"\\N", b"Dialogue: ", b",,", b"[Events]", b"\\p1", b"Format: "],
+        partial(read_both, "ass", ".ass"),
+    ),
+    "rst": Target(
+        files(".rst"),
+        [b"*", b"``", b"`", b":a:`", b"|", b"__", b"[#]_", b".. ", b"::\n", b"+--", b"  ", b"\n"],
+        partial(translate, "rst"),
+        has_limits=True,
+    ),
+    "txt": Target(
+        files(".txt"),
+        [b"\n\n", b"- ", b". ", b"http://a.b/", b"(", b"\xe2\x80\xae", b"Mr. ", b" "],
+        partial(read_both, "txt", ".txt"),
+    ),
+    "tuned": Target(
+        [TUNED],
+        [b"- ", b"{", b"text: ", b"tuned:\n", b"extends: ", b"  ", b"\n", b"{{ text }}"],
+        load_template,
+    ),
+    "fabric": Target(
+        [FABRIC],
+        [b"{{", b"}}", b"# ", b"INPUT:", b"{%", b"\n"],
+        partial(import_template, "system.md"),
+    ),
+    "prompty": Target(
+        [PROMPTY],
+        [b"---\n", b"{{", b"{% for x in y %}", b"user:\n", b"assistant:\n", b"${env:A}", b": "],
+        partial(import_template, "a.prompty"),
+    ),
+    "glossary": Target(
+        [b"term,fr\nbranch,branche\npull request,demande\n", b"branch\tZweig\n"],
+        [b",", b'"', b"\n", b"a,a\n", b"branch", b"fr", b"("],
+        use_glossary,
+    ),
+    "examples": Target(
+        EXAMPLES, [b",", b'"', b"\n", b"label", b"{", b"[", b"a,b\n"], read_examples
+    ),
+    "tuning": Target(
+        [b'{"text": "Good", "label": "positive"}\n{"text": "Bad", "expected": "negative"}\n'],
+        [b'"assert": [', b'{"regex": "(a+)+"}', b"{", b"[", b'"', b"\n", b'"split": "test"'],
+        read_tuning_data,
+    ),
+    "protect": Target(
+        [rb"ACME-\d+", rb"(a+)+$"],
+        [b"(", b"{1,1000}", b"|", b"[", b"\\", b"*", b"(?=", b"(a|a)*"],
+        protect,
+        has_limits=True,
+    ),
+    "http": Target(
+        peers.REQUESTS,
+        [b"\r\n", b"{", b"[", b'"', b'"n": ', b"null", b"Host: ", b"\\ud800", b'{"text": '],
+        peers.send_request,
+        has_limits=True,
+    ),
+    "requests": Target(
+        [peers.BATCH_REQUESTS],
+        [b"\n", b"{", b"[", b'"', b'"body": ', b"null", b"\\ud800", b'"custom_id": "0"'],
+        peers.answer_batch,
+        has_limits=True,
+    ),
+    "results": Target(
+        [peers.BATCH_RESULTS],
+        [b"\n", b"{", b"[", b'"', b'"body": ', b"null", b"\\ud800", b'"logprobs": '],
+        peers.read_results,
+    ),
+    "replies": Target(
+        peers.REPLIES,
+        [b"data: ", b"\n\n", b"{", b"[", b'"', b"null", b"\\ud800", b'"index": 1', b"[DONE]"],
+        peers.receive_reply,
+    ),
+    "models": Target(
+        peers.MODELS,
+        [b"{", b"[", b'"', b"null", b'"id": ', b"\\ud800", b'"n_ctx": '],
+        peers.receive_models,
+    ),
+    "listing": Target(
+        [peers.LISTING],
+        [b"{", b"[", b'"', b"null", b"../", b"\\u0000", b'"rfilename": '],
+        peers.receive_listing,
+    ),
+    "socket": Target(
+        peers.CLIENT_MESSAGES,
+        [b"\xff" * 4, b"\x91", b"\xc0", b"\xdd\xff\xff\xff\xff", b"\0\0\0\x02\x91\x01"],
+        peers.send_messages,
+    ),
+    "messages": Target(
+        peers.SERVER_MESSAGES,
+        [b"\xff" * 4, b"\x91", b"\xc0", b"\xdd\xff\xff\xff\xff", b"\0\0\0\x02\x91\x1e"],
+        peers.receive_messages,
+    ),
 }

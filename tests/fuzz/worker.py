@@ -5,9 +5,9 @@ except constraints on replies: llguidance needs those of the child.
 
     PYTHONPATH=tests python -m fuzz.worker TARGET SEED N
 
-TARGET may be several names, separated by commas. An error of the reader is fine; another exception,
-a signal, or a document that takes too long ends the process. The file `input` in the current folder
-is then the document.
+TARGET may be several names, separated by commas. The first document is valid. For others, an error
+of the reader is fine; another exception, a signal, or a document that takes too long ends the
+process. The file `input` in the current folder is then the document.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from fuzz import peers
 from fuzz.mutations import mutate
 from fuzz.targets import TARGETS
 from tiny_model import write_tiny_model
@@ -50,13 +51,17 @@ def main(name: str, seed: int, n: int) -> None:
                 with tempfile.TemporaryDirectory(dir=folder) as own:
                     target.read(data, Path(own))
             except LlmtoolError:
-                pass
+                if i == 0:  # it is valid
+                    raise
             signal.setitimer(signal.ITIMER_PROF, 0)
             slowest = max(slowest, time.process_time() - started)
             if i == 0:
                 peak = _peak()
             assert _peak() - peak < BYTES, f"document {i} took {_peak() - peak:,} bytes"
-    sys.stdout.write(f"{name}, seed {seed}: {n} documents, slowest {slowest:.2f} s\n")
+    memory = (_peak() - peak) / 1_000_000
+    sys.stdout.write(
+        f"{name}, seed {seed}: {n} documents, slowest {slowest:.2f} s, {memory:.0f} MB\n"
+    )
 
 
 def _peak() -> int:
@@ -72,6 +77,7 @@ def _call_here(function: Callable[..., Any], *arguments: object, **_: object) ->
 
 if __name__ == "__main__":
     in_child = worker.call
-    for each in sys.argv[1].split(","):
-        worker.call = in_child if TARGETS[each].has_limits else _call_here
-        main(each, int(sys.argv[2]), int(sys.argv[3]))
+    with peers.resources:
+        for each in sys.argv[1].split(","):
+            worker.call = in_child if TARGETS[each].has_limits else _call_here
+            main(each, int(sys.argv[2]), int(sys.argv[3]))
