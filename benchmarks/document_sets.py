@@ -178,7 +178,7 @@ def front_matter(text: str) -> tuple[Any, str]:
         return None, text
     try:
         matter = yaml.safe_load(found[2]) if found[1] == "---" else found[1]
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a date such as 2023-02-30
         matter = None
     return _without_texts(matter, ""), text[found.end() :]
 

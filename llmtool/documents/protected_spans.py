@@ -59,6 +59,7 @@ TAGS = rf"""
   | </?\d{{1,2}}[ ]?/?>                                 # <0> </0>
 """
 _PROTECTED = re.compile(f"{PLACEHOLDERS}|{ADDRESSES}|{TAGS}", re.VERBOSE)
+_MAY_BE_PROTECTED = re.compile(r"[{%$<*@:]|www\.")  # a faster search, as most texts have none
 PROTECTED_IN_TEXT = re.compile(f"{PAIRED_SIGNS}|{_PROTECTED.pattern}", re.VERBOSE)
 # While a text is wrapped, private-use characters from here on replace its protected spans.
 _FIRST_PRIVATE = 0xF0000
@@ -90,6 +91,8 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
         >>> split_parts("Hi {name}, 5% off!")
         ('Hi ', ProtectedSpan(source='{name}'), ', 5% off!')
     """
+    if pattern is _PROTECTED and not _MAY_BE_PROTECTED.search(text):
+        return (text,) if text else ()
     parts: list[Part] = []
     at = 0
     for found in pattern.finditer(text):
@@ -154,7 +157,8 @@ def find_placeholder_fault(source: Sequence[Part], translation: Sequence[Part]) 
         >>> find_placeholder_fault(["Set [speed] to 5%"], ["Setze Tempo auf 5 %"])
         'drops ['
     """
-    if _unprotected(translation) - _unprotected(source):
+    added_spans = _unprotected(translation)
+    if added_spans and added_spans - _unprotected(source):
         return "has a placeholder, URL or tag that its source does not have"
     before, after = _syntax(source), _syntax(translation)
     added = after - before

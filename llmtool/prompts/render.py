@@ -128,13 +128,15 @@ def _probe(
     budget: Budget,
 ) -> tuple[Message, ...]:
     """Render the template with another input; return nothing if the shared prefix is short."""
-    fixed = sum(len(message.content) for message in messages[:-1]) + len(template.prompt.text)
-    if fixed < _MIN_FIXED:
-        return ()
-    other = {
-        name: _OTHER_TEXT if template.inputs[name].type in _VARYING_TYPES and value else value
+    varying = {
+        name: value
         for name, value in bound.items()
+        if template.inputs[name].type in _VARYING_TYPES and value
     }
+    fixed = sum(len(message.content) for message in messages)
+    if fixed - sum(len(str(value)) for value in varying.values()) < _MIN_FIXED:
+        return ()
+    other = {**bound, **dict.fromkeys(varying, _OTHER_TEXT)}
     return _converse(template, other, system, budget) if other != bound else ()
 
 

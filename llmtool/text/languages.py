@@ -202,6 +202,7 @@ _SEVERAL_SCRIPTS = frozenset(
     " sat sd so sr su tg tk tt tzm ug uz za zgh".split()
 )
 _LATIN = frozenset({"LATIN"})
+_ASCII, _LATIN_LETTERS = re.compile("[\0-\x7f]+"), re.compile("[^A-Za-z]+")
 _ISO_SCRIPTS = {code: frozenset({name.upper()}) for code, name in _SCRIPT_NAMES.items()}
 # Others are signs such as "º".
 _KNOWN_SCRIPTS = _LATIN.union(*_SCRIPTS.values(), *_ISO_SCRIPTS.values())
@@ -396,8 +397,12 @@ def has_foreign_letters(text: str, tag: str) -> bool:
 
 def _count_scripts(text: str) -> Counter[str]:
     """Count the letters of each known script."""
-    scripts = map(_script, filter(str.isalpha, text))
-    return Counter(script for script in scripts if script in _KNOWN_SCRIPTS)
+    others = "" if text.isascii() else _ASCII.sub("", text)
+    scripts = map(_script, filter(str.isalpha, others))
+    counted = Counter(script for script in scripts if script in _KNOWN_SCRIPTS)
+    if n_latin := len(_LATIN_LETTERS.sub("", text)):
+        counted["LATIN"] += n_latin
+    return counted
 
 
 def _is_detectable(tag: str) -> bool:
@@ -428,8 +433,10 @@ def _script(letter: str) -> str:
 
 
 def _is_clearly_in_another(text: str, code: str, source: str | None) -> bool:
-    scores = _scores(text)
     related = _related(code)
+    if _identifier().classify(text)[0] in related:  # several times as fast as all scores
+        return False
+    scores = _scores(text)
     own = [scores[each] for each in related if each in scores]
     excluded = {"ru"} if _NOT_RUSSIAN.search(text) else set()
     candidates = {*_WIDESPREAD, source} - related - excluded
@@ -437,9 +444,10 @@ def _is_clearly_in_another(text: str, code: str, source: str | None) -> bool:
     return code in scores and max(others) > max(own) + _CLEAR_MARGIN
 
 
-def _related(code: str) -> set[str]:
+@lru_cache(maxsize=64)
+def _related(code: str) -> frozenset[str]:
     """Return a language and those that the detection confuses with it."""
-    return {code}.union(*(group for group in _GROUPS if code in group))
+    return frozenset({code}).union(*(group for group in _GROUPS if code in group))
 
 
 def detect_language(text: str) -> str | None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from llmtool import Toolbox, worker
+from llmtool.documents.markdown import parser as markdown_parser
 from llmtool.documents.markdown import source as markdown_source
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import InputError
+from llmtool.tasks.translate.document import DocumentWorkflow
 
 TEXT = "The {} house is **green**, and its [door](x.md) is as old as the `roof`."
 N = 60
@@ -83,6 +85,38 @@ def test_markdown_is_parsed_a_few_times(has_link: bool, monkeypatch: pytest.Monk
     assert result.untranslated == ()
     # source, sections, output, and output with the old targets of links
     assert sum(sizes) <= (4 if has_link else 3) * len(source) + 100
+
+
+@pytest.mark.usefixtures("_whole_output_is_not_checked")
+def test_sections_are_streamed_after_part_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_checks = 0
+
+    def check_first(workflow: DocumentWorkflow, end: int, source_end: int) -> bool:
+        nonlocal n_checks
+        n_checks += 1
+        return n_checks == 1  # after a check of the whole output
+
+    monkeypatch.setattr(DocumentWorkflow, "_check_in_time", check_first)
+    source = "First title\n===\n- One\n- Another\n\n" + MARKDOWN
+    stream = make_toolbox().stream_translate(source, "en", source="en", format="md")
+    parts = [part.text for part in stream]
+    assert parts[0] == "First titlé"  # not a section
+    assert "".join(parts) == stream.result.text
+    assert len(parts) > 2 * N
+
+
+def test_inline_elements_of_a_text_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    count = markdown_parser._count_elements
+
+    def record(content: str, tokens: Any) -> Any:
+        counted.append(content)
+        return count(content, tokens)
+
+    monkeypatch.setattr(markdown_parser, "_count_elements", record)
+    result = make_toolbox().translate(MARKDOWN, "en", source="en", format="md")
+    assert result.untranslated == ()
+    assert len(counted) == len(set(counted)) > 2 * N
 
 
 def test_long_documents_are_parsed_in_a_child_process_first(

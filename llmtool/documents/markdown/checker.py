@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from llmtool.documents.html.document import Html
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.layout import Layout, layout_of
-from llmtool.documents.markdown.parser import count_inline, skeleton
 from llmtool.documents.markdown.source import MarkdownSource, normalized
 from llmtool.documents.markdown.writer import Writer
 from llmtool.documents.protected_spans import find_nesting_fault
@@ -40,6 +39,7 @@ class Checker:
         # Of the last segment, as several translations of one are checked in a row.
         self._shape: tuple[Segment, list[str] | None] | None = None
         self._parsed: tuple[Segment, _Block] | None = None
+        self._skeleton: list[tuple[object, ...]] | None = None
         self._masked_front_matter = _masked_front_matter(source.text) if source.has_front else ""
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
@@ -119,13 +119,15 @@ class Checker:
             text = f"x | x\n---|---\n{text} | x"
         else:
             text = text.join(layout.around)
-        tokens = self._source.parse(text, {"references": self._source.references}, front=False)
+        tokens = self._source.parse_part(text)
         kinds = [
             token.type + token.content * (token.type == "directive")
             for token in tokens
             if token.type != "inline"
         ]
-        counts = [count_inline(token, {}) for token in tokens if token.type == "inline"]
+        counts = [
+            self._source.count_elements(token.content) for token in tokens if token.type == "inline"
+        ]
         return kinds, sum(counts, Counter())
 
     def compare(self, output: str) -> str | None:
@@ -134,13 +136,18 @@ class Checker:
             normalized(output)
         ):
             return "the front matter differs"
-        tokens = self._source.parse_output(output)
+        tokens, references = self._source.parse_output(output)
         slugs = anchors.slugs(anchors.heading_texts(tokens), self._source.rule)
         old, new = _indexes(self._source.slugs), _indexes(slugs)
+        if self._skeleton is None:
+            self._skeleton = self._source.skeleton(self._source.tokens, old)
         # In a part of the output, links to headings are not changed yet.
-        return _compare_tokens(
-            self._source.tokens, tokens, old, {**old, **new}
-        ) and _compare_tokens(self._source.tokens, tokens, old, {**new, **old})
+        for indexes in ({**old, **new}, {**new, **old}):
+            after = self._source.skeleton(tokens, indexes, references)
+            difference = _compare_skeletons(self._skeleton, after)
+            if difference is None:
+                return _compare_html(self._source.tokens, tokens)
+        return difference
 
     def is_same_section(self, start: int, end: int, output: str) -> bool:
         """Return whether a section of the source and its output have the same structure."""
@@ -151,11 +158,10 @@ class Checker:
         text = normalized(output)
         if has_front and self._masked_front_matter != _masked_front_matter(text):
             return False
-        tokens = self._source.parse(text, {"references": self._source.references}, front=has_front)
-        return (
-            _compare_tokens(self._source.tokens[first : self._sections[end]], tokens, {}, {})
-            is None
-        )
+        before = self._source.tokens[first : self._sections[end]]
+        after = self._source.parse_part(text, front=has_front)
+        one, other = (self._source.skeleton(tokens, {}) for tokens in (before, after))
+        return _compare_skeletons(one, other) is None and _compare_html(before, after) is None
 
 
 def _character_kind(c: str) -> str:
@@ -175,35 +181,31 @@ def _indexes(slugs: list[str]) -> dict[str, int]:
     return {slug: index for index, slug in reversed(list(enumerate(slugs)))}
 
 
-def _compare_tokens(
-    source: Sequence[Token],
-    output: Sequence[Token],
-    source_anchors: dict[str, int],
-    output_anchors: dict[str, int],
+def _compare_skeletons(
+    before: list[tuple[object, ...]], after: list[tuple[object, ...]]
 ) -> str | None:
-    """Return the first structural difference of two parsed texts, or None."""
-    before, after = skeleton(source, source_anchors), skeleton(output, output_anchors)
+    """Return the first difference of two skeletons, or None."""
     for one, other in zip(before, after, strict=False):
         if one[1:] != other[1:]:
             return f"line {one[0]}: {one[1]} became {other[1]}"
-    if len(before) != len(after):
-        return "the number of blocks differs"
-    for one_html, other_html in zip(_html(source), _html(output), strict=True):
-        difference = None if one_html == other_html else _compare_html(one_html, other_html)
+    return None if len(before) == len(after) else "the number of blocks differs"
+
+
+def _compare_html(source: Sequence[Token], output: Sequence[Token]) -> str | None:
+    """Return the first difference of two texts in blocks of HTML, or None."""
+    for one, other in zip(_html(source), _html(output), strict=True):
+        if one == other:
+            continue
+        difference = Html(anchors.PAGE_REFERENCE.sub(r"\1", one)).compare(
+            anchors.PAGE_REFERENCE.sub(r"\1", other)
+        )
         if difference:
-            return difference
+            return f"a block of HTML: {difference}"
     return None
 
 
 def _html(tokens: Sequence[Token]) -> list[str]:
     return [token.content for token in tokens if token.type == "html_block"]
-
-
-def _compare_html(one: str, other: str) -> str | None:
-    difference = Html(anchors.PAGE_REFERENCE.sub(r"\1", one)).compare(
-        anchors.PAGE_REFERENCE.sub(r"\1", other)
-    )
-    return difference and f"a block of HTML: {difference}"
 
 
 def _masked_front_matter(text: str) -> str:

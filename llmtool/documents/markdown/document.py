@@ -40,7 +40,7 @@ class Markdown(Document):
             output += [self.source[at : segment.start], self.encode(segment, parts)]
             at = segment.end
         text = "".join([*output, self.source[at:]])
-        self._writer.set_headings(self._parsed.parse_output(text))
+        self._writer.set_headings(self._parsed.parse_output(text)[0])
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         renewed = tuple(

@@ -49,6 +49,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_START = re.compile(r"[\\{`&<%!\[:@#+($^]")  # the first character of each token
 # A formula in \\( \\), not text in escaped parentheses.
 _FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
 _CODE_TAG = re.compile(r"<(code|kbd|samp|var|tt|script|style|math|svg)(?=[\s>])", re.IGNORECASE)
@@ -143,7 +144,11 @@ def _protected_ranges(
 ) -> Iterator[tuple[int, int]]:
     at = 0
     closing = _code_ends(text)
-    while (found := _TOKEN.search(text, at)) is not None:
+    while (first := _START.search(text, at)) is not None:
+        found = _TOKEN.match(text, first.start())
+        if found is None:
+            at = first.end()
+            continue
         start, end = found.span()
         if found["latex"] and not _FORMULA.search(found["formula"] or found["formula2"]):
             end = start + 2  # an escaped parenthesis

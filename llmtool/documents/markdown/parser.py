@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from llmtool.documents.markdown.blocks import ends_html, read_block
 from llmtool.documents.markdown.directives import Rule
@@ -20,6 +21,7 @@ from llmtool.documents.markdown.tags import without_texts
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_core import StateCore
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
@@ -40,7 +42,8 @@ def parse_markdown(
 ) -> list[Token]:
     """Return the tokens of a text without CR; front matter and BOM count as blank.
 
-    `env` receives the link reference definitions.
+    Of inline content, only that of headings is parsed; `InlineElements` parses the rest. `env`
+    receives the link reference definitions.
     """
     end = find_front_matter(text) if front else 0
     text = re.sub(r"[^\n]", " ", text[:end]) + text[end:]
@@ -73,7 +76,14 @@ def _parser(*, is_mdx: bool) -> MarkdownIt:
     parser.block.ruler.at("html_block", _up_to_markdown(html_block), {"alt": interrupts})
     terminated = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "dialect", read_block, {"alt": terminated})
+    parser.core.ruler.at("inline", _parse_headings)
     return parser
+
+
+def _parse_headings(state: StateCore) -> None:
+    for token, content in pairwise(state.tokens):
+        if token.type == "heading_open":
+            content.children = state.md.inline.parse(content.content, state.md, state.env, [])
 
 
 def _if_closed(rule: Callable[[StateInline, bool], bool]) -> Callable[[StateInline, bool], bool]:
@@ -129,17 +139,48 @@ def _up_to_markdown(rule: Rule) -> Rule:
     return read
 
 
-def skeleton(tokens: Sequence[Token], anchors: Mapping[str, int]) -> list[tuple[object, ...]]:
+class InlineElements:
+    """Counts the elements of inline content that must not change, once for each text.
+
+    Most of a text and its translation is counted as a part and again with the whole.
+    """
+
+    def __init__(self, constructs: frozenset[str]) -> None:
+        self._parser = _parser(is_mdx="mdx" in constructs)
+        self._references: Mapping[str, Mapping[str, Any]] = {}
+        self._targets: dict[str, str] = {}  # of the references
+        self._counted: dict[str, Counter[str]] = {}
+
+    def count(self, content: str, references: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+        """Return the number of each element of a text; references are by label."""
+        if references is not self._references:
+            targets = {label: reference["href"] for label, reference in references.items()}
+            if targets != self._targets:
+                self._targets, self._counted = targets, {}
+            self._references = references
+        if content not in self._counted:
+            tokens = self._parser.inline.parse(
+                content, self._parser, {"references": references}, []
+            )
+            self._counted[content] = _count_elements(content, tokens)
+        return self._counted[content]
+
+
+def skeleton(
+    tokens: Sequence[Token], anchors: Mapping[str, int], count: Callable[[str], Counter[str]]
+) -> list[tuple[object, ...]]:
     """Return each block as its line, its type, and everything that must not change.
 
-    `anchors` are the indexes of headings by their slugs.
+    `anchors` are the indexes of headings by their slugs, and `count` returns the elements of inline
+    content.
     """
     found: list[tuple[object, ...]] = []
     line = 0
     for token in tokens:
         line = token.map[0] + 1 if token.map else line
         if token.type == "inline":
-            found.append((line, "text", sorted(count_inline(token, anchors).items())))
+            elements = count(token.content).items()
+            found.append((line, "text", sorted((_locate(e, anchors), n) for e, n in elements)))
         else:
             has_content = token.type in ("fence", "code_block", "directive")
             content = token.content if has_content else ""
@@ -149,51 +190,55 @@ def skeleton(tokens: Sequence[Token], anchors: Mapping[str, int]) -> list[tuple[
     return found
 
 
-def count_inline(token: Token, anchors: Mapping[str, int]) -> Counter[str]:
-    """Count the elements of inline content that must not change."""
-    counted: Counter[str] = Counter(_TASK.findall(token.content))
-    counted.update("[[#" if "[#" in link else link for link in _WIKI.findall(token.content))
-    before = ""
-    for child in token.children or ():
-        if child.type == "link_open":
-            counted[f"link {_target(child.attrGet('href'), anchors)}"] += 1
-        elif child.type == "image":
-            counted[f"image {child.attrGet('src')}"] += 1
-            counted += count_inline(child, anchors)
-        elif child.type == "code_inline":
+def _count_elements(content: str, tokens: Iterable[Token]) -> Counter[str]:
+    counted: Counter[str] = Counter(_TASK.findall(content))
+    if "[[" in content:
+        counted.update("[[#" if "[#" in link else link for link in _WIKI.findall(content))
+    texts, before = [], ""
+    for token in tokens:
+        if token.type == "link_open":
+            counted[f"link {token.attrGet('href')}"] += 1
+        elif token.type == "image":
+            counted[f"image {token.attrGet('src')}"] += 1
+            counted += _count_elements(token.content, token.children or ())
+        elif token.type == "code_inline":
             # The text of a role is translated: {ref}`text <target>`
             is_role = bool(_ROLE.search(before))
-            code = child.content
+            code = token.content
             if is_role:
                 code = code[code.rfind("<") :] if "<" in code else ""
             counted[f"code {code}"] += 1
-        elif child.type == "html_inline":
-            counted[f"tag {_without_texts(child.content, anchors)}"] += 1
-        elif child.type == "hardbreak":
+        elif token.type == "html_inline":
+            counted[f"tag {' '.join(without_texts(token.content).split())}"] += 1
+        elif token.type == "hardbreak":
             counted["line break"] += 1
-        elif child.type in _EMPHASIS:
-            counted[_EMPHASIS[child.type]] += 1
-        before = child.content
+        elif token.type in _EMPHASIS:
+            counted[_EMPHASIS[token.type]] += 1
+        before = token.content
+        texts.append("x" if "inline" in token.type else before)
     # The parser does not know ==highlighted== text.
-    if "==" in token.content:
-        texts = ("x" if "inline" in c.type else c.content for c in token.children or ())
+    if "==" in content:
         counted["highlighted text"] += len(_HIGHLIGHT.findall("".join(texts)))
     return +counted
-
-
-def _target(href: object, anchors: Mapping[str, int]) -> str:
-    from llmtool.documents.markdown.anchors import fragment
-
-    target = str(href)
-    if target.startswith("#") and (slug := fragment(target)) in anchors:
-        return f"heading {anchors[slug]}"
-    return target
 
 
 _HREF = re.compile(r"""(\shref\s*=\s*["'])(#[^"']+)""")
 
 
-def _without_texts(tag: str, anchors: Mapping[str, int]) -> str:
-    """Return a tag without the attribute values that are text."""
-    tag = _HREF.sub(lambda found: found[1] + _target(found[2], anchors), without_texts(tag))
-    return " ".join(tag.split())
+def _locate(element: str, anchors: Mapping[str, int]) -> str:
+    """Return an element with the index of a heading in place of its slug."""
+    if "#" not in element:
+        return element
+    if element.startswith("link "):
+        return f"link {_target(element.removeprefix('link '), anchors)}"
+    if element.startswith("tag "):
+        return _HREF.sub(lambda found: found[1] + _target(found[2], anchors), element)
+    return element
+
+
+def _target(href: str, anchors: Mapping[str, int]) -> str:
+    from llmtool.documents.markdown.anchors import fragment
+
+    if href.startswith("#") and (slug := fragment(href)) in anchors:
+        return f"heading {anchors[slug]}"
+    return href

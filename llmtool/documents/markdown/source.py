@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections import ChainMap, Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.dialects import constructs_of
 from llmtool.documents.markdown.inline import normalize, show_pipes, split_inline
-from llmtool.documents.markdown.parser import parse_markdown
+from llmtool.documents.markdown.parser import InlineElements, parse_markdown, skeleton
 from llmtool.documents.types import Dialect, Part, ProtectedSpan
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
+
+References = dict[str, dict[str, Any]]  # the definition of each label
 
 
 class MarkdownSource:
@@ -31,10 +34,11 @@ class MarkdownSource:
         self.lines = [line.rstrip("\r").replace("\r", " ") for line in original.split("\n")]
         self._bom = original.startswith("\ufeff")
         self._text_starts = _line_starts(self.text)
-        self._output: tuple[str, list[Token]] = ("", [])  # the last that was parsed
+        self._output: tuple[str, list[Token], References] = ("", [], {})  # the last one parsed
+        self._elements = InlineElements(self.constructs)
         env: dict[str, Any] = {}
         self.tokens = self.parse(self.text, env)
-        self.references: dict[str, Any] = env.get("references", {})
+        self.references: References = env.get("references", {})
         self.duplicate_references: list[dict[str, Any]] = env.get("duplicate_refs", [])
         self.labels = {normalize(show_pipes(label)) for label in self.references}
         self.headings = anchors.heading_texts(self.tokens)
@@ -44,16 +48,35 @@ class MarkdownSource:
         self.known_slugs = set(self.slugs)
         self.titles = {text for text, _ in self.headings}
 
-    def parse(self, text: str, env: dict[str, object], *, front: bool = True) -> list[Token]:
+    def parse(self, text: str, env: dict[str, Any], *, front: bool = True) -> list[Token]:
         return parse_markdown(text, env, self.constructs, front=front)
 
-    def parse_output(self, output: str) -> list[Token]:
-        """Return the tokens of a translation of the whole text; those of the last are cached."""
+    def parse_part(self, text: str, *, front: bool = False) -> list[Token]:
+        """Return the tokens of a part of a translation, which may refer to other parts."""
+        references = ChainMap({}, self.references)  # a part does not add its own
+        return self.parse(text, {"references": references}, front=front)
+
+    def parse_output(self, output: str) -> tuple[list[Token], References]:
+        """Return the tokens and link references of a translation; those of the last are cached."""
         if self._output[0] != output:
+            env: dict[str, Any] = {}
             # A text that begins with a thematic break has no front matter after its translation.
-            tokens = self.parse(normalized(output), {}, front=self.has_front)
-            self._output = output, tokens
-        return self._output[1]
+            tokens = self.parse(normalized(output), env, front=self.has_front)
+            self._output = output, tokens, env.get("references", {})
+        return self._output[1:]
+
+    def count_elements(self, content: str, references: References | None = None) -> Counter[str]:
+        """Return the number of each element of inline content, by default with our references."""
+        return self._elements.count(content, self.references if references is None else references)
+
+    def skeleton(
+        self,
+        tokens: Sequence[Token],
+        anchors: Mapping[str, int],
+        references: References | None = None,
+    ) -> list[tuple[object, ...]]:
+        """Return what must not change of some blocks; see `parser.skeleton`."""
+        return skeleton(tokens, anchors, lambda text: self.count_elements(text, references))
 
     def position(self, offset: int) -> int:
         """Return the position in the source of an offset in the parsed text."""

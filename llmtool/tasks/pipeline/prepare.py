@@ -115,9 +115,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             return Request(
                 id=case.id, prompt=prompt, sampling=sampling, n=options.n, echo=options.echo
             )
-        rendered = render(
-            self.template, self._values(case), model_name=self.model, system=options.system
-        )
+        rendered = render(self.template, self._values(case), system=options.system)
         thinking = options.thinking
         if thinking is None:
             default = True if self.sampling.think_tokens else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from html import unescape
 
 from llmtool.documents.language_tags import is_right_to_left
@@ -33,6 +34,7 @@ _ENGLISH_WORDS = frozenset(
 _MAX_REPEATS = 4  # of one to four words in a row
 _MAX_REPEATED_WORDS = 4
 _REPEATED_LETTERS = re.compile(r"([^\W\d_]{1,8}?)\1{3,}")  # of scripts without spaces
+_LONG_WORD = re.compile(r"[^\W\d_]{10,}")  # as `_MAX_REPEATS` allows shorter runs
 _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _REFERENCE = re.compile(r"&#?\w+;")
@@ -111,9 +113,10 @@ def find_fault(
         return "is much longer than the source"
     if text * _MAX_RATIO + _SLACK / _MAX_RATIO < source:
         return "is much shorter than the source"
-    repeats = _count_repeats(reply)
-    if repeats > _MAX_REPEATS and repeats > 2 * _count_repeats(placeholders.text):
-        return "repeats itself"
+    if _may_repeat(reply):
+        repeats = _count_repeats(reply)
+        if repeats > _MAX_REPEATS and repeats > 2 * _count_repeats(placeholders.text):
+            return "repeats itself"
     if source_language != to.base and _contains(reply, placeholders.text):
         return "repeats the source"
     if _is_untranslated(placeholders, reply, to, source_language):
@@ -220,6 +223,14 @@ def _contains(reply: str, source: str) -> bool:
     )
 
 
+def _may_repeat(text: str) -> bool:
+    """Return whether `_count_repeats` may be more than `_MAX_REPEATS`: it takes longer."""
+    words = _words(text)
+    return len(words) - len(set(words)) >= _MAX_REPEATS or any(
+        map(_REPEATED_LETTERS.search, _LONG_WORD.findall(text))
+    )
+
+
 def _count_repeats(text: str) -> int:
     """Return how often the same words, or letters of a word, occur in a row at most."""
     words = _words(text)
@@ -233,10 +244,12 @@ def _count_repeats(text: str) -> int:
     return most
 
 
+@lru_cache(maxsize=8)  # several checks need those of one source and reply
 def _words(text: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(text)]
+    return _WORD.findall(text.casefold())
 
 
+@lru_cache(maxsize=8)  # most requests have the same instruction
 def _ngrams(text: str) -> set[tuple[str, ...]]:
     words = _words(text)
-    return {tuple(words[i : i + _ECHO_WORDS]) for i in range(len(words) - _ECHO_WORDS + 1)}
+    return set(zip(*(words[i:] for i in range(_ECHO_WORDS)), strict=False))

@@ -83,6 +83,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         kept: Mapping[int, tuple[Part, ...]] | None = None,
         bom: str = "",
         has_context: bool = False,
+        parse_seconds: float = 0.0,
     ) -> None:
         super().__init__(id)
         self._has_context = has_context and format in _WITH_CONTEXT
@@ -99,9 +100,11 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self._answers: dict[_Key, _Answer] = {}  # the first to each text
         self._n_ready = self._n_emitted = 0  # segments
         self._source_end = 0  # of the output that was emitted
+        self._section_start = 0  # of the section that it ends in, and its output
+        self._section_pieces: list[str] = []
         self._has_sections = True  # until the structure of one cannot be compared on its own
         self._overflow: ContextOverflow | None = None  # of a text that cannot be split
-        self._check_seconds = 0.0
+        self._check_seconds = parse_seconds  # a check takes about as long
         self.pieces: list[str] = []
         self.difference: str | None = None  # in the structure of the output, if it cannot be fixed
 
@@ -328,10 +331,20 @@ class DocumentWorkflow(Workflow[TranslationText]):
         end, source_end = section or (self._n_ready, segments[self._n_ready - 1].end)
         if section and self._has_sections:
             output = self._render(end, source_end)
-            self._has_sections = self.document.is_same_section(self._source_end, source_end, output)
-        if not (section and self._has_sections or self._check_in_time(end, source_end)):
+            whole = "".join((*self._section_pieces, output))
+            start = self._section_start
+            self._has_sections = self.document.is_same_section(start, source_end, whole)
+        if section and self._has_sections:
+            self._n_emitted, self._source_end = end, source_end
+        elif self._check_in_time(end, source_end):
+            output = self._emit(end, source_end)
+        else:
             return ""
-        return self._emit(end, source_end)
+        if section:
+            self._section_start, self._section_pieces = source_end, []
+        else:
+            self._section_pieces.append(output)
+        return output
 
     def _find_section(self) -> tuple[int, int] | None:
         """Return the end of the finished sections, None if the next one is unfinished."""

@@ -36,6 +36,7 @@ _OFFER = re.compile(
     r"let me know if|hope (?:that |this |it )+helps|feel free to|as an ai\b|i (?:have )?translated",
     re.IGNORECASE,
 )
+_ENGLISH = re.compile(r"\btranslat(?:e|ed|ion)\b", re.IGNORECASE)
 _COLON = re.compile(r"[:：]")
 _LAST_PARENTHESES = re.compile(r"[(（\[][^()（）\[\]]*[)）\]]\W*\Z")
 _MAX_HEAD = 100  # characters before the colon of a preamble
@@ -52,21 +53,22 @@ def has_remark(source: str, reply: str, to: str) -> bool:
         >>> has_remark("The translation: bold text", "Die Übersetzung: fetter Text", "de")
         False
     """
-    mentions = bool(_TRANSLATION.search(source))
-    if not mentions and to != "en" and re.search(r"\btranslat(?:e|ed|ion)\b", reply, re.I):
+    if to != "en" and _ENGLISH.search(reply) and not _TRANSLATION.search(source):
         return True
-    head = _head(reply)
+    has_colon = _COLON.search(reply)
+    head = _head(reply) if has_colon else ""
     if head and len(_COLON.findall(reply)) > len(_COLON.findall(source)):
-        if not mentions and _TRANSLATION.search(head):
+        if _TRANSLATION.search(head) and not _TRANSLATION.search(source):
             return True
         if _PREAMBLE.match(head) or find_code(head.strip(" *_#\"'")[:_MAX_LABEL]) == to:
             return True
     ending = _last_parentheses(reply)
-    if ending and not mentions and not _last_parentheses(source):
-        if _TRANSLATION.search(ending):
+    if ending and not _last_parentheses(source):
+        if _TRANSLATION.search(ending) and not _TRANSLATION.search(source):
             return True
-    if _NOTE.search(reply) and not _NOTE_WORD.search(source) and not _COLON.search(source):
-        return True
+    if has_colon and not _COLON.search(source):
+        if _NOTE.search(reply) and not _NOTE_WORD.search(source):
+            return True
     return bool(_OFFER.search(reply)) and not _OFFER.search(source)
 
 

@@ -139,9 +139,11 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
         bom = text[: text.startswith("\ufeff")]
+        started = time.perf_counter()
         document = self._parse(
             text.removeprefix(bom), format, self._dialect(case.name, format), self.mark
         )
+        parse_seconds = time.perf_counter() - started
         protect(document, self.protect, check=self.cancellation.check)
         source = self.source or _detect_source(document)
         kept = self._unchanged(document, format)
@@ -162,6 +164,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             kept=kept,
             bom=bom,
             has_context=has_context,
+            parse_seconds=parse_seconds,
         )
 
     def _parse(
