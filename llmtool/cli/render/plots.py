@@ -10,7 +10,7 @@ from typing import Any
 
 from llmtool.cli.terminal import output_file
 from llmtool.cli.terminal.console import Console
-from llmtool.errors import OutputError, UsageError
+from llmtool.errors import OutputError, UsageError, missing_extra
 
 FORMATS = ("svg", "png", "pdf")
 # Blue and vermilion from the colour-blind-safe palette of Okabe and Ito.
@@ -40,7 +40,7 @@ def check(console: Console, path: str, *, reads: Iterable[str] = (), overwrite: 
         known = ", ".join(f".{name}" for name in FORMATS[:-1]) + f" or .{FORMATS[-1]}"
         raise UsageError(f"--plot {path}: the file name must end in {known}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot requires matplotlib; run pip install 'llmtool[plot]'")
+        raise missing_extra("matplotlib, which draws plots,", "plot")
     if not Path(path).parent.is_dir():
         raise OutputError(f"cannot write {path}: folder {Path(path).parent} not found")
     output_file.check(console, path, reads=reads, overwrite=overwrite)
