@@ -100,6 +100,10 @@ def set_(
         check_name(key.removeprefix("aliases."))
     elif key.startswith("models."):
         value = _check_model_setting(key, value)
+    elif key.startswith("endpoints."):
+        from llmtool.engine.openai.endpoint import check_setting
+
+        check_setting(key, value)
     if is_alias or key == "model":
         value = portable(value)
     set_value(folders.config_file, key, value)

@@ -27,6 +27,7 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 _MIN_SECRET = 6  # characters; shorter headers are words
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]+")  # not a drive of Windows
 _KEY = re.compile(r"[\x21-\x7e]+")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 
 
@@ -181,6 +182,30 @@ def find_endpoint(
     )
 
 
+def check_setting(key: str, value: str) -> None:
+    """Check the value of `endpoints.NAME.KEY`, as far as it can be without the other keys.
+
+    Raises:
+        UsageError: it is not valid.
+
+    Example:
+        >>> check_setting("endpoints.gpu.base_url", "http://gpu:8000")
+    """
+    table, _, field = key.rpartition(".")
+    _check_name(table)
+    if field == "base_url":
+        _check_url(f"{key} {mask_url(value)!r}", value)
+    elif field == "api_key_env" and not _VARIABLE.fullmatch(value):
+        raise UsageError(f"{key}: must be the name of an environment variable, such as GPU_KEY")
+
+
+def _check_name(table: str) -> None:
+    if not _NAME.fullmatch(table.removeprefix("endpoints.")):
+        raise UsageError(
+            f"{table}: the name must have at least two letters, digits or . _ -; rename it"
+        )
+
+
 def check_endpoints(settings: Settings, environ: Mapping[str, str], folder: Path) -> list[str]:
     """Return the errors of the endpoints of the settings, without requests."""
     errors = []
@@ -196,10 +221,7 @@ def _from_settings(
     name: str, found: EndpointSettings, environ: Mapping[str, str], folder: Path
 ) -> Endpoint:
     table = f"endpoints.{name}"
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{table}: the name must have at least two letters, digits or . _ -; rename it"
-        )
+    _check_name(table)
     if found.api_key_env and found.api_key_file:
         raise UsageError(
             f"{table}: api_key_env and api_key_file cannot be combined; remove one of them"

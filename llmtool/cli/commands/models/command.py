@@ -57,7 +57,7 @@ def ls(
     console: Console,
     server: Annotated[
         str | None,
-        typer.Argument(metavar="[ENDPOINT:]", help="List the models of this server instead."),
+        typer.Argument(metavar="[ENDPOINT:|URL]", help="List the models of this server instead."),
     ] = None,
     *,
     json: g.Json = False,
@@ -94,15 +94,17 @@ def _list_served(
     from llmtool.remote_model import RemoteModel
 
     folders, settings = bootstrap.start(console, general)
-    name = server if ":" in server else f"{server}:"
-    model = bootstrap.make_model(console, folders, settings, g.ModelOptions(), name)
+    is_url = "://" in server
+    options = g.ModelOptions(base_url=server if is_url else None)
+    name = None if is_url else server if ":" in server else f"{server}:"
+    model = bootstrap.make_model(console, folders, settings, options, name)
     if not isinstance(model, RemoteModel):
         names = ", ".join([*settings.endpoints, "openai"])
         raise UsageError(f"{server!r}: not an endpoint of config.toml; endpoints: {names}")
     signals.install(console.interrupts, model.cancellation)
     found = [
         {
-            "name": f"{model.endpoint.name}:{each.name}",
+            "name": f"{model.endpoint.name}:{each.name}" if not is_url else each.name,
             "n_ctx": each.n_ctx,
             "n_params": each.n_params or None,
         }
