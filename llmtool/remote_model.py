@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmtool import files
@@ -13,7 +14,7 @@ from llmtool.cancellation import Cancellation
 from llmtool.config import Folders, Settings
 from llmtool.engine.openai.endpoint import RemoteName
 from llmtool.engine.types import Adapter, Engine, StreamProgress
-from llmtool.errors import LlmtoolError, UsageError
+from llmtool.errors import LlmtoolError, ModelNotFound, UsageError
 from llmtool.forks import call_after_fork
 from llmtool.models.hub.callbacks import OnNote, no_note
 from llmtool.option_names import option
@@ -22,8 +23,9 @@ from llmtool.short_repr import shorten
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
+    from llmtool.engine.openai.capabilities import ServerInfo
     from llmtool.engine.openai.connection import Connection
+    from llmtool.engine.openai.discovery import Discovery, Found
     from llmtool.engine.openai.engine import RemoteEngine
     from llmtool.structured.constraint import Constraint
 
@@ -67,8 +69,7 @@ class RemoteModel:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._given: set[str] = set()  # sampling options of the user
-        self._server: ServerInfo | None = None
-        self._found: tuple[ServerInfo, ServedModel] | None = None
+        self._discovery: Discovery | None = None
         self._engine: RemoteEngine | None = None
         call_after_fork(self)
 
@@ -79,7 +80,8 @@ class RemoteModel:
         self.cancellation.reset()
 
     def __repr__(self) -> str:
-        state = "not connected" if self._found is None else "connected"
+        is_found = self._discovery is not None and self._discovery.found is not None
+        state = "connected" if is_found else "not connected"
         name = f"{self.endpoint.name}:{shorten(self._name, 60)}"
         return f"<RemoteModel {name}, {state}>"
 
@@ -92,7 +94,7 @@ class RemoteModel:
             ServerError: it cannot be reached.
             UsageError: it rejects the key, or several models could be meant.
         """
-        return self._find()[1].name
+        return self._find().model.name
 
     @property
     def reference(self) -> str:
@@ -101,8 +103,11 @@ class RemoteModel:
 
     @property
     def identity(self) -> str:
-        """The name, and a hash of the report of the server on it."""
-        model = self._find()[1]
+        """The name, and a hash of the report of the server on it, which was asked by this process.
+
+        Results are stored under it, so it must not be that of a model that was replaced.
+        """
+        model = self._find(is_recent=False).model
         about = hashlib.sha256(model.about.encode("utf-8", "replace")).hexdigest()[:16]
         return f"{self.endpoint.name}:{model.name}:{about}"
 
@@ -115,21 +120,20 @@ class RemoteModel:
         from llmtool.engine.openai.bodies import check_supported
 
         self._given.update(sampling)
-        check_supported(self.endpoint, self._find()[0].features, sampling, constraint)
+        check_supported(self.endpoint, self._find().server.features, sampling, constraint)
 
     @property
     def engine(self) -> Engine:
         """The engine, connected on first use; raises as `name`."""
         if self._engine is None:
-            server, model = self._find()
+            self._find()
             from llmtool.engine.openai.engine import RemoteEngine
 
             with self._lock:
                 if self._engine is None:
                     self._engine = RemoteEngine(
                         self._connect(),
-                        server,
-                        model,
+                        self._discover(),
                         n_ctx=self._n_ctx,
                         cancellation=self.cancellation,
                         given=self._given,
@@ -163,31 +167,47 @@ class RemoteModel:
 
     def find_server(self) -> ServerInfo:
         """Return what the server says of itself; raises as `name`, but needs no model."""
-        if self._server is None:
-            from llmtool.engine.openai.capabilities import detect
-            from llmtool.engine.openai.known_models import save_names
+        discovery = self._discover()
+        try:
+            return self._find(is_recent=False).server
+        except (ModelNotFound, UsageError):
+            if discovery.server is None:
+                raise
+            return discovery.server
 
-            acquire(self._lock, self.cancellation.check)
-            try:
-                if self._server is None:
-                    self._report_first_use()
-                    connection = self._connect()
-                    self._server = connection.run(
-                        detect(connection, self._name), self.cancellation.check
-                    )
-                    if self.endpoint.is_named:
-                        names = (each.name for each in self._server.models or ())
-                        save_names(self.folders.cache, self.endpoint.name, names)
-            finally:
-                self._lock.release()
-        return self._server
+    def _find(self, *, is_recent: bool = True) -> Found:
+        """Return what the server says of itself and of the model.
 
-    def _find(self) -> tuple[ServerInfo, ServedModel]:
-        """Return what the server says of itself and of the model."""
-        if self._found is None:
-            server = self.find_server()
-            self._found = server, server.find(self.endpoint, self._name)
-        return self._found
+        With `is_recent`, what it said to another command minutes ago will do.
+        """
+        discovery = self._discover()
+        acquire(self._lock, self.cancellation.check)
+        try:
+            if discovery.found is None:
+                self._report_first_use()
+                if is_recent:
+                    discovery.recall()
+            if discovery.found is None or (discovery.is_recalled and not is_recent):
+                connection = self._connect()
+                connection.run(discovery.ask(connection), partial(self._check, connection))
+                self._check(connection)
+            assert discovery.found is not None
+            return discovery.found
+        finally:
+            self._lock.release()
+
+    def _check(self, connection: Connection) -> None:
+        """Report waits of the connection, and raise if the call is cancelled."""
+        while not connection.notes.empty():
+            self._on_note(connection.notes.get())
+        self.cancellation.check()
+
+    def _discover(self) -> Discovery:
+        if self._discovery is None:
+            from llmtool.engine.openai.discovery import Discovery
+
+            self._discovery = Discovery(self.endpoint, self._name, self.folders.cache)
+        return self._discovery
 
     def _connect(self) -> Connection:
         if self._connection is None:

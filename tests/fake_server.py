@@ -124,7 +124,7 @@ class FakeServer:
     """A running server: `models` is the list of its models, `replies` has its next responses.
 
     The last response is repeated. `answer` maps other paths to responses, and `received` has all
-    that were posted.
+    that were posted, `requested` the paths of all requests.
     """
 
     def __init__(self, url: str) -> None:
@@ -133,6 +133,7 @@ class FakeServer:
         self.replies: deque[Respond] = deque([say("Hello", "!")])
         self.answer: dict[str, Respond] = {}
         self.received: list[Received] = []
+        self.requested: list[str] = []
         self.n_open = self.most_open = 0
         self.lock = threading.Lock()
 
@@ -175,6 +176,7 @@ def fake_server() -> Iterator[FakeServer]:
             body = data if is_form else json.loads(data) if data else None
             request = Received(self.command, self.path, headers, body)
             with server.lock:
+                server.requested.append(self.path)
                 if self.command == "POST":
                     server.received.append(request)
                 server.n_open += 1

@@ -409,6 +409,69 @@ def test_config_never_leaves_an_endpoint_without_url(run_llmtool: Run) -> None:
     assert "unknown key" in change("unset", "endpoints.gpu")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("gpu.base_url", "notaurl", "endpoints.gpu.base_url 'notaurl': no scheme; use a URL such"),
+        ("gpu.base_url", "ftp://gpu", "unsupported scheme 'ftp'; use http or https"),
+        ("gpu.base_url", "http://user:secret@gpu", "user names and passwords in URLs are not"),
+        ("gpu.base_url", "http://gpu/v1?x=1", "must end before ? and #"),
+        ("a.base_url", "http://gpu", "endpoints.a: the name must have at least two letters"),
+        ("g u.base_url", "http://gpu", "endpoints.g u: the name must have at least two letters"),
+        ("gpu.api_key_env", KEY, "must be the name of an environment variable, such as GPU_KEY"),
+    ],
+)
+def test_config_rejects_an_endpoint_that_cannot_be_used(
+    run_llmtool: Run, env: dict[str, str], key: str, value: str, message: str
+) -> None:
+    result = run_llmtool("config", "set", f"endpoints.{key}", value)
+    assert message in error_line(result, 2)
+    assert b"secret" not in result.stderr
+    assert not (Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("gpu", "unknown model 'gpu'; did you mean 'gpu:'?"),
+        ("gpo:tiny", "unknown model 'gpo:tiny'; did you mean 'gpu:'?"),
+    ],
+)
+def test_name_of_an_endpoint_without_a_colon_is_suggested(
+    fake: FakeServer, run_llmtool: Run, env: dict[str, str], reference: str, message: str
+) -> None:
+    write_endpoint(env, fake.url)
+    result = run_llmtool("gen", "Hi", "-m", reference, env=ONLINE)
+    assert message in error_line(result, ExitCode.MODEL_NOT_FOUND)
+
+
+def test_models_of_a_url_are_listed(fake: FakeServer, run_llmtool: Run) -> None:
+    result = run_llmtool("models", "ls", fake.url.removesuffix("/v1"), env=ONLINE)
+    assert (result.returncode, result.stdout) == (0, b"tiny\t-\t-\n")
+    assert "no scheme" not in error_line(run_llmtool("models", "ls", "http://", env=ONLINE), 2)
+
+
+def test_command_waits_for_a_server_that_loads_its_model(
+    fake: FakeServer, run_llmtool: Run
+) -> None:
+    loading = [fail(503, "Loading model")] * 4
+    replies = [*loading, fake.models]
+
+    def list_models(exchange: Any) -> None:
+        (replies.pop(0) if len(replies) > 1 else replies[0])(exchange)
+
+    fake.models = list_models
+    fake.script(fail(503, "Loading model"), say("Hello"))
+    result = run_llmtool("gen", "Hi", "--base-url", fake.url, env=ONLINE)
+    assert (result.returncode, result.stdout) == (0, b"Hello\n")
+    assert (
+        result.stderr.count(b"the server is not ready: Loading model; waiting at most 300 s") == 1
+    )
+    fake.script(fail(503, "Loading model"))
+    late = run_llmtool("gen", "Hi", "--base-url", fake.url, "--timeout", "2", env=ONLINE)
+    assert late.returncode == ExitCode.TIMEOUT
+
+
 def test_config_removes_the_settings_of_a_model(run_llmtool: Run) -> None:
     for key in ("models.qwen3.5-4b.template_args.x", "models.qwen3.5-4b.template_args.y"):
         assert run_llmtool("config", "set", key, "1").returncode == 0
@@ -417,8 +480,8 @@ def test_config_removes_the_settings_of_a_model(run_llmtool: Run) -> None:
 
 
 def test_config_removes_the_last_key_of_an_endpoint(run_llmtool: Run) -> None:
-    assert run_llmtool("config", "set", "endpoints.a.base_url", "http://a").returncode == 0
-    assert run_llmtool("config", "unset", "endpoints.a.base_url").returncode == 0
+    assert run_llmtool("config", "set", "endpoints.ab.base_url", "http://a").returncode == 0
+    assert run_llmtool("config", "unset", "endpoints.ab.base_url").returncode == 0
     assert run_llmtool("config", "show").returncode == 0
 
 

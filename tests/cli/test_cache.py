@@ -87,6 +87,15 @@ def test_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None:
     assert len(cache.entries()) == 2
 
 
+def test_clear_removes_what_servers_support(run_llmtool: Run, env: dict[str, str]) -> None:
+    path = Path(env["LLMTOOL_CACHE_DIR"], "servers", "gpu.json")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"{}")
+    assert run_llmtool("cache", "clear", "--dry-run").returncode == 0 and path.exists()
+    assert b"freed 2 B: 1 file" in run_llmtool("cache", "clear").stderr
+    assert not path.exists()
+
+
 def test_clear_removes_the_session_index_but_no_sessions(
     run_llmtool: Run, env: dict[str, str]
 ) -> None:

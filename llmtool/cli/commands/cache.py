@@ -92,9 +92,10 @@ def clear(
     """Clear all caches.
 
     Removes cached prompts, replies of template tests and summaries, translated segments,
-    label scores and the search index of sessions. They are recomputed when needed. Sessions and
-    models are not removed.
+    label scores, what servers support and the search index of sessions. They are recomputed when
+    needed. Sessions and models are not removed.
     """
+    from llmtool.engine.openai.known_models import saved_files
     from llmtool.evals.reply_cache import FOLDER
     from llmtool.sessions.store import INDEX_NAME
     from llmtool.tasks.pipeline.disk_cache import DiskCache
@@ -106,6 +107,10 @@ def clear(
     for name in names:
         n_values, n_bytes = DiskCache(folder / name).clear(dry_run=dry_run)
         cleared.append((min(n_values, 1), n_bytes))  # they are in one file
+    for saved in saved_files(folder):
+        cleared.append((1, saved.stat().st_size))
+        if not dry_run:
+            saved.unlink()
     index = folder / INDEX_NAME
     if index.exists():
         from llmtool.sessions.search import remove_index

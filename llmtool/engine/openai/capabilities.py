@@ -155,7 +155,8 @@ _OWNERS: Mapping[str, Kind] = {
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     """A model of a server; `n_ctx` is None if it is not reported.
 
-    `about` has what identifies its weights, such as their number and size.
+    `about` has what identifies its weights, such as their number and size, and `rejected` the
+    fields of requests that it does not support.
     """
 
     name: str
@@ -163,6 +164,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True):
     n_ctx_train: int | None = None
     n_params: int = 0
     about: str = ""
+    rejected: tuple[str, ...] = ()
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

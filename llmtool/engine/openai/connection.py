@@ -51,6 +51,7 @@ _MAX_ERROR = 64 << 10
 _ATTEMPTS = 6
 _BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 1.0, 30.0
 _MAX_WAIT_SECONDS = 300.0  # that a server may ask for
+_STARTING_SECONDS = 1.0  # between requests to a server that starts
 _POLL_SECONDS = 0.05
 _DOCUMENT_SECONDS = _WRITE_SECONDS = 60.0
 _PART_BYTES = 1 << 20  # of a file that is sent
@@ -147,7 +148,8 @@ class Connection:
     ) -> T:
         """Return the result of `attempt()`, called again with waits while it raises `Retryable`.
 
-        With `is_limited`, it counts as one of the requests that run at once.
+        With `is_limited`, it counts as one of the requests that run at once. A server that starts
+        has the time until the first token for it.
 
         Raises:
             Fatal: it failed in a way that other requests will, too.
@@ -155,8 +157,9 @@ class Connection:
         """
         if self._limiter is None:
             self._limiter = Limiter(self.concurrency)
-        limiter = self._limiter
-        for number in range(1, n_attempts + 1):
+        limiter, number, begun = self._limiter, 0, time.monotonic()
+        while True:
+            number += 1
             async with limiter.slot() if is_limited else contextlib.nullcontext():
                 started = time.monotonic()
                 try:
@@ -170,20 +173,31 @@ class Connection:
                 if failure.is_overload:
                     pause = 0.0 if failure.wait is None else min(seconds, _MAX_WAIT_SECONDS)
                     limiter.report_overload(started=started, pause=pause)
+            end = begun + self.endpoint.first_token_seconds
+            is_starting = failure.is_starting and time.monotonic() + seconds < end
+            number -= is_starting  # it answered no request yet
             if number == n_attempts or seconds > _MAX_WAIT_SECONDS:
                 raise Fatal(failure.error) if failure.is_fatal else failure.error
             self._note_wait(failure, seconds)
             await asyncio.sleep(seconds)
-        raise AssertionError("unreachable")
 
     def _note_wait(self, failure: Retryable, seconds: float) -> None:
         """Report a wait, once for the requests that wait together."""
         now = time.monotonic()
-        if seconds >= _NOTE_SECONDS and now - self._noted_at >= _NOTE_PERIOD:
+        if now - self._noted_at < _NOTE_PERIOD:
+            return
+        if failure.is_starting:
+            self._noted_at = now
+            problem = str(failure.error).removesuffix("; try again later")
+            limit = f"{self.endpoint.first_token_seconds:g}"
+            self.notes.put(f"{problem}; waiting at most {limit} s")
+        elif seconds >= _NOTE_SECONDS:
             self._noted_at = now
             self.notes.put(f"{failure.error}; retrying in {seconds:.0f} s")
 
     def _backoff_seconds(self, failure: Retryable, number: int) -> float:
+        if failure.is_starting and failure.wait is None:
+            return min(_STARTING_SECONDS, self._backoff)
         jitter = random.uniform(0.5, 1.0)
         if failure.wait is not None:  # clients that wait equally long collide again
             return failure.wait + jitter * self._backoff

@@ -17,11 +17,11 @@ import msgspec
 from llmtool.cancellation import Cancellation
 from llmtool.engine.intake import AnyRequest, read_available
 from llmtool.engine.openai.bodies import STANDARD_PENALTIES, make_body
-from llmtool.engine.openai.capabilities import ServedModel, ServerInfo
 from llmtool.engine.openai.connection import Connection
-from llmtool.engine.openai.errors import Fatal, Retryable, UnsupportedField
+from llmtool.engine.openai.discovery import Discovery, Found
+from llmtool.engine.openai.errors import Fatal, Retryable, UnsupportedField, shorten
 from llmtool.engine.openai.ollama import OllamaApi
-from llmtool.engine.openai.replies import ReplyReader, check_model
+from llmtool.engine.openai.replies import OtherModel, ReplyReader, check_model
 from llmtool.engine.openai.scoring import Scorer, choose_scorer
 from llmtool.engine.openai.tokens import TokenCounter
 from llmtool.engine.types import (
@@ -46,6 +46,7 @@ from llmtool.errors import (
     ContextOverflow,
     EngineError,
     LlmtoolError,
+    ModelNotFound,
     ServerError,
     UsageError,
 )
@@ -68,7 +69,8 @@ class RemoteEngine:
 
     Args:
         connection: the connections to the server; `close` closes them.
-        server, model: what `detect` found.
+        discovery: what was found about server and model. If it was recalled, and an answer
+            contradicts it, the server is asked again, and the request repeated.
         n_ctx: the context length to assume if the server does not report it.
         cancellation: stops the requests.
         given: the names of the sampling options that the user gave, and which are not omitted.
@@ -78,28 +80,40 @@ class RemoteEngine:
     def __init__(
         self,
         connection: Connection,
-        server: ServerInfo,
-        model: ServedModel,
+        discovery: Discovery,
         *,
         n_ctx: int | None = None,
         cancellation: Cancellation,
         given: Collection[str] = (),
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._given, self._omitted = given, set[str]()
-        self._connection, self._server, self._model = connection, server, model
-        self._n_ctx = model.n_ctx or n_ctx
+        self._given, self._noted = given, set[str]()
+        self._connection, self._discovery = connection, discovery
+        self._assumed_n_ctx = n_ctx
         self._cancellation, self._on_note = cancellation, on_note
-        self._tokens = TokenCounter(connection, server.features, model.name)
-        self._scorer: Scorer | None = None
-        self._choosing = asyncio.Lock()
-        endpoint, n_max = connection.endpoint, self._n_ctx
-        self._ollama = OllamaApi(endpoint, n_max) if server.kind == "ollama" else None
+        self._choosing, self._asking = asyncio.Lock(), asyncio.Lock()
+        self._used: Found | None = None
+        self._update()
         self._closed = self._forked = False
         self._progress = StreamProgress()
         self._n_failures = 0
-        self._single_choice = not server.features.choices
         call_after_fork(self)
+
+    def _update(self) -> Found:
+        """Use what was found last, and return it."""
+        found = self._discovery.found
+        assert found is not None
+        if found is not self._used:
+            connection, (server, model) = self._connection, found
+            self._used, self._server, self._model = found, server, model
+            self._n_ctx = model.n_ctx or self._assumed_n_ctx
+            self._omitted = set(model.rejected)
+            self._tokens = TokenCounter(connection, server.features, model.name)
+            self._scorer: Scorer | None = None
+            is_ollama = server.kind == "ollama"
+            self._ollama = OllamaApi(connection.endpoint, self._n_ctx) if is_ollama else None
+            self._single_choice = not server.features.choices
+        return found
 
     def after_fork(self) -> None:
         """Refuse to run in a child, which does not have the thread."""
@@ -131,6 +145,7 @@ class RemoteEngine:
         return ReasoningSupport()
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
+        self._update()
         known = self._tokens.find(prompt)
         if known is not None:
             return known
@@ -260,17 +275,14 @@ class RemoteEngine:
 
         async def serve() -> None:
             end: BaseException | None = None
+            used = self._update()
             try:
-                if isinstance(request, ScoreRequest):
-                    scorer = await self._find_scorer()
-                    scores = await self._connection.retry(
-                        lambda: stream.if_running(scorer.score(request))
-                    )
-                    usage = self._connection.endpoint.add_cost(scores.usage, self._model.name)
-                    scores = msgspec.structs.replace(scores, id=request.id, usage=usage)
-                    stream.events.put((call, scores))
-                else:
-                    await self._generate(call, request, stream, held=held)
+                try:
+                    await self._answer(call, stream, held=held)
+                except (Fatal, LlmtoolError) as exc:
+                    if call.has_events or not await self._is_replaced(exc, used):
+                        raise
+                    await self._answer(call, stream, held=held)
             except Retryable as exc:
                 end = exc.error
             except BaseException as exc:
@@ -280,6 +292,34 @@ class RemoteEngine:
 
         call.future = self._connection.submit(serve())
         return call
+
+    async def _is_replaced(self, exc: Fatal | LlmtoolError, used: Found) -> bool:
+        """Return whether the server is another program than the one recalled.
+
+        Raises:
+            LlmtoolError: it does not have the model any more.
+        """
+        error = exc.error if isinstance(exc, Fatal) else exc
+        if not isinstance(error, (UsageError, ModelNotFound, ContextOverflow, OtherModel)):
+            return False
+        async with self._asking:
+            if self._discovery.is_recalled:
+                await self._discovery.ask(self._connection)
+        found = self._update()
+        if found.model.name != used.model.name:  # for which the task was prepared
+            name, other = self._connection.endpoint.name, shorten(found.model.name)
+            raise Fatal(OtherModel(f"{name}: the server now has {other!r}; run the command again"))
+        return found != used
+
+    async def _answer(self, call: _Call, stream: _Stream, *, held: bool) -> None:
+        request = call.request
+        if isinstance(request, Request):
+            await self._generate(call, request, stream, held=held)
+            return
+        scorer = await self._find_scorer()
+        scores = await self._connection.retry(lambda: stream.if_running(scorer.score(request)))
+        usage = self._connection.endpoint.add_cost(scores.usage, self._model.name)
+        stream.put(call, msgspec.structs.replace(scores, id=request.id, usage=usage))
 
     async def _generate(
         self, call: _Call, request: Request, stream: _Stream, *, held: bool
@@ -333,11 +373,13 @@ class RemoteEngine:
             try:
                 async with contextlib.aclosing(documents):
                     async for data in documents:
-                        for token in reader.add(read(data)):
+                        found = reader.add(read(data))
+                        check_model(endpoint, model, reader.answered_by)
+                        for token in found:
                             if held:
                                 tokens.append(token)
                             else:
-                                stream.events.put((call, token))
+                                stream.put(call, token)
                         call.n_tokens = reader.n_tokens
                         if reader.is_stopped:
                             break
@@ -352,13 +394,12 @@ class RemoteEngine:
                 if reader.has_begun and not held:
                     raise exc.error from None
                 raise
-            check_model(endpoint, model, reader.answered_by)
             for event in (*tokens, *reader.finish()):
                 if isinstance(event, Finished):
                     is_first = event.choice == choices.first
                     usage = endpoint.add_cost(event.usage, model, with_prompt=is_first)
                     event = msgspec.structs.replace(event, usage=usage)
-                stream.events.put((call, event))
+                stream.put(call, event)
             return request.n - reader.n_missing
 
         while True:
@@ -377,19 +418,24 @@ class RemoteEngine:
             return False
         if field not in self._omitted:
             self._omitted.add(field)
-            if is_optional:
-                name = self._connection.endpoint.name
-                self._connection.notes.put(
-                    f"{name}: {option(field)} is not sent, as the model does not support it"
-                )
+            self._discovery.reject(field)
+            self._used = self._discovery.found
         return True
 
     def _omit_unsupported(self, document: dict[str, Any]) -> None:
         """Remove the fields that the model has rejected, or rename them."""
         for field in self._omitted & document.keys():
+            if field in self._given and field != "max_tokens":
+                continue
             value = document.pop(field)
             if field == "max_tokens":
                 document["max_completion_tokens"] = value
+            elif field not in self._noted:
+                self._noted.add(field)
+                name = self._connection.endpoint.name
+                self._connection.notes.put(
+                    f"{name}: {option(field)} is not sent, as the model does not support it"
+                )
 
     def _pass_on_notes(self) -> None:
         with contextlib.suppress(Empty):
@@ -455,6 +501,7 @@ class _Call:
     def __init__(self, request: AnyRequest) -> None:
         self.request = request
         self.n_tokens = 0
+        self.has_events = False
         sampling = request.sampling if isinstance(request, Request) else None
         self.max_tokens = (sampling and sampling.max_tokens) or DEFAULT_MAX_TOKENS
 
@@ -477,6 +524,10 @@ class _Stream:
     def __init__(self) -> None:
         self.events: SimpleQueue[tuple[_Call, Event | BaseException | None] | None] = SimpleQueue()
         self.has_failed = False
+
+    def put(self, call: _Call, event: Event) -> None:
+        call.has_events = True
+        self.events.put((call, event))
 
     async def if_running(self, call: Coroutine[Any, Any, T]) -> T:
         if self.has_failed:

@@ -32,6 +32,12 @@ _TOO_LONG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _UNSUPPORTED = ("unsupported_parameter", "unsupported_value")
+# In errors with status 500, by which llama_cpp.server reports requests that it rejects.
+_REJECTED = re.compile(
+    r"validation error|'loc': \('body'|input should be|invalid_request|not supported|unsupported|"
+    r"invalid (request|value|json|schema|grammar|argument|parameter)|parsing grammar",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"\d[\d,]*")
 
 
@@ -39,7 +45,8 @@ class Retryable(Exception):
     """A failure that may not happen again; `error` is the error of the last attempt.
 
     `is_overload` is whether fewer requests at once may help, and `wait` the seconds that the server
-    asks for. `is_fatal` is whether other requests will fail too.
+    asks for. `is_fatal` is whether other requests will fail too. `is_starting` is whether the
+    server starts, or will be available after `wait`.
     """
 
     def __init__(
@@ -48,11 +55,12 @@ class Retryable(Exception):
         *,
         is_overload: bool = False,
         is_fatal: bool = False,
+        is_starting: bool = False,
         wait: float | None = None,
     ) -> None:
         super().__init__(str(error))
         self.error, self.is_overload, self.is_fatal = error, is_overload, is_fatal
-        self.wait = wait
+        self.is_starting, self.wait = is_starting, wait
 
 
 class UnsupportedField(UsageError):
@@ -165,13 +173,18 @@ def response_error(
         return Fatal(_key_error(endpoint, status, detail))
     if status == 402 or code == "insufficient_quota":
         return Fatal(ServerError(f"{start}{detail}; check the account of the key"))
+    wait = _read_wait(headers)
+    if status == 503 and (wait is not None or "loading" in message.lower()):
+        error = ServerError(f"{start}: the server is not ready{detail}; try again later")
+        is_overload = wait is not None
+        return Retryable(error, is_overload=is_overload, is_fatal=True, is_starting=True, wait=wait)
     if status in (429, 503, 408, 425, 529):
         reason = "too many requests" if status == 429 else "the server is overloaded"
         error = ServerError(f"{start}: {reason}{detail}; try again later")
-        return Retryable(error, is_overload=True, is_fatal=True, wait=_read_wait(headers))
-    if status >= 500:
+        return Retryable(error, is_overload=True, is_fatal=True, wait=wait)
+    if status >= 500 and not _REJECTED.search(message):
         error = ServerError(f"{start}: the server failed{detail}; see its log")
-        return Retryable(error, wait=_read_wait(headers))
+        return Retryable(error, wait=wait)
     if status == 404:
         if code == "model_not_found" or "model" in message.lower():
             return Fatal(

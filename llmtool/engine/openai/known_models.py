@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from llmtool import files
-from llmtool.errors import LlmtoolError
-
 _MAX_NAMES, _MAX_LENGTH = 200, 200
 
 
-def save_names(cache: Path, endpoint: str, names: Iterable[str]) -> None:
-    """Save the names of an endpoint's models, unless they are unchanged or cannot be saved."""
-    shown = [name for name in names if len(name) <= _MAX_LENGTH and name.isprintable()]
-    data = msgspec.json.encode(shown[:_MAX_NAMES])
-    path = _path(cache, endpoint)
-    with contextlib.suppress(LlmtoolError, OSError):
-        if not path.exists() or path.read_bytes() != data:
-            files.write_atomically(path, data, is_durable=False)
+class _Model(msgspec.Struct):
+    name: str
+
+
+class _Server(msgspec.Struct):
+    models: list[_Model] | None = None
+
+
+class _Saved(msgspec.Struct):
+    """The part of what `discovery` saves that has names."""
+
+    server: _Server
+
+
+def saved_path(cache: Path, name: str) -> Path:
+    """Return the path of the file of an endpoint."""
+    return cache / "servers" / f"{name}.json"
+
+
+def saved_files(cache: Path) -> list[Path]:
+    """Return the paths of the files of all endpoints."""
+    return [*(cache / "servers").glob("*.json")]
 
 
 def load_names(cache: Path, endpoint: str) -> list[str]:
     """Return the names of an endpoint's models, [] if they are unknown."""
     try:
-        return msgspec.json.decode(_path(cache, endpoint).read_bytes(), type=list[str])
-    except (OSError, ValueError):
+        saved = msgspec.json.decode(saved_path(cache, endpoint).read_bytes(), type=_Saved)
+    except (OSError, ValueError, RecursionError):
         return []
-
-
-def _path(cache: Path, endpoint: str) -> Path:
-    return cache / "endpoints" / f"{endpoint}.json"
+    names = (each.name for each in saved.server.models or ())
+    return [name for name in names if len(name) <= _MAX_LENGTH and name.isprintable()][:_MAX_NAMES]

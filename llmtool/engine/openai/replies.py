@@ -420,6 +420,10 @@ def _scale(counts: list[int], total: int) -> list[int]:
     return scaled
 
 
+class OtherModel(ServerError):
+    """Another model answered than the one that was asked."""
+
+
 def check_model(endpoint: Endpoint, asked: str, answered: str | None) -> None:
     """Check the name of the model that answered; None if the server does not report it.
 
@@ -430,7 +434,7 @@ def check_model(endpoint: Endpoint, asked: str, answered: str | None) -> None:
         return
     other, name = quote(endpoint, answered), endpoint.name
     raise Fatal(
-        ServerError(
+        OtherModel(
             f"{name}: asked {asked!r}, but {other!r} answered; check the model, or set "
             f"endpoints.{name}.check_model to false"
         )

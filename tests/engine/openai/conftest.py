@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_server import FakeServer, fake_server
 
 from llmtool.cancellation import Cancellation
-from llmtool.engine.openai.capabilities import detect
 from llmtool.engine.openai.connection import Connection
+from llmtool.engine.openai.discovery import Discovery
 from llmtool.engine.openai.endpoint import Endpoint
 from llmtool.engine.openai.engine import RemoteEngine
 
@@ -25,7 +26,7 @@ def fake() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Connect]:
+def connect(tmp_path: Path) -> Iterator[Connect]:
     """Return `connect(url, model, **fields of the endpoint)`, which retries without waiting."""
     with ExitStack() as stack:
 
@@ -37,11 +38,11 @@ def connect() -> Iterator[Connect]:
                 endpoint, concurrency=endpoint.concurrency, backoff_seconds=0.01
             )
             stack.callback(connection.close)
-            server = connection.run(detect(connection, model), cancellation.check)
+            discovery = Discovery(endpoint, model, tmp_path)
+            connection.run(discovery.ask(connection), cancellation.check)
             return RemoteEngine(
                 connection,
-                server,
-                server.find(endpoint, model),
+                discovery,
                 n_ctx=endpoint.n_ctx,
                 cancellation=cancellation,
                 on_note=notes.append,

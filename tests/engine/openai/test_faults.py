@@ -13,7 +13,7 @@ import pytest
 from fake_server import Exchange, FakeServer, Respond, chunk, fail, listed, say, texts, usage
 
 from llmtool.engine.types import Event, Failed, Finished, Message, Prompt, Request, Sampling
-from llmtool.errors import ExitCode, LlmtoolError
+from llmtool.errors import ExitCode, LlmtoolError, ServerError, UsageError
 
 KEY = "sk-secret-0123456789"
 REQUEST = Request(prompt=Prompt(messages=(Message("user", "Say hello"),)))
@@ -91,6 +91,12 @@ FAULTS: list[tuple[str, Respond, ExitCode, str]] = [
         fail(500, "bug"),
         ExitCode.SERVER,
         "HTTP 500: the server failed: bug; see its log",
+    ),
+    (
+        "HTTP 500 for an invalid request",
+        fail(500, "[{'type': 'less_than_equal', 'loc': ('body', 'top_p'), 'msg': 'Input should be"),
+        ExitCode.USAGE,
+        "gpu: [{'type': 'less_than_equal'",
     ),
     ("HTTP 503", fail(503), ExitCode.SERVER, "HTTP 503: the server is overloaded; try again later"),
     (
@@ -256,6 +262,33 @@ def test_fault_before_the_first_token_is_retried(
     fake.script(broken, broken, say("Hello"))
     assert texts(run(connect(fake.url))) == "Hello"
     assert len(fake.bodies) == 3 and fake.bodies[0] == fake.bodies[2]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry_After": "0"}], ids=["loading", "Retry-After"])
+def test_server_that_starts_has_the_time_until_the_first_token(
+    fake: FakeServer, connect: Any, headers: dict[str, str]
+) -> None:
+    starting = fail(503, "Loading model" if not headers else "", **headers)
+    fake.script(*[starting] * 20, say("Hello"))
+    assert texts(run(connect(fake.url))) == "Hello"
+    fake.received.clear()
+    fake.script(starting)
+    engine = connect(fake.url, first_token_seconds=0.3)
+    started = time.monotonic()
+    with pytest.raises(ServerError, match="HTTP 503: the server is not ready.*; try again later"):
+        run(engine)
+    assert time.monotonic() - started < 5 and len(fake.bodies) > 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["logprobs is not supported for models created with logits_all=False", "1 validation error"],
+)
+def test_rejected_request_is_not_repeated(fake: FakeServer, connect: Any, message: str) -> None:
+    fake.script(fail(500, message))
+    with pytest.raises(UsageError, match=message):
+        run(connect(fake.url))
+    assert len(fake.bodies) == 1
 
 
 def test_connection_lost_in_a_batch_is_requested_again_as_a_whole(
