@@ -156,7 +156,8 @@ def check_argument(name: str, value: object, annotation: str) -> object:
         if matches:
             return found
     raise UsageError(
-        f"{option(name, value)}: must be {_describe(types)}{_hint(name, value, types)}"
+        f"{option(name, value)}: must be {_describe(types)}{_hint(name, value, types)}",
+        option=name,
     )
 
 
@@ -187,7 +188,7 @@ def check_range(
     limits = f"above {above}" if above is not None else f"at least {low}"
     if high is not None:
         limits = f"at most {high}" if low is None else f"between {low} and {high}"
-    raise UsageError(f"{option(name, value)}: must be {limits}{_not_nan(value)}")
+    raise UsageError(f"{option(name, value)}: must be {limits}{_not_nan(value)}", option=name)
 
 
 def _not_nan(value: object) -> str:
@@ -251,7 +252,8 @@ def _check_entries(name: str, values: Mapping[object, object], annotation: str) 
     known = {"str": "strings", "int | str": "integers or strings"}.get(keys, "")
     for key in values:
         if known and not any(_match(name, key, kind)[0] for kind in _parse(keys)):
-            raise UsageError(f"{option(name)} has the key {show_value(key)}; keys must be {known}")
+            message = f"{option(name)} has the key {show_value(key)}; keys must be {known}"
+            raise UsageError(message, option=name)
     return {
         key: check_argument(f"{name}[{show_value(key)}]", value, item or "Any")
         for key, value in values.items()

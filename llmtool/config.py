@@ -212,8 +212,24 @@ def _check_endpoints(tables: Any, config_file: Path) -> None:
         try:
             msgspec.convert(table, EndpointSettings)
         except msgspec.ValidationError as exc:
+            for key in _ENDPOINT_KEYS:
+                if key in table:
+                    _check_endpoint_value(f"{where}.{key}", key, table[key])
             reason = str(exc).replace("`", "'").replace("$.", "")
             raise UsageError(f"{where}: {reason[:1].lower()}{reason[1:]}") from None
+
+
+def _check_endpoint_value(name: str, key: str, value: Any) -> None:
+    """Check a value, which the error does not show."""
+    kind = _endpoint_type(key)
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        raise UsageError(f"{name}: must be {_describe(kind)}") from None
+
+
+def _endpoint_type(key: str) -> Any:
+    return next(each.type for each in msgspec.structs.fields(EndpointSettings) if each.name == key)
 
 
 def _describe(kind: Any) -> str:
@@ -321,7 +337,7 @@ def _reject_without_url(endpoint: str, values: Mapping[str, Any], *, is_set: boo
 
 
 def _parse_endpoint_value(key: str, name: str, text: str) -> Any:
-    kind = next(each.type for each in msgspec.structs.fields(EndpointSettings) if each.name == name)
+    kind = _endpoint_type(name)
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as exc:

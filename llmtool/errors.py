@@ -27,6 +27,8 @@ of a prompt.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 from llmtool.option_names import show_names
@@ -112,9 +114,35 @@ def os_error_reason(exc: OSError) -> str:
 
 
 class UsageError(LlmtoolError):
-    """An argument, an option or a setting is invalid (exit code 2)."""
+    """An argument, an option or a setting is invalid (exit code 2).
+
+    `option` is the name of the argument in Python, if it is a single one.
+    """
 
     exit_code = ExitCode.USAGE
+
+    def __init__(self, *args: object, option: str | None = None) -> None:
+        super().__init__(*args)
+        self.option = option
+
+
+@contextmanager
+def about_option(name: str) -> Iterator[None]:
+    """Set the `option` of a `UsageError` that has none.
+
+    Example:
+        >>> try:
+        ...     with about_option("length"):
+        ...         raise UsageError("invalid length 'x'")
+        ... except UsageError as exc:
+        ...     exc.option
+        'length'
+    """
+    try:
+        yield
+    except UsageError as exc:
+        exc.option = exc.option or name
+        raise
 
 
 def missing_extra(subject: str, extra: str) -> UsageError:

@@ -71,6 +71,7 @@ LAYERS = [
     "forks",
     "file_kinds",
     "suggest",
+    "field_types",
     "errors",
     "option_names",
     "_version",

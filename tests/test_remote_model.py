@@ -380,7 +380,11 @@ def test_doctor_checks_endpoints_without_the_network(
         ('base_url = "http://a"\nurl = "x"', "endpoints.gpu: unknown key 'url'; valid keys: base"),
         ('base_ulr = "x"', "endpoints.gpu: unknown key 'base_ulr'; did you mean 'base_url'?"),
         ('kind = "vllm"', "endpoints.gpu: base_url is missing; run `llmtool config set endpoints"),
-        ('base_url = "http://a"\nconcurrency = 0', "endpoints.gpu: expected 'int' >= 1"),
+        (
+            'base_url = "http://a"\nconcurrency = 0',
+            "endpoints.gpu.concurrency: must be a whole number from 1 to 1024",
+        ),
+        ('base_url = "http://a"\nkind = "vlm"', "endpoints.gpu.kind: must be auto, "),
         ('base_url = "http://a"\nheaders = {a = 5}', "endpoints.gpu: expected 'str', got 'int'"),
     ],
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from functools import cache
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -21,10 +22,12 @@ from llmtool.option_names import option
 from llmtool.short_repr import short_repr
 from llmtool.structured.constraint import Constraint
 
+MAX_COUNT = 2**31 - 1  # of tokens
 MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
 MAX_LOGIT_BIAS = 100
+MAX_PENALTY = 100  # also the largest factor of a repeated token; its inverse is the smallest
 MAX_LORA_SCALE = 100
 _N_COMPARED = 128  # tokens at once, which is faster than one by one
 _N_RECENT = 16  # steps in the average of `StreamProgress.step_seconds`
@@ -77,14 +80,14 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     logit_bias: dict[str, Annotated[float, Meta(ge=-MAX_LOGIT_BIAS, le=MAX_LOGIT_BIAS)]] = {}
-    repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
-    repeat_last_n: Annotated[int, Meta(ge=-1)] = 64
+    repeat_penalty: Annotated[float, Meta(ge=1 / MAX_PENALTY, le=MAX_PENALTY)] = 1.0
+    repeat_last_n: Annotated[int, Meta(ge=-1, le=MAX_COUNT)] = 64
     frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] = 0.0
-    dry_multiplier: Annotated[float, Meta(ge=0)] = 0.0
-    dry_base: Annotated[float, Meta(ge=1)] = 1.75
-    dry_allowed_length: Annotated[int, Meta(ge=1)] = 2
-    top_k: Annotated[int, Meta(ge=0)] = 40
+    dry_multiplier: Annotated[float, Meta(ge=0, le=MAX_PENALTY)] = 0.0
+    dry_base: Annotated[float, Meta(ge=1, le=MAX_PENALTY)] = 1.75
+    dry_allowed_length: Annotated[int, Meta(ge=1, le=MAX_COUNT)] = 2
+    top_k: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 40
     typical_p: Annotated[float, Meta(ge=0, le=1)] = 1.0
     top_p: Annotated[float, Meta(ge=0, le=1)] = 0.95
     min_p: Annotated[float, Meta(ge=0, le=1)] = 0.05
@@ -92,11 +95,28 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     xtc_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.1
     temperature: Annotated[float, Meta(ge=0, le=100)] = 0.8
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
-    max_tokens: Annotated[int, Meta(ge=0)] | None = None
-    think_tokens: Annotated[int, Meta(ge=0)] | None = None
+    max_tokens: Annotated[int, Meta(ge=0, le=MAX_COUNT)] | None = None
+    think_tokens: Annotated[int, Meta(ge=0, le=MAX_COUNT)] | None = None
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] = 0
+
+
+@cache
+def sampling_limits() -> Mapping[str, Meta]:
+    """Return the range of each sampling option that is a number.
+
+    Example:
+        >>> sampling_limits()["top_p"].ge, sampling_limits()["top_p"].le
+        (0, 1)
+    """
+    return {
+        field.name: meta
+        for field in msgspec.structs.fields(Sampling)
+        if field.name != "logit_bias"
+        for kind in (field.type, *get_args(field.type))
+        for meta in getattr(kind, "__metadata__", ())
+    }
 
 
 class Adapter(msgspec.Struct, frozen=True):

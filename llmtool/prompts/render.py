@@ -177,7 +177,8 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
             try:
                 bound[name] = values.convert(spec, variables[name])
             except ValueError as exc:
-                raise UsageError(f"input {name!r} of template {template.name!r}: {exc}") from exc
+                message = f"input {name!r} of template {template.name!r}: {exc}"
+                raise UsageError(message, option=name) from exc
         elif spec.required:
             raise UsageError(
                 f"template {template.name!r} needs a value for {name!r}: pass "

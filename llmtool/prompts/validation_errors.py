@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import msgspec
-import msgspec.inspect as mi
 
+from llmtool.field_types import choices_at, fields_at
 from llmtool.safe_yaml import Path
 from llmtool.suggest import suggest
 
@@ -33,11 +32,11 @@ def explain(value: object, kind: type[object], message: str) -> tuple[Path, str]
     path = _locate(value, kind, message, where.strip("`")) if where else ()
     if unknown := re.search(r"unknown field `(.*)`", reason):
         key = unknown[1]
-        return (*path, key), f"unknown key {key!r}{suggest(key, _fields_at(kind, path))}"
+        return (*path, key), f"unknown key {key!r}{suggest(key, fields_at(kind, path))}"
     if missing := re.search(r"missing required field `(.*)`", reason):
         return path, f"{_dotted((*path, missing[1]))} is missing"
     if choice := re.search(r"Invalid enum value '(.*)'", reason):
-        known = _choices_at(kind, path)
+        known = choices_at(kind, path)
         hint = suggest(choice[1], known) or f"; choose one of {', '.join(known)}"
         return path, f"{_dotted(path)}: unknown value {choice[1]!r}{hint}"
     return path, f"{_dotted(path)}: {_in_yaml_terms(reason)}"
@@ -91,45 +90,6 @@ def _replace_at(value: object, path: Path, part: object) -> object:
         return {**value, key: _replace_at(value[key], rest, part)}
     assert isinstance(value, list) and isinstance(key, int)
     return [*value[:key], _replace_at(value[key], rest, part), *value[key + 1 :]]
-
-
-def _fields_at(kind: type[object], path: Path) -> list[str]:
-    """Return the keys that a struct type has at a path inside it."""
-    structs = [found for found in _types_at(kind, path) if isinstance(found, mi.StructType)]
-    return [field.encode_name for found in structs for field in found.fields]
-
-
-def _choices_at(kind: type[object], path: Path) -> list[str]:
-    """Return the values that are allowed at a path inside a struct type."""
-    literals = [found for found in _types_at(kind, path) if isinstance(found, mi.LiteralType)]
-    return [str(value) for found in literals for value in found.values]
-
-
-def _types_at(kind: type[object], path: Path) -> list[mi.Type]:
-    types = [mi.type_info(kind)]
-    for key in path:
-        types = [inner for outer in types for inner in _types_inside(outer, key)]
-    return _flatten_unions(types)
-
-
-def _types_inside(outer: mi.Type, key: str | int) -> list[mi.Type]:
-    found: list[mi.Type] = []
-    for each in _flatten_unions([outer]):
-        if isinstance(each, mi.StructType):
-            found += [field.type for field in each.fields if field.encode_name == key]
-        elif isinstance(each, mi.DictType):
-            found.append(each.value_type)
-        elif isinstance(each, (mi.ListType, mi.VarTupleType)):
-            found.append(each.item_type)
-    return found
-
-
-def _flatten_unions(types: Iterable[mi.Type]) -> list[mi.Type]:
-    return [
-        inner
-        for each in types
-        for inner in (each.types if isinstance(each, mi.UnionType) else (each,))
-    ]
 
 
 def _dotted(path: Path) -> str:

@@ -63,7 +63,7 @@ def parse_body(data: bytes, kind: type[T]) -> T:
         _check_keys(data)
         return value
     except msgspec.ValidationError as exc:
-        raise _field_error(str(exc), kind) from None
+        raise field_error(exc, kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         reason = format_json_error(exc)
         raise RequestError(f"the body is not JSON: {reason}; send a JSON object") from None
@@ -73,12 +73,14 @@ def check_query(request: Request, known: Collection[str] = ()) -> None:
     """Check that a query string has only known parameters.
 
     Raises:
-        RequestError: it has another one.
+        RequestError: it has another one, or one twice.
     """
-    for name in request.query_params:
+    for name, n in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
             message = f"unknown query parameter {name!r}{suggest(name, known)}"
             raise RequestError(message, code="unknown_option", param=name)
+        if n > 1:
+            raise RequestError(f"the query parameter {name!r} occurs twice", param=name)
 
 
 async def _read(request: Request) -> bytes:
@@ -107,20 +109,30 @@ def _too_large() -> RequestError:
     )
 
 
-def _field_error(message: str, kind: type) -> RequestError:
-    """Return the error of a field from msgspec's message."""
-    reason, _, path = message.partition(" - at `$")
-    param = path.rstrip("`").lstrip(".") or None
+def field_error(error: msgspec.ValidationError, kind: type, *, place: str = "") -> RequestError:
+    """Return the error of a field for msgspec's, at a conversion to `kind`.
+
+    `place` is the field of the body that was converted, if it is not the whole body.
+    """
+    from llmtool.field_types import choices_at, fields_at, list_values
+
+    reason, _, where = str(error).partition(" - at `$")
+    where = where.rstrip("`").lstrip(".")
+    path = [int(part) if part.isdecimal() else part for part in re.findall(r"[^.\[\]]+", where)]
+    where = where.replace("[...]", "")  # the value of any key
+    param = ".".join(filter(None, (place, where))) or None
     if unknown := re.search(r"unknown field `(.*)`", reason):
         name = unknown[1]
-        is_struct = param is None and issubclass(kind, msgspec.Struct)
-        fields = [field.encode_name for field in msgspec.structs.fields(kind)] if is_struct else []
-        hint = suggest(name, fields)
+        hint = suggest(name, fields_at(kind, path))
         param = name if param is None else f"{param}.{name}"
         return RequestError(f"unknown option {param!r}{hint}", code="unknown_option", param=param)
     if missing := re.search(r"missing required field `(.*)`", reason):
         param = missing[1] if param is None else f"{param}.{missing[1]}"
         return RequestError(f"{param} is missing", param=param)
+    if choices := choices_at(kind, path):
+        given = re.search(r"Invalid enum value ('.*')", reason)
+        name = f"{param} {given[1]}" if given else f"{param}"
+        return RequestError(f"{name}: must be {list_values(choices)}", param=param)
     reason = reason[:1].lower() + reason[1:]
     return RequestError(f"{param or 'the body'}: {reason}", param=param)
 

@@ -112,7 +112,9 @@ def describe(error: BaseException) -> ErrorInfo:
         )
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
-            return ErrorInfo(str(error), status, code, None, error.exit_code.name)
+            param = error.option if isinstance(error, UsageError) else None
+            param = "model" if isinstance(error, ModelNotFound) else param
+            return ErrorInfo(str(error), status, code, param, error.exit_code.name)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return ErrorInfo(str(error), status, None, None, error.exit_code.name)
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llmtool.engine.types import Finished, Prompt, Request, Sampling, Token, TokenLogprob, Usage
+from llmtool.errors import about_option
 from llmtool.server.errors import RequestError, naming
 from llmtool.tasks.options import MAX_REPLIES
 from llmtool.tasks.pipeline.collect import raise_failures
@@ -111,9 +112,8 @@ def constrain(
     if spec is None:
         return sampling
     if spec.unenforced:
-        names = ", ".join(map(str, spec.unenforced))
         raise RequestError(
-            f"{param}: the schema uses {names}, which cannot be enforced; remove it",
+            f"{param}: the schema uses {spec.unenforced}, which cannot be enforced; remove it",
             code="invalid_schema",
             param=param,
         )
@@ -128,7 +128,8 @@ def chat_prompt(messages: Messages, *, thinking: Any = None, param: str = "messa
     Raises:
         UsageError: a message is invalid.
     """
-    parsed = parse_messages(messages)
+    with about_option(param):
+        parsed = parse_messages(messages)
     with naming(param, code=None):
         _, _, prefill = split_for_reply(parsed)
     return Prompt(messages=parsed[:-1] if prefill else parsed, prefill=prefill, thinking=thinking)

@@ -13,7 +13,8 @@ from starlette.requests import Request
 
 from llmtool.engine.types import Effort, Prompt, RawText
 from llmtool.errors import LlmtoolError
-from llmtool.server.errors import RequestError
+from llmtool.server.bodies import check_query
+from llmtool.server.errors import RequestError, naming
 from llmtool.server.generation import chat_prompt
 from llmtool.server.openai.chat import check_chat_messages, thinking_of
 from llmtool.server.responses import JSON
@@ -66,6 +67,7 @@ async def tokenize(service: Service, body: TokenizeBody) -> JSON:
 
 def _prompt(body: TokenizeBody) -> Prompt:
     if body.messages is not None:
+        check_chat_messages(body.messages)
         return chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
     text = body.prompt if body.content is None else body.content
     if text is None:
@@ -84,12 +86,14 @@ async def detokenize(service: Service, body: DetokenizeBody) -> JSON:
     prompt = Prompt(token_ids=tuple(body.tokens))
     text = ""
     if body.tokens:
-        text = await service.call(box, lambda: box.engine.tokenize(prompt).text)
+        with naming("tokens", code=None):
+            text = await service.call(box, lambda: box.engine.tokenize(prompt).text)
     return JSON({"content": text, "prompt": text})
 
 
 async def show_tokenizer(service: Service, request: Request, data: bytes) -> JSON:
     """Return the tokens that begin and end a text, as vLLM does."""
+    check_query(request, ("model",))
     _, box = service.find(request.query_params.get("model"))
     info = await service.call(box, lambda: box.engine.info)
     return JSON({"bos_token": info.bos_token, "eos_token": info.eos_token, "pad_token": None})
@@ -109,6 +113,7 @@ def show_health(service: Service, request: Request) -> JSON:
     Raises:
         RequestError: it is being loaded, or could not be loaded.
     """
+    check_query(request)
     status = HTTPStatus.SERVICE_UNAVAILABLE
     try:
         if service.check_loaded():

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmtool.engine.shared import SharedEngine
 from llmtool.engine.totals import Histogram
+from llmtool.server.bodies import check_query
 from llmtool.server.service import Service
 
 _OTHER = "other"  # all unknown paths
@@ -107,6 +108,7 @@ class CountRequests:
 
 def show_metrics(service: Service, request: Request, totals: HttpTotals) -> Response:
     """Return all metrics in Prometheus's text format."""
+    check_query(request)
     text = "".join(f"{line}\n" for line in _lines(service, totals))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -171,7 +171,16 @@ def format_field(name: str, value: tuple[object, ...]) -> str:
     """Return how a message names a field of a body.
 
     Example:
-        >>> format_field("top_p", ()), format_field("top_p", (2,))
+        >>> format_field("top_p", ()), format_field("top_p", (2.0,))
         ('top_p', 'top_p 2')
     """
-    return " ".join([name, *map(show_value, value)])
+    return " ".join([name, *(show_value(_as_typed(each)) for each in value)])
+
+
+def _as_typed(value: object) -> object:
+    """Return a number that JSON has without a fraction as an integer."""
+    return (
+        int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        else value
+    )

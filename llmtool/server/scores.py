@@ -10,7 +10,7 @@ from msgspec import Meta
 from llmtool.engine.types import Effort, Prompt, ScoreRequest
 from llmtool.server.errors import RequestError
 from llmtool.server.generation import chat_prompt
-from llmtool.server.openai.chat import thinking_of
+from llmtool.server.openai.chat import check_chat_messages, thinking_of
 from llmtool.server.responses import JSON
 from llmtool.server.service import Service
 from llmtool.tasks.pipeline.collect import raise_failures
@@ -40,6 +40,7 @@ async def score(service: Service, body: ScoresBody) -> JSON:
     if (body.prompt is None) == (body.messages is None):
         raise RequestError("pass either prompt or messages", param="prompt")
     if body.messages is not None:
+        check_chat_messages(body.messages)
         prompt = chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
     else:
         prompt = Prompt(text=body.prompt)

@@ -257,7 +257,7 @@ def find_language(word: str, name: str = "to") -> Language:
     if tag is None:
         hint = suggest(folded, (*_COMMON, *_COMMON.values(), *_VARIETIES.values()))
         hint = hint or "; give a name or code, such as German, Deutsch or de"
-        raise UsageError(f"{option(name)}: unknown language {word!r}{hint}")
+        raise UsageError(f"{option(name)}: unknown language {word!r}{hint}", option=name)
     return Language(code=_format_tag(tag), base=tag.partition("-")[0], name=_english_name(tag))
 
 

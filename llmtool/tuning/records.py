@@ -22,6 +22,7 @@ from llmtool.evals.dataset import SPLIT, read_rows, to_sample
 from llmtool.evals.plan import hash_of
 from llmtool.prompts.assertions import check_assertion
 from llmtool.prompts.schema import Assertion
+from llmtool.prompts.validation_errors import explain
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.output_spec import OutputSpec, output_spec_of
 
@@ -214,7 +215,8 @@ def _assertions(value: object, template: Template, place: str) -> Iterator[Asser
             value = msgspec.json.decode(value)
         found = msgspec.convert(value, tuple[Assertion, ...])
     except msgspec.ValidationError as exc:
-        raise InputError(f"{place}: assert: {str(exc).partition(' - ')[0]}") from exc
+        _, reason = explain(value, tuple[Assertion, ...], str(exc))
+        raise InputError(f"{place}: assert: {reason.removeprefix('the template: ')}") from exc
     except msgspec.DecodeError as exc:
         raise InputError(f"{place}: assert: not valid JSON: {format_json_error(exc)}") from exc
     for assertion in found:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import msgspec.inspect as mi
 import pytest
 from running_server import Server, running
 
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import sampling_limits
 from llmtool.option_names import use_format
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
 from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
@@ -34,7 +36,6 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "/v1/functions/gen": (None, {"prompt": "hello"}),
 }
 CHAT = "/v1/chat/completions"
-ANY_NUMBER = ("seed", "repeat_penalty", "dry_multiplier", "dry_base")
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +147,103 @@ def fields() -> Iterator[tuple[str, str]]:
 def test_a_field_of_the_wrong_type_is_named(server: Server, path: str, name: str) -> None:
     for value in ([[[]]], [{"x": []}], 10**30):
         response = server.post(path, {**BODIES[path][1], name: value})
-        if name in ANY_NUMBER and value == 10**30:
-            assert response.status_code == 200
-            continue
         assert response.status_code == 400, (value, response.text)
         assert name in response.text, value
+
+
+def enumerations() -> Iterator[tuple[str, str, Any, list[str]]]:
+    """Yield each field with enumerated values: its path, its place, a wrong value, the values."""
+    for path, (kind, _) in BODIES.items():
+        if kind is not None:
+            for place, value, choices in literals(mi.type_info(kind)):
+                yield path, place, value, choices
+
+
+def literals(kind: mi.Type) -> Iterator[tuple[str, Any, list[str]]]:
+    """Yield the literals inside a type: their place, a document with a wrong value, the values."""
+    if isinstance(kind, mi.UnionType):
+        found = [each for each in kind.types if isinstance(each, mi.LiteralType)]
+        if found:
+            yield "", "wrong", [str(value) for each in found for value in each.values]
+        for each in kind.types:
+            if not isinstance(each, mi.LiteralType):
+                yield from literals(each)
+    elif isinstance(kind, mi.LiteralType):
+        yield "", "wrong", list(map(str, kind.values))
+    elif isinstance(kind, mi.ListType):
+        for place, value, choices in literals(kind.item_type):
+            yield f"[0]{place}", [value], choices
+    elif isinstance(kind, mi.StructType):
+        for field in kind.fields:
+            for place, value, choices in literals(field.type):
+                yield f".{field.encode_name}{place}", {field.encode_name: value}, choices
+
+
+@pytest.mark.parametrize(("path", "place", "change", "choices"), list(enumerations()))
+def test_an_unknown_value_is_an_error_that_lists_the_valid_ones(
+    server: Server, path: str, place: str, change: Any, choices: list[str]
+) -> None:
+    response = server.post(path, {**BODIES[path][1], **change})
+    message = check(path, response)
+    assert message.startswith(f"{place[1:]} 'wrong': must be ")
+    assert all(repr(choice) in message for choice in choices)
+    assert response.json()["error"].get("param") in (place[1:], None)
+    if not path.startswith("/v1/messages"):
+        assert response.json()["error"]["param"] == place[1:]
+
+
+def test_the_bodies_have_enumerated_values() -> None:
+    places = {(path, place) for path, place, _, _ in enumerations()}
+    assert {
+        (CHAT, ".response_format.type"),
+        (CHAT, ".modalities[0]"),
+        ("/v1/responses", ".include[0]"),
+        ("/v1/responses", ".text.format.type"),
+        ("/v1/messages", ".thinking.type"),
+        ("/tokenize", ".reasoning_effort"),
+    } <= places
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+@pytest.mark.parametrize("name", sorted(sampling_limits().keys() - {"think_tokens", "logprobs"}))
+def test_a_sampling_option_out_of_range_is_the_param(server: Server, path: str, name: str) -> None:
+    limits = sampling_limits()[name]
+    assert limits.ge is not None and limits.le is not None
+    for value in (limits.ge - 1, limits.le + 1):
+        if name == "seed":  # other seeds are reduced
+            value = 2**63 if value > 0 else -(2**63) - 1
+        response = server.post(path, {**BODIES[path][1], name: value})
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == name
+        assert name in check(path, response)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "param"),
+    [
+        ("/v1/functions/classify", {"text": "x", "labels": ["a"]}, "labels"),
+        ("/v1/functions/classify", {"text": "x", "labels": ["a", "a"]}, "labels"),
+        (
+            "/v1/functions/classify",
+            {"text": "x", "labels": ["a", "b"], "examples": [5]},
+            "examples",
+        ),
+        ("/v1/functions/classify", {"text": 5, "labels": ["a", "b"]}, "text"),
+        ("/v1/functions/sum", {"text": "x", "style": "verse"}, "style"),
+        ("/v1/functions/sum", {"text": "x", "length": "far"}, "length"),
+        ("/v1/functions/translate", {"text": "x", "to": "Klingonian"}, "to"),
+        ("/v1/functions/gen", {"prompt": "x", "schema": {"type": "text"}}, "schema"),
+        ("/v1/functions/gen", {"prompt": "x", "regex": "("}, "regex"),
+        ("/v1/functions/gen?temperature=101", {"prompt": "x"}, "temperature"),
+        ("/v1/functions/gen?seed=1&seed=2", {"prompt": "x"}, "seed"),
+    ],
+)
+def test_an_argument_of_a_function_that_is_not_possible_is_the_param(
+    server: Server, path: str, change: dict[str, Any], param: str
+) -> None:
+    response = server.post(path, change)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == param
 
 
 @pytest.mark.parametrize(
@@ -159,7 +252,7 @@ def test_a_field_of_the_wrong_type_is_named(server: Server, path: str, name: str
         (CHAT, {"temperature": -1}, "temperature -1"),
         (CHAT, {"temperature": 1e308}, "temperature 1e+308"),
         (CHAT, {"top_p": 1.5}, "top_p 1.5"),
-        (CHAT, {"max_tokens": -1}, "max_tokens: expected"),
+        (CHAT, {"max_tokens": -1}, "max_tokens -1: must be between 0 and 2147483647"),
         (CHAT, {"max_tokens": 10**9}, "1,000,000,002"),
         (CHAT, {"n": 0}, "n: must be"),
         (CHAT, {"n": 10**9}, "n: must be"),
@@ -187,6 +280,16 @@ def test_a_field_of_the_wrong_type_is_named(server: Server, path: str, name: str
             "response_format: JSON Schema",
         ),
         (CHAT, {"structured_outputs": {"regex": "("}}, "structured_outputs: "),
+        (
+            CHAT,
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"schema": {"not": {"type": "string"}}},
+                }
+            },
+            "the schema uses not, which cannot be enforced",
+        ),
         ("/v1/completions", {"prompt": []}, "prompt: 0 prompts"),
         ("/v1/completions", {"prompt": [1.5]}, "prompt"),
         ("/v1/completions", {"best_of": 2}, "best_of 2"),
@@ -202,8 +305,14 @@ def test_a_field_of_the_wrong_type_is_named(server: Server, path: str, name: str
         ("/v1/messages", {"tool_choice": {"type": "any"}}, "tool_choice"),
         ("/v1/messages", {"system": [{"type": "image", "text": "x"}]}, "system[0]: type 'image'"),
         ("/v1/messages", {"temperature": -1}, "temperature -1"),
-        ("/v1/messages", {"top_k": -5}, "top_k: expected"),
+        ("/v1/messages", {"top_k": -5}, "top_k -5: must be between 0 and 2147483647"),
         ("/tokenize", {"prompt": "hello"}, "remove one"),
+        ("/tokenize", {"messages": [{**HELLO[0], "name": "Ann"}]}, "messages[0].name"),
+        (
+            "/v1/scores",
+            {"prompt": None, "messages": [{**HELLO[0], "name": "A"}]},
+            "messages[0].name",
+        ),
         ("/v1/scores", {"candidates": []}, "candidates"),
         ("/v1/scores", {"messages": []}, "pass either prompt or messages"),
         ("/detokenize", {"tokens": ["x"]}, "tokens[0]"),
@@ -226,9 +335,15 @@ def test_a_value_that_is_not_possible_is_named(
         ("/v1/models?after_id=x", "'after_id'"),
         ("/v1/models/other", "'other'"),
         ("/v1/modls", "unknown path"),
+        ("/v1/models/tiny?modle=x", "'modle'"),
+        ("/v1/functions?modle=x", "'modle'"),
+        ("/openapi.json?modle=x", "'modle'"),
+        ("/tokenizer_info?modle=x", "'modle'"),
+        ("/health?modle=x", "'modle'"),
+        ("/metrics?modle=x", "'modle'"),
     ],
 )
-def test_a_query_for_models(server: Server, path: str, named: str) -> None:
+def test_a_query_that_is_not_possible(server: Server, path: str, named: str) -> None:
     response = server.client.get(path)
     assert 400 <= response.status_code < 500 and named in check(path, response)
     assert server.client.get("/v1/models?limit=20").status_code == 200

@@ -105,10 +105,10 @@ def test_a_stream_has_the_chunks_of_each_prompt(serve: Serve) -> None:
     [
         ({"prompt": []}, "prompt"),
         ({"prompt": ["a", 5]}, "prompt"),
-        ({"prompt": [[1, 10**9]]}, None),
+        ({"prompt": [[1, 10**9]]}, "prompt"),
         ({"prompt": [[]]}, None),
         ({"best_of": 3}, "best_of"),
-        ({"max_tokens": 0}, None),
+        ({"max_tokens": 0}, "max_tokens"),
         ({"prompt": [[1]], "suffix": "x"}, "suffix"),
         ({"logprobs": -1}, "logprobs"),
     ],

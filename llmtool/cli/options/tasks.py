@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 from typer import BadParameter, Option
 
 from llmtool.cli.terminal.inputs import read_argument
-from llmtool.engine.types import MAX_LOGPROBS, MAX_SEED
+from llmtool.engine.types import MAX_LOGPROBS, MAX_SEED, sampling_limits
 from llmtool.errors import UsageError
 from llmtool.file_kinds import Dialect, Format
 from llmtool.option_names import option
@@ -31,6 +31,12 @@ _DIALECTS = f"Dialect of Markdown: {_list(get_args(Dialect))}."
 _reply = partial(Option, rich_help_panel="Reply")
 _output = partial(Option, rich_help_panel="Output")
 _sampling = partial(Option, rich_help_panel="Sampling")
+
+
+def _number(name: str, *flags: str, **given: Any) -> Any:
+    """Return the flag of a sampling option that is a number, with its range."""
+    limits = sampling_limits()[name]
+    return _sampling(*flags, min=limits.ge, max=limits.le, **given)
 
 
 def _parse_seed(value: str | None) -> int | None:
@@ -113,24 +119,25 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.SamplingOptions: {
         "max_tokens": Annotated[
             int | None,
-            _sampling(
-                min=0, metavar="N", help="Maximum reply tokens.", show_default="set by the task"
+            _number(
+                "max_tokens",
+                metavar="N",
+                help="Maximum reply tokens.",
+                show_default="set by the task",
             ),
         ],
         "think_tokens": Annotated[
             int | None,
-            _sampling(
+            _number(
+                "think_tokens",
                 "--think-tokens",
-                min=0,
                 metavar="N",
                 help="Maximum reasoning tokens; enables reasoning.",
             ),
         ],
         "temperature": Annotated[
             float | None,
-            _sampling(
-                min=0, max=100, metavar="T", help="Sampling temperature; 0 is deterministic."
-            ),
+            _number("temperature", metavar="T", help="Sampling temperature; 0 is deterministic."),
         ],
         "seed": Annotated[
             Any | None,
@@ -143,74 +150,71 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "top_p": Annotated[
             float | None,
-            _sampling(
+            _number(
+                "top_p",
                 "--top-p",
-                min=0,
-                max=1,
                 metavar="P",
                 help="Sample from the likeliest tokens up to P in total.",
             ),
         ],
         "top_k": Annotated[
             int | None,
-            _sampling(
+            _number(
+                "top_k",
                 "--top-k",
-                min=0,
                 metavar="K",
                 help="Sample from the top K tokens; 0 means all.",
             ),
         ],
         "min_p": Annotated[
             float | None,
-            _sampling(
+            _number(
+                "min_p",
                 "--min-p",
-                min=0,
-                max=1,
                 metavar="P",
                 help="Ignore tokens less likely than P times the likeliest.",
             ),
         ],
         "typical_p": Annotated[
             float | None,
-            _sampling(
+            _number(
+                "typical_p",
                 "--typical-p",
-                min=0,
-                max=1,
                 metavar="P",
                 help="Sample from the most typical tokens up to P in total.",
             ),
         ],
         "xtc_probability": Annotated[
             float | None,
-            _sampling(
+            _number(
+                "xtc_probability",
                 "--xtc-probability",
-                min=0,
-                max=1,
                 metavar="P",
                 help="Probability of excluding top choices (XTC).",
             ),
         ],
         "xtc_threshold": Annotated[
             float | None,
-            _sampling(
+            _number(
+                "xtc_threshold",
                 "--xtc-threshold",
-                min=0,
-                max=1,
                 metavar="P",
                 help="Minimum probability of a top choice.",
             ),
         ],
         "repeat_penalty": Annotated[
             float | None,
-            _sampling(min=0.01, metavar="R", help="Penalty for repeated tokens; 1 disables it."),
+            _number(
+                "repeat_penalty", metavar="R", help="Penalty for repeated tokens; 1 disables it."
+            ),
         ],
         "frequency_penalty": Annotated[
             float | None,
-            _sampling(min=-2, max=2, metavar="F", help="Penalty for each use of a token."),
+            _number("frequency_penalty", metavar="F", help="Penalty for each use of a token."),
         ],
         "presence_penalty": Annotated[
             float | None,
-            _sampling(min=-2, max=2, metavar="F", help="Penalty for used tokens."),
+            _number("presence_penalty", metavar="F", help="Penalty for used tokens."),
         ],
         "logit_bias": Annotated[
             list[str] | None,

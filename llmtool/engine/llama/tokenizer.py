@@ -88,7 +88,8 @@ class Tokenizer:
         for token in ids:
             if not 0 <= token < self._weights.n_vocab:
                 end = self._weights.n_vocab - 1
-                raise UsageError(f"token {token} of the prompt: ids of this model end at {end}")
+                message = f"token {token} of the prompt: ids of this model end at {end}"
+                raise UsageError(message, option="prompt")
         pieces = tuple(self._weights.render_piece(token, special=True) for token in ids)
         text = b"".join(pieces).decode("utf-8", "replace")
         return Tokenized(text=text, token_ids=ids, pieces=pieces)
@@ -127,7 +128,8 @@ class Tokenizer:
                 token = self._find_token(key)
             except UsageError as exc:
                 given = {key: bias if bias % 1 else int(bias)}  # 3, not 3.0
-                raise UsageError(f"{option('logit_bias', given)}: {exc}") from None
+                message = f"{option('logit_bias', given)}: {exc}"
+                raise UsageError(message, option="logit_bias") from None
             found[token] = found.get(token, 0) + bias
         return found
 

@@ -36,7 +36,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import LlmtoolError
 
-VERSION = f"{__version__}/1"  # raise the number when messages or their meaning change
+VERSION = f"{__version__}/2"  # raise the number when messages or their meaning change
 MAX_FRAME_BYTES = 256 << 20
 _LENGTH = struct.Struct(">I")
 _READ_BYTES = 1 << 16
@@ -175,7 +175,7 @@ class Error(_Message, frozen=True, tag=24):
 
     kind: str
     message: str
-    fields: dict[str, float | None] = {}
+    fields: dict[str, float | str | None] = {}
 
 
 class TokenEvent(_Message, frozen=True, tag=25):
@@ -362,7 +362,7 @@ def to_error(exc: BaseException) -> Error:
     fields = {
         name: value
         for name, value in vars(exc).items()
-        if value is None or isinstance(value, (int, float))
+        if value is None or isinstance(value, (int, float, str))
     }
     return Error(type(exc).__name__, str(exc.args[0]) if exc.args else "", fields)
 

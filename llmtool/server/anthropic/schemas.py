@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from llmtool.engine.types import Effort
+from llmtool.engine.types import MAX_COUNT, Effort
 
 Object = dict[str, Any] | None
 
@@ -16,7 +16,7 @@ class Thinking(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Whether a model reasons; `display` "summarized" is the API's default."""
 
     type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    budget_tokens: Annotated[int, Meta(ge=0, le=MAX_COUNT)] | None = None
     display: Literal["summarized"] | None = None
 
 
@@ -52,12 +52,12 @@ class PromptFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class MessagesBody(PromptFields, kw_only=True):
     """The body of `POST /v1/messages`."""
 
-    max_tokens: Annotated[int, Meta(ge=1, lt=2**31)]
-    stop_sequences: list[str] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+    stop_sequences: list[Annotated[str, Meta(min_length=1)]] | None = None
     stream: bool | None = False
     temperature: float | None = None
     top_p: float | None = None
-    top_k: Annotated[int, Meta(ge=0, lt=2**31)] | None = None
+    top_k: int | None = None
     metadata: Object = None
     service_tier: str | None = None
     inference_geo: str | None = None

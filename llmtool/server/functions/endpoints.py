@@ -26,6 +26,7 @@ Body = dict[str, Any] | list[dict[str, Any]]
 
 def list_functions(service: Service, request: Request) -> JSON:
     """Return the names, descriptions and schemas of the functions."""
+    check_query(request)
     data = [
         {
             "name": each.name,
@@ -40,6 +41,7 @@ def list_functions(service: Service, request: Request) -> JSON:
 
 def show_openapi(service: Service, request: Request) -> JSON:
     """Return the description of the functions as an OpenAPI document."""
+    check_query(request)
     return JSON(describe(service.functions))
 
 

@@ -20,6 +20,7 @@ from llmtool.server.openai.schemas import (
     UNSUPPORTED_IN_CHAT,
     ChatBody,
     CompletionBody,
+    JsonSchemaFormat,
     ResponseBody,
     ResponseFormat,
     StructuredOutputs,
@@ -168,12 +169,8 @@ def thinking_of(effort: str | None) -> bool | str | None:
 def output_spec(
     format: ResponseFormat | None,
     structured: StructuredOutputs | None = None,
-    *,
-    param: str = "response_format",
 ) -> OutputSpec | None:
     """Return the constraint of a `response_format`, or of `structured_outputs`.
-
-    `param` is the field of the body that has the format.
 
     Raises:
         RequestError: the schema is missing or invalid, or both are given.
@@ -187,14 +184,30 @@ def output_spec(
             return make_output_spec(
                 schema=schema, regex=structured.regex, grammar=structured.grammar
             )
-    if format is None or format.type == "text":
+    if format is None:
         return None
-    if format.type == "json_object":
+    name = "response_format"
+    return format_spec(
+        format.type, format.json_schema, param=name, schema_param=f"{name}.json_schema.schema"
+    )
+
+
+def format_spec(
+    kind: str, format: JsonSchemaFormat | None, *, param: str, schema_param: str
+) -> OutputSpec | None:
+    """Return the constraint of a format of text; errors name its fields.
+
+    Raises:
+        RequestError: the schema is missing or invalid.
+    """
+    if kind == "text":
+        return None
+    if kind == "json_object":
         return make_output_spec(schema={"type": "object"})
-    schema = format.json_schema.schema if format.json_schema is not None else msgspec.UNSET
+    schema = format.schema if format is not None else msgspec.UNSET
     if not isinstance(schema, (dict, bool)):
-        name = f"{param}.json_schema.schema"
-        raise RequestError(f"{name} is missing; it must be a JSON Schema", param=name)
+        message = f"{schema_param} is missing; it must be a JSON Schema"
+        raise RequestError(message, param=schema_param)
     with naming(param):
         return make_output_spec(schema=schema)
 

@@ -34,6 +34,7 @@ def show_model(service: Service, request: Request) -> JSON:
     Raises:
         ModelNotFound: the server does not have it.
     """
+    check_query(request)
     name, _ = service.find(unquote(request.path_params["name"]))
     return JSON(_document(service, name))
 

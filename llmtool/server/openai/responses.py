@@ -15,19 +15,18 @@ from llmtool.server.bodies import check_message, reject_tool_choice, reject_unsu
 from llmtool.server.errors import RequestError, describe
 from llmtool.server.openai.chat import (
     check_stream_options,
-    output_spec,
+    format_spec,
     thinking_of,
     token_document,
 )
 from llmtool.server.openai.schemas import (
     IGNORED_IN_ITEMS,
     IGNORED_IN_PARTS_OF_ITEMS,
-    INCLUDABLE,
     LOGPROBS,
     PARTS_OF_ITEMS,
     UNSUPPORTED_IN_RESPONSES,
     ResponseBody,
-    ResponseFormat,
+    TextFormat,
 )
 from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
@@ -48,7 +47,11 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
     name, box = service.find(body.model)
     effort = None if body.reasoning is None else body.reasoning.effort
     prompt = generation.chat_prompt(_messages(body), thinking=thinking_of(effort), param="input")
-    spec = output_spec(_format(body), param="text.format")
+    spec = None
+    if body.text is not None and (format := body.text.format) is not None:
+        spec = format_spec(
+            format.type, format, param="text.format", schema_param="text.format.schema"
+        )
     n_logprobs = _count_logprobs(body)
 
     def make_request() -> Request:
@@ -87,6 +90,8 @@ def _messages(body: ResponseBody) -> list[Message]:
     """
     head = [Message("system", body.instructions)] if body.instructions else []
     if isinstance(body.input, str):
+        if not body.input.strip():
+            raise RequestError("input is empty; add some text", param="input")
         return [*head, Message("user", body.input)]
     messages = []
     for index, item in enumerate(body.input):
@@ -110,31 +115,8 @@ def _messages(body: ResponseBody) -> list[Message]:
     return [*head, *messages]
 
 
-def _format(body: ResponseBody) -> ResponseFormat | None:
-    """Return `text.format` in the form of chat completions.
-
-    Raises:
-        RequestError: its type is unknown.
-    """
-    given = None if body.text is None else body.text.format
-    if given is None:
-        return None
-    kind = given.get("type")
-    if kind == "json_schema":
-        fields = {name: value for name, value in given.items() if name != "type"}
-        given = {"type": kind, "json_schema": fields}
-    try:
-        return msgspec.convert(given, ResponseFormat)
-    except msgspec.ValidationError as exc:
-        raise RequestError(f"text.format: {exc}", param="text.format") from None
-
-
 def _count_logprobs(body: ResponseBody) -> int:
     include = body.include or []
-    for each in include:
-        if each not in INCLUDABLE:
-            message = f"include {each!r} is not supported by this server; remove it"
-            raise RequestError(message, code="unsupported_option", param="include")
     if body.top_logprobs and LOGPROBS not in include:
         message = f"top_logprobs needs {LOGPROBS!r} in include"
         raise RequestError(message, param="top_logprobs")
@@ -182,7 +164,7 @@ class Document:
             "previous_response_id": None,
             "store": False,
             "temperature": body.temperature,
-            "text": {"format": (body.text and body.text.format) or {"type": "text"}},
+            "text": {"format": (body.text and body.text.format) or TextFormat(type="text")},
             "tool_choice": "auto",
             "tools": [],
             "top_p": body.top_p,

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta
 
-from llmtool.engine.types import MAX_LOGPROBS, Effort
+from llmtool.engine.types import MAX_COUNT, MAX_LOGPROBS, Effort
 
 Stop = str | list[str] | None
-Count = Annotated[int, Meta(ge=0, lt=2**31)]
+Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Object = dict[str, Any] | None
 ToolChoice = str | Object
 Verbosity = Literal["medium"]  # the default; a local model has no other
@@ -26,18 +27,18 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     temperature: float | None = None
     top_p: float | None = None
     n: int | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     stop: Stop = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    top_k: Count | None = None
+    top_k: int | None = None
     min_p: float | None = None
     typical_p: float | None = None
     repeat_penalty: float | None = None
-    repeat_last_n: Annotated[int, Meta(ge=-1, lt=2**31)] | None = None
+    repeat_last_n: int | None = None
     dry_multiplier: float | None = None
     dry_base: float | None = None
-    dry_allowed_length: Count | None = None
+    dry_allowed_length: int | None = None
     xtc_probability: float | None = None
     xtc_threshold: float | None = None
     frequency_penalty: float | None = None
@@ -101,7 +102,7 @@ class ChatBody(SamplingFields, kw_only=True):
     """The body of `POST /v1/chat/completions`."""
 
     messages: list[dict[str, Any]]
-    max_tokens: Count | None = None
+    max_tokens: int | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
@@ -139,7 +140,7 @@ class CompletionBody(SamplingFields, kw_only=True):
 
     prompt: str | list[str | int | list[int]] = ""
     suffix: str | None = None
-    max_tokens: Count | None = 16
+    max_tokens: int | None = 16
     echo: bool | None = False
     logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
     best_of: int | None = None
@@ -147,8 +148,28 @@ class CompletionBody(SamplingFields, kw_only=True):
     structured_outputs: StructuredOutputs | None = None
 
 
+LOGPROBS = "message.output_text.logprobs"
+# The others belong to reasoning that OpenAI stores, to tools and to images, which no reply has.
+Includable = Literal[
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+
+
+class TextFormat(JsonSchemaFormat, kw_only=True, omit_defaults=True):
+    """`response_format` in the form of responses."""
+
+    type: Literal["text", "json_object", "json_schema"]
+
+
 class TextOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    format: dict[str, Any] | None = None
+    format: TextFormat | None = None
     verbosity: Verbosity | None = None
 
 
@@ -172,7 +193,7 @@ class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     temperature: float | None = None
     top_p: float | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)] | None = None
-    include: list[str] | None = None
+    include: list[Includable] | None = None
     text: TextOptions | None = None
     reasoning: ReasoningOptions | None = None
     stream: bool | None = False
@@ -211,15 +232,3 @@ UNSUPPORTED_IN_RESPONSES = (
 IGNORED_IN_ITEMS = ("type", "id", "status", "phase")
 PARTS_OF_ITEMS = ("input_text", "output_text", "text")
 IGNORED_IN_PARTS_OF_ITEMS = ("annotations", "logprobs", "parsed", "prompt_cache_breakpoint")
-LOGPROBS = "message.output_text.logprobs"
-# The others belong to reasoning that OpenAI stores, to tools and to images, which no reply has.
-INCLUDABLE = (
-    LOGPROBS,
-    "reasoning.encrypted_content",
-    "code_interpreter_call.outputs",
-    "computer_call_output.output.image_url",
-    "file_search_call.results",
-    "message.input_image.image_url",
-    "web_search_call.action.sources",
-    "web_search_call.results",
-)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, about_option
 from llmtool.prompts.cases import Example
 from llmtool.tasks.classify.labels import Label, label_name
 
@@ -114,6 +114,7 @@ def _as_example(example: Any, labels: Sequence[Label], text_input: str) -> Examp
     return Example(variables, label_name(label, labels))
 
 
+@about_option("examples")
 def _text_and_label(
     example: Any, text_input: str, *, keys: Sequence[str]
 ) -> tuple[dict[str, Any], Any]:

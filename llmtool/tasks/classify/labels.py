@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, about_option
 from llmtool.option_names import option
 from llmtool.suggest import suggest
 
@@ -28,6 +28,7 @@ class Label(msgspec.Struct, frozen=True):
     value: Any = None
 
 
+@about_option("labels")
 def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
     """Return labels from names, a mapping of names to descriptions, an Enum, a Literal, or `bool`.
 

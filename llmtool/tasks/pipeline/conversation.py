@@ -86,19 +86,24 @@ def parse_message(value: object, place: str) -> Message:
             raise UsageError(f"{option(place, value)}: must be a message with role and content")
     for name in ("role", "content"):
         if name not in fields:
-            raise UsageError(f"{place} has no {name}; a message has role and content")
+            message = f"{place} has no {name}; a message has role and content"
+            raise UsageError(message, option=f"{place}.{name}")
     role, content = fields["role"], fields["content"]
     if not isinstance(role, str) or role not in _ROLES:
-        raise UsageError(f"{place}: unknown role {role!r}; use system, user or assistant")
+        message = f"{place}: unknown role {role!r}; use system, user or assistant"
+        raise UsageError(message, option=f"{place}.role")
     if fields.get("tool_calls"):
-        raise UsageError(f"{place} has tool calls, which are not supported")
+        message = f"{place} has tool calls, which are not supported"
+        raise UsageError(message, option=f"{place}.tool_calls")
     text = _join_parts(content)
     if text is None:
         raise UsageError(
-            f"{place}: content is {_describe(content)}; it must be a text, or a list of text parts"
+            f"{place}: content is {_describe(content)}; it must be a text, or a list of text parts",
+            option=f"{place}.content",
         )
     if not text.strip() and role != "system":
-        raise UsageError(f"{place} is empty; remove it, or add some text")
+        message = f"{place} is empty; remove it, or add some text"
+        raise UsageError(message, option=f"{place}.content")
     return Message(_ROLES[role], text)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from llmtool.engine.types import Finished
-from llmtool.errors import OutputValidationError, UsageError
+from llmtool.errors import OutputValidationError, UsageError, about_option
 from llmtool.option_names import option
 from llmtool.prompts.output import Output
 from llmtool.sizes import format_count
@@ -98,12 +98,16 @@ def make_output_spec(
     if len(given) > 1:
         names = " and ".join(map(option, given))
         raise UsageError(f"{names} cannot be combined; use one of them")
-    if schema is not None:
-        resolved = resolve(schema)
-        return OutputSpec(resolved.constraint, resolved)
-    if grammar is not None:
-        return OutputSpec(Constraint("gbnf", grammar))
-    return None if regex is None else OutputSpec(Constraint("regex", regex))
+    if not given:
+        return None
+    with about_option(given[0]):
+        if schema is not None:
+            resolved = resolve(schema)
+            return OutputSpec(resolved.constraint, resolved)
+        if grammar is not None:
+            return OutputSpec(Constraint("gbnf", grammar))
+        assert regex is not None
+        return OutputSpec(Constraint("regex", regex))
 
 
 def output_spec_of(output: Output) -> OutputSpec | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -24,6 +23,7 @@ from llmtool.engine.types import (
     Request,
     Sampling,
     Token,
+    sampling_limits,
 )
 from llmtool.errors import (
     ContextOverflow,
@@ -468,9 +468,9 @@ def make_sampling(params: Mapping[str, Any], *, echo: bool = False) -> Sampling:
     values = dict(params)
     if isinstance(values.get("stop"), str):
         values["stop"] = (values["stop"],)
-    for name, limits in _limits().items():
+    for name, limits in sampling_limits().items():
         if values.get(name) is not None:
-            check_range(name, values[name], limits.ge, limits.le, above=limits.gt)
+            check_range(name, values[name], limits.ge, limits.le)
     if values.get("max_tokens") == 0 and not echo:
         check_range("max_tokens", 0, 1)
     if values.get("logit_bias"):
@@ -478,27 +478,16 @@ def make_sampling(params: Mapping[str, Any], *, echo: bool = False) -> Sampling:
             str(token): _check_bias(token, bias) for token, bias in values["logit_bias"].items()
         }
     if "" in values.get("stop", ()):
-        raise UsageError(f"{option('stop', '')}: must not be empty; pass the text to stop before")
+        message = f"{option('stop', '')}: must not be empty; pass the text to stop before"
+        raise UsageError(message, option="stop")
     return msgspec.convert(values, Sampling)
 
 
 def _check_bias(token: int | str, bias: float) -> float:
     if not -MAX_LOGIT_BIAS <= bias <= MAX_LOGIT_BIAS:
         limits = f"must be between -{MAX_LOGIT_BIAS} and {MAX_LOGIT_BIAS}"
-        raise UsageError(f"{option('logit_bias', {token: bias})}: {limits}")
+        raise UsageError(f"{option('logit_bias', {token: bias})}: {limits}", option="logit_bias")
     return bias
-
-
-@cache
-def _limits() -> dict[str, msgspec.Meta]:
-    """Return the range of each sampling option that is a number."""
-    return {
-        field.name: meta
-        for field in msgspec.structs.fields(Sampling)
-        if field.name != "logit_bias"
-        for kind in (field.type, *get_args(field.type))
-        for meta in getattr(kind, "__metadata__", ())
-    }
 
 
 def _output_spec(options: GenerateOptions, template: Template) -> OutputSpec | None:

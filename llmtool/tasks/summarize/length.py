@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, about_option
 from llmtool.option_names import option
 from llmtool.tasks.options import Style
 
@@ -75,6 +75,7 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, n_words=min(self.n_words, longest))
 
 
+@about_option("length")
 def parse_length(length: str, style: Style) -> Length:
     """Parse a length, and limit it to a line for the styles "headline" and "tldr".
 

@@ -5,7 +5,7 @@ import { z } from "zod";
 const report = {};
 const local = createOpenAICompatible({ name: "llmtool", baseURL: process.argv[2] + "/v1", supportsStructuredOutputs: true, includeUsage: true });
 const openai = createOpenAI({ baseURL: process.argv[2] + "/v1", apiKey: "none" });
-const Answer = z.object({ river: z.string(), long: z.boolean() });
+const Answer = z.object({ river: z.string().max(40), long: z.boolean() });
 for (const [name, model, other] of [["compatible", local("starter"), local("gpt-4")], ["responses", openai("starter"), openai("gpt-4")], ["chat", openai.chat("starter"), openai.chat("gpt-4")]]) {
   const r = (report[name] = {});
   const messages = [{ role: "user", content: "Name a river in Europe." }];

@@ -4,7 +4,7 @@ import { z } from "zod";
 const client = new Anthropic({ baseURL: process.argv[2], apiKey: "none", maxRetries: 0 });
 const model = "starter", report = {};
 const messages = [{ role: "user", content: "Name a river in Europe." }];
-const Answer = z.object({ river: z.string(), long: z.boolean() });
+const Answer = z.object({ river: z.string().max(40), long: z.boolean() });
 report.texts = [];
 for (const question of ["Where is it?", ""]) {
   const stream = client.messages.stream({ model, messages, max_tokens: 24 });

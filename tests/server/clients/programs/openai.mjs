@@ -4,7 +4,7 @@ import { z } from "zod";
 const client = new OpenAI({ baseURL: process.argv[2] + "/v1", apiKey: "none", maxRetries: 0 });
 const model = "starter", report = {};
 const messages = [{ role: "user", content: "Name a river in Europe." }];
-const Answer = z.object({ river: z.string(), long: z.boolean() });
+const Answer = z.object({ river: z.string().max(40), long: z.boolean() });
 
 report.texts = [];
 for (const question of ["Where is it?", ""]) {
