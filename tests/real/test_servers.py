@@ -83,6 +83,7 @@ def open_box(tmp_path: Path) -> Iterator[Open]:
         box.close()
 
 
+@pytest.mark.timeout(300)
 def test_labels_are_scored_as_on_this_machine(
     server: tuple[str, str], starter: Path, open_box: Open
 ) -> None:
@@ -96,6 +97,8 @@ def test_labels_are_scored_as_on_this_machine(
             assert found.scoring == "exact"
             assert found.scores == pytest.approx(expected.scores, abs=0.02)
             assert found.logprobs == pytest.approx(expected.logprobs, abs=0.1)
+            found, expected = remote.classify(text, labels), local.classify(text, labels)
+            assert found.scores == pytest.approx(expected.scores, abs=0.02)
         else:
             assert found.scoring == "top-k"
             assert 0 < found.coverage < 1

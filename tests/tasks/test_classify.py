@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 from llmtool.config import Folders, Settings
@@ -59,6 +60,29 @@ def test_prior_matches_a_hand_worked_example(tmp_path: Path) -> None:
     box = make_box(tmp_path, lambda prompt, label: math.log(0.5))
     result = box.classify("x", ["a", "b"], prior={"a": 3, "b": 1})
     assert result.scores == pytest.approx({"a": 0.75, "b": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("method", "sizes"),
+    [("exact", [1] * len(NEUTRAL)), ("top-k", [1, len(NEUTRAL) - 1])],
+)
+def test_neutral_sentences_are_scored_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, sizes: list[int]
+) -> None:
+    """Results would depend on what is computed together; hosted servers compute as they like."""
+    box = make_box(tmp_path, lambda prompt, label: math.log(0.5))
+    asked: list[int] = []
+    score = ScriptedEngine.score
+
+    def count(engine: ScriptedEngine, requests: Iterable[Any]) -> Iterator[Any]:
+        batch = list(requests)
+        asked.append(len(batch))
+        for each in score(engine, batch):
+            yield each if isinstance(each, Failed) else msgspec.structs.replace(each, method=method)
+
+    monkeypatch.setattr(ScriptedEngine, "score", count)
+    box.classify("x", ["a", "b"])
+    assert asked == [*sizes, 1]
 
 
 def test_balanced_anchors_remove_the_bias() -> None:
