@@ -12,8 +12,8 @@ For each document of the tuning half, the model scores the 45 sentences with the
     key points  log P(sentence | "The most important facts:") - log P(sentence | "Unimportant …")
 
 AUC is the probability that the score of a sentence with a key fact is above that of another one.
-Then the mean of facts at five lengths, if the standardized score is added to the log-odds of `sum`
-with a weight.
+Then the mean of facts at five lengths, if the standardized score is added with a weight to the
+logarithm of the score in `sum`.
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ def facts_with(
     scores: Sequence[float],
     weight: float,
 ) -> float:
-    """Return the facts if the weighted scores are added to the log-odds of the candidates."""
+    """Return the facts if the weighted scores are added to the logarithms of those of `sum`."""
     before, middle, spread = source.scores, fmean(scores), pstdev(scores) or 1.0
     source.scores = list(before)
     for i, score in zip(candidates, scores, strict=True):
-        odds = math.log(before[i] / (1 - before[i])) + weight * (score - middle) / spread
-        source.scores[i] = 1 / (1 + math.exp(-odds))
+        value = math.log(before[i]) + weight * (score - middle) / spread
+        source.scores[i] = math.exp(value)
     found = mean_facts(document, source)
     source.scores = before
     return found

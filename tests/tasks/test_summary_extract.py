@@ -53,10 +53,14 @@ def test_focus_is_preferred() -> None:
 
 @pytest.mark.parametrize("n_words", [40, 60, 90, 120])
 def test_number_of_words_is_within_ten_percent(n_words: int) -> None:
-    words = "harbour storm library garden train winter bridge school market letter".split()
+    words = (
+        "harbour storm library garden train winter bridge school market letter valley tower mill "
+        "engine forest island museum orchard printer quarry railway station theatre village"
+    ).split()
+    n = len(words)
     text = " ".join(
-        f"In {1900 + i} the {words[i % 10]} of {words[(i * 7 + 3) % 10].title()} {i} had "
-        f"{' '.join(words[(i * k) % 10] for k in range(2, 2 + i % 9))} and {i * 13} people."
+        f"In {1900 + i} the {words[i % n]} of {words[(i * 7 + 3) % n].title()} {i} had "
+        f"{' '.join(words[(i * k) % n] for k in range(2, 2 + i % 9))} and {i * 13} people."
         for i in range(80)
     )
     found = source(text)
@@ -98,3 +102,22 @@ def test_short_sentences_fill_the_rest_of_the_length() -> None:
     found = source("\n\n".join([long, other, "The tram is free."]))
     n_words = sum(each.n_words for each in found.sentences)
     assert found.choose(n_words - 3) == [0, 1, 2]
+
+
+def test_repeated_number_counts() -> None:
+    found = source(
+        "The hall costs 48 pounds.\n\nThe barn costs 57 pounds.\n\nAll paid 57 pounds.\n"
+    )
+    hall, barn, _ = found.scores
+    assert barn > hall
+
+
+def test_sentence_of_a_paragraph_counts_more_than_a_line() -> None:
+    line, *paragraph = source(f"{FACTS[0]}\n\n{FACTS[0]} {FACTS[1]} {FACTS[2]}\n").scores
+    assert paragraph[0] > line
+
+
+def test_number_among_many_counts_less() -> None:
+    pairs = "a 11, b 12 and c 13", "a 11, b 12 and c 13 of d 14"
+    three, four = (source(f"They sold {each} boats.").scores[0] for each in pairs)
+    assert four < three

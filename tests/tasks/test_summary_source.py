@@ -68,6 +68,20 @@ def test_fields_of_an_email_are_not_sentences_to_choose() -> None:
     assert source.choose_line(9) != [1]
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Von: Ann Ode\nAn: Vertrieb\nDatum: 3. Mai 2024\nBetreff: Der Bus nach Rem",
+        "De : Ann Ode\nÀ : Tous\nEnvoyé : 3 mai 2024\nObjet : Le car de Rem",
+        "发件人：王芳\n收件人：全体员工\n日期：2024年5月3日\n主题：去雷姆的班车",
+    ],
+)
+def test_fields_of_an_email_are_recognized_in_other_languages(head: str) -> None:
+    sentences = read_sentences(f"{head}\n\nText of the mail.\n\nDatum: 4. Mai 2024\nEnd.\n")
+    kinds = ["field", "field", "field", "prose", "prose", "prose"]
+    assert [each.kind for each in sentences][:6] == kinds
+
+
 def test_spans_are_those_of_the_text() -> None:
     for each in read_sentences(DOCUMENT):
         if each.kind in ("prose", "item", "code") and "\n" not in DOCUMENT[each.start : each.end]:

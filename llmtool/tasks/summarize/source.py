@@ -15,9 +15,16 @@ from llmtool.text.sentences import sentence_ends
 Kind = Literal["prose", "heading", "item", "row", "code", "field"]
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:[^\n]*\n){0,200}?---[ \t]*(?:\n|\Z)")
-# The fields of an e-mail that say nothing of its text, from its head as `mail` writes it.
-_HEAD = re.compile(r"(?:\A|(?<=\n\n))(?:(?:Subject|From|To|Cc|Date): [^\n]+\n)+(?=\n)")
-_CONTEXT = re.compile(r"^(?:From|To|Cc|Date): ", re.MULTILINE)
+# The fields of an e-mail that say nothing of its text, as `mail` writes them or as they are copied.
+_FIELDS = (
+    "From|To|Cc|Date|Sent|Von|An|Datum|Gesendet|De|À|Envoyé|Para|Fecha|Da|A|Data"
+    "|发件人|收件人|抄送|日期|差出人|宛先|日時"
+)
+_SUBJECT = "Subject|Betreff|Objet|Asunto|Oggetto|主题|件名"
+_HEAD = re.compile(
+    rf"(?:\A|(?<=\n\n))(?:(?:{_FIELDS}|{_SUBJECT})[ \u00a0]?(?:: |：)[^\n]+\n)+(?=\n)"
+)
+_CONTEXT = re.compile(rf"^(?:{_FIELDS})[ \u00a0]?(?:: |：)", re.MULTILINE)
 _ITEM = re.compile(r"[ \t]*(?:[-*+•·]|\d{1,3}[.)、])[ \t]+(?=\S)|[ \t]*•(?=\S)")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S|[\u3400-\u9fff]{1,8}：")  # "Subject: …"
