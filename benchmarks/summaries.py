@@ -3,9 +3,9 @@
     python benchmarks/summaries.py [--half test] [-m REF] [--length 100,200] [-o strategy=extract]
     python benchmarks/summaries.py --forms
 
-The documents are in `data/summaries`: reports, meetings, mail and technical documents, each with
-ten key facts. Choose on the half `tuning`, report `test` and `held-out`; `other` is in other
-languages. `summary_quality.py` measures; it does not use the checks of `llmtool`.
+The documents are in `data/summaries`: reports, meetings, mail, news and technical documents, with
+ten key facts each. Choose on the halves `tuning`, `held-out` and `other`, report `test` and
+`fresh`. `summary_quality.py` measures; it does not use the checks of `llmtool`.
 
     facts       facts out of ten; for comparison, of the first words of the document, of sentences
                 chosen without a model (TF-IDF centrality, density of numbers and names), and of the
@@ -34,8 +34,8 @@ from llmtool import Toolbox
 from llmtool.tasks.results import Summary
 
 DATA = Path(__file__).parent / "data" / "summaries"
-HALVES = ("tuning", "test", "held-out", "other")
-KINDS = ("report", "meeting", "mail", "technical")
+HALVES = ("tuning", "test", "held-out", "other", "fresh")
+KINDS = ("report", "meeting", "mail", "news", "technical")
 
 
 class Document(NamedTuple):

@@ -826,8 +826,8 @@ class Toolbox:
             overflow: "chunk" scores a text longer than the context in chunks; "error" raises.
             calibrate: how to correct the model's bias towards some labels. "auto" uses the fit that
                 `calibrate` saved, or else "anchors", which scores texts without content; "balanced"
-                assumes that all labels are equally frequent in a sequence of texts; "none" does not
-                correct the bias.
+                assumes that all labels are equally frequent in a sequence of texts (with `multi`,
+                the mean of both); "none" does not correct the bias.
             timeout: see `generate`.
 
         Returns:

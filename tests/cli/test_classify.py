@@ -288,6 +288,8 @@ def test_balanced_reports_its_assumption(classify_with_tiny: Callable[..., Any])
     assert mean == pytest.approx(0.5, abs=1e-3)
     assert b"all labels are about equally frequent in 40 texts" in done.stderr
     assert b"at least as many texts as labels" in classify(*args, "--balanced", input=b"one").stderr
+    done = classify(*args, "--balanced", "--multi", input="\n".join(texts).encode())
+    assert done.returncode == 0 and b"equally frequent in" in done.stderr
 
 
 def test_multi_returns_any_number_of_labels(classify_with_tiny: Callable[..., Any]) -> None:

@@ -282,10 +282,7 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
         ({"min_coverage": math.nan}, "min_coverage=nan: must be"),
         ({"calibrate": "balanced"}, "has 1 text for 2 labels"),
         ({"calibrate": "balanced", "prior": {"a": 1, "b": 1}}, "remove prior="),
-        (
-            {"multi": True, "calibrate": "balanced"},
-            "balanced batch cannot be used with multi=True",
-        ),
+        ({"multi": True, "calibrate": "balanced"}, "has 1 text for 2 labels"),
         ({"multi": True, "min_margin": 0.1}, "min_margin= cannot be used with multi=True"),
         ({"calibrate": "maybe"}, "'auto', 'anchors', 'balanced' or 'none'"),
         ({"examples": [("x", "c")]}, "unknown label 'c'"),

@@ -69,6 +69,35 @@ def test_score_matches_a_hand_worked_example(tmp_path: Path) -> None:
     )
 
 
+def test_balanced_batch_matches_a_hand_worked_example(tmp_path: Path) -> None:
+    # "a" is more likely by 8 or 4 on the texts of the batch, so its bias there is -6, and 0 on
+    # neutral sentences. Half of it, -3 between both labels, leaves differences of 5 and 1, or
+    # log-ratios of +-2.5 and +-0.5. The spread of neutral sentences is 1 from differences of +-2,
+    # and with the bias it is 2.5 or 0.5 in turn, on average 1.5.
+    def scores(prompt: str, label: str) -> float:
+        for text, difference in (("one", 8.0), ("two", 4.0)):
+            if f'"{text}"' in prompt:
+                return -1.0 if label == " a" else -1.0 - difference
+        is_even = sum(sentence in prompt for sentence in NEUTRAL[::2])
+        return -1.0 if (label == " a") == bool(is_even) else -3.0
+
+    box = make_box(tmp_path, scores)
+    one, two = box.classify(["one", "two"], ["a", "b"], multi=True, calibrate="balanced")
+    assert "equally frequent in 2 texts" in one.warnings[0]
+    for result, ratio in ((one, 2.5), (two, 0.5)):
+        ratio /= math.sqrt(ratio * 1.5)
+        expected = {"a": 1 / (1 + math.exp(1 - ratio)), "b": 1 / (1 + math.exp(1 + ratio))}
+        assert result.scores == pytest.approx(expected, abs=0.01)
+
+
+def test_balanced_batch_uses_the_thresholds_of_examples(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    examples = [{"text": each, "labels": each.split()} for each in ("a", "b", "c", "d")]
+    texts = ["a", "b", "c d", "d"]
+    found = box.classify(texts, LABELS, multi=True, calibrate="balanced", examples=examples)
+    assert [set(each.labels or ()) for each in found] == [set(each.split()) for each in texts]
+
+
 def test_examples_move_the_thresholds(tmp_path: Path) -> None:
     # Texts about "b" score a little higher for "c" too, which the examples show.
     def scores(prompt: str, label: str) -> float:

@@ -1,13 +1,16 @@
 """Classify a batch in which all labels are about equally frequent.
 
 The bias is estimated from the batch itself, after Zhou et al. (arXiv 2309.17249), but iterated
-until every label is equally frequent. Opt-in, because it makes the results of unbalanced batches
+until every label is equally frequent. With several labels per text, it is the mean of the bias of
+neutral sentences and that of the batch. Opt-in, because it makes the results of unbalanced batches
 worse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+import math
+from collections.abc import Generator, Iterable, Sequence
+from statistics import fmean
 
 import msgspec
 
@@ -16,6 +19,7 @@ from llmtool.errors import UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.calibration import bias_of_balanced
 from llmtool.tasks.classify.classifier import Classifier, ScoredText
+from llmtool.tasks.classify.multi_label import MultiLabelClassifier
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 
@@ -51,7 +55,7 @@ class BalancedClassifier(Classifier):
                 f"it has {format_count(len(rows), 'text')} for {len(self.labels)} labels"
             )
         if rows:
-            self.bias.use(bias_of_balanced(rows))
+            self.use_batch(rows)
         assumed = f"assumed that all labels are about equally frequent in {len(rows)} texts"
         for id, scored in held:
             if isinstance(scored, Failed):
@@ -59,3 +63,27 @@ class BalancedClassifier(Classifier):
             else:
                 found = self.classify(scored)
                 yield msgspec.structs.replace(found, warnings=(*found.warnings, assumed))
+
+    def use_batch(self, rows: Sequence[Sequence[float]]) -> None:
+        """Estimate the bias from the log-probabilities of a batch; shape (n_texts, n_labels)."""
+        self.bias.use(bias_of_balanced(rows))
+
+
+class BalancedMultiLabelClassifier(BalancedClassifier, MultiLabelClassifier):
+    """Chooses all labels that fit a text, compared with the other texts of the batch.
+
+    The unit of log-ratios is the geometric mean of both spreads, that of the text and that of
+    neutral sentences.
+    """
+
+    def identity(self) -> bytes:
+        return self.prompts.identity(super().identity(), "balanced")
+
+    def use_batch(self, rows: Sequence[Sequence[float]]) -> None:
+        neutral, batch = self.bias.correction.bias, bias_of_balanced(rows)
+        middle = fmean(neutral)
+        self.bias.use([(a - middle + b) / 2 for a, b in zip(neutral, batch, strict=True)])
+        self.fit()
+
+    def unit(self, spread: float, neutral_spread: float) -> float:
+        return math.sqrt(spread * neutral_spread)

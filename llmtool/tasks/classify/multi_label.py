@@ -68,16 +68,15 @@ class MultiLabelClassifier(Classifier):
         for name in ("prior", "min_margin", "min_coverage"):
             if getattr(options, name):
                 raise UsageError(f"{option(name)} cannot be used with {option('multi', True)}")
-        if options.calibrate == "balanced":
-            raise UsageError(f"a balanced batch cannot be used with {option('multi', True)}")
         limit = options.min_confidence
         self._min_score = THRESHOLD if limit is None else limit
         check_range("min_confidence", self._min_score, 0, 1)
         text_input = template.primary_input() or "text"
         examples = read_multi_examples(options.examples or (), labels, text_input=text_input)
         self._examples = examples[:: -(-len(examples) // MAX_EXAMPLES) or 1]
-        # A calibration on texts with one label does not apply to several.
-        calibrate = "anchors" if options.calibrate == "auto" else options.calibrate
+        # A calibration on texts with one label does not apply to several, and a balanced batch is
+        # combined with anchors.
+        calibrate = "none" if options.calibrate == "none" else "anchors"
         super().__init__(
             context,
             template,
@@ -88,6 +87,8 @@ class MultiLabelClassifier(Classifier):
             on_scored=on_scored,
             on_choice=on_choice,
         )
+        self._neutral_rows: list[list[float]] = []
+        self._example_rows: list[list[float]] = []
         self._spread: float | None = None  # of neutral sentences
         self._limits = [LIMIT] * len(labels)
 
@@ -99,17 +100,23 @@ class MultiLabelClassifier(Classifier):
         super().prepare(engine, use_calibration=use_calibration)
         neutral = self.prompts.neutral_requests()
         if neutral and self.options.calibrate != "none":
-            rows = self.anchors.score(engine, self.prompts, neutral)
-            self._spread = fmean(pstdev(self._center(row)) for row in rows)
+            self._neutral_rows = self.anchors.score(engine, self.prompts, neutral)
         if self._examples:
             cases = [Case(variables=each.variables) for each in self._examples]
             requests = [
                 msgspec.structs.replace(self.prompts.request(case), id=i)
                 for i, case in enumerate(cases)
             ]
-            rows = self.anchors.score(engine, self.prompts, requests)
+            self._example_rows = self.anchors.score(engine, self.prompts, requests)
+        self.fit()
+
+    def fit(self) -> None:
+        """Compute the unit of log-ratios, and the thresholds, for the present bias."""
+        if self._neutral_rows:
+            self._spread = fmean(pstdev(self._center(row)) for row in self._neutral_rows)
+        if self._example_rows:
             self._limits = learn_limits(
-                [self._log_ratios(row) for row in rows],
+                [self._log_ratios(row) for row in self._example_rows],
                 [[name in each.labels for name in self.names] for each in self._examples],
             )
 
@@ -158,8 +165,12 @@ class MultiLabelClassifier(Classifier):
         centered = self._center(row)
         unit = pstdev(centered)
         if self._spread is not None:
-            unit = min(self._spread, max(unit, self._spread / 2))
+            unit = self.unit(unit, self._spread)
         return [value / (unit or 1.0) for value in centered]
+
+    def unit(self, spread: float, neutral_spread: float) -> float:
+        """Return the unit of the log-ratios of a text, from its spread and that of neutral ones."""
+        return min(neutral_spread, max(spread, neutral_spread / 2))
 
     def _center(self, row: Sequence[float]) -> list[float]:
         """Return corrected log-probabilities minus their mean; shape (n_labels,)."""

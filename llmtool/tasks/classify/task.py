@@ -85,12 +85,14 @@ def prepare_classifier(
     from llmtool.tasks.classify.classifier import Classifier
 
     kind: type[Classifier] = Classifier
-    if options.multi:
+    if options.calibrate == "balanced":
+        from llmtool.tasks.classify import balanced
+
+        kind = balanced.BalancedClassifier
+        if options.multi:
+            kind = balanced.BalancedMultiLabelClassifier
+    elif options.multi:
         from llmtool.tasks.classify.multi_label import MultiLabelClassifier
 
         kind = MultiLabelClassifier
-    elif options.calibrate == "balanced":
-        from llmtool.tasks.classify.balanced import BalancedClassifier
-
-        kind = BalancedClassifier
     return kind(context, template, made, options, on_scored=on_scored, on_choice=on_choice)

@@ -221,11 +221,17 @@ class ScoredSource:
         return found
 
     def _gain(self, i: int, covered: set[str]) -> float:
-        """Return the score of a sentence per word, times the share of its terms that are new."""
+        """Return the score of a sentence per word, times the root of the share of new terms.
+
+        The share itself would reject sentences about the subject of the text, whose terms are
+        covered first.
+        """
         weight = sum(self._idf[term] for term in self._terms[i]) or 1.0
         new = sum(self._idf[term] for term in self._terms[i] if term not in covered)
         length = max(_MIN_WORDS, self.sentences[i].n_words)
-        return self.scores[i] * new / weight / math.pow(length, self._weights.length_power)
+        return (
+            self.scores[i] * math.sqrt(new / weight) / math.pow(length, self._weights.length_power)
+        )
 
     def _choose_greedily(
         self, n_words: int | None, n: int | None, excluded: Collection[int]

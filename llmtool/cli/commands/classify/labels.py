@@ -52,7 +52,6 @@ def read_options(
             ("--raw", labels.raw),
             ("--no-fit", labels.no_fit),
             ("--prior", labels.prior),
-            ("--multi", options.multi),
         ):
             if value:
                 raise UsageError(f"--balanced and {name} cannot be combined; use one of them")
