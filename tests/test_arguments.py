@@ -215,7 +215,10 @@ CASES: dict[str, tuple[Any, str]] = {
         "temperature=-1: must be between 0",
     ),
     "minimum": (lambda box: box.generate("x", max_tokens=0), "max_tokens=0: must be at least 1"),
-    "above": (lambda box: box.generate("x", repeat_penalty=0), "repeat_penalty=0: must be between 0.01 and 100"),
+    "above": (
+        lambda box: box.generate("x", repeat_penalty=0),
+        "repeat_penalty=0: must be between 0.01 and 100",
+    ),
     "layers": (
         lambda box: Toolbox("starter", n_gpu_layers=-2).engine,
         "n_gpu_layers=-2: must be at least -1",
