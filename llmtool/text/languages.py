@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -225,6 +226,7 @@ _WIDESPREAD = "en de fr es it pt nl pl ru tr vi id ar fa hi zh ja ko".split()
 _CLEAR_MARGIN = 10.0
 _NOT_RUSSIAN = re.compile("(?![А-яЁё])[\u0400-\u052f]")  # Kazakh text often has Russian words
 _MIN_SCRIPT_LETTERS = 20  # without a letter of the script of the language
+_MIN_STEM, _MAX_SUFFIX = 4, 2  # letters of a name that is inflected
 _MAX_SYMBOLS = 3  # Greek letters as in "Δt"
 
 
@@ -335,6 +337,32 @@ def find_code(name: str) -> str | None:
     """
     tag = _find_tag(_fold(name))
     return None if tag is None else tag.partition("-")[0]
+
+
+def is_named(text: str, code: str) -> bool:
+    """Return whether one of a few words is the name of a language, which may be inflected.
+
+    Example:
+        >>> is_named("auf Deutsch", "de"), is_named("По-русски", "ru"), is_named("Deutlich", "de")
+        (True, True, False)
+    """
+    return any(
+        name in word or len(commonprefix((name, word))) >= max(_MIN_STEM, len(name) - _MAX_SUFFIX)
+        for word in re.split(r"[\s\-–—()（）\"'*_:]+", _fold(text))
+        for name in _names(code)
+    )
+
+
+@lru_cache(maxsize=8)
+def _names(code: str) -> tuple[str, ...]:
+    """Return the folded names of a language that have one word, also of its varieties."""
+    names = {**_tags_by_name(), **_names_in_other_languages()}
+    found = (name for name, tag in names.items() if tag.partition("-")[0] == code)
+    return tuple(name for name in found if " " not in name and len(name) >= _min_name(name))
+
+
+def _min_name(name: str) -> int:
+    return _MIN_STEM if name.isascii() or _script(name[0]) not in _CJK else 2
 
 
 def may_be_in(text: str, tag: str, *, source: str | None = None) -> bool:

@@ -213,8 +213,30 @@ def test_atomic_segment_remains_unchanged_if_a_part_is_not_translated(
             "repeats the source",
         ),
         ("Bitte translate this text into the German language.", "repeats the instruction"),
+        (
+            "Die Bibliothek ist montags geschlossen. / Die Bücherei ist montags geschlossen.",
+            "has several translations",
+        ),
+        (
+            "# Die Bibliothek ist montags geschlossen.",
+            "begins with markup that is not in the source",
+        ),
+        ("Die Bibliothek ist **montags** geschlossen.", "adds emphasis"),
     ],
-    ids=["good", "empty", "lines", "language", "short", "long", "controls", "source", "echo"],
+    ids=[
+        "good",
+        "empty",
+        "lines",
+        "language",
+        "short",
+        "long",
+        "controls",
+        "source",
+        "echo",
+        "alternatives",
+        "heading",
+        "emphasis",
+    ],
 )
 def test_find_fault_explains_a_rejected_reply(reply: str, fault: str | None) -> None:
     found = find_fault(
@@ -262,10 +284,29 @@ def test_shorter_chinese_translation_is_accepted() -> None:
         ('"Hello"', '"Hallo"', '"Hallo"'),
         ("Hello", '"Hallo", sagte "er"', '"Hallo", sagte "er"'),
         ("Hello", "„Hallo“", "Hallo"),
+        ("Hello", "**Hallo**", "Hallo"),
+        ("Hello", "`Hallo`", "Hallo"),
+        ("*Hello*", "*Hallo*", "*Hallo*"),
+        ("Hello", "*Hallo* und *Tag*", "*Hallo* und *Tag*"),
+        ("Hello", "```\nHallo\n```", "Hallo"),
+        ("Hello", "```text\nHallo\n```\n", "Hallo"),
+        ("```\nHello\n```", "```\nHallo\n```", "```\nHallo\n```"),
     ],
-    ids=["quoted", "source quoted", "quotes inside", "German quotes"],
+    ids=[
+        "quoted",
+        "source quoted",
+        "quotes inside",
+        "German quotes",
+        "bold",
+        "code",
+        "source emphasized",
+        "emphasis inside",
+        "fence",
+        "fence with language",
+        "source fenced",
+    ],
 )
-def test_quotes_around_only_the_reply_are_stripped(source: str, reply: str, text: str) -> None:
+def test_quotes_and_markup_around_only_the_reply_are_stripped(source: str, reply: str, text: str) -> None:
     assert tidy(source, reply) == text
 
 
@@ -579,7 +620,7 @@ def test_translations_that_change_the_structure_are_omitted_and_reported(
 
     def reply(text: str) -> str:
         new = text.replace("green", "red")
-        return f"# {new}" if is_whole or "4" in text or "7" in text else new
+        return f"{new} #" if is_whole or "4" in text or "7" in text else new
 
     stream = make_toolbox(reply).stream_translate("\n\n".join(lines), "en", source="en")
     streamed = "".join(part.text for part in stream)

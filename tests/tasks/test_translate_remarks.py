@@ -84,7 +84,73 @@ def test_text_of_the_source_is_not_a_remark(source: str, to: str, reply: str) ->
     assert not has_remark(source, reply, to)
 
 
-@pytest.mark.parametrize("unit", ["[", "(", "* ", "() ", "note "])
+SOURCE = "The library is closed on Mondays."
+GERMAN = "Die Bibliothek ist montags geschlossen."
+
+
+@pytest.mark.parametrize(
+    ("to", "reply"),
+    [
+        ("de", f"Hier ist die Übersetzung ins Deutsche - {GERMAN}"),
+        ("de", f"Die Übersetzung lautet „{GERMAN}“"),
+        ("de", f"Auf Deutsch: {GERMAN}"),
+        ("de", f"DE: {GERMAN}"),
+        ("de", f"Antwort: {GERMAN}"),
+        ("de", f"**Ausgabe:** {GERMAN}"),
+        ("de", f"Answer: {GERMAN}"),
+        ("de", f"Natürlich! {GERMAN}"),
+        ("de", f"Sure! {GERMAN}"),
+        ("de", f"Okay, {GERMAN}"),
+        ("de", f"{GERMAN} [Anm. d. Ü.: auch „Bücherei“]"),
+        ("de", f"{GERMAN} Ich hoffe, das hilft!"),
+        ("de", f"{GERMAN} Lass mich wissen, wenn du mehr brauchst."),
+        ("fr", "Réponse : La bibliothèque est fermée le lundi."),
+        ("fr", "Bien sûr ! La bibliothèque est fermée le lundi."),
+        ("fr", "En français : La bibliothèque est fermée le lundi."),
+        ("es", "¡Claro! La biblioteca cierra los lunes."),
+        ("es", "En español: La biblioteca cierra los lunes."),
+        ("pt", "Em português: A biblioteca fecha às segundas-feiras."),
+        ("nl", "In het Nederlands: De bibliotheek is op maandag gesloten."),
+        ("pl", "Po polsku: Biblioteka jest zamknięta w poniedziałki."),
+        ("ru", "На русском: Библиотека закрыта по понедельникам."),
+        ("ru", "Конечно! Библиотека закрыта по понедельникам."),
+        ("fi", "Suomeksi: Kirjasto on suljettu maanantaisin."),
+        ("hu", "Magyarul: A könyvtár hétfőnként zárva van."),
+        ("el", "Στα ελληνικά: Η βιβλιοθήκη είναι κλειστή τις Δευτέρες."),
+        ("hi", "हिन्दी: पुस्तकालय सोमवार को बंद रहता है।"),
+        ("ar", "بالعربية: المكتبة مغلقة أيام الاثنين."),
+        ("zh", "好的，图书馆周一闭馆。"),
+        ("zh", "图书馆周一闭馆。（译者注：无）"),
+        ("ja", "日本語訳：図書館は月曜日に閉まっています。"),
+        ("ja", "はい、図書館は月曜日に閉まっています。"),
+        ("sl", "Prevod: Knjižnica je ob ponedeljkih zaprta."),
+    ],
+)
+def test_answer_of_an_assistant_is_a_remark(to: str, reply: str) -> None:
+    assert has_remark(SOURCE, reply, to)
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "reply"),
+    [
+        ("Of course you can.", "de", "Natürlich! Das geht."),
+        ("Yes, we are open.", "de", "Klar! Wir haben geöffnet."),
+        ("Okay, go", "zh", "好的，走吧"),
+        ("Answer: 42", "de", "Antwort: 42"),
+        ("German: the language of Goethe", "de", "Deutsch: die Sprache Goethes"),
+        ("Error loading file", "de", "Fehler: Datei nicht geladen"),
+        ("The word “translate” is long.", "de", "Das Wort „übersetzen“ ist lang."),
+        ("J'espère que cela aide.", "de", "Ich hoffe, das hilft."),
+        ("Clearly visible", "de", "Klar: sichtbar"),
+    ],
+)
+def test_agreement_label_or_wish_of_the_source_is_not_a_remark(
+    source: str, to: str, reply: str
+) -> None:
+    assert not has_remark(source, reply, to)
+
+
+@pytest.mark.parametrize("unit", ["[", "(", "* ", "() ", "note ", "sure ", "text "])
 def test_repeated_syntax_is_searched_in_linear_time(unit: str) -> None:
     text = unit * (60_000 // len(unit)) + "a"
     assert not has_remark("Good morning", text, "de")

@@ -37,6 +37,9 @@ _REPEATED_LETTERS = re.compile(r"([^\W\d_]{1,8}?)\1{3,}")  # of scripts without 
 _LONG_WORD = re.compile(r"[^\W\d_]{10,}")  # as `_MAX_REPEATS` allows shorter runs
 _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
+_FENCED = re.compile(r"(?:```|~~~)\w*[ \t]*\n(.*?)\n(?:```|~~~)", re.DOTALL)
+_EMPHASIZED = re.compile(r"(\*{1,3}|_{1,3}|`)(?=\S)([^*_`]+)(?<=\S)\1")
+_BLOCK_START = re.compile(r"\s*(?:#{1,6} |> ?\S)")
 _REFERENCE = re.compile(r"&#?\w+;")
 _QUOTE_REFERENCE = re.compile(r"&(?:quot|apos|#0*3[49]|#x0*2[27]);", re.IGNORECASE)
 _ESCAPED_QUOTE = re.compile(r"\\([\"'])")
@@ -52,7 +55,7 @@ _IDENTIFIER = re.compile(  # a_b, a.b, a/b, a1, aB, Ab1, AbC, ABc
 
 
 def tidy(source: str, reply: str) -> str:
-    """Strip white space, and quotation marks that the source does not have.
+    """Strip white space, and a code fence, emphasis and quotation marks that the source lacks.
 
     References to quotation marks (`&quot;`) become characters if the source has no references, and
     so do escaped ones if it has no backslash.
@@ -64,10 +67,14 @@ def tidy(source: str, reply: str) -> str:
         '"x" öffnen'
     """
     reply = reply.strip()
+    if "```" not in source and (fenced := _FENCED.fullmatch(reply)):
+        reply = fenced[1].strip()
     if not _REFERENCE.search(source):
         reply = _QUOTE_REFERENCE.sub(lambda found: unescape(found[0]), reply)
     if "\\" not in source:
         reply = _ESCAPED_QUOTE.sub(r"\1", reply)
+    if (marked := _EMPHASIZED.fullmatch(reply)) and marked[1][0] not in source:
+        reply = marked[2]
     closing = _QUOTES.get(reply[:1])
     if closing and len(reply) > 2 and reply.endswith(closing) and source[:1] not in _QUOTES:
         inner = reply[1:-1]
@@ -108,6 +115,10 @@ def find_fault(
         return "was truncated at the token limit"
     if _differ_in_lines(placeholders.text, reply):
         return "has a different number of lines"
+    if _BLOCK_START.match(reply) and not _BLOCK_START.match(placeholders.text):
+        return "begins with markup that is not in the source"
+    if "**" in reply and "*" not in placeholders.text:
+        return "adds emphasis"
     source, text = _letter_weight(placeholders.plain), _letter_weight(reply)
     if text > source * (_MAX_RATIO_WITH_CONTEXT if has_context else _MAX_RATIO) + _SLACK:
         return "is much longer than the source"
@@ -117,6 +128,8 @@ def find_fault(
         repeats = _count_repeats(reply)
         if repeats > _MAX_REPEATS and repeats > 2 * _count_repeats(placeholders.text):
             return "repeats itself"
+    if _has_alternatives(placeholders.text, reply):
+        return "has several translations"
     if source_language != to.base and _contains(reply, placeholders.text):
         return "repeats the source"
     if _is_untranslated(placeholders, reply, to, source_language):
@@ -221,6 +234,14 @@ def _contains(reply: str, source: str) -> bool:
     return _ECHO_WORDS <= n < len(words) and any(
         words[i : i + n] == source_words for i in range(len(words) - n + 1)
     )
+
+
+def _has_alternatives(source: str, reply: str) -> bool:
+    """Return whether a reply has two translations with most words in common: "A b c. / A b d." """
+    if " / " not in reply or "/" in source:
+        return False
+    one, _, other = map(set, map(_words, reply.partition(" / ")))
+    return len(one & other) * 2 > max(len(one), len(other), 3)
 
 
 def _may_repeat(text: str) -> bool:
