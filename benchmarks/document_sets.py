@@ -70,7 +70,8 @@ _EXTENSIONS = (
 _PLUGINS = ["table", "strikethrough", "footnotes", "task_lists", "def_list", "math"]
 _TEXT_ATTRIBUTES = frozenset(
     "id alt title label text caption placeholder aria-label description summary heading header"
-    " tooltip content message tagline lead subtitle fig-alt fig-cap tbl-cap lst-cap".split()
+    " tooltip content message action-text tagline lead subtitle fig-alt fig-cap tbl-cap"
+    " lst-cap".split()
 )
 _FRONT_MATTER = re.compile(r"\A\ufeff?(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*\n", re.DOTALL | re.M)
 _TEXT_KEY = re.compile(

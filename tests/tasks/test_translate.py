@@ -306,7 +306,9 @@ def test_shorter_chinese_translation_is_accepted() -> None:
         "source fenced",
     ],
 )
-def test_quotes_and_markup_around_only_the_reply_are_stripped(source: str, reply: str, text: str) -> None:
+def test_quotes_and_markup_around_only_the_reply_are_stripped(
+    source: str, reply: str, text: str
+) -> None:
     assert tidy(source, reply) == text
 
 

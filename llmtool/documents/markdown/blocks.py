@@ -74,6 +74,9 @@ _ATTRIBUTES = re.compile(
     r"""|\{[ \t]*(?:[\w-]+=(?:"[^"\n]*"|'[^'\n]*'|[^\s{}"']+)[ \t]*)+\}[ \t]*$"""
 )
 _EXTENSION = re.compile(r"\{::(comment|nomarkdown)[^{}]*(?<!/)\}")
+_CODE_START = re.compile(r"`{3,}[^`]*$|~{3,}|\{%-?\s*(?:highlight|raw|comment)\b")
+_END_TAG = re.compile(r"</[A-Za-z][^<>]*>\s*$")
+_PARSED_TAG = re.compile(r"<[A-Za-z][^<>]*\smarkdown(?:=[^<>]*)?>\s*$")
 _LINK_DEFINITION = re.compile(r"\[[^\[\]]+\]:[ \t]+[^\s<]\S*[ \t]*$")
 # One line, and a block up to a line that matches the second expression.
 _LINES: dict[str, tuple[tuple[str, re.Pattern[str]], ...]] = {
@@ -117,9 +120,17 @@ def read_block(state: StateBlock, line: int, end: int, silent: bool) -> bool:
 
 
 def ends_html(state: StateBlock, line: int) -> bool:
-    """Return whether a line after HTML is of a container such as `:::`, or defines a link."""
-    text = line_text(state, line)
-    is_container = "containers" in state.env["constructs"] and _COLONS.match(text)
+    """Return whether a line after HTML is of a container such as `:::`, or defines a link.
+
+    In dialects with attribute lists, code can follow an end tag, and Markdown a tag such as
+    `<div markdown="1">`.
+    """
+    text, constructs = line_text(state, line), state.env["constructs"]
+    is_container = "containers" in constructs and _COLONS.match(text)
+    if "attributes" in constructs:
+        before = line_text(state, line - 1)
+        if _PARSED_TAG.match(before) or (_CODE_START.match(text) and _END_TAG.search(before)):
+            return True
     return bool(is_container or _LINK_DEFINITION.match(text))
 
 

@@ -21,7 +21,14 @@ from llmtool.documents.markdown.inline import hide_pipes, show_pipes, split_html
 from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.markdown.tags import text_attributes
-from llmtool.documents.types import OutsideText, Part, ProtectedSpan, Segment, has_letters
+from llmtool.documents.types import (
+    OutsideText,
+    Part,
+    ProtectedSpan,
+    Segment,
+    has_letters,
+    make_break,
+)
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -76,7 +83,7 @@ class Reader:
         cells: list[tuple[int, str]] = []
         row = -1
         previous = None
-        for token in self._source.tokens:
+        for index, token in enumerate(self._source.tokens):
             if token.type == "inline" and token.map is not None:
                 first, last = token.map
                 if previous is not None and previous.type in ("th_open", "td_open"):
@@ -87,7 +94,11 @@ class Reader:
                     kind = "paragraph"
                     if previous is not None and previous.type == "heading_open":
                         kind = "heading" if previous.markup.startswith("#") else "setext heading"
-                    yield from self._block_segments(kind, first, last, token.content)
+                    following = [each.type for each in self._source.tokens[index + 1 : index + 3]]
+                    has_terms = following == ["paragraph_close", "definition_open"]
+                    yield from self._block_segments(
+                        kind, first, last, token.content, has_terms=has_terms
+                    )
             elif token.type == "tr_close":
                 self._skip_cells(row, cells)
             elif token.type in ("fence", "code_block"):
@@ -265,8 +276,13 @@ class Reader:
             start, start + len(self._source.lines[row]), _CHANGED_BY_PARSER, is_language=True
         )
 
-    def _block_segments(self, kind: str, first: int, last: int, content: str) -> Iterator[Segment]:
-        """Yield the segment of a block, or none if its content does not occur in the source."""
+    def _block_segments(
+        self, kind: str, first: int, last: int, content: str, *, has_terms: bool = False
+    ) -> Iterator[Segment]:
+        """Yield the segment of a block, or none if its content does not occur in the source.
+
+        If it `has_terms`, each line is one of a definition.
+        """
         bodies = [text.strip(" \t") for text in content.split("\n")]
         spans: list[tuple[int, int]] = []
         for number, body in enumerate(bodies, first):
@@ -294,10 +310,14 @@ class Reader:
             )
             prefix = self._source.original[self._source.starts[first + 1] : spans[1][0]]
             layout = Layout(kind=kind, columns=columns, prefix=prefix)
-        yield from self._segment(spans[0][0], spans[-1][1], self._read_lines(spans), layout)
+        parts = self._read_lines(spans, are_terms=has_terms)
+        yield from self._segment(spans[0][0], spans[-1][1], parts, layout)
 
-    def _read_lines(self, spans: list[tuple[int, int]]) -> Iterator[Part]:
-        """Yield the parts of some lines as one text, with hard line breaks as protected spans."""
+    def _read_lines(self, spans: list[tuple[int, int]], *, are_terms: bool) -> Iterator[Part]:
+        """Yield the parts of some lines as one text, with hard line breaks as protected spans.
+
+        Terms are translated separately.
+        """
         text = previous = ""
         breaks: dict[int, str] = {}  # the line breaks that became a space, by position in the text
         for index, (begin, end) in enumerate(spans):
@@ -309,7 +329,11 @@ class Reader:
                 # A shorter line before a delimiter row would be the header of a table.
                 following = spans[index + 1] if index + 1 < len(spans) else (0, 0)
                 is_syntax = is_syntax or _DELIMITER_ROW.match(self._source.original, *following)
-                if is_break or is_syntax or text.endswith("\\"):
+                if are_terms:
+                    yield from self._split_lines(text, breaks)
+                    yield make_break(between)
+                    text, breaks = "", {}
+                elif is_break or is_syntax or text.endswith("\\"):
                     if text.endswith("\\") and not is_break:
                         text, between = text[:-1], "\\" + between
                     yield from self._split_lines(text, breaks)

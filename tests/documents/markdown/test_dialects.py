@@ -17,7 +17,14 @@ from documents.rewriting import rewrite
 from offenders import every
 
 from llmtool.documents.formats import parse
-from llmtool.documents.types import Dialect, Document, Part, Segment, find_unaccounted
+from llmtool.documents.types import (
+    Dialect,
+    Document,
+    Part,
+    Segment,
+    find_unaccounted,
+    split_at_breaks,
+)
 
 FILES = sorted((Path(__file__).parent / "dialects").rglob("*.md*"))
 MKDOCS_EXTENSIONS = [
@@ -193,6 +200,17 @@ ONLY_NAMED: dict[str, tuple[Dialect, str, str]] = {
         "```{code-block} python\n:caption: Á títlé\n\none = 1\n```\n\n"
         "```{image} one.png\n:alt: Óné\n```\n\n```{csv-table} Títlé\n:file: one.csv\n```\n",
     ),
+    "examples": (
+        "kramdown",
+        '<div class="example" markdown="1">\nDefault label\n{: .label }\n'
+        "```js\none = 1\n```\n</div>\n"
+        "```markdown\nDefault label\n{: .label }\n```\n\n<p>One</p>\n{% highlight js %}\n"
+        "two = 2\n{% endhighlight %}\nText\n\n<p>One</p>\ntwo `three`\n",
+        '<div class="example" markdown="1">\nDéfáúlt lábél\n{: .label }\n'
+        "```js\none = 1\n```\n</div>\n"
+        "```markdown\nDefault label\n{: .label }\n```\n\n<p>Óné</p>\n{% highlight js %}\n"
+        "two = 2\n{% endhighlight %}\nTéxt\n\n<p>Óné</p>\ntwó `three`\n",
+    ),
     "hashtags": (
         "obsidian",
         "#project/active and #work\n\n# Head #2024-a\n\nOne#one, [a](#b) is #1\n\n- #alone\n",
@@ -212,6 +230,17 @@ def test_syntax_of_a_named_dialect_stays(dialect: Dialect, text: str, expected: 
             markdown.markdown(each, extensions=["tables"]) for each in (text, expected)
         )
         assert html_outline(before) == html_outline(after)
+
+
+def test_each_line_before_a_definition_is_a_term() -> None:
+    text = "One term\nAnother term\n: A definition\n  of both\n\nOne\ntwo\n\nthree\n"
+    document = parse(text, "md", dialect="kramdown")
+    runs = [split_at_breaks(segment.parts) for segment in document.segments]
+    assert [len(run) for run in runs] == [2, 1, 1, 1]
+    output = change_segments(document, CHANGES["Chinese"])
+    assert output == "译文译文\n译文译文\n: 译文译文译文译文\n\n译文译文\n\n译文\n"
+    before, after = (markdown.markdown(each, extensions=["def_list"]) for each in (text, output))
+    assert html_outline(before) == html_outline(after)
 
 
 def test_cells_are_those_of_python_markdown() -> None:
