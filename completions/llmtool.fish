@@ -1084,7 +1084,7 @@ complete -c llmtool -n '__llmtool_at chat' -l color -x -a 'auto always never' -d
 complete -c llmtool -n '__llmtool_at chat' -l progress -x -a 'auto plain none' -d 'Progress on stderr; plain is a line every 30 s'
 complete -c llmtool -n '__llmtool_at chat' -l debug -d 'Print logs and tracebacks to stderr'
 complete -c llmtool -n '__llmtool_at chat' -l help -s h -d 'Show this help and exit'
-complete -c llmtool -n '__llmtool_in batch' -f -a create -d 'Write the requests of a gen or run command with --each to a batch file'
+complete -c llmtool -n '__llmtool_in batch' -f -a create -d 'Write the requests of a command with --each to a batch file'
 complete -c llmtool -n '__llmtool_in batch' -f -a run -d 'Answer the requests of a batch file in OpenAI\'s format'
 complete -c llmtool -n '__llmtool_in batch' -f -a parse -d 'Write the rows of a command from the results of its batch file'
 complete -c llmtool -n '__llmtool_in batch' -f -a submit -d 'Send batch files to a server with OpenAI\'s Batch API'

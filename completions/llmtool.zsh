@@ -1481,7 +1481,7 @@ _llmtool_batch() {
     case $state in
     command)
         local -a commands=(
-            'create:Write the requests of a gen or run command with --each to a batch file'
+            'create:Write the requests of a command with --each to a batch file'
             'run:Answer the requests of a batch file in OpenAI'\''s format'
             'parse:Write the rows of a command from the results of its batch file'
             'submit:Send batch files to a server with OpenAI'\''s Batch API'

@@ -1,25 +1,25 @@
-"""Batch files of a task: write the requests of its records, and answer them from results."""
+"""Batch files of a task: collect the requests of its records, and answer them from results."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
+from llmtool.batch.readers import Record
 from llmtool.batch.request_files import (
     CHAT,
-    MANY_REQUESTS,
     TEXT,
     FileResult,
     find_results,
-    labels_error,
 )
 from llmtool.config import Kind, Settings
 from llmtool.engine.intake import AnyRequest
@@ -29,12 +29,15 @@ from llmtool.engine.openai.capabilities import FEATURES, guess_kind
 from llmtool.engine.openai.endpoint import Endpoint, find_endpoint
 from llmtool.engine.openai.errors import Fatal, Retryable, read_error, response_error, shorten
 from llmtool.engine.openai.replies import ReplyReader
+from llmtool.engine.openai.scoring import label_request, label_scores
+from llmtool.engine.openai.tokens import estimate
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
     Engine,
     EngineInfo,
     Event,
     Failed,
+    Finished,
     Prompt,
     ReasoningSupport,
     Request,
@@ -42,11 +45,15 @@ from llmtool.engine.types import (
     ScoreRequest,
     Scores,
     StreamProgress,
+    Timings,
+    Token,
     Tokenized,
+    Usage,
 )
 from llmtool.errors import (
     InputError,
     LlmtoolError,
+    NoResult,
     OutputValidationError,
     ServerError,
     UsageError,
@@ -57,6 +64,9 @@ from llmtool.files import write_atomically
 from llmtool.option_names import option
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.pipeline.context import NamedModel
+from llmtool.tasks.pipeline.ordering import MAX_AHEAD
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.records import BatchTask
 from llmtool.temporary import TemporaryFile, default_mode
 
 MAX_REQUESTS: Final = 50_000  # of a file, for OpenAI's Batch API
@@ -76,7 +86,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `kind` is the program whose options the requests have. `files` are the names of the batch files,
     in the same folder, and `input` that of a copy of standard input, if the command read it.
     `endpoint` is the name of an endpoint in the settings, or `base_url` its URL, if `-m` named one.
-    `n_records` counts the records, of which those with errors have no request.
+    `n_failed` of `n_records` have an error instead of requests.
     """
 
     args: list[str]
@@ -85,6 +95,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     files: list[str]
     n_requests: int
     n_records: int
+    n_failed: int = 0
     input: str | None = None
     endpoint: str | None = None
     base_url: str | None = None
@@ -136,10 +147,10 @@ def _job_paths(path: str) -> list[Path]:
 
 
 class BatchModel(NamedModel, frozen=True, kw_only=True):
-    """The model of batch files; its engine answers from results, if there are some."""
+    """The model of batch files; its engine collects requests, or answers them from results."""
 
     kind: Kind
-    results: ResultEngine | None = None
+    engine: RequestCollector | ResultEngine
 
     @property
     def identity(self) -> str:
@@ -154,19 +165,8 @@ class BatchModel(NamedModel, frozen=True, kw_only=True):
         check_supported(_endpoint_of(self.kind), FEATURES[self.kind], sampling, constraint)
 
     @property
-    def engine(self) -> Engine:
-        """The engine.
-
-        Raises:
-            UsageError: the job has none.
-        """
-        if self.results is None:
-            raise UsageError(MANY_REQUESTS)
-        return self.results
-
-    @property
-    def loaded_engine(self) -> Engine | None:
-        return self.results
+    def loaded_engine(self) -> Engine:
+        return self.engine
 
 
 class JobReader(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,14 +182,15 @@ class JobReader(msgspec.Struct, frozen=True, kw_only=True):
         """The path of the copy of standard input."""
         return None if self.job.input is None else str(self.path.with_name(self.job.input))
 
-    def open_model(self) -> BatchModel:
-        """Return the model whose engine reads the results.
+    def open_model(self) -> tuple[BatchModel, int]:
+        """Return the model whose engine reads the results, and how many lines are not valid.
 
         Raises:
             InputError: a file cannot be read.
         """
         engine = ResultEngine(self.results, model=self.job.model, kind=self.job.kind)
-        return BatchModel(name=self.job.model, kind=self.job.kind, results=engine)
+        model = BatchModel(name=self.job.model, kind=self.job.kind, engine=engine)
+        return model, engine.n_invalid
 
 
 class JobWriter:
@@ -215,7 +216,8 @@ class JobWriter:
         self._input: TemporaryFile | None = None
         self._model: BatchModel | None = None
         self._endpoint: Endpoint | None = None
-        self.n_requests = self.n_records = 0
+        self._collector = RequestCollector(kind or "other")
+        self.n_requests = self.n_records = self.n_failed = 0
         self.first_error: str | None = None
         self.omitted: set[str] = set()  # options that the program does not have
 
@@ -243,7 +245,8 @@ class JobWriter:
             )
         kind = self._kind or (None if remote is None else guess_kind(remote.endpoint)) or "other"
         self._endpoint = None if remote is None else remote.endpoint
-        self._model = BatchModel(name=name, kind=kind)
+        self._collector = RequestCollector(kind)
+        self._model = BatchModel(name=name, kind=kind, engine=self._collector)
         return self._model
 
     def open_input(self) -> TemporaryFile:
@@ -255,17 +258,28 @@ class JobWriter:
         self._input = TemporaryFile(input_path(self._path), mode=default_mode())
         return self._input
 
-    def write(self, request: Request) -> None:
-        """Add a request.
+    def add(self, task: BatchTask, record: Record, case: Case | Failed) -> None:
+        """Add the requests of a record that need no earlier reply.
 
         Raises:
-            UsageError: the server cannot do what it needs.
-            InputError: it is larger than a file may be.
+            UsageError: the server cannot do what they need.
+            InputError: one is larger than a file may be.
             OSError: the file cannot be written.
         """
+        self.n_records += 1
+        error, requests = self._collector.collect(task, case)
+        if error is not None:
+            self.n_failed += 1
+            self.first_error = self.first_error or str(error)
+        for number, request in enumerate(requests):
+            self.write(request, f"{record.index}" if not number else f"{record.index}.{number}")
+
+    def write(self, request: Request, place: str) -> None:
+        """Add a request, whose id begins with `place`; raises as `add`."""
         assert self._model is not None
         name, kind = self._model.name, self._model.kind
-        custom_id, url, body = encode_request(request, model=name, kind=kind)
+        digest, url, body = encode_request(request, model=name, kind=kind)
+        custom_id = f"{place}-{digest}"
         self.omitted |= _omitted(request.sampling, kind)
         line = msgspec.json.encode(
             {"custom_id": custom_id, "method": "POST", "url": url, "body": msgspec.Raw(body)}
@@ -306,6 +320,7 @@ class JobWriter:
             files=[Path(name).name for name in names],
             n_requests=self.n_requests,
             n_records=self.n_records,
+            n_failed=self.n_failed,
             endpoint=endpoint.name if endpoint is not None and endpoint.is_named else None,
             base_url=None if endpoint is None or endpoint.is_named else endpoint.base_url,
             input=None if self._input is None else input_path(self._path).name,
@@ -320,10 +335,6 @@ class JobWriter:
         write_atomically(job_path(self._path), document)
         return job
 
-    def add_error(self, error: str) -> None:
-        """Count a record without a request."""
-        self.first_error = self.first_error or error
-
     def discard(self) -> None:
         """Remove the files that have no name yet."""
         for file in (*self._parts, *([self._input] if self._input else [])):
@@ -331,19 +342,19 @@ class JobWriter:
 
 
 def encode_request(request: Request, *, model: str, kind: Kind) -> tuple[str, str, bytes]:
-    """Return the id, the URL and the body of a request in a batch file.
+    """Return a hash, the URL and the body of a request in a batch file.
 
-    The id has the number of the record and a hash of the body, so that a result is used only for
-    the request that it answers.
+    Its id has the number of the record and the hash, so that a result is used only for a request
+    that it answers.
 
     Raises:
         UsageError: the server cannot do what the request needs.
 
     Example:
         >>> from llmtool.engine.types import Message, Prompt, Request
-        >>> request = Request(prompt=Prompt(messages=(Message("user", "Hi"),)), id=7)
+        >>> request = Request(prompt=Prompt(messages=(Message("user", "Hi"),)),)
         >>> encode_request(request, model="small", kind="other")[:2]
-        ('7-97e2179cc07cd2f0', '/v1/chat/completions')
+        ('97e2179cc07cd2f0', '/v1/chat/completions')
     """
     seed = request.sampling.seed
     body = make_body(
@@ -359,7 +370,7 @@ def encode_request(request: Request, *, model: str, kind: Kind) -> tuple[str, st
         body.document.pop("seed", None)
     data = msgspec.json.encode(body.document)
     digest = hashlib.sha256(data).hexdigest()[:16]
-    return f"{request.id}-{digest}", _URLS[body.path], data
+    return digest, _URLS[body.path], data
 
 
 def _endpoint_of(kind: Kind) -> Endpoint:
@@ -380,7 +391,95 @@ def _omitted(sampling: Sampling, kind: Kind) -> set[str]:
     return found
 
 
-class ResultEngine:
+class _FileEngine:
+    """What an engine without a model reports; tokens are an estimate."""
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(n_ctx=_N_CTX, n_ctx_train=_N_CTX)
+
+    @property
+    def progress(self) -> StreamProgress:
+        return StreamProgress()
+
+    @property
+    def reasoning_support(self) -> ReasoningSupport:
+        return ReasoningSupport()
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        return estimate(prompt)
+
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        return DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens, _N_CTX
+
+    def save_state(self, prompt: Prompt) -> None: ...
+
+    def close(self) -> None: ...
+
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        """Yield the scores of each request."""
+        return cast("Iterator[Scores | Failed]", self.stream(requests))
+
+    def stream(self, requests: Iterable[AnyRequest | Failed | None]) -> Iterator[Event]:
+        """Yield the events of each request; see `Engine.stream`."""
+        raise NotImplementedError
+
+
+class RequestCollector(_FileEngine):
+    """Collects the requests of one record after the other, and answers none.
+
+    Labels are scored by the likely tokens of a reply; until then, all are equally likely.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self._features = FEATURES[kind]
+        self._requests: list[Request] = []
+        self._is_full = False
+
+    def collect(
+        self, task: BatchTask, case: Case | Failed
+    ) -> tuple[LlmtoolError | None, Sequence[Request]]:
+        """Return the error of a record, if it has one, and the requests that need no reply."""
+        self._requests, self._is_full = [], False
+        error = None
+        for event in task.outcomes(self, iter([case])):
+            if isinstance(event, Failed) and not isinstance(event.error, NoResult):
+                error = event.error
+        if self._is_full:
+            return InputError(f"the text needs more than {MAX_AHEAD} requests; split it"), ()
+        return error, self._requests
+
+    def stream(self, requests: Iterable[AnyRequest | Failed | None]) -> Iterator[Event]:
+        """Yield an error for each request when no other follows without its reply."""
+        waiting: list[int] = []
+        for request in requests:
+            if isinstance(request, ScoreRequest):
+                self._requests.append(label_request(request, self._features))
+                even = (-math.log(len(request.candidates)),)
+                yield Scores(
+                    id=request.id,
+                    logprobs=(even,) * len(request.candidates),
+                    usage=Usage(prompt_tokens=1, cached_tokens=0, completion_tokens=0),
+                    timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
+                    method="top-k",
+                )
+            elif isinstance(request, Request):
+                self._requests.append(request)
+                waiting.append(request.id)
+            elif isinstance(request, Failed):
+                yield request
+            else:
+                self._is_full |= len(waiting) >= MAX_AHEAD
+                yield from map(_unanswered, waiting)
+                waiting.clear()
+        yield from map(_unanswered, waiting)
+
+
+def _unanswered(id: int) -> Failed:
+    return Failed(id, NoResult("the request has no result yet"))
+
+
+class ResultEngine(_FileEngine):
     """Answers requests from files of results, in any order and of any program.
 
     A request without a result fails, as does one whose result is an error, a refusal or invalid.
@@ -399,37 +498,14 @@ class ResultEngine:
         self.n_invalid = self._found.n_invalid
 
     @cached_property
+    def _by_digest(self) -> dict[str, str]:
+        """The ids of the results by the hash of the request."""
+        return {each.rpartition("-")[2]: each for each in reversed(self._found.places)}
+
+    @cached_property
     def _numbers(self) -> set[str]:
         """The numbers of the records that have a result of any request."""
         return {custom_id.partition("-")[0] for custom_id in self._found.places}
-
-    @property
-    def info(self) -> EngineInfo:
-        return EngineInfo(n_ctx=_N_CTX, n_ctx_train=_N_CTX)
-
-    @property
-    def progress(self) -> StreamProgress:
-        return StreamProgress()
-
-    @property
-    def reasoning_support(self) -> ReasoningSupport:
-        return ReasoningSupport()
-
-    def tokenize(self, prompt: Prompt) -> Tokenized:
-        raise UsageError("a batch file has no tokenizer; run the command without it")
-
-    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
-        return DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens, _N_CTX
-
-    def save_state(self, prompt: Prompt) -> None: ...
-
-    def close(self) -> None: ...
-
-    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
-        """Yield an error for each request."""
-        for request in requests:
-            if request is not None:
-                yield Failed(request.id, labels_error())
 
     def stream(self, requests: Iterable[AnyRequest | Failed | None]) -> Iterator[Event]:
         """Yield the events of each request; see `Engine.stream`."""
@@ -438,15 +514,23 @@ class ResultEngine:
                 time.sleep(_POLL_SECONDS)
             elif isinstance(request, Failed):
                 yield request
-            elif isinstance(request, ScoreRequest):
-                yield Failed(request.id, labels_error())
             else:
                 try:
-                    yield from self._answer(request)
+                    if isinstance(request, ScoreRequest):
+                        yield self._score(request)
+                    else:
+                        yield from self._answer(request)
                 except (Retryable, Fatal) as exc:
                     yield Failed(request.id, exc.error)
                 except LlmtoolError as exc:
                     yield Failed(request.id, exc)
+
+    def _score(self, request: ScoreRequest) -> Scores:
+        """Return scores by the likely tokens of a result; raises as `_answer`."""
+        *tokens, end = self._answer(label_request(request, FEATURES[self._kind]))
+        assert isinstance(end, Finished)
+        found = [each for each in tokens if isinstance(each, Token)]
+        return label_scores(request, found, end, Endpoint(name="the result", base_url=""))
 
     def _answer(self, request: Request) -> list[Event]:
         """Return the events of a result.
@@ -454,20 +538,29 @@ class ResultEngine:
         Raises:
             LlmtoolError, Retryable, Fatal: there is none, or it is an error.
         """
-        custom_id, _, _ = encode_request(request, model=self._model, kind=self._kind)
+        digest, _, _ = encode_request(request, model=self._model, kind=self._kind)
+        custom_id = f"{request.id}-{digest}"
+        if custom_id not in self._found.places:  # a task may number its requests itself
+            custom_id = self._by_digest.get(digest, custom_id)
         result = self._found.read(custom_id)
         if result is None:
             problem = "it is missing in the files"
             if custom_id.partition("-")[0] in self._numbers:
                 problem = "the input, template or an option has changed since `batch create`"
-            raise InputError(f"no result of request {custom_id}: {problem}")
+            raise NoResult(f"no result of request {custom_id}: {problem}")
         endpoint = Endpoint(name=self._found.name(custom_id), base_url="")
         _check(result, endpoint, self._model)
         assert result.response is not None
         body = bytes(result.response.body)
         if refusal := _refusal(body):
             raise OutputValidationError(f"the model refused: {shorten(refusal)}")
-        reader = ReplyReader(request, endpoint=endpoint, model=self._model, seed=_seed(request))
+        reader = ReplyReader(
+            request,
+            endpoint=endpoint,
+            model=self._model,
+            seed=_seed(request),
+            repeats_prefill=FEATURES[self._kind].prefill in ("", "repeat"),
+        )
         events: list[Event] = [*reader.add(body)]
         if not reader.is_complete or reader.n_missing:
             raise ServerError(f"{endpoint.name}: the result of request {custom_id} is incomplete")

@@ -8,7 +8,8 @@
     ├── TemplateError          12  a prompt template or chat template is invalid
     ├── ContextOverflow        13  prompt and reply do not fit in the context
     ├── InputError             14  the input is missing, empty, cannot be decoded, or takes too much
-    │                              time or memory to parse
+    │   │                          time or memory to parse
+    │   └── NoResult            14  a batch file has no result of a request
     ├── LowConfidence          15  the confidence is too low, or --fail-on or --fail-under applies
     ├── DownloadError          16  a download or its checksum failed
     ├── OutputValidationError  17  the output is invalid (schema, syntax, length)
@@ -225,6 +226,10 @@ class InputError(LlmtoolError):
     """The input is missing, empty, or invalid in its format (exit code 14)."""
 
     exit_code = ExitCode.INPUT
+
+
+class NoResult(InputError):
+    """A batch file has no result of a request, which may depend on an earlier reply (14)."""
 
 
 class LowConfidence(LlmtoolError):

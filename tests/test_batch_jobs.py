@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 
 from llmtool.batch.request_files import find_results
-from llmtool.batch_jobs import Job, JobWriter, ResultEngine, encode_request
+from llmtool.batch_jobs import Job, JobWriter, RequestCollector, ResultEngine, encode_request
 from llmtool.config import Kind, Settings
+from llmtool.engine.openai.capabilities import FEATURES
+from llmtool.engine.openai.scoring import label_request
 from llmtool.engine.types import (
     Failed,
     Finished,
@@ -21,10 +25,12 @@ from llmtool.engine.types import (
     Request,
     Sampling,
     ScoreRequest,
+    Scores,
     Token,
 )
 from llmtool.errors import ExitCode, InputError, UsageError
 from llmtool.structured.constraint import Constraint
+from llmtool.tasks.pipeline.prepare import Case
 
 MODEL = "small"
 SCHEMA = Constraint("json_schema", '{"type":"object","properties":{"n":{"type":"integer"}}}')
@@ -37,7 +43,7 @@ def make_request(number: int = 0, **sampling: Any) -> Request:
 
 
 def id_of(request: Request, kind: Kind = "other") -> str:
-    return encode_request(request, model=MODEL, kind=kind)[0]
+    return f"{request.id}-{encode_request(request, model=MODEL, kind=kind)[0]}"
 
 
 def reply(content: str | None = "fine", reason: str = "stop", **message: Any) -> dict[str, Any]:
@@ -73,8 +79,8 @@ def answer(path: str, *requests: Request) -> list[Any]:
 
 def test_the_body_has_messages_sampling_and_the_schema() -> None:
     request = make_request(3, constraint=SCHEMA, stop=("END",), frequency_penalty=0.5)
-    custom_id, url, body = encode_request(request, model=MODEL, kind="other")
-    assert custom_id.startswith("3-") and url == "/v1/chat/completions"
+    digest, url, body = encode_request(request, model=MODEL, kind="other")
+    assert len(digest) == 16 and url == "/v1/chat/completions"
     assert json.loads(body) == {
         "model": MODEL,
         "messages": [
@@ -228,12 +234,45 @@ def test_reject_a_file_without_results(tmp_path: Path, content: str) -> None:
         find_results([str(tmp_path / "out.jsonl")])
 
 
-def test_labels_cannot_be_scored(tmp_path: Path) -> None:
-    path = write(tmp_path / "out.jsonl", [result("0-a", reply())])
-    engine = ResultEngine([path], model=MODEL, kind="other")
-    request = ScoreRequest(prompt=Prompt(text="a"), candidates=("b",))
-    for event in (*engine.stream([request]), *engine.score([request])):
-        assert isinstance(event, Failed) and isinstance(event.error, UsageError)
+def test_labels_are_scored_by_the_likely_tokens_of_a_result(tmp_path: Path) -> None:
+    request = ScoreRequest(id=3, prompt=Prompt(text="Is it"), candidates=(" good", " bad"))
+    asked = label_request(request, FEATURES["other"])
+    top = [{"token": token, "logprob": math.log(p)} for token, p in (("good", 0.6), ("bad", 0.3))]
+    logprobs = {"content": [{**top[0], "top_logprobs": top}]}
+    scored, plain = reply("good"), reply("good")
+    scored["choices"][0]["logprobs"] = logprobs
+    for body in (scored, plain):
+        path = write(tmp_path / "out.jsonl", [result(id_of(asked), body)])
+        (found,) = ResultEngine([path], model=MODEL, kind="other").score([request])
+        if body is scored:
+            assert isinstance(found, Scores)
+            assert [math.exp(row[0]) for row in found.logprobs] == pytest.approx([0.6, 0.3])
+            assert (found.id, found.method) == (3, "top-k")
+        else:
+            assert isinstance(found, Failed) and isinstance(found.error, UsageError)
+
+
+def test_a_result_belongs_to_all_equal_requests(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.jsonl", [result(id_of(make_request(1)), reply("fine"))])
+    token, end = answer(path, msgspec.structs.replace(make_request(1), id=77))
+    assert isinstance(token, Token) and (token.id, token.text) == (77, "fine")
+
+
+def test_a_text_with_too_many_requests_has_none(tmp_path: Path) -> None:
+    class Task:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def outcomes(self, engine: Any, cases: Any) -> Any:
+            requests = [make_request(number) for number in range(self.n)]
+            yield from engine.stream(iter([*requests, None]))
+
+    collector = RequestCollector("other")
+    for n in (3, 255):
+        error, requests = collector.collect(cast(Any, Task(n)), Case())
+        assert error is None and len(requests) == n
+    error, requests = collector.collect(cast(Any, Task(256)), Case())
+    assert "needs more than 256 requests" in str(error) and not requests
 
 
 def open_writer(path: Path, **options: Any) -> JobWriter:
@@ -245,7 +284,7 @@ def open_writer(path: Path, **options: Any) -> JobWriter:
 def test_requests_beyond_a_limit_go_to_another_file(tmp_path: Path) -> None:
     writer = open_writer(tmp_path / "job.jsonl", max_requests=4, max_bytes=800)
     for number in range(9):
-        writer.write(make_request(number))
+        writer.write(make_request(number), str(number))
     job = writer.close(["gen"])
     assert len(job.files) > 2 and job.files[0] == "job-1.jsonl"
     parts = [(tmp_path / name).read_bytes() for name in job.files]
@@ -260,13 +299,13 @@ def test_requests_beyond_a_limit_go_to_another_file(tmp_path: Path) -> None:
 def test_a_request_larger_than_a_file_is_an_error(tmp_path: Path) -> None:
     writer = open_writer(tmp_path / "job.jsonl", max_bytes=100)
     with pytest.raises(InputError, match="more than a file may have"):
-        writer.write(make_request())
+        writer.write(make_request(), "0")
 
 
 def test_an_unfinished_job_leaves_nothing(tmp_path: Path) -> None:
     writer = open_writer(tmp_path / "job.jsonl")
     writer.open_input()
-    writer.write(make_request())
+    writer.write(make_request(), "0")
     assert list(tmp_path.iterdir())
     writer.discard()
     assert not list(tmp_path.iterdir())

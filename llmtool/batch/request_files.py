@@ -14,28 +14,11 @@ from llmtool.encoding import too_long
 from llmtool.errors import (
     InputError,
     LlmtoolError,
-    UsageError,
     format_json_error,
     os_error_reason,
 )
-from llmtool.option_names import option
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
-
-
-MANY_REQUESTS = (
-    "this task needs several requests per record, of which later ones depend on earlier replies; a "
-    "batch file has only requests of `gen` and of `run`"
-)
-_SCORES = (
-    "labels are chosen by the probabilities of texts, which batch APIs do not report; use `gen` or "
-    "`run` with {}"
-)
-
-
-def labels_error() -> UsageError:
-    """Return the error for a task that scores labels."""
-    return UsageError(_SCORES.format(option("schema", '{"enum": ["a", "b"]}')))
 
 
 class FileRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -345,23 +345,20 @@ def _write_job(
     """Write the requests of all records to a batch file.
 
     Raises:
-        UsageError: the task needs more than one request for text per record.
+        UsageError: they depend on earlier replies.
     """
-    from llmtool.tasks.generate.batch_requests import requests_of
-
     reader, limit = opened.reader, opened.options.limit
+    task.check_batch_file()
     with console.interrupts.interruptible(), RecordProgress(console) as progress:
         reader.wait_for_header()
         if reader.format == "csv":
             mapping.check(reader)
-        for request in requests_of(task, mapping, reader, limit=limit, seed=seed):
-            job.n_records += 1
-            progress(job.n_records, reader.n_expected)
-            if isinstance(request, Failed):
-                job.add_error(str(request.error))
-                continue
+        for record in reader.wait_for_records():
+            if limit is not None and record.index >= limit:
+                return
             with write_errors("the batch file"):
-                job.write(request)
+                job.add(task, record, mapping.case(record, seed=seed))
+            progress(job.n_records, reader.n_expected)
 
 
 def _first_request(

@@ -254,8 +254,7 @@ def _open_job(
                 "it to `batch run`"
             )
     if isinstance(job, JobReader):
-        model = job.open_model()
-        n_invalid = model.results.n_invalid if model.results is not None else 0
+        model, n_invalid = job.open_model()
         if n_invalid:
             console.note(f"{format_count(n_invalid, 'line')} of the results cannot be read")
     else:
@@ -267,7 +266,9 @@ def _open_job(
             folder=folders.config,
         )
     cancellation = signals.install(console.interrupts)
-    return TaskContext(model, settings=settings, folders=folders, cancellation=cancellation)
+    return TaskContext(
+        model, settings=settings, folders=folders, cancellation=cancellation, cached=False
+    )
 
 
 def open_context(

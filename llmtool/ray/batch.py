@@ -8,7 +8,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,8 @@ class _Run:
     def stop(self) -> None:
         """End the workers, and a local cluster."""
         if self._call is not None and self._call.thread.is_alive():
-            self._ray.shutdown()
+            with suppress(Exception):  # the thread may be starting Ray, or have lost it
+                self._ray.shutdown()
             self._call.thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:

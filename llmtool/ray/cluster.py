@@ -140,7 +140,7 @@ def connect(ray: Any, address: str, folder: Path, *, n_cpus: int) -> None:
                 logging_level=logging.CRITICAL,
                 **options,
             )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as exc:
+    except Exception as exc:  # of any type, if a process of Ray is killed while it starts
         raise _unreachable(address, exc) from exc
 
 

@@ -227,14 +227,99 @@ def test_no_model_is_needed_and_the_options_of_a_program_are_sent(
 FROM = ("--each", "line", "-f", "in.txt", "-m", "large")
 
 
+def answered(path: Path, say: Callable[[str], str]) -> str:
+    """Write the results of a batch file, whose replies depend on the last message.
+
+    `a|b` is the reply `a` that could as well be `b`.
+    """
+    found = []
+    for each in results(path.read_bytes()):
+        text, *others = say(each["body"]["messages"][-1]["content"]).split("|")
+        choice = {"index": 0, "finish_reason": "stop", "message": {"content": text}}
+        if each["body"].get("logprobs"):
+            top = [{"token": each, "logprob": -1.0} for each in (text, *others)]
+            top.append({"token": "x", "logprob": -3.0})
+            choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
+        body = {"model": "large", "choices": [choice]}
+        response = {"status_code": 200, "request_id": "", "body": body}
+        found.append({"custom_id": each["custom_id"], "response": response, "error": None})
+    write(path.with_name("out.jsonl"), found)
+    return "out.jsonl"
+
+
+def label_of(prompt: str, first: str, second: str) -> str:
+    if "A goal." in prompt:
+        return first
+    return second if "A law." in prompt else f"{first}|{second}"
+
+
+TASKS: dict[str, tuple[tuple[str, ...], Callable[[str], str], int, list[dict[str, Any]]]] = {
+    "classify": (
+        ("classify", "-l", "sport,politics"),
+        lambda prompt: label_of(prompt, "sport", "politics"),
+        18,  # with 16 neutral sentences
+        [{"label": "sport"}, {"label": "politics"}],
+    ),
+    "template of labels": (
+        ("run", "sentiment"),
+        lambda prompt: label_of(prompt, "positive", "negative"),
+        8,
+        [{"label": "positive"}, {"label": "negative"}],
+    ),
+    "translate": (
+        ("translate", "--to", "de"),
+        lambda prompt: "Ein Tor." if "goal" in prompt else "Ein Gesetz.",
+        2,
+        [{"text": "Ein Tor.", "untranslated": 0}, {"text": "Ein Gesetz.", "untranslated": 0}],
+    ),
+    "rejected translation": (
+        ("translate", "--to", "de"),
+        lambda prompt: "",
+        2,
+        [{"text": "A goal.", "untranslated": 1}, {"text": "A law.", "untranslated": 1}],
+    ),
+    "code": (
+        ("code", "-l", "python"),
+        lambda prompt: "```python\nx = 1\n```" if "goal" in prompt else "```python\nx =\n```",
+        2,
+        [{"text": "x = 1\n", "status": "ok"}, {"text": "x =\n", "status": "error"}],
+    ),
+    "sum": (
+        ("sum", "--strategy", "write"),
+        lambda prompt: "A goal." if "goal" in prompt else "Nonsense about 5 cats.",
+        2,
+        [{"text": "A goal."}, {"text": "A law."}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "say", "n_requests", "rows"), TASKS.values(), ids=TASKS)
+def test_any_task_whose_requests_need_no_earlier_reply(
+    run_llmtool: Run,
+    cwd: Path,
+    words: tuple[str, ...],
+    say: Callable[[str], str],
+    n_requests: int,
+    rows: list[dict[str, Any]],
+) -> None:
+    (cwd / "in.txt").write_text("A goal.\nA law.\n")
+    created = run_llmtool("batch", "create", "-o", "job.jsonl", "--", *words, *FROM, "--jsonl")
+    assert created.returncode == 0, created.stderr
+    assert b"without a request" not in created.stderr
+    ids = [each["custom_id"] for each in results((cwd / "job.jsonl").read_bytes())]
+    assert len(set(ids)) == n_requests == len(ids)
+    output = answered(cwd / "job.jsonl", say)
+    parsed = run_llmtool("batch", "parse", output, "--from", "job.jsonl")
+    found = [json.loads(line) for line in parsed.stdout.splitlines()]
+    assert [{name: row.get(name) for name in rows[0]} for row in found] == rows, parsed.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("classify", "-l", "a,b", *FROM), "labels are chosen by the probabilities"),
-        (("run", "sentiment", *FROM), "labels are chosen by the probabilities"),
-        (("sum", *FROM), "several requests per record"),
-        (("translate", "--to", "de", *FROM), "several requests per record"),
-        (("code", "sort", *FROM), "several requests per record"),
+        (("classify", "-l", "a,b", "--calibrate", "in.txt", *FROM), "--calibrate needs a model"),
+        (("sum", *FROM), "--strategy auto tests the model first, which a batch file cannot; use"),
+        (("sum", "--strategy", "extract", *FROM), "--strategy extract needs no model"),
         (("run", "qa", "-p", "question=When?", *FROM), "compares the probabilities of replies"),
         (("gen", "Say", "--schema", "n int", "--retries", "1", *FROM), "--retries repeats"),
         (("gen", "Say", "--top-k", "3", *FROM), "--top-k 3: not supported by the server of --kind"),

@@ -22,6 +22,7 @@ from llmtool.engine.openai.capabilities import (
     try_fetch,
 )
 from llmtool.engine.openai.connection import Connection
+from llmtool.engine.openai.endpoint import Endpoint
 from llmtool.engine.openai.errors import Fatal, invalid_reply
 from llmtool.engine.openai.ollama import OllamaApi
 from llmtool.engine.openai.replies import ReplyReader, check_model
@@ -35,6 +36,7 @@ from llmtool.engine.types import (
     ScoreRequest,
     Scores,
     Timings,
+    Token,
     TokenLogprob,
     Usage,
 )
@@ -317,12 +319,8 @@ class TopScorer:
 
     async def score(self, request: ScoreRequest) -> Scores:
         connection, endpoint = self._connection, self._connection.endpoint
-        names = [text.strip() for text in request.candidates]
         features = self._server.features
-        sampling = Sampling(
-            temperature=0, max_tokens=_n_steps(names), logprobs=_N_TOP, top_k=0, min_p=0.0
-        )
-        asked = Request(prompt=_as_chat(request.prompt, names, features), sampling=sampling)
+        asked = label_request(request, features)
         body = make_body(
             asked,
             endpoint=endpoint,
@@ -335,44 +333,66 @@ class TopScorer:
         if self._ollama is not None:
             body, read = self._ollama.convert(body, asked)
         reader = ReplyReader(asked, endpoint=endpoint, model=self._model.name, seed=0)
-        steps: list[TokenLogprob] = []
-        has_text = False
+        tokens: list[Token] = []
         async for data in connection.events(
             body.path, body.document, model=self._model.name, has_begun=lambda: reader.has_begun
         ):
-            for token in reader.add(read(data)):
-                has_text |= bool(token.text)
-                steps += [] if token.logprob is None else [token.logprob]
-        if has_text and not any(step.top for step in steps):
-            raise Fatal(
-                UsageError(
-                    f"{endpoint.name}: the server reports no log-probabilities, by which labels "
-                    "are scored; use a local model, or llmtool serve, llama-server or vLLM"
-                )
-            )
+            tokens += reader.add(read(data))
         check_model(endpoint, self._model.name, reader.answered_by)
-        masses = spread(names, steps)
-        covered = math.fsum(masses.of)
-        if masses.ambiguous > max(covered, _MIN_COVERAGE):
-            raise OutputValidationError(
-                f"{endpoint.name}: the first tokens of the labels are the same in too many of the "
-                f"likely replies ({masses.ambiguous:.0%}); choose labels that begin differently"
-            )
-        if covered < max(_MIN_COVERAGE, masses.least * masses.of.count(0.0)):
-            raise OutputValidationError(
-                f"{endpoint.name}: only {covered:.0%} of the likely replies are labels, too few to "
-                "compare them; name the labels in the prompt, or use an exact server, such as "
-                "llmtool serve, llama-server or vLLM"
-            )
         *_, end = reader.finish()
         assert isinstance(end, Finished)
-        return Scores(
-            id=request.id,
-            logprobs=tuple((math.log(max(mass, masses.least)),) for mass in masses.of),
-            usage=end.usage,
-            timings=end.timings,
-            method="top-k",
+        return label_scores(request, tokens, end, endpoint)
+
+
+def label_request(request: ScoreRequest, features: Features) -> Request:
+    """Return the request for a reply whose likely tokens score the candidates."""
+    names = [text.strip() for text in request.candidates]
+    sampling = Sampling(
+        temperature=0, max_tokens=_n_steps(names), logprobs=_N_TOP, top_k=0, min_p=0.0
+    )
+    prompt = _as_chat(request.prompt, names, features)
+    return Request(id=request.id, prompt=prompt, sampling=sampling)
+
+
+def label_scores(
+    request: ScoreRequest, tokens: Sequence[Token], end: Finished, endpoint: Endpoint
+) -> Scores:
+    """Return the scores of candidates from the tokens of a reply to `label_request`.
+
+    Raises:
+        Fatal: it has no log-probabilities.
+        OutputValidationError: too few of the likely tokens are candidates.
+    """
+    names = [text.strip() for text in request.candidates]
+    steps = [each.logprob for each in tokens if each.logprob is not None]
+    has_text = any(each.text for each in tokens)
+    if has_text and not any(step.top for step in steps):
+        raise Fatal(
+            UsageError(
+                f"{endpoint.name}: the server reports no log-probabilities, by which labels "
+                "are scored; use a local model, or llmtool serve, llama-server or vLLM"
+            )
         )
+    masses = spread(names, steps)
+    covered = math.fsum(masses.of)
+    if masses.ambiguous > max(covered, _MIN_COVERAGE):
+        raise OutputValidationError(
+            f"{endpoint.name}: the first tokens of the labels are the same in too many of the "
+            f"likely replies ({masses.ambiguous:.0%}); choose labels that begin differently"
+        )
+    if covered < max(_MIN_COVERAGE, masses.least * masses.of.count(0.0)):
+        raise OutputValidationError(
+            f"{endpoint.name}: only {covered:.0%} of the likely replies are labels, too few to "
+            "compare them; name the labels in the prompt, or use an exact server, such as "
+            "llmtool serve, llama-server or vLLM"
+        )
+    return Scores(
+        id=request.id,
+        logprobs=tuple((math.log(max(mass, masses.least)),) for mass in masses.of),
+        usage=end.usage,
+        timings=end.timings,
+        method="top-k",
+    )
 
 
 def _as_chat(prompt: Prompt, names: Sequence[str], features: Features) -> Prompt:

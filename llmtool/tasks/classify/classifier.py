@@ -162,6 +162,14 @@ class Classifier:
         measured = None if self.choice is None else self.choice.bias
         self.bias.prepare(engine, use_calibration=use_calibration, measured=measured)
 
+    def check_batch_file(self) -> None:
+        """Check that a batch file can have the requests; see `BatchTask`."""
+        if self.chooser.key is not None:
+            raise UsageError(
+                f"{option('examples')} choose the recipe by their scores, before the first text, "
+                f"which a batch file cannot; omit them, or set {option('calibrate', 'none')}"
+            )
+
     def load_choice(self) -> bool:
         """Use the cached choice of a recipe; return whether one has to be made first."""
         if self.choice is None:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.engine.types import MAX_SEED, Engine, Failed, FinishReason, Request
-from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError, UsageError
+from llmtool.errors import (
+    ContextOverflow,
+    LlmtoolError,
+    NoResult,
+    OutputValidationError,
+    UsageError,
+)
 from llmtool.option_names import option, show_value
 from llmtool.sizes import format_count
 from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
@@ -146,6 +152,10 @@ class CodeWriter(msgspec.Struct, frozen=True, kw_only=True):
         parts = [first.identity(), repair.identity(), options]
         return identify(self.template, first.model, *map(repr, parts))
 
+    def check_batch_file(self) -> None:
+        """Check that a batch file can have the requests; see `BatchTask`."""
+        # A repair has no result, so the first code counts.
+
     def request(self, case: Case) -> Request:
         """Return the first request of a case."""
         return self.prompts.first_request(case)
@@ -253,9 +263,9 @@ class CodeWorkflow(Workflow[Code]):
         return None
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
-        """Fail, but keep the best code if a later round does not fit into the context."""
+        """Fail, but keep the best code if a later round does not fit, or a batch file lacks it."""
         has_code = bool(self._reply) or self._best is not None
-        if not has_code or not isinstance(error, ContextOverflow):
+        if not has_code or not isinstance(error, (ContextOverflow, NoResult)):
             raise error
         if self._reply:
             self._evaluate(is_truncated=True)

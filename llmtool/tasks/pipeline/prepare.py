@@ -95,6 +95,19 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     adapters: tuple[Adapter, ...] | None = None  # of the call; None means those of the template
 
+    def check_batch_file(self) -> None:
+        """Check that a batch file can have the requests; see `BatchTask`."""
+        if self.options.retries:
+            raise UsageError(
+                f"{option('retries')} repeats requests after invalid replies, which a batch file "
+                "cannot; omit it"
+            )
+        if self.abstains:
+            raise UsageError(
+                f"template {self.template.name!r} compares the probabilities of replies (abstain), "
+                "which a batch file cannot; use a copy of it without `abstain`"
+            )
+
     def request(self, case: Case) -> Request:
         """Render the template into a request.
 

@@ -42,6 +42,14 @@ class BatchTask(Protocol):
         """Return a hash of everything that affects the results, except the cases."""
         ...
 
+    def check_batch_file(self) -> None:
+        """Check that a batch file can have the requests of the task.
+
+        Raises:
+            UsageError: they depend on earlier replies.
+        """
+        ...
+
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Token | Result | Failed, None, None]: ...

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from llmtool.engine.types import Token
+from llmtool.errors import LlmtoolError
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import NO_USAGE, Summary
 from llmtool.tasks.summarize.workflow import (
@@ -46,6 +47,11 @@ class SectionAssembler(Workflow[SummaryEvent]):
         index, target = step.target
         inner = msgspec.structs.replace(step, target=target)
         yield from _targeted(index, self._workflows[index].on_reply(inner, reply))
+
+    def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
+        index, target = step.target
+        inner = msgspec.structs.replace(step, target=target)
+        yield from _targeted(index, self._workflows[index].on_error(inner, error))
 
     def on_token(self, step: Step, token: Token) -> Iterator[SummaryEvent]:
         index, target = step.target

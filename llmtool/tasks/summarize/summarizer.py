@@ -60,6 +60,16 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
     def columns(self) -> list[str]:
         return ["text", "strategy"]
 
+    def check_batch_file(self) -> None:
+        """Check that a batch file can have the requests; see `BatchTask`."""
+        if self.adapts or self.plan.strategy == "extract":
+            reason = "needs no model" if not self.adapts else "tests the model first"
+            raise UsageError(
+                f"{option('strategy', 'auto' if self.adapts else 'extract')} {reason}, which a "
+                f"batch file cannot; use {option('strategy', 'write')} or "
+                f"{option('strategy', 'stuff')}"
+            )
+
     def outcomes(
         self, engine: Engine | None, cases: Iterable[Case | Failed | None]
     ) -> Generator[Summary | Failed, None, None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from llmtool.engine.types import Request, Token
-from llmtool.errors import ContextOverflow
+from llmtool.errors import ContextOverflow, LlmtoolError, NoResult
 from llmtool.option_names import option
 from llmtool.short_repr import short_repr
 from llmtool.tasks.options import Style
@@ -96,6 +96,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         self.drafts: list[Draft] = []
         self._current = 0  # the draft whose sentences are emitted
         self._is_composed = False
+        self._retried: set[int] = set()  # drafts
         self._pending: deque[str] = deque()  # sentences that were not yet emitted
         self._n_done = 0
         self._n_reported = -1
@@ -153,6 +154,15 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         draft.end(reply.finish_reason)
         yield from self._retry(step.target, step.request)
         self._advance()
+
+    def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
+        """Fail, but quote the text if a batch file lacks the second reply."""
+        if not isinstance(error, NoResult) or step.target not in self._retried:
+            raise error
+        self.drafts[step.target].end("stop")
+        self.drafts[step.target].needs_retry = False
+        self._advance()
+        return iter(())
 
     def drain_events(self) -> Iterator[SummaryEvent]:
         if self._n_done != self._n_reported:
@@ -251,6 +261,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         if not draft.needs_retry or prompts is None:
             return
         draft.needs_retry = False
+        self._retried.add(index)
         request = prompts.request(draft.source, n=draft.budget, accepted=draft.accepted)
         yield from self._request(index, prompts.retry(request))
 

@@ -13,7 +13,7 @@ from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault, has_icu_syntax
 from llmtool.documents.types import Document, Format, Part
 from llmtool.engine.types import Prompt
-from llmtool.errors import ContextOverflow, InputError, LlmtoolError
+from llmtool.errors import ContextOverflow, InputError, LlmtoolError, NoResult
 from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.duplicates import is_determined
 from llmtool.tasks.pipeline.reply_cache import ReplyCache
@@ -149,7 +149,14 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self._raise_if_too_long()
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
-        """Split a text that does not fit the context into sentences, or leave it as it is."""
+        """Split a text that does not fit the context into sentences, or leave it as it is.
+
+        A text whose further requests have no result in a batch file is left as well.
+        """
+        if isinstance(error, NoResult) and step.target.job.n_attempts:
+            for target in (step.target, *self._waiting.pop(_key(step.target.job), ())):
+                self._settle(target, target.job.parts, "the reply is not valid")
+            return
         if not isinstance(error, ContextOverflow):
             raise error
         for target in (step.target, *self._waiting.pop(_key(step.target.job), ())):

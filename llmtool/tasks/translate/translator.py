@@ -123,6 +123,10 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError("the document has no text to translate")
         return self.prompts.request(first, source=workflow.source, is_retry=False)
 
+    def check_batch_file(self) -> None:
+        """Check that a batch file can have the requests; see `BatchTask`."""
+        # A text whose reply is not valid stays as it is, as further requests have no result.
+
     def identity(self) -> bytes:
         p = self.prompts.prepared
         options = [p.options.system, p.options.thinking, p.options.variables]

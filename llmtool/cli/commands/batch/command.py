@@ -61,7 +61,7 @@ def create(
     ] = 200,
     general: g.GeneralOptions,
 ) -> None:
-    """Write the requests of a gen or run command with --each to a batch file.
+    """Write the requests of a command with --each to a batch file.
 
     Nothing is loaded or sent. The file is in the format of OpenAI's Batch API, which vLLM's
     run-batch and `batch run` read as well. With more requests than a file may have, there are

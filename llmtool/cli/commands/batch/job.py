@@ -64,10 +64,10 @@ def create_job(
         if job.kind == "other":
             reason = "which not all servers have; --kind names the program that will answer"
         console.note(f"not in the requests: {names} of the template, {reason}")
-    if n_failed := job.n_records - job.n_requests:
+    if job.n_failed:
         console.note(
-            f"{format_count(n_failed, 'record')} without a request, first: {writer.first_error}; "
-            "`batch parse` writes the errors to their rows"
+            f"{format_count(job.n_failed, 'record')} without a request, first: "
+            f"{writer.first_error}; `batch parse` writes the errors to their rows"
         )
 
 

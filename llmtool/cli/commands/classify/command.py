@@ -106,6 +106,8 @@ def classify(
         )
     if labels.calibrate is not None and output.dry_run:
         raise UsageError("--calibrate and --dry-run cannot be combined; use one of them")
+    if labels.calibrate is not None and batch.job is not None:
+        raise UsageError("--calibrate needs a model, which a batch file lacks; omit it")
     if labels.balanced and batch.each is None:
         raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
     if labels.balanced and batch.shard is not None:
