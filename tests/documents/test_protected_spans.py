@@ -47,6 +47,15 @@ def test_name_between_signs_is_a_placeholder_in_texts_and_messages(name: str) ->
     assert not parse(json.dumps({"x": name}), "json").segments
 
 
+@pytest.mark.parametrize(
+    "path", ["$HOME/.config/x", "${XDG_CONFIG_HOME}/llm/", "%APPDATA%\\llm\\x.toml", "$A/b-c/d_e"]
+)
+def test_path_after_a_variable_is_protected(path: str) -> None:
+    assert split_parts(f"Copy {path}, and see") == ("Copy ", ProtectedSpan(path), ", and see")
+    assert split_parts(f"把{path}复制。") == ("把", ProtectedSpan(path), "复制。")
+    assert split_parts("${price}/night") == (ProtectedSpan("${price}"), "/night")
+
+
 @pytest.mark.parametrize("text", ["__Note__ this", "See [[Paris]]", "a __b", "50%OFF% now"])
 def test_other_signs_are_text(text: str) -> None:
     (segment,) = parse(text, "txt").segments

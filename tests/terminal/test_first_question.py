@@ -77,3 +77,22 @@ def test_interrupt_at_the_question_ends_the_command(env: dict[str, str]) -> None
         terminal.wait_for("Enter a number")
         terminal.send("\x03")
         assert terminal.exit_status == 130
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("code.py", "x = 1", "code.py is source code"),
+        ("page.tex", "text", "page.tex is LaTeX"),
+        ("rows.csv", "a,b", "rows.csv is a table"),
+    ],
+)
+def test_file_that_cannot_be_translated_is_an_error_before_the_question(
+    name: str, content: str, error: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    command = [*LLMTOOL, "translate", "-f", name, "--to", "de"]
+    with Terminal(command, env, columns=100, cwd=tmp_path) as terminal:
+        assert terminal.exit_status == 2
+        assert any(error in row for row in terminal.screen())
+        assert not any("Enter a number" in row for row in terminal.screen())

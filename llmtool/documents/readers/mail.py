@@ -27,6 +27,7 @@ from llmtool.errors import InputError
 _SHOWN = ("Subject", "From", "To", "Cc", "Date")
 _SEPARATOR = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From \S.* \d{4}\r?\n(?=[A-Za-z][\w-]*:)")
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_QUOTED = re.compile(r">+")
 _URL = re.compile(r"\S+://\S+")
 _MAX_STUB = 300  # characters of a plain text that only points to the HTML
 _MAX_DEPTH = 50  # of messages and parts in each other
@@ -152,6 +153,10 @@ class _Reader:
             was = "without an encoding" if declared is None else f"declared as {declared}"
             self.notes.append(f"read text {was} as {decoded.encoding} (detected)")
         text = decoded.text.replace("\r\n", "\n")
+        if declared == "utf-7":  # another encoding could not have its letters
+            text = _decode_utf7(text)
+        if kind == "text/plain" and _parameter(part, "format") == "flowed":
+            text = _join_flowed(text, deletes_space=_parameter(part, "delsp") == "yes")
         return (extract_text(text).text if kind == "text/html" else text).strip()
 
 
@@ -183,10 +188,46 @@ def _decode_header(message: Message, name: str) -> str:
             known = None if charset in (None, "unknown-8bit") else charset
             try:
                 piece = decode_document(piece, known, source=name, errors=None).text
+                piece = _decode_utf7(piece) if charset == "utf-7" else piece
             except InputError:
                 piece = piece.decode("utf-8", "replace")
         text += piece
     return " ".join(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
+
+
+def _decode_utf7(text: str) -> str:
+    """Return text in UTF-7, which `decode_document` reads as ASCII: it is also valid."""
+    return text.encode("ascii", "ignore").decode("utf-7", "replace") if text.isascii() else text
+
+
+def _join_flowed(text: str, *, deletes_space: bool) -> str:
+    """Join the lines of RFC 3676 that end with a space, except for a signature.
+
+    Example:
+        >>> _join_flowed("One \\ntwo\\n> a \\n> b\\n-- \\nMe", deletes_space=False)
+        'One two\\n> a b\\n-- \\nMe'
+    """
+    lines: list[str] = []
+    flowing: str | None = None  # the quotation marks of the last line if it continues
+    for line in text.split("\n"):
+        found = _QUOTED.match(line)
+        marks = found[0] if found else ""
+        content = line[len(marks) :].removeprefix(" ")  # a space that was stuffed
+        if flowing == marks and lines and content != "-- ":
+            lines[-1] += content
+        else:
+            lines.append(f"{marks} {content}" if marks else content)
+        flowing = marks if content.endswith(" ") and content != "-- " else None
+        if flowing is not None and deletes_space:
+            lines[-1] = lines[-1][:-1]
+    return "\n".join(lines)
+
+
+def _parameter(part: Message, name: str) -> str:
+    try:
+        return str(part.get_param(name) or "").lower()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
 
 
 def _charset(part: Message) -> str | None:

@@ -33,6 +33,20 @@ BODIES: dict[str, tuple[bytes, str]] = {
         "Subject: x\n\nGrüße, der Text ist da.\n".encode(),
         "Subject: x\n\nGrüße, der Text ist da.",
     ),
+    "UTF-7": (
+        b"Subject: =?utf-7?Q?Caf+AOk-?=\nContent-Type: text/plain; charset=UTF-7\n\nA caf+AOk-.\n",
+        "Subject: Café\n\nA café.",
+    ),
+    "flowed": (
+        b"Subject: x\nContent-Type: text/plain; format=flowed\n\nOne line \nand another.\n"
+        b"> A quoted \n> line\n>> and \n> one\n \tstuffed\n-- \nAda \nB\n",
+        "Subject: x\n\nOne line and another.\n> A quoted line\n>> and \n> one\n\tstuffed\n-- \n"
+        "Ada B",
+    ),
+    "flowed without spaces": (
+        b"Subject: x\nContent-Type: text/plain; Format=Flowed; DelSp=Yes\n\nOne  \nwo \nrd.\n",
+        "Subject: x\n\nOne word.",
+    ),
     "UTF-8 declared as ASCII": (
         "Subject: x\nContent-Type: text/plain; charset=us-ascii\n\nGrüße\n".encode(),
         "Subject: x\n\nGrüße",

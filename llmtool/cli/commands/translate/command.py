@@ -102,7 +102,7 @@ def translate(
         if package is not None and not output.dry_run:
             render.check_package(console, material, to_file=output.path, as_json=output.json)
         with render.prefix_errors(name):
-            format = options.format or detect(name, material)
+            format = detect(name, material) if options.format == "auto" else options.format
     context, translator = bootstrap.open_task(
         console,
         folders,
