@@ -30,16 +30,16 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections import OrderedDict
-from collections.abc import Sequence
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 from llmtool import worker
 from llmtool.errors import (
     InputError,
-    LlmtoolError,
     OutputValidationError,
     UnsatisfiableError,
     UsageError,
@@ -59,10 +59,13 @@ from llmtool.structured.json_numbers import NumberLength
 from llmtool.structured.json_repetition import Repetition
 from llmtool.structured.references import Schema
 
+T = TypeVar("T")
 MAX_REGEX_CHARACTERS = 1 << 16
 _MAX_CACHED = 64  # compiled constraints
-_MAX_UNCHECKED = 8000  # characters; with as many optional ones, 0.2 s and 100 MB
+_MAX_CACHED_EXPENSIVE = 4  # of them, with up to 300 MB each
+_MAX_UNCHECKED, _MAX_UNCHECKED_REGEX = 8000, 1500  # characters; 0.6 s and 100 MB at most
 _CHECK_SECONDS = 3  # for the bytes; for the tokens of a model, it is compiled again
+_STEP_SECONDS, _SECONDS_PER_TOKEN = 3.0, 0.1  # of processor time
 _INTERSECTIONS = re.compile(
     r'"(?:allOf|minProperties|multipleOf|patternProperties)"|"pattern".*"pattern"', re.DOTALL
 )
@@ -87,6 +90,7 @@ class ConstraintCompiler:
         self._vocabulary = vocabulary
         self._tokens: Tokens | None = None
         self._compiled: OrderedDict[Constraint, CompiledConstraint | UsageError] = OrderedDict()
+        self._expensive: deque[Constraint] = deque()
 
     def compile(self, constraint: Constraint) -> CompiledConstraint:
         """Return the compiled constraint.
@@ -102,6 +106,8 @@ class ConstraintCompiler:
             try:
                 if _may_be_expensive(constraint):
                     _check_limits(constraint)
+                    self._forget_expensive()
+                    self._expensive.append(constraint)
                 found = _compile(self._tokens, constraint)
             except UsageError as exc:
                 found = exc
@@ -115,18 +121,52 @@ class ConstraintCompiler:
             raise type(found)(*found.args)
         return found
 
+    def _forget_expensive(self) -> None:
+        while len(self._expensive) >= _MAX_CACHED_EXPENSIVE:
+            self._compiled.pop(self._expensive.popleft(), None)
+
 
 class CompiledConstraint:
     """A constraint on a model's tokens. `unenforced` names the keywords that it ignores."""
 
-    def __init__(self, tokens: Tokens, matcher: Any, constraint: Constraint, unenforced: str):
-        self._tokens, self._matcher = tokens, matcher
+    def __init__(
+        self,
+        tokens: Tokens,
+        matcher: Any,
+        constraint: Constraint,
+        unenforced: str,
+        step_time: _StepTime | None = None,
+    ) -> None:
+        self._tokens, self._matcher, self._step_time = tokens, matcher, step_time
         self.constraint = constraint
         self.unenforced = unenforced
 
+    def for_request(self) -> CompiledConstraint:
+        """Return the constraint for the replies of one request, whose steps share a time limit."""
+        return CompiledConstraint(
+            self._tokens, self._matcher, self.constraint, self.unenforced, _StepTime()
+        )
+
     def start(self) -> Matcher:
         """Return a matcher for a new reply; matchers are independent of each other."""
-        return Matcher(self._tokens, self._matcher.deep_copy(), self.constraint.kind)
+        step_time = self._step_time or _StepTime()
+        return Matcher(self._tokens, self._matcher.deep_copy(), self.constraint.kind, step_time)
+
+
+class _StepTime:
+    """The processor time that is left for steps: some seconds, and more for each token.
+
+    The steps of an ambiguous grammar take longer and longer.
+    """
+
+    def __init__(self) -> None:
+        self.left = _STEP_SECONDS
+
+    def measure(self, step: Callable[..., T], *arguments: object) -> T:
+        started = time.thread_time()
+        result = step(*arguments)
+        self.left -= time.thread_time() - started
+        return result
 
 
 class Matcher:
@@ -135,8 +175,8 @@ class Matcher:
     For each token, check `allows` or call `mask_logits`, then `accept` the sampled token.
     """
 
-    def __init__(self, tokens: Tokens, matcher: Any, kind: str) -> None:
-        self._tokens, self._matcher = tokens, matcher
+    def __init__(self, tokens: Tokens, matcher: Any, kind: str, step_time: _StepTime) -> None:
+        self._tokens, self._matcher, self._step_time = tokens, matcher, step_time
         self._name = _NAMES[kind]
         is_json = kind == "json_schema"
         self._repetition = Repetition()
@@ -150,7 +190,7 @@ class Matcher:
             return False
         if token in self._ends:
             return bool(self._matcher.is_accepting())
-        if self._matcher.validate_tokens([token]) != 1:
+        if self._step_time.measure(self._matcher.validate_tokens, [token]) != 1:
             return False
         if all(limit.fits(self._tokens.tokens[token]) for limit in self._limits):
             return True
@@ -188,7 +228,8 @@ class Matcher:
         if token in self._ends and self._matcher.is_accepting():
             self._ended = True
             return
-        if not self._matcher.consume_token(token):
+        self._step_time.left += _SECONDS_PER_TOKEN
+        if not self._step_time.measure(self._matcher.consume_token, token):
             reason = _error(self._matcher)
             if "doesn't satisfy the grammar" in reason:
                 raise UsageError(f"constraint: {reason}")
@@ -215,7 +256,11 @@ class Matcher:
         self._matcher = None
 
     def _mask(self) -> bytes:
-        mask: bytes = self._matcher.compute_bitmask()
+        mask: bytes = self._step_time.measure(self._matcher.compute_bitmask)
+        if self._step_time.left < 0:
+            raise OutputValidationError(
+                f"the steps of this {self._name} take too much time; simplify it"
+            )
         if self._matcher.is_error() or not any(mask):
             raise self._dead_end()
         for limit in self._limits:
@@ -256,10 +301,11 @@ _NOTHING = {
 
 
 def _may_be_expensive(constraint: Constraint) -> bool:
-    source = constraint.source
+    source, size = constraint.source, len(constraint.source)
     if constraint.kind == "json_schema" and _INTERSECTIONS.search(source):
         return True
-    size = len(source)
+    if constraint.kind == "regex" or (constraint.kind == "json_schema" and '"pattern"' in source):
+        return size > _MAX_UNCHECKED_REGEX
     if constraint.kind == "gbnf":
         size = gbnf_lark.expanded_size(gbnf.parse(source))
         if size > gbnf.MAX_CHARACTERS:
@@ -274,7 +320,7 @@ def _check_limits(constraint: Constraint) -> None:
     """Compile a constraint in a child process.
 
     Raises:
-        UsageError: it takes too much time or memory. Other errors are those of `_compile`, later.
+        UsageError: it takes too much time or memory, or is invalid.
     """
     try:
         worker.call(
@@ -293,8 +339,8 @@ def _check_limits(constraint: Constraint) -> None:
 def _compile_only(kind: Any, source: str) -> None:
     try:
         _compile(guidance.byte_tokens(), Constraint(kind, source))
-    except (LlmtoolError, UnicodeEncodeError):
-        pass
+    except (UnsatisfiableError, UnicodeEncodeError):
+        pass  # the caller finds it too
 
 
 def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:

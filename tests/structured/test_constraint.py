@@ -467,6 +467,36 @@ def test_hostile_grammar_ends_quickly(
     assert time.monotonic() - begin < 10
 
 
+def test_replies_of_a_request_share_the_time_of_their_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("llmtool.structured.compiler._STEP_SECONDS", 0.2)
+    monkeypatch.setattr("llmtool.structured.compiler._SECONDS_PER_TOKEN", 0.0)
+    compiler = ConstraintCompiler(ByteVocabulary())
+    grammar = 'root ::= s\ns ::= s s s | s s | [a-z] | " "'  # each step takes longer
+    compiled = compiler.compile(Constraint("gbnf", grammar)).for_request()
+    logits = (ctypes.c_float * 257)()
+    steps = []
+    for _ in range(2):
+        matcher = compiled.start()
+        with pytest.raises(OutputValidationError, match="of this grammar take too much time"):
+            for n in range(500):
+                matcher.mask_logits(logits)
+                matcher.accept(ord("a"))
+                steps.append(n)
+        matcher.close()
+    assert steps == [*range(len(steps))], "the second reply cannot begin"
+    compiler.compile(Constraint("gbnf", grammar)).start().mask_logits(logits)  # another request
+
+
+def test_few_expensive_constraints_are_cached() -> None:
+    compiler = ConstraintCompiler(ByteVocabulary())
+    constraints = [Constraint("regex", f"({'a?' * 800}|{i})") for i in range(6)]
+    found = [compiler.compile(each) for each in constraints]
+    assert compiler.compile(constraints[-1]) is found[-1]
+    assert compiler.compile(constraints[0]) is not found[0]
+
+
 def doubled(n: int, leaf: str) -> str:
     rules = "".join(f"r{i} ::= r{i + 1} r{i + 1}\n" for i in range(n))
     return f"root ::= r0\n{rules}r{n} ::= {leaf}\n"
@@ -488,6 +518,7 @@ COSTLY: dict[str, tuple[Any, str]] = {
     "repetitions": ("gbnf", "root ::= " + '"a"+ ' * 20_000),
     "empty alternatives": ("gbnf", "root ::= " + '("a"|"") ' * 25_000),
     "optional characters": ("regex", "a?" * 30_000),
+    "optional characters of any kind": ("regex", ".?" * 4500),
     "common multiples": (
         "json_schema",
         json.dumps(

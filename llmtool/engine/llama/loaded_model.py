@@ -158,7 +158,7 @@ class LoadedModel:
         return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
 
     def compile(self, constraint: Constraint | None) -> CompiledConstraint | None:
-        """Return a constraint compiled for this model's vocabulary.
+        """Return a constraint for one request, compiled for this model's vocabulary.
 
         Raises:
             UsageError: the schema, regular expression or grammar is not valid.
@@ -169,4 +169,4 @@ class LoadedModel:
             from llmtool.structured.compiler import ConstraintCompiler
 
             self._compiler = ConstraintCompiler(self.weights)
-        return self._compiler.compile(constraint)
+        return self._compiler.compile(constraint).for_request()
