@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,13 @@ from llmtool.text.sentences import split_sentences
 )
 def test_sentences_end_at_their_punctuation(text: str, sentences: list[str]) -> None:
     assert split_sentences(text) == sentences
+
+
+@pytest.mark.parametrize("unit", ["!", ".", '."', '"', "。", "\n ", "a."])
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    started = time.process_time()
+    split_sentences(f"One {unit * (200_000 // len(unit))}x two. Three.")
+    assert time.process_time() - started < 5
 
 
 @given(st.text(alphabet="aB1 .!?。」\n", max_size=80))

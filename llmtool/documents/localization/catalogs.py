@@ -248,6 +248,9 @@ def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> s
         at = 1 if source.startswith("\ufeff") else 0
         entry = newline.join(['msgid ""', f"msgstr {_quote(completed, newline)}", "", ""])
         return source[:at] + entry + source[at:]
+    if "msgstr" not in header.texts:
+        line = source.count("\n", 0, header.start) + 1
+        raise InputError(f"line {line}: the header has no msgstr")
     text = header.texts["msgstr"]
     completed = complete_header(text, to, is_template=header.is_fuzzy, has_plurals=has_plurals)
     if completed == text:
@@ -420,7 +423,7 @@ def _read(text: str) -> list[Any]:
     try:
         # With the newline, polib never takes the text for a file name.
         catalog = polib.pofile(text.removeprefix("\ufeff").translate(_LINE_SEPARATORS) + "\n")
-    except (OSError, ValueError, IndexError, KeyError) as exc:
+    except Exception as exc:  # of any type
         found = re.search(r"line (\d+)", str(exc))
         position = f"line {found[1]}: " if found else ""
         raise InputError(f"{position}not a valid message catalog") from exc

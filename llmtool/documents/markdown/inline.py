@@ -6,12 +6,13 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from html import escape
 
-from llmtool.documents.markdown.tags import braces_end, tag_end
+from llmtool.documents.markdown.tags import MAX_LENGTH, braces_end, tag_end
 from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import Part, ProtectedSpan, has_letters
 
 _MAX_BACKTICKS = 64
 _HIDDEN_PIPE = "\ue07c"
+_MAX_UNCLOSED = 50  # braces in a text; each takes time up to MAX_LENGTH
 _MAX_PARENTHESES = 32  # nested in a link target, as in the parser
 _TOKEN = re.compile(
     r"""
@@ -142,7 +143,7 @@ def _is_link_text(text: str, start: int, label: str, labels: Container[str]) -> 
 def _protected_ranges(
     text: str, labels: Container[str], *, is_mdx: bool, has_hashtags: bool
 ) -> Iterator[tuple[int, int]]:
-    at = 0
+    at = n_unclosed = 0
     closing = _code_ends(text)
     while (first := _START.search(text, at)) is not None:
         found = _TOKEN.match(text, first.start())
@@ -153,8 +154,14 @@ def _protected_ranges(
         if found["latex"] and not _FORMULA.search(found["formula"] or found["formula2"]):
             end = start + 2  # an escaped parenthesis
         elif found["code"] or found["target"] or found["tag"] or found["braces"]:
-            last = _find_end(found, text, closing, is_mdx=is_mdx)
+            has_braces = found["braces"] or (
+                found["tag"] and "{" in text[start : start + MAX_LENGTH]
+            )
+            last = None
+            if not has_braces or n_unclosed < _MAX_UNCLOSED:
+                last = _find_end(found, text, closing, is_mdx=is_mdx)
             if last is None:
+                n_unclosed += bool(has_braces)
                 at = end
                 continue
             end = last

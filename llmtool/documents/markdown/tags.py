@@ -31,6 +31,8 @@ _TEMPLATE = re.compile(
 )
 _NAME = re.compile(r"</?([A-Za-z][\w.:-]*)?(?=[\s/>])")
 _TAG_SYNTAX = re.compile("[\"'`{}<>]")
+_BRACES_SYNTAX = re.compile('["`{}]')
+_QUOTE_END = {'"': re.compile('["\n]'), "`": re.compile("[`\n]")}
 _FILE_NAME = re.compile(r"[\w./~-]*\w\.[a-z][a-z0-9]{0,4}")
 _META_TAG = re.compile(
     r"<(?:meta|input|param|data)\b", re.IGNORECASE
@@ -80,21 +82,19 @@ def braces_end(
     text: str, start: int, limit: int | None = None, max_length: int = MAX_LENGTH
 ) -> int | None:
     """Return the end of the braces that open at `start`, None if they are not closed."""
-    depth, quote = 0, ""
+    depth, at = 0, start
     stop = min(len(text) if limit is None else limit, start + max_length)
-    for at in range(start, stop):
-        c = text[at]
-        if quote:
-            if c == quote or c == "\n":
-                quote = ""
-        elif c in '"`':
-            quote = c
-        elif c == "{":
-            depth += 1
-        elif c == "}":
-            depth -= 1
+    while found := _BRACES_SYNTAX.search(text, at, stop):
+        at, c = found.end(), found[0]
+        if c in _QUOTE_END:
+            close = _QUOTE_END[c].search(text, at, stop)
+            if close is None:
+                return None
+            at = close.end()
+        else:
+            depth += 1 if c == "{" else -1
             if not depth:
-                return at + 1
+                return at
     return None
 
 

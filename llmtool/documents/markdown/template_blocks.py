@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmtool.documents.html.elements import ELEMENTS
@@ -23,7 +25,7 @@ _VERBATIM_TEMPLATES = frozenset(
 )
 # JSX may hold the data of a page. Fewer unclosed tags are read that far, for linear time.
 _MAX_LENGTH = 100_000
-_MAX_UNCLOSED = 20
+_MAX_UNCLOSED = {MAX_LENGTH: 500, _MAX_LENGTH: 20}  # tags of a document that are searched in vain
 _ESM = re.compile(
     r"import\s+(?:[\w${*][^\n]*(?:[^\S\n]|\n\s*)from\s*)?['\"]"
     r"|import\s*(?:(?:type\s+)?[\w$]+\s*,\s*)?[{*][^;'\"]*$"
@@ -39,11 +41,9 @@ def read_tags(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     at, texts = start, []
     verbatim = ""
     while at < limit and src[at] != "\n":
-        after = _tag_end(src, at, limit, is_mdx=is_mdx)
-        n_unclosed = state.env.get("unclosed", 0)
-        if after is None and is_mdx and src[at] in "<{" and n_unclosed < _MAX_UNCLOSED:
-            after = _tag_end(src, at, limit, is_mdx=is_mdx, max_length=_MAX_LENGTH)
-            state.env["unclosed"] = n_unclosed + (after is None)
+        after = _tag_end(state, at, limit, is_mdx=is_mdx)
+        if after is None and is_mdx and src[at] in "<{":
+            after = _tag_end(state, at, limit, is_mdx=is_mdx, max_length=_MAX_LENGTH)
         if after is None:
             return False
         texts += attribute_texts(state, at, after)
@@ -64,12 +64,22 @@ def read_tags(state: StateBlock, line: int, end: int, silent: bool) -> bool:
 
 
 def _tag_end(
-    src: str, at: int, limit: int, *, is_mdx: bool, max_length: int = MAX_LENGTH
+    state: StateBlock, at: int, limit: int, *, is_mdx: bool, max_length: int = MAX_LENGTH
 ) -> int | None:
+    src = state.src
+
+    def search(find_end: Callable[[str, int, int, int], int | None]) -> int | None:
+        counts = state.env.setdefault("unclosed", Counter())
+        if counts[max_length] >= _MAX_UNCLOSED[max_length]:
+            return None
+        end = find_end(src, at, limit, max_length)
+        counts[max_length] += end is None
+        return end
+
     if src.startswith("{", at):
         end = template_end(src, at, limit)
         if end is None and is_mdx:
-            end = braces_end(src, at, limit, max_length)
+            end = search(braces_end)
         elif end is not None and src.startswith("{{", at) and src[at + 2] not in "<%{":
             return end if is_mdx else None  # {{ x }} is text
         return end
@@ -79,10 +89,10 @@ def _tag_end(
     tag = name[1] if name else None
     if tag is None:
         is_fragment = is_mdx and src.startswith(("<>", "</>"), at)
-        return tag_end(src, at, limit, max_length) if is_fragment else None
+        return search(tag_end) if is_fragment else None
     is_component = tag[0].isupper() and tag.lower() not in ELEMENTS
     if is_component or (is_mdx and tag not in _VERBATIM_ELEMENTS):
-        return tag_end(src, at, limit, max_length)
+        return search(tag_end)
     return None
 
 

@@ -18,7 +18,7 @@ from llmtool.documents.localization.catalogs import Catalog
 from llmtool.documents.localization.plural_forms import header_of, parse_plural_forms
 from llmtool.documents.types import find_unaccounted
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.errors import UsageError
+from llmtool.errors import InputError, UsageError
 
 GERMAN = "nplurals=2; plural=(n != 1);"
 RUSSIAN = header_of("ru")
@@ -72,6 +72,11 @@ def forms(text: str, msgid: str) -> dict[int, str]:
     assert found is not None
     plurals: dict[int, str] = found.msgstr_plural
     return plurals
+
+
+def test_header_without_a_translation_is_invalid() -> None:
+    with pytest.raises(InputError, match="line 1: the header has no msgstr"):
+        Catalog('# x\nmsgid ""\n', to="fr")
 
 
 # Plural forms

@@ -427,6 +427,14 @@ def test_unclosed_syntax_takes_linear_time(unit: str) -> None:
     assert rewrite(parse(source, "md"), {}) == source
 
 
+@pytest.mark.parametrize("unit", ["{", "{{%", "**{", "<a {", '"{', "{\n", "**{\n", "<A {\n"])
+def test_unclosed_braces_take_linear_time(unit: str) -> None:
+    source = f"export const a = 1\n\nGood {unit * (200_000 // len(unit))} and more\n"
+    started = time.process_time()
+    parse(source, "md", dialect="mdx")
+    assert time.process_time() - started < 5
+
+
 def test_a_second_parse_takes_no_longer_than_the_first() -> None:
     source = f"One\n\n{'[^1]:' * 40_000} and ] more\n"
     seconds = []
