@@ -131,13 +131,16 @@ class Connection:
     # In the loop:
 
     async def _close(self) -> None:
-        tasks = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
-        for task in tasks:
+        for task in _other_tasks():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*_other_tasks(), return_exceptions=True)
         if self._client is not None:
             await self._client.aclose()
         self._client = self._limiter = None
+        # Generators of cancelled responses are closed by tasks that start only now.
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        await asyncio.sleep(0)
+        await asyncio.gather(*_other_tasks(), return_exceptions=True)
 
     async def retry(
         self,
@@ -426,6 +429,10 @@ class Connection:
             f"{self.endpoint.name}: the server answers with {found}, not JSON; check "
             f"{self.endpoint.url_option}, {self.endpoint.base_url}"
         )
+
+
+def _other_tasks() -> list[asyncio.Task[Any]]:
+    return [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
 
 
 async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
