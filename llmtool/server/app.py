@@ -41,6 +41,7 @@ from llmtool.server.scores import ScoresBody, score
 from llmtool.server.service import Service
 
 B = TypeVar("B", bound=msgspec.Struct)
+_MAX_PARSED_HERE = 100_000  # bytes
 _CLIENT_CLOSED = 499  # nginx's status; nobody reads it
 
 
@@ -134,7 +135,11 @@ def _post(
 
     async def parse_and_run(service: Service, request: Request, data: bytes) -> Response:
         check_query(request, ("beta",) if request.url.path.startswith("/v1/messages") else ())
-        result = await function(service, parse_body(data, kind))
+        if len(data) > _MAX_PARSED_HERE:  # it would delay all clients
+            body = await asyncio.to_thread(parse_body, data, kind)
+        else:
+            body = parse_body(data, kind)
+        result = await function(service, body)
         return JSON(result) if isinstance(result, dict) else result
 
     return _handle(service, parse_and_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from llmtool.server.errors import RequestError, naming
 from llmtool.tasks.options import MAX_REPLIES
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.conversation import Messages, parse_messages, split_for_reply
-from llmtool.tasks.pipeline.output_spec import OutputSpec
+from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.toolbox import Toolbox
 
@@ -99,6 +100,17 @@ def sampling_for_text(options: Mapping[str, Any], *, echo: bool = False) -> Samp
     """
     given = {name: value for name, value in options.items() if value is not None}
     return make_sampling(given, echo=echo)
+
+
+async def compile_spec(
+    *, schema: object = None, regex: str | None = None, grammar: str | None = None
+) -> OutputSpec | None:
+    """Return the spec of a constraint; a thread compiles it, which may take seconds.
+
+    Raises:
+        UsageError: it is invalid.
+    """
+    return await asyncio.to_thread(make_output_spec, schema=schema, regex=regex, grammar=grammar)
 
 
 def constrain(

@@ -33,6 +33,7 @@ import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from types import NoneType
 from typing import Any, TypeVar
@@ -116,7 +117,8 @@ class ConstraintCompiler:
             self._compiled[constraint] = found
             if len(self._compiled) > _MAX_CACHED:
                 self._compiled.popitem(last=False)
-        self._compiled.move_to_end(constraint)
+        with suppress(KeyError):  # another thread removed it
+            self._compiled.move_to_end(constraint)
         if isinstance(found, UsageError):
             raise type(found)(*found.args)
         return found

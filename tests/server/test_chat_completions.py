@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,48 @@ def test_structured_outputs_of_vllm_are_enforced(serve: Serve, starter: Path) ->
     assert isinstance(value["n"], int)
     error = reply(regex="a", grammar='root ::= "a"')["error"]
     assert "cannot be combined" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PATH, {"messages": HELLO, "structured_outputs": {"regex": "a"}}),
+        ("/v1/completions", {"prompt": "a", "structured_outputs": {"regex": "a"}}),
+        (
+            "/v1/responses",
+            {"input": "a", "text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}},
+        ),
+        (
+            "/v1/messages",
+            {
+                "messages": HELLO,
+                "max_tokens": 5,
+                "output_format": {"type": "json_schema", "schema": {}},
+            },
+        ),
+    ],
+)
+def test_other_clients_do_not_wait_while_a_constraint_is_compiled(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def compile_slowly(**constraint: object) -> None:
+        begun.set()
+        assert end.wait(30)
+
+    monkeypatch.setattr("llmtool.server.generation.make_output_spec", compile_slowly)
+    server = serve(ScriptedEngine("Hi"))
+    thread = threading.Thread(target=server.post, args=(path, body))
+    thread.start()
+    try:
+        assert begun.wait(30)
+        assert server.client.get("/health").status_code == 200
+        assert server.post(PATH, {"messages": HELLO}).status_code == 200
+        assert thread.is_alive()
+    finally:
+        end.set()
+        thread.join(30)
 
 
 def test_sampling_options_of_llama_cpp_are_accepted(serve: Serve) -> None:

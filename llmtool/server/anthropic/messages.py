@@ -26,7 +26,7 @@ from llmtool.server.bodies import (
 from llmtool.server.errors import RequestError, anthropic_error, naming
 from llmtool.server.responses import JSON, Stream, sse
 from llmtool.server.service import Service
-from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
+from llmtool.tasks.pipeline.output_spec import OutputSpec
 
 _PING_SECONDS = 10.0  # between events, while a prompt is computed
 _REASONING = ("thinking", "redacted_thinking")
@@ -40,7 +40,7 @@ async def create_message(service: Service, body: MessagesBody) -> JSON | Stream:
     """
     reject_unsupported(body, UNSUPPORTED_IN_MESSAGES)
     name, box = service.find(body.model)
-    prompt, spec = _prompt(body), _output_spec(body)
+    prompt, spec = _prompt(body), await _output_spec(body)
     budget = None if body.thinking is None else body.thinking.budget_tokens
     if budget is not None and budget >= body.max_tokens:
         message = f"thinking.budget_tokens {budget}: must be less than max_tokens {body.max_tokens}"
@@ -136,14 +136,14 @@ def _without_reasoning(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": kept}
 
 
-def _output_spec(body: MessagesBody) -> OutputSpec | None:
+async def _output_spec(body: MessagesBody) -> OutputSpec | None:
     format, name = body.output_format, "output_format"
     if body.output_config is not None and body.output_config.format is not None:
         format, name = body.output_config.format, "output_config.format"
     if format is None:
         return None
     with naming(name):
-        return make_output_spec(schema=format.schema)
+        return await generation.compile_spec(schema=format.schema)
 
 
 async def _events(

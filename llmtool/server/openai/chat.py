@@ -26,7 +26,7 @@ from llmtool.server.openai.schemas import (
     StructuredOutputs,
 )
 from llmtool.server.service import Service
-from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
+from llmtool.tasks.pipeline.output_spec import OutputSpec
 
 if TYPE_CHECKING:
     from llmtool.server.responses import Stream
@@ -43,7 +43,7 @@ async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | St
     _check(body)
     name, box = service.find(body.model)
     prompt = generation.chat_prompt(body.messages, thinking=thinking_of(body.reasoning_effort))
-    spec = output_spec(body.response_format, body.structured_outputs)
+    spec = await output_spec(body.response_format, body.structured_outputs)
     n = generation.check_n(body.n)
     request_logprobs = (body.top_logprobs or 1) if body.logprobs else 0
 
@@ -166,7 +166,7 @@ def thinking_of(effort: str | None) -> bool | str | None:
     return "low" if effort == "minimal" else effort
 
 
-def output_spec(
+async def output_spec(
     format: ResponseFormat | None,
     structured: StructuredOutputs | None = None,
 ) -> OutputSpec | None:
@@ -181,18 +181,18 @@ def output_spec(
             raise RequestError(message, param="structured_outputs")
         schema = None if structured.json is msgspec.UNSET else structured.json
         with naming("structured_outputs"):
-            return make_output_spec(
+            return await generation.compile_spec(
                 schema=schema, regex=structured.regex, grammar=structured.grammar
             )
     if format is None:
         return None
     name = "response_format"
-    return format_spec(
+    return await format_spec(
         format.type, format.json_schema, param=name, schema_param=f"{name}.json_schema.schema"
     )
 
 
-def format_spec(
+async def format_spec(
     kind: str, format: JsonSchemaFormat | None, *, param: str, schema_param: str
 ) -> OutputSpec | None:
     """Return the constraint of a format of text; errors name its fields.
@@ -203,13 +203,13 @@ def format_spec(
     if kind == "text":
         return None
     if kind == "json_object":
-        return make_output_spec(schema={"type": "object"})
+        return await generation.compile_spec(schema={"type": "object"})
     schema = format.schema if format is not None else msgspec.UNSET
     if not isinstance(schema, (dict, bool)):
         message = f"{schema_param} is missing; it must be a JSON Schema"
         raise RequestError(message, param=schema_param)
     with naming(param):
-        return make_output_spec(schema=schema)
+        return await generation.compile_spec(schema=schema)
 
 
 class Shape:

@@ -35,7 +35,7 @@ async def complete(service: Service, body: CompletionBody) -> dict[str, Any] | S
     if body.best_of not in (None, n):
         message = f"best_of {body.best_of}: must be n, {n}; the server returns all replies"
         raise RequestError(message, code="unsupported_option", param="best_of")
-    spec = output_spec(body.response_format, body.structured_outputs)
+    spec = await output_spec(body.response_format, body.structured_outputs)
     scores_prompt = bool(body.echo) and (body.logprobs is not None or body.max_tokens == 0)
     shape = Shape(name, body.logprobs)
     replies = generation.Replies(n, len(prompts))

@@ -49,7 +49,7 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
     prompt = generation.chat_prompt(_messages(body), thinking=thinking_of(effort), param="input")
     spec = None
     if body.text is not None and (format := body.text.format) is not None:
-        spec = format_spec(
+        spec = await format_spec(
             format.type, format, param="text.format", schema_param="text.format.schema"
         )
     n_logprobs = _count_logprobs(body)
