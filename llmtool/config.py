@@ -311,7 +311,12 @@ def set_value(
     elif text is not None and tables[0] == "endpoints":
         value = _parse_endpoint_value(key, name, text)
     with files.lock(config_file, cancelled=cancelled):
-        document = tomlkit.parse(_read_valid(config_file, key))
+        text_before = _read_valid(config_file, key)
+        try:
+            document = tomlkit.parse(text_before)
+        except Exception as exc:  # it rejects more than `tomllib`, with errors of several types
+            reason = f"{type(exc).__name__}: {exc}".splitlines()[0][:200]
+            raise UsageError(f"cannot change {config_file}: {reason}; edit the file") from exc
         where: Any = document
         for table in tables:
             if text is None and table not in where:

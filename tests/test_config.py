@@ -213,3 +213,12 @@ def test_key_whose_line_is_invalid_can_be_changed(tmp_path: Path, line: str) -> 
         "starter",
         {"threads": "starter"},
     )
+
+
+def test_file_that_cannot_be_changed_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("".join(f"{'a.' * 90}k{i} = 1\n" for i in range(3)))
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"cannot change .*config.toml: .*; edit the file"):
+        set_value(path, "threads", "4")
+    assert path.read_bytes() == before

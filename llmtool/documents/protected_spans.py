@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from llmtool.documents.html.elements import ELEMENTS, VOID_ELEMENTS
 from llmtool.documents.types import Part, ProtectedSpan
@@ -83,6 +84,7 @@ _WIDE_BRACKETS = {"【": "[", "】": "]"}
 _TAG = re.compile(r"([<\[{])(/?)([A-Za-z][\w-]*|\d+)([^<>\[\]{}]*?)(/?)[>\]}]")
 _CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _ICU_START = re.compile(r"\{\s*[\w.-]+\s*,\s*(?:plural|select|selectordinal|choice)\s*,")
+_CLOSING_TAG = re.compile(r"</([A-Za-z][\w-]*)>")
 _WORDS_IN_BRACKETS = re.compile(r"<([A-Za-z][\w-]*)(?:[ ,/|][\w-]+)*>")
 
 
@@ -112,7 +114,17 @@ def split_parts(text: str, pattern: re.Pattern[str] = _PROTECTED) -> tuple[Part,
 def is_word_in_brackets(span: str, text: str) -> bool:
     """Return whether a span is a word such as <file>, which can be translated, and not a tag."""
     found = _WORDS_IN_BRACKETS.fullmatch(span)
-    return found is not None and found[1].lower() not in ELEMENTS and f"</{found[1]}>" not in text
+    return (
+        found is not None
+        and found[1].lower() not in ELEMENTS
+        and found[1] not in _closed_names(text)
+    )
+
+
+@lru_cache(maxsize=1)
+def _closed_names(text: str) -> frozenset[str]:
+    """Return the names of the closing tags in a text."""
+    return frozenset(_CLOSING_TAG.findall(text))
 
 
 def has_icu_syntax(parts: Sequence[Part]) -> bool:

@@ -62,11 +62,11 @@ from llmtool.structured.references import Schema
 
 T = TypeVar("T")
 MAX_REGEX_CHARACTERS = 1 << 16
-_MAX_CACHED = 64  # compiled constraints
+_MAX_CACHED = 16  # compiled constraints
 _MAX_CACHED_EXPENSIVE = 4  # of them, with up to 300 MB each
 _MAX_UNCHECKED, _MAX_UNCHECKED_REGEX = 8000, 1500  # characters; 0.6 s and 100 MB at most
 _CHECK_SECONDS = 3  # for the bytes; for the tokens of a model, it is compiled again
-_STEP_SECONDS, _SECONDS_PER_TOKEN = 3.0, 0.1  # of processor time
+_STEP_SECONDS, _SECONDS_PER_TOKEN = 3.0, 0.03  # of processor time
 _INTERSECTIONS = re.compile(
     r'"(?:allOf|minProperties|multipleOf|patternProperties)"|"pattern".*"pattern"', re.DOTALL
 )

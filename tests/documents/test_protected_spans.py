@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -65,3 +66,12 @@ def test_other_signs_are_text(text: str) -> None:
 def test_emphasis_of_markdown_is_text() -> None:
     (segment,) = parse("Read __important__ notes", "md").segments
     assert list(segment.parts) == ["Read __important__ notes"]
+
+
+def test_many_words_in_brackets_take_linear_time() -> None:
+    started = time.process_time()
+    parts = split_parts("Some " + "<x>" * 60_000 + "</y>")
+    assert time.process_time() - started < 5
+    assert (
+        "".join(part if isinstance(part, str) else part.source for part in parts)[:8] == "Some <x>"
+    )

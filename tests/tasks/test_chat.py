@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -687,3 +688,11 @@ def test_session_file_is_json_lines(open_chat: Open, store: Sessions) -> None:
 def test_user_text_includes_files() -> None:
     turn = Turn(user="t", sent="s", files=(Attachment(name="n", text="a\n"),))
     assert user_text(turn) == 's\n\nFile n:\n"""\na\n"""'
+
+
+def test_file_of_quotation_marks_is_quoted_in_linear_time() -> None:
+    text = '"' * 200_000
+    started = time.process_time()
+    quoted = user_text(Turn(user="", files=(Attachment(name="n", text=text),)))
+    assert time.process_time() - started < 2
+    assert quoted == f'File n:\n{text}"\n{text}\n{text}"'

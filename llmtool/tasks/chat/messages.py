@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from llmtool.engine.types import Message
 from llmtool.errors import UsageError
 from llmtool.sessions.types import Session, Turn
 
-_QUOTES = '"""'
+_MIN_QUOTES = 3
 
 
 def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...]:
@@ -88,7 +89,6 @@ def transcript(turns: Sequence[Turn], *, summary: str = "") -> str:
 
 def _quote(text: str) -> str:
     """Return a text in quotation marks that do not occur in it."""
-    quotes = _QUOTES
-    while quotes in text:
-        quotes += '"'
+    longest = max(map(len, re.findall('"+', text)), default=0)
+    quotes = '"' * max(_MIN_QUOTES, longest + 1)
     return f"{quotes}\n{text}\n{quotes}"
