@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,3 +200,10 @@ def test_repeated_syntax_takes_linear_time(unit: str) -> None:
     text = unit * (200_000 // len(unit))
     sentences = read_sentences(text)
     assert all(0 <= each.start < each.end <= len(text) for each in sentences)
+
+
+@pytest.mark.parametrize("unit", [";", "; ", "a;", "图;", "!", "a\n", ".a"])
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    started = time.process_time()
+    read_sentences(f"One {unit * (200_000 // len(unit))} two.")
+    assert time.process_time() - started < 5

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.tasks.summarize.words import count_words
+from llmtool.tasks.summarize.words import count_narrow_and_wide, count_words
 from llmtool.text.sections import HEADING, LINE, UNDERLINE, next_fence
 from llmtool.text.sentences import sentence_ends
 
@@ -221,12 +221,13 @@ def _divided(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     cuts = [found.end() for found in re.finditer(r"\n+", text[start:end])]
     if len(cuts) * _PART_WORDS < count_words(text[start:end]):
         cuts = [found.end() for found in _WORD_END.finditer(text[start:end])]
-    first = 0
+    first = at = n_narrow = n_wide = 0
     for cut in [*cuts, end - start]:
-        n_words = count_words(text[start + first : start + cut])
-        if n_words >= _PART_WORDS or cut == end - start:
+        more = count_narrow_and_wide(text[start + at : start + cut])
+        n_narrow, n_wide, at = n_narrow + more[0], n_wide + more[1], cut
+        if n_narrow + -(-n_wide // 2) >= _PART_WORDS or cut == end - start:
             yield _trimmed(text, start + first, start + cut)
-            first = cut
+            first, n_narrow, n_wide = cut, 0, 0
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

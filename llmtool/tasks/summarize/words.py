@@ -40,8 +40,14 @@ def count_words(text: str) -> int:
         >>> count_words("One two."), count_words("图书馆闭馆")
         (2, 3)
     """
+    n_narrow, n_wide = count_narrow_and_wide(text)
+    return n_narrow + -(-n_wide // 2)
+
+
+def count_narrow_and_wide(text: str) -> tuple[int, int]:
+    """Count the words of other scripts, and the CJK characters."""
     n_wide = len(_WIDE.findall(text))
-    return len((_WIDE.sub(" ", text) if n_wide else text).split()) + -(-n_wide // 2)
+    return len((_WIDE.sub(" ", text) if n_wide else text).split()), n_wide
 
 
 def terms(text: str) -> list[str]:
