@@ -43,6 +43,10 @@ _WORD = re.compile(
 _APART = re.compile(r"(?:[^<]|<[?!])*<w:(?:comments|glossaryDocument)\b")
 _BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
+# Tags between words: breaks, tabs, references to notes, and images.
+_BREAK_TAG = re.compile(
+    r"<(?:\w+:)?(?:br|tab|cr|ptab|img|image|drawing|noBreakHyphen|\w+Reference|[tv]?shape)\b"
+)
 _EPUB = b"application/epub+zip"
 _MAX_MEMBERS = 10_000
 _MAX_TEXT_BYTES = 64 << 20
@@ -105,7 +109,19 @@ def package_format(text: str) -> Format | None:
 def read_text(text: str) -> str:
     """Return the natural language of a text that `unpack` returned, without markup."""
     document = Package(text)
-    return "\n\n".join(" ".join(each.text.split()) for each in document.body)
+    return "\n\n".join(" ".join(_plain(each).split()) for each in document.body)
+
+
+def _plain(segment: Segment) -> str:
+    """Return the text of a segment; only tags of breaks separate words."""
+    return "".join(
+        part
+        if isinstance(part, str)
+        else ""
+        if part.source.startswith("<") and not _BREAK_TAG.search(part.source)
+        else " "
+        for part in segment.parts
+    )
 
 
 class _Segment(Segment, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from docx.document import Document as WordDocument
 from lxml import etree
 
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.packages import Package, pack, package_format, unpack
+from llmtool.documents.packages import Package, pack, package_format, read_text, unpack
 from llmtool.documents.readers.readable import read_document
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
 from llmtool.documents.word import WordPart
@@ -272,6 +272,18 @@ def test_package_without_translations_has_the_same_bytes(make: Callable[[], byte
 def test_text_of_a_package_for_summaries(make: Callable[[], bytes]) -> None:
     text = read_document(make(), name="a").text
     assert text.startswith(("The annual report\n\nSales were much higher", "One\n\nThe first"))
+
+
+def test_only_breaks_separate_the_words_of_a_summary() -> None:
+    page = PAGE.replace("</body>", "<p>An <b>old</b>, <i>gre</i>en<br/>house.</p></body>")
+    assert read_document(book_file(**{"o/a.xhtml": page}), name="a").text.endswith(
+        "An old, green house."
+    )
+    runs = ("is ", "old", ", gre", "en")
+    inner = "".join(f'<w:r><w:t xml:space="preserve">{run}</w:t></w:r>' for run in runs)
+    inner += "<w:r><w:tab/><w:t>one</w:t></w:r>"
+    text = f'docx\x1e<w:document xmlns:w="w"><w:p>{inner}</w:p></w:document>'
+    assert read_text(text) == "is old, green one"
 
 
 def test_other_content_is_not_a_package() -> None:

@@ -35,6 +35,7 @@ _ENDS_LATER = re.compile(r"(?!<)|<(?:[!?]|(?:script|pre|style|textarea)\b)", re.
 _ROLE = re.compile(r"\{[\w:+-]+\}\Z")
 _HIGHLIGHT = re.compile(r"(?<!=)==(?=[^\s=])[^=]*(?<=[^\s=])==(?!=)")
 _EMPHASIS = {"strong_open": "bold text", "em_open": "italic text", "s_open": "deleted text"}
+_EMPHASIS_ENDS = ("strong_close", "em_close", "s_close")
 
 
 def parse_markdown(
@@ -195,6 +196,7 @@ def _count_elements(content: str, tokens: Iterable[Token]) -> Counter[str]:
     if "[[" in content:
         counted.update("[[#" if "[#" in link else link for link in _WIKI.findall(content))
     texts, before = [], ""
+    emphasis: list[str] = []  # that is open
     for token in tokens:
         if token.type == "link_open":
             counted[f"link {token.attrGet('href')}"] += 1
@@ -213,7 +215,10 @@ def _count_elements(content: str, tokens: Iterable[Token]) -> Counter[str]:
         elif token.type == "hardbreak":
             counted["line break"] += 1
         elif token.type in _EMPHASIS:
-            counted[_EMPHASIS[token.type]] += 1
+            emphasis.append(_EMPHASIS[token.type])
+            counted[" in ".join(reversed(emphasis))] += 1
+        elif token.type in _EMPHASIS_ENDS:
+            emphasis.pop()
         before = token.content
         texts.append("x" if "inline" in token.type else before)
     # The parser does not know ==highlighted== text.

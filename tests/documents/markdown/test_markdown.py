@@ -460,3 +460,19 @@ def test_a_run_of_spaces_takes_linear_time(start: str) -> None:
 def test_carriage_return_alone_is_a_space(source: str) -> None:
     document = parse(source, "md")
     assert rewrite(document, {}) == source and not find_unaccounted(document)
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        ("Das **alte Haus** und die *grüne Tür*", None),
+        ("Die *grüne Tür* und das **alte Haus**", None),
+        ("**Das alte Haus und die *grüne Tür***", "changes the markup: it loses italic"),
+        ("Das *alte **Haus*** und die grüne Tür", "changes the markup: it loses bold"),
+        ("Das ** alte Haus ** und die *grüne Tür*", "changes the markup: it loses bold"),
+    ],
+    ids=["same", "other order", "all bold", "bold in italic", "spaces"],
+)
+def test_emphasis_in_other_emphasis_is_a_fault(reply: str, fault: str | None) -> None:
+    document = parse("The **old house** and the *green door*", "md")
+    assert document.find_fault(document.segments[0], (reply,)) == fault
