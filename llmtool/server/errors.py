@@ -22,6 +22,7 @@ from llmtool.errors import (
     UnsatisfiableError,
     UsageError,
 )
+from llmtool.option_names import show_value
 
 RETRY_SECONDS = 1  # in `Retry-After` while the queue is full or the model loads
 
@@ -52,6 +53,25 @@ class QueueFull(RequestError):
             status=HTTPStatus.SERVICE_UNAVAILABLE,
             code="queue_full",
         )
+
+
+def format_field(name: str, value: tuple[object, ...]) -> str:
+    """Return how a message names a field of a body.
+
+    Example:
+        >>> format_field("top_p", ()), format_field("top_p", (2.0,))
+        ('top_p', 'top_p 2')
+    """
+    return " ".join([name, *(show_value(_as_typed(each)) for each in value)])
+
+
+def _as_typed(value: object) -> object:
+    """Return a number that JSON has without a fraction as an integer."""
+    return (
+        int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        else value
+    )
 
 
 @contextmanager

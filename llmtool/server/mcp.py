@@ -14,14 +14,16 @@ import mcp_types as types
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from llmtool._version import __version__
-from llmtool.errors import LlmtoolError
+from llmtool.errors import LlmtoolError, UsageError
+from llmtool.option_names import use_format
 from llmtool.prompts.render import render
 from llmtool.server.bodies import MAX_BODY
-from llmtool.server.errors import describe
+from llmtool.server.errors import describe, format_field
 from llmtool.server.functions.calls import call, find
 from llmtool.server.functions.catalogue import Function
 from llmtool.server.responses import JSON
@@ -60,8 +62,11 @@ def make_server(service: Service) -> Server[Any]:
         )
 
     async def get_prompt(_context: Any, params: types.GetPromptRequestParams) -> Any:
-        function = find(service.functions, params.name)
-        return _render(service, function, params.arguments or {})
+        try:
+            function = find(service.functions, params.name)
+            return _render(service, function, params.arguments or {})
+        except LlmtoolError as exc:  # the SDK would log others with the values of arguments
+            raise MCPError(types.INVALID_PARAMS, describe(exc).message) from None
 
     return Server(
         "llmtool",
@@ -100,7 +105,8 @@ def _render(
     service: Service, function: Function, arguments: dict[str, str]
 ) -> types.GetPromptResult:
     """Return the messages of a template. MCP has no system messages; they precede the first one."""
-    assert function.template is not None
+    if function.template is None:
+        raise UsageError(f"{function.name} is a task, not a template; call it as a tool")
     name, _ = service.find(None)
     rendered = render(function.template, arguments, model_name=name)
     messages: list[types.PromptMessage] = []
@@ -130,7 +136,8 @@ def run_stdio(boxes: Mapping[str, Toolbox], functions: Mapping[str, Function]) -
         finally:
             service.close()
 
-    asyncio.run(serve())
+    with use_format(format_field):
+        asyncio.run(serve())
 
 
 class HttpEndpoint:

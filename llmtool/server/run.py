@@ -18,8 +18,9 @@ from starlette.applications import Starlette
 
 from llmtool.engine.llama.interrupts import STOP_SIGNALS
 from llmtool.errors import Cancelled, UsageError, os_error_reason
-from llmtool.option_names import show_value, use_format
+from llmtool.option_names import use_format
 from llmtool.server.connections import HEAD_SECONDS, MAX_CONNECTIONS, Connections
+from llmtool.server.errors import format_field
 from llmtool.server.service import Service
 
 _BACKLOG = 2048  # connections that wait to be accepted
@@ -90,7 +91,11 @@ def serve(
     Raises:
         Cancelled: requests were stopped.
     """
-    for library in ("uvicorn", "asyncio"):  # they report what clients send, or that they left
+    for library in (
+        "uvicorn",
+        "asyncio",
+        "mcp",
+    ):  # they report what clients send, or that they left
         logging.getLogger(library).setLevel(logging.CRITICAL)
     raise_file_limit()
     # After each system call, the event loop waits this long for the threads that compute.
@@ -165,22 +170,3 @@ class Server(uvicorn.Server):
         while time.monotonic() < end and self._n_signals < 3:
             await asyncio.sleep(_POLL_SECONDS)
         self.force_exit = True
-
-
-def format_field(name: str, value: tuple[object, ...]) -> str:
-    """Return how a message names a field of a body.
-
-    Example:
-        >>> format_field("top_p", ()), format_field("top_p", (2.0,))
-        ('top_p', 'top_p 2')
-    """
-    return " ".join([name, *(show_value(_as_typed(each)) for each in value)])
-
-
-def _as_typed(value: object) -> object:
-    """Return a number that JSON has without a fraction as an integer."""
-    return (
-        int(value)
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-        else value
-    )

@@ -16,9 +16,9 @@ from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import sampling_limits
 from llmtool.option_names import use_format
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
+from llmtool.server.errors import format_field
 from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
-from llmtool.server.run import format_field
 from llmtool.server.scores import ScoresBody
 from llmtool.toolbox import Toolbox
 

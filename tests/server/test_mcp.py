@@ -11,6 +11,8 @@ import pytest
 from command import LLMTOOL
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 from running_server import Serve
 
 from llmtool.engine.scripted import ScriptedEngine
@@ -89,6 +91,34 @@ def test_templates_are_prompts(serve: Serve, folder: Path) -> None:
     assert [(each.role, each.content.text) for each in found.messages] == [
         ("user", "Be polite.\n\nGreet Ada.")
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("grete", {}, "unknown function 'grete'; did you mean 'greet'"),
+        ("greet", {}, "needs a value for 'name'"),
+        ("greet", {"nmae": "secret"}, "no input 'nmae'; did you mean 'name'"),
+        ("classify", {}, "classify is a task"),
+    ],
+)
+def test_an_invalid_prompt_is_an_error_without_a_log(
+    serve: Serve,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    arguments: dict[str, str],
+    message: str,
+) -> None:
+    server = serve(ScriptedEngine("Hello."), folders=[folder])
+
+    async def use(client: Client) -> Any:
+        with pytest.raises(MCPError, match=message) as caught:
+            await client.get_prompt(name, arguments)
+        return caught.value
+
+    assert run(Client(f"{server.url}/mcp"), use).code == INVALID_PARAMS
+    assert not caplog.records
 
 
 def test_calls_at_the_same_time_are_answered(serve: Serve, folder: Path) -> None:
