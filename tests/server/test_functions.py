@@ -176,3 +176,41 @@ def test_openapi_describes_each_function(serve: Serve, folder: Path) -> None:
     }
     assert {"GreetArguments", "GreetResult", "Error"} <= references <= names
     assert "$defs" not in json.dumps(document)
+
+
+def test_openapi_has_the_query_parameters_and_ranges_that_a_function_accepts(serve: Serve) -> None:
+    server = serve(ScriptedEngine("Hi"))
+    paths = server.client.get("/openapi.json").json()["paths"]
+
+    def query(name: str) -> dict[str, Any]:
+        found = paths[f"/v1/functions/{name}"]["post"]["parameters"]
+        return {each["name"]: each["schema"] for each in found}
+
+    assert query("gen")["max_tokens"] == {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
+    assert query("gen")["temperature"] == {"type": "number", "minimum": 0, "maximum": 100}
+    for name in ("classify", "sentiment"):
+        assert list(query(name)) == ["model"]
+        body = {"text": "x", **({"labels": ["a", "b"]} if name == "classify" else {})}
+        error = server.post(f"/v1/functions/{name}?temperature=1", body).json()["error"]
+        assert (error["code"], error["param"]) == ("unknown_option", "temperature")
+
+
+@pytest.mark.parametrize("name", ["gen", "classify", "sum", "translate", "sentiment"])
+def test_the_schema_rejects_an_empty_text_as_the_function_does(serve: Serve, name: str) -> None:
+    server = serve(ScriptedEngine("Hi"))
+    (function,) = [
+        each for each in server.client.get("/v1/functions").json()["data"] if each["name"] == name
+    ]
+    more = {"classify": {"labels": ["a", "b"]}, "translate": {"to": "German"}}.get(name, {})
+    text = "prompt" if name == "gen" else "text"
+    validator = jsonschema_rs.validator_for(function["parameters"])
+    assert validator.is_valid({text: "hello", **more})
+    for empty in ("", " \n"):
+        assert not validator.is_valid({text: empty, **more})
+        assert server.post(f"/v1/functions/{name}", {text: empty, **more}).status_code == 400
+
+
+def test_a_short_form_is_a_schema_of_gen(serve: Serve) -> None:
+    body = {"prompt": "x", "schema": "ok bool"}
+    found = serve(ScriptedEngine('{"ok": true}')).post("/v1/functions/gen", body).json()
+    assert found["value"] == {"ok": True}

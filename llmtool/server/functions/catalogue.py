@@ -13,7 +13,7 @@ from llmtool.prompts.library import Library
 from llmtool.prompts.schema import Input
 from llmtool.prompts.template import Template
 from llmtool.safe_yaml import core
-from llmtool.server.functions.schemas import OPTIONS, Schema, result_schema
+from llmtool.server.functions.schemas import NOT_EMPTY, OPTIONS, Schema, result_schema
 from llmtool.tasks.generate.template import prepare_run
 from llmtool.tasks.options import (
     ClassifyOptions,
@@ -28,9 +28,10 @@ from llmtool.tasks.pipeline.records import BatchTask
 from llmtool.tasks.results import Classification, Generation, Summary, Translation
 
 _log = logging.getLogger("llmtool.server")
-# Options of a call that all functions have; labels have no use for them.
 Prepare = Callable[[TaskContext, Mapping[str, Any]], BatchTask]
 _PARTS = {"chat", "chat-summary"}  # templates of a chat
+_QUERY = ("model", "seed", "max_tokens", "temperature")
+_QUERY_OF_LABELS = ("model",)  # they are scored, not sampled
 _TYPES: dict[str, Schema] = {
     "int": {"type": "integer"},
     "float": {"type": "number"},
@@ -46,7 +47,8 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     - `inputs` are the arguments that differ in each call. The others are options: a batch prepares
       calls with the same options once.
     - `template` is None for a task.
-    - `prepare` returns the task for options, among them those of all functions.
+    - `prepare` returns the task for options, among them those of the query.
+    - `query` are the query parameters.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     result: Schema
     prepare: Prepare
     template: Template | None = None
+    query: tuple[str, ...] = _QUERY
 
     @property
     def parameters(self) -> Schema:
@@ -119,11 +122,14 @@ def of_template(template: Template) -> Function:
         result=result_schema(kind, labels=labels, value=output.json),
         prepare=prepare_template,
         template=served,
+        query=_QUERY_OF_LABELS if labels else _QUERY,
     )
 
 
 def _schema_of(spec: Input) -> Schema:
     schema = dict(_TYPES.get(spec.type, {"type": "string"}))
+    if spec.type == "text" and spec.required:
+        schema["pattern"] = NOT_EMPTY
     if spec.enum:
         schema["enum"] = [str(value) for value in spec.enum]
     if spec.description:
@@ -141,7 +147,6 @@ def _classify(context: TaskContext, options: Mapping[str, Any]) -> BatchTask:
     from llmtool.tasks.classify.task import prepare_classifier
 
     labels, rest = _take(options, "labels")
-    rest.pop("seed", None)
     return prepare_classifier(context, labels, make_options(ClassifyOptions, rest))
 
 
@@ -181,6 +186,7 @@ _TASKS = (
         inputs=frozenset({"text"}),
         result=result_schema(Classification),
         prepare=_classify,
+        query=_QUERY_OF_LABELS,
     ),
     Function(
         name="sum",

@@ -52,7 +52,7 @@ async def call_function(service: Service, request: Request, data: bytes) -> Resp
         LlmtoolError: the function is unknown, or the call failed.
     """
     function = find(service.functions, request.path_params["name"])
-    check_query(request, QUERY)
+    check_query(request, function.query)
     model, options = _options(request.query_params)
     _, box = service.find(model)
     body: Body = parse_body(data, Body)  # type: ignore[arg-type]

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmtool._version import __version__
+from llmtool.engine.types import sampling_limits
 from llmtool.server.functions.catalogue import Function
 from llmtool.server.functions.schemas import Schema
 
-# The query parameters of all functions.
+# The types of query parameters.
 QUERY: dict[str, type] = {"model": str, "seed": int, "max_tokens": int, "temperature": float}
 _JSON_TYPES = {str: "string", int: "integer", float: "number"}
 _DESCRIPTIONS = {
@@ -55,9 +56,9 @@ def _operation(function: Function, name: str) -> dict[str, Any]:
                 "in": "query",
                 "required": False,
                 "description": _DESCRIPTIONS[each],
-                "schema": {"type": _JSON_TYPES[kind]},
+                "schema": _query_schema(each),
             }
-            for each, kind in QUERY.items()
+            for each in function.query
         ],
         "requestBody": {"required": True, "content": content(f"{name}Arguments")},
         "responses": {
@@ -65,6 +66,14 @@ def _operation(function: Function, name: str) -> dict[str, Any]:
             "default": {"description": "An error.", "content": content("Error")},
         },
     }
+
+
+def _query_schema(name: str) -> Schema:
+    schema: Schema = {"type": _JSON_TYPES[QUERY[name]]}
+    if (limits := sampling_limits().get(name)) is not None:
+        # Without `echo`, a reply has a token.
+        schema |= {"minimum": 1 if name == "max_tokens" else limits.ge, "maximum": limits.le}
+    return schema
 
 
 def _type_name(name: str) -> str:

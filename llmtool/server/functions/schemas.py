@@ -12,11 +12,17 @@ from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import Result
 
 Schema = dict[str, Any]
+NOT_EMPTY = r"\S"  # a pattern
 _STRING: Schema = {"type": "string"}
+_NAME: Schema = {"type": "string", "pattern": NOT_EMPTY}
 
 
 def _text(description: str) -> Schema:
     return {"type": "string", "description": description}
+
+
+def _input(description: str) -> Schema:
+    return {"type": "string", "pattern": NOT_EMPTY, "description": description}
 
 
 def _enum(values: Sequence[str], description: str) -> Schema:
@@ -27,20 +33,23 @@ _STRATEGIES = ("auto", *get_args(Strategy))
 # The arguments of the tasks, by name.
 OPTIONS: dict[str, dict[str, Schema]] = {
     "gen": {
-        "prompt": _text("Prompt or instruction."),
+        "prompt": _input("Prompt or instruction."),
         "input": _text("Text that the instruction is about."),
         "system": _text("System prompt."),
         "prefill": _text("Start of the reply."),
-        "schema": {"type": "object", "description": "JSON Schema of the reply."},
+        "schema": {
+            "type": ["object", "string"],
+            "description": "JSON Schema of the reply, or its short form, such as name, age int.",
+        },
         "regex": _text("Regular expression that the reply must match."),
         "grammar": _text("GBNF grammar that the reply must match."),
     },
     "classify": {
-        "text": _text("Text to classify."),
+        "text": _input("Text to classify."),
         "labels": {
             "description": "Names of labels, or an object from names to descriptions.",
             "anyOf": [
-                {"type": "array", "items": _STRING, "minItems": 2},
+                {"type": "array", "items": _NAME, "minItems": 2, "uniqueItems": True},
                 {"type": "object", "additionalProperties": _STRING, "minProperties": 2},
             ],
         },
@@ -63,14 +72,14 @@ OPTIONS: dict[str, dict[str, Schema]] = {
         },
     },
     "sum": {
-        "text": _text("Text to summarize."),
+        "text": _input("Text to summarize."),
         "length": _text("Length, such as short, 3 sentences or 200 words."),
         "style": _enum(get_args(Style), "Form of the summary."),
         "focus": _text("What the summary is about."),
         "strategy": _enum(_STRATEGIES, "Whether the model writes, or sentences are quoted."),
     },
     "translate": {
-        "text": _text("Text or document to translate."),
+        "text": _input("Text or document to translate."),
         "to": _text("Language, such as German or pt-BR."),
         "source": _text("Language of the text; detected by default."),
         "format": _enum(("auto", *get_args(Format)), "Format of the text."),
