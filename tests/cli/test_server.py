@@ -199,6 +199,14 @@ def test_a_socket_can_be_chosen(
     assert "only you can open" in error_line(run_llmtool(*words, "--threads", "1"), 2)
 
 
+def test_an_error_of_a_socket_does_not_name_an_option_that_was_not_passed(
+    run_llmtool: Run, tiny: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "0.sock"
+    done = run_llmtool(*ONE_TOKEN, "-m", tiny, env={"LLMTOOL_SERVER": str(path)})
+    assert error_line(done, 2).startswith(f"llmtool: no server listens at {path}; ")
+
+
 def test_the_socket_of_a_killed_server_is_ignored(
     run_llmtool: Run, tiny: Path, env: dict[str, str]
 ) -> None:

@@ -44,11 +44,10 @@ def find_engine(
     Raises:
         UsageError: no usable server listens on the chosen socket.
     """
-    name = option("server", choice)
     if not private.IS_AVAILABLE:
         if choice == "auto":
             return None
-        raise UsageError(f"{name}: {private.UNAVAILABLE}")
+        raise UsageError(f"{option('server', choice)}: {private.UNAVAILABLE}")
     try:
         wanted = identity()
     except OSError:  # of a file that is missing: loading it reports the error
@@ -66,14 +65,15 @@ def find_engine(
     try:
         server = Connector(Path(choice).absolute(), wanted)
     except PermissionError as exc:
-        raise UsageError(f"{name}: {exc}") from exc
+        raise UsageError(f"the server at {choice}: {exc}") from exc
     except (OSError, EOFError, ProtocolError) as exc:
         raise UsageError(
-            f"{name}: no server listens there; start one with `llmtool serve --detach`, or use auto"
+            f"no server listens at {choice}; start one with `llmtool serve --detach`, or pass "
+            f"{option('server', 'auto')}"
         ) from exc
     if differs := server.welcome.differs:
         server.channel.close()
         words = ", ".join(_WORDS.get(each, each) for each in differs)
-        on_note(f"{name}: has another {words}; loading the model here")
+        on_note(f"the server at {choice} has another {words}; loading the model here")
         return None
     return SocketEngine(server, fall_back=fall_back, cancellation=cancellation)
