@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from llmtool.tasks.summarize.extract import ScoredSource
+from llmtool.tasks.summarize.extract import WEIGHTS, ScoredSource, Weights
 from llmtool.tasks.summarize.source import read_sentences
 
 FILLER = "The committee met again and talked for a while about the weather in the old valley."
@@ -105,11 +107,12 @@ def test_short_sentences_fill_the_rest_of_the_length() -> None:
 
 
 def test_repeated_number_counts() -> None:
-    found = source(
-        "The hall costs 48 pounds.\n\nThe barn costs 57 pounds.\n\nAll paid 57 pounds.\n"
-    )
-    hall, barn, _ = found.scores
-    assert barn > hall
+    texts = "The hall costs 48 pounds.", "The barn costs 57 pounds.", "All paid 57 pounds."
+    sentences = read_sentences("\n\n".join(texts))
+    without = ScoredSource(sentences, weights=Weights(repeated_number=0.0)).scores
+    ratios = [a / b for a, b in zip(ScoredSource(sentences).scores, without, strict=True)]
+    raised = math.exp(WEIGHTS.repeated_number)
+    assert WEIGHTS.repeated_number > 0 and ratios == pytest.approx([1.0, raised, raised])
 
 
 def test_sentence_of_a_paragraph_counts_more_than_a_line() -> None:
