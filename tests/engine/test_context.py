@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy  # noqa: F401  # so that `most_likely` uses it
 import pytest
 
 from llmtool.cancellation import Cancellation
@@ -53,6 +54,34 @@ def test_control_tokens_add_no_text(tiny: Path) -> None:
     controls = [t for t in range(model.n_vocab) if model.kind(t) == "control"]
     assert controls and all(model.piece(t) == b"" for t in controls)
     assert all(model.render_piece(t, special=True) for t in controls)
+
+
+def test_numpy_finds_the_same_tokens_as_the_greedy_sampler(tiny: Path) -> None:
+    model = load(tiny)
+    context = Context(
+        model, n_ctx=512, n_threads=1, n_seq=6, n_outputs=7, cancellation=Cancellation()
+    )
+    for seq, text in enumerate((b"one", b"two three", b"", b"a b", b"x", b"hello there")):
+        tokens = [model.bos, *model.tokenize(text, add_special=False, parse_special=False)]
+        context.batch.add(tokens, seq=seq, pos=0, n_outputs=1 + (seq == 5))
+    context.decode()
+    rows = list(context.batch.rows)
+
+    def sample(row: int) -> int:
+        return int(model._lib.llama_sampler_sample(model.greedy_chain, context._ctx, row))
+
+    logits = [model._lib.llama_get_logits_ith(context._ctx, row) for row in rows]
+    logits[1][7] = logits[1][9] = 1e9  # equal ones: the first
+    logits[2][3] = float("nan")
+    logits[4][0] = float("nan")
+    assert len(rows) == 7 and len({sample(row) for row in rows}) > 2
+    found = [context.most_likely(row) for row in rows]
+    assert found[1] == 7 and found[2] is found[4] is None
+    assert [found[i] for i in (0, 1, 3, 5, 6)] == [sample(rows[i]) for i in (0, 1, 3, 5, 6)]
+    context.batch.clear()
+    context.batch.add([model.bos], seq=0, pos=context.length(0), n_outputs=1)
+    context.decode()
+    assert context.most_likely(0) is None  # of one row
 
 
 def test_same_seed_samples_the_same_tokens(tiny: Path) -> None:

@@ -108,11 +108,16 @@ class Sampler:
         # Restore the logits afterwards, because other choices may share the row.
         saved = ctypes.string_at(logits, 4 * context.weights.n_vocab)
         matcher.mask_logits(logits)
-        token = self._sample(context, row)
+        token = self._apply(context, row)
         ctypes.memmove(logits, saved, len(saved))
         return token
 
     def _sample(self, context: Context, row: int) -> int:
+        if self._is_shared and (token := context.most_likely(row)) is not None:
+            return token
+        return self._apply(context, row)
+
+    def _apply(self, context: Context, row: int) -> int:
         return int(self._lib.llama_sampler_sample(self._chain, context._ctx, row))
 
     def free_buffer(self) -> None:
