@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -43,6 +43,15 @@ _MAX_OPEN = 64  # requests of one call that the engine may read ahead
 _POLL_SECONDS = 0.02  # between polls of a source that has no request yet
 # Signals interrupt a thread that waits, except on Windows.
 _CHECK_SECONDS = 0.05 if sys.platform == "win32" else None
+
+
+@runtime_checkable
+class SteppingEngine(Engine, Protocol):
+    """An engine that decodes in steps, each of one token or more for each running request."""
+
+    def steps(self, requests: Iterable[AnyRequest | None]) -> Iterator[list[Event]]:
+        """Yield the events of each step; raise as `stream`."""
+        ...
 
 
 class SharedEngine:
@@ -135,9 +144,9 @@ class SharedEngine:
                     self._submit(call, new)
                     yield from failed
                 if call.n_open:
-                    event, is_last = self._next_event(call)
-                    call.n_open -= is_last
-                    yield event
+                    for event, is_last in self._next_events(call):
+                        call.n_open -= is_last
+                        yield event
                 elif exhausted:
                     return
                 else:
@@ -175,18 +184,18 @@ class SharedEngine:
                 self._thread = threading.Thread(target=self._serve, name="llmtool", daemon=True)
                 self._thread.start()
 
-    def _next_event(self, call: _Call) -> tuple[Event, bool]:
-        """Wait for an event; return it, and whether it is the last one of its request."""
+    def _next_events(self, call: _Call) -> list[tuple[Event, bool]]:
+        """Wait for events; return them, and whether each is the last one of its request."""
         with self._cancellation.waking(call.wake):
-            event = None
-            while event is None:
+            events = None
+            while events is None:
                 self._check()
                 with suppress(Empty):
-                    event = call.events.get(timeout=_CHECK_SECONDS)
-        if isinstance(event, BaseException):
+                    events = call.events.get(timeout=_CHECK_SECONDS)
+        if isinstance(events, BaseException):
             self._check()
-            raise event
-        return event
+            raise events
+        return events
 
     def _leave(self, call: _Call) -> None:
         """Forget a call's requests, and stop those that run."""
@@ -209,8 +218,8 @@ class SharedEngine:
                     self._thread = None
                     return
             try:
-                for event in self._engine.stream(self._read()):
-                    self._pass_on(event)
+                for events in self._steps(self._read()):
+                    self._pass_on(events)
             except BaseException as exc:
                 with self._lock:
                     self._fail_all(exc)
@@ -234,7 +243,25 @@ class SharedEngine:
         self._running[id] = _Running(call, request.id, n_left, submitted_at)
         return msgspec.structs.replace(request, id=id)
 
-    def _pass_on(self, event: Event) -> None:
+    def _steps(self, requests: Iterator[AnyRequest | None]) -> Iterator[list[Event]]:
+        if isinstance(self._engine, SteppingEngine):
+            return self._engine.steps(requests)
+        return ([event] for event in self._engine.stream(requests))
+
+    def _pass_on(self, events: Iterable[Event]) -> None:
+        """Pass the events of a step to their callers, whose threads then run beside the next step.
+
+        Passed one by one, they would compete with this thread for the interpreter.
+        """
+        found: dict[_Call, list[tuple[Event, bool]]] = {}
+        for event in events:
+            call, own, is_last = self._find_call(event)
+            found.setdefault(call, []).append((own, is_last))
+        for call, own_events in found.items():
+            call.events.put(own_events)
+
+    def _find_call(self, event: Event) -> tuple[_Call, Event, bool]:
+        """Return the call of an event, the event with its id there, and whether it is the last."""
         running = self._running[event.id]
         if isinstance(event, Failed):
             running.n_left = 0
@@ -244,7 +271,8 @@ class SharedEngine:
         if not running.n_left:
             with self._lock:
                 del self._running[event.id]
-        running.call.events.put((msgspec.structs.replace(event, id=running.id), not running.n_left))
+        own = event if event.id == running.id else msgspec.structs.replace(event, id=running.id)
+        return running.call, own, not running.n_left
 
     def _count(self, running: _Running, event: Event) -> None:
         totals = self.totals
@@ -275,7 +303,7 @@ class _Call:
     def __init__(self) -> None:
         self.waiting: deque[tuple[float, AnyRequest]] = deque()  # since when
         # None wakes the thread that waits.
-        self.events: SimpleQueue[tuple[Event, bool] | BaseException | None] = SimpleQueue()
+        self.events: SimpleQueue[list[tuple[Event, bool]] | BaseException | None] = SimpleQueue()
         self.cancellation = Cancellation()
         self.n_open = 0  # requests without their last event
 

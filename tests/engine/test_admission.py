@@ -47,7 +47,7 @@ def make_request(id: int, text: str, max_tokens: int, n: int = 1) -> Request:
 def serve(engine: LocalEngine, requests: Iterable[Any]) -> list[int]:
     """Return the ids of requests in the order in which their choices end."""
     ended = []
-    for event in engine._run(requests):
+    for event in engine.stream(requests):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, (Finished, Scores)):

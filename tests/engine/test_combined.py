@@ -203,7 +203,7 @@ def run(engine: LocalEngine, plan: list[Case], *, n_max: int | None = None) -> R
             yield from [None] * case.delay
             yield request
 
-    replies, events = Replies(), engine._run(arrive())
+    replies, events = Replies(), engine.stream(arrive())
     for n_events, event in enumerate(events):
         replies.add(event)
         for case, request in zip(plan, requests, strict=True):

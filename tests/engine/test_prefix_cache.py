@@ -281,7 +281,7 @@ def test_any_mix_of_conversations_and_cancellations_releases_everything(
 
         ended: dict[int, int] = dict.fromkeys(range(len(turns)), 0)
         texts = dict.fromkeys(range(len(turns)), "")
-        events = engine._run(arrive())
+        events = engine.stream(arrive())
         for n_events, event in enumerate(events):
             if isinstance(event, Token) and not event.choice:
                 texts[event.id] += event.text

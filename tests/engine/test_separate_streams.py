@@ -208,7 +208,7 @@ def test_request_that_cannot_use_its_own_stream_waits(
         yield from (make_request(id, 900) for id in range(9, 15))
 
     modes: dict[int, bool] = {}
-    for event in engine._run(arrive()):
+    for event in engine.stream(arrive()):
         assert not isinstance(event, Failed)
         if isinstance(event, (Finished, Scores)):
             modes[event.id] = has_separate_streams(engine)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,25 @@ def test_a_source_that_waits_for_replies_is_polled() -> None:
         if isinstance(event, Token):
             replies.append(event.text)
     assert replies == ["a!", "a!!"]
+
+
+def test_callers_get_the_events_of_a_step_together() -> None:
+    class Stepping(ScriptedEngine):
+        def steps(self, requests: Iterator[Request | None]) -> Iterator[list[Event]]:
+            """Let each step have a word of each reply."""
+            replies = [self.stream([request]) for request in (next(requests), next(requests))]
+            for words in zip_longest(*replies):
+                yield [each for each in words if each is not None]
+            assert next(requests, None) is None
+
+    engine = SharedEngine(Stepping(lambda text: text), cancellation=Cancellation())
+    requests = [text_request("a b c", id=5), text_request("d e", id=7)]
+    texts = {5: "", 7: ""}
+    for event in engine.stream(requests):
+        if isinstance(event, Token):
+            texts[event.id] += event.text
+    assert texts == {5: "a b c", 7: "d e"}
+    engine.close()
 
 
 def test_an_abandoned_stream_stops_its_requests(local: SharedEngine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 from weakref import ref
@@ -238,7 +239,9 @@ class LocalEngine:
             ClosedError: the model was closed.
             EngineError: this thread has an unfinished stream, or the process was forked.
         """
-        return self._run(requests)
+        with closing(self.steps(requests)) as steps:
+            for events in steps:
+                yield from events
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Yield the scores of requests; raise as `stream`.
@@ -249,22 +252,23 @@ class LocalEngine:
             for scores in engine.score([request]):
                 yes, no = scores.totals
         """
-        return cast("Iterator[Scores | Failed]", self._run(requests))
+        return cast("Iterator[Scores | Failed]", self.stream(requests))
 
-    def _run(
+    def steps(
         self, requests: Iterable[Request | ScoreRequest | Failed | None]
-    ) -> Generator[Event, None, None]:
+    ) -> Generator[list[Event], None, None]:
+        """Yield the events of each step of decoding as a list; raise as `stream`."""
         # A weak reference, so that an abandoned stream is collected and releases the lock.
         own_ref: list[ref[Generator[Any, None, None]]] = []
 
-        def run() -> Generator[Event, None, None]:
+        def run() -> Generator[list[Event], None, None]:
             self._check_not_stopped()
             self._acquire_context()
             try:
                 self._check_open()  # another thread may have closed it
                 self._stream = own_ref[0]
-                for event in Scheduler(self.model, self.contexts, requests, self.progress).run():
-                    yield event
+                for events in Scheduler(self.model, self.contexts, requests, self.progress).run():
+                    yield events
                     self._check_open()  # a forked child resumes the streams of its parent
             except Cancelled:
                 self._check_open()
@@ -273,9 +277,9 @@ class LocalEngine:
                 self._stream, self._stream_thread = None, 0
                 self._stream_lock.release()
 
-        events = run()
-        own_ref.append(ref(events))
-        yield from events
+        steps = run()
+        own_ref.append(ref(steps))
+        yield from steps
         self._check_open()  # `close` ended the events
 
     def _acquire_context(self) -> None:

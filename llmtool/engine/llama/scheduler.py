@@ -63,8 +63,8 @@ class Scheduler:
         self._prompts_next = False
         self._is_replacing = False  # the pool, by streams, when the running jobs have ended
 
-    def run(self) -> Iterator[Event]:
-        """Yield the events; a request that fails yields `Failed`, and the others continue.
+    def run(self) -> Iterator[list[Event]]:
+        """Yield the events of each step; a request that fails yields `Failed`, others continue.
 
         Raises:
             Cancelled: a stop was requested.
@@ -75,12 +75,12 @@ class Scheduler:
         try:
             while True:
                 # As many as can run together, to find their common prefix.
-                yield from self._intake.read(max(2, self._contexts.max_parallel))
-                yield from self._drop_cancelled()
-                yield from self._admit()
+                yield from _collect(self._intake.read(max(2, self._contexts.max_parallel)))
+                yield from _collect(self._drop_cancelled())
+                yield from _collect(self._admit())
                 self._count_unread()
                 if self._jobs or self._prefix:
-                    yield from self._step()
+                    yield from _collect(self._step())
                 elif self._intake.is_exhausted and not self._waiting:
                     return
                 elif not self._waiting:
@@ -483,6 +483,19 @@ class _WantedPrefix:
     def __init__(self, job: Job, n_cached: int, started_at: float) -> None:
         self.job, self.n_cached, self.started_at = job, n_cached, started_at
         self.n_tried = 0
+
+
+def _collect(events: Iterator[Event]) -> Iterator[list[Event]]:
+    """Yield the events as one list, also if an error ends them."""
+    found: list[Event] = []
+    try:
+        found.extend(events)
+    except BaseException:
+        if found:
+            yield found
+        raise
+    if found:
+        yield found
 
 
 def _prompt_runs(job: Job) -> Iterator[TokenRun]:
