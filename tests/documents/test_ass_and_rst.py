@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,11 @@ def test_missing_extra_is_named(
 def test_hostile_rst_takes_linear_time(unit: str) -> None:
     source = unit * (20_000 // len(unit)) + "\n\nText.\n"
     assert rewrite(parse(source, "rst"), {}) == source
+
+
+def test_endless_name_of_a_section_is_invalid() -> None:
+    source = "[Script Info]\n[" + "a" * 99_000 + "\n[Events]\n"
+    started = time.process_time()
+    with pytest.raises(InputError, match="line 2: the name of the section does not end"):
+        parse(source, "ass")
+    assert time.process_time() - started < 2

@@ -14,6 +14,7 @@ from llmtool.documents.protected_spans import hide_protected, show_protected, sp
 from llmtool.documents.types import Document, OutsideText, Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError, missing_extra
 
+_UNCLOSED_HEADING = re.compile(r"^.{0,3}\[[^\]\n]{1000}", re.MULTILINE)
 _OVERRIDE = re.compile(r"(\{[^{}]*\}|\\h)")
 _BREAK = re.compile(r"\\[Nn]")
 _DRAWING = re.compile(r"\\p(\d+)")
@@ -157,12 +158,15 @@ def _events(source: str) -> list[tuple[object, ...]]:
         raise missing_extra("support of .ass files", "ass") from exc
     if not re.search(r"^\ufeff?\[Events\]", source, re.IGNORECASE | re.MULTILINE):
         raise InputError("line 1: not an .ass file; it has no section [Events]")
+    if heading := _UNCLOSED_HEADING.search(source):  # pysubs2 takes quadratic time for it
+        line = source.count("\n", 0, heading.start()) + 1
+        raise InputError(f"line {line}: the name of the section does not end")
     format = "ass" if "[V4 Styles]" not in source else "ssa"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of fields that it cannot parse
             file = pysubs2.SSAFile.from_string(source.removeprefix("\ufeff"), format_=format)
-    except (pysubs2.exceptions.Pysubs2Error, ValueError, IndexError, KeyError) as exc:
+    except Exception as exc:  # of any type
         raise InputError("not a valid .ass file; check the lines of [Events]") from exc
     styles = tuple(sorted(file.styles))
     return [
