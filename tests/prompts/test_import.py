@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -344,3 +345,11 @@ def test_any_text_converts_or_fails_cleanly(source: str, head: str, rest: str) -
     except LlmtoolError:
         return
     assert template(made).name == "x"
+
+
+@pytest.mark.parametrize("unit", ["\n", "\n#", "# INPUT:\n", "INPUT:", "\n \n"])
+def test_hostile_pattern_is_read_in_linear_time(unit: str) -> None:
+    started = time.process_time()
+    text = f"# STEPS{unit * (120_000 // len(unit))}x"
+    convert(text, source="a/system.md", format="fabric", name="a")
+    assert time.process_time() - started < 5

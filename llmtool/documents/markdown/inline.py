@@ -17,7 +17,8 @@ _MAX_PARENTHESES = 32  # nested in a link target, as in the parser
 _TOKEN = re.compile(
     r"""
     (?P<command>\\@ref\([\w:-]+\)|(?<![\w\\])\\[A-Za-z]+\*?(?:\[[^\[\]\s]*\]|\{[^{}\s]*\})*)
-  | (?P<latex>\\\((?P<formula>[^\n]{1,2000}?)\\\)|\\\[(?P<formula2>[^\n]{1,2000}?)\\\])
+  | (?P<latex>\\\((?P<formula>(?:(?!\\\()[^\n]){1,2000}?)\\\)
+      |\\\[(?P<formula2>(?:(?!\\\[)[^\n]){1,2000}?)\\\])
   | (?P<escape>\\[!-/:-@\[-`{-~])
   | (?P<textrole>\{abbr\}`[^`\n(]*\((?P<expansion>[^`\n]*)\)`
       |\{(?:dfn|emphasis|strong|title-reference)\}`(?P<roletext2>[^`\n]*)`)

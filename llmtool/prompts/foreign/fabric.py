@@ -23,7 +23,9 @@ from llmtool.prompts.foreign.common import (
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
 _PROGRAM = re.compile(r"\{\{\s*(?:plugin|ext):[^{}]*\}\}")
-_INPUT_SECTION = re.compile(r"(?:\n|\A)(#+[ \t]*INPUT:?[ \t]*\n+)?(INPUT:?)?\s*\Z", re.IGNORECASE)
+_INPUT_SECTION = re.compile(
+    r"(?:\n|\A)(?=#|INPUT|\Z)(#+[ \t]*INPUT:?[ \t]*\n{1,20})?(INPUT:?)?\s*\Z", re.IGNORECASE
+)
 _MAX_DESCRIPTION = 100
 MAX_CHARACTERS = 1 << 17
 

@@ -421,7 +421,7 @@ def test_unclosed_brackets_are_read_a_few_times(unit: str, monkeypatch: pytest.M
     assert n_read <= 2 * 2000
 
 
-@pytest.mark.parametrize("unit", ["[^a", "\\a[", "[a](", "![[", "{{%"])
+@pytest.mark.parametrize("unit", ["[^a", "\\a[", "\\[", "\\(", "[a](", "![[", "{{%"])
 def test_unclosed_syntax_takes_linear_time(unit: str) -> None:
     source = f"Good {unit * 20_000} and ] more\n"
     assert rewrite(parse(source, "md"), {}) == source
