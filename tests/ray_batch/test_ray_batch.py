@@ -102,7 +102,8 @@ def test_rows_equal_those_of_one_process_although_workers_and_the_driver_are_kil
     assert whole.read_bytes().startswith(output.read_bytes())
     wait_until_gone(workers)
 
-    resumed = run_llmtool_process(*batch_call(tiny, source, output, *RAY, "--resume"))
+    call = batch_call(tiny, source, output, *RAY, "--resume")
+    resumed = run_llmtool_process(*call, timeout=240)
     assert (resumed.returncode, resumed.stdout) == (3, single.stdout)
     assert output.read_bytes() == whole.read_bytes()
     assert b"Ray" not in resumed.stderr and b"raylet" not in resumed.stderr
