@@ -229,7 +229,7 @@ class InputError(LlmtoolError):
 
 
 class NoResult(InputError):
-    """A batch file has no result of a request, which may depend on an earlier reply (14)."""
+    """A batch file has no result of a request, which may follow from a reply (exit code 14)."""
 
 
 class LowConfidence(LlmtoolError):
