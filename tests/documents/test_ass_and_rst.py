@@ -252,3 +252,10 @@ def test_endless_name_of_a_section_is_invalid() -> None:
     with pytest.raises(InputError, match="line 2: the name of the section does not end"):
         parse(source, "ass")
     assert time.process_time() - started < 2
+
+
+def test_rst_with_thousands_of_faults_is_invalid() -> None:
+    title = "Title\n=====\n\nText.\n\n"
+    parse(title * 2_000, "rst")  # each later title is a duplicate
+    with pytest.raises(InputError, match=r"more than 5,000 faults; is it reStructuredText\?"):
+        parse(title + "::\n" * 10_000, "rst")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from llmtool.errors import InputError, missing_extra
 
 # docutils searches the rest of a word at each of its characters.
 _LONG_WORD = re.compile(r"(?<!\S)[^\s_`*|\\]{1000,}(?!\S)")
+_MAX_MESSAGES = 5_000  # errors, warnings and notes such as "Duplicate implicit target name"
 CODE_DIRECTIVES = frozenset(
     "code code-block sourcecode literalinclude math image raw toctree include contents highlight"
     " index meta doctest testcode testoutput testsetup testcleanup graphviz digraph graph mermaid"
@@ -39,6 +41,22 @@ def _docutils() -> tuple[Any, Any]:
     settings._disable_config = True
     settings.line_length_limit = 1 << 24
     return Parser, settings
+
+
+def _count_messages() -> Callable[[object], None]:
+    """Return an observer of docutils' messages, each of which is several nodes of its tree.
+
+    It raises `InputError` for text that can hardly be reStructuredText.
+    """
+    numbers = count(1)
+
+    def observe(message: object) -> None:
+        if next(numbers) > _MAX_MESSAGES:
+            raise InputError(
+                f"docutils reports more than {_MAX_MESSAGES:,} faults; is it reStructuredText?"
+            )
+
+    return observe
 
 
 def _parse(text: str) -> Any:
@@ -72,6 +90,7 @@ def _parse(text: str) -> Any:
     inliner = Inliner()
     inliner.implicit_inline = lambda text, lineno: [nodes.Text(text)] if text else []
     document = new_document("<text>", settings)
+    document.reporter.attach_observer(_count_messages())
     from docutils.parsers.rst.languages import en
 
     for name in set(re.findall(r"^[ \t]*\.\.[ ]+(?:\|[^|\n]+\|[ ]+)?([\w:+.-]+?)::", text, re.M)):
@@ -85,7 +104,7 @@ def _parse(text: str) -> Any:
         parser(inliner=inliner).parse(text, document)
     except RecursionError as exc:
         raise InputError("the document is nested too deeply") from exc
-    except MemoryError:
+    except (InputError, MemoryError):
         raise
     except Exception as exc:  # docutils raises many types for malformed text
         raise InputError(f"docutils cannot parse the text ({type(exc).__name__})") from exc
