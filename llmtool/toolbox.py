@@ -998,7 +998,7 @@ class Toolbox:
             >>> report = "The bus to Rem leaves at 9:40. We waited. It costs 40 euros since May."
             >>> summary = box.summarize(report, length="1 sentence", strategy="extract")
             >>> summary.text, summary.sentences[0].start
-            ('It costs 40 euros since May.', 42)
+            ('The bus to Rem leaves at 9:40.', 0)
         """
         from llmtool.tasks.summarize.task import summarize
 
@@ -1029,11 +1029,11 @@ class Toolbox:
 
         Example:
             >>> box = Toolbox()
-            >>> report = "The library of Marbury is old. It closes for repairs from March to June."
+            >>> report = "We are sorry. The library of Marbury closes from March to June."
             >>> stream = box.stream_summarize(report, length="1 sentence", strategy="extract")
             >>> for part in stream:
             ...     print(part.text, end="", flush=True)
-            It closes for repairs from March to June.
+            The library of Marbury closes from March to June.
             >>> stream.result.strategy
             'extract'
         """

@@ -27,6 +27,7 @@ from llmtool.batch_jobs import ResultEngine, encode_request
 from llmtool.cancellation import Cancellation
 from llmtool.engine.openai.capabilities import detect
 from llmtool.engine.openai.connection import Connection
+from llmtool.engine.openai.discovery import Discovery
 from llmtool.engine.openai.endpoint import Endpoint
 from llmtool.engine.openai.engine import RemoteEngine
 from llmtool.engine.scripted import ScriptedEngine
@@ -246,11 +247,11 @@ def receive_reply(data: bytes, folder: Path) -> None:
     """Read a reply, and scores, of a server that answers with these data."""
     stop = Cancellation()
     with _connection(data) as connection, _thread_errors():
-        server = connection.run(detect(connection, "tiny"), stop.check)
+        discovery = Discovery(connection.endpoint, "tiny", folder)
+        connection.run(discovery.ask(connection), stop.check)
         engine = RemoteEngine(
             connection,
-            server,
-            server.find(connection.endpoint, "tiny"),
+            discovery,
             n_ctx=None,
             cancellation=stop,
             on_note=lambda note: None,
