@@ -236,7 +236,7 @@ def test_no_output_has_a_key(fake: FakeServer, run_llmtool: Run, env: dict[str, 
     for respond in (
         say("Hello"),
         fail(401, f"wrong key Bearer {KEY}"),
-        fail(500, f"trace: Authorization: Bearer {KEY}"),
+        fail(500, f"trace: Authorization: Bearer {KEY}", **{"Retry-After": "0"}),
         fail(400, f"header X-Key: {KEY}"),
         lambda exchange: exchange.send(body=f"<html>{KEY}</html>", kind="text/html"),
         lambda exchange: exchange.send(body=f'{{"{KEY}', kind="application/json"),
