@@ -276,6 +276,24 @@ FIRST_WAVES = {
 }
 
 
+def test_replies_that_begin_over_time_need_no_first_wave(tiny: Path) -> None:
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=8)
+
+    def arrive() -> Iterator[Request | None]:
+        for i in range(30):
+            yield make_request("hello", i, max_tokens=4, temperature=0)
+            if i == 1:
+                yield None
+
+    most = 0
+    for event in engine.stream(arrive()):
+        if isinstance(event, Finished):
+            break
+        most = max(most, len(engine.progress.running))
+    assert most == 8
+    engine.close()
+
+
 @pytest.mark.parametrize(
     ("n_requests", "n_gpu_layers", "n_running"), FIRST_WAVES.values(), ids=FIRST_WAVES
 )

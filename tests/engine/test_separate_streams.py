@@ -437,3 +437,19 @@ def test_pool_remains_for_few_clients_several_choices_and_long_replies(
     requests[::5] = [make_request(i, n_prompt=60, **more) for i in range(0, 100, 5)]
     run_clients(server_engine, requests, n_clients)
     assert not has_separate_streams(server_engine)
+
+
+def test_steps_have_whole_prompts(engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_tokens, decode = [], Context.decode
+
+    def record(self: Context) -> None:
+        n_tokens.append(self.batch.n_tokens)
+        decode(self)
+
+    monkeypatch.setattr(Context, "decode", record)
+    engine = engines("plain", 16)
+    requests = [make_request(16 + id, n_prompt=200, max_tokens=1) for id in range(4)]
+    collect_replies(engine, [*requests, make_request(30, n_prompt=700, max_tokens=1)])
+    assert has_separate_streams(engine)
+    # A batch has up to 512 tokens, and only the long prompt is divided.
+    assert n_tokens == [400, 400, 512, 188]

@@ -192,7 +192,8 @@ class Scheduler:
         n_known = len(self._jobs) + self._intake.n_choices
         is_long = n_known >= (_LONG_STREAM if self._intake.is_exhausted else n_all)
         has_first_wave = is_long and isinstance(self._jobs[0], GenerationJob)
-        if not has_first_wave or self._progress.finished or self._model.weights.n_gpu_layers:
+        is_past = self._progress.finished or self._intake.has_waited  # replies begin over time
+        if not has_first_wave or is_past or self._model.weights.n_gpu_layers:
             return n_all
         return min(_FIRST_WAVE, n_all)
 
@@ -317,6 +318,10 @@ class Scheduler:
             if n_tokens <= 0:
                 continue
             if n_rows >= context.n_outputs:
+                break
+            is_part = run.at + n_tokens < len(run.tokens)
+            if is_part and n_read and context.separate_streams:
+                # llama.cpp would compute the rest of the other prompts in another, smaller batch.
                 break
             chosen.append((job, run, n_tokens))
             n_free -= n_tokens
