@@ -63,11 +63,20 @@ def files(*suffixes: str) -> list[bytes]:
 
 
 @cache
+def _engine() -> ScriptedEngine:
+    """A model that repeats its input."""
+    return ScriptedEngine(lambda prompt: prompt.rpartition(": ")[2])
+
+
+@cache
+def _made_toolbox() -> Toolbox:
+    return Toolbox(engine=_engine(), model="scripted")
+
+
 def _toolbox() -> Toolbox:
-    """A toolbox whose model repeats its input."""
-    return Toolbox(
-        engine=ScriptedEngine(lambda prompt: prompt.rpartition(": ")[2]), model="scripted"
-    )
+    """Return a toolbox; the prompts of earlier documents are forgotten, as they take memory."""
+    _engine().prompts.clear()
+    return _made_toolbox()
 
 
 @cache

@@ -216,7 +216,7 @@ def _count_elements(content: str, tokens: Iterable[Token]) -> Counter[str]:
             counted["line break"] += 1
         elif token.type in _EMPHASIS:
             emphasis.append(_EMPHASIS[token.type])
-            counted[" in ".join(reversed(emphasis))] += 1
+            counted[" in ".join(reversed(emphasis[-_MAX_NESTING:]))] += 1
         elif token.type in _EMPHASIS_ENDS:
             emphasis.pop()
         before = token.content
@@ -227,6 +227,7 @@ def _count_elements(content: str, tokens: Iterable[Token]) -> Counter[str]:
     return +counted
 
 
+_MAX_NESTING = 8  # levels of emphasis that are distinguished; hostile text has thousands
 _HREF = re.compile(r"""(\shref\s*=\s*["'])(#[^"']+)""")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from offenders import every
 
 from llmtool.documents.formats import parse
 from llmtool.documents.markdown.anchors import RULES
+from llmtool.documents.markdown.parser import InlineElements
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.md*"))
@@ -476,3 +478,15 @@ def test_carriage_return_alone_is_a_space(source: str) -> None:
 def test_emphasis_in_other_emphasis_is_a_fault(reply: str, fault: str | None) -> None:
     document = parse("The **old house** and the *green door*", "md")
     assert document.find_fault(document.segments[0], (reply,)) == fault
+
+
+def test_deeply_nested_emphasis_takes_little_memory() -> None:
+    source = "~~~~" * 10_000 + "text\n"
+    counts = InlineElements(frozenset())
+    tracemalloc.start()
+    try:
+        counts.count(source, {})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30_000_000
