@@ -451,5 +451,5 @@ def test_steps_have_whole_prompts(engines: Any, monkeypatch: pytest.MonkeyPatch)
     requests = [make_request(16 + id, n_prompt=200, max_tokens=1) for id in range(4)]
     collect_replies(engine, [*requests, make_request(30, n_prompt=700, max_tokens=1)])
     assert has_separate_streams(engine)
-    # A batch has up to 512 tokens, and only the long prompt is divided.
-    assert n_tokens == [400, 400, 512, 188]
+    # A batch has up to 512 tokens, and only a longer prompt is divided.
+    assert n_tokens == [400, 512, 512, 76]

@@ -319,7 +319,7 @@ class Scheduler:
                 continue
             if n_rows >= context.n_outputs:
                 break
-            is_part = run.at + n_tokens < len(run.tokens)
+            is_part = n_tokens < len(run.tokens) - run.at <= n_max
             if is_part and n_read and context.separate_streams:
                 # llama.cpp would compute the rest of the other prompts in another, smaller batch.
                 break
