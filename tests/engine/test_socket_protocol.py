@@ -24,6 +24,7 @@ from llmtool.engine.socket.protocol import (
     to_message,
 )
 from llmtool.engine.types import (
+    MAX_COUNT,
     MAX_SEED,
     Adapter,
     Failed,
@@ -50,7 +51,7 @@ sampling = st.builds(
     logit_bias=st.dictionaries(texts, floats, max_size=3),
     temperature=floats,
     seed=st.none() | st.integers(0, MAX_SEED),
-    max_tokens=st.none() | numbers,
+    max_tokens=st.none() | st.integers(0, MAX_COUNT),
     stop=st.lists(texts, max_size=3).map(tuple),
     constraint=st.none()
     | st.builds(Constraint, st.sampled_from(["json_schema", "regex", "gbnf"]), texts),
