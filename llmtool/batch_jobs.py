@@ -352,7 +352,7 @@ def encode_request(request: Request, *, model: str, kind: Kind) -> tuple[str, st
 
     Example:
         >>> from llmtool.engine.types import Message, Prompt, Request
-        >>> request = Request(prompt=Prompt(messages=(Message("user", "Hi"),)),)
+        >>> request = Request(prompt=Prompt(messages=(Message("user", "Hi"),)))
         >>> encode_request(request, model="small", kind="other")[:2]
         ('97e2179cc07cd2f0', '/v1/chat/completions')
     """

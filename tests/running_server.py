@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from llmtool.engine.socket.protocol import EngineIdentity
 from llmtool.prompts.library import Library
 from llmtool.server.app import make_app
 from llmtool.server.functions.catalogue import list_functions
@@ -24,6 +25,19 @@ from llmtool.toolbox import Toolbox
 
 Serve = Callable[..., "Server"]
 Start = Callable[..., "ServerProcess"]
+# Of an engine behind the private socket.
+IDENTITY = EngineIdentity(
+    weights="a",
+    n_ctx=None,
+    n_threads=1,
+    n_gpu_layers="auto",
+    n_parallel=None,
+    reproducible=False,
+    kv_type="f16",
+    prefix_cache=False,
+    draft="auto",
+    options="",
+)
 
 
 class Server:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 from fake_batches import answer
 from fake_server import Exchange, FakeServer, chunk, fake_server, listed, usage
-from running_server import Server, running
+from running_server import IDENTITY, Server, running
 
 from llmtool.batch.lines import LineSource
 from llmtool.batch.request_files import read_requests
@@ -42,18 +42,6 @@ from llmtool.toolbox import Toolbox
 HELLO = Prompt(messages=(Message("user", "Hello there"),))
 REQUEST = Request(prompt=HELLO, sampling=Sampling(logprobs=2, max_tokens=20, stop=("END",)), n=2)
 SCORES = ScoreRequest(prompt=Prompt(text="It is"), candidates=(" good", " bad"), id=1)
-IDENTITY = protocol.EngineIdentity(
-    weights="a",
-    n_ctx=None,
-    n_threads=1,
-    n_gpu_layers="auto",
-    n_parallel=None,
-    reproducible=False,
-    kv_type="f16",
-    prefix_cache=False,
-    draft="auto",
-    options="",
-)
 _IDLE_SECONDS = 1.0  # after which a message is incomplete
 _END_SECONDS = 30.0
 

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import pytest
 from command import INFINITE
+from running_server import IDENTITY
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.engine import LocalEngine
@@ -26,7 +27,7 @@ from llmtool.engine.llama.model import load_model
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.socket import private
 from llmtool.engine.socket.client import Connector, SocketEngine
-from llmtool.engine.socket.protocol import EngineIdentity, ProtocolError
+from llmtool.engine.socket.protocol import ProtocolError
 from llmtool.engine.types import (
     Engine,
     Event,
@@ -49,18 +50,6 @@ from llmtool.toolbox import Toolbox
 if not private.IS_AVAILABLE:
     pytest.skip("no Unix sockets", allow_module_level=True)
 
-IDENTITY = EngineIdentity(
-    weights="a",
-    n_ctx=None,
-    n_threads=1,
-    n_gpu_layers="auto",
-    n_parallel=None,
-    reproducible=False,
-    kv_type="f16",
-    prefix_cache=False,
-    draft="auto",
-    options="",
-)
 ENDLESS = Sampling(max_tokens=60_000, temperature=2, top_k=0, min_p=0)
 
 

@@ -192,8 +192,8 @@ class Scheduler:
         n_known = len(self._jobs) + self._intake.n_choices
         is_long = n_known >= (_LONG_STREAM if self._intake.is_exhausted else n_all)
         has_first_wave = is_long and isinstance(self._jobs[0], GenerationJob)
-        is_past = self._progress.finished or self._intake.has_waited  # replies begin over time
-        if not has_first_wave or is_past or self._model.weights.n_gpu_layers:
+        is_spread = self._progress.finished or self._intake.has_waited  # replies begin over time
+        if not has_first_wave or is_spread or self._model.weights.n_gpu_layers:
             return n_all
         return min(_FIRST_WAVE, n_all)
 

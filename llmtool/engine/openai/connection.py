@@ -178,7 +178,8 @@ class Connection:
                     limiter.report_overload(started=started, pause=pause)
             end = begun + self.endpoint.first_token_seconds
             is_starting = failure.is_starting and time.monotonic() + seconds < end
-            number -= is_starting  # it answered no request yet
+            if is_starting:
+                number -= 1  # it answered no request yet
             if number == n_attempts or seconds > _MAX_WAIT_SECONDS:
                 raise Fatal(failure.error) if failure.is_fatal else failure.error
             self._note_wait(failure, seconds)
