@@ -157,7 +157,7 @@ def test_models_are_compared_by_content(
 
 
 @pytest.mark.parametrize(
-    ("env", "options", "is_used"),
+    ("variables", "options", "is_used"),
     [
         ({}, (), True),
         ({"CI": "true"}, (), False),
@@ -168,7 +168,7 @@ def test_models_are_compared_by_content(
     ],
 )
 def test_a_server_is_used_unless_in_ci_or_turned_off(
-    env: dict[str, str],
+    variables: dict[str, str],
     options: tuple[str, ...],
     is_used: bool,
     run_llmtool: Run,
@@ -176,7 +176,7 @@ def test_a_server_is_used_unless_in_ci_or_turned_off(
     tiny: Path,
 ) -> None:
     counter = serve(tiny)
-    done = run_llmtool(*ONE_TOKEN, "-m", tiny, "--threads", "1", *options, env=env)
+    done = run_llmtool(*ONE_TOKEN, "-m", tiny, "--threads", "1", *options, env=variables)
     assert done.returncode == 0
     assert counter.n_streams == is_used
 
