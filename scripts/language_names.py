@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Write the names of languages in other languages, from CLDR.
+"""Write the names of languages, regions and scripts in widespread languages, from CLDR.
 
     pip install babel && python scripts/language_names.py
 
-A name that several languages have is omitted.
+A name that several of them have is omitted.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
 
@@ -19,6 +21,9 @@ _READERS = (
     "ar bg bn cs da de el es fa fi fr he hi hu id it ja ko ms nb nl pl pt ro ru sr sv sw th tr uk"
     " ur vi zh zh_Hant"
 ).split()
+# ISO 15924. Names of other scripts belong to languages without varieties.
+_SCRIPTS = "Latn Cyrl Arab Deva Guru Hebr Mong Tfng Hans Hant".split()
+_LATIN_AMERICA = "419"
 _IN_CLDR = {"no": ("no", "nb"), "tl": ("tl", "fil"), "zh-cn": (), "zh-tw": ()}
 
 
@@ -42,27 +47,46 @@ def names_in_cldr() -> dict[str, set[str]]:
     return names
 
 
+def names_of_subtags() -> dict[str, set[str]]:
+    """Return the folded names of each region and script in the languages of `_READERS`."""
+    names: defaultdict[str, set[str]] = defaultdict(set)
+    for reader in (*_READERS, "en"):
+        locale = Locale.parse(reader)
+        regions = {
+            each: name
+            for each, name in locale.territories.items()
+            if each == _LATIN_AMERICA or (len(each) == 2 and not each.startswith("X"))
+        }
+        for subtag, name in (regions | {each: locale.scripts[each] for each in _SCRIPTS}).items():
+            names[subtag.lower()].add(languages._fold(name))
+    return names
+
+
 def _cldr_code(tag: str) -> str:
     base, *subtags = tag.split("-")
     return "_".join((base, *(each.title() if len(each) == 4 else each.upper() for each in subtags)))
 
 
-def main() -> None:
-    languages.OTHER_NAMES_FILE.write_text("{}", encoding="utf-8")
-    names = names_in_cldr()
-    tags_of: defaultdict[str, set[str]] = defaultdict(set)
-    for tag, found in names.items():
-        for name in found:
-            tags_of[name].add(tag)
+def write(path: Path, names: Mapping[str, set[str]]) -> None:
+    """Write the names that only one tag has."""
+    n_tags = Counter(name for found in names.values() for name in found)
     new = {
-        tag: sorted(
-            name for name in found if len(tags_of[name]) == 1 and languages.find_code(name) is None
-        )
+        tag: sorted(name for name in found if n_tags[name] == 1)
         for tag, found in sorted(names.items())
     }
     text = json.dumps({tag: each for tag, each in new.items() if each}, ensure_ascii=False)
-    text = text.replace('], "', '],\n"')
-    languages.OTHER_NAMES_FILE.write_text(f"{text}\n", encoding="utf-8")
+    path.write_text(text.replace('], "', '],\n"') + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    for path in (languages.OTHER_NAMES_FILE, languages.SUBTAG_NAMES_FILE):
+        path.write_text("{}", encoding="utf-8")
+    found = {
+        tag: {name for name in names if languages.find_code(name) is None}
+        for tag, names in names_in_cldr().items()
+    }
+    write(languages.OTHER_NAMES_FILE, found)
+    write(languages.SUBTAG_NAMES_FILE, names_of_subtags())
 
 
 if __name__ == "__main__":

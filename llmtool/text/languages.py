@@ -1,7 +1,8 @@
 """Language names and codes, and language detection; the only importer of py3langid.
 
 The names are a table of our own: `language_data`, which `langcodes` needs for names, has 24 MB.
-Names in other languages, such as フランス語, are those of CLDR (`scripts/language_names.py`).
+Names in other languages, such as フランス語, and those of regions and scripts, such as Schweiz, are
+those of CLDR (`scripts/language_names.py`).
 
 py3langid knows 140 languages and often identifies short texts as a rare one, so only common
 languages are detected. A text may be in a language unless its script is another one, or a
@@ -15,6 +16,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from os.path import commonprefix
 from pathlib import Path
@@ -88,6 +90,7 @@ _OTHERS = {
     "zgh": "Standard Moroccan Tamazight",
 }  # fmt: skip
 OTHER_NAMES_FILE = Path(__file__).with_name("language_names.json")
+SUBTAG_NAMES_FILE = Path(__file__).with_name("subtag_names.json")  # of regions and scripts
 NAMES = {**_COMMON, **_OTHERS}
 # Native names and other common ones, without case and accents.
 _OTHER_NAMES = {
@@ -170,7 +173,15 @@ _MODIFIERS = {
     "valencia": "valencia",
 }  # fmt: skip
 _LOCALE = re.compile(r"([a-z]{2,3}(?:-[a-z0-9]+)*)(?:\.[a-z0-9-]+)?(?:@([a-z0-9]+))?")
-_SUBTAG = re.compile(r"[a-z0-9]{2,8}")
+_SUBTAG = re.compile(r"[a-z0-9]{1,8}")
+# Between a language and its region or script: "Portuguese (Brazil)", "Deutsch - Schweiz".
+_QUALIFIER = re.compile(r"\s*[()\[\]{},/|:]\s*|\s+-\s+|(?<=[a-z]{4})-|(?<=[^\W\d_a-z])-")
+_REGION_ALIASES = {
+    "uk": "gb", "usa": "us", "latam": "419", "hong kong": "hk", "香港": "hk", "macau": "mo",
+    "macao": "mo", "澳門": "mo", "澳门": "mo",
+}  # fmt: skip
+_SCRIPT_OF_REGION = {"zh-cn": "zh-hans", "zh-tw": "zh-hant"}  # the usual tags of these varieties
+_MAX_NAME = 100
 
 # Scripts by the first words of the names of their letters in Unicode. Latin is the default.
 _CJK = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "HANGUL"})
@@ -274,6 +285,27 @@ def _english_name(tag: str) -> str:
 
 def _find_tag(name: str) -> str | None:
     """Return the language tag of a folded name, such as `pt` or `zh-hans`, None if unknown."""
+    if tag := _find_plain_tag(name):
+        return tag
+    main, *qualifiers = [each for each in _QUALIFIER.split(name) if each] or [""]
+    if len(qualifiers) == 1:
+        tag, language = _find_plain_tag(qualifiers[0]), _find_plain_tag(main)
+        if tag and language and tag.partition("-")[0] == language:  # "English (en-GB)"
+            return tag
+        # "Chinese (Simplified)" is "Simplified Chinese", and "中文（简体）" is "简体中文".
+        for variety in (f"{qualifiers[0]} {main}", f"{qualifiers[0]}{main}"):
+            if tag := _tags_by_name().get(variety):
+                return tag
+    if qualifiers:
+        return _add_subtags(main, qualifiers)
+    spaces = [at for at, character in enumerate(name[:_MAX_NAME]) if character == " "]
+    pairs = [(name[:at], name[at + 1 :]) for at in spaces]
+    found = (_add_subtags(one, [other]) for each in pairs for one, other in (each, each[::-1]))
+    return next(filter(None, found), None)
+
+
+def _find_plain_tag(name: str) -> str | None:
+    """Return the tag of a name that is a tag, or that of a language or variety."""
     if (locale := _LOCALE.fullmatch(name)) is not None:
         code, *subtags = locale[1].split("-")
         code = _CODE_ALIASES.get(code, code)
@@ -282,16 +314,27 @@ def _find_tag(name: str) -> str | None:
             at = 1 if modifier == "valencia" else 0  # a script precedes the region
             subtags[at * len(subtags) : at * len(subtags)] = [modifier] if modifier else []
             return "-".join((code, *subtags))
-    if found := _tags_by_name().get(name):
-        return found
-    if found := _names_in_other_languages().get(name):
-        return found
-    # "Chinese (Simplified)" and "中文（简体）" are the same as "Simplified Chinese" and "简体中文".
-    main, is_qualified, variety = name.removesuffix(")").partition("(")
-    if not is_qualified:
+    return _tags_by_name().get(name) or read_names(OTHER_NAMES_FILE).get(name)
+
+
+def _add_subtags(main: str, qualifiers: Sequence[str]) -> str | None:
+    """Return the tag of a language with a region and a script, None if one of them is unknown."""
+    tag = _find_plain_tag(main)
+    added = [_find_subtag(each) for each in qualifiers]
+    if tag is None or None in added:
         return None
-    main, variety = main.strip(), variety.strip()
-    return _tags_by_name().get(f"{variety} {main}") or _tags_by_name().get(variety + main)
+    base, *subtags = _SCRIPT_OF_REGION.get(tag, tag).split("-")
+    subtags += [each for each in added if each and each not in subtags]
+    subtags.sort(key=lambda each: len(each) != len("latn"))  # a script precedes the region
+    is_ambiguous = len({len(each) == len("latn") for each in subtags}) < len(subtags)
+    return None if is_ambiguous else "-".join((base, *subtags))
+
+
+def _find_subtag(name: str) -> str | None:
+    """Return the subtag of a region or script by its folded name or code, None if unknown."""
+    names = read_names(SUBTAG_NAMES_FILE)
+    found = _REGION_ALIASES.get(name) or names.get(name)
+    return found or (name if name in names.values() else None)
 
 
 @lru_cache(maxsize=1)
@@ -301,9 +344,10 @@ def _tags_by_name() -> dict[str, str]:
     return {_fold(name): code for name, code in (*english.items(), *_OTHER_NAMES.items())}
 
 
-@lru_cache(maxsize=1)
-def _names_in_other_languages() -> dict[str, str]:
-    names = json.loads(OTHER_NAMES_FILE.read_text(encoding="utf-8"))
+@lru_cache(maxsize=2)
+def read_names(path: Path) -> dict[str, str]:
+    """Return the tag of each folded name in a file that `scripts/language_names.py` wrote."""
+    names = json.loads(path.read_text(encoding="utf-8"))
     return {name: tag for tag, each in names.items() for name in each}
 
 
@@ -311,7 +355,7 @@ def _fold(name: str) -> str:
     """Return a name without case, accents and differences of width, apostrophes and separators."""
     plain = re.sub("[\u0300-\u036f]+", "", unicodedata.normalize("NFKD", name))
     plain = re.sub("['`\u02bb\u02bc\u2018\u2019]", "", unicodedata.normalize("NFKC", plain))
-    return " ".join(plain.casefold().replace("_", "-").split())
+    return " ".join(re.sub("[_\u2010-\u2015]", "-", plain.casefold()).split())
 
 
 def _format_tag(tag: str) -> str:
@@ -356,7 +400,7 @@ def is_named(text: str, code: str) -> bool:
 @lru_cache(maxsize=8)
 def _names(code: str) -> tuple[str, ...]:
     """Return the folded names of a language that have one word, also of its varieties."""
-    names = {**_tags_by_name(), **_names_in_other_languages()}
+    names = {**_tags_by_name(), **read_names(OTHER_NAMES_FILE)}
     found = (name for name, tag in names.items() if tag.partition("-")[0] == code)
     return tuple(name for name in found if " " not in name and len(name) >= _min_name(name))
 
