@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import subprocess
@@ -83,14 +84,15 @@ def test_value_with_changed_bytes_counts_as_missing(tmp_path: Path) -> None:
     assert cache.load(KEY, str) is None and not list(cache.values(str))
 
 
-@pytest.mark.parametrize("limits", [{"limit": 2}, {"limit": None, "limit_bytes": 2}], ids=str)
+@pytest.mark.parametrize("limits", [{"limit": 2}, {"limit": None, "limit_bytes": 90_000}], ids=str)
 def test_least_recently_used_values_are_removed(tmp_path: Path, limits: dict[str, int]) -> None:
     cache = DiskCache(tmp_path, **limits)
-    cache.save(numbered(0), 0)
-    cache.save(numbered(1), 1)
-    assert cache.load(numbered(0), int) == 0
-    cache.save(numbered(2), 2)
-    assert sorted(cache.values(int)) == [0, 2]
+    values = [f"{n}" * 30_000 for n in range(3)]
+    for n in (0, 1):
+        cache.save(numbered(n), values[n])
+    assert cache.load(numbered(0), str) == values[0]
+    cache.save(numbered(2), values[2])
+    assert sorted(cache.values(str)) == [values[0], values[2]]
 
 
 def test_many_short_processes_do_not_exceed_the_limit(tmp_path: Path) -> None:
@@ -100,11 +102,29 @@ def test_many_short_processes_do_not_exceed_the_limit(tmp_path: Path) -> None:
     assert len(list(cache.values(int))) < 560
 
 
-def test_large_values_do_not_exceed_the_limit_in_bytes(tmp_path: Path) -> None:
-    cache = DiskCache(tmp_path, limit=10_000, limit_bytes=100_000)
+@pytest.mark.parametrize("length", [10, 250, 1000, 20_000])
+def test_file_is_not_larger_than_the_limit_in_bytes(tmp_path: Path, length: int) -> None:
+    limit = 2_000_000
+    cache = DiskCache(tmp_path, limit=1_000_000, limit_bytes=limit)
+    sizes = []
+    for n in range(5_000_000 // (length + 200)):
+        key = hashlib.sha256(numbered(n).encode()).hexdigest()
+        cache.save(key, "x" * length)
+        if n % 50 == 0:
+            sizes.append((tmp_path / NAME).stat().st_size)
+    assert 0.9 * limit < max(sizes) <= limit
+    assert cache.clear(dry_run=True)[1] == (tmp_path / NAME).stat().st_size
+
+
+def test_file_of_a_larger_limit_shrinks(tmp_path: Path) -> None:
+    before = DiskCache(tmp_path, limit=None)
     for n in range(300):
+        before.save(numbered(n), "x" * 1000)
+    cache = DiskCache(tmp_path, limit=None, limit_bytes=100_000)
+    for n in range(300, 303):
         cache.save(numbered(n), "x" * 1000)
-        assert cache.clear(dry_run=True)[1] < 103_000
+    assert (tmp_path / NAME).stat().st_size <= 100_000
+    assert cache.load(numbered(302), str) == "x" * 1000
 
 
 @pytest.mark.parametrize(
@@ -154,9 +174,9 @@ def test_cleared_text_does_not_remain_in_the_file(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path)
     for n in range(100):
         cache.save(numbered(n), "secret" * 100)
-    assert cache.clear(dry_run=True) == (100, 100 * 602)
+    assert cache.clear(dry_run=True) == (100, (tmp_path / NAME).stat().st_size)
     assert b"secret" in (tmp_path / NAME).read_bytes()
-    assert cache.clear() == (100, 100 * 602) and cache.clear() == (0, 0)
+    assert cache.clear()[0] == 100 and cache.clear() == (0, 0)
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {NAME, f"{NAME}-journal"}
 

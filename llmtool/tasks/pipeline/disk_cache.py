@@ -41,6 +41,9 @@ _LATEST = "(SELECT ifnull(max(used), 0) FROM entries)"
 _LOAD = f"SELECT value, checksum, used, {_LATEST} FROM entries WHERE key = ?"
 _USE = f"UPDATE entries SET used = {_LATEST} + 1 WHERE key = ?"
 _SAVE = f"INSERT OR REPLACE INTO entries VALUES (?, {_LATEST} + 1, ?, ?, ?)"
+_ROW_BYTES = 200  # of a value's row and its indexes, apart from the value
+_MAX_FILLED = 0.97  # of the bytes: what is saved until the next look must not exceed them
+_KEPT_SHARE = 0.95
 _DROP_OLDEST = """
 DELETE FROM entries WHERE rowid IN (
     SELECT rowid FROM (
@@ -53,9 +56,9 @@ _MAX_INTEGER = 2**63 - 1  # of SQLite
 
 
 class DiskCache:
-    """Values by key in a folder, at most `limit` of `limit_bytes`, both unlimited if None.
+    """Values by key in a folder, at most `limit` in a file of `limit_bytes`, unlimited if None.
 
-    The least recently used are removed first; a process may exceed the limits by one percent. A
+    The least recently used are removed first; each process may exceed `limit` by one percent. A
     value that cannot be read, or does not have the expected type, counts as missing, and a damaged
     file is replaced. Several threads and processes can share a folder, also that of a network. A
     saved value survives a killed process; without `is_durable`, not always a power failure.
@@ -115,33 +118,48 @@ class DiskCache:
         self._run(lambda database: database.execute(_SAVE, row), create=True)
         has_limit = self._limit != _MAX_INTEGER
         self._saved += 1 / self._period if has_limit else 0
-        self._saved += len(data) / self._period_bytes if self._period_bytes else 0
+        n_bytes = len(data) + _ROW_BYTES
+        self._saved += n_bytes / self._period_bytes if self._period_bytes else 0
         if self._saved >= 1:
             self._saved = 0.0
-            limits = (self._limit, self._limit_bytes)
-            self._quietly(lambda database: database.execute(_DROP_OLDEST, limits))
+            self._quietly(self._trim)
 
     def try_to_save(self, key: str, value: object) -> None:
         """Write a value; ignore write errors, because the value can be computed again."""
         with contextlib.suppress(LlmtoolError):
             self.save(key, value)
 
+    def _trim(self, database: sqlite3.Connection) -> None:
+        """Remove the oldest values above the limits."""
+        page_size, n_pages, n_free = (
+            database.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        kept, n_used = _MAX_INTEGER, (n_pages - n_free) * page_size
+        if n_used > _MAX_FILLED * self._limit_bytes:
+            # SQLite needs space around the values, in proportion to them.
+            total = database.execute("SELECT total(size) FROM entries").fetchone()[0]
+            kept = int(_KEPT_SHARE * total * self._limit_bytes / n_used)
+        database.execute(_DROP_OLDEST, (self._limit, kept))
+        if n_pages * page_size > self._limit_bytes:
+            database.execute("VACUUM")
+
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
-        """Remove all values; return their number and their bytes.
+        """Remove all values; return their number and the bytes of their file.
 
         Raises:
             OutputError: they cannot be removed.
         """
-
-        sizes = self._run(lambda database: _column(database, "size")) or []
-        if sizes and not dry_run:
+        n_values = len(self._run(lambda database: _column(database, "key")) or [])
+        n_bytes = self._path.stat().st_size if n_values else 0
+        if n_values and not dry_run:
             try:
                 self._run(lambda database: database.execute("DELETE FROM entries"))
                 # The removed text does not remain in the file.
                 self._run(lambda database: database.execute("VACUUM"))
             except OutputError:
                 self._remove()  # a full disk has no room for a journal
-        return len(sizes), sum(sizes)
+        return n_values, n_bytes
 
     def _remove(self) -> None:
         """Remove the file.
