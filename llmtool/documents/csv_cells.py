@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 # Options with another syntax of the cells.
 _UNSUPPORTED = ("quote", "escape", "keepspace")
+_QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
 _DELIMITERS = {"tab": "\t", "space": " "}
 
 
 class CsvCell(msgspec.Struct, frozen=True):
-    """A cell from `start` to `end` of its line, with its quotes, and its text."""
+    """A cell from `start` to `end` of its table, with its quotes, and its text."""
 
     start: int
     end: int
@@ -32,37 +34,39 @@ def find_delimiter(options: Mapping[str, str]) -> str | None:
     return delimiter if len(delimiter) == 1 and not set(_UNSUPPORTED) & options.keys() else None
 
 
-def find_csv_cells(line: str, delimiter: str) -> list[CsvCell] | None:
-    """Return the cells of a line, None if a quoted one does not end in it.
+def find_csv_cells(text: str, delimiter: str) -> list[CsvCell] | None:
+    """Return the cells of a table, None if a quoted one does not end, or more text follows it.
 
     Example:
-        >>> [cell.text for cell in find_csv_cells('"a ""b"", c", d,', ",")]
-        ['a "b", c', 'd', '']
+        >>> [cell.text for cell in find_csv_cells('"a ""b"", c", d,\\n"e\\nf"', ",")]
+        ['a "b", c', 'd', '', 'e\\nf']
     """
     cells: list[CsvCell] = []
-    at, end = 0, len(line.rstrip())
-    while True:
-        while line[at : at + 1] == " ":
+    at, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    has_more = at < end
+    while has_more:
+        while text[at : at + 1] == " ":
             at += 1
         start = at
-        if line[at : at + 1] == '"':
-            at += 1
-            while line[at : at + 1] != '"' or line[at : at + 2] == '""':
-                at += 2 if line[at : at + 2] == '""' else 1
-                if at >= end:
-                    return None
-            at += 1
-            cells.append(CsvCell(start, at, line[start + 1 : at - 1].replace('""', '"'), True))
-            if at < end and line[at] != delimiter:
+        is_quoted = text[at : at + 1] == '"'
+        if is_quoted:
+            found = _QUOTED.match(text, start)
+            if found is None or text[found.end() : found.end() + 1] not in ("", delimiter, *"\r\n"):
                 return None
+            at = found.end()
+            cells.append(CsvCell(start, at, found[1].replace('""', '"'), True))
         else:
-            at = line.find(delimiter, start, end)
-            at = end if at < 0 else at
-            stop = max(start, start + len(line[start:at].rstrip()))
-            cells.append(CsvCell(start, stop, line[start:stop], False))
-        if at >= end:
-            return cells
-        at += 1
+            while at < end and text[at] not in (delimiter, "\n"):
+                at += 1
+            stop = start + len(text[start:at].rstrip())
+            cells.append(CsvCell(start, stop, text[start:stop], False))
+        has_more = at < end
+        if text[at : at + 1] == delimiter:
+            at += 1
+        else:
+            while text[at : at + 1].isspace():  # up to the next row
+                at += 1
+    return cells
 
 
 def write_csv_cell(text: str, delimiter: str, *, is_quoted: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from documents.rewriting import rewrite
 
@@ -130,6 +132,32 @@ def test_cells_of_a_csv_table_are_translated(format: Format, text: str) -> None:
     assert document.compare(output) is None
 
 
+CELLS_OF_LINES = {
+    "MyST": ("md", '```{csv-table}\n:header: a, b\n\n"two\nlines", 3\n"four", five\n```\n'),
+    "list": ("md", '- x\n\n  ```{csv-table}\n  "two\n  lines", 3\n  ```\n'),
+    "rst": (
+        "rst",
+        '.. csv-table::\n   :header: one,\n     "six\n     b"\n\n   "two\n   lines", 3\n',
+    ),
+    "blocks": ("rst", '.. csv-table::\n\n   "One ""two"".\n\n   - three\n   - four", 3\n'),
+}
+
+
+@pytest.mark.parametrize(("format", "text"), CELLS_OF_LINES.values(), ids=CELLS_OF_LINES)
+def test_cells_of_several_lines_are_translated(format: Format, text: str) -> None:
+    document = parse(text, format)
+    assert find_unaccounted(document) == find_unsupported(document) == []
+    upper = {
+        i: [part.upper() if isinstance(part, str) else part for part in segment.parts]
+        for i, segment in enumerate(document.segments)
+    }
+    assert all(not document.find_fault(document.segments[i], parts) for i, parts in upper.items())
+    output = rewrite(document, upper)
+    assert document.compare(output) is None
+    assert re.findall(r"[a-z]+", output.replace("csv-table", "").replace("header", "")) == []
+    assert len(re.findall(r"\w+", output)) == len(re.findall(r"\w+", text))
+
+
 def test_cell_gets_quotes_if_it_needs_them() -> None:
     text = ".. csv-table::\n   :delim: ;\n\n   one; two\n"
     document = parse(text, "rst")
@@ -141,11 +169,12 @@ def test_cell_gets_quotes_if_it_needs_them() -> None:
 @pytest.mark.parametrize(
     ("format", "text"),
     [
-        ("md", '```{csv-table} Title\n"two\nlines", 3\n```\n'),
-        ("rst", '.. csv-table:: Title\n\n   "two\n   lines", 3\n'),
+        ("md", '```{csv-table} Title\n"two\n\nlines", 3\n```\n'),
+        ("md", '> ```{csv-table} Title\n> "two\n> lines", 3\n> ```\n'),
+        ("rst", '.. csv-table:: Title\n\n   "two\n   lines, 3\n'),
         ("rst", ".. csv-table:: Title\n   :quote: '\n\n   'two', 3\n   lines\n"),
     ],
-    ids=["MyST", "rst", "other quotes"],
+    ids=["MyST", "quotation", "unclosed", "other quotes"],
 )
 def test_cells_in_another_syntax_are_reported(format: Format, text: str) -> None:
     document = parse(text, format)

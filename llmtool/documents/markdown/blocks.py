@@ -64,6 +64,8 @@ _FENCE = re.compile(
 _OPTION = re.compile(r":(?P<name>[\w-]+):(?:[ \t]+(?P<value>(?:.*[^ \t\n])?))?[ \t]*$")
 _TEXT_OPTION = re.compile(r"alt|caption|title|header|footer")
 _ENTRY = re.compile(r"(?P<title>[^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$")  # of a toctree
+# In a cell of several lines: other blocks than one paragraph.
+_BLOCKS = re.compile(r"\n[ \t]*(?:\n|[-*+>] |\d+[.)] |[`~]{3}|:{3})")
 CSV_TABLE = "the directive csv-table is not supported"
 _DEFINITION = re.compile(r":[ \t]+(?=\S)")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:[ \t]*")
@@ -231,9 +233,9 @@ def _push_code(state: StateBlock, line: int, found: re.Match[str], close: int, a
         options, next_line = next_line, line + 1
     push_directive(state, line, next_line, "directive", texts)
     if is_table:
-        for number, cells in _read_csv_cells(state, next_line, options, close):
+        for number, after_row, cells in _read_csv_cells(state, next_line, options, close):
             info = CSV_TABLE if cells is None else "directive"
-            push_directive(state, number, number + 1, info, cells or [])
+            push_directive(state, number, after_row, info, cells or [])
         next_line = close
     elif name == "toctree":
         for number in range(next_line, close):
@@ -247,40 +249,58 @@ def _push_code(state: StateBlock, line: int, found: re.Match[str], close: int, a
 
 def _read_csv_cells(
     state: StateBlock, line: int, rows: int, end: int
-) -> Iterator[tuple[int, list[Text] | None]]:
-    """Yield each line of a csv-table and the texts of its cells, None if they are not supported.
+) -> Iterator[tuple[int, int, list[Text] | None]]:
+    """Yield the lines of each option and row of a csv-table, and the texts of its cells.
 
-    Its options are before the line `rows`.
+    They are None if they are not supported. The options are before the line `rows`.
     """
     options: dict[str, str] = {}
-    for number in range(line, rows):
-        if option := _OPTION.match(line_text(state, number)):
-            options[option["name"]] = option["value"] or ""
+    found = [_OPTION.match(line_text(state, number)) for number in range(line, rows)]
+    for each in filter(None, found):
+        options[each["name"]] = each["value"] or ""
     delimiter = find_delimiter(options)
-    for number in range(line, end):
-        text = line_text(state, number)
-        option = _OPTION.match(text) if number < rows else None
-        if not text.strip() or (number < rows and not (option and option["name"] == "header")):
-            yield number, []
-            continue
-        at = max(0, option.start("value")) if option else 0
-        cells = None if delimiter is None else find_csv_cells(text[at:], delimiter)
-        if cells is None or any('"' in cell.text for cell in cells):
-            yield number, None
-            continue
-        start = state.bMarks[number] + state.tShift[number] + at
-        yield (
-            number,
-            [
-                Text(
-                    start + cell.start + cell.is_quoted,
-                    start + cell.end - cell.is_quoted,
-                    "attribute" if cell.is_quoted else "title",
-                )
-                for cell in cells
-                if any(map(str.isalpha, cell.text))
-            ],
+    for number, option in enumerate(found, line):
+        is_header = option is not None and option["name"] == "header"
+        start = max(0, option.start("value")) if option else 0
+        texts = _cell_texts(state, number, number + 1, start, delimiter) if is_header else []
+        yield number, number + 1, texts
+    number = rows
+    while number < end:
+        first, n_quotes = number, 0
+        while number == first or (n_quotes % 2 and number < end):
+            n_quotes += line_text(state, number).count('"')
+            number += 1
+        yield first, number, _cell_texts(state, first, number, 0, delimiter)
+
+
+def _cell_texts(
+    state: StateBlock, first: int, end: int, at: int, delimiter: str | None
+) -> list[Text] | None:
+    """Return the texts of the cells in some lines, the first from `at`, None if not supported."""
+    lines = [line_text(state, number) for number in range(first, end)]
+    starts = [state.bMarks[number] + state.tShift[number] for number in range(first, end)]
+    starts[0] += at
+    lines[0] = lines[0][at:]
+    source = "\n".join(lines)
+    if state.src[starts[0] : starts[-1] + len(lines[-1])].split() != source.split():
+        return None  # in a quotation
+    cells = None if delimiter is None else find_csv_cells(source, delimiter)
+    if cells is None or any('"' in each.text or _BLOCKS.search(each.text) for each in cells):
+        return None
+
+    def position(offset: int) -> int:
+        before = source[:offset]
+        return starts[before.count("\n")] + offset - (before.rfind("\n") + 1)
+
+    return [
+        Text(
+            position(cell.start + cell.is_quoted),
+            position(cell.end - cell.is_quoted),
+            "attribute" if cell.is_quoted else "title",
         )
+        for cell in cells
+        if any(map(str.isalpha, cell.text))
+    ]
 
 
 def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:

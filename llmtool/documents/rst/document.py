@@ -68,7 +68,7 @@ _TITLED = frozenset(
 )
 _ADMONITIONS = frozenset(
     "note warning tip hint important attention caution danger error seealso todo epigraph"
-    " pull-quote highlights compound replace".split()
+    " pull-quote highlights compound replace header footer".split()
 )
 _TYPE_FIELD = re.compile(r":(?:type [^:\n]+|rtype|vartype [^:\n]+):")  # of Sphinx
 _VERSIONS = frozenset(
@@ -85,11 +85,16 @@ _TEXTS = _TITLED | _ADMONITIONS | _VERSIONS | _CONTAINERS
 # A paragraph of sentences; one that is code rarely begins and ends like them.
 _SENTENCES = re.compile(r"[^\W\d_a-z][^{}=;<>|]*[.!?:\u3002\uff01\uff1f\uff1a]")
 _MIN_WORDS = 5
-_TEXT_OPTIONS = ("alt", "caption", "title")
+_TEXT_OPTION = re.compile(
+    r"alt|caption|title|subtitle|synopsis|tooltip|summary|link-alt|button-text"
+    r"|(?:description|keywords|property=(?:og|twitter)\\?:(?:title|description))(?: [^:\n]+)?"
+)
 _ENTRY = re.compile(
     r"[ \t]*(?=\S)([^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$"
 )  # of a toctree: Title <page>
-_OPTION = re.compile(r"\s*:([\w-]+):[ ]*(.*)$")
+_OPTION = re.compile(
+    r"\s*:([\w-]+|(?:\w+ )?[\w.-]+=(?:[^:\n\\]|\\.)+|\w+ [\w-]+=[^:\n]+):[ ]*(.*)$"
+)
 
 
 _Scan = Generator[OutsideText, None, int]  # returns the index of the next line
@@ -123,7 +128,7 @@ class Rst(Document):
         super().__init__(source)
         self._lines = split_lines(source)
         self._blocks: dict[int, _Block] = {}  # by the start of each segment
-        self._tables: dict[int, _Table] = {}
+        self._tables: dict[int, _Contents] = {}
         # By the start of a cell of a csv-table, its delimiter and whether it is quoted.
         self._csv_cells: dict[int, tuple[str, bool]] = {}
         self._references = {
@@ -229,6 +234,12 @@ class Rst(Document):
             i += 1
         return i
 
+    def _next_text(self, i: int) -> int:
+        """Return the index of the first line at or after `i` that is not blank."""
+        while i < len(self._lines) and self._is_blank(i):
+            i += 1
+        return i
+
     def _end_of_table(self, i: int) -> int:
         if _GRID.match(self._lines[i][1].strip()):
             return self._end_of_paragraph(i)
@@ -259,10 +270,8 @@ class Rst(Document):
         if not texts:
             return (yield from self._skip(first, end, "code, link or name"))
         start += len(indent)
-        self._tables[start] = _Table(lines, cells, contents, indent)
-        last_start, last = self._lines[end - 1]
-        parts = tuple(part for each in texts for part in (make_break(""), *each))
-        segments.append(Segment(start=start, end=last_start + len(last.rstrip()), parts=parts))
+        table = self._tables[start] = _Table(lines, cells, contents, indent)
+        segments.append(Segment(start=start, end=self._end(end - 1), parts=table.parts))
         for cell, content in zip(cells, contents, strict=True):
             starts = [
                 self._lines[first + cell.top + k][0] + len(indent) + at
@@ -320,11 +329,7 @@ class Rst(Document):
         base = name.rpartition(":")[2]
         start, line = self._lines[i]
         end = start + len(line)
-        following = i + 1
-        while following < len(self._lines) and _OPTION.match(self._lines[following][1]):
-            if self._indent(following) <= indent:
-                break
-            following += 1
+        following = self._end_of_options(i + 1, indent)
         is_code = name in CODE_DIRECTIVES or base.startswith("auto")
         is_text = name in _TEXTS or ":" in name or self._has_sentences(following, indent)
         if is_code or name == "csv-table" or not is_text:
@@ -338,9 +343,13 @@ class Rst(Document):
             else:
                 yield OutsideText(at, end, "directive")
             last = self._end_of_block(following, indent)
-            if name == "csv-table" and (cells := self._find_csv_cells(i + 1, following, last)):
+            cells = self._find_csv_cells(i + 1, following, last) if name == "csv-table" else None
+            if cells is not None:
                 segments += cells
-                return (yield from self._skip(i + 1, last, "directive"))
+                yield from self._around(cells, i + 1, last)
+                return last
+            if name == "meta" and following == i + 1:
+                following = self._end_of_options(self._next_text(following), indent)
             yield from self._options(i + 1, following, segments)
             if name == "toctree":
                 return (yield from self._entries(following, last, segments))
@@ -365,30 +374,70 @@ class Rst(Document):
         yield from self._options(i + 1, following, segments)
         return following
 
+    def _end_of_options(self, i: int, indent: int) -> int:
+        """Return the index of the line after options, of which each may have several lines."""
+        first = i
+        while i < len(self._lines) and not self._is_blank(i) and self._indent(i) > indent:
+            is_option = _OPTION.match(self._lines[i][1])
+            if not is_option and (i == first or self._indent(i) <= self._indent(first)):
+                break
+            i += 1
+        return i
+
+    def _each_option(self, first: int, last: int) -> Iterator[tuple[re.Match[str], int, int]]:
+        """Yield each option, its first line, and the line after it."""
+        starts = [at for at in range(first, last) if _OPTION.match(self._lines[at][1])]
+        for at, end in zip(starts, [*starts[1:], last], strict=False):
+            option = _OPTION.match(self._lines[at][1])
+            assert option is not None
+            yield option, at, end
+
+    def _end(self, line: int) -> int:
+        """Return the position after the text of a line."""
+        start, text = self._lines[line]
+        return start + len(text.rstrip())
+
     def _find_csv_cells(self, first: int, following: int, last: int) -> list[Segment] | None:
         """Return the texts of a csv-table, None if its syntax is not supported.
 
         Its options are the lines from `first`, its rows those from `following` to `last`.
         """
-        lines = self._lines[first:last]
-        options = {found[1]: found[2] for _, line in lines if (found := _OPTION.match(line))}
+        options: dict[str, str] = {}
+        ranges: list[tuple[int, int]] = []
+        for option, at, end in self._each_option(first, following):
+            options[option[1]] = option[2]
+            if option[1] == "header":
+                ranges.append((self._lines[at][0] + option.start(2), self._end(end - 1)))
+        if following < last:
+            ranges.append((self._lines[following][0], self._end(last - 1)))
         delimiter = find_delimiter(options)
-        found_cells: list[Segment] = []
-        for number, (start, line) in enumerate(lines, first):
-            option = _OPTION.match(line) if number < following else None
-            if (option is not None and option[1] != "header") or self._is_blank(number):
-                continue
-            at = option.start(2) if option else len(line) - len(line.lstrip())
-            cells = None if delimiter is None else find_csv_cells(line[at:], delimiter)
+        segments: list[Segment] = []
+        for start, end in ranges:
+            source = self.source[start:end]
+            cells = None if delimiter is None else find_csv_cells(source, delimiter)
             if cells is None or delimiter is None:
                 return None
             for cell in cells:
-                parts = tuple(_inline_parts(cell.text))
-                if has_letters(parts):
-                    begin = start + at + cell.start
+                begin, stop = start + cell.start, start + cell.end
+                if "\n" in cell.text:
+                    block = _CsvCell(cell.text, delimiter)
+                    if _has_unsupported(block.contents[0]):
+                        return None
+                    self._tables[begin], parts = block, block.parts
+                else:
                     self._csv_cells[begin] = delimiter, cell.is_quoted
-                    found_cells.append(Segment(start=begin, end=start + at + cell.end, parts=parts))
-        return found_cells
+                    parts = tuple(_inline_parts(cell.text))
+                if has_letters(parts):
+                    segments.append(Segment(start=begin, end=stop, parts=parts))
+        return segments
+
+    def _around(self, found: list[Segment], first: int, last: int) -> Iterator[OutsideText]:
+        """Yield the text around the segments in lines of a directive."""
+        at = self._lines[first][0]
+        for segment in found:
+            yield OutsideText(at, segment.start, "directive")
+            at = segment.end
+        yield OutsideText(at, max(at, self._end(last - 1)), "directive")
 
     def _entries(self, first: int, last: int, segments: list[Segment]) -> _Scan:
         """Yield the pages of a toctree, whose titles are text: `Title <page>`."""
@@ -402,8 +451,7 @@ class Rst(Document):
 
     def _has_sentences(self, i: int, indent: int) -> bool:
         """Return whether the content of an unknown directive begins with a paragraph of text."""
-        while i < len(self._lines) and self._is_blank(i):
-            i += 1
+        i = self._next_text(i)
         if i == len(self._lines) or self._indent(i) <= indent:
             return False
         lines = self._lines[i : self._end_of_paragraph(i)]
@@ -412,21 +460,23 @@ class Rst(Document):
 
     def _options(self, first: int, last: int, segments: list[Segment]) -> Iterator[OutsideText]:
         """Yield the options of a directive, of which some have a text."""
-        for start, line in self._lines[first:last]:
-            option = _OPTION.match(line)
-            if option is None:  # the line belongs to the paragraph of the directive
-                continue
+        for option, at, end in self._each_option(first, last):
+            start = self._lines[at][0]
             value = start + option.start(2)
-            if option[1] in _TEXT_OPTIONS and option[2]:
-                yield OutsideText(start, value, "option")
-                yield from self._segment([(value, option[2])], "", segments)
-            elif option[1] == "header":  # of a csv-table
+            if option[1] == "header":  # of a csv-table
                 yield OutsideText(
-                    value, start + len(line), "the option header is not supported", True
+                    value, self._end(end - 1), "the option header is not supported", True
                 )
                 yield OutsideText(start, value, "option")
+            elif _TEXT_OPTION.fullmatch(option[1]) and (option[2] or end > at + 1):
+                lines = [(value, option[2])] if option[2] else []
+                for line_start, line in self._lines[at + 1 : end]:
+                    indent = _indent_of(line)
+                    lines.append((line_start + len(indent), line[len(indent) :]))
+                yield OutsideText(start, lines[0][0], "option")
+                yield from self._segment(lines, _indent_of(self._lines[end - 1][1]), segments)
             else:
-                yield OutsideText(start, start + len(line), "option")
+                yield OutsideText(start, self._end(end - 1), "option")
 
     def _paragraph(self, i: int, start: int, segments: list[Segment]) -> _Scan:
         """Yield what is outside of the paragraph that begins at `start` in line `i`."""
@@ -503,33 +553,38 @@ class Rst(Document):
         segments.append(Segment(start=start, end=end, parts=parts))
 
 
-class _Table:
-    """A table of fixed width; the texts of its cells are separated by breaks."""
+class _Contents:
+    """Cells with several texts, which are separated by breaks."""
 
-    def __init__(
-        self, lines: list[str], cells: list[Cell], contents: list[Rst], indent: str
-    ) -> None:
-        self._lines, self._cells, self._contents = lines, cells, contents
-        self.indent = indent
+    indent = ""  # before each line but the first
+
+    def __init__(self, contents: list[Rst]) -> None:
+        self.contents = contents
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        texts = [segment.parts for each in self.contents for segment in each.segments]
+        return tuple(part for each in texts for part in (make_break(""), *each))
 
     def lines_with(self, parts: Sequence[Part]) -> list[str]:
-        """Return the lines of the table with translated texts."""
+        """Return the lines of the source with translated texts."""
+        raise NotImplementedError
+
+    def _contents_with(self, parts: Sequence[Part]) -> Iterator[str]:
         texts = iter(_texts(parts))
-        written: list[list[str]] = []
-        for content in self._contents:
+        for content in self.contents:
             at, text = 0, ""
             for segment in content.segments:
                 text += content.source[at : segment.start]
                 text += content.encode(segment, next(texts))
                 at = segment.end
-            written.append((text + content.source[at:]).split("\n") if content.source else [])
-        return lay_out(self._lines, self._cells, written)
+            yield text + content.source[at:]
 
     def find_fault(self, before: Sequence[Part], after: Sequence[Part]) -> str | None:
         """Return what is wrong with the translations of some texts, or None."""
         cells = {
             segment.parts: (content, segment)
-            for content in self._contents
+            for content in self.contents
             for segment in content.segments
         }
         for source, text in zip(_texts(before), _texts(after), strict=True):
@@ -538,6 +593,42 @@ class _Table:
                 if fault := content.find_fault(segment, text):
                     return fault
         return None
+
+
+class _Table(_Contents):
+    """A table of fixed width."""
+
+    def __init__(
+        self, lines: list[str], cells: list[Cell], contents: list[Rst], indent: str
+    ) -> None:
+        super().__init__(contents)
+        self._lines, self._cells = lines, cells
+        self.indent = indent
+
+    def lines_with(self, parts: Sequence[Part]) -> list[str]:
+        written = [text.split("\n") if text else [] for text in self._contents_with(parts)]
+        return lay_out(self._lines, self._cells, written)
+
+
+class _CsvCell(_Contents):
+    """A cell of a csv-table with several lines; those after the first have the same margin."""
+
+    def __init__(self, text: str, delimiter: str) -> None:
+        first, *others = text.splitlines()
+        self.indent = min(
+            (_indent_of(line) for line in others if line.strip()), key=len, default=""
+        )
+        lines = [first, *(line[len(self.indent) :] for line in others)]
+        super().__init__([Rst("\n".join(lines), is_cell=True)])
+        self._delimiter = delimiter
+
+    def lines_with(self, parts: Sequence[Part]) -> list[str]:
+        (text,) = self._contents_with(parts)
+        return write_csv_cell(text, self._delimiter, is_quoted=True).split("\n")
+
+
+def _indent_of(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _texts(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
