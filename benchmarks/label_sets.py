@@ -35,7 +35,7 @@ from llmtool.errors import UsageError
 
 FOLDERS = (Path(__file__).parent / "data" / "labels", Path(__file__).parents[1] / "tests" / "data")
 SINGLE = ("topic", "intent", "devices", "reviews", "feedback", "genre")
-SEVERAL = ("buildings", "news", "school", "hotel", "council")
+SEVERAL = ("buildings", "news", "clinic", "school", "hotel", "council", "software")
 MISNAMED = "misnamed"
 Record = dict[str, Any]
 
@@ -119,7 +119,7 @@ def measure_several(
           f"{'threshold':>11}{'seconds':>9}")  # fmt: skip
     for name in names:
         records = read(name, split, every)
-        if not records:  # some sets have no tuning half
+        if not records:  # some sets have one half only
             continue
         labels = names_of(read(name, split))
         truth = [set(each["labels"]) for each in records]

@@ -2,8 +2,8 @@
 
     python benchmarks/questions.py [--half test] [-m REF] [--template qa] [--threshold X]
 
-The questions are in `data/questions.yaml`: choose on the half `tuning`, report the half `test`.
-Each of the six passages of a half has ten questions; `--passages 2` measures only the first two.
+The questions are in `data/questions.yaml`, ten for each passage: choose on the half `tuning`,
+report `test` and `second`. `--passages 2` measures only the first two passages of a half.
 
     right         answerable questions with a correct reply
     answered      answerable questions whose reply was not replaced
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--half", choices=("tuning", "test"), default="tuning")
+    parser.add_argument("--half", choices=("tuning", "test", "second"), default="tuning")
     parser.add_argument("-m", "--model", default="starter")
     parser.add_argument("--template", default="qa", help="a name or path")
     parser.add_argument("--threshold", type=float, help="instead of the template's")

@@ -4,8 +4,8 @@
     python benchmarks/summaries.py --forms
 
 The documents are in `data/summaries`: reports, meetings, mail, news and technical documents, with
-ten key facts each. Choose on the halves `tuning`, `held-out` and `other`, report `test` and
-`fresh`. `summary_quality.py` measures; it does not use the checks of `llmtool`.
+ten key facts each. Choose on the halves `tuning`, `held-out` and `other`, report `test`, `fresh`
+and `latest`. `summary_quality.py` measures; it does not use the checks of `llmtool`.
 
     facts       facts out of ten; for comparison, of the first words of the document, of sentences
                 chosen without a model (TF-IDF centrality, density of numbers and names), and of the
@@ -34,7 +34,7 @@ from llmtool import Toolbox
 from llmtool.tasks.results import Summary
 
 DATA = Path(__file__).parent / "data" / "summaries"
-HALVES = ("tuning", "test", "held-out", "other", "fresh")
+HALVES = ("tuning", "test", "held-out", "other", "fresh", "latest")
 KINDS = ("report", "meeting", "mail", "news", "technical")
 
 

@@ -189,6 +189,7 @@ def with_dspy(box: Toolbox, name: str, budget: int) -> Iterator[tuple[str, list[
         max_labeled_demos=8,
         num_candidate_programs=max(1, (budget - n_train) // (len(val) + 6) - 3),
         num_threads=1,
+        max_errors=10 * budget,  # a reply that is not in DSPy's format counts as wrong
     )
     yield "random search", scores(search.compile(program, trainset=train, valset=val))
 

@@ -147,6 +147,26 @@ def test_text_without_punctuation_is_divided() -> None:
     assert " ".join(each.text for each in found).split() == text.split()
 
 
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("buy flour\ncall Mrs Haas about it by 12 March\nrent: 940 euros\nTom, the ladder", 4),
+        ("Buy flour.\nCall Ann\nThe rent is 940\nPay the bill", 4),
+        ("买面粉两公斤\n给张老师打电话\n房租涨到940元", 3),
+        ("we went to the market in the morning and bought\nbread and cheese and then we walked "
+         "along the\nriver until it began to rain and we had to go\nback home", 1),
+        ("First we met. Then we left\nfor the town\nand came back", 2),
+        ("Dear Ann,\nI will come\non Monday", 1),
+        ("two lines\nare a sentence", 1),
+    ],
+    ids=["notes", "some with ends", "Chinese", "wrapped", "prose", "comma", "two lines"],
+)  # fmt: skip
+def test_lines_of_notes_are_sentences(text: str, sentences: int) -> None:
+    found = read_sentences(text)
+    assert len(found) == sentences
+    assert all(text[each.start : each.end].split() == each.text.split() for each in found)
+
+
 @given(st.text(alphabet="aB1 .!?。\n#-|`>*:[]()雨", max_size=120))
 def test_any_text_has_ordered_spans(text: str) -> None:
     last = 0

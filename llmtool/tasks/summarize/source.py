@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.tasks.summarize.words import count_narrow_and_wide, count_words
+from llmtool.tasks.summarize.words import WIDE, count_narrow_and_wide, count_words
 from llmtool.text.sections import HEADING, LINE, UNDERLINE, next_fence
 from llmtool.text.sentences import sentence_ends
 
@@ -30,9 +30,13 @@ _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*
 _FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S|[\u3400-\u9fff]{1,8}：")  # "Subject: …"
 _CLOSED = re.compile(r"[.!?…:;,。！？：；，、-][\"'”’»)\]」』”’）*_]*\Z")
 _QUOTE = re.compile(r"(?:[ \t]*>)+[ \t]?")
+_OPEN = re.compile(r"[,;，；、-]\Z")  # a line that the next one continues
+_FIRST_WORD = re.compile(rf"\s*([{WIDE}]|[^\s{WIDE}]+)")
 _WORD_END = re.compile(r"\s+|(?<=[，、,；;])")
 _MAX_WORDS = 70  # a longer sentence is divided, because the text has no punctuation
 _PART_WORDS = 40
+_MIN_NOTES = 3  # lines
+_MIN_WIDTH = 40  # characters; text is hardly wrapped at less
 _TITLE_WORDS = 10  # of an unmarked title at most
 _TEXT_RATIO, _TEXT_WORDS = 2, 8  # the next line has at least twice its words, and eight
 
@@ -206,9 +210,32 @@ def _parts(text: str, block: _Block) -> Iterator[tuple[int, int, str]]:
 def _sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield the spans of the sentences between two positions, without the space around them."""
     first = start
-    for last in (*sentence_ends(text, start, end), end):
+    ends = [*sentence_ends(text, start, end), end]
+    for last in sorted({*ends, *_line_ends(text, start, ends)}):
         yield from _divided(text, *_trimmed(text, first, last))
         first = last
+
+
+def _line_ends(text: str, start: int, ends: list[int]) -> Iterator[int]:
+    """Yield the ends of lines of notes, whose sentences have no other end.
+
+    They are notes if most lines end where the next word would have fit into the longest line, none
+    ends with a comma or hyphen, and no sentence ends inside a line.
+    """
+    lines = text[start : ends[-1]].split("\n")
+    if len(lines) < _MIN_NOTES or any(_OPEN.search(line.rstrip()) for line in lines[:-1]):
+        return
+    if any("\n" not in text[end - 1 : end + 1] for end in ends[:-1]):
+        return
+    width, n_early = max(_MIN_WIDTH, *map(len, lines)), 0
+    for line, following in zip(lines, lines[1:], strict=False):
+        word = _FIRST_WORD.match(following)
+        n_early += word is not None and len(line) + 1 + len(word[1]) <= width
+    if 2 * n_early <= len(lines) - 1:
+        return
+    for line in lines:
+        start += len(line) + 1
+        yield min(start, ends[-1])
 
 
 def _divided(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
