@@ -85,7 +85,7 @@ class RayBatch:
         with ExitStack() as stack:
             folder = stack.enter_context(cluster.private_folder())
             spool = Spool(folder / "cases")
-            run = _Run(self, folder, worker, on_connected)
+            run = _Run(self, folder, worker, on_connected, context.cancellation.check)
             stack.callback(run.stop)
             stack.callback(spool.end)
             group: list[Case] = []
@@ -153,12 +153,13 @@ class _Run:
         folder: Path,
         worker: dict[str, Any],
         on_connected: Callable[[], object],
+        check: Callable[[], object],
     ) -> None:
         self._batch, self._folder, self._worker = batch, folder, worker
-        self._on_connected = on_connected
+        self._on_connected, self._check = on_connected, check
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._call: BackgroundCall[None] | None = None
-        self._started = threading.Event()
+        self._started, self._stopped = threading.Event(), threading.Event()
         self._ray = cluster.import_ray()
 
     def add(self, spool: Spool, group: list[Case]) -> None:
@@ -166,7 +167,8 @@ class _Run:
         group.clear()
         if self._call is None:
             self._call = BackgroundCall(self._run)
-            self._started.wait()
+            while not self._started.wait(_POLL_SECONDS):
+                self._check()
             self._on_connected()
 
     def next_answer(self) -> Answer | None:
@@ -200,6 +202,7 @@ class _Run:
 
     def stop(self) -> None:
         """End the workers, and a local cluster."""
+        self._stopped.set()
         if self._call is not None and self._call.thread.is_alive():
             with suppress(Exception):  # the thread may be starting Ray, or have lost it
                 self._ray.shutdown()
@@ -213,6 +216,8 @@ class _Run:
         finally:
             self._started.set()
         try:
+            if self._stopped.is_set():
+                return
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 for row in _rows(ray, batch, self._folder / "cases", self._worker):

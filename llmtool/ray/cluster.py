@@ -20,6 +20,9 @@ from llmtool.temporary import lock_descriptor
 LOCAL = "local"
 _AUTO = "auto"
 _CONNECT_SECONDS = 5.0
+_STARTS = (
+    3  # of a local cluster: Ray waits 30 seconds for its processes, too short on a busy machine
+)
 _PREFIX = "llmtool-ray-"
 _LOCK = "lock"
 _STORE_BYTES = 256 << 20  # of a local cluster; it holds the rows in flight
@@ -76,14 +79,22 @@ def private_folder() -> Iterator[Path]:
     for left in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             _remove_if_left(left)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    lock_descriptor(lock)
+    folder, lock = _make_locked_folder(parent)
     try:
         yield folder
     finally:
         os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_locked_folder(parent: Path) -> tuple[Path, int]:
+    """Return a new folder and its open lock, by which other processes see that it is in use."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        if lock_descriptor(lock) is not False and os.path.lexists(folder / _LOCK):
+            return folder, lock
+        os.close(lock)  # `_remove_if_left` was faster than the lock
 
 
 def _remove_if_left(folder: Path) -> None:
@@ -131,17 +142,22 @@ def connect(ray: Any, address: str, folder: Path, *, n_cpus: int) -> None:
         options = {"num_cpus": n_cpus, "object_store_memory": _STORE_BYTES}
         # Ray makes its own folder accessible to all users; the one around it is private.
         options |= {"include_dashboard": False, "_temp_dir": str(folder / "ray")}
-    try:
-        with _without_stderr():
-            ray.init(
-                address,
-                log_to_driver=False,
-                configure_logging=False,
-                logging_level=logging.CRITICAL,
-                **options,
-            )
-    except Exception as exc:  # of any type, if a process of Ray is killed while it starts
-        raise _unreachable(address, exc) from exc
+    for attempt in range(1, _STARTS + 1):
+        try:
+            with _without_stderr():
+                ray.init(
+                    address,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    logging_level=logging.CRITICAL,
+                    **options,
+                )
+            return
+        except Exception as exc:  # of any type, if a process of Ray is killed while it starts
+            if address != LOCAL or attempt == _STARTS:
+                raise _unreachable(address, exc) from exc
+        with contextlib.suppress(Exception):
+            ray.shutdown()  # what was started
 
 
 @contextlib.contextmanager
@@ -158,13 +174,13 @@ def _without_stderr() -> Iterator[None]:
 
 
 def _unreachable(address: str, exc: Exception) -> ServerError:
-    reason = str(exc).partition("\n")[0].rstrip(".")
+    reason = str(exc).partition("\n")[0].partition(". ")[0].rstrip(".")
     if isinstance(exc, OSError) and exc.strerror:
         reason = os_error_reason(exc)
     if address == _AUTO and isinstance(exc, ConnectionError):
         return ServerError("no Ray cluster runs on this machine; start one, or pass HOST:PORT")
     if address == LOCAL:
-        return ServerError(f"Ray cannot start on this machine: {reason}")
+        return ServerError(f"Ray cannot start on this machine: {reason}; run the command again")
     return ServerError(
         f"no Ray cluster at {address!r} ({reason}); check that it runs with `ray status`"
     )

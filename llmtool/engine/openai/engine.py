@@ -52,6 +52,7 @@ from llmtool.errors import (
 )
 from llmtool.forks import call_after_fork
 from llmtool.option_names import option
+from llmtool.sizes import format_count
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
@@ -387,7 +388,7 @@ class RemoteEngine:
                     raise Retryable(
                         ServerError(
                             f"{endpoint.name}: the server ended the reply after "
-                            f"{reader.n_tokens} tokens; run the command again"
+                            f"{format_count(reader.n_tokens, 'token')}; run the command again"
                         )
                     )
             except Retryable as exc:

@@ -145,7 +145,7 @@ FAULTS: list[tuple[str, Respond, ExitCode, str]] = [
         "end of the stream",
         stream(event(chunk("Hello"))),
         ExitCode.SERVER,
-        "the server ended the reply after 1 tokens; run the command again",
+        "the server ended the reply after 1 token; run the command again",
     ),
     (
         "reset in the stream",
