@@ -293,9 +293,7 @@ def set_value(
     if text is None and top in ("models", "endpoints") and entry in _read_table(config_file, top):
         tables, name = [top], entry
     if not name or (not tables and name in TABLES):
-        known = [*setting_names(), "aliases.NAME", "models.NAME.lora", "models.NAME.chat_template"]
-        known += ["models.NAME.template_args.KEY", "endpoints.NAME.KEY"]
-        raise UsageError(f"unknown key {key!r}; valid keys: {', '.join(known)}")
+        raise UsageError(f"unknown key {key!r}; {_describe_keys(key)}")
     is_known = bool(tables) or name in Settings.__struct_fields__
     if not is_known and (text is not None or name not in _read_toml(config_file)):
         raise UsageError(f"unknown key {key!r}{_hint(key)}")
@@ -377,6 +375,18 @@ def _split_key(key: str) -> list[str]:
         model, _, field = name.rpartition(".")
         return [table, model, field] if model and field in ("lora", "chat_template") else [""]
     return [key] if "." not in key else [""]
+
+
+def _describe_keys(key: str) -> str:
+    """Return the valid keys, only those of an endpoint for an unknown one of it."""
+    top, _, name = key.partition(".")
+    endpoint = name.partition(".")[0]
+    if top == "endpoints" and endpoint:
+        first, *others = _ENDPOINT_KEYS
+        return f"valid keys: endpoints.{endpoint}.{first}, or with {', '.join(others)} at the end"
+    known = [*setting_names(), "aliases.NAME", "models.NAME.lora", "models.NAME.chat_template"]
+    known += ["models.NAME.template_args.KEY", "endpoints.NAME.KEY"]
+    return f"valid keys: {', '.join(known)}"
 
 
 def find_model_settings(settings: Settings, names: Iterable[str]) -> ModelSettings:

@@ -351,7 +351,9 @@ def test_models_of_a_server_are_listed_and_completed(
     listed = json.loads(run_llmtool("models", "ls", "gpu", "--json", env=ONLINE).stdout)
     assert listed[0] == {"name": "gpu:a/b", "n_ctx": 4096, "n_params": None}
     result = run_llmtool("models", "ls", "gpo:", env=ONLINE)
-    assert "'gpo:': not an endpoint of config.toml; endpoints: gpu" in error_line(result, 2)
+    error = error_line(result, 2)
+    assert "'gpo:': not an endpoint of config.toml; endpoints: gpu" in error
+    assert "`llmtool config set endpoints.gpo.base_url URL`" in error
     from llmtool.cli import candidates
 
     with pytest.MonkeyPatch.context() as patch:
@@ -498,9 +500,9 @@ def test_config_sets_a_key_of_an_endpoint(run_llmtool: Run) -> None:
     assert config("show", "endpoints.gpu.concurrency").stdout == b"5\n"
     error = error_line(config("set", "endpoints.gpu.n_ctx", "x"), 2)
     assert "endpoints.gpu.n_ctx 'x': must be a whole number of at least 1" in error
-    assert "unknown key 'endpoints.gpu.key'" in error_line(
-        config("set", "endpoints.gpu.key", "sk-1"), 2
-    )
+    for key in ("endpoints.gpu.key", "endpoints.gpu"):
+        error = error_line(config("set", key, "sk-1"), 2)
+        assert f"unknown key '{key}'; valid keys: endpoints.gpu.base_url, or with kind, " in error
     assert config("unset", "endpoints.gpu.concurrency").returncode == 0
 
 

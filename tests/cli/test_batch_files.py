@@ -64,7 +64,8 @@ def test_a_file_of_another_program_is_answered_in_its_format(
     )
     result = run_llmtool("batch", "run", name, "-m", tiny)
     error = result.stderr.decode()
-    assert result.returncode == 3 and "8 of 11 requests failed" in error
+    assert result.returncode == 3
+    assert "8 of 11 requests failed; first failure: request 3: " in error
     assert "the requests name the model 'gpt-4o-mini'; tiny-plain.gguf answers them" in error
     found = results(result.stdout)
     assert [each["custom_id"] for each in found] == [
@@ -329,6 +330,10 @@ def test_any_task_whose_requests_need_no_earlier_reply(
         (("gen", "Say", *FROM, "--threads", "2"), "--threads is for a model on this machine"),
         (("gen", "Say", "--each", "line", "-f", "in.txt"), "name the model that will answer"),
         (("gen", "Say", *FROM, "--nope"), "unknown option --nope"),
+        (
+            ("chat", "--each", "line"),
+            "chat: each of its requests contains earlier replies; use gen",
+        ),
         (("batch", "run", "--each"), "batch: not a command with --each"),
     ],
 )

@@ -28,10 +28,10 @@ Line = FileRequest | LlmtoolError | None
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The line of a result, whether it is one of an error, and the model that was asked for."""
+    """The line of a result, the message of its error, and the model that was asked for."""
 
     line: bytes
-    has_failed: bool
+    error: str | None
     model: str | None
 
 
@@ -88,11 +88,13 @@ async def _answer(service: Service, line: FileRequest | LlmtoolError, *, is_know
         call, body = _read(service, line)
         model = body.model
         body.model = None  # the only one
-        return Answer(_encode(custom_id, HTTPStatus.OK, await call(body)), False, model)
+        return Answer(_encode(custom_id, HTTPStatus.OK, await call(body)), None, model)
     except Cancelled:
         raise
     except Exception as exc:
-        return Answer(_encode(custom_id, describe(exc).status, error_document(exc)), True, model)
+        found = describe(exc)
+        line_of_error = _encode(custom_id, found.status, error_document(exc))
+        return Answer(line_of_error, found.message, model)
 
 
 def _read(

@@ -26,11 +26,14 @@ class Answered:
 
     def __init__(self) -> None:
         self.n_done = self.n_failed = 0
+        self._first_error = ""  # of this run
         self.ids: set[str] = set()  # of results of an earlier run
 
-    def add(self, *, has_failed: bool) -> None:
+    def add(self, *, has_failed: bool, error: str | None = None) -> None:
         self.n_done += 1
         self.n_failed += has_failed
+        if error is not None and not self._first_error:
+            self._first_error = f"request {self.n_done:,}: {error}"
 
     def conclude(self, console: Console) -> None:
         """Report how many requests failed.
@@ -39,10 +42,10 @@ class Answered:
             RecordsFailed: some did.
         """
         if self.n_failed:
-            raise RecordsFailed(
-                f"{self.n_failed:,} of {self.n_done:,} requests failed; see the errors in the "
-                "results"
+            where = (
+                f"first failure: {self._first_error}" if self._first_error else "see the results"
             )
+            raise RecordsFailed(f"{self.n_failed:,} of {self.n_done:,} requests failed; {where}")
         if not self.n_done:
             console.note("no requests in the file")
 
@@ -88,7 +91,7 @@ def answer_file(
                     console.stdout.write(each.line.decode())
                 else:
                     journal.append(each.line)
-                answered.add(has_failed=each.has_failed)
+                answered.add(has_failed=each.error is not None, error=each.error)
                 progress(answered.n_done, _expected(source, answered.n_done))
                 if each.model not in (None, name) and not others:
                     others.add(str(each.model))

@@ -43,6 +43,8 @@ def create_job(
         raise UsageError(f"-o {path}: a batch file needs the extension .jsonl")
     if not os.path.isdir(os.path.dirname(path) or os.curdir):
         raise OutputError(f"cannot write {path}: folder not found")
+    if command[0] == "chat":
+        raise UsageError("chat: each of its requests contains earlier replies; use gen")
     if not any(arg.partition("=")[0] == "--each" for arg in command):
         raise UsageError(f"{command[0]}: a batch file needs --each line, jsonl, csv or file")
     for each in (path, str(job_path(path))):

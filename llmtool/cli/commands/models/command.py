@@ -100,7 +100,10 @@ def _list_served(
     model = bootstrap.make_model(console, folders, settings, options, name)
     if not isinstance(model, RemoteModel):
         names = ", ".join([*settings.endpoints, "openai"])
-        raise UsageError(f"{server!r}: not an endpoint of config.toml; endpoints: {names}")
+        raise UsageError(
+            f"{server!r}: not an endpoint of config.toml; endpoints: {names}; add one with "
+            f"`llmtool config set endpoints.{server.partition(':')[0]}.base_url URL`"
+        )
     signals.install(console.interrupts, model.cancellation)
     found = [
         {
