@@ -59,6 +59,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "reply": "Text that replaces a reply which is not supported.",
         "without": "Inputs that must support the reply, each with another value to compare with.",
         "threshold": "Score below which a reply is replaced [default: 0.05].",
+        "numbers": "Replace a reply with a number that the prompt lacks [default: false].",
     },
     "Params": {
         "repeat_penalty": "Penalty for repeated tokens; 1: off.",

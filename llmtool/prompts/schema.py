@@ -84,12 +84,14 @@ class Abstain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `without` has the inputs, each with another value to compare with. The score of the model's
     reply is the product, over these inputs, of the share of its information that the input
-    explains, less the same product for `reply`. Below `threshold` it is replaced.
+    explains, less the same product for `reply`. Below `threshold` it is replaced. With `numbers`,
+    so is a reply with a number in digits that the prompt does not have.
     """
 
     reply: str = ""  # required; a variant may change only some of the keys
     without: dict[str, str] = {}
     threshold: float = 0.05
+    numbers: bool = False
 
 
 # The sampling options of the engine with their ranges, all optional.

@@ -249,6 +249,7 @@ def _check_abstain(raw: RawTemplate, file: TemplateFile, output: Output) -> Abst
         reply=str(file.abstain.reply),
         without={str(name): str(value) for name, value in file.abstain.without.items()},
         threshold=file.abstain.threshold,
+        numbers=file.abstain.numbers,
     )
 
 

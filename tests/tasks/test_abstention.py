@@ -131,6 +131,33 @@ def test_variant_changes_the_threshold() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reply", "question", "abstained"),
+    [
+        ("At nine: gate 4, on the 2nd.", "When?", True),
+        ("At nine: gate 4.", "When at gate 4?", False),
+        ("At nine: gate four.", "When?", False),
+        ("At nine or 9.", "When?", False),
+    ],
+    ids=["invented", "of the question", "in words", "another spelling"],
+)
+def test_reply_with_a_number_that_the_prompt_lacks_is_replaced(
+    reply: str, question: str, abstained: bool
+) -> None:
+    checked = template(ASK.replace("threshold: 0.5", "threshold: 0.5, numbers: true"))
+    for each, expected in ((checked, abstained), (template(), False)):
+        result = make_box(reply).run(each, document=BUS, question=question)
+        assert (str(result) == "Not in the text.") is expected
+
+
+@pytest.mark.parametrize("colon", [":", "："])
+def test_reply_that_ends_before_the_answer_is_replaced(colon: str) -> None:
+    result = make_box(f"The bus leaves at nine{colon}").run(
+        template(), document=BUS, question="When?"
+    )
+    assert str(result) == "Not in the text."
+
+
+@pytest.mark.parametrize(
     ("abstain", "message"),
     [
         ("{without: {document: x}}", "abstain.reply is missing"),

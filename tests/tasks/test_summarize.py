@@ -26,7 +26,7 @@ from llmtool.tasks.summarize.length import Style, parse_length
 from llmtool.tasks.summarize.self_test import PASSAGES
 from llmtool.tasks.summarize.source import read_sentences
 from llmtool.tasks.summarize.task import prepare_summarizer
-from llmtool.tasks.summarize.words import count_words
+from llmtool.text.words import count_words
 
 THINGS = "harbour storm library garden train winter bridge school market letter".split()
 NAMES = "Okafor Lind Reed Salva Marbury Tavish Rem Kall Brandt Osterfeld".split()
@@ -208,6 +208,15 @@ def test_sentence_that_fails_twice_is_replaced_by_one_of_the_text() -> None:
     assert all(each.kind == "quoted" and each.text in text for each in summary.sentences)
     assert 85 <= count_words(summary.text) <= 115
     assert summary.n_rejected == len(prompts(toolbox))
+
+
+def test_dense_sentence_with_another_number_is_not_printed() -> None:
+    def reply(prompt: str) -> str:
+        return re.sub(r"\d+", lambda number: number[0] + "7", shorten(prompt).split(". ")[0]) + "."
+
+    summary = make_toolbox(reply).summarize(report(3), length="20 words", strategy="stuff")
+    numbers = set(re.findall(r"\d+", report(3)))
+    assert set(re.findall(r"\d+", summary.text)) <= numbers and summary.n_rejected
 
 
 def test_quote_is_used_instead_of_a_longer_sentence_that_says_less() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool.tasks.summarize.extract import ScoredSource
-from llmtool.tasks.summarize.mentions import find_names, find_numbers, same_number
 from llmtool.tasks.summarize.source import read_sentences
-from llmtool.tasks.summarize.words import count_words
+from llmtool.text.mentions import find_names, find_numbers, same_number
+from llmtool.text.words import count_words
 
 DOCUMENT = """Title here
 ==========

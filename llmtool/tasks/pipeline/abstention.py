@@ -5,6 +5,10 @@ of a reply's information that it explains is 1 - log P(reply | input) / log P(re
 the pointwise form of Theil's uncertainty coefficient. The document explains little of an invented
 reply, and the question little of one that repeats any sentence of the document; so the shares are
 multiplied. A mean over tokens would be dominated by the words that repeat the question.
+
+A reply that ends with a colon announces an answer and has none, so it is replaced as well. So is
+one with a number that the prompt lacks, if the template says so: small models invent numbers, but
+others calculate.
 """
 
 from __future__ import annotations
@@ -67,8 +71,22 @@ class AbstentionScores:
         if not reply.strip():
             return Abstention(abstained=True, score=None, threshold=threshold, text=reply)
         score = self._support(self._candidates.index(reply, 1)) - self._support(0)
-        abstained = score < threshold or reply.strip() == self._abstain.reply.strip()
+        is_fixed = reply.strip() == self._abstain.reply.strip()
+        abstained = score < threshold or is_fixed or self._is_unfounded(reply)
         return Abstention(abstained=abstained, score=score, threshold=threshold, text=reply)
+
+    def _is_unfounded(self, reply: str) -> bool:
+        """Return whether a reply ends before the answer, or has a number that the prompt lacks."""
+        if reply.rstrip().endswith((":", "：")):
+            return True
+        if not self._abstain.numbers:
+            return False
+        from llmtool.text.mentions import find_numbers
+
+        prompt = self._prompts[0]
+        texts = (prompt.text or "", *(message.content for message in prompt.messages))
+        known = {reading for n in find_numbers("\n".join(texts)) for reading in n.readings}
+        return any(reply[n.start].isdigit() and not n.readings & known for n in find_numbers(reply))
 
     def _next_request(self) -> ScoreRequest:
         prompt = msgspec.structs.replace(self._prompts[len(self._scores)], thinking=None)

@@ -9,7 +9,7 @@ from llmtool.tasks.options import Style
 from llmtool.tasks.results import SummarySentence
 from llmtool.tasks.summarize.length import Length
 from llmtool.tasks.summarize.verify import Copies
-from llmtool.tasks.summarize.words import WIDE, count_words
+from llmtool.text.words import WIDE, count_words
 
 LOW, HIGH = 0.9, 1.1  # times the requested number of words
 LOW_NAMED, HIGH_NAMED = 0.6, 1.3  # the same for a named length, such as "short"

@@ -11,7 +11,7 @@ from llmtool.tasks.summarize.compose import make_sentence
 from llmtool.tasks.summarize.extract import ScoredSource
 from llmtool.tasks.summarize.source import Sentence, read_sentences
 from llmtool.tasks.summarize.verify import Copies, Passage
-from llmtool.tasks.summarize.words import count_words, words_of
+from llmtool.text.words import count_words, words_of
 
 _MIN_DENSITY = 0.9  # of a written sentence, relative to the best sentence of its source
 _RETOLD = 0.5  # share of a source sentence that is retained if it was written

@@ -22,9 +22,9 @@ from functools import cached_property
 
 import msgspec
 
-from llmtool.tasks.summarize.mentions import find_numbers, mention_keys
 from llmtool.tasks.summarize.source import Sentence
-from llmtool.tasks.summarize.words import is_near_copy, pairs_of, terms, words_of
+from llmtool.text.mentions import find_numbers, mention_keys
+from llmtool.text.words import is_near_copy, pairs_of, terms, words_of
 
 LOW, HIGH = 0.95, 1.1  # times the requested number of words
 _MIN_WORDS = 4  # a shorter sentence says nothing on its own

@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.tasks.summarize.words import WIDE, count_narrow_and_wide, count_words
 from llmtool.text.sections import HEADING, LINE, UNDERLINE, next_fence
 from llmtool.text.sentences import sentence_ends
+from llmtool.text.words import WIDE, count_narrow_and_wide, count_words
 
 Kind = Literal["prose", "heading", "item", "row", "code", "field"]
 

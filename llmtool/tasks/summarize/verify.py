@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmtool.tasks.summarize.mentions import Name, Number, find_names, find_numbers, same_number
 from llmtool.tasks.summarize.source import Sentence
-from llmtool.tasks.summarize.words import (
+from llmtool.text.mentions import Name, Number, find_names, find_numbers, same_number
+from llmtool.text.words import (
     FUNCTION_WORDS,
     WIDE,
     is_near_copy,

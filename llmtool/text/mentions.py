@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from llmtool.tasks.summarize.words import FUNCTION_WORDS
+from llmtool.text.words import FUNCTION_WORDS
 
 _UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
 fifteen sixteen seventeen eighteen nineteen twenty""".split()
