@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 from llmtool.documents.html.document import Html
 from llmtool.documents.language_tags import is_tag_of
+from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.signatures import declare_utf8, declared_charset
 from llmtool.documents.types import (
     Document,
@@ -28,7 +29,15 @@ from llmtool.documents.types import (
     has_letters,
 )
 from llmtool.documents.word import WordPart
-from llmtool.documents.xml_source import Element, Token, Xml, join_xml, with_attribute
+from llmtool.documents.xml_source import (
+    Element,
+    Token,
+    Xml,
+    escape_span,
+    join_xml,
+    unescape_xml,
+    with_attribute,
+)
 from llmtool.encoding import decode_document
 from llmtool.errors import InputError
 from llmtool.file_kinds import Format
@@ -37,12 +46,14 @@ _SEPARATOR = "\x1e"  # the record separator of ASCII
 _FORMATS: tuple[Format, ...] = ("docx", "epub")
 _ZIP = b"PK\x03\x04"
 _WORD = re.compile(
-    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|comments|styles|glossary/document"
-    r"|diagrams/[^/]+|charts/[^/]+)\.xml"
+    r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|comments|styles|numbering|glossary/document"
+    r"|diagrams/[^/]+|charts/[^/]+)\.xml|docProps/core\.xml"
 )
-_APART = re.compile(r"(?:[^<]|<[?!])*<w:(?:comments|glossaryDocument)\b")
-_BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|ncx|opf)", re.IGNORECASE)
+_APART = re.compile(r"(?:[^<]|<[?!])*<(?:w:(?:comments|glossaryDocument)|cp:coreProperties)\b")
+_BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|svg|ncx|opf)", re.IGNORECASE)
+_BOOK_PROPERTIES = ("dc:title", "dc:description", "dc:subject")
 _LANGUAGE = re.compile(r"<dc:language(?:\s[^<>]*)?>([^<>]*)</dc:language\s*>")
+_TITLE_ATTRIBUTE = re.compile(r"""\stitle\s*=\s*(["'])(.*?)\1""", re.DOTALL)
 # Tags between words: breaks, tabs, references to notes, and images.
 _BREAK_TAG = re.compile(
     r"<(?:\w+:)?(?:br|tab|cr|ptab|img|image|drawing|noBreakHyphen|\w+Reference|[tv]?shape)\b"
@@ -196,20 +207,24 @@ class Package(Document):
 
 
 class _Contents(Document):
-    """The table of contents of a book (.ncx), or its title and description (.opf)."""
+    """The table of contents of a book (.ncx), or its title, description and subjects (.opf)."""
 
     def __init__(self, source: str, to: str | None) -> None:
         self._xml = Xml(source) if to is None else Xml(_with_language(Xml(source), to))
         super().__init__(self._xml.source)
+        self._attributes: set[int] = set()  # the starts of segments
         self.segments = tuple(self._segments())
         self.outside = self._xml.outside(self.segments, _metadata)
 
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        return join_xml(parts)
+        return join_xml(parts, quotes=segment.start in self._attributes)
 
     def compare(self, output: str) -> str | None:
         before, after = (
-            [(element.tag, *element.attributes.items()) for element in xml.elements]
+            [
+                (each.tag, _guide_title(xml, each) is None and each.attributes)
+                for each in xml.elements
+            ]
             for xml in (self._xml, Xml(output))
         )
         return None if before == after else "the table of contents differs"
@@ -217,11 +232,25 @@ class _Contents(Document):
     def _segments(self) -> Iterator[Segment]:
         for element in self._xml.elements:
             is_label = element.name == "text" and element.is_in("ncx")
-            is_text = is_label or element.tag in ("dc:title", "dc:description")
-            parts = self._xml.parts(element) if is_text else ()
+            start, end = self._xml.content(element)
+            parts: tuple[Part, ...] = ()
+            if (is_label and not element.is_in("docAuthor")) or element.tag in _BOOK_PROPERTIES:
+                parts = self._xml.parts(element)
+            elif title := _guide_title(self._xml, element):
+                start, end = title
+                parts = tuple(map(escape_span, split_parts(unescape_xml(self.source[start:end]))))
+                self._attributes.add(start)
             if has_letters(parts):
-                start, end = self._xml.content(element)
                 yield Segment(start=start, end=end, parts=parts)
+
+
+def _guide_title(xml: Xml, element: Element) -> tuple[int, int] | None:
+    """Return where the title of a reference in the guide of a book is, None for other elements."""
+    if element.name != "reference" or not element.is_in("guide"):
+        return None
+    token = xml.tokens[element.first]
+    found = _TITLE_ATTRIBUTE.search(xml.source, token.start, token.end)
+    return found and found.span(2)
 
 
 def _metadata(token: Token, element: Element | None) -> OutsideText:

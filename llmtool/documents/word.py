@@ -1,12 +1,14 @@
-"""A part of a Word document: its main text, a header, notes, a diagram or a chart.
+"""A part of a Word document: its main text, a header, notes, a diagram, a chart or its properties.
 
-A segment is a paragraph, without what surrounds its text. Changes of the formatting in it, tabs,
-links and other elements are protected spans, which keep their order.
+A segment is a paragraph, a label of a chart or a property, without what surrounds its text. Changes
+of the formatting in it, tabs, links and other elements are protected spans, which keep their order.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.language_tags import is_right_to_left, is_tag_of
@@ -25,6 +27,7 @@ from llmtool.documents.xml_source import (
     Token,
     Xml,
     escape_xml,
+    join_xml,
     set_attribute,
     unescape_xml,
 )
@@ -39,12 +42,33 @@ _SAME_RUN = re.compile(r"</w:t>\s*<w:lastRenderedPageBreak/>\s*<w:t(?:\s[^<>]*)?
 _IGNORED = re.compile(r"<w:(?:lang|noProof)\b[^<>]*/>|\s+")
 _TAG = re.compile(r"<[^<>]+>")
 _TEXT_TAG = re.compile(r"<w:t(?:\s[^<>]*)?>\Z")
-_ALT_TEXT = re.compile(r'\bdescr\s*=\s*"([^"]*)"')
+# Attributes that readers see: alternative texts, watermarks, tooltips, choices of forms.
+_TEXT_ATTRIBUTES = {
+    "docPr": ("descr", "title"),
+    "cNvPr": ("descr", "title"),
+    "textpath": ("string",),
+    "shape": ("alt",),
+    "hyperlink": ("w:tooltip",),
+    "hlinkClick": ("tooltip",),
+    **dict.fromkeys(("tblCaption", "tblDescription", "helpText", "statusText"), ("w:val",)),
+    "lvlText": ("w:val",),
+    "listItem": ("w:displayText",),
+}
+# Outside of paragraphs: the labels of charts, and the properties in `docProps/core.xml`.
+_LABELS = ("strCache", "strLit", "strDim", "txData")
+_PROPERTIES = ("dc:title", "dc:subject", "dc:description", "cp:keywords", "cp:category")
 _REASONS = {"instrText": "field code", "delText": "deleted text"}
 _TEXTS = ("w:t", "a:t")
+_LEVEL = re.compile(r"(%\d)")
 _LANGUAGE = re.compile(r"<w:lang\b[^<>]*>")
 _EAST_ASIAN = ("ja", "ko", "zh", "yue")
 _JOINED = frozenset(("r", "t", "rPr", "proofErr", "lastRenderedPageBreak"))
+
+
+class _InnerAttribute(Segment, frozen=True, kw_only=True):
+    """The value of an attribute within a segment, in the tags of a `place`: tag and name."""
+
+    place: tuple[str, str]
 
 
 class WordPart(Document):
@@ -62,17 +86,40 @@ class WordPart(Document):
     def __init__(self, source: str, *, to: str | None = None) -> None:
         super().__init__(source if to is None else _with_language(source, to))
         self._xml = Xml(self.source)
-        self._alt_texts: set[int] = set()  # the starts of segments
-        found = [*self._paragraphs(), *self._attributes()]
+        # The starts of segments that are attributes, and of those outside of paragraphs.
+        self._attributes: set[int] = set()
+        self._plain: set[int] = set()
+        # By the start of a segment, the translations of attributes in it, by tag and name.
+        self._inner: defaultdict[int, dict[tuple[str, str], str]] = defaultdict(dict)
+        texts = sorted(
+            [*self._paragraphs(), *self._plain_segments()], key=lambda segment: segment.start
+        )
+        found = [*self._attribute_segments(texts), *texts]
         self.segments = tuple(sorted(found, key=lambda segment: segment.start))
         self.outside = self._xml.outside(self.segments, _reason)
 
+    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        inner = self._inner[segment.start]
+        if isinstance(segment, _InnerAttribute):
+            tag, name = segment.place
+            is_unchanged = tuple(parts) == segment.parts
+            value = tag[slice(*_find_value(tag, name))] if is_unchanged else ""
+            inner[segment.place] = value or _encode_attribute(parts)
+            return ""
+        text = super().encode(segment, parts)
+        for tag in {tag for tag, _ in inner}:
+            new = tag
+            for (_, name), value in (each for each in inner.items() if each[0][0] == tag):
+                start, end = _find_value(new, name)
+                new = new[:start] + value + new[end:]
+            text = text.replace(tag, new)
+        return text
+
     def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        if segment.start in self._alt_texts:
-            return "".join(
-                escape_xml(part if isinstance(part, str) else part.source, quotes=True)
-                for part in parts
-            )
+        if segment.start in self._attributes:
+            return _encode_attribute(parts)
+        if segment.start in self._plain:
+            return join_xml(parts)
         tag_end = self.source.index(">", segment.start) + 1
         text = _keep_space(self.source[segment.start : tag_end])
         for part in parts:
@@ -132,18 +179,52 @@ class WordPart(Document):
         before = self.source[slice(*self._xml.span(formats[0]))] if formats else ""
         return _normalize(before) == _normalize(found["format"] or "")
 
-    def _attributes(self) -> Iterator[Segment]:
-        """Yield the alternative texts of images."""
-        for element in self._xml.find("docPr"):
+    def _plain_segments(self) -> Iterator[Segment]:
+        """Yield the labels of a chart, and the properties of the document."""
+        for element in self._xml.elements:
+            is_label = element.name in ("v", "pt") and element.is_in(*_LABELS)
+            if is_label or element.tag in _PROPERTIES:
+                parts = self._xml.parts(element)
+                start, end = self._xml.content(element)
+                if has_letters(parts) and "<" not in self.source[start:end]:
+                    self._plain.add(start)
+                    yield Segment(start=start, end=end, parts=parts)
+
+    def _attribute_segments(self, texts: Sequence[Segment]) -> Iterator[Segment]:
+        """Yield the attributes with text; those within the segment of a text are before it."""
+        starts = [segment.start for segment in texts]
+        for element in self._xml.elements:
             token = self._xml.tokens[element.first]
-            found = _ALT_TEXT.search(self.source[token.start : token.end])
-            if found is None:
-                continue
-            parts = split_parts(unescape_xml(found[1]))
-            if has_letters(parts):
-                start = token.start + found.start(1)
-                self._alt_texts.add(start)
-                yield Segment(start=start, end=start + len(found[1]), parts=parts)
+            tag = self.source[token.start : token.end]
+            for name in _TEXT_ATTRIBUTES.get(element.name, ()):
+                start, end = _find_value(tag, name)
+                text = unescape_xml(tag[start:end])
+                parts = split_parts(text) if element.name != "lvlText" else _split_number(text)
+                if not has_letters(parts):
+                    continue
+                index = bisect_right(starts, token.start) - 1
+                if index >= 0 and token.start < texts[index].end:
+                    place = (tag, name)
+                    if place not in self._inner[starts[index]]:
+                        self._inner[starts[index]][place] = tag[start:end]
+                        yield _InnerAttribute(
+                            start=starts[index], end=starts[index], parts=parts, place=place
+                        )
+                    continue
+                self._attributes.add(token.start + start)
+                yield Segment(start=token.start + start, end=token.start + end, parts=parts)
+
+
+def _find_value(tag: str, name: str) -> tuple[int, int]:
+    """Return where the value of an attribute is in a tag, an empty range if it is missing."""
+    found = re.search(rf"""\s{name}\s*=\s*(["'])(.*?)\1""", tag, re.DOTALL)
+    return found.span(2) if found else (0, 0)
+
+
+def _encode_attribute(parts: Sequence[Part]) -> str:
+    return "".join(
+        escape_xml(part if isinstance(part, str) else part.source, quotes=True) for part in parts
+    )
 
 
 def _runs(xml: Xml) -> Iterator[list[Element]]:
@@ -171,6 +252,13 @@ def _split(text: str) -> Iterator[Part]:
     """Yield the parts of a text; its spans are source, so they are escaped."""
     for part in split_parts(text):
         yield part if isinstance(part, str) else ProtectedSpan(escape_xml(part.source))
+
+
+def _split_number(text: str) -> tuple[Part, ...]:
+    """Return the parts of the format of a number, such as "Chapter %1"; others are bullets."""
+    pieces = _LEVEL.split(text) if "%" in text else []
+    parts = (piece if i % 2 == 0 else ProtectedSpan(piece) for i, piece in enumerate(pieces))
+    return tuple(part for part in parts if part != "")
 
 
 def _normalize(format: str) -> str:
@@ -211,7 +299,14 @@ def _reason(token: Token, element: Element | None) -> OutsideText:
 def _skeleton(xml: Xml) -> list[tuple[object, ...]]:
     """Return the elements but runs: a translation joins those of equal formatting."""
     return [
-        (element.tag, *(item for item in element.attributes.items() if item[0] != "descr"))
+        (
+            element.tag,
+            *(
+                item
+                for item in element.attributes.items()
+                if item[0] not in _TEXT_ATTRIBUTES.get(element.name, ())
+            ),
+        )
         for element in xml.elements
         if element.name not in _JOINED and not element.is_in("rPr")
     ]

@@ -39,6 +39,7 @@ METADATA = (
 
 def word_file() -> bytes:
     document = docx.Document()
+    document.core_properties.comments = ""
     document.add_heading("The annual report", 1)
     paragraph = document.add_paragraph("Sales were ")
     paragraph.add_run("much").bold = True
@@ -158,6 +159,105 @@ def test_text_boxes_fields_and_alternative_texts() -> None:
     output = rewrite(document, {1: ('Ein "<"',), 2: (" in ",)})
     assert 'descr="Ein &quot;&lt;&quot;"' in output
     assert '<w:t xml:space="preserve"> in </w:t>' in output
+
+
+def test_properties_labels_and_attributes_of_a_word_document_are_translated() -> None:
+    members = {
+        "word/document.xml": (
+            '<w:document xmlns:w="w" xmlns:wp="wp" xmlns:v="v"><w:p><w:hyperlink w:tooltip="A tip">'
+            '<w:r><w:t>Text</w:t></w:r></w:hyperlink><w:r><wp:docPr id="1" name="Image 1" title='
+            '\'A title &apos;x&apos;\' descr="An image"/><v:textpath string="DRAFT COPY"/></w:r>'
+            '<w:sdt><w:listItem w:displayText="First choice" w:value="first choice"/></w:sdt></w:p>'
+            '<w:tblCaption w:val="A table"/></w:document>'
+        ),
+        "word/numbering.xml": (
+            '<w:numbering xmlns:w="w"><w:lvlText w:val="Chapter %1"/><w:lvlText w:val="o"/>'
+            "</w:numbering>"
+        ),
+        "word/charts/chart1.xml": (
+            '<c:chart xmlns:c="c"><c:f>Sheet1!$A$2</c:f><c:strCache><c:pt idx="0"><c:v>North &amp; '
+            "south</c:v></c:pt></c:strCache><c:numCache><c:v>12 a</c:v></c:numCache></c:chart>"
+        ),
+        "docProps/core.xml": (
+            '<cp:coreProperties xmlns:cp="cp" xmlns:dc="dc"><dc:title>The report</dc:title>'
+            "<dc:subject>Sales</dc:subject><dc:creator>Ann</dc:creator><cp:keywords>north, south"
+            "</cp:keywords><dc:description>All sales.</dc:description></cp:coreProperties>"
+        ),
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    document = load(file.getvalue())
+    assert shown(document) == [
+        "A tip", "Text", "A title 'x'", "An image", "DRAFT COPY", "First choice", "A table",
+        "Chapter ‹›", "North & south", "The report", "Sales", "north, south", "All sales.",
+    ]  # fmt: skip
+    assert find_unaccounted(document) == []
+    changed = {i: capitals(segment) for i, segment in enumerate(document.segments)}
+    output = rewrite(document, changed)
+    assert document.compare(output) is None
+    assert document.compare(output.replace('w:value="first', 'w:value="First')) is not None
+    packed = pack(file.getvalue(), output)
+    with zipfile.ZipFile(io.BytesIO(packed)) as new:
+        assert "nORTH &amp; SOUTH" in new.read("word/charts/chart1.xml").decode()
+        root = etree.fromstring(new.read("docProps/core.xml"))
+        assert [each.text for each in root][:3] == ["tHE REPORT", "sALES", "Ann"]
+        image = etree.fromstring(new.read("word/document.xml"))[0][1][0]
+        assert (image.get("title"), image.get("name")) == ("a TITLE 'X'", "Image 1")
+    assert read_document(file.getvalue(), name="a").text.startswith("A tip")
+    assert "Sales" not in read_document(file.getvalue(), name="a").text
+
+
+def test_attributes_within_a_paragraph_of_word_are_translated_in_place() -> None:
+    source = (
+        '<w:p xmlns:w="w" xmlns:wp="wp"><w:r><w:t xml:space="preserve">See </w:t></w:r><w:r>'
+        '<w:drawing><wp:docPr title="Big &lt;1&gt;" descr="A cat"/></w:drawing></w:r><w:hyperlink '
+        'w:tooltip="A tip"><w:r><w:t xml:space="preserve">the link</w:t></w:r></w:hyperlink><w:r>'
+        '<w:t xml:space="preserve"> here.</w:t></w:r></w:p>'
+    )
+    document = WordPart(source)
+    texts = ["A cat", "Big <1>", "A tip"]
+    assert [each.source for each in document.segments if each.start == each.end] == texts
+    changed = {i: capitals(segment) for i, segment in enumerate(document.segments)}
+    expected = source
+    for text in ("See", "the link", "here", "A cat", "Big", "A tip"):
+        expected = expected.replace(text, text.swapcase())
+    assert rewrite(document, changed) == expected
+    assert document.compare(expected) is None
+    assert rewrite(document, {}) == source
+    only_tip = rewrite(document, {2: changed[2]})
+    assert only_tip == source.replace("A tip", "a TIP")
+
+
+def test_graphics_subjects_and_guide_of_a_book_are_translated_but_not_its_author() -> None:
+    graphic = (
+        '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><style>a {}</style>'
+        "<title>Cover</title><text>A <tspan>quiet</tspan> book</text></svg>"
+    )
+    metadata = METADATA.replace(
+        "</metadata>",
+        "<dc:subject>Fiction</dc:subject></metadata><guide><reference type='text' "
+        "title='Table of &quot;contents&quot;' href='a.xhtml'/></guide>",
+    )
+    contents = CONTENTS.replace(
+        "<navMap>", "<docTitle><text>A book</text></docTitle>"
+        "<docAuthor><text>Ann Lee</text></docAuthor><navMap>",
+    )  # fmt: skip
+    content = book_file(**{"o/p.svg": graphic, "o/book.opf": metadata, "o/toc.ncx": contents})
+    document = load(content)
+    assert shown(document) == [
+        "One", "The first chapter", "It is ‹›very‹› quiet.", "A book", "The first chapter",
+        "A quiet book", "Fiction", 'Table of "contents"', "Cover", "A ‹›quiet‹› book",
+    ]  # fmt: skip
+    assert find_unaccounted(document) == []
+    changed = {i: capitals(segment) for i, segment in enumerate(document.segments)}
+    output = rewrite(document, changed)
+    assert document.compare(output) is None
+    with zipfile.ZipFile(io.BytesIO(pack(content, output))) as new:
+        guide = etree.fromstring(new.read("o/book.opf"))[1][0]
+        assert guide.get("title") == 'tABLE OF "CONTENTS"'
+        assert etree.fromstring(new.read("o/p.svg"))[2][0].text == "QUIET"
 
 
 def test_epub_pages_contents_and_title() -> None:
