@@ -152,6 +152,11 @@ class Reader:
         return any(stat.S_ISREG(f.st_mode) and os.path.samestat(f, info) for f in files)
 
     @property
+    def has_named_files(self) -> bool:
+        """Whether each record is a file with a known name, which can be read again."""
+        return self.format == "file" and not self._sources
+
+    @property
     def delimiter(self) -> str:
         """The delimiter of the first table, after `read_header`."""
         return next((table.delimiter for table in self._tables if table.delimiter), ",")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -284,6 +285,33 @@ def run(
     if output.stats:
         tally.statistics()
     tally.conclude()
+
+
+def check_files(opened: Batch, mapping: RecordMapping, check: Callable[[Case], object]) -> None:
+    """Check that some file of `--each file` can be processed, before a model is chosen.
+
+    `check` raises an error for a case that cannot. Files are read up to the first valid one.
+
+    Raises:
+        LlmtoolError: no file can be processed; it is the error of the first one.
+    """
+    reader, error = copy.copy(opened.reader), None
+    if reader.format == "csv":
+        mapping.check(reader)
+    if not reader.has_named_files:
+        return
+    for record in reader.wait_for_records():
+        case = mapping.case(record)
+        try:
+            if isinstance(case, Failed):
+                raise case.error
+            check(case)
+        except LlmtoolError as exc:
+            error = error or exc
+        else:
+            return
+    if error is not None:
+        raise error
 
 
 def _note_once(console: Console) -> Callable[[str], object]:

@@ -108,6 +108,12 @@ def run(
         case = bind_inputs(task.template, prompt=prompt, input=material, given=given)
         return msgspec.structs.replace(case, history=history)
 
+    def check_input(task: PreparedTask | Classifier) -> None:
+        if opened is None:
+            task.request(bind(task))
+        else:
+            batches.check_files(opened, mapping, task.request)
+
     context, prepared = bootstrap.open_task(
         console,
         folders,
@@ -116,7 +122,7 @@ def run(
         lambda context: prepare_run(context, options),
         output.path,
         loading=loading,
-        check=lambda task: batch.each is not None or task.request(bind(task)),
+        check=check_input,
         backend=None if opened is None else opened.backend,
     )
     if opened is not None:

@@ -96,3 +96,35 @@ def test_file_that_cannot_be_translated_is_an_error_before_the_question(
         assert terminal.exit_status == 2
         assert any(error in row for row in terminal.screen())
         assert not any("Enter a number" in row for row in terminal.screen())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["translate", "--to", "de", "--each", "file", "-f", "a.tex", "-f", "b.c"], "is LaTeX"),
+        (["translate", "--to", "de", "-f", "a.xlf"], "not well-formed XML"),
+        (["translate", "--to", "de", "--bilingual", "-f", "a.json"], "bilingual output"),
+        (
+            ["translate", "--to", "de", "--each", "csv", "--field", "x", "-f", "t.csv"],
+            "unknown col",
+        ),
+        (["sum", "--each", "file", "-f", "a.bin"], "a.bin"),
+        (["classify", "--label", "good,bad", "--each", "file", "-f", "a.bin"], "a.bin"),
+        (["gen", "Name it.", "--each", "file", "-f", "a.bin"], "a.bin"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_input_that_no_model_can_process_is_an_error_before_the_question(
+    env: dict[str, str], tmp_path: Path, arguments: list[str], error: str
+) -> None:
+    (tmp_path / "a.tex").write_text("\\documentclass{article} Hello")
+    (tmp_path / "b.c").write_text("int x;")
+    (tmp_path / "a.xlf").write_text("<xliff><file></xliff>")
+    (tmp_path / "a.json").write_text('{"title": "Hello"}')
+    (tmp_path / "t.csv").write_text("id,name\n1,Ann\n")
+    (tmp_path / "a.bin").write_bytes(b"\x7fELF\x02\x01\x01\x00" + bytes(range(256)) * 9)
+    with Terminal([*LLMTOOL, *arguments], env, columns=200, cwd=tmp_path) as terminal:
+        assert terminal.exit_status not in (0, None)
+        rows = terminal.screen()
+    assert not any("Enter a number" in row for row in rows)
+    assert any(error in row for row in rows), rows

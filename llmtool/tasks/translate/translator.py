@@ -107,6 +107,14 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             for event in events:
                 yield self._result(event) if isinstance(event, DocumentWorkflow) else event
 
+    def check(self, case: Case) -> None:
+        """Check that a document can be translated: its format, syntax, and the options for it.
+
+        Raises:
+            LlmtoolError: it cannot.
+        """
+        self._workflow(case, len)
+
     def request(self, case: Case) -> Request:
         """Return the request for the first segment of a document.
 

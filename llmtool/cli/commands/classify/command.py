@@ -154,6 +154,15 @@ def classify(
                 raise unknown_label(name, classifier.names)
         return classifier
 
+    given = frozenset(options.variables)
+
+    def check_input(classifier: Classifier) -> None:
+        if opened is not None:
+            from llmtool.tasks.pipeline.records import RecordMapping
+
+            mapping = RecordMapping(template=classifier.template, field=batch.field, given=given)
+            batches.check_files(opened, mapping, classifier.request)
+
     context, classifier = bootstrap.open_task(
         console,
         folders,
@@ -161,13 +170,13 @@ def classify(
         model,
         prepare,
         output.path,
+        check=check_input,
         backend=None if opened is None else opened.backend,
     )
     if labels.calibrate is not None:
         run.calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
             return
-    given = frozenset(options.variables)
     if opened is not None:
         with scored:
             run.run_batch(console, context, classifier, opened, given, verdict=verdict)

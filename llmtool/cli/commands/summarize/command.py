@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import SummarizeOptions
+
+if TYPE_CHECKING:
+    from llmtool.tasks.summarize.summarizer import Summarizer
 
 app = App()
 
@@ -88,6 +91,15 @@ def summarize(
         texts = inputs.read_documents(console, source)
         if together and len(texts) > 1:
             texts = [inputs.join_sources(texts)]
+    given = frozenset(options.variables) | {"length", "focus", "headings"}
+
+    def map_records(summarizer: Summarizer) -> RecordMapping:
+        return RecordMapping(template=summarizer.template, field=batch.field, given=given)
+
+    def check_input(summarizer: Summarizer) -> None:
+        if opened is not None:
+            batches.check_files(opened, map_records(summarizer), summarizer.request)
+
     context, summarizer = bootstrap.open_task(
         console,
         folders,
@@ -96,20 +108,19 @@ def summarize(
         lambda context: prepare_summarizer(context, options),
         output.path,
         needs_model=options.strategy != "extract",
+        check=check_input,
         warm_up=False,
         backend=None if opened is None else opened.backend,
     )
     if summarizer.uses_model:
         context.model.warm_up()
     if opened is not None:
-        given = frozenset(options.variables) | {"length", "focus", "headings"}
-        mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         seed = options.sampling.seed
         batches.run(
             console,
             context,
             summarizer,
-            mapping,
+            map_records(summarizer),
             opened,
             seed=seed,
             needs_model=summarizer.uses_model,

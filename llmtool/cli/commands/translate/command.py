@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,11 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import TranslateOptions
 
+if TYPE_CHECKING:
+    from llmtool.tasks.translate.translator import Translator
+
 app = App()
+_MAX_CHECKED = 100_000  # characters of a document that is parsed before a model is chosen
 
 
 @app.add(
@@ -89,8 +93,8 @@ def translate(
     is_document = batch.each is None and not output.json
     source = msgspec.structs.replace(source, is_rewritten=True, keeps_encoding=is_document)
     reads = bootstrap.input_files(loaded, glossary_file, text, *source.files)
-    opened = name = material = package = format = None
-    codec = ""
+    opened = name = package = format = None
+    material = codec = ""
     if batch.each is not None:
         opened = batches.open_batch(
             console, batch, source, output, reads=reads, text=text, form="source"
@@ -103,6 +107,20 @@ def translate(
             render.check_package(console, material, to_file=output.path, as_json=output.json)
         with render.prefix_errors(name):
             format = detect(name, material) if options.format == "auto" else options.format
+    given = frozenset(options.variables) | {"to", "source", "terms", "placeholders", "notes"}
+
+    def map_records(translator: Translator) -> RecordMapping:
+        return RecordMapping(template=translator.template, field=batch.field, given=given)
+
+    def check_input(translator: Translator) -> None:
+        if opened is not None:
+            batches.check_files(opened, map_records(translator), translator.check)
+        elif len(material) <= _MAX_CHECKED:
+            with render.prefix_errors(name):
+                translator.check(
+                    Case(variables={translator.prompts.text_input: material}, name=name)
+                )
+
     context, translator = bootstrap.open_task(
         console,
         folders,
@@ -110,6 +128,7 @@ def translate(
         model,
         lambda context: prepare_translator(context, to, options),
         output.path,
+        check=check_input,
         backend=None if opened is None else opened.backend,
     )
     if context.model.name == STARTER:
@@ -117,10 +136,8 @@ def translate(
             "the starter model knows little of other languages; its translations are unreliable"
         )
     if opened is not None:
-        given = frozenset(options.variables) | {"to", "source", "terms", "placeholders", "notes"}
-        mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         seed = options.sampling.seed
-        batches.run(console, context, translator, mapping, opened, seed=seed)
+        batches.run(console, context, translator, map_records(translator), opened, seed=seed)
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
     with render.prefix_errors(name):
