@@ -198,16 +198,36 @@ def _find_codec(declared: str | None, data: bytes) -> str | None:
     """Return the codec for a declared encoding in which the data is valid."""
     if declared is None:
         return None
-    try:
-        known = codecs.lookup(declared).name
-        "".encode(known)  # some codecs are not of text
-    except (LookupError, ValueError):
+    known = _lookup(declared) or _lookup(_normalize_name(declared))
+    if known is None:
         return None
     name = _SUPERSETS.get(known, known)
     if name == "cp1252" and not _is_valid(data, name):
         return "latin-1"  # every byte is a character
     # UTF-7 is not allowed in web pages, as it hides markup.
     return name if name != "utf-7" and _is_valid(data, name) else None
+
+
+def _lookup(name: str) -> str | None:
+    """Return the codec of text with a name, None if it is unknown."""
+    try:
+        known = codecs.lookup(name).name
+        "".encode(known)  # some codecs are not of text
+    except (LookupError, ValueError):
+        return None
+    return known
+
+
+def _normalize_name(name: str) -> str:
+    """Return the usual spelling of the name of an encoding.
+
+    Example:
+        >>> [_normalize_name(each) for each in ("cp-850", "win1251", "x-sjis", "ISO-8859-8-I")]
+        ['cp850', 'cp1251', 'sjis', 'iso8859-8']
+    """
+    name = name.strip().lower().removeprefix("x-")
+    name = re.sub(r"\A(?:cp|ibm|win|windows|ms|dos)[-_ ]?(?=\d+\Z)", "cp", name)
+    return re.sub(r"\Aiso[-_ ]?8859[-_ ]?(\d+)(?:[-_][ie])?\Z", r"iso8859-\1", name)
 
 
 # Encodings that are detected: those of web pages, subtitles and e-mail. Others, such as EBCDIC and

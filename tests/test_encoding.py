@@ -66,6 +66,21 @@ def test_unicode_is_not_reported_as_detected(
 
 
 @pytest.mark.parametrize(
+    ("declared", "codec", "text"),
+    [
+        ("cp-850", "cp850", "Die Bücherei"),
+        ("win-1251", "cp1251", "Библиотека"),
+        ("windows1252", "cp1252", "Die Bücherei"),
+        ("x-sjis", "cp932", "図書館"),
+        ("ISO-8859-8-I", "iso8859-8", "הספרייה"),
+        ("iso8859-2", "iso8859-2", "Łódź"),
+    ],
+)
+def test_declared_encoding_may_have_another_spelling(declared: str, codec: str, text: str) -> None:
+    assert decode_document(text.encode(codec), declared, source="x").text == text
+
+
+@pytest.mark.parametrize(
     ("data", "declared", "text"),
     [
         (b"caf\xe9", "iso-8859-1", "café"),
