@@ -12,8 +12,9 @@ from llmtool.documents.types import Part, ProtectedSpan, has_letters
 
 _MAX_BACKTICKS = 64
 _HIDDEN_PIPE = "\ue07c"
-_MAX_UNCLOSED = 50  # braces in a text; each takes time up to MAX_LENGTH
-_MAX_PARENTHESES = 32  # nested in a link target, as in the parser
+_MAX_UNCLOSED = 50  # braces and link targets in a text; each takes time up to its limit
+MAX_PARENTHESES = 32  # nested in a link target, as in the parser
+_MAX_TARGET = 4000
 _TOKEN = re.compile(
     r"""
     (?P<command>\\@ref\([\w:-]+\)|(?<![\w\\])\\[A-Za-z]+\*?(?:\[[^\[\]\s]*\]|\{[^{}\s]*\})*)
@@ -56,6 +57,7 @@ _START = re.compile(r"[\\{`&<%!\[:@#+($^]")  # the first character of each token
 _FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
 _CODE_TAG = re.compile(r"<(code|kbd|samp|var|tt|script|style|math|svg)(?=[\s>])", re.IGNORECASE)
 _LABEL = re.compile(r"\[([^\[\]^@][^\[\]]*)\](?:\[\])?")
+_IN_TARGET = re.compile(r"\\.|[\"'()]", re.DOTALL)
 _TEXT_BEFORE = re.compile(r"\[([^\[\]]*)\]\s\Z")
 _MARKUP = re.compile(r"[`*_<>&\\{}$]")
 _MAX_CODE = 4000
@@ -155,14 +157,16 @@ def _protected_ranges(
         if found["latex"] and not _FORMULA.search(found["formula"] or found["formula2"]):
             end = start + 2  # an escaped parenthesis
         elif found["code"] or found["target"] or found["tag"] or found["braces"]:
-            has_braces = found["braces"] or (
-                found["tag"] and "{" in text[start : start + MAX_LENGTH]
+            is_long = (
+                found["target"]
+                or found["braces"]
+                or (found["tag"] and "{" in text[start : start + MAX_LENGTH])
             )
             last = None
-            if not has_braces or n_unclosed < _MAX_UNCLOSED:
+            if not is_long or n_unclosed < _MAX_UNCLOSED:
                 last = _find_end(found, text, closing, is_mdx=is_mdx)
             if last is None:
-                n_unclosed += bool(has_braces)
+                n_unclosed += bool(is_long)
                 at = end
                 continue
             end = last
@@ -266,24 +270,19 @@ def _target_end(text: str, start: int) -> int | None:
     """Return the end of the link target that begins with the parenthesis at `start`, or None."""
     if text.startswith("(data:", start):
         return text.find(")", start) + 1 or None
-    depth, at = 0, start
-    quote = ""
-    while at < len(text) and at - start < 4000:
-        c = text[at]
-        if c == "\\":
-            at += 1
-        elif quote:
-            if c == quote:
-                quote = ""
-        elif c in "\"'" and text[at - 1].isspace():
-            quote = c
+    depth, quote = 0, ""
+    for found in _IN_TARGET.finditer(text, start, start + _MAX_TARGET):
+        c = found[0]
+        if quote:
+            quote = "" if c == quote else quote
         elif c == "(":
             depth += 1
-            if depth > _MAX_PARENTHESES:
+            if depth > MAX_PARENTHESES:
                 return None
         elif c == ")":
             depth -= 1
             if depth == 0:
-                return at + 1
-        at += 1
+                return found.end()
+        elif c in "\"'" and text[found.start() - 1].isspace():
+            quote = c
     return None

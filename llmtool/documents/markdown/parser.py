@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from llmtool.documents.markdown.blocks import ends_html, read_block
 from llmtool.documents.markdown.directives import Rule
 from llmtool.documents.markdown.front_matter import find_front_matter
-from llmtool.documents.markdown.inline import hide_pipes, show_pipes
+from llmtool.documents.markdown.inline import MAX_PARENTHESES, hide_pipes, show_pipes
 from llmtool.documents.markdown.tags import without_texts
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MAX_NESTING = 60
 _MAX_UNCLOSED = 50
 _TASK = re.compile(r"\A\[[ xX]\]\s")
+_IN_DESTINATION = re.compile(r"\\[^ ]|[()\x00-\x20\x7f]")
 _WIKI = re.compile(
     r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?=[^\[\]\n]{1,400}\]\](?![(\[]))|(?=\]\](?![(\[])))"
 )
@@ -63,12 +65,14 @@ def parse_markdown(
 
 @lru_cache(maxsize=2)
 def _parser(*, is_mdx: bool) -> MarkdownIt:
-    from markdown_it import MarkdownIt
+    from markdown_it import MarkdownIt, helpers
     from markdown_it.rules_block import html_block
     from markdown_it.rules_inline import image, link
 
     parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
     parser.enable(["table", "strikethrough"])
+    balanced = {"parseLinkDestination": _if_balanced(helpers.parseLinkDestination)}
+    parser.helpers = SimpleNamespace(**{**vars(helpers), **balanced})  # type: ignore[assignment]
     if is_mdx:
         parser.disable("code")  # in MDX, indentation has no meaning
     for name, rule in (("link", link), ("image", image)):
@@ -122,6 +126,29 @@ def _unclosed(text: str) -> frozenset[int]:
         elif found[0] == "]" and opened:
             opened.pop()
     return frozenset(opened if len(opened) > _MAX_UNCLOSED else ())
+
+
+def _if_balanced(read: Callable[[str, int, int], Any]) -> Callable[[str, int, int], Any]:
+    """Return a reader of link destinations that first searches for unbalanced parentheses.
+
+    The parser reads up to 32 links, character by character, at each that is not closed.
+    """
+
+    def read_balanced(text: str, start: int, end: int) -> Any:
+        level = 0
+        for found in _IN_DESTINATION.finditer(text, start, end):
+            if found[0] == "(":
+                level += 1
+                if level > MAX_PARENTHESES:
+                    break
+            elif found[0] == ")" and level:
+                level -= 1
+            elif found[0][0] != "\\":
+                break
+        is_open = level and not text.startswith("<", start)
+        return read("", 0, 0) if is_open else read(text, start, end)
+
+    return read_balanced
 
 
 def _up_to_markdown(rule: Rule) -> Rule:

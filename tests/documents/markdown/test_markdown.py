@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from documents.rewriting import rewrite
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from markdown_it.parser_inline import ParserInline
 from markdown_it.rules_inline import StateInline
 from offenders import every
 
 from llmtool.documents.formats import parse
+from llmtool.documents.markdown import inline
 from llmtool.documents.markdown.anchors import RULES
-from llmtool.documents.markdown.parser import InlineElements
+from llmtool.documents.markdown.parser import InlineElements, _parser
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.md*"))
@@ -445,6 +448,46 @@ def test_a_second_parse_takes_no_longer_than_the_first() -> None:
         parse(source, "md")
         seconds.append(time.process_time() - started)
     assert seconds[1] < 3 * seconds[0]
+
+
+class CountedText(str):
+    """A text that counts the characters that are read one by one."""
+
+    n_read = 0
+
+    def __getitem__(self, index: Any) -> str:
+        self.n_read += isinstance(index, int)
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("unit", ["([a](", "[a](data:", "[a](\\(", "[a](x"])
+def test_unclosed_link_targets_are_not_read_by_character(unit: str) -> None:
+    state = StateInline(CountedText(unit * 1000), _parser(is_mdx=False), {"references": {}}, [])
+    state.md.inline.tokenize(state)
+    assert state.src.n_read < 30 * len(state.src)
+
+
+def test_few_link_targets_that_are_not_closed_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts, find_end = [], inline._target_end
+
+    def count(text: str, start: int) -> int | None:
+        starts.append(start)
+        return find_end(text, start)
+
+    monkeypatch.setattr(inline, "_target_end", count)
+    assert len([*inline.split_inline("[a](x), " + "([a]" * 1000)]) > 1
+    assert len(starts) < 100
+
+
+@pytest.mark.parametrize("after", [")", ' "a")', "((", "", "\x7f)", " \\"])
+def test_link_destinations_are_those_of_the_parser(after: str) -> None:
+    for target in ("x", "(x)", "(((x)))", "\\((x)", "<x", "x\\", "(" * 40, "<(x>", ""):
+        text = f"[a]({target}{after} end"
+        ours, theirs = (
+            [token.as_dict() for token in parser.inline.parse(text, parser, {}, [])]
+            for parser in (_parser(is_mdx=False), MarkdownIt("commonmark"))
+        )
+        assert ours == theirs, text
 
 
 @pytest.mark.parametrize(
