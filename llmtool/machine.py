@@ -142,6 +142,26 @@ def trim_heap() -> None:
             trim(0)
 
 
+def allocated_bytes() -> int | None:
+    """Return the memory that native code has allocated from the heaps of glibc, None elsewhere."""
+    read = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
+    if read is None:
+        return None
+    read.restype = _HeapInfo
+    info = read()
+    return int(info.uordblks + info.hblkhd)
+
+
+class _HeapInfo(ctypes.Structure):
+    """`struct mallinfo2` in malloc.h of glibc: blocks in heaps, and large ones outside."""
+
+    _fields_ = (
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")),
+        *((name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks")),
+        ("keepcost", ctypes.c_size_t),
+    )
+
+
 def limit_heaps() -> None:
     """Keep little freed memory (glibc), for a process with many threads; call it before they start.
 

@@ -31,7 +31,7 @@ from __future__ import annotations
 import ctypes
 import re
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -45,6 +45,7 @@ from llmtool.errors import (
     UnsatisfiableError,
     UsageError,
 )
+from llmtool.machine import allocated_bytes
 from llmtool.structured import (
     explain,
     gbnf,
@@ -62,9 +63,10 @@ from llmtool.structured.references import Schema
 
 T = TypeVar("T")
 MAX_REGEX_CHARACTERS = 1 << 16
-_MAX_CACHED = 16  # compiled constraints
-_MAX_CACHED_EXPENSIVE = 4  # of them, with up to 300 MB each
-_MAX_UNCHECKED, _MAX_UNCHECKED_REGEX = 8000, 1500  # characters; 0.6 s and 100 MB at most
+_MAX_CACHED = 8  # compiled constraints; each reply adds states to them, up to 20 MB for each
+_MAX_BYTES = 64 << 20  # when compiled, also of all that are cached
+_ASSUMED_BYTES = 4 << 20  # where memory cannot be measured; most take less
+_MAX_UNCHECKED = {"json_schema": 8000, "gbnf": 4000, "regex": 1500}  # characters; 0.9 s and 40 MB
 _CHECK_SECONDS = 3  # for the bytes; for the tokens of a model, it is compiled again
 _STEP_SECONDS, _SECONDS_PER_TOKEN = 3.0, 0.03  # of processor time
 _INTERSECTIONS = re.compile(
@@ -90,8 +92,8 @@ class ConstraintCompiler:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._tokens: Tokens | None = None
-        self._compiled: OrderedDict[Constraint, CompiledConstraint | UsageError] = OrderedDict()
-        self._expensive: deque[Constraint] = deque()
+        self._compiled: OrderedDict[Constraint, tuple[CompiledConstraint | UsageError, int]]
+        self._compiled = OrderedDict()  # with their sizes in bytes
 
     def compile(self, constraint: Constraint) -> CompiledConstraint:
         """Return the compiled constraint.
@@ -100,32 +102,43 @@ class ConstraintCompiler:
             UsageError: the constraint is invalid or too large.
             UnsatisfiableError: no text satisfies it.
         """
-        found = self._compiled.get(constraint)
+        found, _ = self._compiled.get(constraint, (None, 0))
         if found is None:
             if self._tokens is None:
                 self._tokens = Tokens(self._vocabulary)
-            try:
-                if _may_be_expensive(constraint):
-                    _check_limits(constraint)
-                    self._forget_expensive()
-                    self._expensive.append(constraint)
-                found = _compile(self._tokens, constraint)
-            except UsageError as exc:
-                found = exc
-            except UnicodeEncodeError:  # a lone surrogate
-                found = UsageError(f"{_NAMES[constraint.kind]}: not valid Unicode")
-            self._compiled[constraint] = found
-            if len(self._compiled) > _MAX_CACHED:
-                self._compiled.popitem(last=False)
+            before = allocated_bytes()
+            found = _try_compile(self._tokens, constraint)
+            self._compiled[constraint] = found, _growth(before)
+            self._evict()
         with suppress(KeyError):  # another thread removed it
             self._compiled.move_to_end(constraint)
         if isinstance(found, UsageError):
             raise type(found)(*found.args)
         return found
 
-    def _forget_expensive(self) -> None:
-        while len(self._expensive) >= _MAX_CACHED_EXPENSIVE:
-            self._compiled.pop(self._expensive.popleft(), None)
+    def _evict(self) -> None:
+        while (sizes := [size for _, size in [*self._compiled.values()]]) and (
+            len(sizes) > _MAX_CACHED or sum(sizes) > _MAX_BYTES
+        ):
+            with suppress(KeyError):  # another thread removed the last one
+                self._compiled.popitem(last=False)
+
+
+def _try_compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint | UsageError:
+    try:
+        if _may_be_expensive(constraint):
+            _check_limits(constraint)
+        return _compile(tokens, constraint)
+    except UsageError as exc:
+        return type(exc)(*exc.args)  # the traceback refers to llguidance's objects
+    except UnicodeEncodeError:  # a lone surrogate
+        return UsageError(f"{_NAMES[constraint.kind]}: not valid Unicode")
+
+
+def _growth(before: int | None) -> int:
+    """Return how much more memory is allocated than before."""
+    after = allocated_bytes()
+    return _ASSUMED_BYTES if before is None or after is None else max(0, after - before)
 
 
 class CompiledConstraint:
@@ -307,14 +320,14 @@ def _may_be_expensive(constraint: Constraint) -> bool:
     if constraint.kind == "json_schema" and _INTERSECTIONS.search(source):
         return True
     if constraint.kind == "regex" or (constraint.kind == "json_schema" and '"pattern"' in source):
-        return size > _MAX_UNCHECKED_REGEX
+        return size > _MAX_UNCHECKED["regex"]
     if constraint.kind == "gbnf":
         size = gbnf_lark.expanded_size(gbnf.parse(source))
         if size > gbnf.MAX_CHARACTERS:
             raise UsageError(
                 f"grammar: its rules expand to more than {gbnf.MAX_CHARACTERS:,} items"
             )
-    return size > _MAX_UNCHECKED
+    return size > _MAX_UNCHECKED[constraint.kind]
 
 
 @lru_cache(maxsize=8)
@@ -333,16 +346,19 @@ def _check_limits(constraint: Constraint) -> None:
             seconds=_CHECK_SECONDS,
         )
     except InputError as exc:
-        raise UsageError(
-            f"{_name(constraint)}: takes too much time or memory; simplify it"
-        ) from exc
+        raise _too_expensive(constraint) from exc
+
+
+def _too_expensive(constraint: Constraint) -> UsageError:
+    return UsageError(f"{_name(constraint)}: takes too much time or memory; simplify it")
 
 
 def _compile_only(kind: Any, source: str) -> None:
-    try:
-        _compile(guidance.byte_tokens(), Constraint(kind, source))
-    except (UnsatisfiableError, UnicodeEncodeError):
-        pass  # the caller finds it too
+    constraint, before = Constraint(kind, source), allocated_bytes()
+    with suppress(UnsatisfiableError, UnicodeEncodeError):  # the caller finds it too
+        compiled = _compile(guidance.byte_tokens(), constraint)
+        if _growth(before) > _MAX_BYTES:
+            raise _too_expensive(compiled.constraint)
 
 
 def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 from llmtool.errors import EngineError
 
 # Enough for grammars whose lexemes are single characters; a step at the limits takes about 100 ms.
+# A matcher keeps its lexer's states, as do its copies: 20 MB at the limit.
 _LIMITS = {
     "max_items_in_row": 10_000,
     "step_max_items": 1_000_000,
     "step_lexer_fuel": 1_000_000,
+    "max_lexer_states": 50_000,
     "precompute_large_lexemes": False,
     "verbose_errors": False,
 }

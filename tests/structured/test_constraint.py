@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import math
 import random
@@ -10,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
+from llmtool.machine import allocated_bytes
 from llmtool.structured.compiler import ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.guidance import ByteVocabulary
@@ -489,12 +492,75 @@ def test_replies_of_a_request_share_the_time_of_their_steps(
     compiler.compile(Constraint("gbnf", grammar)).start().mask_logits(logits)  # another request
 
 
-def test_few_expensive_constraints_are_cached() -> None:
+MEASURED = pytest.mark.skipif(allocated_bytes() is None, reason="glibc measures its heaps")
+
+
+def allocated() -> int:
+    gc.collect()
+    size = allocated_bytes()
+    assert size is not None
+    return size
+
+
+@MEASURED
+def test_memory_of_cached_constraints_is_bounded() -> None:
     compiler = ConstraintCompiler(ByteVocabulary())
-    constraints = [Constraint("regex", f"({'a?' * 800}|{i})") for i in range(6)]
-    found = [compiler.compile(each) for each in constraints]
-    assert compiler.compile(constraints[-1]) is found[-1]
-    assert compiler.compile(constraints[0]) is not found[0]
+    compiler.compile(Constraint("regex", "a"))
+    before = allocated()
+    constraints = [Constraint("regex", f"({'.?' * 700}|{i})") for i in range(12)]
+    for each in constraints:
+        compiler.compile(each)
+    assert 20 << 20 < allocated() - before < 70 << 20
+    assert compiler.compile(constraints[-1]) is compiler.compile(constraints[-1])
+
+
+class PairVocabulary(ByteVocabulary):
+    """A vocabulary that also has pairs of letters."""
+
+    n_vocab = 257 + 26 * 26
+
+    def render_piece(self, token: int, *, special: bool) -> bytes:
+        first, second = divmod(token - 257, 26)
+        is_pair = token >= 257
+        return (
+            bytes([97 + first, 97 + second])
+            if is_pair
+            else super().render_piece(token, special=special)
+        )
+
+
+def test_error_of_a_constraint_does_not_keep_its_matcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large:
+        pass
+
+    matchers = []
+
+    def fail(*_: object) -> None:
+        matcher = Large()
+        matchers.append(weakref.ref(matcher))
+        raise UsageError("invalid")
+
+    monkeypatch.setattr("llmtool.structured.compiler._compile", fail)
+    compiler = ConstraintCompiler(ByteVocabulary())
+    for _ in range(2):
+        with pytest.raises(UsageError, match="invalid"):
+            compiler.compile(Constraint("regex", "a"))
+    gc.collect()
+    assert [each() for each in matchers] == [None], "the error is cached"
+
+
+@MEASURED
+def test_memory_of_steps_is_bounded() -> None:
+    compiler, chance = ConstraintCompiler(PairVocabulary()), random.Random(1)
+    logits = (ctypes.c_float * PairVocabulary.n_vocab)()
+    # Each step adds states to the lexer, which the compiled constraint keeps.
+    compiled = compiler.compile(Constraint("regex", "(.*a.{14}b|.*c.{15}d|.*[ef].{16}g)"))
+    before, matcher = allocated(), compiled.start()
+    with pytest.raises(OutputValidationError, match="too many states"):
+        for _ in range(20_000):
+            matcher.mask_logits(logits)
+            matcher.accept(chance.choice(b"ace"))
+    assert allocated() - before < 40 << 20
 
 
 def doubled(n: int, leaf: str) -> str:
