@@ -171,10 +171,11 @@ def test_killed_test_of_generated_code_leaves_the_original(
         file.write_bytes(original[0])
         file.chmod(original[1])
     n_tested = 0
-    for _ in range(kills):
+    for n in range(kills):
+        passed = tmp_path / f"passed-{n}"
         process = start_llmtool(
             *("code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file, "--overwrite"),
-            *("--run-tests", "sleep 1; true", "--repair", "0"),
+            *("--run-tests", f"sleep 5; touch {passed}", "--repair", "0"),
         )
         while process.poll() is None and state() == original:
             time.sleep(0.002)
@@ -182,6 +183,7 @@ def test_killed_test_of_generated_code_leaves_the_original(
         n_tested += state() != original
         kill(process, 0)
         assert process.returncode == -signal.SIGKILL
+        assert not passed.exists(), "the code was not confirmed, else it remains"
         end = time.monotonic() + 30
         while state() != original and time.monotonic() < end:
             time.sleep(0.002)
