@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from types import NoneType
 
 import msgspec
 
@@ -17,6 +18,8 @@ from llmtool import worker
 from llmtool.documents.types import Document, Part, ProtectedSpan
 from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
+
+_CHECK_SECONDS = 2  # of processor time
 
 
 def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -28,12 +31,27 @@ def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
     patterns = tuple(patterns)
     for pattern in patterns:
         try:
-            matches_nothing = not pattern or re.compile(pattern).fullmatch("")
+            re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as exc:
             raise UsageError(f"{option('protect', pattern)}: not a valid regex: {exc}") from exc
-        if matches_nothing:
-            raise UsageError(f"{option('protect', pattern)}: matches the empty text")
+        try:  # in the child, as this also takes exponential time
+            worker.call(check_empty_match, pattern, returns=NoneType, seconds=_CHECK_SECONDS)
+        except UsageError as exc:
+            raise UsageError(f"{option('protect', pattern)}: {exc}") from exc
+        except InputError as exc:
+            reason = "takes too much time or memory; simplify the regex"
+            raise UsageError(f"{option('protect', pattern)}: {reason}") from exc
     return patterns
+
+
+def check_empty_match(pattern: str) -> None:
+    """Reject a pattern that matches the empty text, for `worker`.
+
+    Raises:
+        UsageError: it matches.
+    """
+    if re.fullmatch(pattern, "") is not None:
+        raise UsageError("matches the empty text")
 
 
 def protect(

@@ -103,6 +103,7 @@ _GRID = re.compile(r"\+(?:[-=:]{2,}\+)+[ \t]*$")
 _COLUMNS = re.compile(r"-{3,}(?:[ ]+-{2,})+[ ]*$")
 _DASHES = re.compile(r"-{3,}[ ]*$")
 _MAX_HEADER = 10  # lines
+_MAX_UNCLOSED = 50  # environments of LaTeX
 GRID_TABLE = "table of fixed width"
 _DISPLAY = re.compile(r"\$\$.*\$\$[ \t]*$|\\\[.*\\\][ \t]*$")
 
@@ -504,11 +505,15 @@ def _read_range(state: StateBlock, line: int, end: int, silent: bool) -> bool:
         if found is None:
             continue
         name = found["name"] if "name" in opening.groupindex else ""
+        # Each name has another end, so `find_line` reads the rest of the text for each.
+        if name and state.env.get("unclosed", 0) >= _MAX_UNCLOSED:
+            return False
         closing = closing.replace("NAME", re.escape(name))
         if re.search(closing, text[found.end() :]):
             close = line
         else:
             close = find_line(state, closing, line + 1, end)
+            state.env["unclosed"] = state.env.get("unclosed", 0) + bool(name and close is None)
         syntax = syntax_
         break
     if close is None:

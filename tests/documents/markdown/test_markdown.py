@@ -17,7 +17,7 @@ from markdown_it.rules_inline import StateInline
 from offenders import every
 
 from llmtool.documents.formats import parse
-from llmtool.documents.markdown import inline
+from llmtool.documents.markdown import blocks, inline
 from llmtool.documents.markdown.anchors import RULES
 from llmtool.documents.markdown.parser import InlineElements, _parser
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
@@ -448,6 +448,24 @@ def test_a_second_parse_takes_no_longer_than_the_first() -> None:
         parse(source, "md")
         seconds.append(time.process_time() - started)
     assert seconds[1] < 3 * seconds[0]
+
+
+@pytest.mark.parametrize("indent", ["", "  "], ids=["text", "list"])
+def test_few_environments_that_are_not_closed_are_searched(
+    monkeypatch: pytest.MonkeyPatch, indent: str
+) -> None:
+    n_searched, find = 0, blocks.find_line
+
+    def count(*arguments: Any) -> int | None:
+        nonlocal n_searched
+        n_searched += 1
+        return find(*arguments)
+
+    monkeypatch.setattr(blocks, "find_line", count)
+    begins = "".join(f"{indent}\\begin{{a{i}}}\n\n" for i in range(300))
+    ends = "".join(f"\\end{{a{i}}}" for i in range(300))
+    parse(f"- Good\n\n{begins}{ends if indent else ''}\n", "md")
+    assert n_searched < 100
 
 
 class CountedText(str):
