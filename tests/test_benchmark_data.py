@@ -47,7 +47,15 @@ def test_a_document_states_its_ten_facts(path: Path) -> None:
     assert quality.facts_in(text, head["facts"]) == list(head["facts"])
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    # Some of each kind and language with the other tests.
+    [
+        pytest.param(each, marks=[pytest.mark.long] * (i % 4 > 0))
+        for i, each in enumerate(DOCUMENTS)
+    ],
+    ids=lambda path: path.stem,
+)
 def test_nothing_of_a_document_counts_as_invented(path: Path) -> None:
     head, text = read(path)
     assert quality.invented(text, text, language=head.get("language", "en")) == []

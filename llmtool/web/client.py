@@ -25,11 +25,17 @@ def open_client() -> Client:
     return httpx2.Client(follow_redirects=False)
 
 
-def open_async_client(*, max_connections: int, use_proxies: bool) -> AsyncClient:
+def open_async_client(
+    *, max_connections: int, use_proxies: bool, is_encrypted: bool
+) -> AsyncClient:
     """Return a client for asyncio that keeps its connections; otherwise as `open_client`.
 
-    Certificates are those of the environment, as are proxies with `use_proxies`.
+    Proxies are those of the environment with `use_proxies`. Certificates are, too, with
+    `is_encrypted`, or if a proxy may need them; otherwise no server is trusted, since reading them
+    takes 40 ms.
     """
+    import ssl
+
     import httpx2
 
     limits = httpx2.Limits(
@@ -38,4 +44,6 @@ def open_async_client(*, max_connections: int, use_proxies: bool) -> AsyncClient
         keepalive_expiry=60,
     )
     mounts = None if use_proxies else {"all://": None}
-    return httpx2.AsyncClient(follow_redirects=False, limits=limits, mounts=mounts)
+    needs_certificates = is_encrypted or use_proxies
+    verify = True if needs_certificates else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx2.AsyncClient(follow_redirects=False, limits=limits, mounts=mounts, verify=verify)

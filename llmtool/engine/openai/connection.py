@@ -342,7 +342,9 @@ class Connection:
         if self._client is None:
             with connection_errors(endpoint):
                 self._client = open_async_client(
-                    max_connections=self.concurrency + 4, use_proxies=not endpoint.is_local
+                    max_connections=self.concurrency + 4,
+                    use_proxies=not endpoint.is_local,
+                    is_encrypted=endpoint.is_encrypted,
                 )
         headers = {
             "User-Agent": f"llmtool/{__version__}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from typing import Any
@@ -23,7 +24,7 @@ from llmtool.engine.types import (
     Sampling,
     Token,
 )
-from llmtool.errors import Cancelled, ContextOverflow, UsageError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError, UsageError
 from llmtool.structured.constraint import Constraint
 
 HELLO = Prompt(messages=(Message("user", "Say hello"),))
@@ -463,3 +464,20 @@ def test_waits_of_several_requests_are_reported_once(fake: FakeServer, connect: 
     notes: list[str] = []
     run(connect(fake.url, notes=notes), *(ask(id=i) for i in range(4)))
     assert len(notes) == 1 and "too many requests; try again later; retrying in 2 s" in notes[0]
+
+
+def test_certificates_are_read_only_for_an_encrypted_connection(
+    fake: FakeServer, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ssl.SSLContext] = []
+
+    def make_context(**options: Any) -> ssl.SSLContext:
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", make_context)
+    assert texts(run(connect(fake.url), ask())) == "Hello!"
+    assert made == []
+    with pytest.raises(LlmtoolError, match="does not use TLS"):
+        connect(fake.url.replace("http:", "https:"))
+    assert len(made) == 1
