@@ -137,8 +137,9 @@ def test_variant_changes_the_threshold() -> None:
         ("At nine: gate 4.", "When at gate 4?", False),
         ("At nine: gate four.", "When?", False),
         ("At nine or 9.", "When?", False),
+        ("1. At nine.", "When?", False),
     ],
-    ids=["invented", "of the question", "in words", "another spelling"],
+    ids=["invented", "of the question", "in words", "another spelling", "list marker"],
 )
 def test_reply_with_a_number_that_the_prompt_lacks_is_replaced(
     reply: str, question: str, abstained: bool

@@ -14,6 +14,7 @@ others calculate.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from llmtool.tasks.results import Abstention
 
 if TYPE_CHECKING:
     from llmtool.prompts.schema import Abstain
+
+_LIST_MARKER = re.compile(r"\A\s*\d{1,2}[.)]\s+")
 
 
 class AbstentionScores:
@@ -86,7 +89,9 @@ class AbstentionScores:
         prompt = self._prompts[0]
         texts = (prompt.text or "", *(message.content for message in prompt.messages))
         known = {reading for n in find_numbers("\n".join(texts)) for reading in n.readings}
-        return any(reply[n.start].isdigit() and not n.readings & known for n in find_numbers(reply))
+        answer = _LIST_MARKER.sub("", reply)
+        found = (n for n in find_numbers(answer) if answer[n.start].isdigit())
+        return any(not number.readings & known for number in found)
 
     def _next_request(self) -> ScoreRequest:
         prompt = msgspec.structs.replace(self._prompts[len(self._scores)], thinking=None)
