@@ -193,9 +193,12 @@ def _is_link(found: re.Match[str], labels: Container[str]) -> bool:
 
 
 def _is_named_link(found: re.Match[str]) -> bool:
-    """Return whether a wiki link or role has a text besides its target."""
+    """Return whether a wiki link or role has a text besides its target.
+
+    What is embedded has a caption, or one word for its size or place.
+    """
     if found["shown"]:
-        return not found[0].startswith("!")
+        return not found[0].startswith("!") or " " in found["shown"].strip()
     if found["textrole"]:
         return True
     return found[0][found.end("roletext") - found.start() :] != "`"

@@ -174,8 +174,8 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "其中$\\epsilon$是á噪声，$x_i$为输入。\n",
     ),
     "wiki links": (
-        "See [[Page|the page]], [[Other]], ![[image.png]] and %%no%%. ^block\n",
-        "Séé [[Page|thé págé]], [[Other]], ![[image.png]] ánd %%no%%. ^block\n",
+        "See [[Page|the page]], [[Other]], ![[a.png|left]], ![[a.png|A cat]] and %%no%%. ^block\n",
+        "Séé [[Page|thé págé]], [[Other]], ![[a.png|left]], ![[a.png|Á cát]] ánd %%no%%. ^block\n",
     ),
     "footnotes with several paragraphs": (
         "Text.[^one]\n\n[^one]: First.\n\n    Second.\n\n    - third\n\nAfter.\n",
