@@ -102,17 +102,16 @@ def test_many_short_processes_do_not_exceed_the_limit(tmp_path: Path) -> None:
     assert len(list(cache.values(int))) < 560
 
 
-@pytest.mark.parametrize("length", [10, 250, 1000, 20_000])
+@pytest.mark.parametrize("length", [10, 1000, 20_000])
 def test_file_is_not_larger_than_the_limit_in_bytes(tmp_path: Path, length: int) -> None:
-    limit = 2_000_000
+    limit = 500_000
     cache = DiskCache(tmp_path, limit=1_000_000, limit_bytes=limit)
     sizes = []
-    for n in range(5_000_000 // (length + 200)):
+    for n in range(1_250_000 // (length + 200)):
         key = hashlib.sha256(numbered(n).encode()).hexdigest()
         cache.save(key, "x" * length)
-        if n % 50 == 0:
-            sizes.append((tmp_path / NAME).stat().st_size)
-    assert 0.9 * limit < max(sizes) <= limit
+        sizes.append((tmp_path / NAME).stat().st_size)
+    assert 0.8 * limit < max(sizes) <= limit
     assert cache.clear(dry_run=True)[1] == (tmp_path / NAME).stat().st_size
 
 
