@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 
@@ -31,7 +32,9 @@ def check_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
     patterns = tuple(patterns)
     for pattern in patterns:
         try:
-            re.compile(pattern)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "Possible nested set"
+                re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as exc:
             raise UsageError(f"{option('protect', pattern)}: not a valid regex: {exc}") from exc
         try:  # in the child, as this also takes exponential time

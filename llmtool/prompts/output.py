@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any, Literal
 
 import msgspec
@@ -59,8 +60,10 @@ def check_output(raw: RawTemplate, output: str | OutputFile) -> Output:
         return Output(kind="json", json=core(value))  # type: ignore[arg-type]
     if kind == "regex":
         try:
-            re.compile(value)
-        except re.error as exc:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "Possible nested set"
+                re.compile(value)
+        except (re.error, OverflowError, RecursionError) as exc:
             raw.fail(("output", "regex"), f"output.regex: {exc}")
     return Output(kind=kind, **{kind: str(value)})  # type: ignore[arg-type]
 

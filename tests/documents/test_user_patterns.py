@@ -70,6 +70,11 @@ def test_invalid_regexes_are_rejected(regex: str, message: str) -> None:
         check_patterns([regex])
 
 
+def test_doubtful_syntax_gives_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    assert check_patterns(["[[a]--x]"]) == ("[[a]--x]",)
+    assert not recwarn.list
+
+
 def test_match_of_the_empty_text_that_takes_too_long_is_an_error() -> None:
     with pytest.raises(UsageError, match=r"protect='.*': takes too much time or memory"):
         check_patterns(["(?:a?|b?){60}(?=c)"])

@@ -208,6 +208,10 @@ REFUSED_PARTS = {
         "output: {regex: '['}",
         "f:4: output.regex: unterminated character set at position 0",
     ),
+    "a pattern with a huge number": (
+        "output: {regex: 'a{99999999999}'}",
+        "f:4: output.regex: the repetition number is too large",
+    ),
     "an unknown type in the short form of a schema": (
         "output:\n  json: name, age itn",
         "f:5: output.json: unknown type 'itn' of field 'age'; use str, int, float, bool, date, "
