@@ -212,11 +212,10 @@ def test_sentence_that_fails_twice_is_replaced_by_one_of_the_text() -> None:
 
 def test_dense_sentence_with_another_number_is_not_printed() -> None:
     def reply(prompt: str) -> str:
-        return re.sub(r"\d+", lambda number: number[0] + "7", shorten(prompt).split(". ")[0]) + "."
+        return shorten(prompt).split(". ")[0] + " 77."
 
     summary = make_toolbox(reply).summarize(report(3), length="20 words", strategy="stuff")
-    numbers = set(re.findall(r"\d+", report(3)))
-    assert set(re.findall(r"\d+", summary.text)) <= numbers and summary.n_rejected
+    assert "77" not in summary.text and summary.n_rejected
 
 
 def test_quote_is_used_instead_of_a_longer_sentence_that_says_less() -> None:
