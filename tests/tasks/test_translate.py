@@ -222,6 +222,10 @@ def test_atomic_segment_remains_unchanged_if_a_part_is_not_translated(
             "begins with markup that is not in the source",
         ),
         ("Die Bibliothek ist **montags** geschlossen.", "adds emphasis"),
+        (
+            "Hier ist die Übersetzung: Die Bibliothek ist montags geschlossen.",
+            "has a remark that is not in the source",
+        ),
     ],
     ids=[
         "good",
@@ -236,6 +240,7 @@ def test_atomic_segment_remains_unchanged_if_a_part_is_not_translated(
         "alternatives",
         "heading",
         "emphasis",
+        "remark",
     ],
 )
 def test_find_fault_explains_a_rejected_reply(reply: str, fault: str | None) -> None:
