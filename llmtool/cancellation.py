@@ -71,8 +71,9 @@ class Cancellation:
     @property
     def cancelled(self) -> bool:
         """Whether all calls or a block around this one are to stop."""
-        return self._all_cancelled or any(
-            each.cancelled for each in _scopes.get() if each.cancellation is self
+        scopes = _scopes.get()
+        return self._all_cancelled or (
+            bool(scopes) and any(each.cancelled for each in scopes if each.cancellation is self)
         )
 
     @contextmanager

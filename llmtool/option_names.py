@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from types import MappingProxyType
 
 # Names of our options in other programs and libraries. Ours are those of Python arguments, or else
 # of flags. A name may belong to several options, of which a function or command has one.
@@ -74,6 +75,7 @@ _OTHER_NAMES = {
 _NO_VALUE = object()
 _MARK = "\0:"
 _is_deferred: ContextVar[bool] = ContextVar("_is_deferred", default=False)
+_names: ContextVar[Mapping[str, str]] = ContextVar("_names", default=MappingProxyType({}))
 Format = Callable[[str, tuple[object, ...]], str]
 
 
@@ -90,7 +92,23 @@ def option(name: str, value: object = _NO_VALUE) -> str:
 
         with suppress(TypeError):  # a value that JSON does not have
             return _MARK + json.dumps([name, *values]) + _MARK
-    return _formats[-1](name, values)
+    return _formats[-1](_names.get().get(name, name), values)
+
+
+@contextmanager
+def rename_options(names: Mapping[str, str]) -> Iterator[None]:
+    """Let `option` show other names of some options during the block, in this thread or task.
+
+    Example:
+        >>> with rename_options({"max_tokens": "max_output_tokens"}):
+        ...     option("max_tokens")
+        'max_output_tokens='
+    """
+    token = _names.set(names)
+    try:
+        yield
+    finally:
+        _names.reset(token)
 
 
 @contextmanager

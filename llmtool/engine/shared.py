@@ -1,4 +1,4 @@
-"""One engine for several threads: their requests run together in one stream.
+"""One engine for several threads and tasks: their requests run together in one stream.
 
 A thread reads the requests of all callers, and passes each event to its caller. Thread and stream
 end when no request is left.
@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -39,6 +39,12 @@ from llmtool.errors import ClosedError, EngineError
 from llmtool.forks import call_after_fork
 from llmtool.option_names import defer_names
 
+if TYPE_CHECKING:
+    import asyncio
+
+    from llmtool.engine.loop_queue import LoopQueue
+
+Delivery = tuple[Event, bool]  # an event, and whether it is the last one of its request
 _MAX_OPEN = 64  # requests of one call that the engine may read ahead
 _POLL_SECONDS = 0.02  # between polls of a source that has no request yet
 # Signals interrupt a thread that waits, except on Windows.
@@ -135,7 +141,7 @@ class SharedEngine:
             ClosedError: the engine was closed.
             EngineError: the engine failed, or the process was forked.
         """
-        source, call, exhausted = iter(requests), _Call(), False
+        source, call, exhausted = iter(requests), _ThreadCall(), False
         try:
             while True:
                 self._check()
@@ -157,6 +163,31 @@ class SharedEngine:
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Yield the scores of each request; raises as `stream`."""
         return cast("Iterator[Scores | Failed]", self.stream(requests))
+
+    async def astream(
+        self, requests: Sequence[AnyRequest], queue: LoopQueue[Delivery]
+    ) -> AsyncGenerator[list[Event], None]:
+        """Yield the events of requests in an event loop, without a thread for them.
+
+        A list has the events of a step, of all steps that wait, or none if the task was woken.
+        `queue` is new; its `add` wakes the task, and its `fail` ends the stream.
+
+        Raises:
+            ClosedError, EngineError: see `stream`.
+            Cancelled: the cancellation was set.
+        """
+        self._check()
+        call = _LoopCall(queue)
+        self._submit(call, requests)
+        try:
+            with self._cancellation.waking(call.wake):
+                while call.n_open:
+                    events = await queue.get()
+                    self._check()
+                    call.n_open -= sum(is_last for _, is_last in events)
+                    yield [event for event, _ in events]
+        finally:
+            self._leave(call)
 
     def _check(self) -> None:
         if self._forked:
@@ -184,7 +215,7 @@ class SharedEngine:
                 self._thread = threading.Thread(target=self._serve, name="llmtool", daemon=True)
                 self._thread.start()
 
-    def _next_events(self, call: _Call) -> list[tuple[Event, bool]]:
+    def _next_events(self, call: _ThreadCall) -> list[Delivery]:
         """Wait for events; return them, and whether each is the last one of its request."""
         with self._cancellation.waking(call.wake):
             events = None
@@ -249,16 +280,23 @@ class SharedEngine:
         return ([event] for event in self._engine.stream(requests))
 
     def _pass_on(self, events: Iterable[Event]) -> None:
-        """Pass the events of a step to their callers, whose threads then run beside the next step.
+        """Pass the events of a step to their callers, which then run beside the next step.
 
-        Passed one by one, they would compete with this thread for the interpreter.
+        Passed one by one, they would compete with this thread for the interpreter. An event loop is
+        woken once for all its tasks.
         """
-        found: dict[_Call, list[tuple[Event, bool]]] = {}
+        found: dict[_Call, list[Delivery]] = {}
         for event in events:
             call, own, is_last = self._find_call(event)
             found.setdefault(call, []).append((own, is_last))
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_LoopCall, list[Delivery]]]] = {}
         for call, own_events in found.items():
-            call.events.put(own_events)
+            if isinstance(call, _LoopCall):
+                by_loop.setdefault(call.queue.loop, []).append((call, own_events))
+            else:
+                call.put(own_events)
+        for calls in by_loop.values():
+            calls[0][0].queue.post(_add_all, calls)
 
     def _find_call(self, event: Event) -> tuple[_Call, Event, bool]:
         """Return the call of an event, the event with its id there, and whether it is the last."""
@@ -292,24 +330,68 @@ class SharedEngine:
 
     def _fail_all(self, error: BaseException) -> None:
         for call in self._calls():
-            call.events.put(error)
+            call.fail(error)
         self._running.clear()
         self._turns.clear()
 
 
 class _Call:
-    """The requests of one `stream`, and their events."""
+    """The requests of one caller, whose events are put in a queue."""
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[float, AnyRequest]] = deque()  # since when
-        # None wakes the thread that waits.
-        self.events: SimpleQueue[list[tuple[Event, bool]] | BaseException | None] = SimpleQueue()
         self.cancellation = Cancellation()
         self.n_open = 0  # requests without their last event
 
+    def put(self, events: list[Delivery]) -> None:
+        raise NotImplementedError
+
+    def fail(self, error: BaseException) -> None:
+        """Let the caller raise an error."""
+        raise NotImplementedError
+
     def wake(self) -> None:
-        """Let the thread that waits for an event check whether it is cancelled."""
+        """Let the caller, which waits for events, check whether it is cancelled."""
+        raise NotImplementedError
+
+
+class _ThreadCall(_Call):
+    """The requests of one `stream`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: SimpleQueue[list[Delivery] | BaseException | None] = SimpleQueue()
+
+    def put(self, events: list[Delivery]) -> None:
+        self.events.put(events)
+
+    def fail(self, error: BaseException) -> None:
+        self.events.put(error)
+
+    def wake(self) -> None:
         self.events.put(None)
+
+
+class _LoopCall(_Call):
+    """The requests of one `astream`."""
+
+    def __init__(self, queue: LoopQueue[Delivery]) -> None:
+        super().__init__()
+        self.queue = queue
+
+    def put(self, events: list[Delivery]) -> None:
+        self.queue.post(self.queue.add, events)
+
+    def fail(self, error: BaseException) -> None:
+        self.queue.post(self.queue.fail, error)
+
+    def wake(self) -> None:
+        self.put([])
+
+
+def _add_all(calls: Iterable[tuple[_LoopCall, list[Delivery]]]) -> None:
+    for call, events in calls:
+        call.queue.add(events)
 
 
 class _Running:

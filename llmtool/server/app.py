@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from importlib import import_module
@@ -26,7 +25,7 @@ from llmtool.server.access import Access
 from llmtool.server.anthropic import messages
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
 from llmtool.server.bodies import check_query, parse_body, read_body
-from llmtool.server.errors import RequestError
+from llmtool.server.errors import RequestError, naming_fields
 from llmtool.server.functions import endpoints
 from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
 from llmtool.server.metrics import CountRequests, HttpTotals, show_metrics
@@ -36,7 +35,7 @@ from llmtool.server.openai.completions import complete
 from llmtool.server.openai.responses import create_response
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
 from llmtool.server.page import show_page
-from llmtool.server.responses import JSON, error_response
+from llmtool.server.responses import JSON, error_response, is_finished
 from llmtool.server.scores import ScoresBody, score
 from llmtool.server.service import Service
 
@@ -52,6 +51,8 @@ def make_app(
     origins, totals = list(origins), HttpTotals()
     post = partial(_post, service)
     routes = [
+        Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
+        Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
         Route("/", _get(service, show_page)),
         Route("/v1/models", _get(service, models.list_models)),
         Route("/v1/models/{name:path}", _get(service, models.show_model)),
@@ -59,7 +60,6 @@ def make_app(
         Route("/v1/functions/{name}", _handle(service, endpoints.call_function), methods=["POST"]),
         Route("/mcp", _Mcp(service)),
         Route("/openapi.json", _get(service, endpoints.show_openapi)),
-        Route("/v1/chat/completions", post(complete_chat, ChatBody), methods=["POST"]),
         Route("/v1/responses", post(create_response, ResponseBody), methods=["POST"]),
         Route("/v1/messages", post(messages.create_message, MessagesBody), methods=["POST"]),
         Route(
@@ -67,10 +67,13 @@ def make_app(
             post(messages.count_tokens, CountBody),
             methods=["POST"],
         ),
-        Route("/v1/completions", post(complete, CompletionBody), methods=["POST"]),
         Route("/health", _get(service, llama_server.show_health)),
         Route("/metrics", _get(service, partial(show_metrics, totals=totals))),
-        Route("/tokenizer_info", _handle(service, llama_server.show_tokenizer)),
+        Route(
+            "/tokenizer_info",
+            _handle(service, llama_server.show_tokenizer),
+            methods=["GET"],
+        ),
         Route("/v1/scores", post(score, ScoresBody), methods=["POST"]),
         Route("/tokenize", post(llama_server.tokenize, TokenizeBody), methods=["POST"]),
         Route("/detokenize", post(llama_server.detokenize, DetokenizeBody), methods=["POST"]),
@@ -130,7 +133,7 @@ def _post(
     service: Service,
     function: Callable[[Service, B], Awaitable[Response | dict[str, Any]]],
     kind: type[B],
-) -> Callable[[Request], Awaitable[Response]]:
+) -> ASGIApp:
     """Return an endpoint that reads its body as a record."""
 
     async def parse_and_run(service: Service, request: Request, data: bytes) -> Response:
@@ -139,7 +142,8 @@ def _post(
             body = await asyncio.to_thread(parse_body, data, kind)
         else:
             body = parse_body(data, kind)
-        result = await function(service, body)
+        with naming_fields(getattr(body, "field_names", {})):
+            result = await function(service, body)
         return JSON(result) if isinstance(result, dict) else result
 
     return _handle(service, parse_and_run)
@@ -147,17 +151,31 @@ def _post(
 
 def _handle(
     service: Service, function: Callable[[Service, Request, bytes], Awaitable[Response]]
-) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that is stopped when the client disconnects."""
+) -> ASGIApp:
+    """Return an endpoint that is stopped when the client disconnects.
 
-    async def handle(request: Request) -> Response:
+    It is an application rather than a function, for which Starlette would wrap each message.
+    """
+
+    async def respond(request: Request, data: bytes, send: Send) -> None:
         try:
-            data = await read_body(request)
-            return await _until_disconnect(request, function(service, request, data))
+            response = await function(service, request, data)
         except Exception as exc:
-            return error_response(exc, request.url.path)
+            response = error_response(exc, request.url.path)
+        await response(request.scope, request.receive, send)
 
-    return handle
+    class Endpoint:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            request = Request(scope, receive)
+            try:
+                data = await read_body(request)
+            except Exception as exc:
+                await error_response(exc, request.url.path)(scope, receive, send)
+                return
+            if not await is_finished(respond(request, data, send), receive):
+                await Response(status_code=_CLIENT_CLOSED)(scope, receive, send)
+
+    return Endpoint()
 
 
 def _get(
@@ -170,28 +188,6 @@ def _get(
             return error_response(exc, request.url.path)
 
     return handle
-
-
-async def _until_disconnect(request: Request, response: Awaitable[Response]) -> Response:
-    """Return a response, or stop what makes it when the client disconnects."""
-    making = asyncio.ensure_future(response)
-    leaving = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait([making, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if making.done():
-            return making.result()
-        return Response(status_code=_CLIENT_CLOSED)
-    finally:
-        for task in (leaving, making):
-            if not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _report(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
@@ -36,7 +37,10 @@ async def read_body(request: Request) -> bytes:
         message = f"Content-Encoding {encoding!r} is not supported; send the body uncompressed"
         raise RequestError(message, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     try:
-        return await asyncio.wait_for(_read(request), _READ_SECONDS)
+        if sys.version_info < (3, 11):
+            return await asyncio.wait_for(_read(request), _READ_SECONDS)
+        async with asyncio.timeout(_READ_SECONDS):  # without another task
+            return await _read(request)
     except asyncio.TimeoutError:
         message = f"the body did not arrive within {_READ_SECONDS:g} s"
         raise RequestError(message, status=HTTPStatus.REQUEST_TIMEOUT) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +22,7 @@ from llmtool.errors import (
     UnsatisfiableError,
     UsageError,
 )
-from llmtool.option_names import show_value
+from llmtool.option_names import rename_options, show_value
 
 RETRY_SECONDS = 1  # in `Retry-After` while the queue is full or the model loads
 
@@ -55,13 +55,17 @@ class QueueFull(RequestError):
         )
 
 
+_OF_SERVER = {"n_ctx": "the server's --ctx-size"}
+
+
 def format_field(name: str, value: tuple[object, ...]) -> str:
-    """Return how a message names a field of a body.
+    """Return how a message names a field of a body, or an option that only the server has.
 
     Example:
         >>> format_field("top_p", ()), format_field("top_p", (2.0,))
         ('top_p', 'top_p 2')
     """
+    name = _OF_SERVER.get(name, name)
     return " ".join([name, *(show_value(_as_typed(each)) for each in value)])
 
 
@@ -85,6 +89,19 @@ def naming(param: str, *, code: str | None = "invalid_schema") -> Iterator[None]
         error = RequestError(f"{param}: {exc}", code=code, param=param)
         error.exit_code = exc.exit_code
         raise error from None
+
+
+@contextmanager
+def naming_fields(names: Mapping[str, str]) -> Iterator[None]:
+    """Name options by the fields of an API in the errors of a block."""
+    with rename_options(names):
+        try:
+            yield
+        except LlmtoolError as exc:
+            exc.args = (str(exc), *exc.args[1:])  # an engine's message names them only now
+            if isinstance(exc, UsageError) and exc.option is not None:
+                exc.option = names.get(exc.option, exc.option)
+            raise
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from llmtool.engine.types import Finished, Prompt, Request, Sampling, Token, TokenLogprob, Usage
+from llmtool.engine.types import Finished, Prompt, Sampling, Token, TokenLogprob, Usage
 from llmtool.errors import about_option
 from llmtool.server.errors import RequestError, naming
 from llmtool.tasks.options import MAX_REPLIES
-from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.conversation import Messages, parse_messages, split_for_reply
 from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
 from llmtool.tasks.pipeline.prepare import make_sampling
@@ -159,12 +159,18 @@ def check_n(n: int | None) -> int:
     return n
 
 
-def events(box: Toolbox, requests: Iterable[Request]) -> Generator[Token | Finished, None, None]:
-    """Yield the events of requests, which run together.
+async def collect(lists: AsyncGenerator[list[Token | Finished], None], replies: Replies) -> None:
+    """Add all events to their replies."""
+    async with aclosing(lists):
+        async for events in lists:
+            for event in events:
+                replies.add(event)
 
-    Raises:
-        LlmtoolError: one failed.
-    """
-    for event in raise_failures(box.engine.stream(requests)):
-        if isinstance(event, (Token, Finished)):
-            yield event
+
+async def first_events(
+    lists: AsyncGenerator[list[Token | Finished], None],
+) -> list[Token | Finished]:
+    """Return the first list of events that is not empty; an invalid request raises its error."""
+    while not (events := await lists.__anext__()):
+        pass
+    return events

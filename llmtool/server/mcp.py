@@ -23,7 +23,7 @@ from llmtool.errors import LlmtoolError, UsageError
 from llmtool.option_names import use_format
 from llmtool.prompts.render import render
 from llmtool.server.bodies import MAX_BODY
-from llmtool.server.errors import describe, format_field
+from llmtool.server.errors import describe, format_field, naming_fields
 from llmtool.server.functions.calls import call, find
 from llmtool.server.functions.catalogue import Function
 from llmtool.server.responses import JSON
@@ -34,6 +34,8 @@ _INSTRUCTIONS = (
     "Tools that run on a local language model: classification with scores, summaries, translation, "
     "extraction and other prompt templates. Their input stays on the user's machine."
 )
+
+_NAMES = {"max_tokens": "the server's setting max_tokens"}  # tools have no such argument
 
 
 def make_server(service: Service) -> Server[Any]:
@@ -47,7 +49,8 @@ def make_server(service: Service) -> Server[Any]:
             function = find(service.functions, params.name)
             _, box = service.find(None)
             arguments = params.arguments or {}
-            result = await service.call(box, lambda: call(box.context, function, arguments, {}))
+            with naming_fields(_NAMES):
+                result = await service.call(box, lambda: call(box.context, function, arguments, {}))
         except LlmtoolError as exc:
             content = types.TextContent(text=describe(exc).message)
             return types.CallToolResult(content=[content], is_error=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import Any
 
-import anyio
 import msgspec
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from llmtool.server.errors import RETRY_SECONDS, anthropic_error, describe, error_document
 
@@ -28,23 +29,52 @@ class JSON(Response):
         return _encode(content)
 
 
-class Stream(StreamingResponse):
-    """Chunks of a generator, which is closed when the client disconnects."""
+class Stream(Response):
+    """Chunks of a generator, which is closed at the end or when this call is cancelled."""
 
     def __init__(self, chunks: AsyncGenerator[bytes, None], media_type: str) -> None:
-        super().__init__(
-            chunks,
-            media_type=media_type,
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        super().__init__(media_type=media_type)
         self._chunks = chunks
+        self.raw_headers = [
+            (b"content-type", f"{media_type}; charset=utf-8".encode()),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
 
-    async def stream_response(self, send: Send) -> None:
-        try:
-            await super().stream_response(send)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._chunks.aclose()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._chunks) as chunks:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for chunk in chunks:
+                if chunk:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def is_finished(response: Awaitable[object], receive: Receive) -> bool:
+    """Wait for a response, or stop it when the client disconnects; return whether it is finished.
+
+    Raises:
+        BaseException: what the response raises.
+    """
+    responding = asyncio.ensure_future(response)
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait([responding, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not responding.done():
+            return False
+        responding.result()
+        return True
+    finally:
+        for task in (leaving, responding):
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def sse(data: Any, *, event: str | None = None) -> bytes:

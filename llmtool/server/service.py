@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextvars import copy_context
+from typing import TypeVar, cast
 
 from llmtool.background import BackgroundCall
 from llmtool.cancellation import CancelScope
+from llmtool.engine.loop_queue import LoopQueue
+from llmtool.engine.shared import Delivery, SharedEngine
+from llmtool.engine.types import Event, Failed, Finished, Request, Token
 from llmtool.errors import Cancelled, ClosedError, LlmtoolError, ModelNotFound, TimeoutExpired
 from llmtool.server.activity import Activity
 from llmtool.server.errors import QueueFull
@@ -129,6 +140,39 @@ class Service:
             async for each in self._run(box, begin, end):
                 yield each
 
+    async def generate(
+        self,
+        box: Toolbox,
+        prepare: Callable[[], Sequence[Request]],
+        *,
+        is_slow: bool = False,
+        wake_seconds: float | None = None,
+    ) -> AsyncGenerator[list[Token | Finished], None]:
+        """Yield the events of the requests of `prepare`; closing the generator stops them.
+
+        The first list is empty: the requests are prepared, in a thread if `is_slow` or the model is
+        not loaded. Another list has the events of a step, of all steps that wait, or none after
+        `wake_seconds` without a token.
+
+        Raises:
+            QueueFull, TimeoutExpired: see `call`.
+            LlmtoolError: a request failed.
+        """
+        async with self._admit() as end:
+            if is_slow or box.loaded_engine is None:
+                async with aclosing(self._run(box, lambda: [prepare()], end)) as prepared:
+                    requests = await prepared.__anext__()
+            else:
+                requests = prepare()
+            engine = box.engine
+            assert isinstance(engine, SharedEngine)  # the toolbox is `concurrent`
+            yield []
+            queue = LoopQueue[Delivery](wake_seconds=wake_seconds)
+            with self._until(end, queue.fail):
+                async with aclosing(engine.astream(requests, queue)) as lists:
+                    async for events in lists:
+                        yield _without_failures(events)
+
     @asynccontextmanager
     async def _admit(self) -> AsyncIterator[float]:
         """Wait until a call may run; yield the time by which it must end."""
@@ -152,6 +196,9 @@ class Service:
 
     async def _acquire(self) -> None:
         """Wait until a call may run. `wait_for` would ignore a cancellation at its end."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
         acquiring = asyncio.ensure_future(self._free.acquire())
         try:
             await asyncio.wait([acquiring], timeout=self._timeout)
@@ -167,41 +214,59 @@ class Service:
         self, box: Toolbox, begin: Callable[[], Iterable[E]], end: float
     ) -> AsyncGenerator[E, None]:
         """Yield the items of an iterable that a thread reads, until `end`."""
-        loop = asyncio.get_running_loop()
-        items = _Items(loop)  # the length of a reply is limited
+        queue = LoopQueue[E]()  # the length of a reply is limited
         scope = box.cancellation.scope()
 
         def read() -> None:
+            error: BaseException = _Ended()
             try:
                 with scope:
                     for item in begin():
-                        items.put(item)
+                        queue.post(queue.add, [item])
             except BaseException as exc:
-                items.put(_Raised(exc))
-            finally:
-                items.put(_DONE)
+                error = exc
+            queue.post(queue.fail, error)
 
         def stop(error: LlmtoolError) -> None:
             scope.cancel()
-            items.put(_Raised(error))
+            queue.fail(error)
 
-        self._calls.add(stop)
-        timer = loop.call_later(end - time.monotonic(), lambda: stop(self._expired()))
-        thread = loop.run_in_executor(self._pool, read)
+        context = copy_context()
+        thread = queue.loop.run_in_executor(self._pool, context.run, read)
         try:
-            while (item := await items.get()) is not _DONE:
-                if isinstance(item, _Raised):
-                    raise item.error
-                yield item
+            with self._until(end, stop):
+                while True:
+                    for item in await queue.get():
+                        yield item
+        except _Ended:
+            return
+        finally:
+            if not thread.done():
+                await _stop(scope, thread)
+
+    @contextmanager
+    def _until(self, end: float, stop: Callable[[LlmtoolError], None]) -> Iterator[None]:
+        """Call `stop` with an error at `end`, or when the server ends."""
+        self._calls.add(stop)
+        seconds = end - time.monotonic()
+        timer = asyncio.get_running_loop().call_later(seconds, lambda: stop(self._expired()))
+        try:
+            yield
         finally:
             timer.cancel()
             self._calls.discard(stop)
-            if not thread.done():
-                await _stop(scope, thread)
 
     def _expired(self) -> TimeoutExpired:
         message = f"not finished after {self._timeout:g} s; shorten the request"
         return TimeoutExpired(message, seconds=self._timeout)
+
+
+def _without_failures(events: list[Event]) -> list[Token | Finished]:
+    """Return the events of generation requests; raise the error of one that failed."""
+    for event in events:
+        if isinstance(event, Failed):
+            raise event.error
+    return cast("list[Token | Finished]", events)
 
 
 def _stopped() -> Cancelled:
@@ -221,35 +286,5 @@ async def _stop(scope: CancelScope, thread: asyncio.Future[None]) -> None:
         raise cancelled
 
 
-_DONE = object()  # the end of the items
-
-
-class _Items:
-    """Items that threads put and a task of the loop gets; many items wake the task once."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._event = loop, asyncio.Event()
-        self._items: deque[Any] = deque()
-        self._is_waking = False
-
-    def put(self, item: object) -> None:
-        self._items.append(item)
-        if not self._is_waking:
-            self._is_waking = True
-            with suppress(RuntimeError):  # the loop was closed
-                self._loop.call_soon_threadsafe(self._wake)
-
-    async def get(self) -> Any:
-        while not self._items:
-            self._event.clear()
-            await self._event.wait()
-        return self._items.popleft()
-
-    def _wake(self) -> None:
-        self._is_waking = False
-        self._event.set()
-
-
-class _Raised:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+class _Ended(Exception):
+    """The thread of a call has put all its items."""

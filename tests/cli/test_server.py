@@ -72,6 +72,18 @@ def serve(env: dict[str, str]) -> Iterator[Callable[..., Counter]]:
         yield start
 
 
+def test_a_warm_command_imports_neither_the_engine_nor_languages(
+    tiny: Path, serve: Callable[..., Counter], run_llmtool_process: Callable[..., Any]
+) -> None:
+    counter = serve(tiny)
+    words = (*ONE_TOKEN, "-m", tiny, "--threads", "1")
+    done = run_llmtool_process(*words, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert counter.n_streams == 1, done.stderr
+    names = {line.split("|")[-1].strip() for line in done.stderr.decode().splitlines()}
+    assert "llmtool.engine.socket.client" in names
+    assert not names & {"llmtool.engine.llama.engine", "llmtool.text.languages"}
+
+
 COMMANDS: dict[str, tuple[str, ...]] = {
     "gen": ("gen", "once upon a time", "--max-tokens", "12", "--seed", "3"),
     "gen --json": ("gen", "once", "--max-tokens", "8", "--temperature", "0", "--json", "-n", "2"),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
+from llmtool.engine.loop_queue import LoopQueue
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.shared import SharedEngine
 from llmtool.engine.types import (
@@ -167,6 +171,7 @@ def test_an_abandoned_stream_stops_its_requests(local: SharedEngine) -> None:
     while local.progress.running and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not local.progress.running
+    assert not local.progress.finished  # they were stopped
     assert reply(local, text_request("again", max_tokens=3))
 
 
@@ -295,3 +300,140 @@ def test_calls_of_a_concurrent_toolbox_run_together(tiny: Path) -> None:
         box.generate("load", max_tokens=1)
         with ThreadPoolExecutor(3) as pool:
             assert max(pool.map(call, range(3))) > 1
+
+
+def take(
+    engine: SharedEngine, *requests: Request, act: Callable[[LoopQueue[Any]], object] | None = None
+) -> list[list[Event]]:
+    """Return the lists of events of an `astream`, during which `act` is called."""
+
+    async def main() -> list[list[Event]]:
+        queue = LoopQueue[Any]()
+        if act is not None:
+            queue.loop.call_later(0.05, act, queue)
+        async with aclosing(engine.astream(requests, queue)) as lists:
+            return [events async for events in lists]
+
+    return asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_a_task_gets_the_events_of_its_own_requests() -> None:
+    engine = scripted(lambda text: f"reply to {text}")
+
+    async def call(i: int) -> list[str]:
+        texts = {i: "", i + 1: ""}
+        requests = [text_request(f"{i}", id=i), text_request("x", id=i + 1)]
+        async with aclosing(engine.astream(requests, LoopQueue())) as lists:
+            async for events in lists:
+                for event in events:
+                    if isinstance(event, Token):
+                        texts[event.id] += event.text
+        return list(texts.values())
+
+    async def main() -> list[list[str]]:
+        return await asyncio.gather(*map(call, range(100)))
+
+    assert asyncio.run(main()) == [[f"reply to {i}", "reply to x"] for i in range(100)]
+
+
+def test_a_loop_is_woken_once_for_the_events_of_a_step() -> None:
+    class Stepping(ScriptedEngine):
+        def steps(self, requests: Iterator[Request | None]) -> Iterator[list[Event]]:
+            """Let each step have a word of each reply."""
+            replies = [self.stream([next(requests)]) for _ in range(8)]
+            for words in zip_longest(*replies):
+                yield [each for each in words if each is not None]
+            assert next(requests, None) is None
+
+    engine = SharedEngine(Stepping(lambda text: text), cancellation=Cancellation())
+    n_calls = 0
+
+    async def call(queue: LoopQueue[Any]) -> str:
+        text = ""
+        async with aclosing(engine.astream([text_request("a b c")], queue)) as lists:
+            async for events in lists:
+                text += "".join(each.text for each in events if isinstance(each, Token))
+        return text
+
+    async def main() -> list[str]:
+        nonlocal n_calls
+        loop = asyncio.get_running_loop()
+        call_soon = loop.call_soon_threadsafe
+
+        def count(*args: Any, **options: Any) -> asyncio.Handle:
+            nonlocal n_calls
+            n_calls += 1
+            return call_soon(*args, **options)
+
+        loop.call_soon_threadsafe = count  # type: ignore[method-assign]
+        return await asyncio.gather(*(call(LoopQueue()) for _ in range(8)))
+
+    assert asyncio.run(main()) == ["a b c"] * 8
+    assert n_calls == 4  # three words, and the ends
+
+
+def test_an_error_in_the_queue_of_a_task_stops_its_requests(local: SharedEngine) -> None:
+    endless = text_request("story", max_tokens=1900, temperature=2, top_k=0, min_p=0)
+
+    def fail(queue: LoopQueue[Any]) -> None:
+        if local.progress.running:
+            queue.fail(ContextOverflow("", needed=1, available=0))
+        else:
+            queue.loop.call_later(0.01, fail, queue)
+
+    with pytest.raises(ContextOverflow):
+        take(local, endless, act=fail)
+    deadline = time.monotonic() + 30
+    while local.progress.running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not local.progress.running
+    assert not local.progress.finished  # they were stopped
+    assert reply(local, text_request("again", max_tokens=3))
+
+
+def test_a_task_is_woken_without_events() -> None:
+    release = threading.Event()
+
+    def compute(text: str) -> str:
+        assert release.wait(30)
+        return text
+
+    lists = take(
+        scripted(compute), text_request("a"), act=lambda queue: (queue.add([]), release.set())
+    )
+    assert lists[0] == []
+    assert [type(each) for events in lists for each in events] == [Token, Finished]
+
+
+def test_an_error_of_the_engine_ends_a_task() -> None:
+    def fail(text: str) -> str:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        take(scripted(fail), text_request("a"))
+
+
+def test_close_ends_a_task_that_waits(local: SharedEngine) -> None:
+    endless = text_request("story", max_tokens=1900, temperature=2, top_k=0, min_p=0)
+    closing: list[threading.Thread] = []
+
+    def close(_: object) -> None:
+        closing.append(threading.Thread(target=local.close))
+        closing[0].start()
+
+    with pytest.raises(ClosedError):
+        take(local, endless, act=close)
+    closing[0].join(30)
+
+
+def test_a_cancellation_ends_a_task_that_waits() -> None:
+    release, stop = threading.Event(), Cancellation()
+
+    def compute(text: str) -> str:
+        release.wait(30)
+        return text
+
+    engine = SharedEngine(ScriptedEngine(compute), cancellation=stop)
+    with pytest.raises(Cancelled):
+        take(engine, text_request("a"), act=lambda _: stop.cancel())
+    release.set()

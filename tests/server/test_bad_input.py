@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -347,3 +348,37 @@ def test_a_query_that_is_not_possible(server: Server, path: str, named: str) -> 
     response = server.client.get(path)
     assert 400 <= response.status_code < 500 and named in check(path, response)
     assert server.client.get("/v1/models?limit=20").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def models(tiny: Path) -> Iterator[Server]:
+    """A server with a model, and with the same model in a small context."""
+    boxes = {
+        name: Toolbox(tiny, concurrent=True, n_threads=1, n_ctx=n_ctx, prefix_cache=False)
+        for name, n_ctx in (("tiny", None), ("small", 64))
+    }
+    with use_format(format_field), running(boxes) as made:
+        yield made
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "fields", "name"),
+    [
+        (CHAT, {"messages": HELLO, "max_tokens": 9999}, "max_tokens"),
+        (CHAT, {"messages": HELLO, "max_completion_tokens": 9999}, "max_completion_tokens"),
+        ("/v1/completions", {"prompt": "a", "max_tokens": 9999}, "max_tokens"),
+        ("/v1/responses", {"input": "a", "max_output_tokens": 9999}, "max_output_tokens"),
+        ("/v1/messages", {"messages": HELLO, "max_tokens": 9999}, "max_tokens"),
+    ],
+)
+def test_a_reply_that_is_too_long_names_the_field_of_the_api(
+    models: Server, path: str, fields: dict[str, Any], name: str, stream: bool
+) -> None:
+    message = check(path, models.post(path, {**fields, "stream": stream}))
+    assert f"; lower {name} to " in message
+
+
+def test_a_context_that_is_too_small_names_the_option_of_the_server(models: Server) -> None:
+    response = models.post("/v1/completions", {"prompt": "a " * 100, "model": "small"})
+    assert "; raise the server's --ctx-size, up to " in check("/v1/completions", response)

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.client import HTTPResponse
 
 import pytest
 from running_server import Serve, Server
@@ -111,13 +112,20 @@ def test_idle_connections_give_way_to_new_ones(server: Server, connect: Connect)
         b"hello\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /health HTTP/1.1\r\n\r\n",  # without Host
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
         b"GET /health HTTP/1.1\r\nHost: localhost\r\nBad header\r\n\r\n",
         b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 1_000_000,
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 100_000,
+        b"GET /" + b"a" * 1_000_000,
+        head("Transfer-Encoding: chunked", "Content-Length: 2") + b"2\r\n{}\r\n0\r\n\r\n",
         head("Content-Length: -1"),
         head("Content-Length: 1", "Content-Length: 2"),
         head("Transfer-Encoding: chunked") + b"zz\r\n",
     ],
-    ids=["tls", "text", "version", "host", "header", "long", "length", "lengths", "chunk"],
+    ids=[
+        *("tls", "text", "version", "host", "hosts", "header", "long", "many", "url", "both"),
+        *("length", "lengths", "chunk"),
+    ],
 )
 def test_what_is_not_http_is_an_error_of_the_api(
     server: Server, connect: Connect, data: bytes
@@ -133,6 +141,34 @@ def test_what_is_not_http_is_an_error_of_the_api(
         assert status.startswith(b"HTTP/1.1 4")
         assert json.loads(body)["error"]["exit_code"] == "USAGE"
     assert is_ready(server)
+
+
+@pytest.mark.parametrize(
+    "part", [b"X: 1\r\n" * 100, b"a" * 1000], ids=["many trailers", "a long trailer"]
+)
+def test_endless_trailers_are_closed(server: Server, connect: Connect, part: bytes) -> None:
+    connection = connect()
+    connection.sendall(head("Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\nX: ")
+    n_sent = 0
+    with pytest.raises(OSError):
+        while n_sent < 50_000_000:
+            connection.sendall(part)
+            n_sent += len(part)
+    assert is_ready(server)
+
+
+def test_a_request_that_offers_another_protocol_is_answered_in_this_one(connect: Connect) -> None:
+    connection = connect()
+    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAA")
+    data = json.dumps({"content": "a"}).encode()
+    first = head(*upgrade, f"Content-Length: {len(data)}", path="/tokenize") + data
+    second = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for sent in (first, second):
+        connection.sendall(sent)
+        response = HTTPResponse(connection)
+        response.begin()
+        assert response.status == 200
+        assert json.loads(response.read())
 
 
 def test_an_endless_body_is_closed(server: Server, connect: Connect) -> None:

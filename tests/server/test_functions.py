@@ -91,6 +91,24 @@ def test_calls_with_different_options_keep_their_order(serve: Serve) -> None:
     assert [list(row["result"]["scores"]) for row in rows] == labels
 
 
+@pytest.mark.parametrize(
+    ("name", "argument", "others"),
+    [
+        ("gen", "prompt", {}),
+        ("sum", "text", {}),
+        ("classify", "text", {"labels": ["a", "b"]}),
+        ("translate", "text", {"to": "French"}),
+    ],
+)
+def test_an_empty_argument_is_an_error_before_the_model_runs(
+    serve: Serve, name: str, argument: str, others: dict[str, object]
+) -> None:
+    prompts: list[str] = []
+    response = call(serve(ScriptedEngine(prompts.append)), name, {argument: " \n", **others})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, argument)
+    assert not prompts
+
+
 def test_an_empty_batch_is_empty(serve: Serve) -> None:
     response = call(serve(ScriptedEngine("Hi")), "gen", [])
     assert response.status_code == 200

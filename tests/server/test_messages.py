@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_server import Serve, Server
+from running_server import Gate, Serve, Server
 
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
+from llmtool.server.anthropic import messages
 
 PATH = "/v1/messages"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -153,3 +154,19 @@ def test_a_prompt_that_does_not_fit_is_an_error_before_the_stream(serve: Serve) 
         response = ask(server, messages=messages, max_tokens=5, stream=stream)
         assert response.status_code == 400
         assert "16" in response.json()["error"]["message"]
+
+
+def test_a_stream_that_waits_for_its_first_token_has_pings(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    monkeypatch.setattr(messages, "_PING_SECONDS", 0.05)
+    server = serve(ScriptedEngine(gate))
+    body = {"messages": HELLO, "max_tokens": 50, "stream": True}
+    with server.client.stream("POST", PATH, json=body) as response:
+        lines = response.iter_lines()
+        kinds = [next(line for line in lines if line.startswith("event:")) for _ in range(3)]
+        gate.opened.set()
+        text = "".join(lines)
+    assert kinds == ["event: message_start", "event: ping", "event: ping"]
+    assert '"done"' in text

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 from llmtool.engine.types import Finished, Prompt, Request, Token
@@ -54,33 +53,26 @@ async def create_message(service: Service, body: MessagesBody) -> JSON | Stream:
         "top_k": body.top_k,
     }
 
-    def make_request() -> Request:
+    n_prompt = 0
+
+    def prepare() -> list[Request]:
+        """Return the request; before a stream begins, also count the tokens of its prompt."""
+        nonlocal n_prompt
         sampling = generation.constrain(
             generation.sampling_for_chat(box, options), spec, param="output_config.format"
         )
-        return Request(prompt=prompt, sampling=sampling)
+        if body.stream:
+            n_prompt = len(box.engine.tokenize(prompt).token_ids)
+            box.engine.check_length(n_prompt, sampling.max_tokens)
+        return [Request(prompt=prompt, sampling=sampling)]
 
     replies, id = generation.Replies(1), f"msg_{uuid.uuid4().hex}"
+    lists = service.generate(box, prepare, is_slow=bool(body.stream), wake_seconds=_PING_SECONDS)
     if not body.stream:
-
-        def run() -> None:
-            for event in generation.events(box, [make_request()]):
-                replies.add(event)
-
-        await service.call(box, run)
+        await generation.collect(lists, replies)
         return JSON(_document(id, name, replies))
-
-    def check() -> tuple[Request, int]:
-        """Return the request and the length of its prompt, before the stream begins."""
-        request = make_request()
-        n_prompt = len(box.engine.tokenize(prompt).token_ids)
-        box.engine.check_length(n_prompt, request.sampling.max_tokens)
-        return request, n_prompt
-
-    request, n_prompt = await service.call(box, check)
-    events = service.stream(box, lambda: generation.events(box, [request]))
-    first = asyncio.ensure_future(events.__anext__())
-    return Stream(_events(first, events, replies, id, name, n_prompt), "text/event-stream")
+    await lists.__anext__()  # the request is prepared
+    return Stream(_events(lists, replies, id, name, n_prompt), "text/event-stream")
 
 
 async def count_tokens(service: Service, body: CountBody) -> JSON:
@@ -147,8 +139,7 @@ async def _output_spec(body: MessagesBody) -> OutputSpec | None:
 
 
 async def _events(
-    first: asyncio.Future[Token | Finished],
-    rest: AsyncGenerator[Token | Finished, None],
+    lists: AsyncGenerator[list[Token | Finished], None],
     replies: generation.Replies,
     id: str,
     model: str,
@@ -156,33 +147,31 @@ async def _events(
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events of a message: its blocks, first the reasoning, then the text."""
     kind, index = "", -1
-    waiting = first
+
+    def encode(event: Token | Finished) -> Iterator[bytes]:
+        nonlocal kind, index
+        replies.add(event)
+        if not isinstance(event, Token):
+            return
+        for block, text in (("thinking", event.reasoning), ("text", event.text)):
+            if not text:
+                continue
+            if block != kind:
+                if kind:
+                    yield _event("content_block_stop", index=index)
+                kind, index = block, index + 1
+                yield _event("content_block_start", index=index, content_block=_block(kind))
+            delta = {"type": f"{block}_delta", block: text}
+            yield _event("content_block_delta", index=index, delta=delta)
+
     try:
         usage = {"input_tokens": n_prompt, "output_tokens": 0}
         message = {**_base(id, model), "content": [], "usage": usage}
         yield _event("message_start", message={**message, "stop_reason": None})
-        while True:
-            await asyncio.wait([waiting], timeout=_PING_SECONDS)
-            if not waiting.done():
+        async for events in lists:
+            if not events:
                 yield _event("ping")
-                continue
-            try:
-                event = waiting.result()
-            except StopAsyncIteration:
-                break
-            replies.add(event)
-            if isinstance(event, Token):
-                for block, text in (("thinking", event.reasoning), ("text", event.text)):
-                    if not text:
-                        continue
-                    if block != kind:
-                        if kind:
-                            yield _event("content_block_stop", index=index)
-                        kind, index = block, index + 1
-                        yield _event("content_block_start", index=index, content_block=_block(kind))
-                    delta = {"type": f"{block}_delta", block: text}
-                    yield _event("content_block_delta", index=index, delta=delta)
-            waiting = asyncio.ensure_future(rest.__anext__())
+            yield b"".join(part for event in events for part in encode(event))
         if kind:
             yield _event("content_block_stop", index=index)
         yield _event("message_delta", delta=_end(replies), usage=_usage(replies))
@@ -190,9 +179,7 @@ async def _events(
     except Exception as exc:
         yield sse(anthropic_error(exc), event="error")
     finally:
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        await rest.aclose()
+        await lists.aclose()
 
 
 def _event(type: str, **fields: Any) -> bytes:

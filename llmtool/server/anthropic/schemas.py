@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +31,7 @@ class OutputConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PromptFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    field_names: ClassVar = {"stop": "stop_sequences", "think_tokens": "thinking.budget_tokens"}
     model: str | None = None
     messages: list[dict[str, Any]]
     system: str | list[dict[str, Any]] | None = None

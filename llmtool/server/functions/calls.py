@@ -107,5 +107,9 @@ def _case(function: Function, id: int, arguments: Arguments) -> Case | Failed:
         if arguments.get(name) is None:
             message = f"argument {name!r} of {function.name} is missing"
             return Failed(id, RequestError(message, code="missing_argument", param=name))
+        is_empty = isinstance(arguments[name], str) and not arguments[name].strip()
+        if function.template is None and is_empty:  # before the self-test of a summary
+            message = f"argument {name!r} of {function.name} is empty; add some text"
+            return Failed(id, RequestError(message, code="invalid_input", param=name))
     given = {name: arguments[name] for name in function.inputs if arguments.get(name) is not None}
     return Case(id=id, variables=given)

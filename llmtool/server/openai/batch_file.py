@@ -14,7 +14,7 @@ import msgspec
 from llmtool.batch.request_files import CHAT, TEXT, FileRequest
 from llmtool.errors import Cancelled, LlmtoolError
 from llmtool.server.bodies import parse_body
-from llmtool.server.errors import RequestError, describe, error_document
+from llmtool.server.errors import RequestError, describe, error_document, naming_fields
 from llmtool.server.openai.chat import complete_chat
 from llmtool.server.openai.completions import complete
 from llmtool.server.openai.schemas import ChatBody, CompletionBody
@@ -88,7 +88,9 @@ async def _answer(service: Service, line: FileRequest | LlmtoolError, *, is_know
         call, body = _read(service, line)
         model = body.model
         body.model = None  # the only one
-        return Answer(_encode(custom_id, HTTPStatus.OK, await call(body)), None, model)
+        with naming_fields(getattr(body, "field_names", {})):
+            document = await call(body)
+        return Answer(_encode(custom_id, HTTPStatus.OK, document), None, model)
     except Cancelled:
         raise
     except Exception as exc:

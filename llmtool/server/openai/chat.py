@@ -47,30 +47,25 @@ async def complete_chat(service: Service, body: ChatBody) -> dict[str, Any] | St
     n = generation.check_n(body.n)
     request_logprobs = (body.top_logprobs or 1) if body.logprobs else 0
 
-    def make_request() -> Request:
+    def prepare() -> list[Request]:
         options = body.sampling()
         limits = (body.max_completion_tokens, body.max_tokens)
         options["max_tokens"] = next((each for each in limits if each is not None), None)
         sampling = generation.constrain(generation.sampling_for_chat(box, options), spec)
         sampling = msgspec.structs.replace(sampling, logprobs=request_logprobs)
-        return Request(prompt=prompt, sampling=sampling, n=n, keep=True)
+        return [Request(prompt=prompt, sampling=sampling, n=n, keep=True)]
 
     shape = Shape(name, with_logprobs=bool(body.logprobs), top=body.top_logprobs)
     replies = Replies(n)
+    lists = service.generate(box, prepare)
     if not body.stream:
-
-        def run() -> None:
-            for event in generation.events(box, [make_request()]):
-                replies.add(event)
-
-        await service.call(box, run)
+        await generation.collect(lists, replies)
         return shape.document(replies)
     from llmtool.server.responses import Stream
 
-    events = service.stream(box, lambda: generation.events(box, [make_request()]))
-    first = await events.__anext__()  # so that an invalid request has a status of its own
+    first = await generation.first_events(lists)
     include_usage = body.stream_options is not None and body.stream_options.include_usage
-    return Stream(_chunks(first, events, replies, shape, include_usage), "text/event-stream")
+    return Stream(_chunks(first, lists, replies, shape, include_usage), "text/event-stream")
 
 
 def _check(body: ChatBody) -> None:
@@ -118,36 +113,36 @@ def check_stream_options(body: ChatBody | CompletionBody | ResponseBody) -> None
 
 
 async def _chunks(
-    first: Token | Finished,
-    rest: AsyncGenerator[Token | Finished, None],
+    first: list[Token | Finished],
+    rest: AsyncGenerator[list[Token | Finished], None],
     replies: Replies,
     shape: Shape,
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
+    """Yield the events of lists that arrive; those of a list are sent together."""
     from llmtool.server.responses import sse
 
+    def encode(event: Token | Finished) -> bytes:
+        replies.add(event)
+        if isinstance(event, Finished):
+            return sse(shape.chunk(event.choice, {}, finish_reason=event.finish_reason))
+        delta = _delta(event)
+        return sse(shape.chunk(event.choice, delta, logprob=event.logprob)) if delta else b""
+
     try:
-        for choice in range(len(replies.choices)):
-            yield sse(shape.chunk(choice, {"role": "assistant", "content": ""}))
-        event: Token | Finished = first
-        while True:
-            replies.add(event)
-            if isinstance(event, Finished):
-                yield sse(shape.chunk(event.choice, {}, finish_reason=event.finish_reason))
-            elif delta := _delta(event):
-                yield sse(shape.chunk(event.choice, delta, logprob=event.logprob))
-            try:
-                event = await rest.__anext__()
-            except StopAsyncIteration:
-                break
-        if include_usage:
-            yield sse(shape.usage_chunk(replies))
+        roles = (
+            sse(shape.chunk(choice, {"role": "assistant", "content": ""}))
+            for choice in range(len(replies.choices))
+        )
+        yield b"".join([*roles, *map(encode, first)])
+        async for events in rest:
+            yield b"".join(map(encode, events))
+        usage = sse(shape.usage_chunk(replies)) if include_usage else b""
+        yield usage + DONE
     except Exception as exc:
         yield sse(error_document(exc))
-        return
     finally:
         await rest.aclose()
-    yield DONE
 
 
 def _delta(token: Token) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,42 +40,32 @@ async def complete(service: Service, body: CompletionBody) -> dict[str, Any] | S
     shape = Shape(name, body.logprobs)
     replies = generation.Replies(n, len(prompts))
 
-    def run() -> Iterable[Token | Finished | str]:
-        """Yield the texts of the prompts to echo, and then the events of the replies."""
+    texts: list[str] = []  # to echo
+
+    def prepare() -> list[Request]:
         options = {**body.sampling(), "max_tokens": body.max_tokens}
         sampling = generation.sampling_for_text(options, echo=scores_prompt)
         sampling = generation.constrain(sampling, spec)
         if body.logprobs is not None:
             sampling = msgspec.structs.replace(sampling, logprobs=max(1, body.logprobs))
         if body.echo:
-            yield from (box.engine.tokenize(prompt).text for prompt in prompts)
-        yield from generation.events(
-            box,
-            (
-                Request(id=id, prompt=prompt, sampling=sampling, n=n, echo=scores_prompt)
-                for id, prompt in enumerate(prompts)
-            ),
-        )
+            texts.extend(box.engine.tokenize(prompt).text for prompt in prompts)
+        return [
+            Request(id=id, prompt=prompt, sampling=sampling, n=n, echo=scores_prompt)
+            for id, prompt in enumerate(prompts)
+        ]
 
+    lists = service.generate(box, prepare, is_slow=bool(body.echo))
     if not body.stream:
-
-        def collect() -> list[str]:
-            texts = []
-            for event in run():
-                if isinstance(event, str):
-                    texts.append(event)
-                else:
-                    replies.add(event)
-            return texts
-
-        texts = await service.call(box, collect)
+        await generation.collect(lists, replies)
         return shape.document(replies, [text for text in texts for _ in range(n)])
     from llmtool.server.responses import Stream
 
-    events = service.stream(box, run)
-    first = await events.__anext__()
+    first = await generation.first_events(lists)
+    echoed = [text for text in texts for _ in range(n)]
     include_usage = body.stream_options is not None and body.stream_options.include_usage
-    return Stream(_chunks(first, events, replies, shape, n, include_usage), "text/event-stream")
+    chunks = _chunks(first, lists, replies, shape, echoed, include_usage)
+    return Stream(chunks, "text/event-stream")
 
 
 def _prompts(body: CompletionBody) -> list[Prompt]:
@@ -105,44 +95,35 @@ def _prompts(body: CompletionBody) -> list[Prompt]:
 
 
 async def _chunks(
-    first: Token | Finished | str,
-    rest: AsyncGenerator[Token | Finished | str, None],
+    first: list[Token | Finished],
+    rest: AsyncGenerator[list[Token | Finished], None],
     replies: generation.Replies,
     shape: Shape,
-    n: int,
+    echoed: list[str],
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
+    """Yield the texts to echo, then the events of lists; those of a list are sent together."""
     from llmtool.server.responses import sse
 
-    n_echoed = 0
+    def encode(event: Token | Finished) -> bytes:
+        replies.add(event)
+        index = replies.index(event)
+        if isinstance(event, Finished):
+            return sse(shape.chunk(index, "", finish_reason=event.finish_reason))
+        tokens = [each for each in (event.prompt_logprob, event.logprob) if each]
+        return sse(shape.chunk(index, event.text, tokens=tokens)) if event.text or tokens else b""
+
     try:
-        event: Token | Finished | str = first
-        while True:
-            if isinstance(event, str):
-                for index in range(n_echoed * n, (n_echoed + 1) * n):
-                    yield sse(shape.chunk(index, event))
-                n_echoed += 1
-            else:
-                replies.add(event)
-                index = replies.index(event)
-                if isinstance(event, Finished):
-                    yield sse(shape.chunk(index, "", finish_reason=event.finish_reason))
-                elif event.text or event.logprob or event.prompt_logprob:
-                    tokens = [each for each in (event.prompt_logprob, event.logprob) if each]
-                    yield sse(shape.chunk(index, event.text, tokens=tokens))
-            try:
-                event = await rest.__anext__()
-            except StopAsyncIteration:
-                break
-        if include_usage:
-            usage = usage_document(replies)
-            yield sse({**shape.base, "choices": [], "usage": usage})
+        texts = (sse(shape.chunk(index, text)) for index, text in enumerate(echoed))
+        yield b"".join([*texts, *map(encode, first)])
+        async for events in rest:
+            yield b"".join(map(encode, events))
+        usage = {**shape.base, "choices": [], "usage": usage_document(replies)}
+        yield (sse(usage) if include_usage else b"") + DONE
     except Exception as exc:
         yield sse(error_document(exc))
-        return
     finally:
         await rest.aclose()
-    yield DONE
 
 
 class Shape:

@@ -54,7 +54,7 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
         )
     n_logprobs = _count_logprobs(body)
 
-    def make_request() -> Request:
+    def prepare() -> list[Request]:
         options = {
             "max_tokens": body.max_output_tokens,
             "temperature": body.temperature,
@@ -63,22 +63,16 @@ async def create_response(service: Service, body: ResponseBody) -> JSON | Stream
         sampling = generation.constrain(
             generation.sampling_for_chat(box, options), spec, param="text.format"
         )
-        return Request(
-            prompt=prompt, sampling=msgspec.structs.replace(sampling, logprobs=n_logprobs)
-        )
+        sampling = msgspec.structs.replace(sampling, logprobs=n_logprobs)
+        return [Request(prompt=prompt, sampling=sampling)]
 
     document = Document(name, body)
+    lists = service.generate(box, prepare)
     if not body.stream:
-
-        def run() -> None:
-            for event in generation.events(box, [make_request()]):
-                document.replies.add(event)
-
-        await service.call(box, run)
+        await generation.collect(lists, document.replies)
         return JSON(document.complete())
-    events = service.stream(box, lambda: generation.events(box, [make_request()]))
-    first = await events.__anext__()
-    return Stream(_chunks(first, events, document), "text/event-stream")
+    first = await generation.first_events(lists)
+    return Stream(_chunks(first, lists, document), "text/event-stream")
 
 
 def _messages(body: ResponseBody) -> list[Message]:
@@ -204,91 +198,89 @@ class Document:
         return [token_document(event.logprob, self._body.top_logprobs or 0)]
 
 
-class _Events:
-    """Builds the events of a stream, which are numbered."""
+class _Stream:
+    """Builds the events of a stream, which are numbered, from the tokens of the reply."""
 
-    def __init__(self) -> None:
-        self._n = 0
+    def __init__(self, document: Document) -> None:
+        self._document, self._n = document, 0
+        self._kind, self._index = "", -1  # of the item
 
-    def __call__(self, type: str, **fields: Any) -> bytes:
+    def start(self) -> Iterator[bytes]:
+        started = self._document.document("in_progress")
+        yield self.event("response.created", response=started)
+        yield self.event("response.in_progress", response=started)
+
+    def add(self, event: Token | Finished) -> Iterator[bytes]:
+        document = self._document
+        document.replies.add(event)
+        if not isinstance(event, Token):
+            return
+        for kind, delta in (("reasoning", event.reasoning), ("message", event.text)):
+            if not delta:
+                continue
+            if kind != self._kind:
+                yield from self._start_item(kind)
+            logprobs = {"logprobs": document.logprobs(event)} if kind == "message" else {}
+            type = f"response.{_TEXTS[kind]}.delta"
+            yield self.event(type, **self._place(), delta=delta, **logprobs)
+
+    def finish(self) -> Iterator[bytes]:
+        if self._kind != "message":  # the reply has no text
+            yield from self._start_item("message")
+        yield from self._end_item()
+        done = self._document.complete()
+        yield self.event(f"response.{done['status']}", response=done)
+
+    def event(self, type: str, **fields: Any) -> bytes:
         self._n += 1
         return sse({"type": type, "sequence_number": self._n - 1, **fields}, event=type)
 
+    def _place(self) -> dict[str, Any]:
+        id = self._document.ids[self._kind]
+        return {"item_id": id, "output_index": self._index, "content_index": 0}
+
+    def _start_item(self, kind: str) -> Iterator[bytes]:
+        yield from self._end_item()
+        self._kind, self._index = kind, self._index + 1
+        item = self._document.item(kind, is_done=False)
+        yield self.event("response.output_item.added", output_index=self._index, item=item)
+        part = self._document.part(kind, is_done=False)
+        yield self.event("response.content_part.added", **self._place(), part=part)
+
+    def _end_item(self) -> Iterator[bytes]:
+        kind = self._kind
+        if not kind:
+            return
+        place, part = self._place(), self._document.part(kind)
+        logprobs = {"logprobs": part["logprobs"]} if kind == "message" else {}
+        yield self.event(f"response.{_TEXTS[kind]}.done", **place, text=part["text"], **logprobs)
+        yield self.event("response.content_part.done", **place, part=part)
+        item = self._document.item(kind)
+        yield self.event("response.output_item.done", output_index=self._index, item=item)
+
 
 async def _chunks(
-    first: Token | Finished, rest: AsyncGenerator[Token | Finished, None], document: Document
+    first: list[Token | Finished],
+    rest: AsyncGenerator[list[Token | Finished], None],
+    document: Document,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events of a response: its items, first the reasoning, then the message."""
-    event_of, kind, index = _Events(), "", -1
+    stream = _Stream(document)
     try:
-        started = document.document("in_progress")
-        yield event_of("response.created", response=started)
-        yield event_of("response.in_progress", response=started)
-        event = first
-        while True:
-            document.replies.add(event)
-            if isinstance(event, Token):
-                for item, delta in (("reasoning", event.reasoning), ("message", event.text)):
-                    if not delta:
-                        continue
-                    if item != kind:
-                        for each in _end_item(event_of, document, kind, index):
-                            yield each
-                        kind, index = item, index + 1
-                        for each in _start_item(event_of, document, kind, index):
-                            yield each
-                    logprobs = {"logprobs": document.logprobs(event)} if kind == "message" else {}
-                    yield event_of(
-                        f"response.{_TEXTS[kind]}.delta",
-                        **_place(document, kind, index),
-                        delta=delta,
-                        **logprobs,
-                    )
-            try:
-                event = await rest.__anext__()
-            except StopAsyncIteration:
-                break
-        if kind != "message":  # the reply has no text
-            for each in _end_item(event_of, document, kind, index):
-                yield each
-            kind, index = "message", index + 1
-            for each in _start_item(event_of, document, kind, index):
-                yield each
-        for each in _end_item(event_of, document, kind, index):
-            yield each
-        done = document.complete()
-        yield event_of(f"response.{done['status']}", response=done)
+        tokens = (part for event in first for part in stream.add(event))
+        yield b"".join([*stream.start(), *tokens])
+        async for events in rest:
+            yield b"".join(part for event in events for part in stream.add(event))
+        yield b"".join(stream.finish())
     except Exception as exc:
         info = describe(exc)
         error = {"code": info.code or "server_error", "message": info.message}
-        yield event_of("response.failed", response=document.document("failed", error))
+        yield stream.event("response.failed", response=document.document("failed", error))
     finally:
         await rest.aclose()
 
 
 _TEXTS = {"reasoning": "reasoning_text", "message": "output_text"}
-
-
-def _place(document: Document, kind: str, index: int) -> dict[str, Any]:
-    return {"item_id": document.ids[kind], "output_index": index, "content_index": 0}
-
-
-def _start_item(event_of: _Events, document: Document, kind: str, index: int) -> Iterator[bytes]:
-    item = document.item(kind, is_done=False)
-    yield event_of("response.output_item.added", output_index=index, item=item)
-    part = document.part(kind, is_done=False)
-    yield event_of("response.content_part.added", **_place(document, kind, index), part=part)
-
-
-def _end_item(event_of: _Events, document: Document, kind: str, index: int) -> Iterator[bytes]:
-    if not kind:
-        return
-    place, part = _place(document, kind, index), document.part(kind)
-    logprobs = {"logprobs": part["logprobs"]} if kind == "message" else {}
-    yield event_of(f"response.{_TEXTS[kind]}.done", **place, text=part["text"], **logprobs)
-    yield event_of("response.content_part.done", **place, part=part)
-    item = document.item(kind)
-    yield event_of("response.output_item.done", output_index=index, item=item)
 
 
 def _usage(replies: generation.Replies) -> dict[str, Any]:

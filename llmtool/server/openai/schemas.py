@@ -5,7 +5,7 @@ Options that would change the meaning of a reply and are not supported are error
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -127,6 +127,12 @@ class ChatBody(SamplingFields, kw_only=True):
     moderation: Object = None
     verbosity: Verbosity | None = None
 
+    @property
+    def field_names(self) -> dict[str, str]:
+        """The fields of options that have another name here."""
+        limit = "max_completion_tokens" if self.max_tokens is None else "max_tokens"
+        return {"max_tokens": limit, "thinking": "reasoning_effort"}
+
 
 UNSUPPORTED_IN_CHAT = ("tools", "functions", "audio", "web_search_options", "moderation")
 # docs/serve.md lists the options that have no effect on a reply. The fields of a message are what
@@ -186,6 +192,7 @@ class ResponseStreamOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=
 class ResponseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /v1/responses`. The server stores nothing."""
 
+    field_names: ClassVar = {"max_tokens": "max_output_tokens", "thinking": "reasoning.effort"}
     model: str | None = None
     input: str | list[dict[str, Any]]
     instructions: str | None = None
