@@ -87,7 +87,7 @@ def test_a_client_that_leaves_stops_its_request(tiny: Path, serve: Serve, stream
     assert server.wait_until(lambda: server.service.n_running == 0)
     progress = server.service.boxes["tiny"].engine.progress
     assert server.wait_until(lambda: not progress.running)
-    assert not progress.finished  # it was stopped
+    assert progress.finished.keys() <= {1}  # it was stopped; one token is that of the first request
 
 
 def send(server: Server, body: dict[str, Any]) -> socket.socket:
