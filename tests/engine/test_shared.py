@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -340,7 +340,8 @@ def test_a_loop_is_woken_once_for_the_events_of_a_step() -> None:
     class Stepping(ScriptedEngine):
         def steps(self, requests: Iterator[Request | None]) -> Iterator[list[Event]]:
             """Let each step have a word of each reply."""
-            replies = [self.stream([next(requests)]) for _ in range(8)]
+            waiting = islice((each for each in requests if each is not None), 8)
+            replies = [self.stream([each]) for each in waiting]
             for words in zip_longest(*replies):
                 yield [each for each in words if each is not None]
             assert next(requests, None) is None
