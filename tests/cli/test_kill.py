@@ -193,6 +193,43 @@ def test_killed_test_of_generated_code_leaves_the_original(
     assert n_tested == kills
 
 
+@linux
+@pytest.mark.parametrize(
+    "last",
+    ["subprocess.Popen", "shutil.copyfileobj", "os.fsync", "shutil.copystat", "os.write"],
+)
+@pytest.mark.parametrize("is_new", [False, True], ids=["existing", "new"])
+def test_process_killed_while_it_copies_the_original_leaves_only_the_original(
+    tmp_path: Path, env: dict[str, str], last: str, is_new: bool
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    file = folder / "even.py"
+    if not is_new:
+        file.write_bytes(b"old")
+    module, name = last.split(".")
+    script = f"""
+import {module}, os, pathlib, signal, sys
+from llmtool.tasks.code.originals import Original
+last = {last}
+def killed(*arguments, **options):
+    {module}.{name} = last
+    last(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+{module}.{name} = killed
+Original(pathlib.Path(sys.argv[1], "even.py"))
+os.kill(os.getpid(), signal.SIGKILL)  # nothing is copied
+"""
+    done = subprocess.run([sys.executable, "-c", script, folder], env=env, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    expected = [] if is_new else [file]
+    end = time.monotonic() + 30
+    while [*folder.iterdir()] != expected and time.monotonic() < end:
+        time.sleep(0.002)
+    assert [*folder.iterdir()] == expected
+    assert is_new or file.read_bytes() == b"old"
+
+
 # Repeats one kind of write, and reports each that is complete. `sys.argv`: a folder, what was done.
 WRITERS = {
     "settings": """

@@ -11,23 +11,26 @@ from pathlib import Path
 
 from llmtool.errors import LlmtoolError, OutputError, os_error_reason
 
-# Restores a file when its standard input ends without a word, because the parent was killed.
+# Waits for the end of the parent. If it was killed, restores the file, or removes a partial copy.
 _RESTORE = """
 import os, sys
 path, copy = sys.argv[1:]
-if not sys.stdin.buffer.read():
-    try:
+said = sys.stdin.buffer.read()
+try:
+    if said == b"ready":
         os.replace(copy, path) if copy else os.unlink(path)
-    except FileNotFoundError:
-        pass
+    elif not said and copy:
+        os.unlink(copy)
+except FileNotFoundError:
+    pass
 """
 
 
 class Original:
     """The original of a file that generated code replaces during tests.
 
-    It is saved as FILE.orig. Call `restore` or `drop` in the end; if this process is killed before,
-    a child process restores the file, or removes it if it is new.
+    It is saved as FILE.*.orig. Call `restore` or `drop` in the end; if this process is killed
+    before, a child process restores the file, or removes it if it is new.
 
     Raises:
         OutputError: the copy cannot be written.
@@ -36,8 +39,11 @@ class Original:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._copy = back_up(path) if path.exists() else None
+        self._copy = (
+            path.with_name(f"{path.name}.{os.urandom(4).hex()}.orig") if path.exists() else None
+        )
         try:
+            # It is started before the copy is made, so that it can remove a partial one.
             self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _RESTORE, path, self._copy or ""],
                 stdin=subprocess.PIPE,
@@ -46,10 +52,20 @@ class Original:
                 start_new_session=True,  # a signal to the process group does not end it
             )
         except OSError as exc:
-            if self._copy is not None:
-                self._copy.unlink(missing_ok=True)
             reason = os_error_reason(exc)
             raise LlmtoolError(f"cannot start a process that restores {path}: {reason}") from exc
+        try:
+            if self._copy is not None:
+                _copy(path, self._copy)
+        except OSError as exc:
+            self._end_child()
+            raise OutputError(f"cannot write {self._copy}: {os_error_reason(exc)}") from exc
+        except BaseException:
+            self._end_child(b"")
+            raise
+        assert self._child.stdin is not None
+        with contextlib.suppress(OSError):  # it was killed
+            os.write(self._child.stdin.fileno(), b"ready")
 
     def restore(self) -> None:
         """Give the file its original content, or remove it if it is new.
@@ -76,9 +92,9 @@ class Original:
                 self._copy.unlink()
         self._end_child()
 
-    def _end_child(self) -> None:
+    def _end_child(self, said: bytes = b"done") -> None:
         with contextlib.suppress(OSError):  # it was killed
-            self._child.communicate(b"done")
+            self._child.communicate(said)
 
 
 def back_up(path: Path) -> Path:
@@ -90,14 +106,23 @@ def back_up(path: Path) -> Path:
     for number in range(1, 1000):
         copy = path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
         try:
-            with open(copy, "xb") as file, open(path, "rb") as original:
-                shutil.copyfileobj(original, file)
-                file.flush()
-                os.fsync(file.fileno())
-            shutil.copystat(path, copy)
+            _copy(path, copy)
         except FileExistsError:
             continue
         except OSError as exc:
-            raise OutputError(f"cannot write {copy}: {exc.strerror}") from exc
+            raise OutputError(f"cannot write {copy}: {os_error_reason(exc)}") from exc
         return copy
     raise OutputError(f"cannot back up {path}: 999 copies exist; delete some")
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a file to a new one, with its mode and times; an error leaves no copy."""
+    with open(copy, "xb") as file, open(path, "rb") as original:
+        try:
+            shutil.copyfileobj(original, file)
+            file.flush()
+            os.fsync(file.fileno())
+            shutil.copystat(path, copy)
+        except OSError:
+            copy.unlink(missing_ok=True)
+            raise
