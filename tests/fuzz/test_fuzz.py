@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
+from fuzz.mutations import MAX_BYTES, mutate
 from fuzz.targets import TARGETS
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -24,6 +26,13 @@ def test_mutated_documents_end_with_our_errors(name: str, seed: int, tmp_path: P
 
 def test_a_few_mutated_documents_end_with_our_errors(tmp_path: Path) -> None:
     run_worker(",".join(TARGETS), 0, 3, tmp_path)
+
+
+def test_most_mutated_models_are_as_long_as_before() -> None:
+    """A truncated model is rejected before anything else in it is read."""
+    model = bytes(MAX_BYTES + 100_000)
+    sizes = [len(mutate(Random(i), [model], [b"GGUF"])) for i in range(100)]
+    assert sum(size > MAX_BYTES for size in sizes) > 50
 
 
 def run_worker(names: str, seed: int, n: int, folder: Path) -> None:
