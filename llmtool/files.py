@@ -15,6 +15,7 @@ from llmtool.temporary import TemporaryFile, lock_descriptor, remove_leftovers
 
 _POLL_SECONDS = 0.1
 _CLOCK_ERROR_NS = 60 * 10**9  # between the clocks of machines that share a folder
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800.0, 253_402_300_799.0  # of the years 1 to 9999
 
 FileIdentity = tuple[str, int, int, int, int, int, str]
 """Real path, size in bytes, times in nanoseconds, inode, device, digest of samples."""
@@ -91,6 +92,14 @@ def append(path: Path, data: bytes) -> None:
         if file.write(data) != len(data):
             file.truncate(end)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def modified_at(state: os.stat_result) -> float:
+    """Return a modification time in seconds, within the years that can be formatted.
+
+    Some file systems have times of other years.
+    """
+    return min(max(state.st_mtime, _FIRST_SECOND), _LAST_SECOND)
 
 
 def order_of_use(modified_ns: int, now_ns: int | None = None) -> int:

@@ -12,6 +12,7 @@ import pytest
 from llmtool import files
 from llmtool.models.hub.errors import find_retry_after
 from llmtool.sessions import log
+from llmtool.sessions.search import search
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Session, Turn
 from llmtool.sizes import format_age
@@ -40,6 +41,30 @@ def test_session_of_the_future_is_not_the_latest(sessions: Sessions) -> None:
     save(sessions, "new", age=0, folder="/work")
     assert sessions.names() == ["new", "old", "tomorrow"]
     assert sessions.latest_in("/work") == "new"
+
+
+def test_session_of_a_year_beyond_64_bits_of_nanoseconds_is_found(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    sessions.save(Session(name="late", turns=(Turn(user="hello", text="there"),)))
+    os.utime(sessions.path("late"), (0, 13 * 10**9))  # the year 2381
+    for _ in range(2):
+        found = search(sessions, "hello", index=tmp_path / "sessions.db")
+        assert [hit.session for hit in found.hits] == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (9 * 10**18, "9999-12-31T23:59:59Z"),
+        (4 * 10**11, "9999-12-31T23:59:59Z"),
+        (NOW, "2026-03-03T12:00:00Z"),
+        (-(10**18), "1-01-01T00:00:00Z"),
+    ],
+)
+def test_modification_time_of_any_year_can_be_formatted(seconds: int, text: str) -> None:
+    state = os.stat_result((0o100600, 1, 1, 1, 0, 0, 0, seconds, seconds, seconds))
+    assert timestamp(files.modified_at(state)).lstrip("0") == text
 
 
 def test_clock_of_another_machine_may_be_ahead(sessions: Sessions) -> None:

@@ -206,7 +206,7 @@ def _update(database: sqlite3.Connection, sessions: Sessions) -> list[str]:
     for name in names:
         try:
             found = sessions.path(name).stat()
-            state = [found.st_size, found.st_mtime_ns]
+            state = [found.st_size, found.st_mtime_ns % (1 << 63)]  # the range of SQLite
             if known.get(name) == state:
                 continue
             _remove(database, name)

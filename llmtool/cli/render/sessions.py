@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from llmtool import files
 from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.text import cell_width, escape_control_chars, truncate_to_width
@@ -40,7 +41,7 @@ def entries(
     for name in names:
         try:
             session = sessions.load(name)
-            used_at = sessions.path(name).stat().st_mtime
+            used_at = files.modified_at(sessions.path(name).stat())
         except InputError as exc:
             errors.append(str(exc))
             continue

@@ -151,7 +151,7 @@ class PrefixCache:
                         key=key,
                         path=path,
                         size_bytes=state.st_size,
-                        used_at=state.st_mtime_ns / 1e9,
+                        used_at=files.modified_at(state),
                         note=format.decode_note(head),
                     )
                 )
