@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE
+from command import INFINITE, error_line
 from running_server import ServerProcess, Start
 
 TEMPLATE = 'llmtool: 1\nname: hi\ninputs: {who: {type: text}}\nprompt: "Hi {{ who }}"\n'
@@ -100,6 +100,10 @@ def test_a_port_in_use_is_one_line(
         (b"sesame", 0o644, "chmod 600"),
         (b"\n \n", 0o600, "has no key"),
         (b"\xff", 0o600, "not UTF-8"),
+        (b"sesame\n# of my phone", 0o600, "line 2: not a key"),
+        (b"#sesame", 0o600, "line 1: not a key"),
+        (b"\nsesame open\n", 0o600, "line 2: not a key"),
+        (b"sesame\0", 0o600, "line 1: not a key"),
         (b"a" * 70_000, 0o600, "longer than 65,536 characters"),
         (None, 0, "no such file"),
     ],
@@ -130,6 +134,33 @@ def test_what_would_expose_the_server_is_an_error(
     run_llmtool: Callable[..., Any], tiny: Path, options: tuple[str, str]
 ) -> None:
     assert run_llmtool("serve", "-m", tiny, "--port", "0", *options).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("origin", "message"),
+    [
+        ("https://a.example:443", "remove :443"),
+        ("http://a.example:80", "remove :80"),
+        ("https://a.example:65536", "must be a site"),
+        ("https://a.example:0443", "must be a site"),
+    ],
+)
+def test_a_site_that_no_browser_sends_is_an_error(
+    run_llmtool: Callable[..., Any], tiny: Path, origin: str, message: str
+) -> None:
+    result = run_llmtool("serve", "-m", tiny, "--port", "0", "--cors", origin)
+    assert message in error_line(result, 2)
+
+
+def test_a_key_file_may_have_a_byte_order_mark(start: Start, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_bytes(b"\xef\xbb\xbfsesame-open\r\n\r\n other \r\n")
+    keys.chmod(0o600)
+    server = start("--api-key-file", keys, "--cors", "https://a.example:8443")
+    for key in ("sesame-open", "other"):
+        headers = {"Authorization": f"Bearer {key}"}
+        request = urllib.request.Request(f"{server.url}/v1/models", headers=headers)
+        assert urllib.request.urlopen(request, timeout=60).status == 200
 
 
 def test_ipv6(start: Start) -> None:

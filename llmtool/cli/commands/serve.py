@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 app = App()
 _GRACE_SECONDS = 30.0
 _MAX_KEY_CHARACTERS = 1 << 16
+_MAX_PORT = 65535
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def _parse_port(value: str) -> int | None:
     if value == "none":
         return None
-    if not (value.isascii() and value.isdecimal() and len(value) <= 5 and int(value) <= 65535):
-        raise BadParameter(f"{value!r}: must be 0 to 65535, or none")
+    if not (value.isascii() and value.isdecimal() and len(value) <= 5 and int(value) <= _MAX_PORT):
+        raise BadParameter(f"{value!r}: must be 0 to {_MAX_PORT}, or none")
     return int(value)
 
 
@@ -191,10 +193,10 @@ def _read_keys(path: str) -> list[str]:
 
     Raises:
         InputError: it cannot be read.
-        UsageError: it has no key, or other users can read it.
+        UsageError: it has no key, a line is not a key, or other users can read it.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_MAX_KEY_CHARACTERS + 1)
     except OSError as exc:
@@ -205,7 +207,14 @@ def _read_keys(path: str) -> list[str]:
         raise UsageError(f"--api-key-file {path}: other users can open it; run chmod 600 {path}")
     if len(content) > _MAX_KEY_CHARACTERS:
         raise UsageError(f"--api-key-file {path}: longer than {_MAX_KEY_CHARACTERS:,} characters")
-    keys = [line.strip() for line in content.split("\n") if line.strip()]
+    lines = [line.strip() for line in content.split("\n")]
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("#") or " " in line or not line.isprintable():
+            raise UsageError(
+                f"--api-key-file {path}, line {number}: not a key; "
+                "write one per line, without spaces or comments"
+            )
+    keys = [line for line in lines if line]
     if not keys:
         raise UsageError(f"--api-key-file {path}: has no key; write one per line")
     return keys
@@ -218,8 +227,13 @@ def _check_origins(origins: Iterable[str]) -> None:
         UsageError: one is not.
     """
     for origin in origins:
-        if not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:\d+)?", origin):
+        match = re.fullmatch(
+            r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(?::([1-9][0-9]{0,4}))?", origin
+        )
+        if match is None or int(match[3] or 1) > _MAX_PORT:
             raise UsageError(
                 f"--cors {origin!r}: must be a site in lower case without a path, such as "
                 "https://app.example:8443"
             )
+        if match[3] == _DEFAULT_PORTS[match[1]]:
+            raise UsageError(f"--cors {origin!r}: browsers omit this port; remove :{match[3]}")

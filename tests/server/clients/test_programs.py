@@ -24,7 +24,7 @@ from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Prompt, ScoreRequest, Scores
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # they install packages
 PROGRAMS = Path(__file__).parent / "programs"
 NPM = ["openai", "@anthropic-ai/sdk", "ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible", "zod"]
 Run = Callable[..., str]
