@@ -449,14 +449,14 @@ def test_damaged_cache_is_ignored_and_cache_size_is_limited(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = write("  - vars: {text: a}\n")
-    cache = ReplyCache(tmp_path / "replies", model=IDENTITY, limit_bytes=400)
-    for number in range(8):
+    cache = ReplyCache(tmp_path / "replies", model=IDENTITY, limit_bytes=100_000)
+    for number in range(12):
         text = f"  - vars: {{text: a}}\n    params: {{seed: {number}}}\n"
         write(text)
-        list(run_with(Fake(lambda text: TextResult(text="x" * 30)), plan_of(path), cache=cache))
+        list(run_with(Fake(lambda text: TextResult(text="x" * 20_000)), plan_of(path), cache=cache))
     replies = DiskCache(tmp_path / "replies")
     n_cached, n_bytes = replies.clear(dry_run=True)
-    assert 1 < n_cached < 8 and n_bytes <= 400
+    assert 1 < n_cached < 12 and n_bytes <= 100_000
     (tmp_path / "replies" / "values.db").write_text("{")
     fake = Fake(lambda text: TextResult(text="x"))
     list(run_with(fake, plan_of(path), cache=cache))

@@ -506,14 +506,16 @@ def _read_range(state: StateBlock, line: int, end: int, silent: bool) -> bool:
             continue
         name = found["name"] if "name" in opening.groupindex else ""
         # Each name has another end, so `find_line` reads the rest of the text for each.
-        if name and state.env.get("unclosed", 0) >= _MAX_UNCLOSED:
+        if name and state.env.get("unclosed environments", 0) >= _MAX_UNCLOSED:
             return False
         closing = closing.replace("NAME", re.escape(name))
         if re.search(closing, text[found.end() :]):
             close = line
         else:
             close = find_line(state, closing, line + 1, end)
-            state.env["unclosed"] = state.env.get("unclosed", 0) + bool(name and close is None)
+            state.env["unclosed environments"] = state.env.get("unclosed environments", 0) + bool(
+                name and close is None
+            )
         syntax = syntax_
         break
     if close is None:

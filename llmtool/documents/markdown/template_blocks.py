@@ -69,7 +69,7 @@ def _tag_end(
     src = state.src
 
     def search(find_end: Callable[[str, int, int, int], int | None]) -> int | None:
-        counts = state.env.setdefault("unclosed", Counter())
+        counts = state.env.setdefault("unclosed tags", Counter())
         if counts[max_length] >= _MAX_UNCLOSED[max_length]:
             return None
         end = find_end(src, at, limit, max_length)
