@@ -29,6 +29,7 @@ FLAG = re.compile(r"(?:(?<=[ (])-|^--|(?<=[ (])--)[a-z]")
 # Strings with the options of other programs, or in CSS.
 OTHER_PROGRAMS = ("tasks/code/git.py", "tasks/code/format.py", "tasks/code/hook.py")
 OTHER_PROGRAMS += ("tasks/code/diffs.py", "sessions/export.py", "engine/llama/preflight.py")
+OTHER_PROGRAMS += ("server/errors.py",)  # options of `llmtool serve`, for its clients
 # Functions that read the values of flags, and reports that only the command prints.
 COMMAND_ONLY = {
     "kind",
