@@ -162,17 +162,22 @@ def test_callers_get_the_events_of_a_step_together() -> None:
     engine.close()
 
 
+def assert_stopped(engine: SharedEngine) -> None:
+    """Check that no request runs or has finished, and that the engine answers another one."""
+    deadline = time.monotonic() + 30
+    while engine.progress.running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not engine.progress.running
+    assert not engine.progress.finished
+    assert reply(engine, text_request("again", max_tokens=3))
+
+
 def test_an_abandoned_stream_stops_its_requests(local: SharedEngine) -> None:
     endless = text_request("story", max_tokens=1900, temperature=2, top_k=0, min_p=0)
     stream = local.stream([endless])
     next(stream)
     stream.close()
-    deadline = time.monotonic() + 30
-    while local.progress.running and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not local.progress.running
-    assert not local.progress.finished  # they were stopped
-    assert reply(local, text_request("again", max_tokens=3))
+    assert_stopped(local)
 
 
 def test_a_scope_stops_the_calls_of_its_thread_only(tiny: Path) -> None:
@@ -384,12 +389,7 @@ def test_an_error_in_the_queue_of_a_task_stops_its_requests(local: SharedEngine)
 
     with pytest.raises(ContextOverflow):
         take(local, endless, act=fail)
-    deadline = time.monotonic() + 30
-    while local.progress.running and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not local.progress.running
-    assert not local.progress.finished  # they were stopped
-    assert reply(local, text_request("again", max_tokens=3))
+    assert_stopped(local)
 
 
 def test_a_task_is_woken_without_events() -> None:
