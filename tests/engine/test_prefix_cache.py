@@ -202,7 +202,7 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_running_reply_gets_a_token_between_chunks_of_a_prompt(
     probe: str, start: Callable[..., LocalEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ChunkSize, "size", lambda *_, step_seconds: 50)
+    monkeypatch.setattr(ChunkSize, "size", lambda *_, n_replies: 50)
     engine, sizes = start("plain", n_parallel=4), batch_sizes(monkeypatch)
     prompt = Prompt(text="q" * 1400 + "z", probe_text=probe and probe + "k")
 
@@ -313,7 +313,7 @@ def test_any_mix_of_conversations_and_cancellations_releases_everything(
 def test_prompts_of_a_batch_are_not_computed_in_chunks(
     start: Callable[..., LocalEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ChunkSize, "size", lambda *_, step_seconds: 50)
+    monkeypatch.setattr(ChunkSize, "size", lambda *_, n_replies: 50)
     engine, sizes = start("plain", n_parallel=4), batch_sizes(monkeypatch)
     requests = [make_request([], prompt=Prompt(text=c * 600), id=i) for i, c in enumerate("qzwkvh")]
     for event in engine.stream(requests):

@@ -297,11 +297,12 @@ class Scheduler:
             for run in self._all_runs():
                 run.seq = moved.get(run.seq, run.seq)
         n_max = context.n_batch
-        if self._has_replies and self._intake.has_waited:
-            n_max = self._chunks.size(n_max, step_seconds=self._progress.step_seconds)
+        n_replies = sum(1 for job in self._jobs for _ in job.reply_lengths)
+        if n_replies and self._intake.has_waited:
+            n_max = self._chunks.size(n_max, n_replies=n_replies)
         if self._prefix is not None:
             n_prefix = self._compute_prefix(sequences, self._prefix, n_max)
-            if self._has_replies:
+            if n_replies:
                 n_max -= n_prefix
         adapters = self._turns.next([job.adapters for job in self._jobs if job.runs])
         chosen: list[tuple[Job, TokenRun, int]] = []
@@ -381,13 +382,8 @@ class Scheduler:
                 run.tokens, run.every = (*run.tokens, *draft.tokens[:length]), True
         return True
 
-    @property
-    def _has_replies(self) -> bool:
-        return any(True for job in self._jobs for _ in job.reply_lengths)
-
     def _add_time(self, seconds: float, n_read: int, n_replies: int) -> None:
-        step_seconds = self._progress.step_seconds if n_replies else 0.0
-        self._chunks.measure(seconds - step_seconds, n_read)
+        self._chunks.measure(seconds, n_read=n_read, n_replies=n_replies)
         self._progress.add_time(seconds, n_read=n_read)
 
     def _compute_prefix(self, sequences: Sequences, prefix: _Prefix, n_max: int) -> int:
@@ -402,8 +398,7 @@ class Scheduler:
         run.at += len(tokens)
         self._decode(context, [(run, len(tokens))])
         self._progress.add_prompt_tokens(len(tokens))
-        self._chunks.measure(time.perf_counter() - started, len(tokens))
-        self._progress.add_time(time.perf_counter() - started, n_read=len(tokens))
+        self._add_time(time.perf_counter() - started, n_read=len(tokens), n_replies=0)
         if run.at == len(run.tokens):
             if prefix.is_fixed and run.pos == 0 and not prefix.is_chunked:
                 self._contexts.store_prefix(prefix.tokens, run.seq, key=prefix.key)
