@@ -455,6 +455,9 @@ def test_models_of_a_url_are_listed(fake: FakeServer, run_llmtool: Run) -> None:
     result = run_llmtool("models", "ls", fake.url.removesuffix("/v1"), env=ONLINE)
     assert (result.returncode, result.stdout) == (0, b"tiny\t-\t-\n")
     assert "no scheme" not in error_line(run_llmtool("models", "ls", "http://", env=ONLINE), 2)
+    result = run_llmtool("models", "ls", "http://127.0.0.1:1/v1", env=ONLINE)
+    assert result.returncode == 20
+    assert b"127.0.0.1:1; check the URL, and whether the server runs" in result.stderr
 
 
 def test_command_waits_for_a_server_that_loads_its_model(

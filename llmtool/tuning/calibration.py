@@ -60,7 +60,7 @@ def save(
 ) -> None:
     """Fit the template on scored records, and save the calibration for `classify` and `run`."""
     classifier = prepare_classifier(context, None, ClassifyOptions(template=template))
-    truth = [classifier.label_index(record.expected) for record in records]
+    truth = classifier.label_indices(record.expected for record in records)
     classifier.bias.prepare(context.engine, use_calibration=False)
     classifier.bias.calibrate([run.totals for run in runs], truth)
 

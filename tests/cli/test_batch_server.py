@@ -119,6 +119,12 @@ def test_a_rejected_key_or_upload_is_reported_and_repeated(run: Run, server: Fak
     assert len(server.batches) == 1
 
 
+def test_a_server_without_files_is_an_error_with_advice(run: Run, server: FakeBatches) -> None:
+    server.before = {"POST /files": [fail(404, "Not Found")]}
+    line = error_line(run("submit", "job.jsonl"), 2)
+    assert "the server has no /v1/files: Not Found; use `llmtool batch run` for a server" in line
+
+
 def test_fetch_waits_and_resumes_without_a_half_file(
     run: Run, server: FakeBatches, cwd: Path
 ) -> None:

@@ -459,7 +459,7 @@ def test_conditions_of_a_label() -> None:
         (["--split", "nope"], 14, "in split 'nope'"),
         (["--multi"], 2, "--multi"),
         (["--plot", "x.txt"], 2, ".svg, .png or .pdf"),
-        (["-t", "sentiment"], 2, "unknown label 'business'"),
+        (["-t", "sentiment"], 2, "text 1: unknown label 'business'"),
         (["--fail-under", "0.9"], 2, "--fail-under 0.9: must have the form METRIC=VALUE"),
         (["--fail-under", "acc=0.9"], 2, "unknown metric 'acc'; use one of accuracy, macro-f1, "),
         (["--fail-under", "accuracy:sports=0.9"], 2, "unknown metric 'accuracy:sports'"),

@@ -275,7 +275,7 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
         ({"prior": {"a": 1, "b": math.nan}}, "must be a number"),
         ({"prior": {"a": 1, "b": math.inf}}, "above 0"),
         ({"minconf": 1}, "unknown option 'minconf'"),
-        ({"examples": [{"label": "a", "other": 1}]}, "has no text"),
+        ({"examples": [{"label": "a", "other": 1}]}, "^example 1: no text"),
         ({"prior": {"a": 1, "b": 1, "c": 1}}, "unknown label 'c'"),
         ({"min_confidence": 1.5}, "between 0 and 1"),
         ({"min_margin": -0.1}, "min_margin=-0.1: must be between 0 and 1"),
@@ -285,8 +285,8 @@ def test_invalid_labels_are_rejected(labels: object, reason: str) -> None:
         ({"multi": True, "calibrate": "balanced"}, "has 1 text for 2 labels"),
         ({"multi": True, "min_margin": 0.1}, "min_margin= cannot be used with multi=True"),
         ({"calibrate": "maybe"}, "'auto', 'anchors', 'balanced' or 'none'"),
-        ({"examples": [("x", "c")]}, "unknown label 'c'"),
-        ({"examples": ["x"]}, "pair of a text and its label"),
+        ({"examples": [("x", "a"), ("x", "c")]}, "^example 2: unknown label 'c'"),
+        ({"examples": ["x"]}, "^example 1: it must be a pair of a text and its label"),
     ],
 )
 def test_invalid_options_are_rejected(

@@ -125,9 +125,9 @@ def test_min_confidence_is_the_lowest_score_that_fits(tmp_path: Path) -> None:
 def test_invalid_examples_are_rejected(tmp_path: Path) -> None:
     box = make_box(tmp_path, by_words)
     for examples, reason in (
-        ([("x", ["z"])], "unknown label 'z'"),
-        (["x"], "pair of a text and its labels"),
-        ([{"labels": ["a"]}], "has no text"),
+        ([("x", ["a"]), ("x", ["z"])], "^example 2: unknown label 'z'"),
+        (["x"], "^example 1: it must be a pair of a text and its labels"),
+        ([{"labels": ["a"]}], "^example 1: no text"),
     ):
         with pytest.raises(UsageError, match=reason):
             box.classify("x", LABELS, multi=True, examples=examples)

@@ -430,7 +430,7 @@ class Connection:
         found = quote(self.endpoint, media_type or "no content type")
         return ServerError(
             f"{self.endpoint.name}: the server answers with {found}, not JSON; check "
-            f"{self.endpoint.url_option}, {self.endpoint.base_url}"
+            f"{self.endpoint.url_name}, {self.endpoint.base_url}"
         )
 
 

@@ -72,9 +72,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return re.sub(r"/v\d+$", "", self.base_url)
 
     @property
-    def url_option(self) -> str:
-        """The setting or option that has the URL, for messages."""
-        return f"endpoints.{self.name}.base_url" if self.is_named else option("base_url")
+    def url_name(self) -> str:
+        """The setting that has the URL, or "the URL", for messages."""
+        return f"endpoints.{self.name}.base_url" if self.is_named else "the URL"
 
     @property
     def is_local(self) -> bool:

@@ -134,7 +134,7 @@ def connection_errors(endpoint: Endpoint) -> Iterator[None]:
     except (Retryable, Fatal):
         raise
     except TransientError as exc:
-        remedy = exc.remedy or f"check {endpoint.url_option}, and whether the server runs"
+        remedy = exc.remedy or f"check {endpoint.url_name}, and whether the server runs"
         start = f"{endpoint.name}: " if endpoint.is_named else ""  # the error names the host
         error = ServerError(f"{start}{exc}; {remedy}")
         is_stall = "responding" in str(exc)
@@ -158,7 +158,7 @@ def stalled(endpoint: Endpoint, seconds: float, setting: str) -> Retryable:
 
 def redirected(endpoint: Endpoint, host: str) -> Fatal:
     where = quote(endpoint, host)
-    problem = f"the server redirects to {where}; set {endpoint.url_option} to its address"
+    problem = f"the server redirects to {where}; set {endpoint.url_name} to its address"
     return Fatal(ServerError(f"{endpoint.name}: {problem}"))
 
 
@@ -193,10 +193,10 @@ def response_error(
                     f"ls`"
                 )
             )
-        problem = (
-            f"the server has no {path}{detail}; check {endpoint.url_option}, {endpoint.base_url}"
-        )
-        return UsageError(f"{start}: {problem}")
+        advice = f"check {endpoint.url_name}, {endpoint.base_url}"
+        if path.endswith(("/files", "/batches")):
+            advice = "use `llmtool batch run` for a server without batches"
+        return UsageError(f"{start}: the server has no {path}{detail}; {advice}")
     if status == 413:
         return ContextOverflow(
             f"{start}: the request is larger than the server accepts; shorten the input",

@@ -222,7 +222,7 @@ class Classifier:
                 f"calibration needs at least {MIN_CALIBRATION_TEXTS} labelled texts; "
                 f"got {len(texts)}"
             )
-        truth = [self.label_index(label) for _, label in texts]
+        truth = self.label_indices(label for _, label in texts)
         missing = sorted(set(range(len(self.labels))) - set(truth))
         if missing:
             name = self.names[missing[0]]
@@ -234,13 +234,19 @@ class Classifier:
         scored = raise_failures(group for _, group in groups)
         return self.bias.calibrate([group[0].scores.totals for group in scored], truth)
 
-    def label_index(self, label: object) -> int:
-        """Return the index of a label.
+    def label_indices(self, labels: Iterable[object]) -> list[int]:
+        """Return the indices of the labels of texts.
 
         Raises:
-            UsageError: the label is unknown.
+            UsageError: a label is unknown; the message has the number of its text, from 1.
         """
-        return self.names.index(label_name(label, self.labels))
+        found = []
+        for number, label in enumerate(labels, 1):
+            try:
+                found.append(self.names.index(label_name(label, self.labels)))
+            except UsageError as exc:
+                raise UsageError(f"text {number}: {exc}") from None
+        return found
 
     def classify(self, scored: ScoredText) -> Classification:
         """Return the classification of a text from its scores, weighted by tokens."""

@@ -104,7 +104,7 @@ def evaluate(
         UsageError: a text has a label that the classifier does not have.
     """
     names = classifier.names
-    truth = [classifier.label_index(label) for _, label in data]
+    truth = classifier.label_indices(label for _, label in data)
     name = classifier.text_input or "text"
     cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -30,7 +31,11 @@ def read_examples(
         >>> [each.output for each in read_examples([("a", "X")], labels, text_input="text")]
         ['x']
     """
-    return tuple(_as_example(each, labels, text_input) for each in given)
+    found = []
+    for number, each in enumerate(given, 1):
+        with _about_example(number):
+            found.append(_as_example(each, labels, text_input))
+    return tuple(found)
 
 
 def rounds_of(examples: Iterable[Example]) -> list[tuple[Example, ...]]:
@@ -97,12 +102,13 @@ def read_multi_examples(
         ('x', 'y')
     """
     found = []
-    for each in given:
-        variables, several = _text_and_label(each, text_input, keys=("labels", "label"))
-        if isinstance(several, str) or not isinstance(several, Iterable):
-            several = (several,)
-        names = tuple(label_name(label, labels) for label in several)
-        found.append(LabelledExample(variables, names))
+    for number, each in enumerate(given, 1):
+        with _about_example(number):
+            variables, several = _text_and_label(each, text_input, keys=("labels", "label"))
+            if isinstance(several, str) or not isinstance(several, Iterable):
+                several = (several,)
+            names = tuple(label_name(label, labels) for label in several)
+            found.append(LabelledExample(variables, names))
     return tuple(found)
 
 
@@ -114,7 +120,17 @@ def _as_example(example: Any, labels: Sequence[Label], text_input: str) -> Examp
     return Example(variables, label_name(label, labels))
 
 
-@about_option("examples")
+@contextmanager
+def _about_example(number: int) -> Iterator[None]:
+    """Name the example that an error is about; the first one is number 1."""
+    try:
+        with about_option("examples"):
+            yield
+    except UsageError as exc:
+        exc.args = (f"example {number}: {exc.args[0]}",)
+        raise
+
+
 def _text_and_label(
     example: Any, text_input: str, *, keys: Sequence[str]
 ) -> tuple[dict[str, Any], Any]:
@@ -130,9 +146,9 @@ def _text_and_label(
         variables, label = {text_input: example[0]}, example[1]
     else:
         raise UsageError(
-            f'an example must be a pair of a text and its {keys[0]}, or have "text" and "{keys[0]}"'
+            f'it must be a pair of a text and its {keys[0]}, or have "text" and "{keys[0]}"'
         )
     text = variables.get(text_input)
     if not isinstance(text, str) or not text.strip():
-        raise UsageError(f"an example has no text; set its {text_input!r}")
+        raise UsageError(f"no text; set its {text_input!r}")
     return variables, label
