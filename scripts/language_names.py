@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale, UnknownLocaleError, localedata
 
 from llmtool.text import languages
 
@@ -23,6 +23,7 @@ _READERS = (
 ).split()
 # ISO 15924. Names of other scripts belong to languages without varieties.
 _SCRIPTS = "Latn Cyrl Arab Deva Guru Hebr Mong Tfng Hans Hant".split()
+_OWN_SCRIPTS = ("Latn", "Cyrl", "Arab")  # of languages with several
 _LATIN_AMERICA = "419"
 _IN_CLDR = {"no": ("no", "nb"), "tl": ("tl", "fil"), "zh-cn": (), "zh-tw": ()}
 
@@ -38,17 +39,21 @@ def names_in_cldr() -> dict[str, set[str]]:
                 if code in shown:
                     names[tag].add(languages._fold(shown[code]))
     for tag in tags:
-        try:
-            own = Locale.parse(_cldr_code(tag)).languages.get(_cldr_code(tag))
-        except (UnknownLocaleError, ValueError):
-            continue
-        if own:
-            names[tag].add(languages._fold(own))
+        for code in (_cldr_code(tag), f"{tag}_Cyrl", f"{tag}_Arab"):  # some have two names
+            try:
+                own = Locale.parse(code).languages.get(_cldr_code(tag))
+            except (UnknownLocaleError, ValueError):
+                continue
+            if own:
+                names[tag].add(languages._fold(own))
     return names
 
 
 def names_of_subtags() -> dict[str, set[str]]:
-    """Return the folded names of each region and script in the languages of `_READERS`."""
+    """Return the folded names of each region and script in the languages of `_READERS`.
+
+    Other languages name their own regions and scripts: "Slovenščina (Italija)", "Oʻzbek (lotin)".
+    """
     names: defaultdict[str, set[str]] = defaultdict(set)
     for reader in (*_READERS, "en"):
         locale = Locale.parse(reader)
@@ -59,6 +64,13 @@ def names_of_subtags() -> dict[str, set[str]]:
         }
         for subtag, name in (regions | {each: locale.scripts[each] for each in _SCRIPTS}).items():
             names[subtag.lower()].add(languages._fold(name))
+    for identifier in localedata.locale_identifiers():
+        locale = Locale.parse(identifier)
+        shown = {**locale.scripts, **locale.territories}
+        own = {locale.territory} if locale.language in languages.NAMES else set()
+        own |= set(_OWN_SCRIPTS if locale.language in languages._SEVERAL_SCRIPTS else ())
+        for subtag in own & shown.keys():
+            names[subtag.lower()].add(languages._fold(shown[subtag]))
     return names
 
 

@@ -293,7 +293,8 @@ def _find_tag(name: str) -> str | None:
         if tag and language and tag.partition("-")[0] == language:  # "English (en-GB)"
             return tag
         # "Chinese (Simplified)" is "Simplified Chinese", and "中文（简体）" is "简体中文".
-        for variety in (f"{qualifiers[0]} {main}", f"{qualifiers[0]}{main}"):
+        qualifier = qualifiers[0]
+        for variety in (f"{qualifier} {main}", f"{qualifier}{main}", f"{main} {qualifier}"):
             if tag := _tags_by_name().get(variety):
                 return tag
     if qualifiers:
