@@ -132,6 +132,63 @@ def test_cells_of_a_csv_table_are_translated(format: Format, text: str) -> None:
     assert document.compare(output) is None
 
 
+QUOTED_CELLS = {
+    "rst": ("rst", ".. csv-table::\n   :quote: '\n   :header: 'a, b'\n\n   'it''s, c', d\n"),
+    "fence": ("md", "```{csv-table}\n:quote: '\n:header: 'a, b'\n\n'it''s, c', d\n```\n"),
+    "YAML": (
+        "md",
+        "```{csv-table}\n---\nquote: \"'\"\nheader: >\n  'a, b'\n---\n'it''s, c', d\n```\n",
+    ),
+    "folded": ("md", ":::{csv-table}\n:header: >\n:  'a, b'\n:quote: '\n'it''s, c', d\n:::\n"),
+}
+
+
+@pytest.mark.parametrize(("format", "text"), QUOTED_CELLS.values(), ids=QUOTED_CELLS)
+def test_cells_in_other_quotes_are_translated(format: Format, text: str) -> None:
+    document = parse(text, format)
+    texts = ["a, b", "it's, c", "d"]
+    assert [segment.text for segment in document.segments] == texts
+    assert find_unaccounted(document) == find_unsupported(document) == []
+    output = rewrite(document, {1: ("it's",), 2: ("l'e",)})
+    assert output == text.replace("'it''s, c', d", "'it''s', 'l''e'")
+    assert document.compare(output) is None
+
+
+@pytest.mark.parametrize("format", ["rst", "md"])
+def test_escaped_quotes_in_a_cell(format: Format) -> None:
+    text = '.. csv-table::\n   :escape: \\\n\n   "a \\"b\\" c", d\n'
+    if format == "md":
+        text = text.replace("   ", "").replace(".. csv-table::", "```{csv-table}") + "```\n"
+    document = parse(text, format)
+    assert [segment.text for segment in document.segments] == ['a "b" c', "d"]
+    output = rewrite(document, {0: ('x "y"',), 1: ('"z"',)})
+    assert output == text.replace('a \\"b\\" c', 'x \\"y\\"').replace("d\n", '"\\"z\\""\n')
+    assert document.compare(output) is None
+
+
+OPTIONS = {
+    "YAML": (
+        "---\nname: x\nalt: Two\nheader: 'Three'\n---\n",
+        "---\nname: x\nalt: \"É: f\"\nheader: 'it''s'\n---\n",
+    ),
+    "folded": (
+        ":name: x\n:alt: >\n:  Two\n:header: Three\n",
+        ":name: x\n:alt: >\n:  É: f\n:header: it's\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "translation"), OPTIONS.values(), ids=OPTIONS)
+def test_options_of_a_directive_are_translated(options: str, translation: str) -> None:
+    text = f"```{{figure}} one.png\n{options}\nFour\n```\n"
+    document = parse(text, "md")
+    assert [segment.text for segment in document.segments] == ["Two", "Three", "Four"]
+    output = rewrite(document, {0: ("É: f",), 1: ("it's",)})
+    assert output == text.replace(options, translation)
+    assert document.compare(output) is None
+    assert find_unaccounted(document) == find_unsupported(document) == []
+
+
 CELLS_OF_LINES = {
     "MyST": ("md", '```{csv-table}\n:header: a, b\n\n"two\nlines", 3\n"four", five\n```\n'),
     "list": ("md", '- x\n\n  ```{csv-table}\n  "two\n  lines", 3\n  ```\n'),
@@ -172,9 +229,11 @@ def test_cell_gets_quotes_if_it_needs_them() -> None:
         ("md", '```{csv-table} Title\n"two\n\nlines", 3\n```\n'),
         ("md", '> ```{csv-table} Title\n> "two\n> lines", 3\n> ```\n'),
         ("rst", '.. csv-table:: Title\n\n   "two\n   lines, 3\n'),
-        ("rst", ".. csv-table:: Title\n   :quote: '\n\n   'two', 3\n   lines\n"),
+        ("rst", ".. csv-table:: Title\n   :keepspace:\n\n   'two', 3\n   lines\n"),
+        ("rst", ".. csv-table:: Title\n   :quote: U+0027\n\n   'two', 3\n   lines\n"),
+        ("md", "```{csv-table} Title\n:delim: two\n\nlines two 3\n```\n"),
     ],
-    ids=["MyST", "quotation", "unclosed", "other quotes"],
+    ids=["MyST", "quotation", "unclosed", "spaces", "code of a quote", "delimiter"],
 )
 def test_cells_in_another_syntax_are_reported(format: Format, text: str) -> None:
     document = parse(text, format)

@@ -56,6 +56,7 @@ _REASONS = {
     "start": "tag",
     "end": "tag",
     "text": "text without words",
+    "cdata": "text without words",
     "entity": "character reference",
     "comment": "comment",
     "declaration": "tag",
@@ -83,6 +84,7 @@ _OUTPUT = re.compile(
 _UNQUOTED = re.compile(r"""[^\s"'=<>`{/]+""")  # an attribute value that needs no quotes
 _LANGUAGE_TAG = re.compile(r"\s*[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*\s*")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
+_CDATA = re.compile(r"\A<!\[CDATA\[|\]\]>\Z")  # around text, which is written without
 _LETTER = re.compile(r"[^\W\d_]")
 _TEXT_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
 
@@ -207,8 +209,8 @@ class Html(Document):
         for token, reason in zip(tokens, skipped, strict=True):
             source = self.source[token.start : token.end]
             piece: Part = ProtectedSpan(source)
-            if not reason and token.kind == "text":
-                piece = _SPACE.sub(" ", source)
+            if not reason and token.kind in ("text", "cdata"):
+                piece = _SPACE.sub(" ", _CDATA.sub("", source) if token.kind == "cdata" else source)
             elif not reason and token.kind == "entity":
                 piece = _read_entity(source)
             if isinstance(piece, str):
@@ -231,7 +233,9 @@ class Html(Document):
         text = self.source[token.start : token.end]
         if token.kind == "entity":
             return isinstance(_read_entity(text), str) and unescape(text).isalpha()
-        return token.kind == "text" and _LETTER.search(text) is not None
+        if token.kind == "cdata":
+            text = _CDATA.sub("", text)
+        return token.kind in ("text", "cdata") and _LETTER.search(text) is not None
 
     def _outside_token(self, token: Token, reason: str) -> Iterator[Segment]:
         """Yield the segments of a tag's attributes; account for the rest of the token."""
@@ -441,7 +445,7 @@ def _skeleton(source: str) -> Iterator[tuple[int, str]]:
     run: list[tuple[int, str]] = []
     for token, reason, divides in _classify(source):
         line, at = line + source.count("\n", at, token.start), token.start
-        if token.kind in ("text", "entity") and not reason:
+        if token.kind in ("text", "cdata", "entity") and not reason:
             continue
         text = source[token.start : token.end] if reason else _without_texts(source, token)
         if not divides:

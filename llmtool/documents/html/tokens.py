@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["start", "end", "text", "entity", "comment", "declaration", "code"]
+Kind = Literal["start", "end", "text", "cdata", "entity", "comment", "declaration", "code"]
 
 _MAX_UNCLOSED = 20  # tags that are read up to the end of the text
 _RAW_TEXT = frozenset("script style textarea title xmp iframe noembed noframes".split())
@@ -51,7 +51,10 @@ class Attribute(msgspec.Struct, frozen=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A tag, text, entity, comment, declaration or code, from `start` to `end` of the source."""
+    """A tag, text, entity, comment, declaration or code, from `start` to `end` of the source.
+
+    In HTML, a CDATA section is a comment.
+    """
 
     kind: Kind
     start: int
@@ -158,7 +161,9 @@ class _Scanner:
             end = is_empty.end() if is_empty else self._after("-->", at + 4)
             return Token("comment", at, end)
         if source.startswith("<![CDATA[", at):
-            return Token("comment", at, self._after("]]>", at))
+            end = self._after("]]>", at)
+            is_text = self.is_xhtml and source.startswith("]]>", end - 3)
+            return Token("cdata" if is_text else "comment", at, end)
         if source[at + 1 : at + 2] in ("!", "?", "/") and at + 2 < len(source):
             return Token("declaration", at, self._after(">", at))
         return None

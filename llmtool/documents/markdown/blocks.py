@@ -11,7 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from llmtool.documents.csv_cells import find_csv_cells, find_delimiter
+from llmtool.documents.csv_cells import (
+    CsvSyntax,
+    find_csv_cells,
+    find_csv_row,
+    find_csv_syntax,
+)
 from llmtool.documents.markdown.directives import (
     Rule,
     Text,
@@ -23,6 +28,7 @@ from llmtool.documents.markdown.directives import (
     push_directive,
     title_texts,
 )
+from llmtool.documents.markdown.front_matter import find_values
 from llmtool.documents.markdown.template_blocks import read_esm, read_tags
 
 if TYPE_CHECKING:
@@ -62,6 +68,9 @@ _FENCE = re.compile(
     r"(?P<fence>`{3,}|~{3,})\{(?P<directive>[\w:+-]+)\}[ \t]*(?P<title>(?:[^`]*[^ \t\n`])?)[ \t]*$"
 )
 _OPTION = re.compile(r":(?P<name>[\w-]+):(?:[ \t]+(?P<value>(?:.*[^ \t\n])?))?[ \t]*$")
+_FOLDED = re.compile(r":[ \t]+(?P<value>\S.*)")  # a line of a value after `:header: >`
+_YAML_OPTION = re.compile(r"(?P<name>[\w-]+):(?:[ \t]+(?P<value>(?:.*[^ \t\n])?))?[ \t]*$")
+_QUOTED_VALUE = re.compile(r"""\A(["'])(.+)\1\Z""")
 _TEXT_OPTION = re.compile(r"alt|caption|title|header|footer")
 _ENTRY = re.compile(r"(?P<title>[^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$")  # of a toctree
 # In a cell of several lines: other blocks than one paragraph.
@@ -256,26 +265,35 @@ def _read_csv_cells(
     They are None if they are not supported. The options are before the line `rows`.
     """
     options: dict[str, str] = {}
-    found = [_OPTION.match(line_text(state, number)) for number in range(line, rows)]
-    for each in filter(None, found):
-        options[each["name"]] = each["value"] or ""
-    delimiter = find_delimiter(options)
-    for number, option in enumerate(found, line):
-        is_header = option is not None and option["name"] == "header"
-        start = max(0, option.start("value")) if option else 0
-        texts = _cell_texts(state, number, number + 1, start, delimiter) if is_header else []
+    header: dict[int, int] = {}  # where its cells begin in each of its lines
+    name = ""
+    for number in range(line, rows):
+        text = line_text(state, number)
+        if found := _OPTION.match(text) or _YAML_OPTION.match(text):
+            name = found["name"]
+            options[name] = _QUOTED_VALUE.sub(r"\2", found["value"] or "")
+        if name == "header":
+            header[number] = found.start("value") if found else len(text) - len(text.lstrip(": "))
+    syntax = find_csv_syntax(options)
+    for number in range(line, rows):
+        at = header.get(number, -1)
+        texts = _cell_texts(state, number, number + 1, at, syntax) if at >= 0 else []
         yield number, number + 1, texts
-    number = rows
-    while number < end:
-        first, n_quotes = number, 0
-        while number == first or (n_quotes % 2 and number < end):
-            n_quotes += line_text(state, number).count('"')
-            number += 1
-        yield first, number, _cell_texts(state, first, number, 0, delimiter)
+    source = "\n".join(line_text(state, number) for number in range(rows, end))
+    number = at = 0
+    while rows + number < end:
+        row = find_csv_row(source, at, syntax) if syntax else None
+        if row is None:
+            yield rows + number, end, None
+            return
+        first = rows + number
+        number += source.count("\n", at, row[1]) + 1
+        at = row[1] + 1
+        yield first, rows + number, _cell_texts(state, first, rows + number, 0, syntax)
 
 
 def _cell_texts(
-    state: StateBlock, first: int, end: int, at: int, delimiter: str | None
+    state: StateBlock, first: int, end: int, at: int, syntax: CsvSyntax | None
 ) -> list[Text] | None:
     """Return the texts of the cells in some lines, the first from `at`, None if not supported."""
     lines = [line_text(state, number) for number in range(first, end)]
@@ -285,8 +303,8 @@ def _cell_texts(
     source = "\n".join(lines)
     if state.src[starts[0] : starts[-1] + len(lines[-1])].split() != source.split():
         return None  # in a quotation
-    cells = None if delimiter is None else find_csv_cells(source, delimiter)
-    if cells is None or any('"' in each.text or _BLOCKS.search(each.text) for each in cells):
+    cells = find_csv_cells(source, syntax) if syntax else None
+    if syntax is None or cells is None or any(_BLOCKS.search(each.text) for each in cells):
         return None
 
     def position(offset: int) -> int:
@@ -295,9 +313,11 @@ def _cell_texts(
 
     return [
         Text(
-            position(cell.start + cell.is_quoted),
-            position(cell.end - cell.is_quoted),
-            "attribute" if cell.is_quoted else "title",
+            start=position(cell.start),
+            end=position(cell.end),
+            kind="csv cell",
+            text=cell.text,
+            cell=(syntax, cell.is_quoted),
         )
         for cell in cells
         if any(map(str.isalpha, cell.text))
@@ -345,13 +365,26 @@ def _read_options(state: StateBlock, line: int, end: int) -> tuple[int, list[Tex
     """Return the line after the options of a directive, and the texts in them."""
     if line < end and line_text(state, line).rstrip() == "---":
         close = find_line(state, r"^---[ \t]*$", line + 1, end)
-        return (line, []) if close is None else (close + 1, [])
+        return (line, []) if close is None else (close + 1, _yaml_texts(state, line, close))
     texts: list[Text] = []
     while line < end and (found := _OPTION.match(line_text(state, line))):
-        if _TEXT_OPTION.fullmatch(found["name"]):
-            texts += title_texts(state, line, found, "value")
-        line += 1
+        is_text = _TEXT_OPTION.fullmatch(found["name"])
+        while found:
+            texts += title_texts(state, line, found, "value") if is_text else []
+            line += 1
+            found = _FOLDED.match(line_text(state, line)) if line < end else None
     return line, texts
+
+
+def _yaml_texts(state: StateBlock, line: int, close: int) -> list[Text]:
+    """Return the texts in options that are YAML between two lines."""
+    start = state.bMarks[line] + state.tShift[line]
+    yaml = state.src[start : state.eMarks[close]]
+    return [
+        Text(start=start + each.start, end=start + each.end, kind=each.style, text=each.text)
+        for each in find_values(yaml, len(yaml), _TEXT_OPTION.pattern)
+        if any(map(str.isalpha, each.text))
+    ]
 
 
 # Pandoc

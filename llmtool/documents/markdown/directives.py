@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from llmtool.documents.csv_cells import CsvSyntax
+from llmtool.documents.markdown.front_matter import Style
 from llmtool.documents.markdown.tags import text_attributes
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
 
-Kind = Literal["title", "attribute"]
+Kind = Literal["title", "attribute", "csv cell"] | Style
 
 
-class Text(msgspec.Struct, frozen=True):
-    """A text in a line of syntax, from `start` to `end` of the parsed source."""
+class Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A text in a line of syntax, from `start` to `end` of the parsed source.
+
+    `text` is what it stands for, if it is escaped. A cell of a csv-table has a syntax and may be in
+    quotes.
+    """
 
     start: int
     end: int
     kind: Kind = "title"
+    text: str | None = None
+    cell: tuple[CsvSyntax, bool] | None = None
 
 
 Rule = Callable[["StateBlock", int, int, bool], bool]
@@ -56,13 +64,15 @@ def title_texts(state: StateBlock, line: int, found: re.Match[str], *groups: str
     for group in groups:
         if found[group] and any(map(str.isalpha, found[group])):
             begin, stop = found.span(group)
-            texts.append(Text(start + begin, start + stop))
+            texts.append(Text(start=start + begin, end=start + stop))
     return texts
 
 
 def attribute_texts(state: StateBlock, start: int, end: int) -> list[Text]:
     tag = state.src[start:end]
-    return [Text(start + a, start + b, "attribute") for a, b, _ in text_attributes(tag)]
+    return [
+        Text(start=start + a, end=start + b, kind="attribute") for a, b, _ in text_attributes(tag)
+    ]
 
 
 def parse_content(

@@ -28,11 +28,11 @@ _YAML_LINE = re.compile(
 _TOML_LINE = re.compile(r"\s*(?:#|\[|[\]}]|$|[\"'{])|[ \t]*[\w.\"' -]+=|[ \t]+\S")
 _FIRST_KEY = re.compile(r"[\w\"'$.-][^:=#\n]*(?::(?:\s|$)|=)|\[")
 _YAML_VALUE = re.compile(
-    rf"^(?P<indent>[ ]*(?:-[ ]+)*)(?P<key>(?:{_KEYS})|\"(?:{_KEYS})\"|'(?:{_KEYS})')[ ]*:[ \t]+"
-    r"(?P<value>\S.*)$"
+    r"(?P<indent>[ ]*(?:-[ ]+)*)(?P<quote>[\"']?)(?P<key>[\w-]+)(?P=quote)[ ]*:[ \t]+"
+    r"(?P<value>\S.*)"
 )
 _TOML_VALUE = re.compile(
-    rf"^[ \t]*(?:{_KEYS})[ \t]*=[ \t]*(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*')[ \t]*(?:#.*)?$"
+    r"[ \t]*(?P<key>[\w-]+)[ \t]*=[ \t]*(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*')[ \t]*(?:#.*)?"
 )
 _SAFE_SCALAR = re.compile(r"[^\W\d_](?:[^\n:#]|:(?!\s|$)|(?<!\s)#)*")
 _RESERVED = re.compile(r"(?:true|false|yes|no|on|off|null|nan)", re.IGNORECASE)
@@ -74,8 +74,8 @@ def find_front_matter(text: str) -> int:
     return found.end() if all(line.match(each) for each in lines) else 0
 
 
-def find_values(text: str, end: int) -> Iterator[Value]:
-    """Yield the values of the front matter that ends at `end` that are text."""
+def find_values(text: str, end: int, keys: str = _KEYS) -> Iterator[Value]:
+    """Yield the values of the front matter that ends at `end` that are text, by a regex of keys."""
     is_yaml = text.startswith("---")
     lines: list[tuple[int, str]] = []
     at = 0
@@ -86,8 +86,8 @@ def find_values(text: str, end: int) -> Iterator[Value]:
     while number < len(lines):
         start, line = lines[number]
         number += 1
-        found = (_YAML_VALUE if is_yaml else _TOML_VALUE).match(line)
-        if found is None:
+        found = (_YAML_VALUE if is_yaml else _TOML_VALUE).fullmatch(line)
+        if found is None or not re.fullmatch(keys, found["key"]):
             continue
         begin = start + found.start("value")
         if not is_yaml:

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from llmtool.documents.csv_cells import CsvSyntax
 from llmtool.documents.html.document import Html
 from llmtool.documents.types import Segment
 
@@ -25,13 +26,14 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """How to write a segment; a paragraph of several lines is wrapped to `columns`."""
 
     # heading, setext heading, paragraph, cell, leading cell; of syntax: title, attribute, argument,
-    # link title; html; anchor; or the style of a value of the front matter
+    # link title, csv cell; html; anchor; or the style of a value of the front matter
     kind: str
     columns: int = 0
     prefix: str = ""  # of each line but the first
     around: tuple[str, str] = ("", "")  # the rest of a directive, before and after its text
     inner: tuple[Html, Segment] | None = None  # of a block of HTML
     attribute: tuple[str, int, int] | None = None  # its tag, and where it is in the tag
+    cell: tuple[CsvSyntax, bool] | None = None  # of a csv-table: whether it is in quotes
 
 
 class MarkdownSegment(Segment, frozen=True, kw_only=True):

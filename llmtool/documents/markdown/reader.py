@@ -159,9 +159,11 @@ class Reader:
                     start + begin, start + stop, Layout(kind="link title", around=around)
                 )
 
-    def _text_segment(self, start: int, end: int, layout: Layout) -> Iterator[Segment]:
+    def _text_segment(
+        self, start: int, end: int, layout: Layout, text: str | None = None
+    ) -> Iterator[Segment]:
         """Yield the segment of a text within one line of syntax."""
-        text = self._source.original[start:end]
+        text = self._source.original[start:end] if text is None else text
         is_html = layout.kind == "attribute"
         parts = tuple(self._source.split(" ".join((unescape(text) if is_html else text).split())))
         if has_letters(parts):
@@ -182,7 +184,8 @@ class Reader:
             kind: str = text.kind
             if kind == "attribute" and token.info != "tag":
                 kind = "argument"
-            yield from self._text_segment(begin, stop, Layout(kind=kind, around=around))
+            layout = Layout(kind=kind, around=around, cell=text.cell)
+            yield from self._text_segment(begin, stop, layout, text.text)
 
     def _code_segments(self, token: Token) -> Iterator[Segment]:
         """Yield the title of a code block: ```py title="An example"."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
 
 _VERBATIM_ELEMENTS = frozenset("pre script style svg math textarea code".split())
+# Not `raw`, whose content is Markdown in which tags are text.
 _VERBATIM_TEMPLATES = frozenset(
-    "raw verbatim highlight comment code codeblock mermaid math katex plantuml".split()
+    "highlight comment code codeblock mermaid math katex plantuml".split()
 )
 # JSX may hold the data of a page. Fewer unclosed tags are read that far, for linear time.
 _MAX_LENGTH = 100_000

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
+from llmtool.documents.csv_cells import write_csv_cell
 from llmtool.documents.lines import display_width, wrap
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.inline import without_repeated_labels
@@ -113,7 +114,11 @@ class Writer:
                 newline.join(_wrap(line, columns, protected))
                 for line in _split_at_line_breaks(text, protected)
             )
-        return show_protected(text, protected)
+        text = show_protected(text, protected)
+        if layout.cell:
+            syntax, is_quoted = layout.cell
+            return write_csv_cell(text, syntax, is_quoted=is_quoted)
+        return text
 
 
 def _split_at_line_breaks(text: str, protected: Sequence[str]) -> list[str]:

@@ -11,7 +11,12 @@ from collections.abc import Generator, Iterator, Sequence
 
 import msgspec
 
-from llmtool.documents.csv_cells import find_csv_cells, find_delimiter, write_csv_cell
+from llmtool.documents.csv_cells import (
+    CsvSyntax,
+    find_csv_cells,
+    find_csv_syntax,
+    write_csv_cell,
+)
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
 from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
 from llmtool.documents.rst.structure import CODE_DIRECTIVES, inline_elements, skeleton
@@ -129,8 +134,8 @@ class Rst(Document):
         self._lines = split_lines(source)
         self._blocks: dict[int, _Block] = {}  # by the start of each segment
         self._tables: dict[int, _Contents] = {}
-        # By the start of a cell of a csv-table, its delimiter and whether it is quoted.
-        self._csv_cells: dict[int, tuple[str, bool]] = {}
+        # By the start of a cell of a csv-table, its syntax and whether it is quoted.
+        self._csv_cells: dict[int, tuple[CsvSyntax, bool]] = {}
         self._references = {
             _normalize(quoted or name) for quoted, name in _REFERENCE.findall(source)
         }
@@ -146,8 +151,8 @@ class Rst(Document):
             return self._newline.join((first, *indented))
         if cell := self._csv_cells.get(segment.start):
             text = "".join(part if isinstance(part, str) else part.source for part in parts)
-            delimiter, is_quoted = cell
-            return write_csv_cell(" ".join(text.split("\n")), delimiter, is_quoted=is_quoted)
+            syntax, is_quoted = cell
+            return write_csv_cell(" ".join(text.split("\n")), syntax, is_quoted=is_quoted)
         block = self._blocks[segment.start]
         text, protected = hide_protected(parts, lambda text: " ".join(text.split("\n")))
         text = text.strip()
@@ -410,22 +415,22 @@ class Rst(Document):
                 ranges.append((self._lines[at][0] + option.start(2), self._end(end - 1)))
         if following < last:
             ranges.append((self._lines[following][0], self._end(last - 1)))
-        delimiter = find_delimiter(options)
+        syntax = find_csv_syntax(options)
         segments: list[Segment] = []
         for start, end in ranges:
             source = self.source[start:end]
-            cells = None if delimiter is None else find_csv_cells(source, delimiter)
-            if cells is None or delimiter is None:
+            cells = None if syntax is None else find_csv_cells(source, syntax)
+            if cells is None or syntax is None:
                 return None
             for cell in cells:
                 begin, stop = start + cell.start, start + cell.end
                 if "\n" in cell.text:
-                    block = _CsvCell(cell.text, delimiter)
+                    block = _CsvCell(cell.text, syntax)
                     if _has_unsupported(block.contents[0]):
                         return None
                     self._tables[begin], parts = block, block.parts
                 else:
-                    self._csv_cells[begin] = delimiter, cell.is_quoted
+                    self._csv_cells[begin] = syntax, cell.is_quoted
                     parts = tuple(_inline_parts(cell.text))
                 if has_letters(parts):
                     segments.append(Segment(start=begin, end=stop, parts=parts))
@@ -613,18 +618,18 @@ class _Table(_Contents):
 class _CsvCell(_Contents):
     """A cell of a csv-table with several lines; those after the first have the same margin."""
 
-    def __init__(self, text: str, delimiter: str) -> None:
+    def __init__(self, text: str, syntax: CsvSyntax) -> None:
         first, *others = text.splitlines()
         self.indent = min(
             (_indent_of(line) for line in others if line.strip()), key=len, default=""
         )
         lines = [first, *(line[len(self.indent) :] for line in others)]
         super().__init__([Rst("\n".join(lines), is_cell=True)])
-        self._delimiter = delimiter
+        self._syntax = syntax
 
     def lines_with(self, parts: Sequence[Part]) -> list[str]:
         (text,) = self._contents_with(parts)
-        return write_csv_cell(text, self._delimiter, is_quoted=True).split("\n")
+        return write_csv_cell(text, self._syntax, is_quoted=True).split("\n")
 
 
 def _indent_of(line: str) -> str:

@@ -129,6 +129,12 @@ SEGMENTS = {
         '<?xml version="1.0"?><html xmlns="x"><script src="a"/><p translate="no"/><p>One</p>',
         ["One"],
     ),
+    "CDATA of XHTML": (
+        "<html xmlns='x'><p>One <![CDATA[<two> & three]]>.</p><pre><![CDATA[no]]></pre>"
+        "<script><![CDATA[no]]></script><p>four <![CDATA[five",
+        ["One <two> & three", "four"],
+    ),
+    "CDATA of HTML": ("<p>One <![CDATA[two]]> three", ["One ‹<![CDATA[two]]>› three"]),
     "escaped tags": (
         "<p>Use &lt;b&gt; for R&amp;D, caf&eacute;&nbsp;bar &copy 2024 all",
         ["Use ‹&lt;b&gt;› for R&D, café‹&nbsp;›bar ‹&copy› 2024 all"],
@@ -156,6 +162,10 @@ WRITTEN = {
     "anchors": (
         '<h2 id="the-end">The end</h2><a href="#the-end">end</a>',
         '<h2 id="the-end">ehT dne</h2><a href="#the-end">dne</a>',
+    ),
+    "CDATA": (
+        "<html xmlns='x'><p>One<![CDATA[ <b> & ]]>two</p><p><![CDATA[1 < 2]]></p>",
+        "<html xmlns='x'><p>enO &lt;b&gt; &amp; owt</p><p><![CDATA[1 < 2]]></p>",
     ),
     "equal tags": (
         '<p><b title="One">a b</b> c <b title="One">d</b>',

@@ -153,8 +153,14 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "{{< highlight go >}}\ncode\n{{< /highlight >}}\n",
     ),
     "Liquid": (
-        "{% if page.title %}\nOne {{ page.title }}.\n{% endif %}\n{% raw %}\ncode\n{% endraw %}\n",
-        "{% if page.title %}\nÓné {{ page.title }}.\n{% endif %}\n{% raw %}\ncode\n{% endraw %}\n",
+        "{% if page.title %}\nOne {{ page.title }}.\n{% endif %}\n{% raw %}\nTwo {{ x }}\n"
+        "{% endraw %}\n```\ncode\n```\n{% comment %}\nno\n{% endcomment %}\nThree\n",
+        "{% if page.title %}\nÓné {{ page.title }}.\n{% endif %}\n{% raw %}\nTwó {{ x }}\n"
+        "{% endraw %}\n```\ncode\n```\n{% comment %}\nno\n{% endcomment %}\nThréé\n",
+    ),
+    "Liquid in code": (
+        "One\n\n```yaml\n{% raw %}\ncode\n```\n{% endraw %}\n```py\ncode\n```\nTwo\n",
+        "Óné\n\n```yaml\n{% raw %}\ncode\n```\n{% endraw %}\n```py\ncode\n```\nTwó\n",
     ),
     "MyST": (
         "(label)=\n# One\n\n% comment\n\n```{note} A title\n:class: x\n\n"
