@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from llmtool.documents.lines import split_lines
+from llmtool.documents.localization.bar_contexts import has_contexts, split_context
 from llmtool.documents.localization.catalog_header import complete_header
 from llmtool.documents.localization.icu import find_icu_fault
 from llmtool.documents.localization.messages import (
@@ -64,7 +65,9 @@ class _Entry(msgspec.Struct, kw_only=True):
     texts: dict[str, str] = {}
     spans: dict[str, tuple[int, int, int]] = {}  # start of the keyword, start and end of the value
     comments: list[str] = []
+    references: list[str] = []
     flags: list[str] = []
+    context: str = ""  # in its msgid, before a bar
 
     @property
     def is_header(self) -> bool:
@@ -115,6 +118,7 @@ class Catalog(Document):
         # The entry and the forms of each segment, by its start.
         self._entries: dict[int, tuple[_Entry, list[int]]] = {}
         self._messages = messages = [entry for entry in entries if not entry.is_header]
+        _set_contexts(messages)
         found: list[Segment] = []
         for index, entry in enumerate(messages):
             around = [each.texts["msgid"] for each in _neighbours(messages, index)]
@@ -129,7 +133,7 @@ class Catalog(Document):
         if segment.start == entry.start:
             head = _change_flags(head, self._mark, self._newline)
         if "msgid_plural" not in entry.texts:
-            text = join_message(parts, entry.texts["msgid"], entry.flags)
+            text = join_message(parts, _form_text(entry, 0, None), entry.flags)
             return head + _quote(text, self._newline)
         head = head[: len(head) - (value - max(keyword, segment.start))]
         written = dict(zip(forms, split_forms(parts), strict=True))
@@ -207,6 +211,7 @@ class Catalog(Document):
             start = entry.start
         self._entries[start] = entry, forms
         context = (entry.texts["msgctxt"],) if "msgctxt" in entry.texts else ()
+        context = (entry.context,) if entry.context else context
         yield Segment(
             start=start,
             end=entry.end,
@@ -260,6 +265,25 @@ def _with_header(source: str, entries: list[_Entry], to: str, newline: str) -> s
     return source[: header.start] + head + _quote(completed, newline) + source[end:]
 
 
+def _set_contexts(messages: list[_Entry]) -> None:
+    """Find the contexts in msgids, if the catalog has them."""
+    texts = (
+        (
+            each.texts["msgid"],
+            each.texts.get("msgstr", ""),
+            " ".join(each.comments + each.references),
+        )
+        for each in messages
+        if not each.is_fuzzy
+    )
+    if not has_contexts(texts):
+        return
+    for each in messages:
+        found = split_context(each.texts["msgid"])
+        if found and not each.texts.keys() & {"msgctxt", "msgid_plural"}:
+            each.context = found[0]
+
+
 def _key(entry: _Entry, forms: Sequence[int]) -> tuple[str, ...]:
     names = ("msgctxt", "msgid", "msgid_plural")
     return (*(f"{name} {entry.texts.get(name)}" for name in names), *map(str, forms))
@@ -270,7 +294,7 @@ def _neighbours(messages: list[_Entry], index: int) -> list[_Entry]:
 
 
 def _notes(entry: _Entry, around: list[str]) -> Iterator[str]:
-    if context := entry.texts.get("msgctxt"):
+    if context := entry.context or entry.texts.get("msgctxt"):
         yield f"context {quote_note(context)}"
     if entry.comments:
         yield f"comment {quote_note(' '.join(entry.comments))}"
@@ -285,9 +309,9 @@ def _value_name(entry: _Entry, form: int) -> str:
 def _form_text(entry: _Entry, form: int, forms: PluralForms | None) -> str:
     """Return the text to translate for a form: the msgid for the number 1, else the plural."""
     plural = entry.texts.get("msgid_plural")
-    if plural is None or _is_singular(entry, form, forms):
-        return entry.texts["msgid"]
-    return plural
+    is_singular = plural is None or _is_singular(entry, form, forms)
+    text = entry.texts["msgid"] if is_singular or plural is None else plural
+    return text[len(entry.context) + 1 :] if entry.context else text
 
 
 def _is_singular(entry: _Entry, form: int, forms: PluralForms | None) -> bool:
@@ -346,7 +370,7 @@ def _scan(source: str) -> tuple[list[_Entry], list[OutsideText]]:
             if is_obsolete:
                 continue
         if (is_comment or named is not None) and entry is None:
-            entry = _Entry(start=start, texts={}, spans={}, comments=[], flags=[])
+            entry = _Entry(start=start, texts={}, spans={}, comments=[], references=[], flags=[])
             entries.append(entry)
         if entry is None:
             continue
@@ -354,6 +378,8 @@ def _scan(source: str) -> tuple[list[_Entry], list[OutsideText]]:
             entry.flags += [flag for flag in re.split(r"[,\s]+", line[2:]) if flag]
         elif line.startswith("#."):
             entry.comments.append(line[2:].strip())
+        elif line.startswith("#:"):
+            entry.references.append(line[2:].strip())
         elif named is not None:
             field = named[1] or field
             entry.texts[field] = entry.texts.get(field, "") + _unescape(named[3][1:-1])

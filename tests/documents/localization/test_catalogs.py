@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,6 +243,29 @@ def test_all_placeholders_survive() -> None:
 
 
 # Context
+
+
+BARS = {
+    "C": ('#: a.c:1\nmsgid "tool bar|Cut"\nmsgstr ""\n', "Cút"),
+    "comment": ('#. Strip the prefix\nmsgid "menu|_Cut"\nmsgstr ""\n', "_Cút"),
+    "repeated": ('msgid "menu|Cut"\nmsgstr ""\n\nmsgid "menu|Open"\nmsgstr ""\n', "Cút"),
+    "translated": ('msgid "menu|Cut"\nmsgstr ""\n\nmsgid "key|Up"\nmsgstr "Auf"\n', "Cút"),
+    "format": ('#: a.c:1\n#, c-format\nmsgid "a|100%% of %s"\nmsgstr ""\n', "100%% óf %s"),
+    "plural forms": ('#: a.c:1\nmsgid "one file|two files"\nmsgstr ""\n', "óné fílé|twó fílés"),
+    "pattern": ('#: a.c:1\nmsgid "Images|*.png"\nmsgstr ""\n', "Imágés|*.png"),
+    "choices": ('msgid "Yes|No"\nmsgstr ""\n', "Yés|Nó"),
+    "translated choices": (
+        '#: a.c:1\nmsgid "Yes|No"\nmsgstr ""\n\nmsgid "Up|Down"\nmsgstr "Auf|Ab"\n',
+        "Yés|Nó",
+    ),
+}
+
+
+@pytest.mark.parametrize(("messages", "translation"), BARS.values(), ids=BARS)
+def test_context_before_a_bar_is_not_translated(messages: str, translation: str) -> None:
+    output = translate(catalog(messages))
+    written = next(each for each in polib.pofile(output) if "|" in each.msgid)
+    assert unicodedata.normalize("NFC", written.msgstr) == translation
 
 
 def test_context_comments_and_neighbours_are_in_the_prompt_as_data() -> None:
