@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import linux
 
 from llmtool import files
 from llmtool.cancellation import Cancellation
@@ -64,6 +65,24 @@ def test_model_that_takes_too_long_is_an_error(
     monkeypatch.setattr(module, "_SECONDS", 0)
     monkeypatch.setattr(module, "_CHILD", "import time; time.sleep(60)")
     with pytest.raises(ModelUnreadable, match="needs more than 0 s to load it"):
+        check(tiny, tmp_path)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        ("while True: pass", "needs too much processor time to load it"),
+        ("bytes(450 << 20)", "MemoryError"),
+    ],
+    ids=["endless loop", "450 MiB"],
+)
+def test_child_has_limits_of_time_and_memory(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str, reason: str
+) -> None:
+    code = "from llmtool.engine.llama import preflight as p; p._CPU_SECONDS = 1; p._set_limits(0)"
+    monkeypatch.setattr(module, "_CHILD", f"import sys; sys.path[:] = {{path!r}}; {code}\n{work}")
+    with pytest.raises(ModelUnreadable, match=reason):
         check(tiny, tmp_path)
 
 

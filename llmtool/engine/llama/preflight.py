@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from llmtool.cancellation import Cancellation
-from llmtool.engine.llama.bindings import library_version
+from llmtool.engine.llama.bindings import bindings, library_version
 from llmtool.engine.llama.passed_check import PassedCheck
 from llmtool.errors import LlmtoolError, ModelUnreadable
 
@@ -29,8 +29,9 @@ _POLL_SECONDS = 0.05
 _CHILD = (
     "import sys; sys.path[:] = {path!r}; from llmtool.engine.llama.preflight import main; main()"
 )
-_MEMORY_BYTES = 1 << 30  # besides two copies of the weights
-_SECONDS, _BYTES_PER_SECOND = 60, 20_000_000  # a slow disk
+_MEMORY_BYTES = 400 << 20  # besides two copies of the weights
+_GPU_MEMORY_BYTES = 600 << 20  # of its driver
+_SECONDS, _CPU_SECONDS, _BYTES_PER_SECOND = 60, 8, 20_000_000  # a slow disk or processor
 _N_BATCH = 16
 
 
@@ -137,6 +138,9 @@ def _load_in_child(
     if child.returncode < 0:
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
+        if -child.returncode == getattr(signal, "SIGXCPU", 0):
+            text = f"{checked} is damaged: llama.cpp needs too much processor time to load it"
+            raise ModelUnreadable(text)
         name = signal.Signals(-child.returncode).name
         raise ModelUnreadable(f"{checked} is damaged: llama.cpp crashed on it ({name}: {reason})")
     raise ModelUnreadable(reason)
@@ -152,7 +156,7 @@ def main() -> NoReturn:
     path, code = Path(sys.argv[1]), 0
     cancellation = Cancellation()
     try:
-        _limit_memory(_MEMORY_BYTES + 2 * int(sys.argv[2]))
+        _set_limits(int(sys.argv[2]))
         weights = LlamaModel(path, n_gpu_layers=0, cancellation=cancellation)
         if len(sys.argv) > 3:
             _decode(weights, cancellation, adapter=Path(sys.argv[3]))
@@ -166,12 +170,20 @@ def main() -> NoReturn:
     os._exit(code)  # skip freeing gigabytes of weights
 
 
-def _limit_memory(size_bytes: int) -> None:
-    """Limit what the process allocates; the mapped weights do not count, a repacked copy does."""
+def _set_limits(size_bytes: int) -> None:
+    """Limit time and allocated memory; the mapped weights do not count, a repacked copy does."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # no limits, or lower ones
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (size_bytes, size_bytes))
+        driver_bytes = _GPU_MEMORY_BYTES if bindings().llama_supports_gpu_offload() else 0
+        limits = {
+            resource.RLIMIT_CPU: math.ceil(
+                time.process_time() + _CPU_SECONDS + size_bytes / _BYTES_PER_SECOND
+            ),
+            resource.RLIMIT_DATA: _MEMORY_BYTES + driver_bytes + 2 * size_bytes,
+        }
+        for kind, limit in limits.items():
+            resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
 
 
 def _use_tokenizer(weights: LlamaModel) -> None:
