@@ -18,7 +18,7 @@ from llmtool.documents.packages import Package, pack, package_format, read_text,
 from llmtool.documents.readers.readable import read_document
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
 from llmtool.documents.word import WordPart
-from llmtool.errors import InputError
+from llmtool.errors import ContextOverflow, InputError
 from llmtool.tasks.translate.placeholders import merge_parts
 
 PAGE = (
@@ -421,6 +421,14 @@ def test_hostile_packages_are_one_line_errors(content: bytes, error: str) -> Non
     with pytest.raises(InputError, match=error) as raised:
         load(content)
     assert "\n" not in str(raised.value)
+
+
+def test_text_is_limited_although_the_file_is_small() -> None:
+    text = "<w:p><w:r><w:t>" + "a " * (9 << 20) + "</w:t></w:r></w:p>"
+    content = zipped("word/document.xml", f"<w:document>{text}</w:document>".encode())
+    assert len(content) < 100_000
+    with pytest.raises(ContextOverflow, match="a.docx is longer than 16 MiB"):
+        read_document(content, name="a.docx")
 
 
 def test_names_of_members_outside_of_the_package_are_copied_and_not_opened(

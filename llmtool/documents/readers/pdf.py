@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.errors import InputError, missing_extra
 
-MAX_CHARACTERS = 64 << 20
+MAX_CHARACTERS = 16 << 20
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
 )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from llmtool import worker
 from llmtool.documents.signatures import declared_charset, is_mail, is_page
-from llmtool.encoding import Errors, decode_document, detect_encoding
+from llmtool.encoding import MAX_BYTES, Errors, decode_document, detect_encoding, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email", "package"]
@@ -72,6 +72,7 @@ def read_document(
     Raises:
         InputError: the document is encrypted, malformed, binary or empty, or takes too much time or
             memory to parse.
+        ContextOverflow: the text has more than 16 Mi characters.
         UsageError: the document is a PDF, and the extra `pdf` is not installed.
 
     Example:
@@ -112,6 +113,8 @@ def read_document(
         raise InputError(f"{name} is a binary file; only text, HTML, PDF and e-mail can be read")
     if not document.text.strip():
         raise InputError(f"{name} {'has no text' if content.strip() else 'is empty'}")
+    if len(document.text) > MAX_BYTES:  # it was compressed
+        raise too_long(name)
     return document
 
 
