@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.safe_yaml import find_syntax_error
+
 _BLOCK = re.compile(
     r"(---|\+\+\+)[ \t]*\n(?P<body>.*?)^\1[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
@@ -23,10 +25,10 @@ _KEYS = (
     "|image-alt|image_alt|imageAlt"
 )
 _YAML_LINE = re.compile(
-    r"[ \t]*(?:#|- |-$|[\]}\"']|$)|[ \t]+\S|(?:[^\s:#]|:(?!\s))[^:#\n]*:(?:\s|$)"
+    r"[ \t]*(?:#|- |-$|[\]}\"']|$)|[ \t]+\S|(?:[^\s:#]|:(?!\s))(?:[^:#\n]|:(?!\s|$))*:(?:\s|$)"
 )
 _TOML_LINE = re.compile(r"\s*(?:#|\[|[\]}]|$|[\"'{])|[ \t]*[\w.\"' -]+=|[ \t]+\S")
-_FIRST_KEY = re.compile(r"[\w\"'$.-][^:=#\n]*(?::(?:\s|$)|=)|\[")
+_FIRST_KEY = re.compile(r"[\w\"'$.-](?:[^:=#\n]|:(?!\s|$))*(?::(?:\s|$)|=)|\[")
 _YAML_VALUE = re.compile(
     r"(?P<indent>[ ]*(?:-[ ]+)*)(?P<quote>[\"']?)(?P<key>[\w-]+)(?P=quote)[ ]*:[ \t]+"
     r"(?P<value>\S.*)"
@@ -71,7 +73,10 @@ def find_front_matter(text: str) -> int:
     first = next((each for each in lines if each.strip() and not each.startswith("#")), "")
     if found["body"].strip() and not (line.match(first) and _FIRST_KEY.match(first)):
         return 0
-    return found.end() if all(line.match(each) for each in lines) else 0
+    if all(line.match(each) for each in lines):
+        return found.end()
+    is_yaml = found[1] == "---" and find_syntax_error(found["body"]) is None
+    return found.end() if is_yaml else 0
 
 
 def find_values(text: str, end: int, keys: str = _KEYS) -> Iterator[Value]:

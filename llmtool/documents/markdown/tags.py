@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from llmtool.documents.html.elements import (
@@ -126,10 +127,16 @@ def _candidates(tag: str) -> Iterator[tuple[int, int, re.Match[str]]]:
     if _META_TAG.match(tag):
         return
     is_template = tag.startswith(("{{", "{%", "{#"))  # no expression of MDX
+    starts: list[int] = []
     for pattern in [_ATTRIBUTE, _ARGUMENT] if is_template else [_ATTRIBUTE]:
         for found in pattern.finditer(tag):
             group = "double" if found["double"] is not None else "single"
-            yield *found.span(group), found
+            start, end = found.span(group)
+            # An argument can be HTML with attributes: '<span title="One">'
+            if pattern is _ATTRIBUTE or bisect_left(starts, start) == bisect_left(starts, end):
+                yield start, end, found
+            if pattern is _ATTRIBUTE:
+                starts.append(start)
 
 
 def without_texts(tag: str) -> str:

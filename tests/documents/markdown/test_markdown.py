@@ -58,6 +58,14 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '---\ntitle: \'It is "x"\'\nsummary: "A # b"\nhero:\n  text: on\n---\n',
         '---\ntitle: \'Ít ís "x"\'\nsummary: "Á # b"\nhero:\n  text: ón\n---\n',
     ),
+    "front matter with other lines": (
+        "---\nspell:ignore: one\ntags: [one,\ntwo]\ntitle: Two\n---\nThree\n",
+        "---\nspell:ignore: one\ntags: [one,\ntwo]\ntitle: Twó\n---\nThréé\n",
+    ),
+    "text between two thematic breaks": (
+        "---\nNote: one.\nTwo three: four\nfive\n\n---\n",
+        "---\nNóté: óné. Twó thréé: fóúr fívé\n\n---\n",
+    ),
     "TOML front matter": (
         '+++\ntitle = "A guide" # no\nslug = "a"\n+++\nText.\n',
         '+++\ntitle = "Á gúídé" # no\nslug = "a"\n+++\nTéxt.\n',
@@ -145,6 +153,10 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '<A title="Two" x={<B y="no" />}>\n  Three {b.title}.\n</A>\n\n{/* no */}\n',
         "import A from 'a';\nexport const b = {\n  title: 'no',\n};\n\n# Óné\n\n"
         '<A title="Twó" x={<B y="no" />}>\n  Thréé {b.title}.\n</A>\n\n{/* no */}\n',
+    ),
+    "tag in an argument": (
+        """{% assign x = '<i title="One">two</i>' %}\n\n{{< note "Three <b>four</b>" >}}\n""",
+        """{% assign x = '<i title="Óné">two</i>' %}\n\n{{< note "Thréé <b>fóúr</b>" >}}\n""",
     ),
     "shortcodes": (
         '{{< note title="A b" >}}\nOne.\n{{< /note >}}\n\nSee {{< ref "no.md" >}}.\n\n'
