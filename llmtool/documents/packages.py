@@ -28,7 +28,7 @@ from llmtool.documents.types import (
     find_unaccounted,
     has_letters,
 )
-from llmtool.documents.word import WordPart
+from llmtool.documents.word import WordPart, is_data
 from llmtool.documents.xml_source import (
     Element,
     Token,
@@ -47,7 +47,7 @@ _FORMATS: tuple[Format, ...] = ("docx", "epub")
 _ZIP = b"PK\x03\x04"
 _WORD = re.compile(
     r"word/(?:(?:document|header|footer)\d*|footnotes|endnotes|comments|styles|numbering|glossary/document"
-    r"|diagrams/[^/]+|charts/[^/]+)\.xml|docProps/core\.xml"
+    r"|diagrams/[^/]+|charts/[^/]+)\.xml|docProps/(?:core|app|custom)\.xml|customXml/item\d+\.xml"
 )
 _APART = re.compile(r"(?:[^<]|<[?!])*<(?:w:(?:comments|glossaryDocument)|cp:coreProperties)\b")
 _BOOK = re.compile(r".*\.(?:xhtml|html|htm|xht|svg|ncx|opf)", re.IGNORECASE)
@@ -158,9 +158,9 @@ class Package(Document):
                 "not a Word document or EPUB book; pass the .docx or .epub file itself"
             )
         texts = source.split(_SEPARATOR)[1:]
-        self._members: list[Document] = [
-            WordPart(text, to=to) if format == "docx" else _book_part(text, to) for text in texts
-        ]
+        self._members: list[Document] = (
+            _word_parts(texts, to) if format == "docx" else [_book_part(text, to) for text in texts]
+        )
         super().__init__(_SEPARATOR.join([format, *(each.source for each in self._members)]))
         segments: list[Segment] = []
         outside = [OutsideText(0, len(format), "format")]
@@ -268,6 +268,14 @@ def _with_language(xml: Xml, to: str) -> str:
     return text[: found.start(1)] + to + text[found.end(1) :]
 
 
+def _word_parts(texts: Sequence[str], to: str | None) -> list[Document]:
+    parts = [None if is_data(text) else WordPart(text, to=to) for text in texts]
+    shown = {_plain(segment) for part in parts if part for segment in part.segments}
+    return [
+        part or WordPart(text, to=to, shown=shown) for text, part in zip(texts, parts, strict=True)
+    ]
+
+
 def _book_part(text: str, to: str | None) -> Document:
     is_contents = re.search(r"<(?:\w+:)?(?:ncx|package)[\s>]", text[:5000]) is not None
     return _Contents(text, to) if is_contents else Html(text, to=to)
@@ -275,7 +283,8 @@ def _book_part(text: str, to: str | None) -> Document:
 
 def _is_apart(member: Document) -> bool:
     is_word = isinstance(member, WordPart)
-    return isinstance(member, _Contents) or (is_word and _APART.match(member.source) is not None)
+    is_word_apart = is_data(member.source) or _APART.match(member.source) is not None
+    return isinstance(member, _Contents) or (is_word and is_word_apart)
 
 
 def _outside(member: Document) -> Iterator[OutsideText]:

@@ -2,6 +2,9 @@
 
 A segment is a paragraph, a label of a chart or a property, without what surrounds its text. Changes
 of the formatting in it, tabs, links and other elements are protected spans, which keep their order.
+
+Word shows data of other parts (`customXml`, other properties) in fields and content controls. These
+parts have a segment for each text that is also a paragraph, so that both get the same translation.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from llmtool.documents.language_tags import is_right_to_left, is_tag_of
 from llmtool.documents.protected_spans import split_parts
@@ -59,6 +62,9 @@ _LABELS = ("strCache", "strLit", "strDim", "txData")
 _PROPERTIES = ("dc:title", "dc:subject", "dc:description", "cp:keywords", "cp:category")
 _REASONS = {"instrText": "field code", "delText": "deleted text"}
 _TEXTS = ("w:t", "a:t")
+# The namespaces of the roots of parts with text; other parts have data.
+_TEXT_ROOTS = frozenset("w a c cx cs dgm dsp cp".split())
+_ROOT = re.compile(r"(?:[^<]|<[?!])*<(?:(\w+):)?\w")
 _LEVEL = re.compile(r"(%\d)")
 _LANGUAGE = re.compile(r"<w:lang\b[^<>]*>")
 _EAST_ASIAN = ("ja", "ko", "zh", "yue")
@@ -74,6 +80,8 @@ class _InnerAttribute(Segment, frozen=True, kw_only=True):
 class WordPart(Document):
     """A part of a Word document; `to` is the code of the target language, which its texts declare.
 
+    `shown` are the paragraphs of the document, for a part with data.
+
     Raises:
         InputError: it is not well-formed XML.
 
@@ -83,9 +91,10 @@ class WordPart(Document):
         ('Good morning',)
     """
 
-    def __init__(self, source: str, *, to: str | None = None) -> None:
+    def __init__(self, source: str, *, to: str | None = None, shown: Collection[str] = ()) -> None:
         super().__init__(source if to is None else _with_language(source, to))
         self._xml = Xml(self.source)
+        self._shown = shown
         # The starts of segments that are attributes, and of those outside of paragraphs.
         self._attributes: set[int] = set()
         self._plain: set[int] = set()
@@ -180,12 +189,14 @@ class WordPart(Document):
         return _normalize(before) == _normalize(found["format"] or "")
 
     def _plain_segments(self) -> Iterator[Segment]:
-        """Yield the labels of a chart, and the properties of the document."""
+        """Yield the labels of a chart, the properties of the document, and data that it shows."""
+        has_data = is_data(self.source)
         for element in self._xml.elements:
             is_label = element.name in ("v", "pt") and element.is_in(*_LABELS)
-            if is_label or element.tag in _PROPERTIES:
+            start, end = self._xml.content(element)
+            is_shown = has_data and unescape_xml(self.source[start:end]) in self._shown
+            if is_label or is_shown or element.tag in _PROPERTIES:
                 parts = self._xml.parts(element)
-                start, end = self._xml.content(element)
                 if has_letters(parts) and "<" not in self.source[start:end]:
                     self._plain.add(start)
                     yield Segment(start=start, end=end, parts=parts)
@@ -213,6 +224,17 @@ class WordPart(Document):
                     continue
                 self._attributes.add(token.start + start)
                 yield Segment(start=token.start + start, end=token.start + end, parts=parts)
+
+
+def is_data(source: str) -> bool:
+    """Return whether a part has data of programs, some of which the document shows.
+
+    Example:
+        >>> is_data("<Properties/>"), is_data("<w:document/>")
+        (True, False)
+    """
+    found = _ROOT.match(source)
+    return found is not None and found[1] not in _TEXT_ROOTS
 
 
 def _find_value(tag: str, name: str) -> tuple[int, int]:

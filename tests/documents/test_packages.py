@@ -96,6 +96,32 @@ def test_segments_of_a_word_document() -> None:
     assert find_unaccounted(document) == []
 
 
+def test_data_that_a_word_document_shows_is_translated_like_its_paragraph() -> None:
+    members = {
+        "customXml/item7.xml": "<Cover xmlns='x'><Abstract>Costs</Abstract><Id>a b</Id></Cover>",
+        "docProps/custom.xml": "<Properties xmlns='x'><vt:lpwstr xmlns:vt='y'>Page header"
+        "</vt:lpwstr></Properties>",
+    }
+    file = io.BytesIO(word_file())
+    with zipfile.ZipFile(file, "a") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    content = file.getvalue()
+    document = load(content)
+    assert shown(document)[5:] == ["Costs", "Page header"]
+    assert "metadata" in {each.reason for each in document.outside or ()}
+    assert find_unaccounted(document) == []
+    assert read_text(document.source).count("Costs") == 1
+    changed = {i: capitals(segment) for i, segment in enumerate(document.segments)}
+    output = rewrite(document, changed)
+    assert document.compare(output) is None
+    with zipfile.ZipFile(io.BytesIO(pack(content, output))) as archive:
+        assert archive.read("customXml/item7.xml").decode() == members[
+            "customXml/item7.xml"
+        ].replace("Costs", "cOSTS")
+        assert b">pAGE HEADER<" in archive.read("docProps/custom.xml")
+
+
 def test_word_document_has_the_same_formatting_as_python_docx_reads_it() -> None:
     def paragraphs(document: WordDocument) -> list[tuple[str, str, list[bool | None]]]:
         cells = [cell.paragraphs[0] for row in document.tables[0].rows for cell in row.cells]
