@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test check long fuzz manual tour docs clean
 
 demo: $(READY)
 	@./scripts/demo $(BIN)/llmtool
 
-# Tests run in one process per core; WORKERS=0 runs them in one.
+# Tests run in one process per core, most of a file in the same one, so that they share fixtures.
+# WORKERS=0 runs them in one.
 test: $(READY)
 	$(PYTEST)
 

@@ -36,7 +36,6 @@ from llmtool.toolbox import Toolbox
 ROOT = Path(__file__).resolve().parent.parent
 README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 PAGES = [README, CHINESE, *sorted((ROOT / "docs").rglob("*.md"))]
-one_worker = pytest.mark.xdist_group("generated")  # the tests share the generated text
 FENCE = re.compile(r"^```([\w{}]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -60,7 +59,6 @@ def generated() -> dict[Path, str]:
     return dict(load_script("manual").outputs())
 
 
-@one_worker
 def test_generated_files_are_current() -> None:
     outputs = generated()
     assert len(outputs) > 10
@@ -72,7 +70,6 @@ def test_generated_files_are_current() -> None:
     assert stale == [], "run: python scripts/manual.py"
 
 
-@one_worker
 def test_reference_has_no_pages_of_removed_commands() -> None:
     folder = ROOT / "docs" / "reference"
     assert set(folder.iterdir()) == {path for path in generated() if path.parent == folder}

@@ -6,6 +6,7 @@ matched in plain text, tokens of more than 32 bytes, and tokens that are not val
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -84,8 +85,7 @@ def bpe_vocabulary(*, n_merges: int = 220, extra: Iterable[bytes] = ()) -> Vocab
 
     for byte in range(256):
         add(bytes([byte]))
-    words = Counter(re.findall(r" ?[A-Za-z]+", TEXT.replace("\n", " ")))
-    learnt = learn_merges(({spell(w.encode()): n for w, n in words.items()}), n_merges)
+    learnt = _bpe_merges(n_merges)
     split = [(spell(left), spell(right)) for left, right in SPLIT]
     back = {letter: byte for byte, letter in BYTE_LETTERS.items()}
     for left, right in [*learnt, *split]:
@@ -117,8 +117,7 @@ def spm_vocabulary(*, n_merges: int = 220) -> Vocabulary:
         vocabulary.add(token, token.encode(), kind)
     for byte in range(256):
         vocabulary.add(f"<0x{byte:02X}>", bytes([byte]), TokenType.BYTE)
-    words = Counter("▁" + word for word in re.findall(r"[A-Za-z]+", TEXT))
-    learnt = [left + right for left, right in learn_merges(words, n_merges)]
+    learnt = [left + right for left, right in _spm_merges(n_merges)]
     single = ["▁", *(chr(code) for code in range(33, 127)), *"é日本🦙"]
     long = [text for text in LONG if " " not in text]
     for rank, token in enumerate([*learnt, *single, *long, *LINE_ENDS]):
@@ -141,6 +140,17 @@ def wpm_vocabulary() -> Vocabulary:
     vocabulary.special = {"bos": "[CLS]", "seperator": "[SEP]", "padding": "[PAD]"}
     vocabulary.special |= {"unknown": "[UNK]", "mask": "[MASK]"}
     return vocabulary
+
+
+@functools.cache
+def _bpe_merges(n_merges: int) -> list[tuple[str, str]]:
+    words = Counter(re.findall(r" ?[A-Za-z]+", TEXT.replace("\n", " ")))
+    return learn_merges({spell(word.encode()): n for word, n in words.items()}, n_merges)
+
+
+@functools.cache
+def _spm_merges(n_merges: int) -> list[tuple[str, str]]:
+    return learn_merges(Counter("▁" + word for word in re.findall(r"[A-Za-z]+", TEXT)), n_merges)
 
 
 def learn_merges(words: dict[str, int], n_merges: int) -> list[tuple[str, str]]:

@@ -2,77 +2,86 @@
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-from command import LLMTOOL, error_line
+from command import error_line
 from prompts.template_bombs import REFUSED, SOUND
 
-CPU_SECONDS = 6  # half of it on a fast machine
+CPU_SECONDS = 6  # of each command, half of it on a fast machine
 PEAK_MIB = 256
-
-
-@pytest.fixture
-def show(env: dict[str, str], tmp_path: Path) -> Callable[[str], Any]:
-    """Return `show(text)`: render a template in a child process with limits.
-
-    The kernel ends it when its processor time is over; the peak is what it had in memory.
-    """
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-
-    def run(text: str) -> tuple[subprocess.CompletedProcess[bytes], float]:
-        path = tmp_path / "bomb.yaml"
-        path.write_text(text)
-        watched = [sys.executable, "-c", PEAK, *LLMTOOL]
-        args = ["prompts", "show", path, "--rendered", "--no-stdin", "--json"]
-        done = subprocess.run(
-            [*watched, *args], env=env, capture_output=True, preexec_fn=limit, timeout=60
-        )
-        line, _, peak = done.stderr.rpartition(b"peak ")
-        return subprocess.CompletedProcess(args, done.returncode, done.stdout, line), int(peak)
-
-    return run
-
-
-# Runs the command as a child and reports its peak memory.
-PEAK = """
-import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:])
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-sys.stderr.write(f"peak {peak // (2**20 if sys.platform == 'darwin' else 1024)}")
-sys.exit(code)
+TESTS = Path(__file__).resolve().parents[1]
+SHOW = ("prompts", "show", "--rendered", "--no-stdin", "--json")
+# Runs the command with each file in one process; writes a line about each, with the peak so far.
+# A command that exceeds its processor time ends the process.
+DRIVER = f"""
+import json, os, resource, sys, time
+from in_process import run_in_process
+from templating.bombs import peak_mib
+if len(sys.argv) == 1:
+    block = b"x" * (300 << 20)
+    print(peak_mib())
+for path in sys.argv[1:]:
+    limit = int(time.process_time()) + {CPU_SECONDS}
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    done = run_in_process([*{SHOW}, path], env=dict(os.environ), cwd="/")
+    line = done.returncode, done.stdout.decode(), done.stderr.decode(), peak_mib()
+    print(json.dumps(line), flush=True)
 """
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_bomb_fails_in_one_line(name: str, show: Callable[[str], Any]) -> None:
-    result, peak = show(REFUSED[name])
-    assert len(error_line(result, 12)) < 1000
-    assert peak < PEAK_MIB
+def run_driver(env: dict[str, str], *paths: Path) -> subprocess.CompletedProcess[bytes]:
+    env = {**env, "PYTHONPATH": f"{env['PYTHONPATH']}{os.pathsep}{TESTS}"}
+    command = [sys.executable, "-c", DRIVER, *paths]
+    return subprocess.run(command, env=env, capture_output=True, timeout=110)
 
 
-@pytest.mark.parametrize("name", SOUND)
-def test_large_template_renders(name: str, show: Callable[[str], Any]) -> None:
-    result, peak = show(SOUND[name])
-    assert result.returncode == 0, result.stderr
-    assert peak < PEAK_MIB
+def find_offenders(
+    env: dict[str, str], folder: Path, cases: Mapping[str, str], check: Callable[[Any], None]
+) -> list[str]:
+    """Render templates by name; return the names of those that fail or exceed a limit."""
+    paths = [folder / f"{n}.yaml" for n in range(len(cases))]
+    for path, text in zip(paths, cases.values(), strict=True):
+        path.write_text(text)
+    done = run_driver(env, *paths)
+    lines = done.stdout.splitlines()
+    found = []
+    for name, line in zip(cases, lines, strict=False):
+        code, stdout, stderr, peak = json.loads(line)
+        result = subprocess.CompletedProcess(SHOW, code, stdout.encode(), stderr.encode())
+        try:
+            check(result)
+            assert peak < PEAK_MIB
+        except AssertionError as exc:
+            found.append(f"{name}: {exc}")
+    unfinished = [*cases][len(lines) :][:1]
+    return found + [f"{name}: it ends the process: {done.stderr!r}" for name in unfinished]
 
 
-def test_memory_of_a_child_is_measured() -> None:
-    large = [sys.executable, "-c", "x = bytearray(300 << 20); x[::4096] = x[::4096]"]
-    done = subprocess.run([sys.executable, "-c", PEAK, *large], capture_output=True)
-    assert int(done.stderr.rpartition(b"peak ")[2]) > PEAK_MIB
+def test_bomb_fails_in_one_line(env: dict[str, str], tmp_path: Path) -> None:
+    def check(result: Any) -> None:
+        assert len(error_line(result, 12)) < 1000
+
+    assert not find_offenders(env, tmp_path, REFUSED, check)
 
 
-def test_template_code_cannot_reach_python(show: Callable[[str], Any]) -> None:
+def test_large_template_renders(env: dict[str, str], tmp_path: Path) -> None:
+    def check(result: Any) -> None:
+        assert result.returncode == 0, result.stderr
+
+    assert not find_offenders(env, tmp_path, SOUND, check)
+
+
+def test_peak_memory_is_measured(env: dict[str, str]) -> None:
+    assert float(run_driver(env).stdout) > PEAK_MIB
+
+
+def test_template_code_cannot_reach_python(run_llmtool: Callable[..., Any], tmp_path: Path) -> None:
     for code in (
         "{{ ''.__class__.__mro__ }}",
         "{{ x|attr('__globals__') }}",
@@ -84,6 +93,7 @@ def test_template_code_cannot_reach_python(show: Callable[[str], Any]) -> None:
         "{{ '{0.__class__}'.format(1) }}",
     ):
         text = f'llmtool: 1\nname: bomb\ninputs: {{x: {{type: string}}}}\nprompt: "{code}"\n'
-        result, _ = show(text)
+        (tmp_path / "code.yaml").write_text(text)
+        result = run_llmtool(*SHOW, tmp_path / "code.yaml")
         assert os.environ["PATH"].encode() not in result.stdout
         error_line(result, 12)

@@ -6,6 +6,7 @@ import pytest
 from documents.rewriting import rewrite
 
 from llmtool import worker
+from llmtool.documents import user_patterns
 from llmtool.documents.formats import parse
 from llmtool.documents.types import Format, ProtectedSpan
 from llmtool.documents.user_patterns import check_patterns, protect
@@ -75,7 +76,10 @@ def test_doubtful_syntax_gives_no_warning(recwarn: pytest.WarningsRecorder) -> N
     assert not recwarn.list
 
 
-def test_match_of_the_empty_text_that_takes_too_long_is_an_error() -> None:
+def test_match_of_the_empty_text_that_takes_too_long_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(user_patterns, "_CHECK_SECONDS", 1)
     with pytest.raises(UsageError, match=r"protect='.*': takes too much time or memory"):
         check_patterns(["(?:a?|b?){60}(?=c)"])
 

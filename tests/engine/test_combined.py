@@ -275,7 +275,7 @@ def check_streams(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), n_parallel=st.sampled_from(list(CACHE_BYTES)))
 def test_any_requests_get_the_same_replies_as_alone(
     kind: str,

@@ -46,8 +46,13 @@ def record(path: Path, cache: Path, build: str = "b1") -> PassedCheck:
     ids=["no byte tokens", "other tokenizer", "not a number"],
 )
 def test_damage_that_a_run_would_meet_is_found(
-    tiny_model: TinyModel, tmp_path: Path, overrides: dict[str, Any], reason: str
+    tiny_model: TinyModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: dict[str, Any],
+    reason: str,
 ) -> None:
+    monkeypatch.setattr(module, "_MEMORY_BYTES", 1 << 28)  # all of which one of them takes
     path = tiny_model("plain", **overrides)
     for _ in range(2):  # a failure is not recorded
         with pytest.raises(ModelUnreadable, match=f"is damaged: {reason}"):

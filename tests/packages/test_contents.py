@@ -15,9 +15,6 @@ from packages.conftest import ROOT, Packages
 
 import llmtool
 
-pytestmark = pytest.mark.xdist_group("packages")  # built and installed once
-
-
 INFO = f"llmtool-{llmtool.__version__}.dist-info"
 SHARE = f"llmtool-{llmtool.__version__}.data/data/share"
 FOLDERS = ["llmtool", "prompts", "completions", "docs", "scripts", "tests", "benchmarks"]

@@ -12,9 +12,6 @@ from packages.conftest import Installed, Packages, install
 import llmtool
 from llmtool.prompts.library import Library
 
-pytestmark = pytest.mark.xdist_group("packages")  # built and installed once
-
-
 PROMPT = "The river rose during the night"
 OPTIONS = ["--temperature", "0", "--threads", "1", "--max-tokens", "12"]
 Run = Callable[..., subprocess.CompletedProcess[bytes]]

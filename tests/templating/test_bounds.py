@@ -13,7 +13,6 @@ from llmtool.errors import TemplateError
 from llmtool.templating import Template
 
 MAX_MIB = 200
-one_worker = pytest.mark.xdist_group("bombs")  # the fixture renders them all
 MAX_SECONDS = 10  # about 2.5 on an idle machine
 
 
@@ -28,7 +27,6 @@ def reports() -> dict[str, dict[str, object]]:
     return {line["name"]: line for line in lines}
 
 
-@one_worker
 @pytest.mark.parametrize("name", bombs.BOMBS)
 def test_bomb_fails_within_limits(name: str, reports: dict[str, dict[str, object]]) -> None:
     report = reports[name]
@@ -37,7 +35,6 @@ def test_bomb_fails_within_limits(name: str, reports: dict[str, dict[str, object
     assert float(str(report["seconds"])) < MAX_SECONDS
 
 
-@one_worker
 def test_all_bombs_together_use_little_memory(reports: dict[str, dict[str, object]]) -> None:
     assert max(float(str(report["peak_mib"])) for report in reports.values()) < MAX_MIB
 
