@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -13,7 +14,9 @@ import pytest
 from running_server import Serve, Server
 
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import UsageError
 from llmtool.server.connections import Connections
+from llmtool.server.run import listen
 
 CHAT = "/v1/chat/completions"
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -219,3 +222,29 @@ def test_pipelined_requests_are_answered_in_order(connect: Connect) -> None:
 
 def test_responses_do_not_name_the_server(server: Server) -> None:
     assert "server" not in server.client.get("/v1/models").headers
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_body_of_a_response_does_not_wait_for_an_acknowledgement(host: str) -> None:
+    """The server sends a body after its head; Nagle's algorithm would delay it by 40 ms."""
+
+    async def no_delay_of_a_connection() -> bool:
+        found = asyncio.get_running_loop().create_future()
+
+        def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            found.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with listen(host, 0) as sock:
+            async with await asyncio.start_server(on_connection, sock=sock):
+                _, writer = await asyncio.open_connection(*sock.getsockname()[:2])
+                is_set = bool(await found)
+                writer.close()
+                return is_set
+
+    try:
+        assert asyncio.run(no_delay_of_a_connection())
+    except UsageError:
+        assert host == "::1"
+        pytest.skip("no IPv6")
