@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -110,20 +111,34 @@ def running(
             service = Service(boxes, functions=functions, **options)
             app = make_app(service, host=host, **access)
             server = make_server(app, grace_seconds=grace_seconds, connections=connections)
-            made.extend([server, service])
+            loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+            async def wait_for_end() -> None:  # uvicorn polls ten times a second
+                await server.on_tick(0)
+                await ended.wait()
+
+            async def close(sockets: object) -> None:  # uvicorn waits 0.1 s for clients
+                for each in server.servers:
+                    each.close()
+                for connection in [*server.server_state.connections]:
+                    connection.transport.abort()
+                await asyncio.sleep(0)
+
+            server.main_loop, server.shutdown = wait_for_end, close  # type: ignore[method-assign]
+            made.extend([server, service, partial(loop.call_soon_threadsafe, ended.set)])
             started.set()
             await server.serve(sockets=[sock])
 
         thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
         assert started.wait(30)
-        server, service = made
+        server, service, end = made
         made_server = Server(f"http://{host}:{port}", service)
         assert made_server.wait_until(lambda: server.started)
         try:
             yield made_server
         finally:
-            server.should_exit = server.force_exit = True
+            end()
             thread.join(30)
             service.close()
             made_server.client.close()
