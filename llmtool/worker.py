@@ -40,7 +40,7 @@ Argument = str | bytes | None
 MAX_IN_PROCESS = 100_000
 
 _CHILD = "import sys; sys.path[:] = {path!r}; from llmtool.worker import main; main()"
-_SECONDS, _BYTES_PER_SECOND = 5, 40_000  # of processor time, and more for longer documents
+_SECONDS, _BYTES_PER_SECOND = 5, 40_000  # of processor time, more for longer documents
 _MEMORY_BYTES, _MEMORY_PER_BYTE = 400 << 20, 40
 _CLOCK_FACTOR = 1 if sys.platform == "win32" else 20  # a busy machine; a child that was stopped
 _MAX_REPLY_BYTES = 512 << 20
@@ -144,7 +144,7 @@ class _Worker:
         request = _Request(
             function=f"{function.__module__}:{function.__qualname__}",
             arguments=list(map(_without_surrogates, arguments)),
-            seconds=seconds or _SECONDS + size // _BYTES_PER_SECOND,
+            seconds=seconds or max(_SECONDS, size // _BYTES_PER_SECOND),
             memory_bytes=_MEMORY_BYTES + size * _MEMORY_PER_BYTE,
         )
         acquire(self._lock, check)

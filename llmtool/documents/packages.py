@@ -60,7 +60,7 @@ _BREAK_TAG = re.compile(
 )
 _EPUB = b"application/epub+zip"
 _MAX_MEMBERS = 10_000
-_MAX_TEXT_BYTES = 64 << 20
+_MAX_TEXT_BYTES = 32 << 20
 _MAX_BYTES = 256 << 20
 
 

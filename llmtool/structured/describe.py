@@ -33,7 +33,7 @@ def describe(schema: dict[str, Any]) -> str:
     """
     try:
         text = _Describer(schema).describe(schema)
-    except _TooLarge:
+    except (_TooLarge, RecursionError):
         text = _as_json(schema)
     return " ".join(text.split())
 

@@ -9,12 +9,13 @@ from urllib.parse import unquote, urldefrag, urljoin
 Schema = dict[str, Any]
 
 DEFINITIONS = ("$defs", "definitions")
-_MAPS = ("properties", "patternProperties", "dependentSchemas", *DEFINITIONS)
+_MAPS = ("properties", "patternProperties", "dependentSchemas", "dependencies", *DEFINITIONS)
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 _SINGLE = (
     *("items", "additionalItems", "unevaluatedItems", "contains", "additionalProperties"),
     *("unevaluatedProperties", "propertyNames", "not", "if", "then", "else"),
 )
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 # In these drafts a reference replaces the schema that contains it.
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-06", "draft-07")
 
@@ -78,6 +79,27 @@ class References:
             if anchor is not None:
                 self._targets[f"{base}#{anchor}"] = node, base
         return base
+
+
+def has_many_paths(root: Schema, limit: int) -> bool:
+    """Return whether more than `limit` paths of references and keywords lead to subschemas.
+
+    Example:
+        >>> has_many_paths({"items": {"$ref": "#"}}, 1000)
+        True
+    """
+    references, n_paths = References(root), 0
+    stack: list[tuple[Any, str]] = [(root, "")]
+    while stack and n_paths <= limit:
+        node, base = stack.pop()
+        if isinstance(node, dict):
+            n_paths += 1
+            base = references.base_of(node, base)
+            named = [node[key] for key in _REFERENCES if isinstance(node.get(key), str)]
+            targets = [references.resolve(name, base) for name in named]
+            stack += [target for target in targets if target is not None]
+            stack += [(child, base) for child in _subschemas(node)]
+    return n_paths > limit
 
 
 def _subschemas(node: Schema) -> Iterator[Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.errors import OutputValidationError, UsageError, format_json_error
+from llmtool import worker
+from llmtool.errors import InputError, OutputValidationError, UsageError, format_json_error
 from llmtool.option_names import option
 from llmtool.structured import patterns
 from llmtool.structured.constraint import Constraint
+from llmtool.structured.references import has_many_paths
 from llmtool.suggest import suggest
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MAX_ERRORS = 3  # reported for one reply
 _MAX_MESSAGE = 200
+_MAX_PATHS = 10_000  # with more, also those of recursive schemas, a child process checks replies
+_CHECK_SECONDS = 2  # of its processor time
 _TYPES = "array, boolean, integer, null, number, object or string"
 # What JSON Schema allows as the value of a keyword, for errors that would list its alternatives.
 _KEYWORD_VALUES = {
@@ -74,12 +78,28 @@ class Schema:
             raise OutputValidationError(
                 f"the reply is not valid JSON: {format_json_error(exc)}{advice}"
             ) from exc
-        errors = list(islice(self._validator.iter_errors(value), _MAX_ERRORS + 1))
-        if errors:
-            raise OutputValidationError(
-                f"the reply does not match the schema: {_join_errors(errors)}"
-            )
+        if errors := self._find_errors(value):
+            raise OutputValidationError(f"the reply does not match the schema: {errors}")
         return value if self._build is None else self._build(text, value)
+
+    def _find_errors(self, value: object) -> str:
+        """Return the errors of a value, "" if it is valid.
+
+        A check takes exponential time if several paths lead to the same subschema.
+        """
+        if not self._has_many_paths:
+            errors = islice(self._validator.iter_errors(value), _MAX_ERRORS + 1)
+            return _join_errors(list(errors))
+        texts = (msgspec.json.encode(each).decode() for each in (self.json_schema, value))
+        try:
+            return worker.call(find_errors, *texts, returns=str, seconds=_CHECK_SECONDS)
+        except InputError as exc:
+            reason = f"the reply cannot be checked with this JSON Schema: {exc}"
+            raise OutputValidationError(reason.partition(" to read;")[0]) from exc
+
+    @cached_property
+    def _has_many_paths(self) -> bool:
+        return has_many_paths(self.json_schema, _MAX_PATHS)
 
     def check(self) -> None:
         """Check that this is a valid JSON Schema.
@@ -105,6 +125,17 @@ class Schema:
             raise UsageError("JSON Schema: nested too deeply") from exc
         except ValueError as exc:
             raise UsageError(f"JSON Schema: {exc}") from exc
+
+
+def find_errors(schema: str, text: str) -> str:
+    """Return the errors of a JSON value, "" if it is valid; the child process calls it."""
+    errors = _decode(schema)._validator.iter_errors(msgspec.json.decode(text))
+    return _join_errors(list(islice(errors, _MAX_ERRORS + 1)))
+
+
+@lru_cache(maxsize=8)
+def _decode(schema: str) -> Schema:
+    return Schema(msgspec.json.decode(schema))
 
 
 def _reject_other_documents(uri: str) -> Any:

@@ -18,7 +18,7 @@ from llmtool.documents.packages import Package, pack, package_format, read_text,
 from llmtool.documents.readers.readable import read_document
 from llmtool.documents.types import Document, Part, ProtectedSpan, Segment, find_unaccounted
 from llmtool.documents.word import WordPart
-from llmtool.errors import ContextOverflow, InputError
+from llmtool.errors import InputError, LlmtoolError
 from llmtool.tasks.translate.placeholders import merge_parts
 
 PAGE = (
@@ -433,7 +433,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "haha"><!ENTITY b "&a;&a;&a;">]><w:document>&b;<
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (zipped("word/document.xml", b" " * (65 << 20)), "more than 64 MiB"),
+        (zipped("word/document.xml", b" " * (33 << 20)), "more than 32 MiB"),
         (zipped("word/document.xml", BOMB.encode()), "the entity b contains others"),
         (zipped("word/document.xml", b"<w:p>"), "not well-formed XML"),
         (zipped("word/document.xml", b"\xff\xf0"), "is encrypted or not UTF-8"),
@@ -449,11 +449,17 @@ def test_hostile_packages_are_one_line_errors(content: bytes, error: str) -> Non
     assert "\n" not in str(raised.value)
 
 
-def test_text_is_limited_although_the_file_is_small() -> None:
-    text = "<w:p><w:r><w:t>" + "a " * (9 << 20) + "</w:t></w:r></w:p>"
+@pytest.mark.parametrize(
+    ("n_words", "error"),
+    [
+        (9 << 20, "a.docx is longer than 16 MiB"),
+        (1 << 20, "a.docx: its text is more than 50 times as long as the file"),
+    ],
+)
+def test_text_is_limited_although_the_file_is_small(n_words: int, error: str) -> None:
+    text = "<w:p><w:r><w:t>" + "a " * n_words + "</w:t></w:r></w:p>"
     content = zipped("word/document.xml", f"<w:document>{text}</w:document>".encode())
-    assert len(content) < 100_000
-    with pytest.raises(ContextOverflow, match="a.docx is longer than 16 MiB"):
+    with pytest.raises(LlmtoolError, match=error):
         read_document(content, name="a.docx")
 
 

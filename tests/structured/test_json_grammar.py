@@ -396,3 +396,12 @@ def test_format_of_a_number_is_not_reported() -> None:
 def test_unknown_format_and_keywords_are_reported() -> None:
     schema = {"type": "string", "format": "int32", "not": {"const": "a"}}
     assert compiled(schema).unenforced == "not, format int32"
+
+
+def test_schema_of_many_levels_is_described_as_json() -> None:
+    levels = {
+        f"d{i}": {"properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}, "type": "object"}
+        for i in range(300)
+    }
+    schema = {"$defs": {**levels, "d300": {"type": "null"}}, "$ref": "#/$defs/d0"}
+    assert describe(schema) == json.dumps(schema)

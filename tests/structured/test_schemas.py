@@ -473,3 +473,33 @@ def test_type_without_a_json_form_in_a_union_is_rejected() -> None:
     with pytest.raises(UsageError, match="cannot convert") as caught:
         resolve(Cat | Plain)
     assert "\n" not in str(caught.value)
+
+
+def _doubled(levels: int) -> dict[str, Any]:
+    """Return a schema in which each level applies the next one twice."""
+    parts = {
+        f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"$ref": f"#/$defs/d{i + 1}"}]}
+        for i in range(levels)
+    }
+    return {"$defs": {**parts, f"d{levels}": {"type": "object"}}, "$ref": "#/$defs/d0"}
+
+
+_TWICE = {"type": "object", "properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply"),
+    [(_doubled(40), "{}"), (_TWICE, '{"a": ' * 50 + "{}" + "}" * 50)],
+    ids=["references", "recursion"],
+)
+def test_check_of_a_reply_has_a_time_limit(schema: dict[str, Any], reply: str) -> None:
+    error = "^the reply cannot be checked with this JSON Schema: takes more than 2 s$"
+    with pytest.raises(OutputValidationError, match=error):
+        resolve(schema).parse(reply)
+
+
+def test_recursive_schema_has_the_same_errors_as_others() -> None:
+    schema = {"properties": {"next": {"$ref": "#"}, "n": {"type": "integer"}}}
+    assert resolve(schema).parse('{"next": {"n": 1}}') == {"next": {"n": 1}}
+    with pytest.raises(OutputValidationError, match=r'schema: \$.next.n: "x" is not of type'):
+        resolve(schema).parse('{"next": {"n": "x"}}')

@@ -22,6 +22,8 @@ _PROBE_BYTES = 20_000  # searched for tags
 _MESSAGES = (".ass", ".ssa", ".xlf", ".xliff", ".strings", ".properties", ".ts", ".xml")
 _PAGES = (".html", ".htm", ".xhtml")
 _LOW_SHARE = 0.5  # of the text of a page
+# A compressed document may have this many characters, and this many more for each byte.
+_MIN_CHARACTERS, _MAX_RATIO = 1 << 20, 50
 _MEDIA_TYPES: dict[str | None, Kind] = {
     "text/html": "html",
     "application/xhtml+xml": "html",
@@ -115,6 +117,11 @@ def read_document(
         raise InputError(f"{name} {'has no text' if content.strip() else 'is empty'}")
     if len(document.text) > MAX_BYTES:  # it was compressed
         raise too_long(name)
+    if len(document.text) > _MIN_CHARACTERS + _MAX_RATIO * len(content):
+        raise InputError(
+            f"{name}: its text is more than {_MAX_RATIO} times as long as the file; convert it to "
+            "plain text"
+        )
     return document
 
 
