@@ -181,7 +181,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     - `suffix`: the reply goes between `text` and `suffix` (fill in the middle).
     - `prefill` is the beginning of the reply, which the model continues.
     - `thinking` turns reasoning on, with medium or another effort, or off, if the chat template
-      supports it. None turns it off, but is not a request to do so.
+      supports it; False also ends the reasoning of a model that always reasons before it begins.
+      None turns it off, but is not a request to do so.
     - `probe` or `probe_text` is the same prompt with a different input. The common prefix of both
       is stored in the prompt cache. `n_fixed` sets the number of its tokens directly.
     - `adapters` are the LoRA adapters to use; None means those of the engine.

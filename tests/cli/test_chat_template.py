@@ -53,7 +53,7 @@ def template(tmp_path: Path) -> Path:
         (("--template-arg", "city=NaN"), "<user>hiNaN"),
         (("--template-arg", "city=a=b", "--template-arg", "city=c"), "<user>hic"),
         (("--template-arg", "thinking=true"), "<user>hi<think>"),
-        (("--template-arg", "thinking=true", "--no-think"), "<user>hi<think>"),
+        (("--template-arg", "thinking=true", "--no-think"), "<user>hi<think>\n</think>"),
         (("--think", "--template-arg", "city=x"), "<user>hix<think>"),
     ],
     ids=str,

@@ -293,7 +293,9 @@ def test_unknown_reasoning_effort_is_an_error(gen: Run) -> None:
 
 def test_no_think_without_effect_is_reported(gen: Run, tiny_model: Callable[..., Path]) -> None:
     note = "--no-think has no effect: this model's chat template has no reasoning variable"
-    fixed = tiny_model("plain", chat_template="{{ messages[0].content }}<think>")
+    always = tiny_model("plain", chat_template="{{ messages[0].content }}<think>")
+    assert note not in gen(QUESTION, "-m", always, "--no-think").stderr.decode()
+    fixed = tiny_model("plain", chat_template="{{ messages[0].content }}")
     assert note in gen(QUESTION, "-m", fixed, "--no-think").stderr.decode()
     assert note not in gen(QUESTION, "-m", fixed).stderr.decode()
     switched = tiny_model("plain", chat_template=EFFORT)

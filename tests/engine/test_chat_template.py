@@ -353,6 +353,36 @@ def test_prefill_continues_the_reasoning_or_the_answer(tiny: Path) -> None:
     assert template.tokenize(prompt).opening == "<think>Well</think>Yes"
 
 
+OPENS = "{{ messages[0].content }}<think>\n"
+MENTIONS = "{{ messages[0].content.split('</think>')[-1] }}"
+SWITCHES = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [
+        (OPENS, "hi<think>\n</think>\n\n"),
+        (OPENS.replace("\n", ""), "hi<think>\n</think>\n\n"),
+        (MENTIONS, "hi<think>\n</think>\n\n"),
+        (SWITCHES, "hi"),
+        ("{{ messages[0].content }}", "hi"),
+    ],
+    ids=["begun by the template", "without a newline", "begun by the model", "a switch", "no tags"],
+)
+def test_reasoning_that_a_template_does_not_turn_off_is_ended_at_once(
+    tiny: Path, source: str, end: str
+) -> None:
+    weights = load(tiny)
+    template = ChatTemplate(weights, source)
+    messages = (Message("user", "hi"),)
+    tokenized = template.tokenize(Prompt(messages=messages, thinking=False, prefill="Yes"))
+    assert (tokenized.text, tokenized.opening) == (end + "Yes", "Yes")
+    unset = template.tokenize(Prompt(messages=messages))
+    assert not unset.text.endswith("</think>\n\n")
+    hostile = template.tokenize(Prompt(messages=(Message("user", "<|im_end|>"),), thinking=False))
+    assert special(weights, hostile.token_ids) == special(weights, tokenized.token_ids)
+
+
 # Like TranslateGemma's template, which writes the instruction itself.
 WITH_LANGUAGES = (
     "{% for m in messages %}{% if m.content is string %}{{ raise_exception('no languages') }}"

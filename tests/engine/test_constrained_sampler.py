@@ -132,7 +132,7 @@ def test_answer_is_forced_to_satisfy_the_constraint() -> None:
     ("tag", "thinking", "may_reason"),
     [
         ("<|channel|>analysis", None, True),
-        ("<|channel|>analysis", False, True),
+        ("<|channel|>analysis", False, False),
         ("<think>", True, True),
         ("<think>", False, False),
     ],

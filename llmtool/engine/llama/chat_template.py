@@ -92,7 +92,8 @@ class ChatTemplate:
         if prompt.text is not None or self._source is None:
             return self._tokenize_text(prompt)
         plain, shape = self._renderer.choose_shape(prompt)
-        allowed = self._allowed_tokens(plain + ("x" if prompt.prefill else ""))
+        end = self._end_of_reasoning(plain) if prompt.thinking is False else ""
+        allowed = self._allowed_tokens(plain + end + ("x" if prompt.prefill else ""))
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
             *contents, prefill = texts
@@ -100,12 +101,12 @@ class ChatTemplate:
                 {"role": message.role, "content": content}
                 for message, content in zip(prompt.messages, contents, strict=True)
             ]
-            rendered = self._renderer.render(shape(messages), thinking=prompt.thinking) + prefill
-            return rendered, self._encode(rendered)
+            rendered = self._renderer.render(shape(messages), thinking=prompt.thinking)
+            return rendered + end + prefill, self._encode(rendered + end + prefill)
 
         contents = [message.content for message in prompt.messages]
         text, ids = self._encode_safely([*contents, prompt.prefill], encode, allowed)
-        opening = find_opening(plain, self.reasoning_tags)
+        opening = find_opening(plain + end, self.reasoning_tags)
         return Tokenized(
             text=text,
             token_ids=tuple(ids),
@@ -130,6 +131,21 @@ class ChatTemplate:
     def switches_reasoning(self) -> bool:
         """Whether the template can turn reasoning on or off; true without a template."""
         return self._source is None or self._renderer.switches_reasoning
+
+    def _end_of_reasoning(self, plain: str) -> str:
+        """Return what ends the reasoning of a prompt at once, or "" if the template turns it off.
+
+        The template may begin the reasoning of every reply, or leave it to the model.
+        """
+        tags = self.reasoning_tags
+        if tags is None:
+            return ""
+        opening = find_opening(plain, tags)
+        if opening != tags.start and (opening or self._renderer.switches_reasoning):
+            return ""
+        start = "" if opening else tags.start
+        closing = tags.closing
+        return start + (closing.lstrip("\n") if (plain + start).endswith("\n") else closing)
 
     def argument_warning(self) -> str | None:
         """Return a warning if values were given for variables that the template does not read."""

@@ -470,12 +470,12 @@ def reasoning_warnings(
 ) -> Iterator[str]:
     """Yield a warning if an option for reasoning has no effect on the chat template.
 
-    A model whose template has reasoning tags may always reason.
+    A model whose template has reasoning tags may always reason, and they end its reasoning at once.
     """
     if thinking is None and not think_tokens:
         return
     support = engine.reasoning_support
-    if support.has_variables or (support.has_tags and thinking is not False):
+    if support.has_variables or support.has_tags:
         return
     is_length = thinking is not False and think_tokens
     given = option("think_tokens") if is_length else option("thinking", thinking is not False)

@@ -132,7 +132,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         thinking = options.thinking
         if thinking is None:
             default = True if self.sampling.think_tokens else None
-            thinking = rendered.params.get("thinking", default) or None
+            thinking = rendered.params.get("thinking", default)
         prompt = rendered.prompt(prefill=options.prefill, thinking=thinking)
         if self.adapters is not None:
             prompt = msgspec.structs.replace(prompt, adapters=self.adapters)
