@@ -9,6 +9,7 @@ msgid if the msgstr is empty. The header of a template is completed for the targ
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -317,21 +318,27 @@ def _form_text(entry: _Entry, form: int, forms: PluralForms | None) -> str:
 def _is_singular(entry: _Entry, form: int, forms: PluralForms | None) -> bool:
     """Return whether a form is the translation of the msgid.
 
-    A form for more numbers than 1 needs the placeholders of the plural.
+    A form for more numbers than 1 needs the placeholders of the plural. In the format of a flag,
+    no form may have others.
     """
     if forms is None:
-        return form == 0 and len(entry.values) > 1
-    if forms.is_only_one(form):
-        return True
+        is_only_one = form == 0 and len(entry.values) > 1
+    else:
+        is_only_one = forms.is_only_one(form)
+        if not is_only_one and not (forms.has_one(form) and len(forms.numbers) > 1):
+            return False
     singular, plural = (
-        sorted(
+        Counter(
             part.source
             for part in split_message(entry.texts[name], entry.flags)
             if isinstance(part, ProtectedSpan)
         )
         for name in ("msgid", "msgid_plural")
     )
-    return forms.has_one(form) and len(forms.numbers) > 1 and singular == plural != []
+    if is_only_one:
+        has_format = any(re.fullmatch(r"(?!no-).*-format", flag) for flag in entry.flags)
+        return singular <= plural or not has_format
+    return singular == plural != Counter()
 
 
 def _find_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:

@@ -245,6 +245,20 @@ def test_all_placeholders_survive() -> None:
 # Context
 
 
+def test_singular_with_more_placeholders_than_the_plural_is_not_used(tmp_path: Path) -> None:
+    messages = (
+        '#, c-format\nmsgid "one file in %2$s of %1$d"\nmsgid_plural "%d files"\n'
+        'msgstr[0] ""\nmsgstr[1] ""\n'
+    )
+    output = translate(catalog(messages))
+    assert forms(output, "one file in %2$s of %1$d") == dict.fromkeys(
+        (0, 1), "%d fi\u0301le\u0301s"
+    )
+    assert errors(output, tmp_path) == ""
+    output = translate(catalog(messages.replace("c-format", "fuzzy")))
+    assert "%2$s" in forms(output, "one file in %2$s of %1$d")[0]
+
+
 BARS = {
     "C": ('#: a.c:1\nmsgid "tool bar|Cut"\nmsgstr ""\n', "Cút"),
     "comment": ('#. Strip the prefix\nmsgid "menu|_Cut"\nmsgstr ""\n', "_Cút"),
