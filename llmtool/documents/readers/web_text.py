@@ -6,6 +6,7 @@ The only importer of selectolax.
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,6 +53,11 @@ _MIN_WORDS = 4  # of a sentence
 # With deeper nesting, parsing takes quadratic time. Browsers build at most 512 levels.
 _MAX_DEPTH = 1000
 _MANY_TAGS = 20_000  # fewer are parsed in half a second at any depth
+# In XHTML, a CDATA section is text, unless it is in an element whose content HTML does not parse.
+_CDATA = re.compile(
+    r"(<(script|style)\b.*?(?:</\2|\Z)|<!--.*?(?:-->|\Z))|<!\[CDATA\[(.*?)\]\]>",
+    re.DOTALL | re.IGNORECASE,
+)
 _NO_TAGS = re.compile(
     r"<(script|style)\b.*?(?:</\1|\Z)|<!--.*?(?:-->|\Z)", re.DOTALL | re.IGNORECASE
 )
@@ -114,6 +120,7 @@ def extract_text(source: str) -> WebText:
         _check_depth(source)
     if is_xhtml(source):
         source = _SELF_CLOSING.sub(_expand_tag, source)
+        source = _CDATA.sub(lambda found: found[1] or escape(found[3]), source)
     if not _TITLE_END.search(source):  # the title would contain the page
         source = _UNCLOSED_TITLE.sub(r"\g<0></title>", source, count=1)
     tree = LexborHTMLParser(source)

@@ -94,6 +94,15 @@ def test_title_is_the_heading_of_a_page_without_one() -> None:
     assert extract_text("<title>A</title><h1>B</h1>").text == "# B"
 
 
+def test_cdata_of_xhtml_is_text() -> None:
+    page = (
+        '<html xmlns="http://www.w3.org/1999/xhtml"><body><script><![CDATA[no]]></script>'
+        "<!-- <![CDATA[no]]> --><p>One <![CDATA[<two> & three]]>.</p><style>/*<![CDATA[*/</style>"
+        "<p>four</p></body></html>"
+    )
+    assert extract_text(page).text == "One <two> & three.\n\nfour"
+
+
 def test_empty_elements_of_xhtml_do_not_hide_the_page() -> None:
     page = (
         '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/>'
