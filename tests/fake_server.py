@@ -162,6 +162,7 @@ def fake_server() -> Iterator[FakeServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # it delays what follows the head of a response by 40 ms
 
         def do_GET(self) -> None:
             self._respond()

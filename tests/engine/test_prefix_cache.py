@@ -249,7 +249,7 @@ TURNS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     streams=st.lists(st.tuples(TURNS, st.booleans()), min_size=1, max_size=4),
     kind=st.sampled_from(KINDS),

@@ -191,14 +191,12 @@ def test_sampled_tokens_equal_the_reference(
         chain = {"presence_penalty": 1e-6, **chain}
     sampling = Sampling(**chain)
     context = Context(weights, n_ctx=256, n_threads=1, cancellation=Cancellation())
-    for seed in range(4):
+    compiled = constraint and ConstraintCompiler(weights).compile(Constraint("regex", constraint))
+    for seed in range(2):
         context.clear()
         context.prefill(weights.tokenize(b"hello", add_special=True, parse_special=False))
         sampler = Sampler(weights, sampling, seed=seed, biases=biases)
         reference = Reference(sampling, seed=seed, biases=biases)
-        compiled = constraint and ConstraintCompiler(weights).compile(
-            Constraint("regex", constraint)
-        )
         matcher = compiled.start() if compiled else None
         sample: Any = sampler.sample
         if compiled:

@@ -116,26 +116,21 @@ IMPORT = "store.import_file(next(folder.glob('*1-of-*')) if {} else folder / 'm.
 
 
 @linux
-def test_import_that_dies_can_be_repeated(
-    die_at: Callable[..., Iterator[Path]], model: list[Path]
+def test_import_that_dies_can_be_repeated_and_what_it_leaves_removed(
+    die_at: Callable[..., Iterator[Path]], model: list[Path], tmp_path: Path
 ) -> None:
     for folder in die_at(IMPORT.format(len(model) > 1), lambda folder: put(model, folder)):
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        open_store(copy).prune()
+        known = open_store(copy).list()
+        check_models(copy, {each.name for each in known if each.source == "imported"})
+        shutil.rmtree(copy)
         store = open_store(folder)
         if not any(each.source == "imported" for each in store.list()):
             store.import_file(folder / put(model, folder), name="m")
         check_models(folder, {"m"})
         store.remove("m")
         check_models(folder, set())
-
-
-@linux
-def test_prune_removes_what_a_dead_import_leaves(
-    die_at: Callable[..., Iterator[Path]], model: list[Path]
-) -> None:
-    for folder in die_at(IMPORT.format(len(model) > 1), lambda folder: put(model, folder)):
-        store = open_store(folder)
-        store.prune()
-        check_models(folder, {each.name for each in store.list() if each.source == "imported"})
 
 
 @linux

@@ -195,7 +195,7 @@ def _wait_until_idle(url: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("n_clients", "seconds"),
-    [(16, 6), pytest.param(64, 180, marks=pytest.mark.long)],
+    [(16, 3), pytest.param(64, 180, marks=pytest.mark.long)],
     ids=["short", "long"],
 )
 def test_each_client_gets_its_own_reply(

@@ -906,7 +906,9 @@ print(result.text == text.replace("a", "ä"), result.n_cached, flush=True)
 """
 
 
-@pytest.mark.parametrize("n_requests", [2, 30, 70])
+@pytest.mark.parametrize(
+    "n_requests", [30, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 70))]
+)
 def test_run_that_was_killed_continues(tmp_path: Path, n_requests: int) -> None:
     command = [sys.executable, "-c", LONG_RUN, str(tmp_path / "cache")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
