@@ -24,6 +24,8 @@ _VERBATIM_ELEMENTS = frozenset("pre script style svg math textarea code".split()
 _VERBATIM_TEMPLATES = frozenset(
     "highlight comment code codeblock mermaid math katex plantuml".split()
 )
+# {{< tab header="a.toml" lang="toml" >}}
+_CODE_TEMPLATE = re.compile(r"\{\{[<%]\s*(?:tab|code[\w-]*)\s[^{}]*\blang(?:uage)?\s*=")
 # JSX may hold the data of a page. Fewer unclosed tags are read that far, for linear time.
 _MAX_LENGTH = 100_000
 _MAX_UNCLOSED = {MAX_LENGTH: 500, _MAX_LENGTH: 20}  # tags of a document that are searched in vain
@@ -99,8 +101,9 @@ def _tag_end(
 
 def _verbatim_name(tag: str) -> str:
     found = re.match(r"\{(?:%-?|\{[<%])\s*([\w-]+)", tag)
-    is_open = found and found[1] in _VERBATIM_TEMPLATES and not tag.rstrip("}>%").endswith("/")
-    return found[1] if found and is_open else ""
+    if found is None or tag.rstrip("}>%").endswith("/"):
+        return ""
+    return found[1] if found[1] in _VERBATIM_TEMPLATES or _CODE_TEMPLATE.match(tag) else ""
 
 
 def read_esm(state: StateBlock, line: int, end: int, silent: bool) -> bool:

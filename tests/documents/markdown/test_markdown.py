@@ -164,6 +164,12 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         '{{< note title="Á b" >}}\nÓné.\n{{< /note >}}\n\nSéé {{< ref "no.md" >}}.\n\n'
         "{{< highlight go >}}\ncode\n{{< /highlight >}}\n",
     ),
+    "shortcodes of code": (
+        '{{< tab header="One" lang="toml" >}}\n[code]\n\n- code\n{{< /tab >}}\n'
+        '{{< tab header="Two" >}}\nThree\n{{< /tab >}}\n',
+        '{{< tab header="Óné" lang="toml" >}}\n[code]\n\n- code\n{{< /tab >}}\n'
+        '{{< tab header="Twó" >}}\nThréé\n{{< /tab >}}\n',
+    ),
     "Liquid": (
         "{% if page.title %}\nOne {{ page.title }}.\n{% endif %}\n{% raw %}\nTwo {{ x }}\n"
         "{% endraw %}\n```\ncode\n```\n{% comment %}\nno\n{% endcomment %}\nThree\n",
