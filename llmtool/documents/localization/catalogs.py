@@ -322,11 +322,12 @@ def _is_singular(entry: _Entry, form: int, forms: PluralForms | None) -> bool:
     no form may have others.
     """
     if forms is None:
-        is_only_one = form == 0 and len(entry.values) > 1
+        is_only_one = has_one = form == 0 and len(entry.values) > 1
     else:
         is_only_one = forms.is_only_one(form)
-        if not is_only_one and not (forms.has_one(form) and len(forms.numbers) > 1):
-            return False
+        has_one = forms.has_one(form) and len(forms.numbers) > 1
+    if not is_only_one and not has_one:
+        return False
     singular, plural = (
         Counter(
             part.source
