@@ -10,11 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from command import linux
+from fake_server import FakeServer, fake_server, say
 from fork_server import start as start_process
 
 from llmtool.config import Folders, load_settings
@@ -33,6 +34,12 @@ Record = Callable[[str, object], None]
 # Kills for each seed: a few in every run of the tests, and many with `-m long`.
 SEEDS = [(1, 3), *(pytest.param(n, 25, marks=pytest.mark.long) for n in range(2, 10))]
 GREEDY = ("--temperature", "0", "--threads", "1")
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeServer]:
+    with fake_server() as server:
+        yield server
 
 
 def kill(process: subprocess.Popen[bytes], seconds: float) -> bytes:
@@ -152,13 +159,15 @@ def test_killed_chat_saves_complete_turns(
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)
 def test_killed_test_of_generated_code_leaves_the_original(
     start_llmtool: Start,
-    starter: Path,
+    fake: FakeServer,
+    env: dict[str, str],
     tmp_path: Path,
     record_property: Record,
     seed: int,
     kills: int,
     is_new: bool,
 ) -> None:
+    fake.script(say("```python\ndef is_even(n):\n    return n % 2 == 0\n```"))
     chance, folder = random.Random(seed), tmp_path / "work"
     folder.mkdir()
     file = folder / "even.py"
@@ -174,8 +183,20 @@ def test_killed_test_of_generated_code_leaves_the_original(
     for n in range(kills):
         passed = tmp_path / f"passed-{n}"
         process = start_llmtool(
-            *("code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file, "--overwrite"),
-            *("--run-tests", f"sleep 5; touch {passed}", "--repair", "0"),
+            *(
+                "code",
+                "a function is_even(n)",
+                "-l",
+                "python",
+                "-m",
+                "tiny",
+                "--base-url",
+                fake.url,
+            ),
+            *("-o", file, "--overwrite", "--repair", "0"),
+            *("--run-tests", f"sleep 5; touch {passed}"),
+            env={**env, "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"},
+            stdin=subprocess.DEVNULL,  # else the command waits a moment for input
         )
         while process.poll() is None and state() == original:
             time.sleep(0.002)

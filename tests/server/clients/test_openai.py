@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import openai
 import pytest
 from pydantic import BaseModel
 from running_server import Gate, Serve, Server
@@ -22,6 +21,13 @@ LONG = {"max_tokens": 1900, "n": 32, "temperature": 2}
 class Weather(BaseModel):
     sky: Literal["clear", "cloudy"]
     warm: bool
+
+
+@pytest.fixture(scope="module", autouse=True)
+def client_library() -> None:
+    """Import the library only in a process that runs these tests, since it takes a second."""
+    global openai
+    import openai
 
 
 def connect(server: Server, **options: Any) -> openai.OpenAI:
@@ -87,22 +93,22 @@ def test_a_response_is_streamed_and_continued(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "code"),
     [
-        ({"model": "gpt-4"}, openai.NotFoundError, "model_not_found"),
-        ({"tools": [{"type": "function"}]}, openai.BadRequestError, "unsupported_option"),
-        ({"extra_body": {"tempratur": 1}}, openai.BadRequestError, "unknown_option"),
+        ({"model": "gpt-4"}, "NotFoundError", "model_not_found"),
+        ({"tools": [{"type": "function"}]}, "BadRequestError", "unsupported_option"),
+        ({"extra_body": {"tempratur": 1}}, "BadRequestError", "unknown_option"),
         (
             {"messages": [{"role": "user", "content": "word " * 3000}]},
-            openai.BadRequestError,
+            "BadRequestError",
             "context_length_exceeded",
         ),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_errors_have_their_class_and_code(
-    server: Server, change: Any, error: type[openai.APIStatusError], code: str, stream: bool
+    server: Server, change: Any, error: str, code: str, stream: bool
 ) -> None:
     request = {"model": "tiny", "messages": HELLO, "stream": stream, **change}
-    with pytest.raises(error) as caught:
+    with pytest.raises(getattr(openai, error)) as caught:
         connect(server).chat.completions.create(**request)
     assert (caught.value.code, caught.value.type) == (code, "invalid_request_error")
 

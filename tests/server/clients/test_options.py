@@ -12,12 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from anthropic.types import message_count_tokens_params, message_create_params
-from anthropic.types.beta import message_count_tokens_params as beta_count_params
-from anthropic.types.beta import message_create_params as beta_message_params
-from openai.types import completion_create_params as completion_params
-from openai.types.chat import completion_create_params as chat_params
-from openai.types.responses import response_create_params as response_params
 from running_server import Server, running
 from typing_extensions import Required, is_typeddict
 
@@ -35,29 +29,7 @@ BASE: dict[str, dict[str, Any]] = {
     MESSAGES: {"messages": HELLO, "max_tokens": 50},
     COUNT: {"messages": HELLO},
 }
-OPTIONS: dict[str, list[Any]] = {
-    CHAT: [
-        chat_params.CompletionCreateParamsNonStreaming,
-        chat_params.CompletionCreateParamsStreaming,
-    ],
-    COMPLETIONS: [
-        completion_params.CompletionCreateParamsNonStreaming,
-        completion_params.CompletionCreateParamsStreaming,
-    ],
-    RESPONSES: [
-        response_params.ResponseCreateParamsNonStreaming,
-        response_params.ResponseCreateParamsStreaming,
-    ],
-    MESSAGES: [
-        message_create_params.MessageCreateParamsNonStreaming,
-        message_create_params.MessageCreateParamsStreaming,
-        beta_message_params.MessageCreateParamsNonStreaming,
-    ],
-    COUNT: [
-        message_count_tokens_params.MessageCountTokensParams,
-        beta_count_params.MessageCountTokensParams,
-    ],
-}
+PATHS = [CHAT, COMPLETIONS, RESPONSES, MESSAGES, COUNT]
 HEADERS = {"betas"}  # the clients send it as a header
 NEEDED: dict[tuple[str, str], dict[str, Any]] = {
     (CHAT, "stream_options"): {"stream": True},
@@ -89,6 +61,41 @@ WITHOUT_EFFECT: dict[str, str] = {
 }
 # False or an empty list: what the option asks for is not requested.
 OFF = {"background", "tools", "functions", "mcp_servers", "context_management"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def client_types() -> dict[str, list[Any]]:
+    """The types of the options of each API, imported only in a process that runs these tests."""
+    from anthropic.types import message_count_tokens_params, message_create_params
+    from anthropic.types.beta import message_count_tokens_params as beta_count_params
+    from anthropic.types.beta import message_create_params as beta_message_params
+    from openai.types import completion_create_params as completion_params
+    from openai.types.chat import completion_create_params as chat_params
+    from openai.types.responses import response_create_params as response_params
+
+    return {
+        CHAT: [
+            chat_params.CompletionCreateParamsNonStreaming,
+            chat_params.CompletionCreateParamsStreaming,
+        ],
+        COMPLETIONS: [
+            completion_params.CompletionCreateParamsNonStreaming,
+            completion_params.CompletionCreateParamsStreaming,
+        ],
+        RESPONSES: [
+            response_params.ResponseCreateParamsNonStreaming,
+            response_params.ResponseCreateParamsStreaming,
+        ],
+        MESSAGES: [
+            message_create_params.MessageCreateParamsNonStreaming,
+            message_create_params.MessageCreateParamsStreaming,
+            beta_message_params.MessageCreateParamsNonStreaming,
+        ],
+        COUNT: [
+            message_count_tokens_params.MessageCountTokensParams,
+            beta_count_params.MessageCountTokensParams,
+        ],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -139,26 +146,30 @@ def objects(hint: Any, depth: int) -> Iterator[dict[str, Any]]:
                 yield {**base, name: value}
 
 
-def cases() -> Iterator[Any]:
-    for path, kinds in OPTIONS.items():
-        hints: dict[str, list[Any]] = {}
-        for kind in kinds:
-            for name, hint in get_type_hints(kind).items():
-                hints.setdefault(name, []).append(hint)
-        for name in sorted(hints.keys() - HEADERS):
-            yield pytest.param(path, name, hints[name], id=f"{path[4:]}-{name}")
-
-
 def send(server: Server, path: str, name: str, value: Any) -> Any:
     value = "tiny" if name == "model" else value
     body = {**BASE[path], **NEEDED.get((path, name), {}), name: value}
     return server.post(path, body)
 
 
-@pytest.mark.parametrize(("path", "name", "hints"), list(cases()))
+@pytest.mark.parametrize("path", PATHS)
 def test_each_option_is_known_or_an_error_that_names_it(
-    server: Server, path: str, name: str, hints: list[Any]
+    server: Server, client_types: dict[str, list[Any]], path: str
 ) -> None:
+    hints: dict[str, list[Any]] = {}
+    for kind in client_types[path]:
+        for name, hint in get_type_hints(kind).items():
+            hints.setdefault(name, []).append(hint)
+    offenders = []
+    for name in sorted(hints.keys() - HEADERS):
+        try:
+            check_option(server, path, name, hints[name])
+        except AssertionError as exc:
+            offenders.append(f"{name}: {exc}")
+    assert not offenders, "\n\n".join(offenders)
+
+
+def check_option(server: Server, path: str, name: str, hints: list[Any]) -> None:
     accepted, seen = [], []
     for value in (each for hint in hints for each in examples(hint, depth=2)):
         if value in seen:
@@ -177,14 +188,14 @@ def test_each_option_is_known_or_an_error_that_names_it(
     assert bool(accepted) == (name in known), accepted
 
 
-@pytest.mark.parametrize("path", OPTIONS)
-def test_the_tables_name_options_of_the_api(path: str) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_the_tables_name_options_of_the_api(client_types: dict[str, list[Any]], path: str) -> None:
     """Sampling options that newer models of Anthropic do not have remain."""
-    names = {name for kind in OPTIONS[path] for name in get_type_hints(kind)}
+    names = {name for kind in client_types[path] for name in get_type_hints(kind)}
     assert {*SUPPORTED[path].split(), *WITHOUT_EFFECT[path].split()} <= names
 
 
-@pytest.mark.parametrize("path", OPTIONS)
+@pytest.mark.parametrize("path", PATHS)
 def test_what_has_no_effect_is_documented(path: str) -> None:
     text = DOCS.read_text(encoding="utf-8")
     section = text.partition("## What is rejected")[2].partition("\n## ")[0]
@@ -192,9 +203,9 @@ def test_what_has_no_effect_is_documented(path: str) -> None:
     assert not missing
 
 
-def values_of(path: str, name: str) -> Iterator[Any]:
+def values_of(kinds: list[Any], name: str) -> Iterator[Any]:
     """Return examples, of thousands of items those that are messages with texts or images."""
-    for kind in OPTIONS[path]:
+    for kind in kinds:
         for value in examples(get_type_hints(kind)[name]):
             items = value if isinstance(value, list) else ()
             if all(each.get("type") in (None, *KINDS) and is_message(each) for each in items):
@@ -228,9 +239,11 @@ FIELDS: dict[tuple[str, str], str] = {
 
 
 @pytest.mark.parametrize(("path", "name"), FIELDS, ids=lambda each: each.removeprefix("/v1/"))
-def test_accepted_objects_have_only_known_fields(server: Server, path: str, name: str) -> None:
+def test_accepted_objects_have_only_known_fields(
+    server: Server, client_types: dict[str, list[Any]], path: str, name: str
+) -> None:
     accepted: set[str] = set()
-    for value in values_of(path, name):
+    for value in values_of(client_types[path], name):
         if isinstance(value, (list, dict)) and send(server, path, name, value).status_code == 200:
             accepted |= field_names(value)
     assert accepted == accepted & {*FIELDS[path, name].split()}
