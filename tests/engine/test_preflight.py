@@ -59,6 +59,12 @@ def test_damage_that_a_run_would_meet_is_found(
             check(path, tmp_path)
 
 
+def test_reason_with_line_breaks_is_complete(tiny_model: TinyModel, tmp_path: Path) -> None:
+    path = tiny_model("plain", metadata={"tokenizer.ggml.pre": "one\ntwo\rthree\u2028"})
+    with pytest.raises(ModelUnreadable, match="unknown pre-tokenizer type: 'one two three '$"):
+        check(path, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["plain", "spm", "swa", "recurrent", "hybrid", "encoder"])
 def test_every_kind_of_model_passes(tiny_model: TinyModel, tmp_path: Path, kind: str) -> None:
     check(tiny_model(kind), tmp_path)

@@ -133,8 +133,8 @@ def _load_in_child(
     cancellation.check()
     if child.returncode == 0:
         return
-    lines = stderr.decode("utf-8", "replace").strip().splitlines()
-    reason = lines[-1] if lines else "llama.cpp gave no reason"
+    lines = stderr.decode("utf-8", "replace").strip().split("\n")
+    reason = lines[-1] or "llama.cpp gave no reason"
     if child.returncode < 0:
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
@@ -164,7 +164,7 @@ def main() -> NoReturn:
             _use_tokenizer(weights)
             _decode(weights, cancellation)
     except LlmtoolError as exc:
-        sys.stderr.write(f"{exc}\n")
+        sys.stderr.write(" ".join(str(exc).split()) + "\n")
         code = int(exc.exit_code)
     sys.stderr.flush()
     os._exit(code)  # skip freeing gigabytes of weights
