@@ -195,8 +195,8 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "$$\na\n$$\n",
     ),
     "formulas beside CJK letters": (
-        "其中$\\epsilon$是a噪声，$x_i$为输入。\n",
-        "其中$\\epsilon$是á噪声，$x_i$为输入。\n",
+        "其中$\\epsilon$是a噪声，$x_i$为输入，令$a+e$成立。\n",
+        "其中$\\epsilon$是á噪声，$x_i$为输入，令$a+e$成立。\n",
     ),
     "wiki links": (
         "See [[Page|the page]], [[Other]], ![[a.png|left]], ![[a.png|A cat]] and %%no%%. ^block\n",
