@@ -40,7 +40,7 @@ Argument = str | bytes | None
 MAX_IN_PROCESS = 100_000
 
 _CHILD = "import sys; sys.path[:] = {path!r}; from llmtool.worker import main; main()"
-_SECONDS, _BYTES_PER_SECOND = 5, 40_000  # of processor time, more for longer documents
+_SECONDS, _BYTES_PER_SECOND = 4, 50_000  # of processor time; the kernel adds up to 1 s
 _MEMORY_BYTES, _MEMORY_PER_BYTE = 400 << 20, 40
 _CLOCK_FACTOR = 1 if sys.platform == "win32" else 20  # a busy machine; a child that was stopped
 _MAX_REPLY_BYTES = 512 << 20

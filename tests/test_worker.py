@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import NoneType
+from typing import Any
 
 import pytest
 import worker_functions as functions
@@ -114,6 +115,19 @@ def test_a_child_that_reaches_a_limit_is_replaced(
     with pytest.raises(InputError, match=f"^{message}"):
         worker.call(function, returns=NoneType)
     assert process_id() != first
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(1000, 1), (99_000, 1), (200_000, 4)])
+def test_time_grows_with_the_size(monkeypatch: pytest.MonkeyPatch, size: int, seconds: int) -> None:
+    requests: list[Any] = []
+
+    def record(_: object, request: Any, check: object) -> Any:
+        requests.append(request)
+        return worker._Reply()
+
+    monkeypatch.setattr(worker._Worker, "_exchange", record)
+    worker.call(functions.join, bytes(size), returns=NoneType)
+    assert [each.seconds for each in requests] == [seconds]
 
 
 @needs_limits
