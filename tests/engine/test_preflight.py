@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command import linux
+from tiny_vocabulary import spm_vocabulary
 
 from llmtool import files
 from llmtool.cancellation import Cancellation
@@ -59,6 +60,15 @@ def test_damage_that_a_run_would_meet_is_found(
             check(path, tmp_path)
 
 
+def test_byte_without_a_token_is_damage(tiny_model: TinyModel, tmp_path: Path) -> None:
+    """The prompt of the check does not have it."""
+    vocabulary = spm_vocabulary()
+    vocabulary.tokens[vocabulary.tokens.index("<0x07>")] = "other"
+    path = tiny_model("spm", vocabulary=vocabulary)
+    with pytest.raises(ModelUnreadable, match="is damaged: llama.cpp crashed on it"):
+        check(path, tmp_path)
+
+
 def test_reason_with_line_breaks_is_complete(tiny_model: TinyModel, tmp_path: Path) -> None:
     path = tiny_model("plain", metadata={"tokenizer.ggml.pre": "one\ntwo\rthree\u2028"})
     with pytest.raises(ModelUnreadable, match="unknown pre-tokenizer type: 'one two three '$"):
@@ -97,6 +107,17 @@ def test_child_has_limits_of_time_and_memory(
         check(tiny, tmp_path)
 
 
+def test_crash_of_the_child_starts_no_debugger(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ggml would run gdb or lldb, unless this variable is set."""
+    monkeypatch.delenv("GGML_NO_BACKTRACE", raising=False)
+    code = "import os, sys; sys.exit('set to ' + os.environ.get('GGML_NO_BACKTRACE', ''))"
+    monkeypatch.setattr(module, "_CHILD", code)
+    with pytest.raises(ModelUnreadable, match="^set to 1$"):
+        check(tiny, tmp_path)
+
+
 def test_passed_model_is_not_loaded_again(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,12 +128,15 @@ def test_passed_model_is_not_loaded_again(
 
 def test_restored_modification_time_does_not_keep_the_record(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
-    path.write_bytes(b"a" * 100_000)
+    path.touch()
+    os.truncate(path, 40 << 20)
     before = path.stat()
     record(path, tmp_path).write()
     assert record(path, tmp_path).exists()
     time.sleep(0.02)  # longer than the resolution of the file system's clock
-    path.write_bytes(b"a" * 99_999 + b"b")
+    with open(path, "r+b") as file:
+        file.seek(3 << 19)  # not in a sample of the content
+        file.write(b"b")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert not record(path, tmp_path).exists()
 

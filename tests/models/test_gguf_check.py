@@ -71,6 +71,10 @@ BAD_VALUES = {
     "no width": ({"llama.embedding_length": ("u32", 0)}, "embedding_length is 0"),
     "absurd width": ({"llama.embedding_length": ("u32", 2**32 - 1)}, "embedding_length"),
     "no context": ({"llama.context_length": ("u32", 0)}, "context_length is 0"),
+    "context of 2^31": (
+        {"llama.context_length": ("u32", 2**31)},
+        "context_length is 2147483648",
+    ),
     "no heads": ({"llama.attention.head_count": ("u32", 0)}, "no attention heads"),
     "missing heads": (
         {"llama.attention.head_count": None, "llama.attention.head_count_kv": None},
