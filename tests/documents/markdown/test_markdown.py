@@ -323,6 +323,19 @@ def test_wrapped_line_does_not_begin_with_a_number_sign() -> None:
     assert document.encode(document.segments[0], [new]) == new
 
 
+def test_chinese_text_is_wrapped_only_at_its_spaces() -> None:
+    document = parse("A paragraph that is\nwrapped here.\n", "md")
+    new = (
+        "这一段文字很长没有任何空格所以不能换行因为读者会看到空格 第二句话也没有空格所以也不能换行"
+    )
+    assert document.encode(document.segments[0], [new]) == new.replace(" ", "\n")
+
+
+def test_positions_after_a_byte_order_mark() -> None:
+    text = "\ufeff:::tip One\nTwo\n:::\n"
+    assert translate(text) == text.replace("One", "Óné").replace("Two", "Twó")
+
+
 @pytest.mark.parametrize(("text", "translation"), TRANSLATED.values(), ids=TRANSLATED)
 def test_text_of_a_construct_is_translated_and_its_syntax_is_not(
     text: str, translation: str
