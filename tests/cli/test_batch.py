@@ -807,7 +807,7 @@ def test_resume_after_an_interrupt_gives_the_same_file(
     assert run_llmtool(*common, "-o", whole).returncode == 0
     for stop in (signal.SIGINT, signal.SIGKILL):
         out = tmp_path / f"{stop}.jsonl"
-        started = start_llmtool(*common, "-o", out)
+        started = start_llmtool(*common, "-o", out, stdin=subprocess.DEVNULL)
         limit = time.monotonic() + 30
         while lines_of(out) < 20 and time.monotonic() < limit:
             time.sleep(0.01)

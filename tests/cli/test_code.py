@@ -265,6 +265,7 @@ def test_signal_ends_hanging_user_tests(
     process = start_llmtool(
         "code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file,
         "--overwrite", "--run-tests", command, "--test-timeout", "400",
+        stdin=subprocess.DEVNULL,
     )  # fmt: skip
     while not pid.exists() or not pid.read_text().endswith("\n"):
         assert process.poll() is None

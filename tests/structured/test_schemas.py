@@ -17,6 +17,7 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 
 from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.structured import schema as schema_module
 from llmtool.structured.resolve import from_argument, resolve
 from llmtool.tasks.pipeline.output_spec import make_output_spec
 
@@ -492,8 +493,11 @@ _TWICE = {"type": "object", "properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref
     [(_doubled(40), "{}"), (_TWICE, '{"a": ' * 50 + "{}" + "}" * 50)],
     ids=["references", "recursion"],
 )
-def test_check_of_a_reply_has_a_time_limit(schema: dict[str, Any], reply: str) -> None:
-    error = "^the reply cannot be checked with this JSON Schema: takes more than 2 s$"
+def test_check_of_a_reply_has_a_time_limit(
+    monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any], reply: str
+) -> None:
+    monkeypatch.setattr(schema_module, "_CHECK_SECONDS", 1)
+    error = "^the reply cannot be checked with this JSON Schema: takes more than 1 s$"
     with pytest.raises(OutputValidationError, match=error):
         resolve(schema).parse(reply)
 
