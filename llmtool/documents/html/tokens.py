@@ -18,6 +18,7 @@ Kind = Literal["start", "end", "text", "cdata", "entity", "comment", "declaratio
 
 _MAX_UNCLOSED = 20  # tags that are read up to the end of the text
 _RAW_TEXT = frozenset("script style textarea title xmp iframe noembed noframes".split())
+_FOREIGN = frozenset({"svg", "math"})
 _XHTML = re.compile(
     r"\ufeff?\s*(?:<\?xml\b|(?:<!doctype[^<>]*>\s*)?<html[^<>]*\sxmlns=)", re.IGNORECASE
 )
@@ -53,7 +54,7 @@ class Attribute(msgspec.Struct, frozen=True):
 class Token(msgspec.Struct, frozen=True):
     """A tag, text, entity, comment, declaration or code, from `start` to `end` of the source.
 
-    In HTML, a CDATA section is a comment.
+    In HTML, a CDATA section is a comment that ends at its first `>`, except in SVG and MathML.
     """
 
     kind: Kind
@@ -103,6 +104,7 @@ class _Scanner:
         self.source = source
         self.is_xhtml = is_xhtml(source)
         self._n_unclosed = 0  # tags with a quotation mark without another one
+        self._n_foreign = 0  # open elements of SVG and MathML
         self._next: dict[str, int] = {}  # the next position of a delimiter, -1 if there is none
 
     def tokens(self) -> Iterator[Token]:
@@ -117,6 +119,9 @@ class _Scanner:
                 yield Token("text", start, at)
             yield token
             start = at = token.end
+            if token.tag in _FOREIGN and not token.is_self_closing:
+                change = 1 if token.kind == "start" else -1
+                self._n_foreign = max(0, self._n_foreign + change)
             is_empty = token.is_self_closing and self.is_xhtml
             if token.kind == "start" and token.tag in _RAW_TEXT and not is_empty:
                 if (end := self._raw_end(token)) is not None and end > at:
@@ -161,8 +166,9 @@ class _Scanner:
             end = is_empty.end() if is_empty else self._after("-->", at + 4)
             return Token("comment", at, end)
         if source.startswith("<![CDATA[", at):
-            end = self._after("]]>", at)
-            is_text = self.is_xhtml and source.startswith("]]>", end - 3)
+            is_section = self.is_xhtml or self._n_foreign > 0
+            end = self._after("]]>" if is_section else ">", at)
+            is_text = is_section and source.startswith("]]>", end - 3)
             return Token("cdata" if is_text else "comment", at, end)
         if source[at + 1 : at + 2] in ("!", "?", "/") and at + 2 < len(source):
             return Token("declaration", at, self._after(">", at))

@@ -53,7 +53,9 @@ class Markdown(Document):
         if layout.inner:
             html, inner = layout.inner
             is_same = renewed == segment.parts
-            return html.encode(inner, renewed if is_same else without_repeated_labels(renewed))
+            if not is_same:
+                renewed = tuple(without_repeated_labels(renewed, self._parsed.collapsed))
+            return html.encode(inner, renewed)
         if layout.kind == "anchor":
             return self._writer.write(layout, parts)
         if layout.attribute and renewed == segment.parts:

@@ -57,8 +57,9 @@ _START = re.compile(r"[\\{`&<%!\[:@#+($^]")  # the first character of each token
 _FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
 _CODE_TAG = re.compile(r"<(code|kbd|samp|var|tt|script|style|math|svg)(?=[\s>])", re.IGNORECASE)
 _LABEL = re.compile(r"\[([^\[\]^@][^\[\]]*)\](?:\[\])?")
+_COLLAPSED = re.compile(r"\[([^\[\]^@][^\[\]]*)\]\[\]")
 _IN_TARGET = re.compile(r"\\.|[\"'()]", re.DOTALL)
-_TEXT_BEFORE = re.compile(r"\[([^\[\]]*)\]\s\Z")
+_TEXT_BEFORE = re.compile(r"\[([^\[\]]+)\]\s\Z")
 _MARKUP = re.compile(r"[`*_<>&\\{}$]")
 _MAX_CODE = 4000
 _MAX_LABEL = 1000  # characters, of CommonMark
@@ -100,18 +101,25 @@ def split_inline(
         yield from split_parts(text[at:])
 
 
-def without_repeated_labels(parts: Sequence[Part]) -> list[Part]:
-    """Omit the label of each link whose text is its label."""
-    return [
-        part
-        for previous, part in zip(("", *parts), parts, strict=False)
+def without_repeated_labels(parts: Sequence[Part], collapsed: Container[str]) -> list[Part]:
+    """Omit the label of each link whose text is its label; `collapsed` labels become `[]`."""
+    found: list[Part] = []
+    for previous, part in zip(("", *parts), parts, strict=False):
         if not (
             isinstance(part, ProtectedSpan)
             and part.source.startswith("[")
             and isinstance(previous, str)
             and previous.endswith(part.source)
-        )
-    ]
+        ):
+            found.append(part)
+        elif part.source[1:-1] in collapsed:
+            found.append(ProtectedSpan("[]"))
+    return found
+
+
+def collapsed_labels(text: str) -> frozenset[str]:
+    """Return the labels of the links that are written as `[label][]`."""
+    return frozenset(_COLLAPSED.findall(text))
 
 
 def split_html(parts: Iterable[Part], labels: Container[str], *, is_mdx: bool) -> Iterator[Part]:

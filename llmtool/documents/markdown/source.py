@@ -11,7 +11,12 @@ from urllib.parse import unquote
 
 from llmtool.documents.markdown import anchors, front_matter
 from llmtool.documents.markdown.dialects import constructs_of
-from llmtool.documents.markdown.inline import normalize, show_pipes, split_inline
+from llmtool.documents.markdown.inline import (
+    collapsed_labels,
+    normalize,
+    show_pipes,
+    split_inline,
+)
 from llmtool.documents.markdown.parser import InlineElements, parse_markdown, skeleton
 from llmtool.documents.types import Dialect, Part, ProtectedSpan
 
@@ -41,6 +46,7 @@ class MarkdownSource:
         self.references: References = env.get("references", {})
         self.duplicate_references: list[dict[str, Any]] = env.get("duplicate_refs", [])
         self.labels = {normalize(show_pipes(label)) for label in self.references}
+        self.collapsed = collapsed_labels(self.text)
         self.headings = anchors.heading_texts(self.tokens)
         links = set(re.findall(r"#([^\s)>\"']+)", original)) if self.headings else ()
         self.rule = anchors.choose_rule(map(unquote, links), self.headings)

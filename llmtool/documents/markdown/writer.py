@@ -102,7 +102,8 @@ class Writer:
             return self._new_slug("".join(p.source for p in parts if isinstance(p, ProtectedSpan)))
         quote = layout.around[0][-1:]
         text, protected = hide_protected(
-            without_repeated_labels(parts), lambda text: _escape(kind, quote, text)
+            without_repeated_labels(parts, self._source.collapsed),
+            lambda text: _escape(kind, quote, text),
         )
         text = text.strip(" \t")  # leading space would indent a list item
         if kind not in ("attribute", "argument"):

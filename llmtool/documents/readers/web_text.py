@@ -35,6 +35,7 @@ _ROLES = {
     "contentinfo": "the footer", "aside": "a sidebar", "complementary": "a sidebar",
     "dialog": "a dialog", "alertdialog": "a dialog",
 }  # fmt: skip
+_HIDDEN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b", re.IGNORECASE)
 _SECTIONING = frozenset("article main section blockquote figure".split())
 _NOTICE = re.compile(r"cookie|consent|gdpr|onetrust", re.IGNORECASE)
 _LINK_LIST = re.compile(
@@ -237,6 +238,8 @@ def _boilerplate(element: _Element, ancestors: list[_Element]) -> str | None:
         return None
     attributes = element.node.attributes
     if "hidden" in attributes and attributes["hidden"] != "until-found":
+        return "hidden text"
+    if _HIDDEN.search(attributes.get("style") or ""):
         return "hidden text"
     name = _ROLES.get((attributes.get("role") or element.tag).strip().lower())
     if name in ("the header", "the footer", "a sidebar"):

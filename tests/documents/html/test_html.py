@@ -134,7 +134,15 @@ SEGMENTS = {
         "<script><![CDATA[no]]></script><p>four <![CDATA[five",
         ["One <two> & three", "four"],
     ),
-    "CDATA of HTML": ("<p>One <![CDATA[two]]> three", ["One ‹<![CDATA[two]]>› three"]),
+    "CDATA of HTML": (
+        "<p>One <![CDATA[two]]> three <![CDATA[<b>four]]> five",
+        ["One ‹<![CDATA[two]]>› three ‹<![CDATA[<b>›four]]> five"],
+    ),
+    "CDATA of SVG": (
+        "<svg><math></math><path/><style><![CDATA[a > b]]></style><text><![CDATA[c > d]]></text>"
+        "</svg><p>One <![CDATA[two > three]]>",
+        ["c > d", "One ‹<![CDATA[two >› three]]>"],
+    ),
     "escaped tags": (
         "<p>Use &lt;b&gt; for R&amp;D, caf&eacute;&nbsp;bar &copy 2024 all",
         ["Use ‹&lt;b&gt;› for R&D, café‹&nbsp;›bar ‹&copy› 2024 all"],

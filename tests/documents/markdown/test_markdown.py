@@ -241,6 +241,12 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "Séé [Thé gúídé][The guide], [íntró][intro] ánd ![lógó][logo].\n\n"
         "[the guide]: u\n[intro]: v\n[logo]: w\n",
     ),
+    "links whose text is their label, which stays the same": (
+        "One [xyz][] [two][], [w]\n\n<p markdown=1>[xyz][] so [w]</p>\n\n"
+        "[xyz]: v\n[two]: a\n[w]: b\n",
+        "Óné [xyz][] [twó][two], [w]\n\n<p markdown=1>[xyz][] só [w]</p>\n\n"
+        "[xyz]: v\n[two]: a\n[w]: b\n",
+    ),
     "lines of tables, blocks and lists in one paragraph": (
         "| one | two |\n|---\n| three |\n\n| A poem\n|   of two\n\n(@) one\n(@x) two\n",
         "| óné | twó |\n|---\n| thréé |\n\n| Á póém\n|   óf twó\n\n(@) óné\n(@x) twó\n",

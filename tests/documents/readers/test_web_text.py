@@ -43,7 +43,7 @@ BOILERPLATE = {
     "a sidebar": "<aside>Most read today</aside>",
     "a dialog": "<div role=dialog>Subscribe to our newsletter</div>",
     "a cookie notice": "<div id=cookie-banner>We use cookies. <button>Accept</button></div>",
-    "hidden text": "<div hidden>Not shown</div>",
+    "hidden text": "<div hidden>Not shown</div><p style='color:red; DISPLAY : none'>Not shown",
 }
 
 
@@ -53,6 +53,11 @@ def test_boilerplate_is_skipped_and_reported(name: str) -> None:
     assert found.text == f"# T\n\n{LONG.strip()}"
     assert [skipped for skipped, _ in found.skipped] == [name]
     assert 0.5 < found.share < 1
+
+
+def test_style_that_hides_nothing_skips_nothing() -> None:
+    page = f"<p style='display:block'>One</p><p style='--display:none; x:y'>Two</p><p>{LONG}"
+    assert extract_text(page).text == f"One\n\nTwo\n\n{LONG.strip()}"
 
 
 def test_lists_of_links_are_skipped_by_their_class() -> None:
