@@ -10,7 +10,10 @@ import pytest
 
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.translate.task import prepare_translator
 
 BILLION = 1_000_000_000
 CUES = ["I have a table", "for two, in the name of Miller.", "It is near the window."]
@@ -53,6 +56,16 @@ def contexts(toolbox: Toolbox) -> dict[str, str]:
     assert isinstance(engine, ScriptedEngine)
     found = [match for prompt in engine.prompts if (match := PROMPT.search(prompt))]
     return {match["text"]: match["context"] or "" for match in found}
+
+
+@pytest.mark.parametrize("n_params", [BILLION, BILLION // 10])
+def test_request_of_a_dry_run_is_the_first_of_the_translation(n_params: int) -> None:
+    toolbox = make_toolbox(n_params=n_params)
+    options = TranslateOptions(source="en", format="srt")
+    translator = prepare_translator(toolbox.context, "en", options)
+    request = translator.request(Case(variables={translator.prompts.text_input: SUBTITLES}))
+    contents = [message.content for message in request.prompt.messages or ()]
+    assert (f'next text "{CUES[1]}"' in contents[-1]) == (n_params == BILLION)
 
 
 def test_prompt_has_the_text_before_and_after() -> None:

@@ -12,7 +12,7 @@ import msgspec
 from llmtool.documents.accounting import find_unsupported
 from llmtool.documents.protected_spans import find_placeholder_fault, has_icu_syntax
 from llmtool.documents.types import Document, Format, Part
-from llmtool.engine.types import Prompt
+from llmtool.engine.types import Prompt, Request
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, NoResult
 from llmtool.short_repr import short_repr
 from llmtool.tasks.pipeline.duplicates import is_determined
@@ -125,12 +125,26 @@ class DocumentWorkflow(Workflow[TranslationText]):
             if has_icu_syntax(job.parts):
                 self._settle(_Target(index, job), job.parts, _ICU_SYNTAX)
                 continue
-            if job.is_language:
-                job.split(self._count)
-                if self._has_context:
-                    job.set_context(self._text_near(index, -1), self._text_near(index, 1))
+            self._divide(index)
             for leaf in job.leaves():
                 yield from self._start_job(_Target(index, leaf))
+
+    def first_request(self) -> Request | None:
+        """Return the request for the first text of the document, None if it has none."""
+        for index, job in enumerate(self.jobs):
+            if job.is_language:
+                self._divide(index)
+                leaf = next(leaf for leaf in job.leaves() if leaf.is_language)
+                return self._prompts.request(leaf, source=self.source)
+        return None
+
+    def _divide(self, index: int) -> None:
+        """Split a job if it is too long, and set the context of its pieces."""
+        job = self.jobs[index]
+        if job.is_language:
+            job.split(self._count)
+            if self._has_context:
+                job.set_context(self._text_near(index, -1), self._text_near(index, 1))
 
     def _text_near(self, index: int, step: int) -> str:
         """Return the text before (`step` -1) or after (1) a segment, attributes excluded."""

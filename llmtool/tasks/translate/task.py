@@ -70,5 +70,6 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
         context=options.context,
         cache=ReplyCache(context.translations, context.cache_identity),
         records=context.translated,
+        load=lambda: context.engine,
         cancellation=context.cancellation,
     )

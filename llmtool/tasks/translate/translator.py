@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import PurePath
 
@@ -41,7 +41,6 @@ from llmtool.tasks.translate.update import (
     make_record,
     save_record,
 )
-from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language, detect_language, find_language
 
 _SAMPLE_CHARACTERS = 4000  # of a document, to detect its language
@@ -68,6 +67,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     cache: ReplyCache
     records: DiskCache | None
     cancellation: Cancellation
+    load: Callable[[], Engine]  # for the first request of a document
 
     @property
     def template(self) -> Template:
@@ -95,13 +95,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[TranslationText | Translation | Failed, None, None]:
         """Like `outcomes`, but also yield the output of each document as it is produced."""
-        count = token_counter(engine)
-        has_context = self.context
-        if has_context is None:
-            has_context = engine.info.n_params >= _MIN_PARAMS_FOR_CONTEXT
-        workflows = each_or_failed(
-            lambda case: self._workflow(case, count, has_context=has_context), cases
-        )
+        workflows = each_or_failed(lambda case: self._workflow(case, engine), cases)
         runner = WorkflowRunner[DocumentWorkflow, TranslationText](engine, workflows)
         with closing(runner.run()) as events:
             for event in events:
@@ -113,7 +107,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             LlmtoolError: it cannot.
         """
-        self._workflow(case, len)
+        self._workflow(case)
 
     def request(self, case: Case) -> Request:
         """Return the request for the first segment of a document.
@@ -121,15 +115,10 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: the document has no text to translate.
         """
-        workflow = self._workflow(case, len)
-        for job in workflow.jobs:
-            if job.is_language:
-                job.split(len)
-                first = next(leaf for leaf in job.leaves() if leaf.is_language)
-                break
-        else:
+        request = self._workflow(case, self.load()).first_request()
+        if request is None:
             raise InputError("the document has no text to translate")
-        return self.prompts.request(first, source=workflow.source, is_retry=False)
+        return request
 
     def check_batch_file(self) -> None:
         """Check that a batch file can have the requests; see `BatchTask`."""
@@ -144,10 +133,11 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         marking = [self.protect, self.mark, self.context]
         return identify(p.template, p.model, options, p.sampling, translation, marking)
 
-    def _workflow(
-        self, case: Case, count: CountTokens, *, has_context: bool = False
-    ) -> DocumentWorkflow:
+    def _workflow(self, case: Case, engine: Engine | None = None) -> DocumentWorkflow:
         """Parse the document of a case."""
+        has_context = self.context
+        if has_context is None:
+            has_context = engine is not None and engine.info.n_params >= _MIN_PARAMS_FOR_CONTEXT
         text = text_of(case, self.prompts.text_input)
         format = self.format or detect(case.name, text)
         bom = text[: text.startswith("\ufeff")]
@@ -171,7 +161,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             self.prompts,
             format=format,
             source=source,
-            count=count,
+            count=token_counter(engine) if engine else len,
             cache=self.cache,
             kept=kept,
             bom=bom,
