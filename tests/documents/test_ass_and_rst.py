@@ -197,12 +197,18 @@ def test_the_whole_document_has_the_structure_of_the_source_for_docutils() -> No
         ("rst", "+---+\n| a |\n+---\n", "the syntax of the table"),
         ("rst", "=== ===\na   b\n=== ===\nlong d\n=== ===\n", "the syntax of the table"),
         ("rst", ".. strange::\n\n   Some words.\n", "the directive strange is not supported"),
+        ("rst", ".. strange:: Some more words\n", "the directive strange is not supported"),
         ("rst", "Title\n=====\n\nSee `Title`_.\n", "a link refers to this title"),
         ("rst", "Title\n=====\n\n(see Title_)\n", "a link refers to this title"),
     ],
 )
 def test_language_that_is_not_supported_is_reported(format: Format, text: str, reason: str) -> None:
     assert [reason in each.reason for each in find_unsupported(parse(text, format))] == [True]
+
+
+@pytest.mark.parametrize("text", ["index:: one two three", "strange:: a.b c d", "strange:: A b"])
+def test_other_arguments_of_directives_are_not_language(text: str) -> None:
+    assert find_unsupported(parse(f".. {text}\n", "rst")) == []
 
 
 @pytest.mark.parametrize(

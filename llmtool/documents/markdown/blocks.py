@@ -30,6 +30,7 @@ from llmtool.documents.markdown.directives import (
 )
 from llmtool.documents.markdown.front_matter import find_values
 from llmtool.documents.markdown.template_blocks import read_esm, read_tags
+from llmtool.documents.prose import are_sentences, are_words
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -48,6 +49,7 @@ _TEXT_DIRECTIVES = re.compile(
     r"|margin|aside|exercise|solution|proof|prf:\w+|theorem|definition|example|rubric|container"
     r"|div|todo|compound|line-block"
 )
+_MARKS = ("```", "~~~")  # of a fence
 _PATH_DIRECTIVES = frozenset("figure grid container div glossary tab-set".split())
 
 _ADMONITION = re.compile(
@@ -329,7 +331,8 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     if found is None:
         return False
     is_code = _CODE_DIRECTIVES.fullmatch(found["directive"])
-    if not is_code and not _TEXT_DIRECTIVES.fullmatch(found["directive"]):
+    is_known = is_code or _TEXT_DIRECTIVES.fullmatch(found["directive"])
+    if not is_known and not _has_sentences(state, line + 1, end):
         return False
     if silent:
         return True
@@ -339,9 +342,10 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     if is_code:
         _push_code(state, line, found, close, after)
         return True
-    texts = (
-        [] if found["directive"] in _PATH_DIRECTIVES else title_texts(state, line, found, "title")
+    has_title = (
+        found["directive"] not in _PATH_DIRECTIVES if is_known else are_words(found["title"])
     )
+    texts = title_texts(state, line, found, "title") if has_title else []
     next_line, options = _read_options(state, line + 1, close)
     push_directive(state, line, next_line, "directive", texts + options)
     if found["directive"] == "glossary":
@@ -359,6 +363,17 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     if close < after:
         push_directive(state, close, after, "directive")
     return True
+
+
+def _has_sentences(state: StateBlock, line: int, end: int) -> bool:
+    """Return whether a directive, after its options, begins with a paragraph of sentences."""
+    while line < end and (state.isEmpty(line) or _OPTION.match(line_text(state, line))):
+        line += 1
+    lines = []
+    while line < end and not state.isEmpty(line) and line_text(state, line)[:3] not in _MARKS:
+        lines.append(line_text(state, line))
+        line += 1
+    return are_sentences(" ".join(lines))
 
 
 def _read_options(state: StateBlock, line: int, end: int) -> tuple[int, list[Text]]:

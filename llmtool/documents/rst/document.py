@@ -18,6 +18,7 @@ from llmtool.documents.csv_cells import (
     write_csv_cell,
 )
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
+from llmtool.documents.prose import are_sentences, are_words
 from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
 from llmtool.documents.rst.structure import CODE_DIRECTIVES, inline_elements, skeleton
 from llmtool.documents.rst.tables import Cell, find_cells, lay_out
@@ -87,9 +88,6 @@ _CONTAINERS = frozenset(
     " versionnote column tabs".split()
 )
 _TEXTS = _TITLED | _ADMONITIONS | _VERSIONS | _CONTAINERS
-# A paragraph of sentences; one that is code rarely begins and ends like them.
-_SENTENCES = re.compile(r"[^\W\d_a-z][^{}=;<>|]*[.!?:\u3002\uff01\uff1f\uff1a]")
-_MIN_WORDS = 5
 _TEXT_OPTION = re.compile(
     r"alt|caption|title|subtitle|synopsis|tooltip|summary|link-alt|button-text"
     r"|(?:description|keywords|property=(?:og|twitter)\\?:(?:title|description))(?: [^:\n]+)?"
@@ -346,7 +344,12 @@ class Rst(Document):
                 yield OutsideText(at, title, "directive")
                 yield from self._segment([(title, self.source[title:end])], "", segments)
             else:
-                yield OutsideText(at, end, "directive")
+                yield OutsideText(at, at + found.end(), "directive")
+                argument = at + found.end(), end
+                if is_code or not are_words(self.source[slice(*argument)]):
+                    yield OutsideText(*argument, "directive")
+                else:
+                    yield OutsideText(*argument, f"the directive {name} is not supported", True)
             last = self._end_of_block(following, indent)
             cells = self._find_csv_cells(i + 1, following, last) if name == "csv-table" else None
             if cells is not None:
@@ -460,8 +463,7 @@ class Rst(Document):
         if i == len(self._lines) or self._indent(i) <= indent:
             return False
         lines = self._lines[i : self._end_of_paragraph(i)]
-        text = " ".join(line.strip() for _, line in lines)
-        return len(text.split()) >= _MIN_WORDS and bool(_SENTENCES.fullmatch(text))
+        return are_sentences(" ".join(line.strip() for _, line in lines))
 
     def _options(self, first: int, last: int, segments: list[Segment]) -> Iterator[OutsideText]:
         """Yield the options of a directive, of which some have a text."""

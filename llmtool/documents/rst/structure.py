@@ -19,7 +19,7 @@ CODE_DIRECTIVES = frozenset(
     " index meta doctest testcode testoutput testsetup testcleanup graphviz digraph graph mermaid"
     " parsed-literal productionlist prompt plot ipython jupyter-execute sectnum default-role"
     " currentmodule module py:module py:currentmodule c:namespace bibliography tabularcolumns"
-    " unicode date uml plantuml".split()
+    " unicode date uml plantuml sectionauthor codeauthor moduleauthor".split()
 )
 
 

@@ -263,6 +263,12 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "```{glossary}\nOne\n  Two three\n\nFour\n  Five\n```\n",
         "```{glossary}\nÓné\n  Twó thréé\n\nFóúr\n  Fívé\n```\n",
     ),
+    "unknown directives of MyST with sentences": (
+        "```{widget} A title of it\n:class: x\n\nThe library is closed in May.\n\n- one\n```\n"
+        "```{widget} a/b c\nThe library is closed today.\n```\n\n```{stan}\nThe data;\n```\n",
+        "```{widget} Á títlé óf ít\n:class: x\n\nThé líbráry ís clóséd ín Máy.\n\n- óné\n```\n"
+        "```{widget} a/b c\nThé líbráry ís clóséd tódáy.\n```\n\n```{stan}\nThe data;\n```\n",
+    ),
     "a fragment of MDX": (
         "import A from 'a'\n\n<>\nOne\n</>\n",
         "import A from 'a'\n\n<>\nÓné\n</>\n",
