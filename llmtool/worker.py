@@ -80,12 +80,14 @@ def call(
     *arguments: Argument,
     returns: type[T],
     seconds: int | None = None,
+    memory_bytes: int | None = None,
     check: Callable[[], object] = lambda: None,
 ) -> T:
     """Return `function(*arguments)`, a function of a module, called in the child process.
 
-    The limits grow with the size of the arguments, except `seconds` (of processor time).
-    `returns` is a type that msgspec decodes. `check` is polled; it raises to stop the call.
+    The limits grow with the size of the arguments, except `seconds` (of processor time) and
+    `memory_bytes`. `returns` is a type that msgspec decodes. `check` is polled; it raises to stop
+    the call.
 
     Raises:
         InputError: a limit was reached, the child crashed, or the function raised an error.
@@ -96,7 +98,7 @@ def call(
         >>> call(escape_name, "a.txt", returns=str)
         'a.txt'
     """
-    return _worker().call(function, arguments, returns, seconds, check)
+    return _worker().call(function, arguments, returns, seconds, memory_bytes, check)
 
 
 def describe(exc: Exception) -> str:
@@ -138,6 +140,7 @@ class _Worker:
         arguments: tuple[Argument, ...],
         returns: type[T],
         seconds: int | None,
+        memory_bytes: int | None,
         check: Callable[[], object],
     ) -> T:
         size = sum(len(each) for each in arguments if each is not None)
@@ -145,7 +148,7 @@ class _Worker:
             function=f"{function.__module__}:{function.__qualname__}",
             arguments=list(map(_without_surrogates, arguments)),
             seconds=seconds or max(_SECONDS, size // _BYTES_PER_SECOND),
-            memory_bytes=_MEMORY_BYTES + size * _MEMORY_PER_BYTE,
+            memory_bytes=memory_bytes or _MEMORY_BYTES + size * _MEMORY_PER_BYTE,
         )
         acquire(self._lock, check)
         try:
@@ -272,7 +275,7 @@ def main() -> None:
         request = msgspec.msgpack.decode(content, type=_Request)
         limits.set(request)
         reply = _answer(request)
-        reply.is_last = _size_bytes() > _MEMORY_BYTES // 2
+        reply.is_last = _size_bytes() > _MEMORY_BYTES // 4
         _write(target, msgspec.msgpack.encode(reply))
 
 

@@ -112,6 +112,10 @@ _MARKDOWN_SIGNS = (
 _MIN_WEIGHT = 2
 # docutils searches the rest of a paragraph for the end of each inline element.
 _UNCHECKED_CHARACTERS: dict[Format, int] = {"rst": 5000}
+# A translation takes at most 500 MB besides the model: its text is there several times, with up to
+# 4 bytes for each character, it is parsed twice, and each segment takes 2 KB more.
+MAX_CHARACTERS, MAX_SEGMENTS = 8 << 20, 50_000
+_MAX_MEMORY_BYTES = 200 << 20  # of the child that parses it
 _SAMPLE_CHARACTERS = 20_000
 _MAX_LINE = 100  # characters of a line in an error
 
@@ -240,18 +244,37 @@ def check_limits(
 
     It is for what `parse` is to parse in this process, since a document cannot be passed on: it has
     methods that write a translation. Short texts are not checked: no reader needs more than seconds
-    for them. `check` is polled; it raises to stop.
+    for them, and none finds so many segments in them. `check` is polled; it raises to stop.
 
     Raises:
         InputError: a limit was reached, or the text is not valid in that format.
         UsageError: the extra for the format is not installed.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise _too_large(len(text), "characters", MAX_CHARACTERS)
     if len(text) > _UNCHECKED_CHARACTERS.get(format, worker.MAX_IN_PROCESS):
-        worker.call(_parse_only, text, format, dialect, to, returns=NoneType, check=check)
+        worker.call(
+            _parse_only,
+            text,
+            format,
+            dialect,
+            to,
+            returns=NoneType,
+            memory_bytes=_MAX_MEMORY_BYTES,
+            check=check,
+        )
 
 
 def _parse_only(text: str, format: Format, dialect: Dialect, to: str | None) -> None:
-    parse(text, format, dialect=dialect, to=to)
+    n_segments = len(parse(text, format, dialect=dialect, to=to).segments)
+    if n_segments > MAX_SEGMENTS:
+        raise _too_large(n_segments, "segments", MAX_SEGMENTS)
+
+
+def _too_large(n: int, unit: str, limit: int) -> InputError:
+    return InputError(
+        f"the document has {n:,} {unit}; at most {limit:,} can be translated at once; split it"
+    )
 
 
 def _detect_by_content(text: str) -> Format:

@@ -69,7 +69,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         return join_parts(self.parts)
 
 
-class OutsideText(msgspec.Struct, frozen=True):
+class OutsideText(msgspec.Struct, frozen=True, gc=False):
     """Text outside of the segments, from `start` to `end` of the source, in characters.
 
     It is not translated for a `reason`: it is not natural language ("code", "key", "link target"),

@@ -6,6 +6,7 @@ Expat comes with Python. It never fetches an external entity, and limits the exp
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from html import unescape
 from typing import Literal
@@ -50,7 +51,7 @@ _REASONS = {
 Kind = Literal["start", "end", "text", "cdata", "comment", "instruction", "doctype"]
 
 
-class Token(msgspec.Struct, frozen=True):
+class Token(msgspec.Struct, frozen=True, gc=False):
     """A tag, text or comment, from `start` to `end` of the source; `tag` is that of a start tag."""
 
     kind: Kind
@@ -115,11 +116,11 @@ class Xml:
         parent: Element | None = None
         at = depth = 0
         for index, found in enumerate(_TOKEN.finditer(source)):
-            kind = found.lastgroup
+            kind, tag = found.lastgroup, ""
             if found["start"]:
-                kind = "start"
+                kind, tag = "start", sys.intern(found["tag"])
                 element = Element(
-                    tag=found["tag"],
+                    tag=tag,
                     attributes=_attributes(found["start"]),
                     first=index,
                     last=index,
@@ -136,8 +137,7 @@ class Xml:
             if found.start() != at:
                 break
             at = found.end()
-            token = Token(kind, found.start(), at, found["tag"] or "")  # type: ignore[arg-type]
-            self.tokens.append(token)
+            self.tokens.append(Token(kind, found.start(), at, tag))  # type: ignore[arg-type]
         if at != len(source):
             raise InputError(f"line {_line(source, at)}: cannot read the XML")
 
@@ -246,9 +246,20 @@ class Xml:
                     found.append(OutsideText(segment.end, token.end, "tag"))
                 continue
             if token.kind in _REASONS:
-                found.append(OutsideText(token.start, token.end, _REASONS[token.kind]))
+                text = OutsideText(token.start, token.end, _REASONS[token.kind])
             elif any(map(str.isalpha, self.source[token.start : token.end])):
-                found.append(reason(token, element))
+                text = reason(token, element)
+            else:
+                continue
+            last = found[-1] if found else None
+            if last is not None and (last.end, last.reason, last.is_language) == (
+                text.start,
+                text.reason,
+                text.is_language,
+            ):
+                found[-1] = OutsideText(last.start, text.end, text.reason, text.is_language)
+            else:
+                found.append(text)
         return tuple(found)
 
     def _with_elements(self) -> Iterator[tuple[Token, Element | None]]:
@@ -392,7 +403,8 @@ def _character(reference: str) -> str | None:
 
 def _attributes(tag: str) -> dict[str, str]:
     return {
-        name: unescape_xml(double or single) for name, double, single in _ATTRIBUTE.findall(tag)
+        sys.intern(name): unescape_xml(double or single)
+        for name, double, single in _ATTRIBUTE.findall(tag)
     }
 
 

@@ -400,6 +400,14 @@ def test_text_of_a_package_for_summaries(make: Callable[[], bytes]) -> None:
     assert text.startswith(("The annual report\n\nSales were much higher", "One\n\nThe first"))
 
 
+def test_tags_in_a_row_are_accounted_for_together() -> None:
+    paragraphs = "<w:p><w:r><w:t>Hi</w:t></w:r></w:p>" * 100
+    text = f"docx\x1e<w:document xmlns:w='w'>{paragraphs}</w:document>"
+    document = parse(text, "docx")
+    assert len(document.segments) == 100
+    assert len(document.outside or ()) == 102  # the format, and before and after each segment
+
+
 def test_only_breaks_separate_the_words_of_a_summary() -> None:
     page = PAGE.replace("</body>", "<p>An <b>old</b>, <i>gre</i>en<br/>house.</p></body>")
     assert read_document(book_file(**{"o/a.xhtml": page}), name="a").text.endswith(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from typing import Any
 
@@ -133,6 +134,54 @@ def test_long_documents_are_parsed_in_a_child_process_first(
     with pytest.raises(InputError, match="^takes more than 5 s to read$"):
         toolbox.translate(text, "fr", source="en", format="txt")
     assert toolbox.translate("One two.", "fr", source="en", format="txt").text
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("1" * ((8 << 20) + 1), "has 8,388,609 characters; at most 8,388,608 can"),
+        ("[" + '"ab",' * 50_000 + '"ab"]', "has 50,001 segments; at most 50,000 can"),
+    ],
+    ids=["characters", "segments"],
+)
+def test_size_of_a_document_is_limited(text: str, error: str) -> None:
+    format = "json" if text[0] == "[" else "txt"
+    message = f"^the document {error} be translated at once; split it$"
+    with pytest.raises(InputError, match=message):
+        make_toolbox().translate(text, "fr", source="en", format=format)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of memory")
+def test_memory_of_markup_is_limited() -> None:
+    """800,000 elements without a text take 190 MB."""
+    text = f"docx\x1e<w:document xmlns:w='w'>{'<a/>' * 800_000}</w:document>"
+    with pytest.raises(InputError, match="^takes more than 200 MiB of memory to read; split it"):
+        make_toolbox().translate(text, "fr", source="en", format="docx")
+
+
+_PEAK = """
+import resource, sys
+from llmtool import Toolbox
+from llmtool.engine.scripted import ScriptedEngine
+
+engine = ScriptedEngine(lambda prompt: "Maison " + prompt.rpartition(" ")[2])
+text = sys.stdin.read()
+result = Toolbox(engine=engine, model="scripted").translate(text, "fr", format="docx")
+print(result.n_segments, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss")
+def test_largest_document_takes_at_most_500_mb() -> None:
+    paragraphs = (f"<w:p><w:r><w:t>House {i}</w:t></w:r></w:p>" for i in range(50_000))
+    text = f"docx\x1e<w:document xmlns:w='w'>{''.join(paragraphs)}</w:document>"
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK], input=text, capture_output=True, text=True, check=True
+    )
+    n_segments, kilobytes = map(int, done.stdout.split())
+    assert n_segments == 50_000
+    assert kilobytes * 1024 < 500_000_000
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of processor time")
