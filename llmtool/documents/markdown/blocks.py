@@ -49,7 +49,7 @@ _TEXT_DIRECTIVES = re.compile(
     r"|margin|aside|exercise|solution|proof|prf:\w+|theorem|definition|example|rubric|container"
     r"|div|todo|compound|line-block"
 )
-_MARKS = ("```", "~~~")  # of a fence
+_MAX_LINES = 100  # of a directive that are read to find sentences
 _PATH_DIRECTIVES = frozenset("figure grid container div glossary tab-set".split())
 
 _ADMONITION = re.compile(
@@ -367,11 +367,15 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
 
 def _has_sentences(state: StateBlock, line: int, end: int) -> bool:
     """Return whether a directive, after its options, begins with a paragraph of sentences."""
+    end = min(end, line + _MAX_LINES)
     while line < end and (state.isEmpty(line) or _OPTION.match(line_text(state, line))):
         line += 1
     lines = []
-    while line < end and not state.isEmpty(line) and line_text(state, line)[:3] not in _MARKS:
-        lines.append(line_text(state, line))
+    while line < end and not state.isEmpty(line) and state.sCount[line] >= state.blkIndent:
+        text = line_text(state, line)
+        if text.startswith(("```", "~~~")):
+            break
+        lines.append(text)
         line += 1
     return are_sentences(" ".join(lines))
 

@@ -14,12 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.parser_inline import ParserInline
+from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from offenders import every
 
 from llmtool.documents.formats import parse
 from llmtool.documents.markdown import blocks, inline, tags
 from llmtool.documents.markdown.anchors import RULES
+from llmtool.documents.markdown.directives import line_text
 from llmtool.documents.markdown.parser import InlineElements, _parser
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
 
@@ -475,6 +477,22 @@ def test_unclosed_brackets_are_read_a_few_times(unit: str, monkeypatch: pytest.M
     document = parse(source, "md")
     assert rewrite(document, {}) == source
     assert n_read <= 2 * 2000
+
+
+@pytest.mark.parametrize("unit", ["- ```{x}\n", "- ```{x}\n  :a:\n", "> ~~~{x}\n"])
+def test_few_lines_after_an_unknown_directive_are_read(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_read = 0
+
+    def count(state: StateBlock, line: int) -> str:
+        nonlocal n_read
+        n_read += 1
+        return line_text(state, line)
+
+    monkeypatch.setattr(blocks, "line_text", count)
+    parse(unit * 500, "md")
+    assert n_read < 20 * 500
 
 
 @pytest.mark.parametrize("unit", ["[^a", "\\a[", "\\[", "\\(", "[a](", "![[", "{{%"])
