@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -22,10 +24,10 @@ def usable_cpus() -> int:
 
 
 def peak_bytes() -> int | None:
-    """Return the peak memory of this process in bytes, or None if unknown.
-
-    On Linux, that of a process which starts another also counts for the other.
-    """
+    """Return the peak memory of this process in bytes, or None if unknown."""
+    with contextlib.suppress(OSError):  # on Linux, where `getrusage` includes that of the parent
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.M):
+            return int(found[1]) * 1024
     try:
         import resource
     except ImportError:

@@ -186,8 +186,6 @@ class _Worker:
                 child.wait(_END_SECONDS)
             child.kill()
             raise InputError(_why_ended(child.wait(), request, has_timed_out)) from exc
-        if reply.error == MemoryError.__name__:
-            raise InputError(_too_large(request))
         if reply.is_last:
             self.stop()
         return reply
@@ -274,21 +272,29 @@ def main() -> None:
     while (content := _read(source, sys.maxsize)) is not None:
         request = msgspec.msgpack.decode(content, type=_Request)
         limits.set(request)
-        reply = _answer(request)
-        reply.is_last = _size_bytes() > _MEMORY_BYTES // 4
-        _write(target, msgspec.msgpack.encode(reply))
+        try:
+            reply = _answer(request)
+            reply.is_last = _size_bytes() > _MEMORY_BYTES // 4
+            answer = msgspec.msgpack.encode(reply)
+        except MemoryError:  # also while another error is handled
+            os._exit(_OUT_OF_MEMORY)
+        _write(target, answer)
 
 
 def _answer(request: _Request) -> _Reply:
     module, _, name = request.function.partition(":")
+    peak = peak_bytes() or 0
     try:
         value = getattr(importlib.import_module(module), name)(*request.arguments)
         return _Reply(value=msgspec.Raw(msgspec.msgpack.encode(value)))
     except LlmtoolError as exc:
         return _Reply(error=type(exc).__name__, message=str(exc))
     except MemoryError:
-        return _Reply(error=MemoryError.__name__)
+        raise
     except Exception as exc:
+        # Parsers in C have errors of their own for exhausted memory.
+        if (peak_bytes() or 0) > max(peak, request.memory_bytes // 2):
+            raise MemoryError from exc
         return _Reply(error=InputError.__name__, message=describe(exc))
 
 

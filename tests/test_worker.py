@@ -103,10 +103,12 @@ def test_what_the_function_prints_is_dropped(capfd: pytest.CaptureFixture[str]) 
     [
         (functions.spin, "takes more than 1 s to read; split it, or convert it to plain text"),
         (functions.allocate_in_steps, "takes more than 150 MiB of memory to read; "),
+        (functions.fill, "takes more than 150 MiB of memory to read; "),
+        (functions.parse_pages, "takes more than 150 MiB of memory to read; "),
         (functions.crash, r"its reader crashed \(SIGSEGV\); "),
         (functions.end, r"its reader crashed \(exit status 3\); "),
     ],
-    ids=["time", "memory", "signal", "exit"],
+    ids=["time", "memory", "memory for the error", "memory of a parser in C", "signal", "exit"],
 )
 def test_a_child_that_reaches_a_limit_is_replaced(
     function: Callable[[], None], message: str
@@ -134,6 +136,14 @@ def test_time_grows_with_the_size(monkeypatch: pytest.MonkeyPatch, size: int, se
 def test_a_large_allocation_fails() -> None:
     with pytest.raises(InputError, match="^takes more than 150 MiB of memory to read; "):
         worker.call(functions.allocate, "300", returns=int)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="exec keeps the peak of the parent on Linux")
+def test_peak_of_the_parent_is_not_that_of_a_child() -> None:
+    block = b"x" * (300 << 20)
+    program = "from llmtool.machine import peak_bytes; print(peak_bytes())"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert int(found.stdout) < len(block)
 
 
 @needs_limits

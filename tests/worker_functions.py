@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+from selectolax.lexbor import LexborHTMLParser
+
 from llmtool.errors import UsageError
 
 _kept: list[bytes] = []
@@ -40,6 +42,21 @@ def allocate_in_steps() -> None:
     blocks = []
     while True:
         blocks.append(b"x" * (1 << 20))
+
+
+def fill() -> None:
+    """Leave no memory for the error."""
+    values = {}
+    number = 0
+    while True:
+        values[number] = str(number)
+        number += 1
+
+
+def parse_pages() -> None:
+    pages = []
+    while True:
+        pages.append(LexborHTMLParser("<a b=c>" * 100_000))
 
 
 def crash() -> None:
