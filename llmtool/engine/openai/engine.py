@@ -52,7 +52,6 @@ from llmtool.errors import (
 )
 from llmtool.forks import call_after_fork
 from llmtool.option_names import option
-from llmtool.sizes import format_count
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.05
@@ -384,18 +383,12 @@ class RemoteEngine:
                         call.n_tokens = reader.n_tokens
                         if reader.is_stopped:
                             break
-                if not reader.is_complete and not reader.n_missing:
-                    raise Retryable(
-                        ServerError(
-                            f"{endpoint.name}: the server ended the reply after "
-                            f"{format_count(reader.n_tokens, 'token')}; run the command again"
-                        )
-                    )
+                ends = reader.finish()
             except Retryable as exc:
                 if reader.has_begun and not held:
                     raise exc.error from None
                 raise
-            for event in (*tokens, *reader.finish()):
+            for event in (*tokens, *ends):
                 if isinstance(event, Finished):
                     is_first = event.choice == choices.first
                     usage = endpoint.add_cost(event.usage, model, with_prompt=is_first)

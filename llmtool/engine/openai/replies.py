@@ -26,6 +26,7 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import LlmtoolError, ServerError, format_json_error
+from llmtool.sizes import format_count
 
 _MAX_CHARACTERS = 64  # of a token, on average; a reply may have no more
 _SPARE_CHARACTERS = 1 << 20
@@ -200,8 +201,15 @@ class ReplyReader:
         """Return the last events of all choices; those that are missing have none.
 
         Raises:
-            ServerError: a choice has not ended.
+            Retryable: a choice has not ended.
         """
+        if not self.is_complete and not self.n_missing:
+            raise Retryable(
+                ServerError(
+                    f"{self._endpoint.name}: the server ended the reply after "
+                    f"{format_count(self.n_tokens, 'token')}; run the command again"
+                )
+            )
         present = self._parts[: len(self._parts) - self.n_missing]
         usages = self._share_usage(present)
         ended = time.perf_counter()

@@ -83,6 +83,30 @@ def test_other_references_are_local(reference: str | None) -> None:
     assert find(reference, gpu={"base_url": "http://gpu"}) is None
 
 
+def test_keys_of_the_settings_reach_the_endpoint() -> None:
+    fields: dict[str, Any] = {
+        "base_url": "http://gpu/v1",
+        "kind": "vllm",
+        "n_ctx": 4096,
+        "concurrency": 3,
+        "connect_timeout": 1.5,
+        "first_token_timeout": 2.5,
+        "token_timeout": 3.5,
+        "check_model": False,
+    }
+    found = find("gpu:tiny", gpu=fields)
+    assert found is not None
+    read = found.endpoint
+    assert (read.base_url, read.kind, read.n_ctx, read.concurrency, read.check_model) == (
+        "http://gpu/v1",
+        "vllm",
+        4096,
+        3,
+        False,
+    )
+    assert (read.connect_seconds, read.first_token_seconds, read.token_seconds) == (1.5, 2.5, 3.5)
+
+
 def test_openai_needs_no_settings() -> None:
     found = find("openai:gpt-4o", environ={"OPENAI_API_KEY": KEY})
     assert found is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -47,6 +48,14 @@ def event(document: object) -> Callable[[Exchange], None]:
 
 def write(data: bytes) -> Callable[[Exchange], None]:
     return lambda exchange: exchange.write(data)
+
+
+def comments(exchange: Exchange) -> None:
+    """Send comments, as proxies do against time limits, then the end of the reply."""
+    for _ in range(40):
+        exchange.write(b": waiting\n\n")
+        time.sleep(0.05)
+    say("!")(exchange)
 
 
 def forever(exchange: Exchange) -> None:
@@ -233,9 +242,9 @@ def test_server_without_tls_is_an_error(fake: FakeServer, connect: Any) -> None:
         ((), "first_token_timeout"),
         ((event(chunk("", role="assistant")),), "first_token_timeout"),
         ((event(chunk("Hello")),), "token_timeout"),
-        ((event(chunk("Hello")), write(b": comment\n\n")), "token_timeout"),
+        ((event(chunk("Hello")), comments), "token_timeout"),
     ],
-    ids=["nothing", "role", "token", "comment"],
+    ids=["nothing", "role", "token", "comments"],
 )
 def test_stall_has_a_time_limit(
     fake: FakeServer, connect: Any, steps: tuple[Any, ...], setting: str
@@ -312,6 +321,40 @@ def test_server_is_given_the_time_that_it_asks_for(fake: FakeServer, connect: An
     fake.script(respond)
     assert texts(run(connect(fake.url))) == "Hello"
     assert times[1] - times[0] >= 1
+
+
+def test_other_requests_wait_as_well(fake: FakeServer, connect: Any) -> None:
+    times: list[float] = []
+
+    def respond(exchange: Exchange) -> None:
+        times.append(time.monotonic())
+        (fail(429, Retry_After="1") if len(times) == 1 else say("Hello"))(exchange)
+
+    fake.script(respond)
+    requests = [Request(prompt=REQUEST.prompt, id=i) for i in range(3)]
+    events = list(connect(fake.url, concurrency=1).stream(requests))
+    assert sum(isinstance(each, Finished) for each in events) == 3
+    assert times[1] - times[0] >= 1
+
+
+def test_waits_grow_and_are_random(
+    fake: FakeServer, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def record(seconds: float, result: object = None) -> None:
+        if seconds:
+            waits.append(seconds / 0.01)  # the first wait of `connect`
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    fake.script(fail(500))
+    with pytest.raises(ServerError):
+        run(connect(fake.url))
+    limits = [1, 2, 4, 8, 16]
+    assert all(limit / 2 <= wait <= limit for wait, limit in zip(waits, limits, strict=True))
+    assert len({wait / limit for wait, limit in zip(waits, limits, strict=True)}) > 1
 
 
 def test_wait_that_is_too_long_is_an_error(fake: FakeServer, connect: Any) -> None:

@@ -237,9 +237,16 @@ def test_text_to_continue_becomes_a_question_for_chat_models(
             ServerError,
             "asked 'tiny', but 'other' answered",
         ),
+        (
+            lambda exchange: exchange.send(
+                body={"choices": [{"index": 0, "message": {"content": "a"}}]}
+            ),
+            ServerError,
+            "the server ended the reply after 1 token",
+        ),
         (fail(400, "logprobs is not supported"), UsageError, "logprobs is not supported"),
     ],
-    ids=["coverage", "ambiguous", "no log-probabilities", "another model", "rejected"],
+    ids=["coverage", "ambiguous", "no log-probabilities", "another model", "no end", "rejected"],
 )
 def test_scores_that_cannot_be_had_are_an_error_with_the_reason(
     fake: FakeServer, connect: Any, respond: Any, kind: Any, message: str
