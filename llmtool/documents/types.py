@@ -97,6 +97,7 @@ class Document:
 
     # The source texts remain in the output, so a translation is also written if it equals its text.
     has_targets = False
+    language = ""  # of the translations that it has, as it names it
     # In Markdown, `$x$` is a formula, and in other formats a placeholder.
     has_formulas = False
 

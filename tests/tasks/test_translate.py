@@ -1214,3 +1214,34 @@ def test_translation_that_cannot_be_parsed_is_rejected_alone(
     result = Toolbox(engine=engine, model="m").translate(source, "de", source="en", format="xliff")
     assert [each.text for each in result.untranslated] == ["Two"]
     assert "Eins" in result.text and "Drei" in result.text and "Zwei" not in result.text
+
+
+PO = """msgid ""
+msgstr ""
+"Language: de\\n"
+"Content-Type: text/plain; charset=UTF-8\\n"
+
+msgid "Open"
+msgstr "Öffnen"
+
+msgid "The library is closed on Mondays."
+msgstr ""
+"""
+TS = """<TS language="de_DE"><context><message><source>Open</source>
+<translation>Öffnen</translation></message><message>
+<source>The library is closed on Mondays.</source><translation type="unfinished"></translation>
+</message></context></TS>"""
+XLIFF = """<xliff version="1.2"><file source-language="en" target-language="de"><body>
+<trans-unit id="a"><source>Open</source><target state="translated">Öffnen</target></trans-unit>
+<trans-unit id="b"><source>The library is closed on Mondays.</source></trans-unit>
+</body></file></xliff>"""
+
+
+@pytest.mark.parametrize(("format", "source"), [("po", PO), ("qt", TS), ("xliff", XLIFF)])
+def test_translations_into_another_language_are_reported(format: Format, source: str) -> None:
+    toolbox = make_toolbox(lambda text: f"El {text.lower()}")
+    warning = "kept 1 translation in German; to replace them, translate a file without them"
+    result = toolbox.translate(source, "es", source="en", format=format)
+    assert warning in result.warnings and "Öffnen" in result.text
+    result = toolbox.translate(source, "de", source="en", format=format)
+    assert warning not in result.warnings

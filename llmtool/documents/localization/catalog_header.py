@@ -11,6 +11,17 @@ from llmtool.documents.localization.plural_forms import header_of, parse_plural_
 _CHARSET = re.compile(r"charset=\s*([\w.:-]+)", re.IGNORECASE)
 
 
+def find_field(header: str, name: str) -> str:
+    """Return the value of a field of a header, "" if it has none.
+
+    Example:
+        >>> find_field("Language: de\\n", "language")
+        'de'
+    """
+    fields = dict(_read(line) for line in header.splitlines() if ":" in line)
+    return fields.get(name.casefold(), "")
+
+
 def complete_header(header: str, to: str, *, is_template: bool, has_plurals: bool) -> str:
     """Return a header with the fields that gettext needs for translations into a language.
 

@@ -17,7 +17,7 @@ import msgspec
 
 from llmtool.documents.lines import split_lines
 from llmtool.documents.localization.bar_contexts import has_contexts, split_context
-from llmtool.documents.localization.catalog_header import complete_header
+from llmtool.documents.localization.catalog_header import complete_header, find_field
 from llmtool.documents.localization.icu import find_icu_fault
 from llmtool.documents.localization.messages import (
     find_invented_placeholder,
@@ -116,6 +116,7 @@ class Catalog(Document):
             entries, comments = _scan(self.source)
         header_text = next((each.texts.get("msgstr", "") for each in entries if each.is_header), "")
         self._forms = parse_plural_forms(header_text)
+        self.language = find_field(header_text, "Language")
         # The entry and the forms of each segment, by its start.
         self._entries: dict[int, tuple[_Entry, list[int]]] = {}
         self._messages = messages = [entry for entry in entries if not entry.is_header]

@@ -54,7 +54,8 @@ class QtMessages(Document):
         root = xml.elements[0]
         if root.name != "TS":
             raise InputError("line 1: not a Qt Linguist file; it has no <TS>")
-        if to is not None and not is_tag_of(root.attributes.get("language", ""), to):
+        self.language = root.attributes.get("language", "")
+        if to is not None and not is_tag_of(self.language, to):
             xml = Xml(with_attribute(xml, [root], "language", locale_name(to)))
         super().__init__(xml.source)
         self._xml, self._to, self._mark = xml, to, mark

@@ -81,6 +81,11 @@ class Xliff(Document):
         xml = Xml(source)
         if xml.elements[0].name != "xliff":
             raise InputError("line 1: not an XLIFF file; it has no <xliff>")
+        files = [xml.elements[0], *xml.find("file")]
+        named = (
+            each.attributes.get(name) for each in files for name in ("trgLang", "target-language")
+        )
+        self.language = next(filter(None, named), "")
         self._xml = xml if to is None else _with_language(xml, to)
         super().__init__(self._xml.source)
         self._mark, self._to = mark, to

@@ -259,6 +259,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             yield "the document has no text to translate"
         if untranslated:
             yield _describe(untranslated, workflow)
+        yield from _kept_translations(workflow.document, self.prompts.to)
         if (
             workflow.source
             and workflow.source.base == self.prompts.to.base
@@ -274,6 +275,19 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         if unused:
             more = ", …" if len(unused) > _MAX_REPORTED else ""
             yield f"glossary terms not used: {', '.join(unused[:_MAX_REPORTED])}{more}"
+
+
+def _kept_translations(document: Document, to: Language) -> Iterator[str]:
+    """Yield a warning if the document has translations into another language."""
+    if not document.language:
+        return
+    try:
+        language = find_language(document.language)
+    except UsageError:
+        return
+    if language.base != to.base and (n := len(document.translations() or ())):
+        what = format_count(n, "translation")
+        yield f"kept {what} in {language.name}; to replace them, translate a file without them"
 
 
 def _detect_source(document: Document) -> Language | None:
