@@ -6,6 +6,7 @@ import pytest
 from running_server import Serve
 
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.server import access
 
 MODELS = "/v1/models"
 
@@ -26,6 +27,23 @@ def test_a_request_without_a_key_is_unauthorized(serve: Serve, header: dict[str,
     assert response.json()["error"]["code"] == "invalid_api_key"
     assert response.headers["www-authenticate"] == "Bearer"
     assert "sesame" not in response.text
+
+
+def test_a_key_is_compared_with_every_key_in_constant_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[tuple[int, int]] = []
+
+    def compare_digest(one: bytes, other: bytes) -> bool:
+        lengths.append((len(one), len(other)))
+        return one == other
+
+    monkeypatch.setattr(access.hmac, "compare_digest", compare_digest)
+    client = serve(ScriptedEngine("Hi"), keys=["first", "the-second-key", "3"]).client
+    for key in ("first", "3", "wrong"):
+        client.get(MODELS, headers={"X-Api-Key": key})
+        assert lengths == [(32, 32)] * 3
+        lengths.clear()
 
 
 @pytest.mark.parametrize(

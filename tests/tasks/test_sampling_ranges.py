@@ -41,6 +41,12 @@ def test_each_number_has_a_finite_range() -> None:
         assert default is None or limits.ge <= default <= limits.le
 
 
+def test_number_of_replies_is_limited() -> None:
+    box = Toolbox("m", engine=ScriptedEngine("Hi"))
+    with pytest.raises(UsageError, match="^n=1001: must be between 1 and 1000$"):
+        box.generate("hello", n=1001)
+
+
 @pytest.mark.parametrize(("name", "value"), OUTSIDE)
 def test_python_rejects_other_values(name: str, value: float) -> None:
     box = Toolbox("m", engine=ScriptedEngine("Hi"))
