@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -24,6 +26,7 @@ from llmtool.errors import (
 )
 from llmtool.option_names import rename_options, show_value
 
+_log = logging.getLogger("llmtool.server")
 RETRY_SECONDS = 1  # in `Retry-After` while the queue is full or the model loads
 
 
@@ -154,6 +157,20 @@ def describe(error: BaseException) -> ErrorInfo:
             return ErrorInfo(str(error), status, code, param, error.exit_code.name)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return ErrorInfo(str(error), status, None, None, error.exit_code.name)
+
+
+def log_failure(error: BaseException, info: ErrorInfo) -> None:
+    """Log where an error was raised that is a fault of the server."""
+    if info.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("a request failed: %s", _describe_failure(error))
+
+
+def _describe_failure(error: BaseException) -> str:
+    """Return the type of an error and where it was raised; its message may contain a prompt."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " in ".join(
+        [type(error).__name__, *(f"{each.filename}:{each.lineno}" for each in frames[::-1])]
+    )
 
 
 def error_document(error: BaseException) -> dict[str, Any]:

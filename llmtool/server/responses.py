@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import traceback
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
 from http import HTTPStatus
@@ -14,9 +12,14 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llmtool.server.errors import RETRY_SECONDS, anthropic_error, describe, error_document
+from llmtool.server.errors import (
+    RETRY_SECONDS,
+    anthropic_error,
+    describe,
+    error_document,
+    log_failure,
+)
 
-_log = logging.getLogger("llmtool.server")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -91,8 +94,7 @@ def sse(data: Any, *, event: str | None = None) -> bytes:
 def error_response(error: BaseException, path: str) -> JSON:
     """Return an error in the format of the API that the path belongs to."""
     info = describe(error)
-    if info.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.error("a request failed: %s", _describe_failure(error))
+    log_failure(error, info)
     headers = {}
     if info.code in ("queue_full", "loading"):
         headers["Retry-After"] = str(RETRY_SECONDS)
@@ -100,11 +102,3 @@ def error_response(error: BaseException, path: str) -> JSON:
         headers["WWW-Authenticate"] = "Bearer"
     document = anthropic_error if path.startswith("/v1/messages") else error_document
     return JSON(document(error), status_code=info.status, headers=headers)
-
-
-def _describe_failure(error: BaseException) -> str:
-    """Return the type of an error and where it was raised; its message may contain a prompt."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return " in ".join(
-        [type(error).__name__, *(f"{each.filename}:{each.lineno}" for each in frames[::-1])]
-    )

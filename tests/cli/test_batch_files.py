@@ -112,6 +112,20 @@ def test_results_of_other_requests_are_not_continued(
     assert "line 2 is not the result" in error_line(run_llmtool(*words, "--resume"), 2)
 
 
+def test_where_an_unexpected_error_was_raised_is_logged(
+    run_llmtool: Run, tiny: Path, cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a prompt")
+
+    monkeypatch.setattr("llmtool.server.openai.batch_file.complete_chat", fail)
+    name = write(cwd / "job.jsonl", [request("a", messages=[{"role": "user", "content": "hi"}])])
+    result = run_llmtool("batch", "run", name, "-m", tiny, "--debug")
+    assert statuses(result.stdout) == {"a": 500}
+    [line] = [each for each in result.stderr.decode().splitlines() if "a request failed" in each]
+    assert "RuntimeError in " in line and "a prompt" not in line
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_continues(
     run_llmtool: Run,

@@ -14,7 +14,13 @@ import msgspec
 from llmtool.batch.request_files import CHAT, TEXT, FileRequest
 from llmtool.errors import Cancelled, LlmtoolError
 from llmtool.server.bodies import parse_body
-from llmtool.server.errors import RequestError, describe, error_document, naming_fields
+from llmtool.server.errors import (
+    RequestError,
+    describe,
+    error_document,
+    log_failure,
+    naming_fields,
+)
 from llmtool.server.openai.chat import complete_chat
 from llmtool.server.openai.completions import complete
 from llmtool.server.openai.schemas import ChatBody, CompletionBody
@@ -95,6 +101,7 @@ async def _answer(service: Service, line: FileRequest | LlmtoolError, *, is_know
         raise
     except Exception as exc:
         found = describe(exc)
+        log_failure(exc, found)
         line_of_error = _encode(custom_id, found.status, error_document(exc))
         return Answer(line_of_error, found.message, model)
 
