@@ -80,6 +80,10 @@ def test_every_kind_of_model_passes(tiny_model: TinyModel, tmp_path: Path, kind:
     check(tiny_model(kind), tmp_path)
 
 
+def test_model_with_hundreds_of_layers_passes(tiny_model: TinyModel, tmp_path: Path) -> None:
+    check(tiny_model("plain", n_layer=400, n_embd=32), tmp_path)
+
+
 def test_model_that_takes_too_long_is_an_error(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

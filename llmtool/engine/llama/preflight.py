@@ -29,7 +29,9 @@ _POLL_SECONDS = 0.05
 _CHILD = (
     "import sys; sys.path[:] = {path!r}; from llmtool.engine.llama.preflight import main; main()"
 )
-_MEMORY_BYTES = 400 << 20  # besides two copies of the weights
+_MEMORY_BYTES, _MAX_MEMORY_BYTES = 400 << 20, 1 << 30  # besides two copies of the weights
+# llama.cpp reserves memory for each tensor of its graph, and a larger file may have more of them.
+_MEMORY_PER_BYTE = 32
 _GPU_MEMORY_BYTES = 600 << 20  # of its driver
 _SECONDS, _CPU_SECONDS, _BYTES_PER_SECOND = 60, 8, 20_000_000  # a slow disk or processor
 _N_BATCH = 16
@@ -175,12 +177,13 @@ def _set_limits(size_bytes: int) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):  # no limits, or lower ones
         import resource
 
+        memory_bytes = min(_MEMORY_BYTES + _MEMORY_PER_BYTE * size_bytes, _MAX_MEMORY_BYTES)
         driver_bytes = _GPU_MEMORY_BYTES if bindings().llama_supports_gpu_offload() else 0
         limits = {
             resource.RLIMIT_CPU: math.ceil(
                 time.process_time() + _CPU_SECONDS + size_bytes / _BYTES_PER_SECOND
             ),
-            resource.RLIMIT_DATA: _MEMORY_BYTES + driver_bytes + 2 * size_bytes,
+            resource.RLIMIT_DATA: memory_bytes + driver_bytes + 2 * size_bytes,
         }
         for kind, limit in limits.items():
             resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
