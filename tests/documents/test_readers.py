@@ -182,20 +182,10 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
             "‹{0}› None‹|›‹[1,19]› Some‹|›‹[20,*]› Many",
         ],
     ),
-    "json values in Chinese and Japanese": (
+    "json value that has underscores and Chinese": (
         "json",
-        '["请在3天内完成付款。", "支持JPG、PNG格式，不超过5MB", "点击<b>这里</b>继续",'
-        ' "请输入{user_name}", "共{total}条/每页{size}条", "確認メールを2通送信しました。",'
-        ' "Top_10_项目"]',
-        [
-            "请在3天内完成付款。",
-            "支持JPG、PNG格式，不超过5MB",
-            "点击‹<b>›这里‹</b>›继续",
-            "请输入‹{user_name}›",
-            "共‹{total}›条/每页‹{size}›条",
-            "確認メールを2通送信しました。",
-            "Top_10_项目",
-        ],
+        '["Top_10_项目", "Top_10_items"]',
+        ["Top_10_项目"],
     ),
     "labels in JSON": (
         "json",
