@@ -7,8 +7,8 @@ no markup is regenerated.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape, unescape
 
 import msgspec
@@ -120,7 +120,8 @@ class Html(Document):
     def __init__(self, source: str, *, to: str | None = None) -> None:
         super().__init__(source if to is None else _with_language(source, to))
         self._quotes: dict[int, str] = {}  # of attributes that are segments, by their start
-        self._tags: dict[int, list[str]] = defaultdict(list)  # with attributes, by segment start
+        # By segment start: its start tags, and whether their attributes are translated.
+        self._tags: dict[int, list[tuple[Token, bool]]] = defaultdict(list)
         self._places: dict[_AttributeKey, list[tuple[str, Attribute, int]]] = defaultdict(list)
         self._translated: dict[str, dict[Attribute, tuple[int, str]]] = defaultdict(dict)
         self._outside: list[OutsideText] = []
@@ -137,21 +138,37 @@ class Html(Document):
                     value = _encode_value(parts, attribute.quote)
                     self._translated[tag][attribute] = start, value
             return ""
-        text = self._encode(segment, parts) if is_changed else self._slice(segment)
-        for tag in self._tags.get(segment.start, ()):
-            if self._translated[tag]:
-                text = text.replace(tag, self._translate_tag(tag))
-        return text
+        if not is_changed:
+            return self._slice(segment)
+        return self._encode(segment, self._translate_tags(segment, parts))
 
-    def _encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+    def _encode(self, segment: Segment, parts: Iterable[Part]) -> str:
         if segment.start in self._quotes:
             return _encode_value(parts, self._quotes[segment.start])
         return "".join(
             part.source if isinstance(part, ProtectedSpan) else _escape(part) for part in parts
         )
 
+    def _translate_tags(self, segment: Segment, parts: Sequence[Part]) -> Iterator[Part]:
+        """Yield the parts with translated attributes; equal tags are in the order of the source."""
+        is_translated: dict[str, deque[bool]] = defaultdict(deque)
+        for token, is_text in self._tags.get(segment.start, ()):
+            is_translated[self.source[token.start : token.end]].append(is_text)
+        for part in parts:
+            flags = isinstance(part, ProtectedSpan) and is_translated.get(part.source)
+            if isinstance(part, ProtectedSpan) and flags and flags.popleft():
+                part = ProtectedSpan(self._translate_tag(part.source))
+            yield part
+
     def _slice(self, segment: Segment) -> str:
-        return self.source[segment.start : segment.end]
+        """Return the source of a segment with translated attributes."""
+        pieces, at = [], segment.start
+        for token, is_text in self._tags.get(segment.start, ()):
+            if is_text:
+                tag = self.source[token.start : token.end]
+                pieces += [self.source[at : token.start], self._translate_tag(tag)]
+                at = token.end
+        return "".join([*pieces, self.source[at : segment.end]])
 
     def _translate_tag(self, tag: str) -> str:
         found = sorted(self._translated[tag].items(), key=lambda item: item[0].start)
@@ -197,8 +214,10 @@ class Html(Document):
         if words:
             segment = self._make_segment(tokens[first:last], skipped[first:last])
             for token, reason in zip(tokens[first:last], skipped[first:last], strict=True):
-                if token.kind == "start" and not reason:
-                    yield from self._nested_segments(token, segment.start)
+                if token.kind == "start":
+                    self._tags[segment.start].append((token, not reason))
+                    if not reason:
+                        yield from self._nested_segments(token, segment.start)
             yield segment
         for token, reason in zip(tokens[last:], skipped[last:], strict=True):
             yield from self._outside_token(token, reason)
@@ -262,7 +281,6 @@ class Html(Document):
                     start=start, end=start, parts=parts, context=(attribute.name,), place=place
                 )
             self._places[place].append((tag, attribute, token.start))
-            self._tags[start].append(tag)
 
     def _text_attributes(self, token: Token) -> Iterator[tuple[Attribute, tuple[Part, ...]]]:
         """Yield the attributes of a tag that have text, and the parts of their values."""
@@ -407,7 +425,7 @@ def _split_value(value: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _encode_value(parts: Sequence[Part], quote: str) -> str:
+def _encode_value(parts: Iterable[Part], quote: str) -> str:
     text = ""
     for part in parts:
         if isinstance(part, ProtectedSpan):

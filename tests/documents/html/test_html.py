@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from documents.rewriting import rewrite
 from hypothesis import given
@@ -205,6 +207,18 @@ def test_text_without_translation_keeps_its_entities_and_spaces() -> None:
     document = Html(source)
     unchanged = {1: document.segments[1].parts}
     assert rewrite(document, {0: ("Katze",), **unchanged}) == source.replace("Cat", "Katze")
+
+
+@pytest.mark.parametrize("n_changed", [1, 2], ids=["attribute", "attribute and text"])
+def test_equal_tags_in_code_and_comments_are_not_translated(n_changed: int) -> None:
+    tag = "<b title='One two'>"
+    source = f"<p>a <code>{tag}x</b></code> {tag}bold</b> <!-- {tag} --> <code>{tag}y</b></code> z"
+    document = Html(source)
+    own = {1: document.segments[1].parts}
+    text = tuple(p if isinstance(p, ProtectedSpan) else p.upper() for p in own[1])
+    output = rewrite(document, {0: ("Eins zwei",), 1: text if n_changed == 2 else own[1]})
+    assert re.findall("<b .*?>", output) == [tag, "<b title='Eins zwei'>", tag, tag]
+    assert document.compare(output) is None
 
 
 PIECES = st.sampled_from(
