@@ -130,7 +130,7 @@ _OTHER_NAMES = {
     "chewa": "ny", "nyanja": "ny", "sesotho": "st", "setswana": "tn", "isixhosa": "xh",
     "plattdüütsch": "nds", "schwyzerdütsch": "gsw", "schweizerdeutsch": "gsw", "flemish": "nl-be",
     "vlaams": "nl-be", "moldovan": "ro-md", "sinhalese": "si", "panjabi": "pa",
-    "serbo-croatian": "hr",
+    "serbo-croatian": "hr", "удмурт": "udm",
 }  # fmt: skip
 _CODE_ALIASES = {
     "nb": "no", "iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro", "fil": "tl",
@@ -382,6 +382,19 @@ def find_code(name: str) -> str | None:
     """
     tag = _find_tag(_fold(name))
     return None if tag is None else tag.partition("-")[0]
+
+
+def is_own_name(name: str, source: str) -> bool:
+    """Return whether a text is the name of a language in its own script, and `source` one of it.
+
+    Menus of languages have such names.
+
+    Example:
+        >>> [is_own_name(name, "Japanese") for name in ("日本語", "Японский", "العربية")]
+        [True, False, False]
+    """
+    code = find_code(source)
+    return code is not None and may_have_script(name, code) and find_code(name) == code
 
 
 def is_named(text: str, code: str) -> bool:

@@ -495,3 +495,28 @@ def test_reply_in_another_language_than_a_variety_is_rejected() -> None:
     assert fault(source, source.replace("color", "colour"), "en-GB") is None
     assert fault(spanish, spanish, "en-GB") is None
     assert fault("Wählen Sie die Farbe aus.", "Choisissez la couleur, svp.", "de-AT", "de")
+
+
+NAMES = {
+    "Arabic": "العربية", "Japanese": "日本語", "Russian": "Русский", "Udmurt": "Удмурт",
+    "Simplified Chinese": "简体中文",
+}  # fmt: skip
+
+
+def test_name_of_a_language_in_its_own_script_is_accepted_for_menus_of_languages() -> None:
+    assert {name: fault(source, name, "io") for source, name in NAMES.items()} == dict.fromkeys(
+        NAMES.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "reply"),
+    [
+        ("Russian", "ロシア語"),
+        ("Arabic", "Русский"),
+        ("Japanese text", "日本語"),
+        ("Paper", "日本語"),
+    ],
+)
+def test_other_name_in_a_foreign_script_is_rejected(source: str, reply: str) -> None:
+    assert fault(source, reply, "io") == "is not in Ido"

@@ -15,6 +15,7 @@ from llmtool.text.languages import (
     Language,
     has_foreign_letters,
     has_letters_of,
+    is_own_name,
     may_be_in,
     may_have_script,
 )
@@ -143,7 +144,7 @@ def find_fault(
         # A variety of the source language may repeat a source in another language, such as a name.
         and (source_language != to.base or may_be_in(placeholders.plain, to.code))
     ):
-        return f"is not in {to.name}"
+        return None if is_own_name(reply, placeholders.plain) else f"is not in {to.name}"
     return None
 
 
