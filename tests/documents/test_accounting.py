@@ -108,6 +108,43 @@ def test_dashes_without_columns_do_not_make_a_table(text: str) -> None:
     assert find_unsupported(parse(text, "md")) == []
 
 
+NOT_SUPPORTED = "the directive strange is not supported"
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("```{strange}\nOnly words\n```\n", "```{strange}\nOnly words\n```\n"),
+        ("```{strange} Short title\n```\n", "```{strange} Short title\n```\n"),
+        (".. strange:: Two words\n", "Two words"),
+        (".. |x| strange:: Two words\n", "Two words"),
+        (".. strange:: Two words\n\n   This text has five words.\n", "Two words"),
+    ],
+)
+def test_words_in_an_unknown_directive_are_reported(text: str, lost: str) -> None:
+    document = parse(text, "rst" if text.startswith("..") else "md")
+    (found,) = find_unsupported(document)
+    assert (found.reason, document.source[found.start : found.end]) == (NOT_SUPPORTED, lost)
+
+
+@pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("```{strange}\nword\n```\n", {"unknown directive": 11}),
+        ("```{strange} word\n\nThis text has five words.\n```\n", {"unknown directive": 11}),
+        ("```{strange}\ndraw one two\nx = draw(y)\n```\n", {"unknown directive": 23}),
+        ("```{python}\nimport a as b\n```\n", {"code block": 16}),
+        (".. strange:: word\n", {"argument of an unknown directive": 4, "directive": 7}),
+    ],
+)
+def test_other_content_of_an_unknown_directive_is_protected_for_that_reason(
+    text: str, protected: dict[str, int]
+) -> None:
+    document = parse(text, "rst" if text.startswith("..") else "md")
+    assert count_protected(document) == protected
+    assert find_unsupported(document) == []
+
+
 CSV_TABLES = {
     "fence": ("md", '```{csv-table} Title\n:header: "One, two", Three\n\n"four", 5\nsix\n```\n'),
     "colons": ("md", ':::{csv-table} Title\n:header: "One, two", Three\n\n"four", 5\nsix\n:::\n'),

@@ -30,7 +30,7 @@ from llmtool.documents.markdown.directives import (
 )
 from llmtool.documents.markdown.front_matter import find_values
 from llmtool.documents.markdown.template_blocks import read_esm, read_tags
-from llmtool.documents.prose import are_sentences, are_words
+from llmtool.documents.prose import are_sentences, may_be_prose
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -48,6 +48,10 @@ _TEXT_DIRECTIVES = re.compile(
     r"|grid-item|grid-item-card|tab-set|tab-item|details|epigraph|highlights|pull-quote|glossary"
     r"|margin|aside|exercise|solution|proof|prf:\w+|theorem|definition|example|rubric|container"
     r"|div|todo|compound|line-block"
+)
+# Cells of Quarto, R Markdown and others.
+_CELLS = re.compile(
+    r"r|python|julia|bash|sh|sql|ojs|dot|css|js|webr(?:-r)?|pyodide(?:-python)?|stata"
 )
 _MAX_LINES = 100  # of a directive that are read to find sentences
 _PATH_DIRECTIVES = frozenset("figure grid container div glossary tab-set".split())
@@ -77,6 +81,7 @@ _TEXT_OPTION = re.compile(r"alt|caption|title|header|footer")
 _ENTRY = re.compile(r"(?P<title>[^<>]*[^<>\s])[ \t]+<[^<>]+>[ \t]*$")  # of a toctree
 # In a cell of several lines: other blocks than one paragraph.
 _BLOCKS = re.compile(r"\n[ \t]*(?:\n|[-*+>] |\d+[.)] |[`~]{3}|:{3})")
+UNKNOWN_DIRECTIVE = "unknown directive"
 CSV_TABLE = "the directive csv-table is not supported"
 _DEFINITION = re.compile(r":[ \t]+(?=\S)")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:[ \t]*")
@@ -343,11 +348,12 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
         _push_code(state, line, found, close, after)
         return True
     has_title = (
-        found["directive"] not in _PATH_DIRECTIVES if is_known else are_words(found["title"])
+        found["directive"] not in _PATH_DIRECTIVES if is_known else may_be_prose(found["title"])
     )
     texts = title_texts(state, line, found, "title") if has_title else []
     next_line, options = _read_options(state, line + 1, close)
-    push_directive(state, line, next_line, "directive", texts + options)
+    syntax = "directive" if is_known else UNKNOWN_DIRECTIVE
+    push_directive(state, line, next_line, syntax, texts + options)
     if found["directive"] == "glossary":
         for number in range(next_line, close):
             if words := re.match("(?P<words>.*[^\\W\\d_].*)", line_text(state, number)):
@@ -363,6 +369,19 @@ def _read_fence(state: StateBlock, line: int, end: int, silent: bool) -> bool:
     if close < after:
         push_directive(state, close, after, "directive")
     return True
+
+
+def find_unknown_directive(info: str) -> str | None:
+    """Return the name of the directive of a fence, None if it is code or known.
+
+    Example:
+        >>> find_unknown_directive("{strange} x"), find_unknown_directive("{python}")
+        ('strange', None)
+    """
+    found = _FENCE.match(f"```{info}")
+    name = found["directive"] if found else None
+    is_known = name is None or _CODE_DIRECTIVES.fullmatch(name) or _CELLS.fullmatch(name)
+    return None if is_known else name
 
 
 def _has_sentences(state: StateBlock, line: int, end: int) -> bool:

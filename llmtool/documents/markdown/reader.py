@@ -15,12 +15,18 @@ from llmtool.documents.accounting import protected_reason
 from llmtool.documents.html.document import Html
 from llmtool.documents.lines import display_width, is_wide
 from llmtool.documents.markdown import front_matter
-from llmtool.documents.markdown.blocks import CSV_TABLE, GRID_TABLE
+from llmtool.documents.markdown.blocks import (
+    CSV_TABLE,
+    GRID_TABLE,
+    UNKNOWN_DIRECTIVE,
+    find_unknown_directive,
+)
 from llmtool.documents.markdown.directives import Text
 from llmtool.documents.markdown.inline import hide_pipes, show_pipes, split_html
 from llmtool.documents.markdown.layout import ITEM, LINE_BREAK, ROW, Layout, MarkdownSegment
 from llmtool.documents.markdown.source import MarkdownSource
 from llmtool.documents.markdown.tags import text_attributes
+from llmtool.documents.prose import may_be_prose
 from llmtool.documents.types import (
     OutsideText,
     Part,
@@ -190,7 +196,16 @@ class Reader:
     def _code_segments(self, token: Token) -> Iterator[Segment]:
         """Yield the title of a code block: ```py title="An example"."""
         start, end = self._source.line_range(token)
-        self._skip(start, end, "code block")
+        directive = None
+        if token.type == "fence" and "myst" in self._source.constructs:
+            directive = find_unknown_directive(token.info)
+        if directive is None:
+            self._skip(start, end, "code block")
+        elif may_be_prose(token.content) or may_be_prose(token.info.partition("}")[2]):
+            reason = f"the directive {directive} is not supported"
+            self._skip(start, end, reason, is_language=True)
+        else:
+            self._skip(start, end, UNKNOWN_DIRECTIVE)
         if token.type == "fence" and token.info:
             assert token.map is not None
             line = self._source.lines[token.map[0]]

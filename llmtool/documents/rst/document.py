@@ -18,7 +18,7 @@ from llmtool.documents.csv_cells import (
     write_csv_cell,
 )
 from llmtool.documents.lines import display_width, join_lines, split_lines, wrap
-from llmtool.documents.prose import are_sentences, are_words
+from llmtool.documents.prose import are_sentences, may_be_prose
 from llmtool.documents.protected_spans import hide_protected, show_protected, split_parts
 from llmtool.documents.rst.structure import CODE_DIRECTIVES, inline_elements, skeleton
 from llmtool.documents.rst.tables import Cell, find_cells, lay_out
@@ -345,11 +345,7 @@ class Rst(Document):
                 yield from self._segment([(title, self.source[title:end])], "", segments)
             else:
                 yield OutsideText(at, at + found.end(), "directive")
-                argument = at + found.end(), end
-                if is_code or not are_words(self.source[slice(*argument)]):
-                    yield OutsideText(*argument, "directive")
-                else:
-                    yield OutsideText(*argument, f"the directive {name} is not supported", True)
+                yield self._argument(name, at + found.end(), end, is_known=is_code)
             last = self._end_of_block(following, indent)
             cells = self._find_csv_cells(i + 1, following, last) if name == "csv-table" else None
             if cells is not None:
@@ -378,9 +374,17 @@ class Rst(Document):
         elif at < end and (is_text or name in _TITLED):
             yield from self._segment([(at, self.source[at:end])], "", segments)
         elif at < end:
-            yield OutsideText(at, end, "argument of a directive")
+            yield self._argument(name, at, end, is_known=name in _TEXTS or ":" in name)
         yield from self._options(i + 1, following, segments)
         return following
+
+    def _argument(self, name: str, start: int, end: int, *, is_known: bool) -> OutsideText:
+        """Return the argument of a directive; that of an unknown one may be natural language."""
+        if is_known:
+            return OutsideText(start, end, "argument of a directive")
+        if may_be_prose(self.source[start:end]):
+            return OutsideText(start, end, f"the directive {name} is not supported", True)
+        return OutsideText(start, end, "argument of an unknown directive")
 
     def _end_of_options(self, i: int, indent: int) -> int:
         """Return the index of the line after options, of which each may have several lines."""
