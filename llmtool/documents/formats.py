@@ -10,7 +10,7 @@ from types import NoneType
 from typing import cast, get_args
 
 from llmtool import worker
-from llmtool.documents.signatures import is_page
+from llmtool.documents.signatures import is_fragment, is_page
 from llmtool.documents.types import Dialect, Document, Format, Mark
 from llmtool.errors import InputError, UsageError
 from llmtool.option_names import option
@@ -292,13 +292,13 @@ def _detect_by_content(text: str) -> Format:
         return "srt"
     if _PO.search(sample) and "msgstr" in sample:
         return "po"
-    if is_page(sample) or (sample.lstrip().startswith("<") and _TAGS.search(sample)):
+    if is_page(sample) or is_fragment(sample):
         return "html"
     if sample.lstrip()[:1] in ("{", "[") and _is_json(text):
         return "json"
     if sum(weight for sign, weight in _MARKDOWN_SIGNS if sign.search(sample)) >= _MIN_WEIGHT:
         return "md"
-    return "txt"
+    return "html" if sample.lstrip().startswith("<") and _TAGS.search(sample) else "txt"
 
 
 def _detect_root(text: str) -> Format | None:

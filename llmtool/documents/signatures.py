@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import re
 
+from llmtool.documents.html.elements import BLOCKS, ELEMENTS, end_element, start_element
+
 _PAGE = re.compile(
     r"(?:\ufeff|ï»¿)?\s*(?:<\?xml\b[^<>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*"
     r"<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_BLOCK = re.compile(
+    r"\s*(?:<!--(?:(?!-->).)*-->\s*)*"
+    rf"<(?:{'|'.join(sorted(BLOCKS))}|d[dt]|li|t(?:body|[dhr])|script|style)(?=[\s>/])",
+    re.DOTALL | re.IGNORECASE,
+)
+_TAG = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<(/?)([a-z][^\s<>/]*)[^<>]*>",
+    re.DOTALL | re.IGNORECASE,
+)
+_MAX_OUTSIDE = 0.2  # of the letters of a fragment
 # Where web pages, XML and gettext catalogs declare their encoding.
 _DECLARATION = re.compile(
     r"""(<meta\b[^<>]{0,500}?\bcharset\s*=\s*["']?|\A(?:\ufeff|ï»¿)?\s*<\?xml\b[^<>]{0,200}?\sencoding
@@ -35,6 +47,32 @@ def is_page(text: str) -> bool:
         (True, False)
     """
     return _PAGE.match(text) is not None
+
+
+def is_fragment(text: str) -> bool:
+    """Whether a text is part of a web page: it begins with a block, and its text is in elements.
+
+    Markdown that begins with HTML has text outside.
+
+    Example:
+        >>> is_fragment("<p>One<p>Two"), is_fragment("<p>One</p>\\n\\n# Title")
+        (True, False)
+    """
+    if not _BLOCK.match(text):
+        return False
+    open_tags: list[str] = []
+    n_letters = n_outside = at = 0
+    for found in _TAG.finditer(text):
+        n_new = sum(map(str.isalpha, text[at : found.start()]))
+        n_letters += n_new
+        n_outside += 0 if open_tags else n_new
+        at = found.end()
+        name = (found[3] or "").lower()
+        if name in ELEMENTS:
+            (end_element if found[2] else start_element)(open_tags, name)
+    n_new = sum(map(str.isalpha, text[at:]))
+    n_outside += 0 if open_tags else n_new
+    return n_outside <= _MAX_OUTSIDE * (n_letters + n_new)
 
 
 def declared_charset(content: bytes) -> str | None:

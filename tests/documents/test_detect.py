@@ -107,6 +107,35 @@ def test_pages_are_recognized_by_their_start(text: str) -> None:
         assert read_document(data + b"<p>One"[:0], name="-", keeps_markup=True).text
 
 
-def test_markdown_with_tags_is_not_a_page() -> None:
-    assert not is_page("<h1 align=center>Title</h1>\n\n# Use")
-    assert read_document(b"<div>x</div>\n\n# Use", name="standard input").kind == "text"
+FRAGMENTS = [
+    "<p>The library is closed.</p>\n<ul><li>One</li><li>Two</li></ul>",
+    "<p>One<p>Two",
+    "<!-- Note -->\n<table><tr><td>One<td>Two</table>",
+    "<script>if (1 < 2) x()</script>\n<p>Hello there</p>",
+    "<h1>The library</h1>\n<p>It is closed on Mondays.</p>\nBye",
+]
+
+
+@pytest.mark.parametrize("text", FRAGMENTS)
+def test_part_of_a_page_is_html(text: str) -> None:
+    assert detect(None, text) == "html"
+    document = read_document(text.encode(), name="standard input")
+    assert document.kind == "html"
+    assert "<" not in document.text
+    assert read_document(text.encode(), name="notes.txt").text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<h1 align=center>Title</h1>\n\n# Use\n\n- one\n- two",
+        "<div>x</div>\n\n# Use",
+        "<b>Note</b> that it is closed.",
+        "<note><to>Anna</to></note>",
+        "<me@example.org> wrote:\n\nHello",
+    ],
+)
+def test_other_text_that_begins_with_a_tag_is_not_html(text: str) -> None:
+    assert not is_page(text)
+    assert detect(None, text) != "html"
+    assert read_document(text.encode(), name="standard input").text == text

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from llmtool import worker
-from llmtool.documents.signatures import declared_charset, is_mail, is_page
+from llmtool.documents.signatures import declared_charset, is_fragment, is_mail, is_page
 from llmtool.encoding import MAX_BYTES, Errors, decode_document, detect_encoding, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError
 
@@ -180,7 +180,7 @@ def _is_page(content: bytes, suffix: str, media_type: str | None) -> bool:
     if media_type:
         return _MEDIA_TYPES.get(media_type) == "html"
     sample = content[:_PROBE_BYTES].decode(detect_encoding(content) or "latin-1", "replace")
-    return suffix in _PAGES or is_page(sample)
+    return suffix in _PAGES or is_page(sample) or (not suffix and is_fragment(sample))
 
 
 def _is_mail(content: bytes, suffix: str, media_type: str | None) -> bool:
