@@ -254,6 +254,34 @@ def test_find_fault_explains_a_rejected_reply(reply: str, fault: str | None) -> 
     assert found == fault
 
 
+@pytest.mark.parametrize("signs", ["*", "**", "***", "_", "__", "___", "`", "~~", "=="])
+@pytest.mark.parametrize("word", ["Die Bibliothek ist {}heute{} zu.", "图书馆{}今天{}闭馆。"])
+def test_emphasis_that_the_source_does_not_have_is_rejected(signs: str, word: str) -> None:
+    to = "Chinese" if "今" in word else "German"
+    options = {"finish_reason": "stop", "instruction": "", "to": find_language(to)}
+    source = "The library is {}today{} closed."
+    reply = word.format(signs, signs)
+    plain, marked = (make_placeholders([source.format(each, each)]) for each in ("", signs))
+    assert find_fault(plain, reply, **options) == "adds emphasis"  # type: ignore[arg-type]
+    assert find_fault(marked, reply, **options) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "reply"),
+    [
+        ("The __init__ method is called first.", "Die Methode {1} wird zuerst aufgerufen."),
+        ("Then __Init__ is called first.", "Dann wird zuerst __Init__ aufgerufen."),
+        ("Call the function now.", "Ruf jetzt die Funktion my_long_name auf."),
+        ("It is twenty-four today.", "Heute sind es 2*3*4 oder mehr."),
+        ("Required fields have a star.", "Pflichtfelder haben einen Stern: *."),
+    ],
+)
+def test_signs_of_names_and_numbers_are_not_emphasis(source: str, reply: str) -> None:
+    (segment,) = parse(source, "txt").segments
+    options = {"finish_reason": "stop", "instruction": "", "to": find_language("de")}
+    assert find_fault(make_placeholders(segment.parts), reply, **options) is None  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("source", "to", "reply", "fault"),
     [

@@ -40,6 +40,11 @@ _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _FENCED = re.compile(r"(?:```|~~~)\w*[ \t]*\n(.*?)\n(?:```|~~~)", re.DOTALL)
 _EMPHASIZED = re.compile(r"(\*{1,3}|_{1,3}|`)(?=\S)([^*_`]+)(?<=\S)\1")
+# Emphasis or code in a text; in a_b_c and 2*3*4 the signs are within a word.
+_MARKED = re.compile(
+    r"(?<![0-9A-Za-z_\u00c0-\u052f])(\*{1,3}|_{1,3}|`{1,3}|~~|==)(?=[^\W_])[^*_`~=\n]*"
+    r"(?<=[^\s*_`~=])\1(?![0-9A-Za-z_\u00c0-\u052f])"
+)
 _BLOCK_START = re.compile(r"\s*(?:#{1,6} |> ?\S)")
 _REFERENCE = re.compile(r"&#?\w+;")
 _QUOTE_REFERENCE = re.compile(r"&(?:quot|apos|#0*3[49]|#x0*2[27]);", re.IGNORECASE)
@@ -118,7 +123,7 @@ def find_fault(
         return "has a different number of lines"
     if _BLOCK_START.match(reply) and not _BLOCK_START.match(placeholders.text):
         return "begins with markup that is not in the source"
-    if "**" in reply and "*" not in placeholders.text:
+    if _adds_emphasis(placeholders.text, reply):
         return "adds emphasis"
     source, text = _letter_weight(placeholders.plain), _letter_weight(reply)
     if text > source * (_MAX_RATIO_WITH_CONTEXT if has_context else _MAX_RATIO) + _SLACK:
@@ -206,6 +211,13 @@ def _differ_in_lines(source: str, reply: str) -> bool:
         one.count("\n") != other.count("\n") and not _is_wrapped(one)
         for one, other in zip(before, after, strict=True)
     )
+
+
+def _adds_emphasis(source: str, reply: str) -> bool:
+    """Return whether a reply has emphasis whose signs its source does not have."""
+    if "**" in reply and "*" not in source:
+        return True
+    return any(found[1][0] not in source for found in _MARKED.finditer(reply))
 
 
 def _is_wrapped(paragraph: str) -> bool:
