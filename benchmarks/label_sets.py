@@ -35,7 +35,7 @@ from llmtool.errors import UsageError
 
 FOLDERS = (Path(__file__).parent / "data" / "labels", Path(__file__).parents[1] / "tests" / "data")
 SINGLE = ("topic", "intent", "devices", "reviews", "feedback", "genre")
-SEVERAL = ("buildings", "news", "clinic", "school", "hotel", "council", "software")
+SEVERAL = ("buildings", "news", "clinic", "school", "hotel", "council", "software", "garage")
 MISNAMED = "misnamed"
 Record = dict[str, Any]
 

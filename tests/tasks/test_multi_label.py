@@ -9,10 +9,20 @@ import pytest
 from tasks.test_classify import make_box
 
 from llmtool.errors import InputError, UsageError
-from llmtool.tasks.classify.calibration import NEUTRAL
+from llmtool.tasks.classify.calibration import NAMING, NEUTRAL
 from llmtool.tasks.classify.labelled_texts import read_multi_labelled_texts
+from llmtool.tasks.classify.prompts import MAX_NAMING
+from llmtool.tasks.classify.task import prepare_classifier
+from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.pipeline.prepare import Case
 
 LABELS = ["a", "b", "c", "d"]
+
+
+def named_in(prompt: str) -> str | None:
+    """Return the label that an anchor names, with its space."""
+    found = [label for label in "abcd" for form in NAMING if f'"{form.format(label)}"' in prompt]
+    return f" {found[0]}" if found else None
 
 
 def by_words(prompt: str, label: str) -> float:
@@ -24,6 +34,8 @@ def by_words(prompt: str, label: str) -> float:
     text = text[: text.index('"')]
     name = label.strip()
     score = -9.0 + (2.0 if name == "a" else 0.0)
+    if named_in(prompt):
+        return score
     if text in NEUTRAL:
         likely = LABELS[NEUTRAL.index(text) % 4]
         return score + (1.0 if name == likely else 0.0)
@@ -43,7 +55,22 @@ def test_all_labels_that_stand_out_fit(tmp_path: Path) -> None:
 def test_each_text_takes_one_prompt(tmp_path: Path) -> None:
     box = make_box(tmp_path, by_words)
     box.classify(["a", "b c"], LABELS, multi=True)
-    assert len(box.engine.prompts) == len(NEUTRAL) + 2
+    assert len(box.engine.prompts) == len(NEUTRAL) + len(NAMING) * len(LABELS) + 2
+
+
+def test_many_labels_need_few_more_prompts(tmp_path: Path) -> None:
+    labels = [f"label {i}" for i in range(40)]
+    box = make_box(tmp_path, lambda prompt, label: -float(len(label)))
+    box.classify("a", labels, multi=True)
+    assert len(NEUTRAL) < len(box.engine.prompts) - 1 <= len(NEUTRAL) + MAX_NAMING
+
+
+def test_next_call_has_the_same_bias(tmp_path: Path) -> None:
+    box = make_box(tmp_path, by_words)
+    classifier = prepare_classifier(box.context, LABELS, ClassifyOptions(multi=True))
+    case = Case(id=0, variables={"text": "b c"})
+    one, other = (classifier.classify_one(box.engine, case) for _ in range(2))
+    assert one.scores == other.scores
 
 
 def test_prompt_asks_what_the_text_is_about(tmp_path: Path) -> None:
@@ -55,29 +82,34 @@ def test_prompt_asks_what_the_text_is_about(tmp_path: Path) -> None:
 
 
 def test_score_matches_a_hand_worked_example(tmp_path: Path) -> None:
-    # Two labels differ by 4 on the text, and in turn by +2 and -2 on neutral sentences. So the
-    # log-ratios are 2 and -2, and 1 is the threshold as well as the unit.
+    # Two labels differ by 4 on the text, in turn by +2 and -2 on neutral sentences, and by -4 where
+    # the other one is named. So their bias differs by 2, the log-ratios are 3 and -3, and 1 is the
+    # threshold as well as the unit, since neutral sentences have a spread of 2 and 0 in turn.
     def scores(prompt: str, label: str) -> float:
         if '"text"' in prompt:
             return -1.0 if label == " a" else -5.0
+        if named := named_in(prompt):
+            return -1.0 if label == named else {" a": -7.0, " b": -3.0}[label]
         is_even = sum(sentence in prompt for sentence in NEUTRAL[::2])
         return -1.0 if (label == " a") == bool(is_even) else -3.0
 
     result = make_box(tmp_path, scores).classify("text", ["a", "b"], multi=True)
     assert result.scores == pytest.approx(
-        {"a": 1 / (1 + math.exp(-1)), "b": 1 / (1 + math.exp(3))}, abs=1e-3
+        {"a": 1 / (1 + math.exp(-2)), "b": 1 / (1 + math.exp(4))}, abs=1e-3
     )
 
 
 def test_balanced_batch_matches_a_hand_worked_example(tmp_path: Path) -> None:
     # "a" is more likely by 8 or 4 on the texts of the batch, so its bias there is -6, and 0 on
-    # neutral sentences. Half of it, -3 between both labels, leaves differences of 5 and 1, or
+    # anchors. Half of it, -3 between both labels, leaves differences of 5 and 1, or
     # log-ratios of +-2.5 and +-0.5. The spread of neutral sentences is 1 from differences of +-2,
     # and with the bias it is 2.5 or 0.5 in turn, on average 1.5.
     def scores(prompt: str, label: str) -> float:
         for text, difference in (("one", 8.0), ("two", 4.0)):
             if f'"{text}"' in prompt:
                 return -1.0 if label == " a" else -1.0 - difference
+        if named_in(prompt):
+            return -3.0
         is_even = sum(sentence in prompt for sentence in NEUTRAL[::2])
         return -1.0 if (label == " a") == bool(is_even) else -3.0
 

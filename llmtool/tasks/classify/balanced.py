@@ -2,7 +2,7 @@
 
 The bias is estimated from the batch itself, after Zhou et al. (arXiv 2309.17249), but iterated
 until every label is equally frequent. With several labels per text, it is the mean of the bias of
-neutral sentences and that of the batch. Opt-in, because it makes the results of unbalanced batches
+anchors and that of the batch. Opt-in, because it makes the results of unbalanced batches
 worse.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Sequence
-from statistics import fmean
 
 import msgspec
 
@@ -80,9 +79,7 @@ class BalancedMultiLabelClassifier(BalancedClassifier, MultiLabelClassifier):
         return self.prompts.identity(super().identity(), "balanced")
 
     def use_batch(self, rows: Sequence[Sequence[float]]) -> None:
-        neutral, batch = self.bias.correction.bias, bias_of_balanced(rows)
-        middle = fmean(neutral)
-        self.bias.use([(a - middle + b) / 2 for a, b in zip(neutral, batch, strict=True)])
+        self.use_mean(self.bias.correction.bias, bias_of_balanced(rows))
         self.fit()
 
     def unit(self, spread: float, neutral_spread: float) -> float:

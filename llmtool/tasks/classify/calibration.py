@@ -43,6 +43,12 @@ NEUTRAL = (
     "We had bread and soup.",
     "The door was closed, and a light was on inside.",
 )
+# Sentences that name a label, of a text that may be about any of them.
+NAMING = (
+    "There is a problem with the {}.",
+    "I have a question about {}.",
+    "It is not about {}.",
+)
 
 
 def softmax(row: Row) -> list[float]:
@@ -84,6 +90,29 @@ def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
     return [
         -math.log(max(_mean(column), _MIN_PROBABILITY))
         for column in zip(*probabilities, strict=True)
+    ]
+
+
+def bias_of_others(rows: Sequence[Row], named: Sequence[int]) -> list[float]:
+    """Return the bias that makes all labels equally likely in texts that name another label.
+
+    Unlike neutral sentences, these texts are about the subjects of the labels, where a label such
+    as "bullying" is more likely than another from the start.
+
+    Args:
+        rows: log-probabilities, shape (n_texts, n_labels), with at least two labels.
+        named: the index of the label that each text names, and that does not count there.
+
+    Returns:
+        The bias to add to log-probabilities, shape (n_labels,).
+
+    Example:
+        >>> bias_of_others([[-1.0, -5.0], [-3.0, -1.0]], [0, 1])
+        [3.0, 5.0]
+    """
+    return [
+        -_mean([row[label] for row, other in zip(rows, named, strict=True) if other != label])
+        for label in range(len(rows[0]))
     ]
 
 

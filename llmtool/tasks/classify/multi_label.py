@@ -2,7 +2,8 @@
 
 One prompt scores all labels. A label fits if its score is high compared with the others: its
 centered log-ratio exceeds the label's threshold. The unit of log-ratios adapts to the model: it is
-their spread on neutral sentences, to which no label applies, or on the text if that is less.
+their spread on neutral sentences, to which no label applies, or on the text if that is less. The
+bias is half that of neutral sentences and half that of sentences that name other labels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from llmtool.arguments import check_range
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
 from llmtool.option_names import option
-from llmtool.tasks.classify.calibration import Calibration
+from llmtool.tasks.classify.calibration import Calibration, bias_of_neutral, bias_of_others
 from llmtool.tasks.classify.classifier import (
     Classifier,
     OnScored,
@@ -101,6 +102,10 @@ class MultiLabelClassifier(Classifier):
         neutral = self.prompts.neutral_requests()
         if neutral and self.options.calibrate != "none":
             self._neutral_rows = self.anchors.score(engine, self.prompts, neutral)
+            if not self.prompts.held_out:
+                requests, named = self.prompts.naming_requests()
+                rows = self.anchors.score(engine, self.prompts, requests)
+                self.use_mean(bias_of_neutral(self._neutral_rows), bias_of_others(rows, named))
         if self._examples:
             cases = [Case(variables=each.variables) for each in self._examples]
             requests = [
@@ -109,6 +114,10 @@ class MultiLabelClassifier(Classifier):
             ]
             self._example_rows = self.anchors.score(engine, self.prompts, requests)
         self.fit()
+
+    def use_mean(self, one: Sequence[float], other: Sequence[float]) -> None:
+        """Use the mean of two biases; their levels do not matter."""
+        self.bias.use([(a + b) / 2 for a, b in zip(one, other, strict=True)])
 
     def fit(self) -> None:
         """Compute the unit of log-ratios, and the thresholds, for the present bias."""

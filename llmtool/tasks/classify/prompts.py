@@ -10,7 +10,7 @@ import msgspec
 from llmtool.engine.types import ScoreRequest
 from llmtool.prompts.cases import Example
 from llmtool.prompts.output import Output
-from llmtool.tasks.classify.calibration import NEUTRAL
+from llmtool.tasks.classify.calibration import NAMING, NEUTRAL
 from llmtool.tasks.classify.labels import Label, candidates
 from llmtool.tasks.classify.recipes import Form
 from llmtool.tasks.options import ClassifyOptions
@@ -19,6 +19,7 @@ from llmtool.tasks.pipeline.prepare import Case, identify
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
+MAX_NAMING = 48  # sentences that name labels
 LABELS_INPUT = "labels"  # the input of a template that takes the labels with their descriptions
 _FIRST_ANCHOR_ID = -1_000_000  # ids of cases are not negative
 
@@ -47,6 +48,7 @@ class LabelPrompts:
         held_out: tuple[Example, ...] = (),
     ) -> None:
         self._options, self._model = options, model
+        self._names = [label.name for label in labels]
         self.held_out = held_out
         if form is not None:
             template = msgspec.structs.replace(template, form=form)
@@ -77,11 +79,24 @@ class LabelPrompts:
 
     def neutral_requests(self) -> list[ScoreRequest]:
         """Return requests for neutral sentences; none if the template requires other inputs."""
+        return self._sentence_requests(NEUTRAL)
+
+    def naming_requests(self) -> tuple[list[ScoreRequest], list[int]]:
+        """Return requests for sentences that name a label, and the index of that label in each.
+
+        There are at most `MAX_NAMING`, and none if the template requires other inputs.
+        """
+        pairs = [(form, i) for form in NAMING for i in range(len(self._names))]
+        pairs = pairs[:: -(-len(pairs) // MAX_NAMING)]
+        texts = [form.format(self._names[i]) for form, i in pairs]
+        return self._sentence_requests(texts), [i for _, i in pairs]
+
+    def _sentence_requests(self, texts: Sequence[str]) -> list[ScoreRequest]:
         text_input = self.text_input
         required = {name for name, spec in self.template.inputs.items() if spec.required}
         if text_input is None or required - {*self._options.variables, text_input}:
             return []
-        return self._as_anchors([Case(variables={text_input: text}) for text in NEUTRAL])
+        return self._as_anchors([Case(variables={text_input: text}) for text in texts])
 
     def _as_anchors(self, cases: Sequence[Case]) -> list[ScoreRequest]:
         return [
