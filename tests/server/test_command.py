@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,29 @@ def test_functions_are_those_of_the_folder(start: Start, tmp_path: Path) -> None
     assert [each["name"] for each in server.get("/v1/functions")["data"]] == ["hi"]
 
 
+@pytest.fixture
+def rejected(
+    run_llmtool: Callable[..., Any], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Return `rejected(*options)`: run `serve` with options that it rejects before it starts."""
+
+    def start(*_: object) -> None:
+        pytest.fail("the server starts")
+
+    monkeypatch.setattr("llmtool.cli.serving.open_boxes", start)
+    return partial(run_llmtool, "serve", "-m", tiny, "--port", "0")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("none", "no such file"), ("empty", "no valid template"), ("file", "not a directory")],
 )
 def test_a_folder_without_templates_is_an_error(
-    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path, name: str, message: str
+    rejected: Callable[..., Any], tmp_path: Path, name: str, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    result = run_llmtool("serve", "-m", tiny, "--functions", tmp_path / name)
+    result = rejected("--functions", tmp_path / name)
     assert result.returncode == 14
     assert message in result.stderr.decode().lower()
 
@@ -109,8 +123,7 @@ def test_a_port_in_use_is_one_line(
     ],
 )
 def test_bad_key_files_are_errors(
-    run_llmtool: Callable[..., Any],
-    tiny: Path,
+    rejected: Callable[..., Any],
     tmp_path: Path,
     content: bytes | None,
     mode: int,
@@ -120,7 +133,7 @@ def test_bad_key_files_are_errors(
     if content is not None:
         path.write_bytes(content)
         path.chmod(mode)
-    result = run_llmtool("serve", "-m", tiny, "--api-key-file", path)
+    result = rejected("--api-key-file", path)
     assert result.returncode in (2, 14)
     assert message in result.stderr.decode()
     assert b"sesame" not in result.stderr
@@ -131,9 +144,9 @@ def test_bad_key_files_are_errors(
     [("--host", "0.0.0.0"), ("--host", "::"), ("--cors", "*"), ("--cors", "https://a.example/")],
 )
 def test_what_would_expose_the_server_is_an_error(
-    run_llmtool: Callable[..., Any], tiny: Path, options: tuple[str, str]
+    rejected: Callable[..., Any], options: tuple[str, str]
 ) -> None:
-    assert run_llmtool("serve", "-m", tiny, "--port", "0", *options).returncode == 2
+    assert options[0] in error_line(rejected(*options), 2)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +159,9 @@ def test_what_would_expose_the_server_is_an_error(
     ],
 )
 def test_a_site_that_no_browser_sends_is_an_error(
-    run_llmtool: Callable[..., Any], tiny: Path, origin: str, message: str
+    rejected: Callable[..., Any], origin: str, message: str
 ) -> None:
-    result = run_llmtool("serve", "-m", tiny, "--port", "0", "--cors", origin)
-    assert message in error_line(result, 2)
+    assert message in error_line(rejected("--cors", origin), 2)
 
 
 def test_a_key_file_may_have_a_byte_order_mark(start: Start, tmp_path: Path) -> None:
