@@ -36,10 +36,10 @@ def peak_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def resident_bytes() -> int | None:
-    """Return the resident memory of this process in bytes, including mapped files (Linux)."""
+def resident_bytes(process: int | str = "self") -> int | None:
+    """Return the resident memory of a process in bytes, including mapped files (Linux)."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None

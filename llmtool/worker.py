@@ -166,9 +166,12 @@ class _Worker:
         """Send a request and return the reply; the caller ends the child after an error."""
         child = self._child = self._child or _start()
         end = time.monotonic() + request.seconds * _CLOCK_FACTOR
+        peak = 0  # nearly: what it has between two looks
 
         def check_all() -> None:
+            nonlocal peak
             check()
+            peak = max(peak, resident_bytes(child.pid) or 0)
             if time.monotonic() > end:
                 raise _Ended
 
@@ -185,7 +188,7 @@ class _Worker:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(_END_SECONDS)
             child.kill()
-            raise InputError(_why_ended(child.wait(), request, has_timed_out)) from exc
+            raise InputError(_why_ended(child.wait(), peak, request, has_timed_out)) from exc
         if reply.is_last:
             self.stop()
         return reply
@@ -250,12 +253,14 @@ def _without_surrogates(argument: Argument) -> Argument:
     return argument.encode("utf-8", "replace").decode("utf-8")
 
 
-def _why_ended(status: int, request: _Request, has_timed_out: bool) -> str:
+def _why_ended(status: int, peak: int, request: _Request, has_timed_out: bool) -> str:
     if has_timed_out or status == -getattr(signal, "SIGXCPU", 0):
         return f"takes more than {request.seconds} s to read; {_REMEDY}"
     if status == _OUT_OF_MEMORY:
         return _too_large(request)
     reason = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    if peak > request.memory_bytes // 2:  # native code may not check what it allocates
+        reason += f", perhaps because of its limit of {request.memory_bytes >> 20} MiB of memory"
     return f"its reader crashed ({reason}); {_REMEDY}"
 
 

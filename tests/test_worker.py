@@ -106,9 +106,16 @@ def test_what_the_function_prints_is_dropped(capfd: pytest.CaptureFixture[str]) 
         (functions.fill, "takes more than 150 MiB of memory to read; "),
         (functions.parse_pages, "takes more than 150 MiB of memory to read; "),
         (functions.crash, r"its reader crashed \(SIGSEGV\); "),
+        (
+            functions.crash_when_large,
+            r"its reader crashed \(SIGSEGV, perhaps because of its limit of 150 MiB of memory\); ",
+        ),
         (functions.end, r"its reader crashed \(exit status 3\); "),
     ],
-    ids=["time", "memory", "memory for the error", "memory of a parser in C", "signal", "exit"],
+    ids=[
+        *("time", "memory", "memory for the error", "memory of a parser in C"),
+        *("signal", "signal near the limit of memory", "exit"),
+    ],
 )
 def test_a_child_that_reaches_a_limit_is_replaced(
     function: Callable[[], None], message: str

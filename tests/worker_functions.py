@@ -63,6 +63,12 @@ def crash() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def crash_when_large() -> None:
+    keep("100")
+    time.sleep(0.2)
+    crash()
+
+
 def end() -> None:
     os._exit(3)
 

@@ -99,14 +99,16 @@ def test_model_that_takes_too_long_is_an_error(
     [
         ("while True: pass", "needs too much processor time to load it"),
         ("bytes(450 << 20)", "MemoryError"),
+        ("x = b'x' * (250 << 20); time.sleep(0.2); os.abort()", "SIGABRT: .*; perhaps because of"),
     ],
-    ids=["endless loop", "450 MiB"],
+    ids=["endless loop", "450 MiB", "crash near the limit"],
 )
 def test_child_has_limits_of_time_and_memory(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str, reason: str
 ) -> None:
     code = "from llmtool.engine.llama import preflight as p; p._CPU_SECONDS = 1; p._set_limits(0)"
-    monkeypatch.setattr(module, "_CHILD", f"import sys; sys.path[:] = {{path!r}}; {code}\n{work}")
+    start = "import os, sys, time; sys.path[:] = {path!r}"
+    monkeypatch.setattr(module, "_CHILD", f"{start}; {code}\n{work}")
     with pytest.raises(ModelUnreadable, match=reason):
         check(tiny, tmp_path)
 

@@ -21,6 +21,7 @@ from llmtool.cancellation import Cancellation
 from llmtool.engine.llama.bindings import bindings, library_version
 from llmtool.engine.llama.passed_check import PassedCheck
 from llmtool.errors import LlmtoolError, ModelUnreadable
+from llmtool.machine import resident_bytes
 
 if TYPE_CHECKING:
     from llmtool.engine.llama.model import LlamaModel
@@ -118,11 +119,13 @@ def _load_in_child(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+    peak = 0  # nearly: what it has between two looks
     while True:
         try:
             _, stderr = child.communicate(timeout=_POLL_SECONDS)
             break
         except subprocess.TimeoutExpired:
+            peak = max(peak, resident_bytes(child.pid) or 0)
             if cancellation.cancelled or time.monotonic() > limit:
                 child.kill()
                 child.communicate()
@@ -137,6 +140,8 @@ def _load_in_child(
         return
     lines = stderr.decode("utf-8", "replace").strip().split("\n")
     reason = lines[-1] or "llama.cpp gave no reason"
+    if peak - size_bytes > _memory_bytes(size_bytes) // 2:  # without the mapped weights
+        reason += "; perhaps because of the limit of memory of a first use"
     if child.returncode < 0:
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
@@ -172,18 +177,23 @@ def main() -> NoReturn:
     os._exit(code)  # skip freeing gigabytes of weights
 
 
+def _memory_bytes(size_bytes: int) -> int:
+    """Return the limit of memory without a GPU."""
+    reserve = min(_MEMORY_BYTES + _MEMORY_PER_BYTE * size_bytes, _MAX_MEMORY_BYTES)
+    return reserve + 2 * size_bytes
+
+
 def _set_limits(size_bytes: int) -> None:
     """Limit time and allocated memory; the mapped weights do not count, a repacked copy does."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # no limits, or lower ones
         import resource
 
-        memory_bytes = min(_MEMORY_BYTES + _MEMORY_PER_BYTE * size_bytes, _MAX_MEMORY_BYTES)
         driver_bytes = _GPU_MEMORY_BYTES if bindings().llama_supports_gpu_offload() else 0
         limits = {
             resource.RLIMIT_CPU: math.ceil(
                 time.process_time() + _CPU_SECONDS + size_bytes / _BYTES_PER_SECOND
             ),
-            resource.RLIMIT_DATA: memory_bytes + driver_bytes + 2 * size_bytes,
+            resource.RLIMIT_DATA: _memory_bytes(size_bytes) + driver_bytes,
         }
         for kind, limit in limits.items():
             resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
