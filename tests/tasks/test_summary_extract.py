@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from llmtool.tasks.summarize import extract
 from llmtool.tasks.summarize.extract import WEIGHTS, ScoredSource, Weights
 from llmtool.tasks.summarize.source import read_sentences
 
@@ -124,3 +125,17 @@ def test_number_among_many_counts_less() -> None:
     pairs = "a 11, b 12 and c 13", "a 11, b 12 and c 13 of d 14"
     three, four = (source(f"They sold {each} boats.").scores[0] for each in pairs)
     assert four < three
+
+
+def test_only_sentences_that_are_compared_are_split_into_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split: list[str] = []
+
+    def words_of(text: str) -> list[str]:
+        split.append(text)
+        return text.split()
+
+    monkeypatch.setattr(extract, "words_of", words_of)
+    assert len(source(document(60)).choose_number(3)) == 3
+    assert 0 < len(split) == len(set(split)) < 20

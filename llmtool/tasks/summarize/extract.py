@@ -18,13 +18,12 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property
 
 import msgspec
 
 from llmtool.tasks.summarize.source import Sentence
 from llmtool.text.mentions import find_numbers, mention_keys
-from llmtool.text.words import is_near_copy, pairs_of, terms, words_of
+from llmtool.text.words import WordSets, is_near_copy, pairs_of, terms, words_of
 
 LOW, HIGH = 0.95, 1.1  # times the requested number of words
 _MIN_WORDS = 4  # a shorter sentence says nothing on its own
@@ -95,6 +94,7 @@ class ScoredSource:
         n = len(self.choosable)
         self._idf = {term: math.log(1 + n / count) for term, count in counts.items()}
         self._focus = frozenset(terms(focus or ""))
+        self._compared: dict[int, WordSets] = {}
         self.scores = self._score()
 
     def choose(self, n_words: int, *, excluded: Collection[int] = ()) -> list[int]:
@@ -129,15 +129,12 @@ class ScoredSource:
 
     def retention(self, index: int, text: str) -> float:
         """Return the share of a sentence that a text retains; numbers and names count most."""
-        own_terms, own_mentions = self._terms[index], self._mentions[index]
+        own_terms = self._terms[index]
+        own_mentions = frozenset(mention_keys(self.sentences[index].text))
         kept_terms, kept_mentions = frozenset(terms(text)), frozenset(mention_keys(text))
         total = len(own_terms) + _MENTION_WEIGHT * len(own_mentions)
         kept = len(own_terms & kept_terms) + _MENTION_WEIGHT * len(own_mentions & kept_mentions)
         return kept / total if total else 0.0
-
-    @cached_property
-    def _mentions(self) -> list[frozenset[str]]:
-        return [frozenset(mention_keys(each.text)) for each in self.sentences]
 
     def is_redundant(self, index: int, others: Collection[int]) -> bool:
         """Return whether a sentence repeats much of another one."""
@@ -150,19 +147,15 @@ class ScoredSource:
 
     def is_copy(self, index: int, others: Collection[int]) -> bool:
         """Return whether a sentence is a near-copy of another one."""
-        words, pairs = self._words[index], self._pairs[index]
-        return any(
-            is_near_copy((words, pairs), (self._words[other], self._pairs[other]))
-            for other in others
-        )
+        own = self._word_sets(index)
+        return any(is_near_copy(own, self._word_sets(other)) for other in others)
 
-    @cached_property
-    def _words(self) -> list[frozenset[str]]:
-        return [frozenset(words_of(each.text)) for each in self.sentences]
-
-    @cached_property
-    def _pairs(self) -> list[frozenset[tuple[str, str]]]:
-        return [pairs_of(each.text) for each in self.sentences]
+    def _word_sets(self, index: int) -> WordSets:
+        """Return the words and pairs of a sentence; few sentences of a long text are compared."""
+        if index not in self._compared:
+            text = self.sentences[index].text
+            self._compared[index] = frozenset(words_of(text)), pairs_of(text)
+        return self._compared[index]
 
     def _score(self) -> list[float]:
         weights, centrality = self._weights, self._centrality()
