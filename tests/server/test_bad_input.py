@@ -19,8 +19,10 @@ from llmtool.option_names import use_format
 from llmtool.server.anthropic.schemas import CountBody, MessagesBody
 from llmtool.server.errors import format_field
 from llmtool.server.llama_server import ApplyTemplateBody, DetokenizeBody, TokenizeBody
+from llmtool.server.openai.completions import MAX_PROMPTS
 from llmtool.server.openai.schemas import ChatBody, CompletionBody, ResponseBody
-from llmtool.server.scores import ScoresBody
+from llmtool.server.scores import MAX_CANDIDATES, ScoresBody
+from llmtool.tasks.options import MAX_REPLIES
 from llmtool.toolbox import Toolbox
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -256,7 +258,7 @@ def test_an_argument_of_a_function_that_is_not_possible_is_the_param(
         (CHAT, {"max_tokens": -1}, "max_tokens -1: must be between 0 and 2147483647"),
         (CHAT, {"max_tokens": 10**9}, "1,000,000,002"),
         (CHAT, {"n": 0}, "n: must be"),
-        (CHAT, {"n": 10**9}, "n: must be"),
+        (CHAT, {"n": MAX_REPLIES + 1}, "n: must be"),
         (CHAT, {"logit_bias": {"x": "1"}}, "logit_bias"),
         (CHAT, {"top_logprobs": 3}, "top_logprobs needs logprobs"),
         (CHAT, {"logprobs": True, "top_logprobs": 999}, "top_logprobs"),
@@ -292,7 +294,9 @@ def test_an_argument_of_a_function_that_is_not_possible_is_the_param(
             "the schema uses not, which cannot be enforced",
         ),
         ("/v1/completions", {"prompt": []}, "prompt: 0 prompts"),
+        ("/v1/completions", {"prompt": ["a"] * (MAX_PROMPTS + 1)}, "prompt: 2049 prompts"),
         ("/v1/completions", {"prompt": [1.5]}, "prompt"),
+        ("/v1/completions", {"n": MAX_REPLIES + 1}, "n: must be"),
         ("/v1/completions", {"best_of": 2}, "best_of 2"),
         ("/v1/responses", {"input": []}, "input has no message"),
         ("/v1/responses", {"input": [{"role": "user", "content": []}]}, "input[0] is empty"),
@@ -315,6 +319,7 @@ def test_an_argument_of_a_function_that_is_not_possible_is_the_param(
             "messages[0].name",
         ),
         ("/v1/scores", {"candidates": []}, "candidates"),
+        ("/v1/scores", {"candidates": ["a"] * (MAX_CANDIDATES + 1)}, "candidates"),
         ("/v1/scores", {"messages": []}, "pass either prompt or messages"),
         ("/detokenize", {"tokens": ["x"]}, "tokens[0]"),
         ("/v1/functions/gen", {"prompt": 5}, "prompt"),
