@@ -494,7 +494,7 @@ TARGETS: dict[str, Target] = {
     ),
     "properties": Target(
         files(".properties"),
-        [b"\\", b"\\u", b"\\\n", b"=", b":", b"#", b"{0}", b"'", b" "],
+        [b"\\", b"\\u", b"\\\n", b"x\\\n", b"=", b":", b"#", b"{0}", b"'", b" "],
         partial(read_both, "properties", ".properties"),
     ),
     "ass": Target(

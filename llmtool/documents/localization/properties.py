@@ -34,6 +34,9 @@ _KEY = re.compile(
     r"(?:[ \t\f]|\\(?:\r\n|\r|\n))*[=:]?(?:[ \t\f]|\\(?:\r\n|\r|\n))*",
     re.DOTALL,
 )
+_COMMENT = re.compile(r"[ \t\f]*[#!][^\r\n]*(?:\r\n?|\n)?")
+_BREAK = re.compile(r"\\(?:\r\n|.)|(\r\n?|\n)", re.DOTALL)
+_CONTINUATION = re.compile(r"(\\[^\r\n])|\\(?:\r\n|\r|\n)[ \t\f]*")
 _FORMAT = "java-printf-format"
 # A value with arguments of java.text.MessageFormat, in which apostrophes quote.
 _MESSAGE_FORMAT = re.compile(r"\{\d+\s*[,}]")
@@ -61,17 +64,17 @@ class Properties(Document):
         segments: list[Segment] = []
         outside: list[OutsideText] = []
         comments: list[str] = []
-        for start, entry in _entries(source):
-            end = start + len(entry.source.rstrip("\r\n"))
+        for start, line, entry in _entries(source):
+            end = start + len(line.rstrip("\r\n"))
             key = getattr(entry, "key", None)
             if key is None:
-                if any(map(str.isalpha, entry.source)):
+                if any(map(str.isalpha, line)):
                     outside.append(OutsideText(start, end, "comment"))
-                    comments.append(entry.source.strip().lstrip("#! "))
+                    comments.append(line.strip().lstrip("#! "))
                 else:
                     comments = []
                 continue
-            value_start = _value_start(start, entry)
+            value_start = _value_start(start, line)
             outside.append(OutsideText(start, value_start, "key"))
             if not is_message(entry.value):
                 outside.append(OutsideText(value_start, end, "identifier"))
@@ -114,7 +117,7 @@ class Properties(Document):
 
     def compare(self, output: str) -> str | None:
         before, after = (
-            [entry for _, entry in _entries(text) if hasattr(entry, "key")]
+            [entry for _, _, entry in _entries(text) if hasattr(entry, "key")]
             for text in (self.source, output)
         )
         if len(before) != len(after):
@@ -125,8 +128,8 @@ class Properties(Document):
         return None
 
 
-def _entries(source: str) -> Iterator[tuple[int, Any]]:
-    """Yield the entries, comments and empty lines, each with its start.
+def _entries(source: str) -> Iterator[tuple[int, str, Any]]:
+    """Yield the entries, comments and empty lines, each with its start and its source.
 
     Raises:
         InputError: the file is not valid.
@@ -138,18 +141,40 @@ def _entries(source: str) -> Iterator[tuple[int, Any]]:
         raise missing_extra("support of properties files", "properties") from exc
     at = 0
     try:
-        for entry in javaproperties.parse(source):
-            yield at, entry
-            at += len(entry.source)
+        while at < len(source):
+            line = source[at : _end_of_line(source, at)]
+            for entry in javaproperties.parse(_join_continuations(line)):
+                yield at, line, entry
+            at += len(line)
     except javaproperties.InvalidUEscapeError as exc:
         line = source.count("\n", 0, at) + 1
         raise InputError(f"line {line}: invalid escape {exc.escape}; write \\uXXXX") from exc
 
 
-def _value_start(start: int, entry: Any) -> int:
-    found = _KEY.match(entry.source)
+def _end_of_line(source: str, start: int) -> int:
+    """Return where a comment ends, or a line with those that continue it."""
+    if comment := _COMMENT.match(source, start):
+        return comment.end()
+    breaks = (each for each in _BREAK.finditer(source, start) if each[1] is not None)
+    return next((each.end() for each in breaks), len(source))
+
+
+def _join_continuations(line: str) -> str:
+    """Return a logical line in at most two lines; javaproperties takes quadratic time for more.
+
+    The first continuation remains, since no comment begins after it.
+    """
+    first = next((each for each in _CONTINUATION.finditer(line) if each[1] is None), None)
+    if first is None:
+        return line
+    rest = line[first.end() :]
+    return line[: first.end()] + _CONTINUATION.sub(lambda found: found[1] or "", rest)
+
+
+def _value_start(start: int, line: str) -> int:
+    found = _KEY.match(line)
     assert found is not None  # the expression also matches an empty text
-    return start + min(found.end(), len(entry.source.rstrip("\r\n")))
+    return start + min(found.end(), len(line.rstrip("\r\n")))
 
 
 def _is_java(value: str) -> bool:

@@ -13,11 +13,14 @@ import javaproperties
 import openstep_plist
 import pytest
 from documents.rewriting import rewrite
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
 from llmtool.documents.accounting import count_protected, find_unsupported
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.localization.plural_forms import categories_of
+from llmtool.documents.localization.properties import _entries
 from llmtool.documents.types import Document, Format, Mark, Part, ProtectedSpan, Segment
 from llmtool.documents.xml_source import Xml
 from llmtool.errors import InputError, UsageError, install_command
@@ -704,6 +707,56 @@ def test_detection_takes_linear_time(text: str, format: Format) -> None:
 def test_long_values_take_linear_time(value: str) -> None:
     assert len(parse(f"a = {value}", "properties").segments) == 0
     assert len(parse(json.dumps({"a": value}), "json").segments) == 0
+
+
+def test_entry_of_many_lines_is_parsed_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """javaproperties takes quadratic time for an entry of many lines."""
+    parsed: list[str] = []
+    plain = javaproperties.parse
+
+    def record(text: str) -> Any:
+        parsed.append(text)
+        return plain(text)
+
+    monkeypatch.setattr(javaproperties, "parse", record)
+    (segment,) = parse("a = One" + " \\\n  two" * 50, "properties").segments
+    assert segment.text == "One" + " two" * 50
+    assert [text.count("\n") for text in parsed] == [1]
+
+
+_SYNTAX = [
+    "a",
+    "=",
+    ":",
+    " ",
+    "\t",
+    "\\",
+    "\n",
+    "\r\n",
+    "\r",
+    "#",
+    "!",
+    "\\u0041",
+    "\\\n",
+    "é",
+    "\\\\",
+]
+
+
+@given(st.lists(st.sampled_from(_SYNTAX), max_size=14).map("".join))
+def test_entries_of_properties_are_those_of_the_library(text: str) -> None:
+    try:
+        expected = [(each.source, *_pair(each)) for each in javaproperties.parse(text)]
+    except javaproperties.InvalidUEscapeError:
+        with pytest.raises(InputError):
+            parse(text, "properties")
+    else:
+        assert [(line, *_pair(each)) for _, line, each in _entries(text)] == expected
+
+
+def _pair(entry: Any) -> tuple[str | None, str | None]:
+    is_pair = isinstance(entry, javaproperties.KeyValue)
+    return (entry.key, entry.value) if is_pair else (None, None)
 
 
 @pytest.mark.parametrize(
