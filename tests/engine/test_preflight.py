@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tiny_vocabulary import spm_vocabulary
 
 from llmtool import files
 from llmtool.cancellation import Cancellation
+from llmtool.engine.llama import passed_check
 from llmtool.engine.llama import preflight as module
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.passed_check import PassedCheck
@@ -67,6 +69,26 @@ def test_byte_without_a_token_is_damage(tiny_model: TinyModel, tmp_path: Path) -
     path = tiny_model("spm", vocabulary=vocabulary)
     with pytest.raises(ModelUnreadable, match="is damaged: llama.cpp crashed on it"):
         check(path, tmp_path)
+
+
+def test_every_byte_and_every_token_is_used() -> None:
+    texts: list[bytes] = []
+    pieces: list[int] = []
+
+    class Weights:
+        n_vocab = 3
+
+        def tokenize(self, text: bytes, **options: bool) -> None:
+            texts.append(text)
+
+        def piece(self, token: int) -> None:
+            pieces.append(token)
+
+        is_end = is_special = lambda self, token: False
+
+    module._use_tokenizer(Weights())  # type: ignore[arg-type]
+    assert {b"%c" % n for n in range(1, 256)} < set(texts)
+    assert pieces == [0, 1, 2]
 
 
 def test_reason_with_line_breaks_is_complete(tiny_model: TinyModel, tmp_path: Path) -> None:
@@ -161,6 +183,34 @@ def test_identity_has_samples_of_the_content(
         data[at - 1] = 1
         path.write_bytes(data)
         assert files.identify(path) != before
+
+
+@pytest.mark.parametrize("field", ["st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev"])
+def test_identity_has_all_that_changes_with_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    path, link = tmp_path / "m.gguf", tmp_path / "n.gguf"
+    path.write_bytes(b"a")
+    state, before = path.stat(), files.identify(path)
+    os.link(path, link)
+    changed = SimpleNamespace(**{name: getattr(state, name) for name in dir(state)})
+    monkeypatch.setattr(files.os, "fstat", lambda _: changed)
+    assert files.identify(path) == before
+    assert files.identify(link) != before, "it has the path"
+    setattr(changed, field, getattr(state, field) + 1)
+    assert files.identify(path) != before
+
+
+@posix
+def test_record_of_another_user_is_ignored(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tiny, tmp_path).write()
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert not record(tiny, tmp_path).exists()
+    monkeypatch.setattr(passed_check, "_is_private", lambda _: True)  # only the file is of another
+    assert not record(tiny, tmp_path).exists()
 
 
 def test_record_is_valid_for_one_build_of_llama_cpp(tiny: Path, tmp_path: Path) -> None:

@@ -103,6 +103,13 @@ def test_origins_that_name_no_site_may_not_call(serve: Serve, origin: str) -> No
     assert response.json()["error"]["code"] == "forbidden_origin"
 
 
+@pytest.mark.parametrize("origin", ["null", "file://", "http://["])
+def test_origin_without_a_site_is_not_that_of_an_empty_host(serve: Serve, origin: str) -> None:
+    client = serve(ScriptedEngine("Hi"), host="0.0.0.0", keys=["k"]).client
+    headers = {"Origin": origin, "Host": "", "Authorization": "Bearer k"}
+    assert client.get(MODELS, headers=headers).status_code == 403
+
+
 def test_a_preflight_of_another_site_is_rejected(serve: Serve) -> None:
     client = serve(ScriptedEngine("Hi"), origins=["https://app.example"]).client
     asked = {"Origin": "https://b.example", "Access-Control-Request-Method": "POST"}
