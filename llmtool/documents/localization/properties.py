@@ -147,8 +147,8 @@ def _entries(source: str) -> Iterator[tuple[int, str, Any]]:
                 yield at, line, entry
             at += len(line)
     except javaproperties.InvalidUEscapeError as exc:
-        line = source.count("\n", 0, at) + 1
-        raise InputError(f"line {line}: invalid escape {exc.escape}; write \\uXXXX") from exc
+        number = source.count("\n", 0, at) + 1
+        raise InputError(f"line {number}: invalid escape {exc.escape}; write \\uXXXX") from exc
 
 
 def _end_of_line(source: str, start: int) -> int:
