@@ -15,6 +15,11 @@ _ABBREVIATION = re.compile(
     r"|Nos|Fig|Figs|Eq|Sec|Ch|Vol|pp|ed|eds|Inc|Ltd|Co|Corp|bzw|usw|Nr|Str|bspw|Bd|Mme|Mlle|Sra?"
     r"|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)|\b(?:[A-Za-z]\.)+[A-Za-z])\Z"
 )
+_BEFORE_NUMBER = re.compile(  # "no. 14", "Art. 5", "tel. 0421"
+    r"\b(?:nos?|nr|pp?|arts?|abs|ch|kap|figs?|abb|tab|secs?|vol|bd|tel|ext|min|max|approx|ca|inkl|exkl"
+    r"|zzgl|apt|rm|paras?|cl|ziff|núm|pág)\Z",
+    re.IGNORECASE,
+)
 _SHORT_WORD = re.compile(r"\b[^\W\d_]{1,4}\Z")  # before a lower-case word, an abbreviation
 _MONTH = re.compile(  # "3. Mai"
     r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
@@ -68,5 +73,7 @@ def _is_abbreviation(text: str, first: int, found: re.Match[str], end: int) -> b
     if following[:1].islower() and _SHORT_WORD.search(before):
         return True
     if re.search(r"\b\d{1,2}\Z", before) and (following[:1].islower() or _MONTH.match(following)):
+        return True
+    if following[:1].isdigit() and _BEFORE_NUMBER.search(before):
         return True
     return _ABBREVIATION.search(before) is not None and before[-3:] not in ("a.m", "p.m")

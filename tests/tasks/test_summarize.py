@@ -91,6 +91,18 @@ def test_rows_items_and_fragments_are_quoted_as_sentences() -> None:
     assert summary.text == "line: Aran, length: 12 km. repairs of the roof in May 2024."
 
 
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("The bus to Rem leaves at nine,", "The bus to Rem leaves at nine."),
+        ("we have to buy more flour ;", "we have to buy more flour."),
+        ("开往雷姆的班车晚点，", "开往雷姆的班车晚点。"),
+    ],
+)
+def test_open_end_of_a_quote_is_closed(text: str, printed: str) -> None:
+    assert make_toolbox().summarize(text, strategy="extract").text == printed
+
+
 def test_short_text_is_reported() -> None:
     summary = make_toolbox().summarize(sentence(1), length="100 words", strategy="extract")
     assert summary.text == sentence(1)

@@ -20,11 +20,28 @@ from llmtool.text.sentences import split_sentences
         ("it rained. it stopped.", ["it rained. ", "it stopped."]),
         ("The Inc. of Acme left.", ["The Inc. of Acme left."]),
         ("雨が降った。「そう。」と言った。", ["雨が降った。", "「そう。」", "と言った。"]),
+        (
+            "Garage no. 14 of Art. 5 is let. No. 3 not.",
+            ["Garage no. 14 of Art. 5 is let. ", "No. 3 not."],
+        ),
+        ("I said no. Then I left.", ["I said no. ", "Then I left."]),
         ("A title\n\nIt rained.", ["A title\n\n", "It rained."]),
         ("  \n", ["  \n"]),
         ("", []),
     ],
-    ids=["numbers", "abbreviations", "dates", "lower case", "short", "CJK", "blank", "space", ""],
+    ids=[
+        "numbers",
+        "abbreviations",
+        "dates",
+        "lower case",
+        "short",
+        "CJK",
+        "before digits",
+        "no",
+        "blank",
+        "space",
+        "",
+    ],
 )
 def test_sentences_end_at_their_punctuation(text: str, sentences: list[str]) -> None:
     assert split_sentences(text) == sentences

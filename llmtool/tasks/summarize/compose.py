@@ -14,6 +14,7 @@ from llmtool.text.words import WIDE, count_words
 LOW, HIGH = 0.9, 1.1  # times the requested number of words
 LOW_NAMED, HIGH_NAMED = 0.6, 1.3  # the same for a named length, such as "short"
 _CLOSED = re.compile(r"[.!?…。！？:：][\"'”’»)\]」』”’）]*\Z")
+_OPEN = re.compile(r"\s*[,;，；、–—-]+\Z")
 _WIDE_END = re.compile(rf"[{WIDE}，。！？」』”）]\Z")
 
 
@@ -83,7 +84,7 @@ class Composer:
         return "" if not self._cite and _WIDE_END.search(self.text) else " "
 
     def _formatted(self, sentence: SummarySentence) -> str:
-        text = sentence.text
+        text = _OPEN.sub("", sentence.text)
         if self.style == "headline":
             text = re.sub(r"(?<!\.)[.。]\Z", "", text)
         elif self.style != "bullets" and not _CLOSED.search(text):

@@ -25,6 +25,35 @@ _HEAD = re.compile(
     rf"(?:\A|(?<=\n\n))(?:(?:{_FIELDS}|{_SUBJECT})[ \u00a0]?(?:: |：)[^\n]+\n)+(?=\n)"
 )
 _CONTEXT = re.compile(rf"^(?:{_FIELDS})[ \u00a0]?(?:: |：)", re.MULTILINE)
+_GREETING = (  # and the end of a letter, after a blank line
+    r"(?:Dear|Hi|Hello|Hey|Good (?:morning|afternoon|evening)|Sehr geehrte\w*|Liebe[rs]?|Hallo|Moin"
+    r"|Guten (?:Tag|Morgen|Abend)|Bonjour|Cher|Chère|Madame|Monsieur|Hola|Estimad[oa]s?"
+    r"|Querid[oa]s?|Gentile|Buongiorno|Olá|Beste|Geachte)(?: [^\s.?]+){0,5}[,!]"
+    r"|(?:尊敬的|您好)[^\n。]{0,20}[，：！]"
+    r"|(?:(?:With )?(?:Best|Kind|Warm)(?:est)? (?:regards|wishes)|Regards|Best|Cheers"
+    r"|(?:Many )?Thanks|(?:Yours )?(?:sincerely|faithfully|truly)|Mit freundlichen Grüßen|MfG"
+    r"|(?:Viele|Liebe|Beste|Herzliche|Freundliche) Grüße|(?:Bien )?cordialement|(?:Un )?saludos?"
+    r"(?: cordiales)?|Cordiali saluti|Atenciosamente|此致|敬礼)[,.!，！]?"
+)
+_QUOTED_BY = (  # "On 3 May 2026 at 9:40, Ann wrote:", in one or two lines
+    r"(?:On|Am|Le|El|Il|Em|Op|Den)\b(?=[^\n]*\d)"
+    r"(?=[^\n]*(?:\n[^\n]*)?\b"
+    r"(?:wrote|schrieb|a écrit|escribió|ha scritto|escreveu|schreef|skrev)\b)"
+    r"[^\n]{6,200}(?:\n[> \t]{0,20}[^\n]{0,100})?:"
+)
+_COURTESY = re.compile(
+    rf"(?:(?:\A|(?<=\n\n)|(?<=:\n))[> \t]*(?:{_GREETING})|^[> \t]*{_QUOTED_BY})[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TITLE = re.compile(
+    r"\s*(\S[^\n]*)\n(?:[ \t]*\n)+[ \t]*(\S[^\n]*)"
+)  # the first line, and the next one
+_STAMP = re.compile(  # the time of a line of a chat, or the name in angle brackets
+    r"^[ \t]*(?:\[[^\]\n]{0,20}\d[:.]\d\d[^\]\n]{0,6}\]|<[^<>\n]{1,30}>"
+    r"|(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?[ T])?\d{1,2}:\d\d(?::\d\d)?(?: ?[ap]m)?(?: -)?)"
+    r"[ \t]+(?=\S)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ITEM = re.compile(r"[ \t]*(?:[-*+•·]|\d{1,3}[.)、])[ \t]+(?=\S)|[ \t]*•(?=\S)")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _FIELD = re.compile(r"[A-ZÀ-ÞА-Я][\w .’'-]{0,40}: \S|[\u3400-\u9fff]{1,8}：")  # "Subject: …"
@@ -34,7 +63,12 @@ _OPEN = re.compile(r"[,;，；、-]\Z")  # a line that the next one continues
 _FIRST_WORD = re.compile(rf"\s*([{WIDE}]|[^\s{WIDE}]+)")
 _WORD_END = re.compile(r"\s+|(?<=[，、,；;])")
 _MAX_WORDS = 70  # a longer sentence is divided, because the text has no punctuation
-_PART_WORDS = 40
+_PART_WORDS, _CLAUSE_WORDS = 30, 12  # a part can end from so many words on, before a conjunction
+_CONJUNCTION = re.compile(
+    r"(?:and|but|so|because|then|und|aber|weil|dann|et|mais|parce|y|pero|porque|e|ma)\b",
+    re.IGNORECASE,
+)
+_MIN_STAMPS = 3  # lines of a chat
 _MIN_NOTES = 3  # lines
 _MIN_WIDTH = 40  # characters; text is hardly wrapped at less
 _TITLE_WORDS = 10  # of an unmarked title at most
@@ -104,6 +138,15 @@ def _blocks(text: str) -> Iterator[_Block]:
     for head in _HEAD.finditer(text):
         fields = _CONTEXT.finditer(head[0])
         reader.fields.update(head.start() + field.start() for field in fields)
+    for found in _COURTESY.finditer(text):
+        reader.fields.update(line.start() for line in LINE.finditer(text, *found.span()))
+    title = _TITLE.match(text)
+    if title and _is_title(title[1], title[2]):
+        reader.title = title.start(1)
+    stamps = [found.start() for found in _STAMP.finditer(text)]
+    n_lines = sum(not line.isspace() for line in text.splitlines(keepends=True))
+    if len(stamps) >= max(_MIN_STAMPS, n_lines / 2):
+        reader.stamps.update(stamps)
     lines = [(found.start(), found[0].rstrip()) for found in LINE.finditer(text)]
     for (start, line), following in zip(lines, [*lines[1:], (0, "")], strict=False):
         yield from reader.add(start, line, following[1])
@@ -118,13 +161,16 @@ class _BlockReader:
         self._only_line = ""  # of the open block, "" if it has several
         self.front_end = 0  # of the front matter, whose lines are code
         self.fields: set[int] = set()  # the starts of lines with them
+        self.stamps: set[int] = set()  # the starts of lines of a chat
+        self.title = -1  # the start of the first line, if it is an unmarked title
         self._fence = ""
         self._header: tuple[str, ...] = ()  # of the table around the line
         self._is_quote = False  # whether the open block is in a block quote
 
     def add(self, start: int, line: str, following: str) -> Iterator[_Block]:
         """Add a line; yield the blocks that it ends."""
-        if self._open is not None and self._continues(line):
+        begins = start in self.fields or start in self.stamps
+        if self._open is not None and not begins and self._continues(line):
             if not self._has_title(line):
                 self._open.end, self._only_line = start + len(line), ""
                 return
@@ -156,11 +202,7 @@ class _BlockReader:
 
     def _has_title(self, line: str) -> bool:
         """Return whether the open block is an unmarked title of the text that begins in a line."""
-        title, text = self._only_line.strip(), line.strip()
-        n_words = count_words(title)
-        is_short = 0 < n_words <= _TITLE_WORDS
-        is_text = count_words(text) >= max(_TEXT_WORDS, _TEXT_RATIO * n_words)
-        return is_short and is_text and not text[0].islower() and not _CLOSED.search(title)
+        return _is_title(self._only_line.strip(), line.strip())
 
     def _read(self, start: int, line: str, following: str) -> _Block | None:
         end = start + len(line)
@@ -188,7 +230,16 @@ class _BlockReader:
             return _Block("item", start + item.end(), end)
         quote = _QUOTE.match(line)
         self._is_quote = quote is not None
-        return _Block("prose", start + (quote.end() if quote else 0), end)
+        kind: Kind = "heading" if start == self.title else "prose"
+        return _Block(kind, start + (quote.end() if quote else 0), end)
+
+
+def _is_title(line: str, following: str) -> bool:
+    """Return whether a line is an unmarked title of the text that begins in the next one."""
+    n_words = count_words(line)
+    is_short = 0 < n_words <= _TITLE_WORDS
+    is_text = count_words(following) >= max(_TEXT_WORDS, _TEXT_RATIO * n_words)
+    return is_short and is_text and not following[0].islower() and not _CLOSED.search(line)
 
 
 def _parts(text: str, block: _Block) -> Iterator[tuple[int, int, str]]:
@@ -252,7 +303,9 @@ def _divided(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     for cut in [*cuts, end - start]:
         more = count_narrow_and_wide(text[start + at : start + cut])
         n_narrow, n_wide, at = n_narrow + more[0], n_wide + more[1], cut
-        if n_narrow + -(-n_wide // 2) >= _PART_WORDS or cut == end - start:
+        n_words = n_narrow + -(-n_wide // 2)
+        is_clause = n_words >= _CLAUSE_WORDS and _CONJUNCTION.match(text, start + cut)
+        if is_clause or n_words >= _PART_WORDS or cut == end - start:
             yield _trimmed(text, start + first, start + cut)
             first, n_narrow, n_wide = cut, 0, 0
 
