@@ -520,3 +520,11 @@ def test_name_of_a_language_in_its_own_script_is_accepted_for_menus_of_languages
 )
 def test_other_name_in_a_foreign_script_is_rejected(source: str, reply: str) -> None:
     assert fault(source, reply, "io") == "is not in Ido"
+
+
+def test_term_may_keep_words_of_its_source() -> None:
+    source, reply = "Template tag documentation", "Template tag documentazioa"
+    assert fault(source, reply, "eu") is None
+    assert fault(source, source, "eu") == "is not in Basque"
+    assert fault("The template tag in here", "The template tag here in", "eu") == "is not in Basque"
+    assert fault(source, "Documentation of all template tags", "eu") == "is not in Basque"

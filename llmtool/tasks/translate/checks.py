@@ -159,10 +159,15 @@ def _is_in_another_language(
     """Return whether a reply is clearly in another language, judged by its words, not identifiers.
 
     A reply with only words of the source is judged with its identifiers, unless it has no others.
+    The translation of a term may keep words of the source, which are not judged then.
     """
     bare = _IDENTIFIER.sub(" ", reply)
-    if not any(map(str.isalpha, bare)) or not set(_words(reply)) <= set(_words(source)):
+    source_words, words = set(_words(source)), set(_words(reply))
+    if not any(map(str.isalpha, bare)) or not words <= source_words:
         reply = bare
+        if source_language == "en" and _ENGLISH_WORDS.isdisjoint(source_words | words):
+            kept = (word for word in _WORD.findall(bare) if word.casefold() not in source_words)
+            reply = " ".join(kept)
     is_long = sum(map(str.isalpha, reply)) >= _MIN_LETTERS or _letter_weight(reply) >= _MIN_WEIGHT
     return is_long and not may_be_in(reply, to.code, source=source_language)
 
