@@ -34,6 +34,11 @@ _WIKI = re.compile(
     r"!?\[\[[^\[\]\n|]{1,400}(?:\\?\|(?=[^\[\]\n]{1,400}\]\](?![(\[]))|(?=\]\](?![(\[])))"
 )
 _ENDS_LATER = re.compile(r"(?!<)|<(?:[!?]|(?:script|pre|style|textarea)\b)", re.IGNORECASE)
+# [label]: {% link a.md %}
+_TEMPLATE_DEFINITION = re.compile(
+    r"\[((?:[^\[\]\\]|\\.)+)\]:[ \t]*"
+    r"([^\s{}]*(?:\{%[^{}\n]*%\}|\{\{[^{}\n]*\}\})[^\s{}]*)[ \t]*$"
+)
 _ROLE = re.compile(r"\{[\w:+-]+\}\Z")
 _HIGHLIGHT = re.compile(r"(?<!=)==(?=[^\s=])[^=]*(?<=[^\s=])==(?!=)")
 _EMPHASIS = {"strong_open": "bold text", "em_open": "italic text", "s_open": "deleted text"}
@@ -66,7 +71,7 @@ def parse_markdown(
 @lru_cache(maxsize=2)
 def _parser(*, is_mdx: bool) -> MarkdownIt:
     from markdown_it import MarkdownIt, helpers
-    from markdown_it.rules_block import html_block
+    from markdown_it.rules_block import html_block, lheading, list_block, paragraph, reference
     from markdown_it.rules_inline import image, link
 
     parser = MarkdownIt("commonmark", {"maxNesting": MAX_NESTING})
@@ -75,10 +80,15 @@ def _parser(*, is_mdx: bool) -> MarkdownIt:
     parser.helpers = SimpleNamespace(**{**vars(helpers), **balanced})  # type: ignore[assignment]
     if is_mdx:
         parser.disable("code")  # in MDX, indentation has no meaning
+        for name, block in (("lheading", lheading), ("paragraph", paragraph)):
+            parser.block.ruler.at(name, _up_to_indented(block))
+        terminated = ["paragraph", "reference", "blockquote"]
+        parser.block.ruler.at("list", _at_any_indent(list_block), {"alt": terminated})
     for name, rule in (("link", link), ("image", image)):
         parser.inline.ruler.at(name, _if_closed(rule))
     interrupts = ["paragraph", "reference", "blockquote"]
     parser.block.ruler.at("html_block", _up_to_markdown(html_block), {"alt": interrupts})
+    parser.block.ruler.at("reference", _or_template(reference))
     terminated = ["paragraph", "reference", "blockquote", "list"]
     parser.block.ruler.before("table", "dialect", read_block, {"alt": terminated})
     parser.core.ruler.at("inline", _parse_headings)
@@ -152,17 +162,87 @@ def _if_balanced(read: Callable[[str, int, int], Any]) -> Callable[[str, int, in
 
 
 def _up_to_markdown(rule: Rule) -> Rule:
-    """Return the rule for HTML so that a line of a container or a link definition ends it."""
+    """Return the rule for HTML so that a line of a container or a link definition ends it.
+
+    In MDX, so does every block that ends a paragraph.
+    """
 
     def read(state: StateBlock, line: int, end: int, silent: bool) -> bool:
         start = state.bMarks[line] + state.tShift[line]
         is_tag = not silent and not _ENDS_LATER.match(state.src, start)
         if is_tag:
             at = line + 1
+            is_mdx = "mdx" in state.env["constructs"]
             while at < end and not state.isEmpty(at) and not ends_html(state, at):
+                if is_mdx and _ends_paragraph(state, at):
+                    break
                 at += 1
             end = at if at < end and not state.isEmpty(at) else end
         return rule(state, line, end, silent)
+
+    return read
+
+
+def _or_template(rule: Rule) -> Rule:
+    """Return the rule for link definitions, of which the target may be a template with spaces."""
+
+    def read(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+        start = state.bMarks[line] + state.tShift[line]
+        found = _TEMPLATE_DEFINITION.match(state.src, start, state.eMarks[line])
+        if found is None or "templates" not in state.env["constructs"] or state.is_code_block(line):
+            return rule(state, line, end, silent)
+        if not silent:
+            target = {"title": "", "href": found[2], "map": [line, line + 1]}
+            state.env.setdefault("references", {}).setdefault(_label(found[1]), target)
+            state.line = line + 1
+        return True
+
+    return read
+
+
+def _label(text: str) -> str:
+    """Return the label of a link as the parser compares it."""
+    from markdown_it.common.utils import normalizeReference
+
+    return normalizeReference(text)
+
+
+def _ends_paragraph(state: StateBlock, line: int) -> bool:
+    parent, state.parentType = state.parentType, "paragraph"
+    rules = state.md.block.ruler.getRules("paragraph")
+    found = any(rule(state, line, state.lineMax, True) for rule in rules)
+    state.parentType = parent
+    return found
+
+
+def _up_to_indented(rule: Rule) -> Rule:
+    """Return the rule for a paragraph or heading so that also an indented block ends it."""
+
+    def read(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+        line_max = state.lineMax
+        for at in range(line + 1, line_max):
+            if state.isEmpty(at):
+                break
+            if state.sCount[at] - state.blkIndent > 3 and _ends_paragraph(state, at):
+                state.lineMax = at
+                break
+        try:
+            return rule(state, line, min(end, state.lineMax), silent)
+        finally:
+            state.lineMax = line_max
+
+    return read
+
+
+def _at_any_indent(rule: Rule) -> Rule:
+    """Return the rule for a list without the limit to how far an item is indented."""
+
+    def read(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+        indent, state.listIndent = state.listIndent, -1
+        try:
+            return rule(state, line, end, silent)
+        finally:
+            state.listIndent = indent
 
     return read
 

@@ -271,6 +271,20 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "```{widget} Á títlé óf ít\n:class: x\n\nThé líbráry ís clóséd ín Máy.\n\n- óné\n```\n"
         "```{widget} a/b c\nThé líbráry ís clóséd tódáy.\n```\n\n```{stan}\nThe data;\n```\n",
     ),
+    "lists of MDX at any indent, and after HTML": (
+        "import A from 'a'\n\nOne:\n\t- two\n\t- three\n\n- four\n\t\t- five\n\t\t- six\n\n"
+        "<details>\n<summary>Seven</summary>\n<Steps>\n1. Eight\n2. Nine\n</Steps>\n</details>\n\n"
+        "Ten\n     eleven\n",
+        "import A from 'a'\n\nÓné:\n\t- twó\n\t- thréé\n\n- fóúr\n\t\t- fívé\n\t\t- síx\n\n"
+        "<details>\n<summary>Sévén</summary>\n<Steps>\n1. Éíght\n2. Níné\n</Steps>\n</details>\n\n"
+        "Tén élévén\n",
+    ),
+    "definitions of links with templates": (
+        "See [one], [two][three] and [four][].\n\n[one]: {% link a.md %}\n"
+        "[three]: {{ site.url }}/b#c\n[four]: {% post_url 2020-01-01-d %}\n",
+        "Séé [óné][one], [twó][three] ánd [fóúr][four].\n\n[one]: {% link a.md %}\n"
+        "[three]: {{ site.url }}/b#c\n[four]: {% post_url 2020-01-01-d %}\n",
+    ),
     "a fragment of MDX": (
         "import A from 'a'\n\n<>\nOne\n</>\n",
         "import A from 'a'\n\n<>\nÓné\n</>\n",
