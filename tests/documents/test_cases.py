@@ -1,4 +1,4 @@
-"""The segments of files in which text was lost or syntax translated: neither happens again."""
+"""Files in which text was lost, syntax translated or an encoding not found: none happens again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
+from llmtool.documents.readers.readable import read_document
+from llmtool.engine.scripted import ScriptedEngine
 
+CASES = Path(__file__).parent / "cases"
 CORPUS = Path(__file__).parent / "corpus"
 SEGMENTS = {
     "arrow_text.srt": ["Step 1 --> Step 2: press start", "Good"],
@@ -163,3 +167,46 @@ def test_segments_of_a_case(name: str) -> None:
         "".join(part if isinstance(part, str) else f"‹{part.source}›" for part in segment.parts)
         for segment in segments
     ] == SEGMENTS[name]
+
+
+BODY = "Subject: x\n\nThe body text."
+ENGLISH = "Good morning, everybody!\n\n2\n00:00:03,000 --> 00:00:04,000\nThe café is closed today."
+FIRST = "1\n00:00:01,000 --> 00:00:02,000\n"
+# The text, kind and encoding of a file, and the note about it.
+READ = {
+    "base64.eml": (
+        "Subject: Invoice\nFrom: a@example.org\n\n"
+        "Your invoice over 40 EUR is due on 3 May. Please pay in time.",
+        "email",
+        "",
+    ),
+    "comments_and_groups.eml": (BODY.replace("x\n", "x\nFrom: (c):\nTo: (c):\n"), "email", ""),
+    "empty_plain_part.eml": (
+        "Subject: Hello\nFrom: a@example.org\nTo: b@example.org\n\n"
+        "Your invoice over 40 EUR is due on 3 May.",
+        "email",
+        "",
+    ),
+    "gbk.srt": (f"{FIRST}大家早上好！", "text", "read as gb18030 (detected)"),
+    "malformed_parameter.eml": (BODY, "email", ""),
+    "unknown_charset.eml": (BODY, "email", ""),
+    "utf16.srt": (FIRST + ENGLISH, "text", ""),
+    "utf8_without_charset.eml": ("Subject: x\n\nGrüße, der Text ist da.", "email", ""),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_text_of_a_case(name: str) -> None:
+    text, kind, note = READ[name]
+    found = read_document((CASES / name).read_bytes(), name=name)
+    assert found.text.strip().replace("\r\n", "\n") == text
+    assert found.kind == kind
+    assert note in "".join(found.notes)
+    assert bool(found.notes) == bool(note)
+
+
+def test_chinese_is_not_wrapped_where_a_reader_would_see_a_space() -> None:
+    chinese = "市图书馆因屋顶和二楼阅览室窗户维修，三月至六月闭馆，读者可到分馆借书。" * 2
+    toolbox = Toolbox(engine=ScriptedEngine(lambda prompt: chinese), model="scripted")
+    text = (CORPUS / "wrapped_to_chinese.md").read_text(encoding="utf-8")
+    assert toolbox.translate(text, "Chinese", format="md").text == f"{chinese}\n"
