@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -86,6 +87,33 @@ def test_markdown_is_parsed_a_few_times(has_link: bool, monkeypatch: pytest.Monk
     assert result.untranslated == ()
     # source, sections, output, and output with the old targets of links
     assert sum(sizes) <= (4 if has_link else 3) * len(source) + 100
+
+
+def count_calls(source: str) -> int:
+    """Return the number of calls of functions, also of C, in the translation of a document."""
+    n_calls = 0
+    toolbox = make_toolbox()
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal n_calls
+        n_calls += event.endswith("call")
+
+    sys.setprofile(count)
+    try:
+        result = toolbox.translate(source, "en", source="en", format="md")
+    finally:
+        sys.setprofile(None)
+    assert result.untranslated == ()
+    return n_calls
+
+
+@pytest.mark.usefixtures("_whole_output_is_not_checked")
+def test_calls_grow_with_the_length_of_markdown() -> None:
+    unit = "\n\n".join(BLOCKS[1:8]) + "\n\n"
+    count_calls(unit)  # fills caches
+    one, two, eight = (count_calls(unit * n) for n in (1, 2, 8))
+    assert (eight - two) / 6 < 1.01 * (two - one)
+    assert two - one < 50 * len(unit)  # 1 MB takes about 10 s with 35
 
 
 @pytest.mark.usefixtures("_whole_output_is_not_checked")
