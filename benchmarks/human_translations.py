@@ -21,6 +21,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from html import unescape
 from pathlib import Path
 
 from llmtool.documents.formats import parse
@@ -113,6 +114,8 @@ def find_fault(pair: _Pair, to: Language) -> str | None:
         if not job.is_language:
             candidate += source
             continue
+        if "&" not in join_parts(source):
+            human = [_plain_quote(part) for part in human]
         text = checks.tidy(job.placeholders.text, _as_reply(job, human))
         fault = checks.find_fault(
             job.placeholders,
@@ -140,6 +143,12 @@ def changes_spans(pair: _Pair) -> bool:
         for parts in (segment.parts, translation)
     )
     return before != after
+
+
+def _plain_quote(part: Part) -> Part:
+    """Return a quotation mark for a reference to one, as in `checks.tidy`."""
+    is_quote = isinstance(part, ProtectedSpan) and part.source in ("&quot;", "&#39;")
+    return unescape(join_parts([part])) if is_quote else part
 
 
 def _as_reply(job: SegmentJob, human: Sequence[Part]) -> str:
