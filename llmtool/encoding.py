@@ -112,6 +112,8 @@ def detect_encoding(data: bytes) -> str | None:
     return "UTF-16-BE" if all(odd) and not any(even) else None
 
 
+# Codecs of names and escape sequences; their errors have no position.
+_NOT_CHARACTER_SETS = ("idna", "punycode", "unicode-escape", "raw-unicode-escape")
 # Encodings that web pages declare by the name of a subset, as in the WHATWG's Encoding Standard.
 _SUPERSETS = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874",
@@ -209,13 +211,13 @@ def _find_codec(declared: str | None, data: bytes) -> str | None:
 
 
 def _lookup(name: str) -> str | None:
-    """Return the codec of text with a name, None if it is unknown."""
+    """Return the codec of a character set with a name, None if it is unknown."""
     try:
         known = codecs.lookup(name).name
         "".encode(known)  # some codecs are not of text
     except (LookupError, ValueError):
         return None
-    return known
+    return None if known in _NOT_CHARACTER_SETS else known
 
 
 def _normalize_name(name: str) -> str:
@@ -313,14 +315,11 @@ def check_encoding(name: str) -> str:
     Raises:
         UsageError: Python does not know the encoding.
     """
-    try:
-        b"".decode(name)
-        "".encode(name)
-    except (LookupError, ValueError) as exc:
+    if _lookup(name) is None:
         raise UsageError(
             f"unknown encoding {name!r}; use utf-8, utf-16, latin-1, cp1252 or another that Python "
             "supports"
-        ) from exc
+        )
     return name
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import encodings
+import pkgutil
 import random
 
 import pytest
 
-from llmtool.encoding import decode_document
-from llmtool.errors import InputError
+from llmtool.encoding import check_encoding, decode, decode_document
+from llmtool.errors import InputError, UsageError
 
 LINES = {
     "gbk": ["大家早上好！", "请在3天内完成付款。", "图书馆三月闭馆维修。"],
@@ -138,3 +141,12 @@ def test_encoding_of_ascii_text_is_not_guessed(monkeypatch: pytest.MonkeyPatch) 
 def test_japanese_in_seven_bits_is_detected() -> None:
     text = "今日は良い天気です。明日も晴れるでしょう。"
     assert decode_document(text.encode("iso-2022-jp"), source="x").text == text
+
+
+def test_any_codec_of_python_may_be_declared_or_given() -> None:
+    data = b"abc-de9 caf\\x9 =?x?= \xe9"
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with contextlib.suppress(InputError):
+            decode_document(data, module.name, source="x")
+        with contextlib.suppress(InputError, UsageError):
+            decode(data, source="x", encoding=check_encoding(module.name))
