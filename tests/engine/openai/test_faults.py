@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fake_server import Exchange, FakeServer, Respond, chunk, fail, listed, say, texts, usage
 
+from llmtool.engine.openai import connection
 from llmtool.engine.types import Event, Failed, Finished, Message, Prompt, Request, Sampling
 from llmtool.errors import ExitCode, LlmtoolError, ServerError, UsageError
 
@@ -441,6 +442,16 @@ def test_server_that_does_not_stream_is_understood(fake: FakeServer, connect: An
     *tokens, end = run(connect(fake.url))
     assert texts(tokens) == "Hello" and isinstance(end, Finished)
     assert end.usage.prompt_tokens == 3
+
+
+def test_size_of_a_document_is_limited(
+    fake: FakeServer, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = connect(fake.url)
+    monkeypatch.setattr(connection, "MAX_DOCUMENT", 3 << 20)
+    fake.script(lambda exchange: exchange.send(body={"text": "a" * (4 << 20)}))
+    with pytest.raises(LlmtoolError, match="invalid response of the server: more than 3 MB"):
+        run(engine)
 
 
 def test_events_split_anywhere_are_joined(fake: FakeServer, connect: Any) -> None:
