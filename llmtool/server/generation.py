@@ -18,6 +18,8 @@ from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.toolbox import Toolbox
 
+# Log-probabilities of tokens and their alternatives in a response; each takes 700 bytes in memory.
+MAX_LOGPROBS = 500_000
 _CHAT_TEMPLATE = "chat"
 
 
@@ -43,13 +45,18 @@ class Replies:
         self._n = n
         self.choices = [Reply() for _ in range(n * n_requests)]
         self._prompts: dict[int, Usage] = {}
-        self._completion_tokens = self.reasoning_tokens = 0
+        self._completion_tokens = self.reasoning_tokens = self._n_logprobs = 0
 
     def index(self, event: Token | Finished) -> int:
         """Return the index of an event's choice."""
         return event.id * self._n + event.choice
 
     def add(self, event: Token | Finished) -> None:
+        """Add an event.
+
+        Raises:
+            RequestError: the response has too many log-probabilities.
+        """
         choice = self.choices[self.index(event)]
         if isinstance(event, Finished):
             choice.finish_reason, choice.seed = event.finish_reason, event.seed
@@ -62,10 +69,21 @@ class Replies:
         choice.text += event.text
         choice.reasoning += event.reasoning
         if event.logprob is not None:
+            self._count(event.logprob)
             choice.logprobs.append(event.logprob)
         if event.prompt_logprob is not None:  # of all choices
+            self._count(event.prompt_logprob, self._n)
             for each in self.choices[event.id * self._n : (event.id + 1) * self._n]:
                 each.prompt_logprobs.append(event.prompt_logprob)
+
+    def _count(self, token: TokenLogprob, n: int = 1) -> None:
+        self._n_logprobs += n * (1 + len(token.top))
+        if self._n_logprobs > MAX_LOGPROBS:
+            raise RequestError(
+                f"logprobs: the response has more than {MAX_LOGPROBS:,} tokens and alternatives; "
+                "request fewer alternatives, tokens or replies",
+                param="logprobs",
+            )
 
     @property
     def usage(self) -> Usage:

@@ -12,6 +12,7 @@ from running_server import Serve, Server
 
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
+from llmtool.server import generation
 
 PATH = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -120,6 +121,22 @@ def test_logprobs_have_the_requested_alternatives(tiny: Path, serve: Serve) -> N
     for token in choice["logprobs"]["content"]:
         assert token["logprob"] <= 0
         assert len(token["top_logprobs"]) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_number_of_logprobs_is_limited(
+    tiny: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """A server would hold gigabytes for 100 alternatives of each token of 1,000 replies."""
+    server = serve(tiny)
+    body = {"messages": HELLO, "max_tokens": 8, "logprobs": True, "top_logprobs": 4, "n": 2}
+    monkeypatch.setattr(generation, "MAX_LOGPROBS", 80)
+    assert "more than" not in server.post(PATH, {**body, "stream": stream}).text
+    monkeypatch.setattr(generation, "MAX_LOGPROBS", 30)
+    response = server.post(PATH, {**body, "stream": stream})
+    assert "the response has more than 30 tokens and alternatives" in response.text
+    assert response.status_code == (200 if stream else 400)
+    assert server.wait_until(lambda: not server.service.n_running)
 
 
 @pytest.mark.parametrize(

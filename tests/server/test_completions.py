@@ -13,6 +13,7 @@ from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Prompt, ScoreRequest, Scores
+from llmtool.server import generation
 
 PATH = "/v1/completions"
 TEXT = "the quick brown fox jumps over a lazy dog"
@@ -34,6 +35,16 @@ def test_echo_begins_with_the_prompt(serve: Serve) -> None:
     assert [each["text"] for each in reply["choices"]] == ["a b", "a b", "x b", "x b"]
     assert [each["index"] for each in reply["choices"]] == [0, 1, 2, 3]
     assert reply["usage"]["prompt_tokens"] == 2
+
+
+def test_logprobs_of_a_prompt_count_for_each_reply(
+    tiny: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"prompt": TEXT, "echo": True, "max_tokens": 0, "logprobs": 1}
+    server = serve(tiny)
+    monkeypatch.setattr(generation, "MAX_LOGPROBS", 2 * len(TEXT))
+    assert server.post(PATH, body).status_code == 200
+    assert server.post(PATH, {**body, "n": 8}).json()["error"]["param"] == "logprobs"
 
 
 def test_max_tokens_is_sixteen_by_default(tiny: Path, serve: Serve) -> None:
