@@ -154,6 +154,13 @@ def test_passed_model_is_not_loaded_again(
     check(tiny, tmp_path)
 
 
+def test_model_of_a_package_is_not_loaded_in_a_child(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_load_in_child", None)
+    preflight(tiny, (tiny,), cache_folder=tmp_path, cancellation=Cancellation(), trusted=True)
+
+
 def test_restored_modification_time_does_not_keep_the_record(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.touch()

@@ -177,6 +177,18 @@ def test_strings_of_all_arrays_are_bounded(tmp_path, monkeypatch, counts):
         read_header(path)
 
 
+@pytest.mark.parametrize(
+    ("n_tensors", "n_keys"), [(reader.MAX_TENSORS + 1, 0), (0, reader.MAX_KEYS + 1)]
+)
+def test_numbers_of_keys_and_tensors_are_bounded(tmp_path, n_tensors, n_keys):
+    path = tmp_path / "sparse.gguf"
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sIQQ", b"GGUF", 3, n_tensors, n_keys))
+        file.truncate(100 << 20)
+    with pytest.raises(ModelUnreadable, match=f"declares {n_keys} keys and {n_tensors} tensors"):
+        read_header(path)
+
+
 def test_random_bytes_are_rejected(write):
     rng = random.Random(7)
     for _ in range(50):

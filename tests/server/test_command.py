@@ -91,10 +91,12 @@ def test_a_second_signal_stops_replies_with_an_error(
     server = start("--ctx-size", 100_000, model=endless)
     response = stream(server, max_tokens=90_000)
     server.process.send_signal(sig)
+    started = time.monotonic()
     time.sleep(0.5)  # signals that arrive together may be one
     server.process.send_signal(sig)
     last = response.read().strip().split(b"\n\n")[-1]
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "shutting_down"
+    assert time.monotonic() - started < 20, "before the end of the 30 s that one signal gives"
     assert server.process.wait(10) == -sig
 
 

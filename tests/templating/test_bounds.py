@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -102,6 +103,15 @@ def test_values_in_closures_are_not_credited() -> None:
     )
     with pytest.raises(TemplateError, match="builds too much data"):
         Template(source, name="hoarder", chat=True).render()
+
+
+def test_rendering_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its steps may take longer than usual."""
+    seconds = itertools.count()
+    monkeypatch.setattr("llmtool.templating.budget.time.thread_time", lambda: next(seconds))
+    source = "{% for x in range(90000) %}{{ x }}{% endfor %}"
+    with pytest.raises(TemplateError, match="takes too long to render"):
+        Template(source, name="slow", chat=False).render()
 
 
 def test_short_rendering_does_not_read_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,16 @@ def test_fault_is_one_line_with_an_exit_code(
     assert KEY not in text
 
 
+def test_proxy_is_not_used_for_a_server_on_this_machine(
+    fake: FakeServer, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.script(say("Hello"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+    assert texts(run(connect(fake.url))) == "Hello"
+
+
 def test_unreachable_server_is_an_error(connect: Any) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
