@@ -18,7 +18,7 @@ from llmtool.tasks.pipeline.output_spec import OutputSpec, make_output_spec
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.toolbox import Toolbox
 
-# Log-probabilities of tokens and their alternatives in a response; each takes 700 bytes in memory.
+# Log-probabilities of tokens and their alternatives in a response; each takes 300 bytes in memory.
 MAX_LOGPROBS = 500_000
 _CHAT_TEMPLATE = "chat"
 

@@ -43,7 +43,8 @@ def open_async_client(
         max_keepalive_connections=max_connections,
         keepalive_expiry=60,
     )
-    mounts = None if use_proxies else {"all://": None}
+    # A proxy of the environment is mounted for a scheme, which takes precedence over "all".
+    mounts = None if use_proxies else dict.fromkeys(("http://", "https://", "all://"))
     needs_certificates = is_encrypted or use_proxies
     verify = True if needs_certificates else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx2.AsyncClient(follow_redirects=False, limits=limits, mounts=mounts, verify=verify)

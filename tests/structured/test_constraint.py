@@ -616,6 +616,22 @@ def test_costly_constraint_is_rejected(
         ConstraintCompiler(ByteVocabulary()).compile(Constraint(kind, source))
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (doubled(20, '"a"'), "its rules expand to more than 262,144 items"),
+        ('root ::= "a" #' + "x" * 262_144, "longer than 262,144 characters"),
+    ],
+    ids=["with its rules", "as typed"],
+)
+def test_size_of_a_grammar_is_limited_before_it_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    monkeypatch.setattr(compiler_module, "_check_limits", None)
+    with pytest.raises(UsageError, match=reason):
+        ConstraintCompiler(ByteVocabulary()).compile(Constraint("gbnf", source))
+
+
 def test_long_constraint_is_compiled() -> None:
     compiler = ConstraintCompiler(ByteVocabulary())
     words = "|".join(f"word{i}" for i in range(2000))

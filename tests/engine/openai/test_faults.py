@@ -216,13 +216,14 @@ def test_fault_is_one_line_with_an_exit_code(
     assert KEY not in text
 
 
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy", "HTTP_PROXY"])
 def test_proxy_is_not_used_for_a_server_on_this_machine(
-    fake: FakeServer, connect: Any, monkeypatch: pytest.MonkeyPatch
+    fake: FakeServer, connect: Any, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     fake.script(say("Hello"))
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
     assert texts(run(connect(fake.url))) == "Hello"
 
 
