@@ -57,6 +57,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Let the interpreter end without a collection of all objects."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the soak tests first: what other tests leave in the allocator is not theirs."""
     items.sort(key=lambda item: item.path.name != "test_soak.py")

@@ -12,9 +12,9 @@ from typing import Any
 
 
 @functools.cache
-def syntax_tree(path: Path) -> ast.Module:
-    """Return the parsed source of a file, which the tests of rules for source text share."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+def syntax_nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return the nodes of a parsed file, its module first, for the tests of rules for source."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def every(**cases: Iterable[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

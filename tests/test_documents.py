@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from offenders import syntax_tree
+from offenders import syntax_nodes
 
 import llmtool
 from llmtool import errors
@@ -240,7 +240,7 @@ def test_each_error_documents_its_exit_code() -> None:
 
 def test_each_module_has_a_docstring() -> None:
     modules = [*(ROOT / "llmtool").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
-    undocumented = [str(m) for m in modules if not ast.get_docstring(syntax_tree(m))]
+    undocumented = [str(m) for m in modules if not ast.get_docstring(syntax_nodes(m)[0])]
     assert len(modules) > 200 and undocumented == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from offenders import syntax_tree
+from offenders import syntax_nodes
 
 from llmtool.batch.runner import BatchOptions
 from llmtool.cli.app import root_command
@@ -57,13 +57,13 @@ def messages(path: Path) -> list[str]:
     """Return the strings of a file that are not docstrings, without commands in backquotes."""
     docs = {
         id(node.body[0].value)
-        for node in ast.walk(syntax_tree(path))
+        for node in syntax_nodes(path)
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
     found = []
-    for node in ast.walk(syntax_tree(path)):
+    for node in syntax_nodes(path):
         if isinstance(node, ast.JoinedStr):
             text = "".join(
                 str(v.value) if isinstance(v, ast.Constant) else "X" for v in node.values
@@ -94,7 +94,7 @@ def named_options() -> set[str]:
     return {
         node.args[0].value
         for path in LIBRARY
-        for node in ast.walk(syntax_tree(path))
+        for node in syntax_nodes(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "option"
