@@ -215,6 +215,15 @@ class TestStopping:
             assert "> typed ahead" in text
             assert "w typed" not in text
 
+    def test_ctrl_d_during_a_reply_ends_the_chat_after_it(self, chat: Start) -> None:
+        with chat([" ".join(["w"] * 20) + " end"], delay=0.02) as terminal:
+            wait_for_prompt(terminal)
+            terminal.send("go\r")
+            terminal.wait_for("w w w")
+            terminal.send("\x04")
+            assert terminal.exit_status == 0
+            assert "end" in "\n".join(terminal.screen())
+
     def test_text_pasted_during_a_reply_is_one_message(
         self, chat: Start, sessions: Sessions
     ) -> None:

@@ -196,6 +196,14 @@ def _make_session(
         event.current_buffer.insert_text("\n")
 
     @Condition
+    def is_empty() -> bool:
+        return not session.default_buffer.text
+
+    @keys.add("c-@", filter=is_empty)
+    def _(event: Any) -> None:  # Linux stores Ctrl-D as this if it was typed before the prompt
+        event.app.exit(exception=EOFError)
+
+    @Condition
     def is_default() -> bool:
         buffer = session.default_buffer
         return (
