@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llmtool.config import Folders, Settings
+from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
 from llmtool.errors import UsageError
 from llmtool.tasks.results import Classification, Generation
 from llmtool.toolbox import Toolbox
@@ -71,6 +73,30 @@ def test_results_do_not_depend_on_the_batch(open_box: Callable[..., Toolbox], ki
         assert alone == whole[:2]
     with open_box(kind, prefix_cache=False) as box:
         assert run(box, texts[3:4]) == whole[3:4]
+
+
+@pytest.mark.parametrize("kind", ["plain", "hybrid"])
+def test_replies_of_a_chat_do_not_depend_on_its_earlier_replies(
+    open_box: Callable[..., Toolbox], kind: str
+) -> None:
+    options: dict[str, Any] = {"max_tokens": 40, "temperature": 0.0, "logprobs": 1}
+
+    def say(box: Toolbox, messages: list[Message]) -> tuple[str, list[Any]]:
+        request = Request(
+            prompt=Prompt(messages=tuple(messages)), sampling=Sampling(**options), keep=True
+        )
+        tokens = [each for each in box.engine.stream([request]) if isinstance(each, Token)]
+        return "".join(each.text for each in tokens), [each.logprob for each in tokens]
+
+    messages = [Message(role="user", content="hello river")]
+    with open_box(kind) as box:
+        reply = say(box, messages)
+        messages += [Message(role="assistant", content=reply[0])]
+        messages += [Message(role="user", content="and then")]
+        after = say(box, messages)
+    with open_box(kind) as box:
+        assert say(box, messages) == after
+        assert say(box, messages[:1]) == reply
 
 
 def test_reproducible_results_need_one_request_at_a_time(open_box: Callable[..., Toolbox]) -> None:

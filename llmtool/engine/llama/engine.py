@@ -51,7 +51,8 @@ class LocalEngine:
         n_threads: None uses the cores available to this process.
         n_parallel: maximum number of sequences to decode together; None is `MAX_PARALLEL`.
         reproducible: run one request at a time, in a state that depends on no other request, so
-            that other requests do not change the rounding of its logits.
+            that other requests do not change the rounding of its logits. A conversation is computed
+            anew for each reply.
         kv_type: data type of the KV cache.
         prefix_folder: folder of the prompt cache; None disables it.
         prefix_bytes: size limit of the prompt cache.

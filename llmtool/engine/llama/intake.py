@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from llmtool.engine.llama.generation_job import GenerationJob
 from llmtool.engine.llama.job import Job
 from llmtool.engine.llama.loaded_model import LoadedModel
@@ -16,7 +18,7 @@ class Intake:
     """The jobs of a stream that wait, in the order of the requests.
 
     `is_exhausted` is true after the last request was read. `has_waited` is true once no request was
-    available, as they arrive over time.
+    available, as they arrive over time. With `reproducible`, no request continues another one.
     """
 
     def __init__(
@@ -24,8 +26,11 @@ class Intake:
         model: LoadedModel,
         requests: Iterable[Request | ScoreRequest | Failed | None],
         progress: StreamProgress,
+        *,
+        reproducible: bool = False,
     ) -> None:
         self._model, self._source, self._progress = model, iter(requests), progress
+        self._reproducible = reproducible
         self.is_exhausted = self.has_waited = False
         self.waiting: deque[Job] = deque()
 
@@ -63,6 +68,8 @@ class Intake:
             from llmtool.engine.llama.scoring_job import ScoringJob
 
             return ScoringJob(self._model, request)
+        if self._reproducible and request.keep:
+            request = msgspec.structs.replace(request, keep=False)
         job = GenerationJob(self._model, request)
         self._progress.n_replies += request.n
         return job

@@ -52,7 +52,7 @@ class Scheduler:
     ) -> None:
         self._progress = progress
         self._model, self._contexts = model, contexts
-        self._intake = Intake(model, requests, progress)
+        self._intake = Intake(model, requests, progress, reproducible=contexts.reproducible)
         self._waiting = self._intake.waiting
         self._jobs: list[Job] = []
         self._turns = AdapterTurns()
@@ -211,7 +211,7 @@ class Scheduler:
     def _find_cached(self, sequences: Sequences, job: Job) -> tuple[CachedSequence | None, int]:
         """Return the sequence with the longest common prefix, and the length of that prefix."""
         ids = job.ids[:-1]  # at least one token must be computed
-        if self._contexts.reproducible and not job.keep:
+        if self._contexts.reproducible:
             ids = ids[: self._n_fixed(job)]
             same = [each for each in sequences.idle if each.tokens == ids and each.key == job.key]
             if same != sequences.idle:
