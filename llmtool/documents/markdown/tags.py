@@ -99,9 +99,9 @@ def braces_end(
     return None
 
 
-def template_end(text: str, start: int, limit: int | None = None) -> int | None:
+def template_end(text: str, start: int, limit: int, max_length: int = MAX_LENGTH) -> int | None:
     """Return the end of the shortcode or Liquid tag at `start`, None if there is none."""
-    stop = min(len(text) if limit is None else limit, start + MAX_LENGTH)
+    stop = min(limit, start + max_length)
     found = _TEMPLATE.match(text, start, stop)
     return found.end() if found else None
 

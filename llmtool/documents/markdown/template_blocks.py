@@ -80,7 +80,8 @@ def _tag_end(
         return end
 
     if src.startswith("{", at):
-        end = template_end(src, at, limit)
+        is_long = src.startswith(("{{", "{%", "{# ", "{#-"), at)  # others are attributes
+        end = search(template_end) if is_long else template_end(src, at, limit)
         if end is None and is_mdx:
             end = search(braces_end)
         elif end is not None and src.startswith("{{", at) and src[at + 2] not in "<%{":

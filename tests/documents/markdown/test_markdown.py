@@ -19,10 +19,11 @@ from markdown_it.rules_inline import StateInline
 from offenders import every
 
 from llmtool.documents.formats import parse
-from llmtool.documents.markdown import blocks, inline, tags
+from llmtool.documents.markdown import blocks, inline, tags, template_blocks
 from llmtool.documents.markdown.anchors import RULES
 from llmtool.documents.markdown.directives import line_text
 from llmtool.documents.markdown.parser import InlineElements, _parser
+from llmtool.documents.markdown.tags import template_end
 from llmtool.documents.types import Document, Part, Segment, find_unaccounted
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").glob("*.md*"))
@@ -507,6 +508,23 @@ def test_few_lines_after_an_unknown_directive_are_read(
     monkeypatch.setattr(blocks, "line_text", count)
     parse(unit * 500, "md")
     assert n_read < 20 * 500
+
+
+@pytest.mark.parametrize("unit", ["{%\n", "{{\n", "{{< a\n", "{# a\n"])
+def test_end_of_unclosed_templates_is_searched_a_few_times(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_searched = 0
+
+    def count(*arguments: Any) -> int | None:
+        nonlocal n_searched
+        n_searched += 1
+        return template_end(*arguments)
+
+    monkeypatch.setattr(template_blocks, "template_end", count)
+    source = unit * 2000
+    assert rewrite(parse(source, "md"), {}) == source
+    assert n_searched <= 1000
 
 
 @pytest.mark.parametrize("unit", ["[^a", "\\a[", "\\[", "\\(", "[a](", "![[", "{{%"])
