@@ -11,7 +11,9 @@ report `test` and `second`. `--passages 2` measures only the first two passages 
     AUC           the probability that the score of an answerable question is higher than that of
                   an unanswerable one; 0.5 is chance
 
-The tuning half also shows the threshold with the highest mean of `answered` and `recognized`.
+`rules` also counts replies that are replaced for another reason than their score, such as a number
+that the document lacks. The tuning half also shows the threshold with the highest mean of
+`answered` and `recognized`.
 """
 
 from __future__ import annotations
@@ -68,6 +70,12 @@ def area(yes: list[float], no: list[float]) -> float:
     return sum((a > b) + 0.5 * (a == b) for a in yes for b in no) / (len(yes) * len(no))
 
 
+def print_summary(name: str, limit: float, shares: tuple[float, float, float]) -> None:
+    right, answered, recognized = shares
+    print(f"{name:>10} {limit:6.2f}  right {right:.2f}  answered {answered:.2f}  "
+          f"recognized {recognized:.2f}")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -110,9 +118,11 @@ def main() -> None:
         f"{box.model_name}, half {args.half}: {len(yes)} answerable, {len(no)} not; AUC {auc:.2f}"
     )
     for name, limit in limits:
-        right, answered, recognized = summary(limit)
-        print(f"{name:>10} {limit:6.2f}  right {right:.2f}  answered {answered:.2f}  "
-              f"recognized {recognized:.2f}")  # fmt: skip
+        print_summary(name, limit, summary(limit))
+    shown = [row for row in yes if not row.abstention.abstained]
+    right = sum(row.is_right for row in shown) / len(yes)
+    recognized = share([row.abstention.abstained for row in no])
+    print_summary("rules", rows[0].abstention.threshold, (right, len(shown) / len(yes), recognized))
 
 
 if __name__ == "__main__":
