@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -196,6 +196,26 @@ def test_sentences_are_streamed_when_they_are_checked() -> None:
     pieces = [part.text for part in stream]
     assert "".join(pieces) == stream.result.text
     assert len(pieces) == len(stream.result.sentences)
+
+
+def test_sentence_is_printed_before_the_model_has_written_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    toolbox, n_events = make_toolbox(shorten), 0
+    stream_of = toolbox.engine.stream
+
+    def counted(requests: Any) -> Iterator[Any]:
+        nonlocal n_events
+        for event in stream_of(requests):
+            n_events += 1
+            yield event
+
+    monkeypatch.setattr(toolbox.engine, "stream", counted)
+    stream = toolbox.stream_summarize(report(), length="100 words", strategy="stuff")
+    next(part for part in stream)
+    n_first = n_events
+    assert sum(1 for _ in stream) > 2
+    assert n_first < n_events / 2
 
 
 def test_failing_sentence_is_generated_again_after_those_that_passed() -> None:
