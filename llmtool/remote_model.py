@@ -131,6 +131,7 @@ class RemoteModel:
 
             with self._lock:
                 if self._engine is None:
+                    self._report_first_use()
                     self._engine = RemoteEngine(
                         self._connect(),
                         self._discover(),
@@ -183,10 +184,8 @@ class RemoteModel:
         discovery = self._discover()
         acquire(self._lock, self.cancellation.check)
         try:
-            if discovery.found is None:
-                self._report_first_use()
-                if is_recent:
-                    discovery.recall()
+            if discovery.found is None and is_recent:
+                discovery.recall()
             if discovery.found is None or (discovery.is_recalled and not is_recent):
                 connection = self._connect()
                 connection.run(discovery.ask(connection), partial(self._check, connection))

@@ -345,6 +345,8 @@ def test_models_of_a_server_are_listed_and_completed(
         body={"data": [{"id": "a/b", "max_model_len": 4096}, {"id": "c\x1b[31m"}]}
     )
     result = run_llmtool("models", "ls", "gpu:", env=ONLINE)
+    assert b"sent to" not in result.stderr  # no text is
+    assert b"sent to" in run_llmtool("gen", "Hi", "-m", "gpu:a/b", env=ONLINE).stderr
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == b"gpu:a/b\t4096\t-"
     assert b"\x1b" not in result.stdout
