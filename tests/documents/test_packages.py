@@ -13,6 +13,7 @@ from documents.rewriting import rewrite
 from docx.document import Document as WordDocument
 from lxml import etree
 
+from llmtool.documents import packages
 from llmtool.documents.formats import detect, parse
 from llmtool.documents.packages import Package, pack, package_format, read_text, unpack
 from llmtool.documents.readers.readable import read_document
@@ -455,6 +456,23 @@ def test_hostile_packages_are_one_line_errors(content: bytes, error: str) -> Non
     with pytest.raises(InputError, match=error) as raised:
         load(content)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("_MAX_MEMBERS", "the zip file has more than 3 members"),
+        ("_MAX_BYTES", "the zip file has more than 0 MiB of content"),
+    ],
+)
+def test_number_and_size_of_all_members_are_limited(
+    monkeypatch: pytest.MonkeyPatch, name: str, error: str
+) -> None:
+    content = word_file()
+    load(content)
+    monkeypatch.setattr(packages, name, 3)
+    with pytest.raises(InputError, match=error):
+        load(content)
 
 
 @pytest.mark.parametrize(
