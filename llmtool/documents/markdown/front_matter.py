@@ -22,7 +22,7 @@ _KEYS = (
     "|teaser|intro|sidebar_label|sidebar_title|sidebarTitle|pagination_label|linkTitle|link_title"
     "|nav_title|navTitle|short_title|shortTitle|menu_title|meta_title|metaTitle|meta_description"
     "|metaDescription|seo_title|seo_description|og_title|og_description|alt|details|text|label"
-    "|image-alt|image_alt|imageAlt"
+    "|image-alt|image_alt|imageAlt|question|answer|tooltip|blurb|linkText|buttonText"
 )
 _YAML_LINE = re.compile(
     r"[ \t]*(?:#|- |-$|[\]}\"']|$)|[ \t]+\S|(?:[^\s:#]|:(?!\s))(?:[^:#\n]|:(?!\s|$))*:(?:\s|$)"

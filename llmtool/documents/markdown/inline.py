@@ -55,6 +55,8 @@ _TOKEN = re.compile(
 _START = re.compile(r"[\\{`&<%!\[:@#+($^]")  # the first character of each token
 # A formula in \\( \\), not text in escaped parentheses.
 _FORMULA = re.compile(r"[\\^_=+*/<>{}|\d]|\A\s*[A-Za-z](?:\s*[(,)'-]\s*[A-Za-z]?)*\s*\Z")
+# From a price, with two words and without the syntax of a formula: "$5 today, or 4$".
+_PROSE = re.compile(r"\$\d[^\\^_=]*[^\W\d_]{2,},? [^\W\d_]{2,}[^\\^_=]*\Z")
 _CODE_TAG = re.compile(r"<(code|kbd|samp|var|tt|script|style|math|svg)(?=[\s>])", re.IGNORECASE)
 _LABEL = re.compile(r"\[([^\[\]^@][^\[\]]*)\](?:\[\])?")
 _COLLAPSED = re.compile(r"\[([^\[\]^@][^\[\]]*)\]\[\]")
@@ -180,6 +182,7 @@ def _protected_ranges(
             end = last
         elif (
             (found["hashtag"] and not has_hashtags)
+            or (found["math"] and _PROSE.match(found["math"]))
             or (found["label"] and normalize(found["name"]) not in labels)
             or (found["unresolved"] and not _is_link(found, labels))
         ):

@@ -280,6 +280,14 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "<details>\n<summary>Sévén</summary>\n<Steps>\n1. Éíght\n2. Níné\n</Steps>\n</details>\n\n"
         "Tén élévén\n",
     ),
+    "prices are no formula": (
+        "It is $5 and $10 today, or 5$ each, and $2a+b$.\n",
+        "Ít ís $5 ánd $10 tódáy, ór 5$ éách, ánd $2a+b$.\n",
+    ),
+    "questions in front matter": (
+        "---\nfaq:\n  - question: Is it open?\n    answer: It is.\n    id: one two\n---\n\nA\n",
+        "---\nfaq:\n  - question: Ís ít ópén?\n    answer: Ít ís.\n    id: one two\n---\n\nÁ\n",
+    ),
     "definitions of links with templates": (
         "See [one], [two][three] and [four][].\n\n[one]: {% link a.md %}\n"
         "[three]: {{ site.url }}/b#c\n[four]: {% post_url 2020-01-01-d %}\n",
