@@ -31,7 +31,7 @@ from llmtool.documents.localization.plural_forms import (
     parse_plural_forms,
     split_forms,
 )
-from llmtool.documents.protected_spans import find_nesting_fault
+from llmtool.documents.protected_spans import find_nesting_fault, positional
 from llmtool.documents.types import (
     Document,
     Mark,
@@ -329,18 +329,15 @@ def _is_singular(entry: _Entry, form: int, forms: PluralForms | None) -> bool:
         has_one = forms.has_one(form) and len(forms.numbers) > 1
     if not is_only_one and not has_one:
         return False
+    texts = [split_message(entry.texts[name], entry.flags) for name in ("msgid", "msgid_plural")]
     singular, plural = (
-        Counter(
-            part.source
-            for part in split_message(entry.texts[name], entry.flags)
-            if isinstance(part, ProtectedSpan)
-        )
-        for name in ("msgid", "msgid_plural")
+        Counter(part.source for part in parts if isinstance(part, ProtectedSpan)) for parts in texts
     )
+    first, following = map(positional, texts)
     if is_only_one:
         has_format = any(re.fullmatch(r"(?!no-).*-format", flag) for flag in entry.flags)
-        return singular <= plural or not has_format
-    return singular == plural != Counter()
+        return (singular <= plural and following[: len(first)] == first) or not has_format
+    return singular == plural != Counter() and first == following
 
 
 def _find_fault(source: Sequence[Part], translation: Sequence[Part]) -> str | None:

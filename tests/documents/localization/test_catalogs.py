@@ -259,6 +259,26 @@ def test_singular_with_more_placeholders_than_the_plural_is_not_used(tmp_path: P
     assert "%2$s" in forms(output, "one file in %2$s of %1$d")[0]
 
 
+@pytest.mark.parametrize(
+    ("one", "many", "header"),
+    [
+        ("One file in %s", "%d files in %s", ""),
+        ("%zu of %s is one", "%s has %zu", ""),
+        ("%d of %s", "%s has %d", "nplurals=2; plural=(n > 1);"),  # the form of 0 and 1
+    ],
+)
+def test_singular_whose_placeholders_have_another_order_is_not_used(
+    one: str, many: str, header: str, tmp_path: Path
+) -> None:
+    message = f'#, c-format\nmsgid "{one}"\nmsgid_plural "{many}"\nmsgstr[0] ""\nmsgstr[1] ""\n'
+    source = catalog(message)
+    if header:
+        source = re.sub(r"nplurals=[^\\]*", header, source)
+    output = translate(source, lambda text: text.replace("f", "F").replace("h", "H"), to="fr")
+    assert set(forms(output, one).values()) == {many.replace("f", "F").replace("h", "H")}
+    assert errors(output, tmp_path) == ""
+
+
 BARS = {
     "C": ('#: a.c:1\nmsgid "tool bar|Cut"\nmsgstr ""\n', "Cút"),
     "comment": ('#. Strip the prefix\nmsgid "menu|_Cut"\nmsgstr ""\n', "_Cút"),
