@@ -72,7 +72,8 @@ def extract_messages(content: bytes) -> MailText:
         raise InputError(f"the e-mail {'is encrypted' if reader.is_encrypted else 'has no text'}")
     skipped = f"skipped attachments: {', '.join(reader.skipped)}" if reader.skipped else ""
     notes = tuple(dict.fromkeys(note for note in (*reader.notes, skipped) if note))
-    return MailText(text="\n\n".join(text for text in texts if text), notes=notes)
+    text = "\n\n".join(text for text in texts if text)
+    return MailText(text=text.replace("\0", ""), notes=notes)  # NUL of an odd encoding
 
 
 class _Reader:

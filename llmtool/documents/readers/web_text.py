@@ -246,7 +246,9 @@ def _boilerplate(element: _Element, ancestors: list[_Element]) -> str | None:
         # Within an article, they are parts of it.
         return None if any(each.tag in _SECTIONING for each in ancestors) else name
     if name:
-        return name
+        # A menu has no sentences, but an element without an end tag may contain the page.
+        is_text = name == "navigation" and element.n_prose * 2 > element.n_characters
+        return None if is_text else name
     label = f"{attributes.get('id') or ''} {attributes.get('class') or ''}"
     if _NOTICE.search(label) and element.n_characters <= _MAX_NOTICE:
         return "a cookie notice"

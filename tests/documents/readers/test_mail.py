@@ -83,6 +83,10 @@ BODIES: dict[str, tuple[bytes, str]] = {
         b"\nText\n",
         "Subject: GrüßeПри\nFrom: a <a@b.c>\n\nText",
     ),
+    "NUL in an encoded word and in the text": (
+        b"Subject: =?x-no?b?AAAA?= x\nFrom: a@b.c\n\nThe\0 text\n",
+        "Subject:  x\nFrom: a@b.c\n\nThe text",
+    ),
     "raw bytes in a header": (
         "Subject: Grüße\n\nText\n".encode(),
         "Subject: Grüße\n\nText",

@@ -78,6 +78,11 @@ def test_menu_with_most_of_the_text_is_skipped_where_sentences_are_elsewhere(tag
     assert "everything 7" in extract_text(f"{menu}<p>The library</p>").text
 
 
+def test_navigation_of_sentences_is_text() -> None:
+    page = f"<p>{LONG}</p><nav><a href=/>Home</a><p>The works cost 1,200 euros this year.</p>"
+    assert "The works cost" in extract_text(page).text
+
+
 def test_large_sidebar_with_the_sentences_is_text() -> None:
     found = extract_text(f"<p>Marbury is on the river Tame.</p><aside><p>{LONG}</aside>")
     assert LONG.strip() in found.text
