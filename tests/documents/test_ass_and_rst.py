@@ -76,11 +76,12 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     ),
     "options with text": (
         "rst",
+        ".. title:: Zero\n\n"
         ".. meta::\n   :description: One\n      two\n   :keywords: three\n   :author: x\n"
         "   :property=og\\:title: Four\n\n.. figure:: a.png\n   :alt: Five\n      six\n"
         "   :width: 9\n\n"
         "   Seven.\n\n.. header:: Eight\n\n.. module:: x\n   :synopsis: Nine\n",
-        ["One two", "three", "Four", "Five six", "Seven.", "Eight", "Nine"],
+        ["Zero", "One two", "three", "Four", "Five six", "Seven.", "Eight", "Nine"],
     ),
     "lists": ("rst", "- one\n  two\n- three\n\n1. four\n\nterm\n  five\n\n:a: six\n\n| seven\n",
               ["one two", "three", "four", "term", "five", "six", "seven"]),

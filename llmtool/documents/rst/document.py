@@ -70,7 +70,7 @@ _REFERENCE = re.compile(
 # Directives whose argument is text, or part of their content.
 _TITLED = frozenset(
     "admonition topic sidebar rubric centered table list-table tab tab-item group-tab dropdown"
-    " card grid-item-card details".split()
+    " card grid-item-card details title".split()
 )
 _ADMONITIONS = frozenset(
     "note warning tip hint important attention caution danger error seealso todo epigraph"
