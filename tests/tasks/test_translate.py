@@ -254,7 +254,7 @@ def test_find_fault_explains_a_rejected_reply(reply: str, fault: str | None) -> 
     assert found == fault
 
 
-@pytest.mark.parametrize("signs", ["*", "**", "***", "_", "__", "___", "`", "~~", "=="])
+@pytest.mark.parametrize("signs", ["*", "**", "***", "_", "__", "___", "~~", "=="])
 @pytest.mark.parametrize("word", ["Die Bibliothek ist {}heute{} zu.", "图书馆{}今天{}闭馆。"])
 def test_emphasis_that_the_source_does_not_have_is_rejected(signs: str, word: str) -> None:
     to = "Chinese" if "今" in word else "German"
@@ -272,6 +272,8 @@ def test_emphasis_that_the_source_does_not_have_is_rejected(signs: str, word: st
         ("The __init__ method is called first.", "Die Methode {1} wird zuerst aufgerufen."),
         ("Then __Init__ is called first.", "Dann wird zuerst __Init__ aufgerufen."),
         ("Call the function now.", "Ruf jetzt die Funktion my_long_name auf."),
+        ("Call the function now.", "Ruf jetzt die Funktion my_name_ auf."),
+        ("Call the function now.", "Ruf jetzt die `function` auf."),
         ("It is twenty-four today.", "Heute sind es 2*3*4 oder mehr."),
         ("Required fields have a star.", "Pflichtfelder haben einen Stern: *."),
     ],

@@ -40,9 +40,9 @@ _MIN_WRAPPED_COLUMNS = 30  # of a line that was wrapped
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _FENCED = re.compile(r"(?:```|~~~)\w*[ \t]*\n(.*?)\n(?:```|~~~)", re.DOTALL)
 _EMPHASIZED = re.compile(r"(\*{1,3}|_{1,3}|`)(?=\S)([^*_`]+)(?<=\S)\1")
-# Emphasis or code in a text; in a_b_c and 2*3*4 the signs are within a word.
+# Emphasis; in a_b_c and 2*3*4 the signs are within a word. Some people quote words with backticks.
 _MARKED = re.compile(
-    r"(?<![0-9A-Za-z_\u00c0-\u052f])(\*{1,3}|_{1,3}|`{1,3}|~~|==)(?=[^\W_])[^*_`~=\n]*"
+    r"(?<![0-9A-Za-z_\u00c0-\u052f])(\*{1,3}|_{1,3}|~~|==)(?=[^\W_])[^*_`~=\n]*"
     r"(?<=[^\s*_`~=])\1(?![0-9A-Za-z_\u00c0-\u052f])"
 )
 _BLOCK_START = re.compile(r"\s*(?:#{1,6} |> ?\S)")
