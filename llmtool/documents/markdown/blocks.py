@@ -113,6 +113,7 @@ _RANGES: dict[str, tuple[tuple[str, re.Pattern[str], str], ...]] = {
     ),
     "%": (("comment", re.compile(r"%%(?!.*%%)"), r"%%"),),
     "-": (("directive", re.compile(r"-+8<-+[ \t]*$"), r"^-+8<-+[ \t]*$"),),
+    "{": (("comment", re.compile(r"\{\{-?\s*/\*(?!.*\*/)"), r"\*/\s*-?\}\}[ \t]*$"),),
 }
 _GRID = re.compile(r"\+(?:[-=:]{2,}\+)+[ \t]*$")
 # The columns of a table of Pandoc, and the lines around one with rows of several lines.
@@ -622,7 +623,12 @@ _RULES: dict[str, tuple[tuple[str, Rule], ...]] = {
     ),
     "`": (("myst", _read_fence),),
     "~": (("myst", _read_fence),),
-    "{": (("attributes", _read_attributes), ("templates", read_tags), ("mdx", read_tags)),
+    "{": (
+        ("attributes", _read_attributes),
+        ("templates", read_tags),
+        ("templates", _read_range),
+        ("mdx", read_tags),
+    ),
     "<": (("snippets", _read_line), ("components", read_tags)),
     "[": (
         ("footnotes", _read_footnote),

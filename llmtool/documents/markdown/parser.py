@@ -37,7 +37,7 @@ _ENDS_LATER = re.compile(r"(?!<)|<(?:[!?]|(?:script|pre|style|textarea)\b)", re.
 # [label]: {% link a.md %}
 _TEMPLATE_DEFINITION = re.compile(
     r"\[((?:[^\[\]\\]|\\.)+)\]:[ \t]*"
-    r"([^\s{}]*(?:\{%[^{}\n]*%\}|\{\{[^{}\n]*\}\})[^\s{}]*)[ \t]*$"
+    r"(<?[^\s{}<>]*(?:(?:\{%[^{}\n]*%\}|\{\{[^{}\n]*\}\})[^\s{}<>]*)+>?)[ \t]*$"
 )
 _ROLE = re.compile(r"\{[\w:+-]+\}\Z")
 _HIGHLIGHT = re.compile(r"(?<!=)==(?=[^\s=])[^=]*(?<=[^\s=])==(?!=)")

@@ -280,7 +280,11 @@ TRANSLATED: dict[str, tuple[str, str]] = {
         "<details>\n<summary>Sévén</summary>\n<Steps>\n1. Éíght\n2. Níné\n</Steps>\n</details>\n\n"
         "Tén élévén\n",
     ),
-    "prices are no formula": (
+    "comments of Hugo": (
+        "{{/*\nOne {{% two %}}\n\nThree\n*/ -}}\n\nFour\n\n{{/* five */}}\nSix\n",
+        "{{/*\nOne {{% two %}}\n\nThree\n*/ -}}\n\nFóúr\n\n{{/* five */}}\nSíx\n",
+    ),
+    "text between prices": (
         "It is $5 and $10 today, or 5$ each, and $2a+b$.\n",
         "Ít ís $5 ánd $10 tódáy, ór 5$ éách, ánd $2a+b$.\n",
     ),
@@ -290,9 +294,9 @@ TRANSLATED: dict[str, tuple[str, str]] = {
     ),
     "definitions of links with templates": (
         "See [one], [two][three] and [four][].\n\n[one]: {% link a.md %}\n"
-        "[three]: {{ site.url }}/b#c\n[four]: {% post_url 2020-01-01-d %}\n",
+        "[three]: <{{ $url }}{{ with $b }}/b#c{{ end }}>\n[four]: {% post_url 2020-01-01-d %}\n",
         "Séé [óné][one], [twó][three] ánd [fóúr][four].\n\n[one]: {% link a.md %}\n"
-        "[three]: {{ site.url }}/b#c\n[four]: {% post_url 2020-01-01-d %}\n",
+        "[three]: <{{ $url }}{{ with $b }}/b#c{{ end }}>\n[four]: {% post_url 2020-01-01-d %}\n",
     ),
     "a fragment of MDX": (
         "import A from 'a'\n\n<>\nOne\n</>\n",
