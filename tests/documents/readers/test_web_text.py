@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmtool.documents.readers import web_text
 from llmtool.documents.readers.web_text import extract_text
 from llmtool.errors import InputError
 
@@ -119,6 +120,14 @@ def test_empty_elements_of_xhtml_do_not_hide_the_page() -> None:
         '<script src="x"/></head><body><p>Hello<br/>you</p></body></html>'
     )
     assert extract_text(page).text == "Hello\nyou"
+
+
+def test_number_of_levels_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the limit, the next test would hang in native code."""
+    monkeypatch.setattr(web_text, "_MANY_TAGS", 10)
+    assert extract_text("<div>" * 900 + "deep").text == "deep"
+    with pytest.raises(InputError, match="more than 1,000 nested or unclosed elements"):
+        extract_text("<div>" * 1100 + "deep")
 
 
 @pytest.mark.parametrize(
