@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from tasks.test_classify import make_box
 
 from llmtool.prompts.cases import Example
-from llmtool.tasks.classify.cross_validation import Outcome, choose
+from llmtool.tasks.classify.calibration import add, bias_of_balanced, softmax
+from llmtool.tasks.classify.cross_validation import Outcome, PromptScores, choose, cross_validate
 from llmtool.tasks.classify.recipe_choice import MAX_EXAMPLES, ExampleSet
 from llmtool.tasks.classify.recipes import Recipe, enumerate_recipes
 from llmtool.tasks.pipeline.disk_cache import DiskCache
@@ -147,6 +149,16 @@ def test_trials_do_not_score_the_examples_that_they_show() -> None:
             scored_at_least_once |= set(scored)
         assert scored_at_least_once == set(range(9))
     assert given.shown("one") == (examples[0], examples[1]) == given.trials("one")[0][0]
+
+
+def test_bias_of_an_example_is_measured_without_its_fold() -> None:
+    rows = [[-1.0, -4.0], [-1.0, -2.5], [-2.0, -2.5], [-2.5, -2.0]]
+    scores = PromptScores(tables=[dict(enumerate(rows))], neutral=[])
+    outcome = cross_validate(scores, "examples", [0, 1, 0, 1], [0, 0, 1, 1])
+    assert outcome is not None
+    for i, others in ((0, rows[2:]), (1, rows[2:]), (2, rows[:2]), (3, rows[:2])):
+        right = softmax(add(rows[i], bias_of_balanced(others)))[i % 2]
+        assert outcome.logprobs[i] == pytest.approx(math.log(right))
 
 
 def test_recipe_must_be_better_to_replace_a_simpler_one() -> None:
