@@ -150,9 +150,9 @@ def test_reply_with_a_number_that_the_prompt_lacks_is_replaced(
         assert (str(result) == "Not in the text.") is expected
 
 
-@pytest.mark.parametrize("colon", [":", "："])
-def test_reply_that_ends_before_the_answer_is_replaced(colon: str) -> None:
-    result = make_box(f"The bus leaves at nine{colon}").run(
+@pytest.mark.parametrize("end", [":", "：", "?", '?"', "？」"])
+def test_reply_that_ends_before_the_answer_is_replaced(end: str) -> None:
+    result = make_box(f"The bus leaves at nine{end}").run(
         template(), document=BUS, question="When?"
     )
     assert str(result) == "Not in the text."

@@ -140,6 +140,33 @@ def test_budget_is_never_exceeded_and_the_result_is_deterministic(make_box: Make
         assert found[0].trials == found[1].trials and found[0].text == found[1].text
 
 
+def final_texts(engine: ScriptedEngine, n_final: int) -> tuple[set[str], set[str]]:
+    """Return the texts of the final figure, and those that were scored before."""
+    known = {each["text"] for each in moods()}
+    texts = [prompt.rpartition("Text: ")[2].split("\n")[0] for prompt in engine.prompts]
+    scored = [text for text in texts if text in known]
+    return set(scored[-n_final:]), set(scored[: -2 * n_final])
+
+
+def test_final_figure_is_of_records_that_no_trial_has_used(make_box: Make) -> None:
+    engine = ScriptedEngine(scores=mood_score)
+    found = make_box(engine, MOOD).tune("mood", moods(), written=0)
+    assert found.final is not None
+    final, before = final_texts(engine, found.final.n_records)
+    assert len(final) == found.final.n_records and not final & before
+
+    def fooled(prompt: str, label: str) -> float:
+        """Label the final records wrongly if examples are shown."""
+        last = prompt.rpartition("Text: ")[2].split("\n")[0]
+        is_wrong = last in final and "Mood: " in prompt
+        score = mood_score(prompt, label)
+        return -3.1 - score if is_wrong else score
+
+    worse = make_box(ScriptedEngine(scores=fooled), MOOD).tune("mood", moods(), written=0)
+    assert worse.final is not None and worse.final.difference < 0
+    assert not worse.is_better
+
+
 def test_shown_examples_are_never_scored(make_box: Make) -> None:
     engine = ScriptedEngine(scores=mood_score)
     box = make_box(engine, MOOD)

@@ -6,9 +6,9 @@ the pointwise form of Theil's uncertainty coefficient. The document explains lit
 reply, and the question little of one that repeats any sentence of the document; so the shares are
 multiplied. A mean over tokens would be dominated by the words that repeat the question.
 
-A reply that ends with a colon announces an answer and has none, so it is replaced as well. So is
-one with a number that the prompt lacks, if the template says so: small models invent numbers, but
-others calculate.
+A reply that ends with a colon announces an answer and has none, and one that ends with a question
+mark repeats the question, so both are replaced as well. So is one with a number that the prompt
+lacks, if the template says so: small models invent numbers, but others calculate.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from llmtool.tasks.results import Abstention
 if TYPE_CHECKING:
     from llmtool.prompts.schema import Abstain
 
+_QUOTES = " \n\"'”’»」』)"
 _LIST_MARKER = re.compile(r"\A\s*\d{1,2}[.)]\s+")
 
 
@@ -80,7 +81,7 @@ class AbstentionScores:
 
     def _is_unfounded(self, reply: str) -> bool:
         """Return whether a reply ends before the answer, or has a number that the prompt lacks."""
-        if reply.rstrip().endswith((":", "：")):
+        if reply.rstrip(_QUOTES).endswith((":", "：", "?", "？")):
             return True
         if not self._abstain.numbers:
             return False
