@@ -140,6 +140,13 @@ def test_time_grows_with_the_size(monkeypatch: pytest.MonkeyPatch, size: int, se
 
 
 @needs_limits
+def test_the_kernel_limits_time_and_memory() -> None:
+    seconds, n_bytes, core = worker.call(functions.limits, returns=list[int])
+    assert 1 <= seconds <= 10  # of processor time, with that of the start
+    assert (n_bytes, core) == (150 << 20, 0)
+
+
+@needs_limits
 def test_a_large_allocation_fails() -> None:
     with pytest.raises(InputError, match="^takes more than 150 MiB of memory to read; "):
         worker.call(functions.allocate, "300", returns=int)

@@ -26,6 +26,13 @@ def spin() -> None:
         pass
 
 
+def limits() -> list[int]:
+    import resource
+
+    kinds = resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_CORE
+    return [resource.getrlimit(kind)[0] for kind in kinds]
+
+
 def sleep(*_: object) -> None:
     time.sleep(600)
 

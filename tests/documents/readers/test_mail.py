@@ -171,6 +171,18 @@ def test_only_notes_of_the_alternative_that_is_used_are_reported() -> None:
     )
 
 
+@pytest.mark.parametrize(("n_levels", "is_read"), [(48, True), (53, False)])
+def test_parts_nested_deeply_are_skipped_with_a_note(n_levels: int, is_read: bool) -> None:
+    nested = "".join(
+        f'Content-Type: multipart/mixed; boundary="b{i}"\n\n--b{i}\n' for i in range(n_levels)
+    )
+    parts = f'Content-Type: multipart/mixed; boundary="o"\n\n--o\n\nouter\n--o\n{nested}\ninner\n'
+    found = extract_messages(f"Subject: x\n{parts}".encode())
+    assert "outer" in found.text and ("inner" in found.text) == is_read
+    note = "skipped parts that are nested more than 50 deep"
+    assert (note in found.notes) == (not is_read)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
