@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from llmtool import errors
 from llmtool.engine.socket.protocol import (
+    MAX_FRAME_BYTES,
     Channel,
     ClientMessage,
     EndOfStream,
+    ProtocolError,
     ServerMessage,
     Submit,
     from_error,
@@ -191,3 +194,12 @@ def test_many_messages_in_one_read_arrive_in_order(ends: tuple[Channel, Channel]
 def test_waiting_for_a_message_has_a_time_limit(ends: tuple[Channel, Channel]) -> None:
     with pytest.raises(TimeoutError):
         ends[0].receive(timeout=0.01)
+
+
+def test_length_of_a_message_is_limited() -> None:
+    client, server = socket.socketpair()
+    with client, server:
+        client.sendall(struct.pack(">I", MAX_FRAME_BYTES + 1))
+        channel = Channel(server, ClientMessage)
+        with pytest.raises(ProtocolError, match="a message of 268435457 bytes"):
+            channel.receive(timeout=5)

@@ -398,6 +398,15 @@ def test_a_socket_of_another_user_is_not_used(target: str, pair: Callable[..., P
         Connector(path, IDENTITY)
 
 
+def test_a_server_that_runs_as_another_user_is_not_used(
+    pair: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pair(ScriptedEngine()).server.path
+    monkeypatch.setattr(private, "is_own_peer", lambda sock: False)
+    with pytest.raises(PermissionError, match="is the socket of another user's process"):
+        private.connect(path)
+
+
 def test_a_server_does_not_listen_in_a_folder_that_others_can_open(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
