@@ -223,8 +223,9 @@ def _up_to_indented(rule: Rule) -> Rule:
         for at in range(line + 1, line_max):
             if state.isEmpty(at):
                 break
-            if state.sCount[at] - state.blkIndent > 3 and _ends_paragraph(state, at):
-                state.lineMax = at
+            if _ends_paragraph(state, at):
+                if state.sCount[at] - state.blkIndent > 3:
+                    state.lineMax = at
                 break
         try:
             return rule(state, line, min(end, state.lineMax), silent)
