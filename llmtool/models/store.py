@@ -7,14 +7,14 @@ huggingface_hub nor the catalogue.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.config import Folders
-from llmtool.errors import ModelNotFound, ModelUnreadable
+from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
 from llmtool.models import registry
 from llmtool.models.find import find_model
 from llmtool.models.hub.callbacks import NO_CALLBACKS, Callbacks
@@ -39,6 +39,7 @@ class Store:
         aliases: aliases from the configuration; they override those saved by `set_alias`.
         offline: never connect to the Hub.
         endpoint: the value of HF_ENDPOINT, whose URLs are accepted as references.
+        servers: the names of servers, whose models (`NAME:MODEL`) are errors.
         retry: timeouts and retries of requests to the Hub.
 
     Example:
@@ -53,19 +54,21 @@ class Store:
         *,
         offline: bool = False,
         endpoint: str | None = None,
+        servers: Collection[str] = (),
         retry: RetryPolicy | None = None,
     ) -> None:
         self.layout = Layout(data=folders.data, hub_cache=folders.hub_cache)
         self.offline = offline
         self._aliases = dict(aliases or {})
         self._endpoint = endpoint or ""
+        self._servers = servers
         self._retry = retry
 
     def resolve(self, reference: str | Reference) -> Reference:
         """Parse a reference, with the names of aliases, imported models and the catalogue.
 
         Raises:
-            UsageError: the text is not a valid reference.
+            UsageError: the text is not a valid reference, or a model of a server.
             ModelNotFound: unknown name; the message suggests similar ones.
         """
         return self._resolve(reference, self._load_registry())
@@ -177,10 +180,16 @@ class Store:
         """Save an alias, or remove it if `reference` is None. Make a relative path absolute.
 
         Raises:
-            UsageError: the name is not valid, or the aliases would form a cycle.
+            UsageError: the name is not valid, the aliases would form a cycle, or the model is on a
+                server: only the configuration has aliases of such models.
             ModelNotFound: unknown reference, or unknown alias to remove.
         """
         check_name(name)
+        if reference is not None and self._server_of(reference):
+            raise UsageError(
+                f"{reference!r} is a model of a server; set its alias with "
+                f"`llmtool config set aliases.{name} {reference}`"
+            )
 
         def change(known: registry.Registry) -> registry.Registry:
             aliases = {key: value for key, value in known.aliases.items() if key != name}
@@ -208,7 +217,13 @@ class Store:
             return reference
         return self._parse(reference, self._names(known))
 
+    def _server_of(self, text: str) -> str | None:
+        name, colon, _ = self._aliases.get(text, text).partition(":")
+        return name if colon and name in self._servers else None
+
     def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
+        if server := self._server_of(text):
+            raise UsageError(f"{text!r} is a model of the server {server}; name a local model")
         if reference := parse_hub_file(text):
             return reference
         try:

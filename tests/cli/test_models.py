@@ -188,6 +188,31 @@ def test_unknown_model_is_set_with_a_note(run_llmtool: Run, env: dict[str, str])
     assert 'model = "nothere"\n' in text
 
 
+@pytest.mark.parametrize("reference", ["gpu:qwen", "openai:gpt-4o-mini"])
+def test_model_of_a_server_is_set_without_a_note(run_llmtool: Run, reference: str) -> None:
+    run_llmtool("config", "set", "endpoints.gpu.base_url", "http://127.0.0.1:9")
+    for key in ("model", "aliases.big"):
+        done = run_llmtool("config", "set", key, reference)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["info", "pull", "verify", "rm"])
+@pytest.mark.parametrize("reference", ["gpu:qwen", "big", "openai:gpt-4o-mini"])
+def test_model_of_a_server_is_not_managed(run_llmtool: Run, command: str, reference: str) -> None:
+    run_llmtool("config", "set", "endpoints.gpu.base_url", "http://127.0.0.1:9")
+    run_llmtool("config", "set", "aliases.big", "gpu:qwen")
+    server = "openai" if reference.startswith("openai") else "gpu"
+    line = error_line(run_llmtool("models", command, reference), 2)
+    assert line == f"llmtool: {reference!r} is a model of the server {server}; name a local model"
+
+
+def test_alias_of_a_model_of_a_server_is_a_setting(run_llmtool: Run) -> None:
+    run_llmtool("config", "set", "endpoints.gpu.base_url", "http://127.0.0.1:9")
+    line = error_line(run_llmtool("models", "alias", "big", "gpu:qwen"), 2)
+    command = "`llmtool config set aliases.big gpu:qwen`"
+    assert line == f"llmtool: 'gpu:qwen' is a model of a server; set its alias with {command}"
+
+
 def test_error_on_an_unknown_default_model_says_where_it_is_set(
     run_llmtool: Run, env: dict[str, str]
 ) -> None:

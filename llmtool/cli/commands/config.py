@@ -144,11 +144,14 @@ def _check_model_setting(key: str, value: str) -> str:
 
 def _warn_if_not_found(console: Console, folders: Folders, model: str) -> None:
     from llmtool import config
+    from llmtool.engine.openai.endpoint import find_endpoint
     from llmtool.errors import LlmtoolError, ModelNotFound
     from llmtool.models.store import Store
 
     with contextlib.suppress(LlmtoolError):  # other errors are reported on use
         settings = config.load_settings({}, folders.config_file)
+        if find_endpoint(model, settings=settings, environ=os.environ, folder=folders.config):
+            return
         try:
             path = Store(folders, settings.aliases, offline=True).resolve(model).path
             if path is not None and not path.exists():

@@ -35,11 +35,17 @@ OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 
 def _open(console: Console, general: g.GeneralOptions, *, offline: bool = False) -> Store:
     from llmtool.cli import bootstrap
+    from llmtool.engine.openai.endpoint import OPENAI
     from llmtool.models.store import Store
 
     folders, settings = bootstrap.start(console, general, g.ModelOptions(offline=offline))
-    endpoint = os.environ.get("HF_ENDPOINT")
-    return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
+    return Store(
+        folders,
+        settings.aliases,
+        offline=settings.offline,
+        endpoint=os.environ.get("HF_ENDPOINT"),
+        servers=[*settings.endpoints, OPENAI],
+    )
 
 
 def _callbacks(console: Console, progress: DownloadProgress) -> Callbacks:
