@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from typing import Any, Protocol
 
 from llmtool.errors import EngineError
+
+_importing = threading.Lock()
 
 # Enough for grammars whose lexemes are single characters; a step at the limits takes about 100 ms.
 # A matcher keeps its lexer's states, as do its copies: 20 MB at the limit.
@@ -41,13 +44,18 @@ class Vocabulary(Protocol):
     def is_end(self, token: int) -> bool: ...
 
 
-@lru_cache(maxsize=1)
 def library() -> Any:
-    """Return llguidance's compiled module.
+    """Return llguidance's compiled module, imported once.
 
     Raises:
         EngineError: llguidance is not installed.
     """
+    with _importing:  # another thread would find it in `sys.modules` before it is complete
+        return _import_library()
+
+
+@lru_cache(maxsize=1)
+def _import_library() -> Any:
     name = "llguidance._lib"
     if name in sys.modules:
         return sys.modules[name]

@@ -59,6 +59,27 @@ def load(path: Path) -> LlamaModel:
     return LlamaModel(path, n_gpu_layers=0, vocab_only=True, cancellation=Cancellation())
 
 
+SLOW_IMPORT = """
+import threading, time
+from importlib.machinery import ExtensionFileLoader as Loader
+
+execute = Loader.exec_module
+Loader.exec_module = lambda self, module: (time.sleep(0.1), execute(self, module))
+from llmtool.structured.guidance import library
+
+found = []
+threads = [threading.Thread(target=lambda: found.append(library().LLTokenizer)) for _ in range(4)]
+for each in threads: each.start()
+for each in threads: each.join()
+print(len(found))
+"""
+
+
+def test_threads_wait_for_the_import_of_the_library() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW_IMPORT], capture_output=True, text=True)
+    assert done.stdout == "4\n", done.stderr
+
+
 def json_schema(schema: object) -> Constraint:
     return Constraint("json_schema", json.dumps(schema))
 
