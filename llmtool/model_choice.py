@@ -22,7 +22,7 @@ _LOCAL_ONLY: Mapping[str, Any] = {
     "n_threads": None,
     "n_gpu_layers": None,
     "kv_type": "f16",
-    "draft": None,
+    "draft": "off",
     "chat_template": None,
     "template_args": None,
     "lora": None,

@@ -88,7 +88,7 @@ def test_server_without_a_list_of_models_needs_a_name(fake: FakeServer, open_box
         {"n_threads": 2},
         {"n_gpu_layers": 3},
         {"kv_type": "q8_0"},
-        {"draft": "off"},
+        {"draft": "ngram"},
         {"chat_template": "x.jinja"},
         {"template_args": {"a": 1}},
         {"lora": "x.gguf"},
@@ -199,6 +199,18 @@ def test_wrong_option_is_an_error_before_a_request(
     result = run_llmtool("gen", "Hi", "-m", "tiny", "--base-url", fake.url, *args, env=ONLINE)
     assert message in error_line(result, code)
     assert asked == []
+
+
+def test_options_that_are_off_need_no_local_model(fake: FakeServer, run_llmtool: Run) -> None:
+    words = ("gen", "Hi", "-m", "tiny", "--base-url", fake.url, "--draft", "off")
+    result = run_llmtool(*words, "--server", "never", env=ONLINE)
+    assert (result.returncode, result.stdout) == (0, b"Hello!\n"), result.stderr
+
+
+def test_bench_needs_a_local_model(fake: FakeServer, run_llmtool: Run, env: dict[str, str]) -> None:
+    write_endpoint(env, fake.url)
+    error = error_line(run_llmtool("bench", "-m", "gpu:tiny", env=ONLINE), ExitCode.USAGE)
+    assert "bench needs a model on this machine, not on the server gpu; choose another" in error
 
 
 def test_batch_saves_what_was_answered_before_the_server_failed(

@@ -388,7 +388,7 @@ def make_model(
         on_remote_note=console.note,
         **model_arguments(resources),
     )
-    if not isinstance(model, LocalModel) and options.server is not None:
+    if not isinstance(model, LocalModel) and options.server not in (None, "never"):
         raise UsageError(
             f"--server {options.server} and a model on the server {model.endpoint.name} cannot be "
             "combined; omit one of them"

@@ -758,10 +758,14 @@ def test_existing_output_fails_before_the_model_is_found(
     assert out.read_text() == "precious\n"
 
 
-def test_empty_input_prints_only_a_note(batch: Callable[..., Any]) -> None:
+def test_empty_input_prints_only_a_note(batch: Callable[..., Any], cwd: Path) -> None:
     done = batch("line", input=b"")
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"no records in the input" in done.stderr
+    for k in (1, 2):
+        done = batch("line", "--shard", f"{k}/2", "-o", f"{k}.csv", input=b"a\n")
+        is_empty = len((cwd / f"{k}.csv").read_text().splitlines()) == 1
+        assert (f"no records in shard {k}/2" in done.stderr.decode()) is is_empty
 
 
 def test_every_row_is_valid_under_the_schema(batch: Callable[..., Any]) -> None:

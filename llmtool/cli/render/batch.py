@@ -150,7 +150,9 @@ class Tally:
                 f"{n} of {records} failed in an earlier run; see `error` in the rows"
             )
         if not self.n_rows:
-            self._console.note("no records in the input")
+            shard = self._reader.shard
+            is_other = shard is not None and self._reader.n_records
+            self._console.note(f"no records in {f'shard {shard}' if is_other else 'the input'}")
         elif self._options.retry_failed and not self.n_done:
             self._console.note(f"no failed records in {self._options.output}")
 

@@ -522,6 +522,23 @@ def test_few_lines_after_an_unknown_directive_are_read(
     assert n_read < 20 * 500
 
 
+@pytest.mark.parametrize("unit", ["- a\n", "1. a\n", "> a\n", "# a\n", "- a\n  b\n"])
+def test_few_lines_after_a_block_of_mdx_are_read(
+    unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_read = 0
+    is_empty = StateBlock.isEmpty
+
+    def count(state: StateBlock, line: int) -> bool:
+        nonlocal n_read
+        n_read += 1
+        return is_empty(state, line)
+
+    monkeypatch.setattr(StateBlock, "isEmpty", count)
+    parse(f"export const a = 1\n\n{unit * 500}", "md", dialect="mdx")
+    assert n_read < 50 * 500
+
+
 @pytest.mark.parametrize("unit", ["{%\n", "{{\n", "{{< a\n", "{# a\n"])
 def test_end_of_unclosed_templates_is_searched_a_few_times(
     unit: str, monkeypatch: pytest.MonkeyPatch
