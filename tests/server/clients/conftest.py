@@ -28,4 +28,5 @@ def no_warnings() -> Iterator[None]:
     """A warning of a client, such as of pydantic about an unexpected value, is a failure."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # may be of an earlier test
         yield
