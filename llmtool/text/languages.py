@@ -321,7 +321,7 @@ def _find_plain_tag(name: str) -> str | None:
 def _add_subtags(main: str, qualifiers: Sequence[str]) -> str | None:
     """Return the tag of a language with a region and a script, None if one of them is unknown."""
     tag = _find_plain_tag(main)
-    added = [_find_subtag(each) for each in qualifiers]
+    added = [_find_subtag(each) for each in qualifiers] if tag else []
     if tag is None or None in added:
         return None
     base, *subtags = _SCRIPT_OF_REGION.get(tag, tag).split("-")
@@ -335,7 +335,12 @@ def _find_subtag(name: str) -> str | None:
     """Return the subtag of a region or script by its folded name or code, None if unknown."""
     names = read_names(SUBTAG_NAMES_FILE)
     found = _REGION_ALIASES.get(name) or names.get(name)
-    return found or (name if name in names.values() else None)
+    return found or (name if name in _subtags() else None)
+
+
+@lru_cache(maxsize=1)
+def _subtags() -> frozenset[str]:
+    return frozenset(read_names(SUBTAG_NAMES_FILE).values())
 
 
 @lru_cache(maxsize=1)
