@@ -166,7 +166,7 @@ class _Worker:
         """Send a request and return the reply; the caller ends the child after an error."""
         child = self._child = self._child or _start()
         end = time.monotonic() + request.seconds * _CLOCK_FACTOR
-        peak = 0  # nearly: what it has between two looks
+        peak = 0  # sampled while waiting
 
         def check_all() -> None:
             nonlocal peak
@@ -260,7 +260,7 @@ def _why_ended(status: int, peak: int, request: _Request, has_timed_out: bool) -
         return _too_large(request)
     reason = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     if peak > request.memory_bytes // 2:  # native code may not check what it allocates
-        reason += f", perhaps because of its limit of {request.memory_bytes >> 20} MiB of memory"
+        reason += f", perhaps because of its memory limit of {request.memory_bytes >> 20} MiB"
     return f"its reader crashed ({reason}); {_REMEDY}"
 
 

@@ -108,7 +108,7 @@ def test_what_the_function_prints_is_dropped(capfd: pytest.CaptureFixture[str]) 
         (functions.crash, r"its reader crashed \(SIGSEGV\); "),
         (
             functions.crash_when_large,
-            r"its reader crashed \(SIGSEGV, perhaps because of its limit of 150 MiB of memory\); ",
+            r"its reader crashed \(SIGSEGV, perhaps because of its memory limit of 150 MiB\); ",
         ),
         (functions.end, r"its reader crashed \(exit status 3\); "),
     ],

@@ -195,7 +195,7 @@ def test_changes_and_other_servers_are_errors(run: Run, server: FakeBatches, cwd
     assert f"was submitted to {server.url}" in error_line(other, 2)
     assert "cannot be used with --offline" in error_line(run("submit", "job.jsonl", "--offline"), 2)
     data = (cwd / "job.jsonl").read_bytes()
-    (cwd / "job.jsonl").write_bytes(data + data[:0] + b"\n")
+    (cwd / "job.jsonl").write_bytes(data + b"\n")
     assert "has changed since it was submitted" in error_line(run("submit", "job.jsonl"), 2)
     (cwd / "other.jsonl").write_bytes(data + data)
     assert "name the server" in error_line(run("submit", "other.jsonl"), 2)

@@ -104,7 +104,7 @@ def test_charset_in_prose_is_not_a_declaration() -> None:
 def test_pages_are_recognized_by_their_start(text: str) -> None:
     assert is_page(text)
     for data in (text.encode(), text.encode("utf-16")):
-        assert read_document(data + b"<p>One"[:0], name="-", keeps_markup=True).text
+        assert read_document(data, name="-", keeps_markup=True).text
 
 
 FRAGMENTS = [

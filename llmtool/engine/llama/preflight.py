@@ -119,7 +119,7 @@ def _load_in_child(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    peak = 0  # nearly: what it has between two looks
+    peak = 0  # sampled while waiting
     while True:
         try:
             _, stderr = child.communicate(timeout=_POLL_SECONDS)
@@ -141,7 +141,7 @@ def _load_in_child(
     lines = stderr.decode("utf-8", "replace").strip().split("\n")
     reason = lines[-1] or "llama.cpp gave no reason"
     if peak - size_bytes > _memory_bytes(size_bytes) // 2:  # without the mapped weights
-        reason += "; perhaps because of the limit of memory of a first use"
+        reason += "; perhaps because of the memory limit of this check"
     if child.returncode < 0:
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
